@@ -1,0 +1,33 @@
+use std::time::Duration;
+
+use crate::policy::{Jitter, RetryPolicy, mix};
+
+/// Waits between tries at something that is away: 50 ms growing to 5 s, each spread by full jitter.
+pub(crate) struct Backoff {
+    policy: RetryPolicy,
+    seed: u64,
+    tries: u32,
+}
+
+impl Backoff {
+    pub(crate) fn new(seed: u64) -> Self {
+        let policy = RetryPolicy::exponential(Duration::from_millis(50))
+            .longest(Duration::from_secs(5))
+            .jitter(Jitter::Full);
+        Self { policy, seed: mix(seed), tries: 0 }
+    }
+
+    /// The next wait.
+    pub(crate) fn next_delay(&mut self) -> Duration {
+        self.tries = self.tries.saturating_add(1);
+        self.policy.delay_after(self.tries, self.seed).max(Duration::from_millis(10))
+    }
+
+    pub(crate) async fn wait(&mut self) {
+        tokio::time::sleep(self.next_delay()).await;
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.tries = 0;
+    }
+}

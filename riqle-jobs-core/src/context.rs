@@ -1,0 +1,341 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::{
+    ClaimedRun, Error, JobError, LeaseAnswer, LeaseRef, Limits, Payload, RunId, Step, StepSave, clock, limits,
+};
+
+/// What a body knows of its run, and its way to steps. Cheap to clone.
+#[derive(Clone)]
+pub struct RunContext {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    lease: LeaseRef,
+    job: String,
+    attempt: u32,
+    claimed_at: Timestamp,
+    claimed: Instant,
+    root: RunId,
+    replay_of: Option<RunId>,
+    reference: Option<String>,
+    event_id: Option<String>,
+    limits: Limits,
+    steps: Mutex<Steps>,
+    saver: Arc<dyn SaveStep>,
+    cancellation: Arc<Cancellation>,
+}
+
+#[derive(Default)]
+struct Steps {
+    saved: HashMap<(String, u32), Payload>,
+    begun: HashMap<String, u32>,
+}
+
+/// Saves one step's result under its lease; waits while the store is away.
+#[async_trait]
+pub(crate) trait SaveStep: Send + Sync {
+    async fn save(&self, step: StepSave) -> Result<LeaseAnswer, Error>;
+}
+
+/// Why a body should stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// Another claim has taken the run; nothing more can be written.
+    LeaseLost,
+    /// The run was cancelled; nothing more can be written.
+    Cancelled,
+    /// The worker stops; there is a grace time to finish or [give back](JobError::give_back).
+    Shutdown,
+}
+
+/// Fires once for a reason; a later, harder reason replaces a shutdown.
+#[derive(Default)]
+pub(crate) struct Cancellation {
+    token: CancellationToken,
+    shutdown: OnceLock<()>,
+    lost: OnceLock<StopReason>,
+    lost_token: CancellationToken,
+}
+
+impl Cancellation {
+    pub(crate) fn fire(&self, reason: StopReason) {
+        match reason {
+            StopReason::Shutdown => {
+                let _ = self.shutdown.set(());
+            }
+            StopReason::LeaseLost | StopReason::Cancelled => {
+                let _ = self.lost.set(reason);
+                self.lost_token.cancel();
+            }
+        }
+        self.token.cancel();
+    }
+
+    pub(crate) fn reason(&self) -> Option<StopReason> {
+        self.lost.get().copied().or(self.shutdown.get().map(|()| StopReason::Shutdown))
+    }
+
+    /// The reason for which nothing more can be written.
+    pub(crate) fn lost(&self) -> Option<StopReason> {
+        self.lost.get().copied()
+    }
+
+    pub(crate) async fn until_lost(&self) {
+        self.lost_token.cancelled().await;
+    }
+}
+
+/// Where a step stands when the body comes to it.
+pub enum StepSlot {
+    /// Its result is saved.
+    Saved(Payload),
+    /// It has not been saved yet; the number says which of that name it is, from 0.
+    New(u32),
+}
+
+/// The run and step that the current task is in, for [`Sender`](crate::Sender)'s idempotency key.
+#[derive(Clone)]
+pub(crate) struct CurrentStep {
+    pub(crate) run: RunContext,
+    pub(crate) name: String,
+    pub(crate) ordinal: u32,
+}
+
+tokio::task_local! {
+    pub(crate) static CURRENT_STEP: CurrentStep;
+}
+
+impl RunContext {
+    pub(crate) fn new(
+        run: &ClaimedRun,
+        limits: Limits,
+        saver: Arc<dyn SaveStep>,
+        cancellation: Arc<Cancellation>,
+    ) -> Self {
+        let saved =
+            run.steps.iter().map(|step| ((step.name.clone(), step.ordinal), step.result.clone())).collect();
+        Self {
+            inner: Arc::new(Inner {
+                lease: run.lease.clone(),
+                job: run.job.clone(),
+                attempt: run.failures.saturating_add(1),
+                claimed_at: run.claimed_at,
+                claimed: Instant::now(),
+                root: run.root,
+                replay_of: run.replay_of,
+                reference: run.reference.clone(),
+                event_id: run.event_id.clone(),
+                limits,
+                steps: Mutex::new(Steps { saved, begun: HashMap::new() }),
+                saver,
+                cancellation,
+            }),
+        }
+    }
+
+    /// The run's id.
+    pub fn id(&self) -> RunId {
+        self.inner.lease.run
+    }
+
+    /// The job's name.
+    pub fn job(&self) -> &str {
+        &self.inner.job
+    }
+
+    /// Which attempt this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.inner.attempt
+    }
+
+    /// The first run of the line of replays; the run itself where it is no replay.
+    pub fn root(&self) -> RunId {
+        self.inner.root
+    }
+
+    /// The run that this one replays.
+    pub fn replay_of(&self) -> Option<RunId> {
+        self.inner.replay_of
+    }
+
+    /// The application's own name for what the run is about.
+    pub fn reference(&self) -> Option<&str> {
+        self.inner.reference.as_deref()
+    }
+
+    /// The event that started the run.
+    pub fn event_id(&self) -> Option<&str> {
+        self.inner.event_id.as_deref()
+    }
+
+    /// What fences this claim's writes; for stores that save a step in an application's transaction.
+    pub fn lease(&self) -> &LeaseRef {
+        &self.inner.lease
+    }
+
+    /// What the store accepts.
+    pub fn limits(&self) -> Limits {
+        self.inner.limits
+    }
+
+    /// The store's time, carried on from the claim by the monotonic clock.
+    pub(crate) fn store_time(&self) -> Timestamp {
+        clock::later(self.inner.claimed_at, self.inner.claimed.elapsed())
+    }
+
+    /// Resolves when the body should stop: a lost lease, a cancel, a shutdown.
+    pub async fn cancelled(&self) {
+        self.inner.cancellation.token.cancelled().await;
+    }
+
+    /// Why the body should stop, if it should.
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        self.inner.cancellation.reason()
+    }
+
+    /// Runs a step once: its result is saved under the lease before the body goes on, and later claims of
+    /// the run get it back without running `f`.
+    ///
+    /// Steps are known by name and, for several of one name, by their order. Steps that run side by side need
+    /// different names.
+    ///
+    /// # Errors
+    /// What `f` returns; a result over the limit; a saved result that is no `T` (a dead letter at once); the
+    /// loss of the lease.
+    pub async fn step<T, F, Fut>(&self, name: &str, f: F) -> Result<T, JobError>
+    where
+        T: Serialize + DeserializeOwned,
+        F: FnOnce() -> Fut + Send,
+        Fut: Future<Output = Result<T, JobError>> + Send,
+    {
+        let ordinal = match self.begin_step(name)? {
+            StepSlot::Saved(result) => return self.read_step(name, &result),
+            StepSlot::New(ordinal) => ordinal,
+        };
+        let span = tracing::info_span!("step", step = name, ordinal);
+        let current = CurrentStep { run: self.clone(), name: name.to_owned(), ordinal };
+        let begun = Instant::now();
+        let value = CURRENT_STEP
+            .scope(current, f())
+            .instrument(span)
+            .await
+            .map_err(|error| error.context(format_args!("step {name:?}")))?;
+        self.save_step(name, ordinal, &value, begun.elapsed()).await?;
+        Ok(value)
+    }
+
+    /// Runs a [`Step`] under its own name.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub async fn step_with<S: Step>(&self, step: &S, input: S::Input) -> Result<S::Output, JobError> {
+        self.step(S::NAME, || step.run(input)).await
+    }
+
+    /// Comes to a step: finds its saved result, or its number. For stores that save a step in an
+    /// application's transaction.
+    ///
+    /// # Errors
+    /// A name over the limit; the loss of the lease.
+    pub fn begin_step(&self, name: &str) -> Result<StepSlot, JobError> {
+        self.check_lease()?;
+        limits::check_name("step", name).map_err(JobError::dead)?;
+        let mut steps = self.steps();
+        let count = steps.begun.entry(name.to_owned()).or_insert(0);
+        let ordinal = *count;
+        *count += 1;
+        Ok(match steps.saved.get(&(name.to_owned(), ordinal)) {
+            Some(result) => StepSlot::Saved(result.clone()),
+            None => StepSlot::New(ordinal),
+        })
+    }
+
+    /// Reads a saved result.
+    ///
+    /// # Errors
+    /// A dead letter at once where it is no `T`: another attempt of the same code would not read it either.
+    pub fn read_step<T: DeserializeOwned>(&self, name: &str, result: &Payload) -> Result<T, JobError> {
+        result
+            .decode()
+            .map_err(|error| JobError::dead(format_args!("saved result of step {name:?}: {error}")))
+    }
+
+    /// Notes what a store answered to a write under the lease.
+    ///
+    /// # Errors
+    /// The loss of the lease, which every later step repeats.
+    pub fn note_answer(&self, answer: LeaseAnswer) -> Result<(), JobError> {
+        match answer {
+            LeaseAnswer::Done => {}
+            LeaseAnswer::LeaseLost => self.inner.cancellation.fire(StopReason::LeaseLost),
+            LeaseAnswer::CancelRequested => self.inner.cancellation.fire(StopReason::Cancelled),
+        }
+        self.check_lease()
+    }
+
+    /// Writes a result as it is saved.
+    ///
+    /// # Errors
+    /// A result over the limit or without a JSON form: charged as a failure.
+    pub fn write_step<T: Serialize>(&self, name: &str, value: &T) -> Result<Payload, JobError> {
+        let result = Payload::json(value)?;
+        self.inner
+            .limits
+            .check_result("step result", &result)
+            .map_err(|error| JobError::from(error).context(format_args!("step {name:?}")))?;
+        Ok(result)
+    }
+
+    async fn save_step<T: Serialize>(
+        &self,
+        name: &str,
+        ordinal: u32,
+        value: &T,
+        took: Duration,
+    ) -> Result<(), JobError> {
+        let result = self.write_step(name, value)?;
+        let save = StepSave { lease: self.inner.lease.clone(), name: name.to_owned(), ordinal, result, took };
+        let answer = tokio::select! {
+            answer = self.inner.saver.save(save) => answer?,
+            () = self.inner.cancellation.until_lost() => return self.check_lease(),
+        };
+        self.note_answer(answer)
+    }
+
+    fn check_lease(&self) -> Result<(), JobError> {
+        match self.inner.cancellation.lost() {
+            None | Some(StopReason::Shutdown) => Ok(()),
+            Some(StopReason::LeaseLost) => {
+                Err(JobError::lease_lost("the lease is lost, another claim has the run"))
+            }
+            Some(StopReason::Cancelled) => Err(JobError::lease_lost("the run was cancelled")),
+        }
+    }
+
+    fn steps(&self) -> std::sync::MutexGuard<'_, Steps> {
+        self.inner.steps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for RunContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunContext")
+            .field("id", &self.id())
+            .field("job", &self.job())
+            .field("attempt", &self.attempt())
+            .finish_non_exhaustive()
+    }
+}

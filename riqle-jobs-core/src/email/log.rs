@@ -1,0 +1,296 @@
+use async_trait::async_trait;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::OnUnknown;
+use crate::{EmailId, Error, RunId, state::closed_set};
+
+/// What was sent to whom, and how it went; it decides whether an email may go out again.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait EmailLog: Send + Sync {
+    /// Records the intent to send, as a pending row under a unique idempotency key; where the key is there
+    /// already, answers with that row and changes nothing.
+    ///
+    /// # Errors
+    /// `Unavailable`; repeating is safe.
+    async fn intend_email(&self, email: NewEmail) -> Result<EmailRecord, Error>;
+
+    /// Takes a row that is not sent for one send, away from whoever had it: sets phase `started`, detail
+    /// `sending`, and the run, attempt and (where given) the composed message. Answers with the row as it was before, and
+    /// the store's time. A sent row is left as it is.
+    ///
+    /// # Errors
+    /// `NotFound`; `Unavailable`.
+    async fn start_email(&self, id: EmailId, start: EmailStart) -> Result<(EmailRecord, Timestamp), Error>;
+
+    /// Sets phase `body`, counts a send, and notes the time of the first.
+    ///
+    /// # Errors
+    /// `LeaseLost` where another sender has taken the row; `Unavailable`: don't send.
+    async fn email_body_begins(&self, id: EmailId, sender: Uuid) -> Result<(), Error>;
+
+    /// Records how a send ended. `Sent` is a fact and is always recorded; any other ending only while
+    /// `sender` still has the row and it is not sent. An ending with detail `unknown` also appends an event.
+    ///
+    /// # Errors
+    /// `Unavailable`; repeating is safe.
+    async fn end_email(&self, id: EmailId, sender: Uuid, ending: EmailEnding) -> Result<(), Error>;
+
+    /// The run has given up: its pending rows become failed, with this error.
+    ///
+    /// # Errors
+    /// `Unavailable`; repeating is safe.
+    async fn fail_emails_of_run(&self, run: RunId, error: &str) -> Result<(), Error>;
+
+    /// One row.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn email(&self, id: EmailId) -> Result<Option<EmailRecord>, Error>;
+
+    /// Rows, newest first.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn emails(&self, filter: EmailFilter) -> Result<Vec<EmailRecord>, Error>;
+
+    /// What happened to an email, oldest first.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn email_events(&self, id: EmailId) -> Result<Vec<EmailEvent>, Error>;
+
+    /// Puts an address (compared without case) on the suppression list; a second reason changes nothing.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn suppress(&self, address: &str, reason: &str) -> Result<(), Error>;
+
+    /// Takes an address off the suppression list.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn unsuppress(&self, address: &str) -> Result<(), Error>;
+
+    /// Why an address is on the suppression list, if it is.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn suppression(&self, address: &str) -> Result<Option<String>, Error>;
+}
+
+closed_set! {
+    /// The product's contract: how an email stands.
+    EmailStatus {
+        /// The provider has taken it.
+        Sent = "sent",
+        /// Given up.
+        Failed = "failed",
+        /// Not yet one or the other.
+        Pending = "pending",
+    }
+}
+
+closed_set! {
+    /// How an email stands, in detail.
+    EmailDetail {
+        /// The intent is recorded.
+        Queued = "queued",
+        /// A send is on its way.
+        Sending = "sending",
+        /// Certainly not sent; the run tries again.
+        Retry = "retry",
+        /// It may have been sent; the policy decides.
+        Unknown = "unknown",
+        /// It may have been sent; an operator or a delivery event decides.
+        Held = "held",
+        /// Nothing is sent until somebody acts.
+        Misconfigured = "misconfigured",
+        /// The recipient is on the suppression list.
+        Suppressed = "suppressed",
+        /// The provider refused it for good.
+        Rejected = "rejected",
+        /// The provider has taken it.
+        Accepted = "accepted",
+        /// Delivered to the recipient's server.
+        Delivered = "delivered",
+        /// The recipient's server refused it.
+        Bounced = "bounced",
+        /// The recipient called it spam.
+        Complained = "complained",
+    }
+}
+
+closed_set! {
+    /// How far the current or last send came.
+    SendPhase {
+        /// No send yet.
+        Queued = "queued",
+        /// A sender has the row; nothing of the body has left.
+        Started = "started",
+        /// The body may have left.
+        Body = "body",
+        /// The send has ended with a known outcome.
+        Ended = "ended",
+    }
+}
+
+/// An email to be recorded before it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEmail {
+    /// Its row's id.
+    pub id: EmailId,
+    /// Unique.
+    pub idempotency_key: String,
+    /// The mailer's provider.
+    pub provider: String,
+    /// The Message-ID header.
+    pub header_message_id: String,
+    /// From, with display name.
+    pub from: String,
+    /// Recipient's address.
+    pub to: String,
+    /// Subject.
+    pub subject: String,
+    /// Kind of email.
+    pub template: String,
+    /// The application's own name for what it is about.
+    pub reference: Option<String>,
+    /// The run that sends it.
+    pub run_id: Option<RunId>,
+    /// The step that sends it.
+    pub step: Option<String>,
+    /// The attempt that sends it.
+    pub attempt: u32,
+    /// What to do with an unknown outcome.
+    pub on_unknown: OnUnknown,
+    /// The bytes to send.
+    pub message: Vec<u8>,
+}
+
+/// A sender taking a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmailStart {
+    /// Fences this send against others.
+    pub sender: Uuid,
+    /// The run that sends now; `None` leaves it.
+    pub run_id: Option<RunId>,
+    /// The attempt that sends now.
+    pub attempt: u32,
+    /// Provider and bytes, where the mailer is another than when the intent was recorded.
+    pub recomposed: Option<(String, Vec<u8>)>,
+}
+
+/// How a send ended, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EmailEnding {
+    /// Status `sent`, detail `accepted`, phase `ended`.
+    Sent {
+        /// The provider's id.
+        message_id: String,
+        /// The provider's last words.
+        reply: String,
+    },
+    /// Status `failed` or still `pending`.
+    NotSent {
+        /// `Failed` where nothing will try again, else `Pending`.
+        status: EmailStatus,
+        /// In detail. With `Unknown` and `Held` the phase stays `body`; else it becomes `ended`.
+        detail: EmailDetail,
+        /// What went wrong.
+        error: String,
+    },
+}
+
+/// A row of the email log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmailRecord {
+    /// Its id.
+    pub id: EmailId,
+    /// The product's contract: how it stands.
+    pub status: EmailStatus,
+    /// In detail.
+    pub detail: EmailDetail,
+    /// Who was to send it.
+    pub provider: String,
+    /// The provider's id of the message, once it has taken it.
+    pub message_id: Option<String>,
+    /// The newest error.
+    pub error: Option<String>,
+    /// When the intent was recorded.
+    pub created_at: Timestamp,
+    /// When the row last changed.
+    pub updated_at: Timestamp,
+    /// When the provider took it.
+    pub sent_at: Option<Timestamp>,
+    /// When the body first may have left.
+    pub first_send_at: Option<Timestamp>,
+    /// How often the body may have left.
+    pub sends: u32,
+    /// How far the current or last send came.
+    pub phase: SendPhase,
+    /// Unique.
+    pub idempotency_key: String,
+    /// The Message-ID header.
+    pub header_message_id: String,
+    /// From, with display name.
+    pub from: String,
+    /// Recipient's address.
+    pub to: String,
+    /// Subject.
+    pub subject: String,
+    /// Kind of email.
+    pub template: String,
+    /// The application's own name for what it is about.
+    pub reference: Option<String>,
+    /// The run that sent it last.
+    pub run_id: Option<RunId>,
+    /// The step that sends it.
+    pub step: Option<String>,
+    /// The attempt that sent it last.
+    pub attempt: u32,
+    /// What to do with an unknown outcome.
+    pub on_unknown: OnUnknown,
+    /// The provider's last words.
+    pub reply: Option<String>,
+    /// The bytes that each send sends.
+    pub message: Vec<u8>,
+}
+
+/// Which emails to list. Empty fields filter nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EmailFilter {
+    /// With this status.
+    pub status: Option<EmailStatus>,
+    /// With this reference.
+    pub reference: Option<String>,
+    /// Of this run.
+    pub run_id: Option<RunId>,
+    /// To this address, compared without case.
+    pub to: Option<String>,
+    /// Older than this one: the last id of the page before.
+    pub before: Option<EmailId>,
+    /// At most so many; 0 stands for 100.
+    pub limit: usize,
+}
+
+impl EmailFilter {
+    /// At most so many: what 0 stands for filled in.
+    pub fn page_size(&self) -> usize {
+        if self.limit == 0 { 100 } else { self.limit }
+    }
+}
+
+/// Something that happened to an email; never changed or deleted before its email.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmailEvent {
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// What happened.
+    pub detail: EmailDetail,
+    /// More of it.
+    pub text: Option<String>,
+    /// The provider's id of the event; unique.
+    pub provider_event_id: Option<String>,
+}

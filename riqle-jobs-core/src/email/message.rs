@@ -1,0 +1,213 @@
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use crate::{Error, ErrorKind, limits};
+
+/// An address with an optional display name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mailbox {
+    /// Shown to people; control and bidirectional characters are stripped.
+    pub name: Option<String>,
+    /// `local@domain`.
+    pub address: String,
+}
+
+impl Mailbox {
+    /// Takes an address, or a name and an address as in `Riqle <orders@riqle.com>`.
+    ///
+    /// # Errors
+    /// `Rejected` where the address is not of the form `local@domain`, holds spaces, controls or brackets, or
+    /// is longer than 254 bytes.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let text = text.trim();
+        let (name, address) = match text.strip_suffix('>').and_then(|rest| rest.rsplit_once('<')) {
+            Some((name, address)) => (Some(name.trim().trim_matches('"')), address),
+            None => (None, text),
+        };
+        let name = name.map(visible_text).filter(|name| !name.is_empty());
+        let valid = address.len() <= 254
+            && address
+                .rsplit_once('@')
+                .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
+            && !address.chars().any(|c| c.is_control() || c.is_whitespace() || "<>()[],;:\\\"".contains(c));
+        if !valid {
+            return Err(Error::new(
+                ErrorKind::Rejected,
+                "address",
+                "not an email address of the form local@domain",
+            ));
+        }
+        Ok(Self { name, address: address.to_owned() })
+    }
+
+    /// The part behind the last `@`.
+    pub fn domain(&self) -> &str {
+        self.address.rsplit_once('@').map_or("", |(_, domain)| domain)
+    }
+}
+
+impl std::fmt::Display for Mailbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name} <{}>", self.address),
+            None => f.write_str(&self.address),
+        }
+    }
+}
+
+/// Strips control characters and those that change the direction of text; folds white space; caps at 200
+/// characters. For names and subjects that come from users.
+pub fn visible_text(text: &str) -> String {
+    let visible: String = text
+        .chars()
+        .map(|c| if c.is_whitespace() { ' ' } else { c })
+        .filter(|c| {
+            !c.is_control()
+                && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        })
+        .take(200)
+        .collect();
+    visible.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What to do when it can't be known whether an email left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// Send it again with the same key and Message-ID: at worst it comes twice.
+    #[default]
+    SendAgain,
+    /// Hold it for an operator or a delivery event: at worst it does not come.
+    Hold,
+}
+
+/// An email to one recipient, rendered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Email {
+    /// Sender.
+    pub from: Mailbox,
+    /// The recipient; delivery events name no recipient, so an email has one.
+    pub to: Mailbox,
+    /// Where answers go.
+    pub reply_to: Option<Mailbox>,
+    /// Subject.
+    pub subject: String,
+    /// The HTML part.
+    pub html: String,
+    /// The text part.
+    pub text: String,
+    /// More headers, such as `List-Unsubscribe`.
+    pub headers: BTreeMap<String, String>,
+    /// Names the kind of email; part of the idempotency key.
+    pub template: String,
+    /// The application's own name for what it is about (an order id).
+    pub reference: Option<String>,
+    /// What to do with an unknown outcome.
+    pub on_unknown: OnUnknown,
+    /// Raised by an operator who sends an email again on purpose; part of the idempotency key.
+    pub generation: u32,
+    /// Replaces the key that is derived from the run and step.
+    pub idempotency_key: Option<String>,
+}
+
+impl Email {
+    /// An email with the fields that each one has.
+    ///
+    /// The subject is stripped of control characters.
+    pub fn new(
+        template: &str,
+        from: Mailbox,
+        to: Mailbox,
+        subject: &str,
+        html: String,
+        text: String,
+    ) -> Self {
+        Self {
+            from,
+            to,
+            reply_to: None,
+            subject: visible_text(subject),
+            html,
+            text,
+            headers: BTreeMap::new(),
+            template: template.to_owned(),
+            reference: None,
+            on_unknown: OnUnknown::default(),
+            generation: 0,
+            idempotency_key: None,
+        }
+    }
+
+    /// Files it under the application's own name for what it is about.
+    #[must_use]
+    pub fn reference(mut self, reference: impl Into<String>) -> Self {
+        self.reference = Some(reference.into());
+        self
+    }
+
+    /// Says what to do with an unknown outcome.
+    #[must_use]
+    pub fn on_unknown(mut self, on_unknown: OnUnknown) -> Self {
+        self.on_unknown = on_unknown;
+        self
+    }
+
+    /// Gives the idempotency key, 1 to 256 characters: needed outside a step.
+    #[must_use]
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(key.into());
+        self
+    }
+
+    /// Checks what no type holds: names of the template and headers, the reference.
+    ///
+    /// # Errors
+    /// `Rejected`, with the field.
+    pub fn check(&self) -> Result<(), Error> {
+        limits::check_name("template", &self.template)?;
+        if let Some(reference) = &self.reference {
+            limits::check_key("reference", reference)?;
+        }
+        if let Some(key) = &self.idempotency_key {
+            limits::check_text("idempotency key", key, 256)?;
+        }
+        for (name, value) in &self.headers {
+            let token = !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':');
+            if !token || value.chars().any(char::is_control) {
+                return Err(Error::new(
+                    ErrorKind::Rejected,
+                    "email",
+                    format!("header {name:?} is not a legal one"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What identifies one email through all of its sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageIdentity {
+    /// The provider's and the log's idempotency key, 1 to 256 characters.
+    pub key: String,
+    /// The Message-ID header, with its angle brackets: `<32 hex digits@sender domain>`.
+    pub message_id: String,
+    /// The Date header.
+    pub date: jiff::Timestamp,
+}
+
+impl MessageIdentity {
+    /// Derives the Message-ID from the key, so that each send carries the same.
+    pub fn new(key: String, from: &Mailbox, date: jiff::Timestamp) -> Self {
+        let message_id = format!("<{}@{}>", &sha256_hex(key.as_bytes())[..32], from.domain());
+        Self { key, message_id, date }
+    }
+}
+
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

@@ -1,0 +1,19 @@
+//! Sending an email effectively once: over a [`Mailer`], kept true by the [`EmailLog`].
+
+mod log;
+mod mailer;
+mod message;
+mod sender;
+
+#[cfg(feature = "mock")]
+pub use log::MockEmailLog;
+pub use log::{
+    EmailDetail, EmailEnding, EmailEvent, EmailFilter, EmailLog, EmailRecord, EmailStart, EmailStatus,
+    NewEmail, SendPhase,
+};
+#[cfg(feature = "mock")]
+pub use mailer::MockMailer;
+pub use mailer::{Mailer, OutgoingMessage, SendOutcome, Transmission};
+pub(crate) use message::sha256_hex;
+pub use message::{Email, Mailbox, MessageIdentity, OnUnknown, visible_text};
+pub use sender::{Receipt, SendError, Sender};

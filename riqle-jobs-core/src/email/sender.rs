@@ -1,0 +1,314 @@
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    Email, EmailDetail, EmailEnding, EmailLog, EmailRecord, EmailStart, EmailStatus, Mailer, MessageIdentity,
+    NewEmail, OnUnknown, OutgoingMessage, SendOutcome, SendPhase, Transmission, sha256_hex,
+};
+use crate::{
+    AsStore, EmailId, Error, ErrorKind, JobError,
+    backoff::Backoff,
+    context::{CURRENT_STEP, CurrentStep},
+};
+
+/// Sends an email effectively once, over a mailer and the email log.
+///
+/// Inside a step the idempotency key comes from the run's `root`, the step, the template and the recipient: never
+/// from the attempt, and the same for every replay. Elsewhere give one by [`Email::idempotency_key`].
+#[derive(Clone)]
+pub struct Sender {
+    log: Arc<dyn EmailLog>,
+    mailer: Arc<dyn Mailer>,
+}
+
+/// An email that the provider has taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The row of the email log.
+    pub email_id: EmailId,
+    /// Who took it.
+    pub provider: String,
+    /// The provider's id of the message.
+    pub message_id: String,
+}
+
+/// Why an email was not sent, or not for certain. In a body, `?` turns it into what is to happen: dead, retry or
+/// snooze.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// Outside a step an email needs its own key.
+    #[error("no idempotency key: send inside a step, or give one by Email::idempotency_key")]
+    NoKey,
+    /// Refused for good: by the provider, or since it can't be written.
+    #[error("email rejected: {0}")]
+    Rejected(String),
+    /// The recipient is on the suppression list.
+    #[error("email not sent: the recipient is on the suppression list ({0})")]
+    Suppressed(String),
+    /// Certainly not sent; may go later.
+    #[error("email not sent yet: {error}")]
+    Retry {
+        /// Why.
+        error: String,
+        /// When the provider wants to see it again.
+        after: Option<Duration>,
+    },
+    /// Nothing goes out until somebody acts. Tried again after `after`, at no charge.
+    #[error("email not sent, the mailer needs attention: {error}")]
+    Misconfigured {
+        /// What is wrong.
+        error: String,
+        /// When to look again; `None` after a day of looking.
+        after: Option<Duration>,
+    },
+    /// It may have been sent, and is sent again with the same key.
+    #[error("email may have been sent: {0}")]
+    Unknown(String),
+    /// It may have been sent, and is held for an operator or a delivery event.
+    #[error("email may have been sent, held for an operator: {0}")]
+    Held(String),
+    /// The email log could not be read or written.
+    #[error("email log: {0}")]
+    Log(#[from] Error),
+}
+
+impl SendError {
+    pub(crate) fn to_job_error(&self, message: String) -> JobError {
+        match self {
+            SendError::NoKey | SendError::Rejected(_) | SendError::Suppressed(_) => JobError::dead(message),
+            SendError::Held(_) | SendError::Misconfigured { after: None, .. } => {
+                JobError::dead(message).alert()
+            }
+            SendError::Misconfigured { after: Some(after), .. } => JobError::snooze(*after, message).alert(),
+            SendError::Retry { after: Some(after), .. } => JobError::retry_after(*after, message),
+            SendError::Retry { after: None, .. } | SendError::Unknown(_) => JobError::retry(message),
+            SendError::Log(error) if error.kind() == ErrorKind::LeaseLost => JobError::lease_lost(message),
+            SendError::Log(_) => JobError::retry(message),
+        }
+    }
+}
+
+const QUARTER_HOUR: Duration = Duration::from_secs(15 * 60);
+const SIX_HOURS: Duration = Duration::from_secs(6 * 60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Sender {
+    /// Sends over `mailer` and keeps the log in `store`.
+    pub fn new(store: &impl AsStore, mailer: Arc<dyn Mailer>) -> Self {
+        Self::with_log(store.as_store(), mailer)
+    }
+
+    /// Sends over `mailer` and keeps any log.
+    pub fn with_log(log: Arc<dyn EmailLog>, mailer: Arc<dyn Mailer>) -> Self {
+        Self { log, mailer }
+    }
+
+    /// Sends `email`, unless it was sent before.
+    ///
+    /// The intent and the composed bytes are recorded first, then those bytes are sent, in this and every later
+    /// attempt. An email that a crash left half sent goes out again only where the provider drops the repeat,
+    /// nothing of the body had left, or its policy says so.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn send(&self, email: &Email) -> Result<Receipt, SendError> {
+        email.check().map_err(|error| SendError::Rejected(error.message().to_owned()))?;
+        let step = CURRENT_STEP.try_with(Clone::clone).ok();
+        let row = self.intend(email, step.as_ref()).await?;
+        if row.status == EmailStatus::Sent {
+            return Ok(receipt(row));
+        }
+        let recomposed = if row.provider == self.mailer.provider() {
+            None
+        } else {
+            let identity = MessageIdentity {
+                key: row.idempotency_key.clone(),
+                message_id: row.header_message_id.clone(),
+                date: row.created_at,
+            };
+            Some((self.mailer.provider().to_owned(), self.compose(email, &identity)?))
+        };
+        let sender = Uuid::new_v4();
+        let start = EmailStart {
+            sender,
+            run_id: step.as_ref().map(|step| step.run.id()),
+            attempt: step.as_ref().map_or(row.attempt, |step| step.run.attempt()),
+            recomposed: recomposed.clone(),
+        };
+        let (before, now) = self.log.start_email(row.id, start).await?;
+        if before.status == EmailStatus::Sent {
+            return Ok(receipt(before));
+        }
+        let send = Send { sender: self, row: &before, id: sender, now };
+        send.check_suppression().await?;
+        send.check_repeat(recomposed.is_some()).await?;
+        let bytes = recomposed.map_or_else(|| before.message.clone(), |(_, bytes)| bytes);
+        send.transmit(email, bytes).await
+    }
+
+    async fn intend(&self, email: &Email, step: Option<&CurrentStep>) -> Result<EmailRecord, SendError> {
+        let key = match (&email.idempotency_key, step) {
+            (Some(key), _) => key.clone(),
+            (None, Some(step)) => derived_key(email, step),
+            (None, None) => return Err(SendError::NoKey),
+        };
+        let date = step.map_or_else(Timestamp::now, |step| step.run.store_time());
+        let identity = MessageIdentity::new(key, &email.from, date);
+        let message = self.compose(email, &identity)?;
+        let intent = NewEmail {
+            id: EmailId::new(),
+            idempotency_key: identity.key,
+            provider: self.mailer.provider().to_owned(),
+            header_message_id: identity.message_id,
+            from: email.from.to_string(),
+            to: email.to.address.clone(),
+            subject: email.subject.clone(),
+            template: email.template.clone(),
+            reference: email.reference.clone().or_else(|| step?.run.reference().map(str::to_owned)),
+            run_id: step.map(|step| step.run.id()),
+            step: step.map(|step| step.name.clone()),
+            attempt: step.map_or(1, |step| step.run.attempt()),
+            on_unknown: email.on_unknown,
+            message,
+        };
+        Ok(self.log.intend_email(intent).await?)
+    }
+
+    fn compose(&self, email: &Email, identity: &MessageIdentity) -> Result<Vec<u8>, SendError> {
+        self.mailer.compose(email, identity).map_err(|error| SendError::Rejected(error.message().to_owned()))
+    }
+}
+
+fn derived_key(email: &Email, step: &CurrentStep) -> String {
+    let root = step.run.root();
+    let line = format!(
+        "{root}\n{}\n{}\n{}\n{}\n{}",
+        step.name, step.ordinal, email.template, email.to.address, email.generation
+    );
+    format!("riqle-{root}-{}", &sha256_hex(line.as_bytes())[..32])
+}
+
+fn receipt(row: EmailRecord) -> Receipt {
+    Receipt {
+        email_id: row.id,
+        provider: row.provider,
+        message_id: row.message_id.unwrap_or(row.header_message_id),
+    }
+}
+
+/// One send of one row.
+struct Send<'a> {
+    sender: &'a Sender,
+    /// As it was before this send took it.
+    row: &'a EmailRecord,
+    id: Uuid,
+    now: Timestamp,
+}
+
+impl Send<'_> {
+    async fn check_suppression(&self) -> Result<(), SendError> {
+        let Some(reason) = self.sender.log.suppression(&self.row.to).await? else { return Ok(()) };
+        let error = format!("on the suppression list: {reason}");
+        self.end(EmailStatus::Failed, EmailDetail::Suppressed, &error).await?;
+        Err(SendError::Suppressed(reason))
+    }
+
+    /// An earlier send that reached the body and has no known outcome: may this one go out?
+    async fn check_repeat(&self, other_provider: bool) -> Result<(), SendError> {
+        if self.row.phase != SendPhase::Body {
+            return Ok(());
+        }
+        let since = self.row.first_send_at.map_or(Duration::MAX, |first| self.time_since(first));
+        if !other_provider && since < self.sender.mailer.repeat_is_safe_for() {
+            return Ok(());
+        }
+        let error =
+            self.row.error.clone().unwrap_or_else(|| "the sender died while it was sending".to_owned());
+        match self.row.on_unknown {
+            // The event says that this row went out twice, perhaps.
+            OnUnknown::SendAgain => self.end(EmailStatus::Pending, EmailDetail::Unknown, &error).await,
+            OnUnknown::Hold => {
+                self.end(EmailStatus::Pending, EmailDetail::Held, &error).await?;
+                Err(SendError::Held(error))
+            }
+        }
+    }
+
+    async fn transmit(&self, email: &Email, bytes: Vec<u8>) -> Result<Receipt, SendError> {
+        let message = OutgoingMessage {
+            from: email.from.address.clone(),
+            to: self.row.to.clone(),
+            key: self.row.idempotency_key.clone(),
+            message_id: self.row.header_message_id.clone(),
+            bytes,
+        };
+        let transmission = Transmission::recorded(Arc::clone(&self.sender.log), self.row.id, self.id);
+        match self.sender.mailer.send(&message, &transmission).await {
+            SendOutcome::Accepted { message_id, reply } => {
+                let ending = EmailEnding::Sent { message_id: message_id.clone(), reply };
+                self.record(ending).await?;
+                Ok(Receipt {
+                    email_id: self.row.id,
+                    provider: self.sender.mailer.provider().to_owned(),
+                    message_id,
+                })
+            }
+            SendOutcome::Rejected { error, .. } => {
+                self.end(EmailStatus::Failed, EmailDetail::Rejected, &error).await?;
+                Err(SendError::Rejected(error))
+            }
+            SendOutcome::Retry { error, after } => {
+                self.end(EmailStatus::Pending, EmailDetail::Retry, &error).await?;
+                Err(SendError::Retry { error, after })
+            }
+            SendOutcome::Misconfigured { error } => {
+                self.end(EmailStatus::Pending, EmailDetail::Misconfigured, &error).await?;
+                Err(SendError::Misconfigured {
+                    error,
+                    after: next_look(self.time_since(self.row.created_at)),
+                })
+            }
+            SendOutcome::Unknown { error } => match self.row.on_unknown {
+                OnUnknown::SendAgain => {
+                    self.end(EmailStatus::Pending, EmailDetail::Unknown, &error).await?;
+                    Err(SendError::Unknown(error))
+                }
+                OnUnknown::Hold => {
+                    self.end(EmailStatus::Pending, EmailDetail::Held, &error).await?;
+                    Err(SendError::Held(error))
+                }
+            },
+        }
+    }
+
+    async fn end(&self, status: EmailStatus, detail: EmailDetail, error: &str) -> Result<(), SendError> {
+        self.record(EmailEnding::NotSent { status, detail, error: error.to_owned() }).await
+    }
+
+    /// Once the provider has answered, the record is repeated, not the send.
+    async fn record(&self, ending: EmailEnding) -> Result<(), SendError> {
+        let mut backoff = Backoff::new(self.row.id.as_uuid().as_u64_pair().1);
+        loop {
+            match self.sender.log.end_email(self.row.id, self.id, ending.clone()).await {
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    tracing::warn!(email = %self.row.id, %error, "email log away, recording the outcome again");
+                    backoff.wait().await;
+                }
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    fn time_since(&self, earlier: Timestamp) -> Duration {
+        Duration::try_from(self.now.duration_since(earlier)).unwrap_or(Duration::ZERO)
+    }
+}
+
+/// A quarter of an hour at first, then as long as it has lasted, at most 6 h; `None` after a day.
+fn next_look(lasted: Duration) -> Option<Duration> {
+    (lasted < DAY).then(|| lasted.clamp(QUARTER_HOUR, SIX_HOURS))
+}

@@ -1,0 +1,107 @@
+use std::fmt;
+
+/// A boxed cause.
+pub type Cause = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// What a caller can do about an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The store can't be reached or is busy; the same call may succeed later. After a write,
+    /// whether it took effect is unknown, and repeating it is safe.
+    Unavailable,
+    /// The lease is no longer held; drop the work.
+    LeaseLost,
+    /// The call itself is wrong (a limit, a name, a state); fix it. Nothing was stored.
+    Rejected,
+    /// The unique key is taken by a run with another input. Nothing was stored.
+    Conflict,
+    /// What the call names does not exist.
+    NotFound,
+    /// What is stored can't be read back; tell a human.
+    Corrupt,
+    /// A URL, a permission or a schema is not as it must be; fix the configuration.
+    Misconfigured,
+}
+
+impl ErrorKind {
+    /// The kind as one lower-case word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ErrorKind::Unavailable => "unavailable",
+            ErrorKind::LeaseLost => "lease lost",
+            ErrorKind::Rejected => "rejected",
+            ErrorKind::Conflict => "conflict",
+            ErrorKind::NotFound => "not found",
+            ErrorKind::Corrupt => "corrupt",
+            ErrorKind::Misconfigured => "misconfigured",
+        }
+    }
+}
+
+/// An operation of a store or a client that failed: a kind to act on, the operation, the cause.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    operation: &'static str,
+    message: String,
+    index: Option<usize>,
+    cause: Option<Cause>,
+}
+
+impl Error {
+    /// An error of `operation` (the name of the method, such as `enqueue`).
+    pub fn new(kind: ErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
+        Self { kind, operation, message: message.into(), index: None, cause: None }
+    }
+
+    /// Adds the underlying error.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl Into<Cause>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// Names the item of the call's list that is at fault, counted from 0.
+    #[must_use]
+    pub fn at_index(mut self, index: usize) -> Self {
+        self.index = Some(index);
+        self
+    }
+
+    /// What the caller can do.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The operation that failed.
+    pub fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// The item of the call's list that is at fault, counted from 0.
+    pub fn index(&self) -> Option<usize> {
+        self.index
+    }
+
+    /// The message alone, without kind and operation.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.operation, self.message)?;
+        if let Some(index) = self.index {
+            write!(f, " (item {index})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_ref().map(|cause| &**cause as _)
+    }
+}

@@ -1,0 +1,108 @@
+//! What events start. The order makes every crash harmless: an event is stored before anybody looks for its jobs,
+//! a job is registered before anybody looks for its events, and each (job, event id) starts once.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+
+use crate::{
+    Due, Error, ErrorKind, Limits, NewRun, Store, clock, limits,
+    store::{JobDeclaration, NewEvent, RegisteredJob, StoredEvent},
+};
+
+/// For how long an event id starts nothing again.
+pub const EVENT_ID_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// For how long a registration triggers, and an event waits for one.
+pub const REGISTRATION_TRIGGERS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const PORTION: usize = 500;
+
+/// Checks events as they come from outside.
+///
+/// # Errors
+/// `Rejected`, with the index, the field and the limit.
+pub fn check_events(events: &[NewEvent], limits: Limits) -> Result<(), Error> {
+    for (index, event) in events.iter().enumerate() {
+        check_event(event, limits).map_err(|error| error.at_index(index))?;
+    }
+    Ok(())
+}
+
+fn check_event(event: &NewEvent, limits: Limits) -> Result<(), Error> {
+    limits::check_text("event name", &event.name, limits::EVENT_NAME_BYTES)?;
+    // The key of its runs carries a prefix.
+    limits::check_text("event id", &event.id, limits::KEY_BYTES - limits::EVENT_KEY_PREFIX.len())?;
+    if event.data.bytes.len() > limits.input_bytes {
+        let size = event.data.bytes.len();
+        let message = format!("event data has {size} bytes, the limit is {}", limits.input_bytes);
+        return Err(Error::new(ErrorKind::Rejected, "check", message));
+    }
+    Ok(())
+}
+
+/// The runs that an event starts, grouped by queue: one of each job that it triggers and that was seen lately.
+pub fn runs_started_by(event: &NewEvent, jobs: &[RegisteredJob], now: Timestamp) -> Vec<NewRun> {
+    jobs.iter()
+        .filter(|job| job.declaration.trigger.as_deref() == Some(event.name.as_str()))
+        .filter(|job| clock::later(job.seen_at, REGISTRATION_TRIGGERS) >= now)
+        .map(|job| {
+            let JobDeclaration { name, queue, priority, .. } = &job.declaration;
+            let mut run = NewRun::with_payload(name, queue, *priority, event.data.clone())
+                .started_by(&event.id, EVENT_ID_KEPT);
+            run.due = event.due_at.map_or(Due::Now, Due::At);
+            run
+        })
+        .collect()
+}
+
+pub(crate) async fn send(store: &dyn Store, events: Vec<NewEvent>) -> Result<Vec<String>, Error> {
+    check_events(&events, store.limits())?;
+    let stored = store.store_events(events).await?;
+    start(store, &stored).await?;
+    Ok(stored.into_iter().map(|stored| stored.event.id).collect())
+}
+
+pub(crate) async fn register(store: &dyn Store, jobs: Vec<JobDeclaration>) -> Result<(), Error> {
+    store.register_jobs(jobs.clone()).await?;
+    adopt(store, jobs.into_iter().filter_map(|job| job.trigger).collect()).await
+}
+
+/// Starts what waits for one of these triggers.
+pub(crate) async fn adopt(store: &dyn Store, triggers: Vec<String>) -> Result<(), Error> {
+    if triggers.is_empty() {
+        return Ok(());
+    }
+    loop {
+        let idle = store.idle_events(triggers.clone(), PORTION).await?;
+        let started = start(store, &idle).await?;
+        if idle.len() < PORTION || started == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Answers how many of the events started something.
+async fn start(store: &dyn Store, events: &[StoredEvent]) -> Result<usize, Error> {
+    if events.iter().all(|stored| stored.started > 0) {
+        return Ok(0);
+    }
+    let jobs = store.jobs().await?;
+    let now = store.now().await?;
+    let mut by_queue: BTreeMap<String, Vec<NewRun>> = BTreeMap::new();
+    let mut started = Vec::new();
+    for stored in events.iter().filter(|stored| stored.started == 0) {
+        let runs = runs_started_by(&stored.event, &jobs, now);
+        if !runs.is_empty() {
+            started.push((&stored.event.id, u32::try_from(runs.len()).unwrap_or(u32::MAX)));
+        }
+        for run in runs {
+            by_queue.entry(run.queue.clone()).or_default().push(run);
+        }
+    }
+    for runs in by_queue.into_values() {
+        store.enqueue(runs).await?;
+    }
+    for (id, runs) in &started {
+        store.mark_started(id, *runs).await?;
+    }
+    Ok(started.len())
+}

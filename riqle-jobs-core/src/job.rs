@@ -1,0 +1,74 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{JobError, Priority, RetryPolicy, RunContext, store::JobDeclaration};
+
+/// A job: what to run, for which input, and how to try again.
+///
+/// `NAME`, `TRIGGER`, `QUEUE` and `PRIORITY` are constants, since a producer has no instance. `NAME` is what is
+/// stored, so the type may be renamed and moved freely.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a job",
+    label = "expected a type with `#[async_trait] impl Job`",
+    note = "give it a NAME, an Input, an Output and `async fn run(&self, run: &RunContext, input: Input)`"
+)]
+#[async_trait]
+pub trait Job: Send + Sync + 'static {
+    /// The stored name, unique in the application; at most 128 bytes.
+    const NAME: &'static str;
+    /// The event that starts it.
+    const TRIGGER: Option<&'static str> = None;
+    /// The queue that its runs stand in.
+    const QUEUE: &'static str = "default";
+    /// Its place among the due runs of the queue.
+    const PRIORITY: Priority = Priority::DEFAULT;
+    /// What a run is given. Changes between deploys must still read what is stored.
+    type Input: Serialize + DeserializeOwned + Send + Sync + 'static;
+    /// What a run returns.
+    type Output: Serialize + Send + 'static;
+
+    /// When to try again. Default: 5 retries, after 1, 2, 4, 8, 16 s.
+    fn retry_policy(&self) -> RetryPolicy {
+        RetryPolicy::default()
+    }
+
+    /// How long one attempt may run; then it counts as failed. Default 15 minutes; `Duration::MAX` for ever.
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(15 * 60)
+    }
+
+    /// The body. It runs again from the top at each attempt; steps that are saved return their results.
+    async fn run(&self, run: &RunContext, input: Self::Input) -> Result<Self::Output, JobError>;
+}
+
+/// What the store is told of a job.
+pub(crate) fn declaration<J: Job>(policy: Option<String>) -> JobDeclaration {
+    JobDeclaration {
+        name: J::NAME.to_owned(),
+        queue: J::QUEUE.to_owned(),
+        priority: J::PRIORITY,
+        trigger: J::TRIGGER.map(str::to_owned),
+        policy,
+    }
+}
+
+/// A step that stands on its own, to be shared between jobs and tested alone.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a step",
+    label = "expected a type with `#[async_trait] impl Step`",
+    note = "for a step of one job alone, `run.step(\"name\", || async {{ … }})` takes a closure"
+)]
+#[async_trait]
+pub trait Step: Send + Sync {
+    /// The stored name, unique within a job's sequence of steps; at most 128 bytes.
+    const NAME: &'static str;
+    /// What it is given.
+    type Input: Send;
+    /// What is saved.
+    type Output: Serialize + DeserializeOwned + Send;
+
+    /// The effect. Runs again only where its result was not saved.
+    async fn run(&self, input: Self::Input) -> Result<Self::Output, JobError>;
+}

@@ -1,0 +1,162 @@
+use std::{future::IntoFuture, pin::Pin, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::{
+    AsStore, Enqueued, Error, ErrorKind, Job, NewRun, Payload, Priority, ReplayFrom, RunId, Store,
+    UniqueScope, events, job,
+    store::{JobDeclaration, NewEvent},
+};
+
+/// The producer's client: enqueues runs and sends events. Cheap to clone.
+#[derive(Clone)]
+pub struct Jobs {
+    store: Arc<dyn Store>,
+}
+
+impl Jobs {
+    /// A client of `store`.
+    pub fn new(store: &impl AsStore) -> Self {
+        Self { store: store.as_store() }
+    }
+
+    /// Enqueues a run of `J`. Await the answer, after setting what the run needs:
+    /// `jobs.enqueue::<SendWelcomeEmail>(input).unique("welcome:user-7").await?`.
+    pub fn enqueue<J: Job>(&self, input: J::Input) -> Enqueue {
+        Enqueue { store: Arc::clone(&self.store), run: NewRun::of::<J>(&input) }
+    }
+
+    /// Enqueues many runs of `J` as one atomic group, all due now.
+    ///
+    /// # Errors
+    /// As [`Queue::enqueue`](crate::Queue::enqueue); with an index, none is stored.
+    pub async fn enqueue_all<J: Job>(
+        &self,
+        inputs: impl IntoIterator<Item = J::Input> + Send,
+    ) -> Result<Vec<Enqueued>, Error> {
+        let runs = inputs.into_iter().map(|input| NewRun::of::<J>(&input)).collect::<Result<_, _>>()?;
+        self.store.enqueue(runs).await
+    }
+
+    /// Sends an event: starts a run of every job that it triggers. Answers with the event's id.
+    ///
+    /// An event that triggers nothing is kept, and starts the job if one with that trigger registers within 7 days.
+    ///
+    /// # Errors
+    /// `Rejected` for an illegal name or data over the limit; `Unavailable` where it may or may not have been taken.
+    pub async fn send_event<T: Serialize + ?Sized>(&self, name: &str, data: &T) -> Result<String, Error> {
+        let event = NewEvent {
+            id: Uuid::now_v7().to_string(),
+            name: name.to_owned(),
+            data: Payload::json(data)?,
+            due_at: None,
+        };
+        let mut ids = self.send_events(vec![event]).await?;
+        ids.pop().ok_or_else(|| Error::new(ErrorKind::Corrupt, "send_event", "the store answered no id"))
+    }
+
+    /// Sends events, all or none; one whose id came within 24 h starts nothing again. Answers with their ids, in
+    /// order.
+    ///
+    /// # Errors
+    /// `Rejected` with the index; `Unavailable` where they may or may not have been taken: send the same again.
+    pub async fn send_events(&self, events: Vec<NewEvent>) -> Result<Vec<String>, Error> {
+        events::send(&*self.store, events).await
+    }
+
+    /// Announces a job without running it, so that its trigger is known before a worker starts.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn declare<J: Job>(&self) -> Result<(), Error> {
+        self.declare_all(vec![job::declaration::<J>(None)]).await
+    }
+
+    pub(crate) async fn declare_all(&self, declarations: Vec<JobDeclaration>) -> Result<(), Error> {
+        events::register(&*self.store, declarations).await
+    }
+
+    /// Starts a dead or cancelled run once more; answers with the new run.
+    ///
+    /// # Errors
+    /// As [`Operate::replay`](crate::Operate::replay).
+    pub async fn replay(&self, id: RunId, from: ReplayFrom) -> Result<RunId, Error> {
+        let new_run = RunId::new();
+        self.store.replay(id, new_run, from).await?;
+        Ok(new_run)
+    }
+
+    /// Ends a run that has not ended; its emails that wait to be sent are given up.
+    ///
+    /// # Errors
+    /// As [`Operate::cancel`](crate::Operate::cancel).
+    pub async fn cancel(&self, id: RunId) -> Result<(), Error> {
+        self.store.cancel(id).await?;
+        self.store.fail_emails_of_run(id, "the run was cancelled").await
+    }
+
+    /// The store, to inspect and operate.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+}
+
+/// A run about to be enqueued; await it.
+#[must_use = "nothing is enqueued until it is awaited"]
+pub struct Enqueue {
+    store: Arc<dyn Store>,
+    run: Result<NewRun, Error>,
+}
+
+impl Enqueue {
+    /// Makes it due so long after the store has taken it.
+    pub fn delay(self, delay: Duration) -> Self {
+        self.with(|run| run.delay(delay))
+    }
+
+    /// Makes it due at `time`.
+    pub fn at(self, time: Timestamp) -> Self {
+        self.with(|run| run.at(time))
+    }
+
+    /// See [`NewRun::unique`].
+    pub fn unique(self, key: impl Into<String>) -> Self {
+        self.with(|run| run.unique(key))
+    }
+
+    /// See [`NewRun::unique_within`].
+    pub fn unique_within(self, key: impl Into<String>, scope: UniqueScope) -> Self {
+        self.with(|run| run.unique_within(key, scope))
+    }
+
+    /// See [`NewRun::reference`].
+    pub fn reference(self, reference: impl Into<String>) -> Self {
+        self.with(|run| run.reference(reference))
+    }
+
+    /// Sets its place among due runs.
+    pub fn priority(self, priority: Priority) -> Self {
+        self.with(|run| run.priority(priority))
+    }
+
+    fn with(self, change: impl FnOnce(NewRun) -> NewRun) -> Self {
+        Self { store: self.store, run: self.run.map(change) }
+    }
+}
+
+impl IntoFuture for Enqueue {
+    type Output = Result<Enqueued, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let answers = self.store.enqueue(vec![self.run?]).await?;
+            answers
+                .first()
+                .copied()
+                .ok_or_else(|| Error::new(ErrorKind::Corrupt, "enqueue", "the store answered for no run"))
+        })
+    }
+}

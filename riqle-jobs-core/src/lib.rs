@@ -1,0 +1,44 @@
+//! The rules of riqle-jobs: what a job, a run, an attempt and a step are, when an attempt is made again, what a
+//! store owes, how an email is sent effectively once. No SQL, Redis, HTTP or SMTP.
+//!
+//! Applications depend on the facade, `riqle-jobs`, which re-exports all of this beside the stores and mailers.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod backoff;
+mod clock;
+mod context;
+pub mod email;
+mod error;
+pub mod events;
+mod id;
+mod job;
+mod job_error;
+mod jobs;
+pub mod limits;
+mod payload;
+mod policy;
+mod state;
+pub mod store;
+
+pub use clock::{Clock, ManualClock, from_millis, later, millis_of};
+pub use context::{RunContext, StepSlot, StopReason};
+pub use email::{Email, EmailLog, Mailbox, Mailer, Receipt, SendError, Sender};
+pub use error::{Cause, Error, ErrorKind};
+pub use id::{EmailId, LeaseToken, RunId, WorkerId};
+pub use job::{Job, Step};
+pub use job_error::JobError;
+pub use jobs::{Enqueue, Jobs};
+pub use limits::Limits;
+pub use payload::{Codec, Fingerprint, Payload};
+pub use policy::{Jitter, RetryPolicy};
+pub use state::{Reason, RunState};
+pub use store::{
+    AsStore, AttemptOutcome, AttemptRecord, ClaimRequest, Claimed, ClaimedRun, Due, Ending, Enqueued, Hint,
+    Inspect, LeaseAnswer, LeaseConnection, LeaseRef, NewRun, Operate, OtherInput, Priority, Queue, Registry,
+    ReplayFrom, Retention, Run, RunFilter, SavedStep, Settlement, StepSave, Store, Unique, UniqueScope, Wake,
+    WakeSender, WakeUps,
+};
+
+/// Used by [`Job`] and [`Step`] implementations.
+pub use async_trait::async_trait;

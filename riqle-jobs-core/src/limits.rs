@@ -1,0 +1,133 @@
+use crate::{Error, ErrorKind, NewRun, Payload};
+
+/// The longest name of a job, queue, step, event or codec, in bytes.
+pub const NAME_BYTES: usize = 128;
+/// The longest event name, in bytes (the event API allows more than other names).
+pub const EVENT_NAME_BYTES: usize = 512;
+/// The longest unique key, event id or reference, in bytes.
+pub const KEY_BYTES: usize = 512;
+/// The longest error text that is kept with an attempt, in bytes; the rest is cut.
+pub const ERROR_BYTES: usize = 8 * 1024;
+/// How many attempt records are kept with a run, newest last.
+pub const ATTEMPTS_KEPT: usize = 25;
+/// Unique keys that start so belong to events.
+pub const EVENT_KEY_PREFIX: &str = "event/";
+
+/// What a store accepts. The sizes are settable where the store is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest input, in bytes. Default 1 MiB.
+    pub input_bytes: usize,
+    /// Largest result of a step and largest output, in bytes. Default 1 MiB.
+    pub result_bytes: usize,
+    /// Most runs in one group. Default 10,000.
+    pub group_runs: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { input_bytes: 1 << 20, result_bytes: 1 << 20, group_runs: 10_000 }
+    }
+}
+
+impl Limits {
+    /// Checks a group of runs as [`Queue::enqueue`](crate::Queue::enqueue) takes it.
+    ///
+    /// # Errors
+    /// `Rejected`, with the index of the first run that is at fault, the field and the limit.
+    pub fn check_group(&self, runs: &[NewRun]) -> Result<(), Error> {
+        if runs.len() > self.group_runs {
+            return Err(rejected(format!(
+                "a group has at most {} runs, this one has {}",
+                self.group_runs,
+                runs.len()
+            )));
+        }
+        for (index, run) in runs.iter().enumerate() {
+            self.check_run(run).map_err(|error| error.at_index(index))?;
+            if run.queue != runs[0].queue {
+                return Err(rejected(format!(
+                    "a group is of one queue, found {:?} and {:?}",
+                    runs[0].queue, run.queue
+                ))
+                .at_index(index));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_run(&self, run: &NewRun) -> Result<(), Error> {
+        check_name("job", &run.job)?;
+        check_name("queue", &run.queue)?;
+        if let Some(unique) = &run.unique {
+            check_key("unique key", &unique.key)?;
+        }
+        if let Some(reference) = &run.reference {
+            check_key("reference", reference)?;
+        }
+        check_size("input", &run.input, self.input_bytes)
+    }
+
+    /// Checks the result of a step, or an output.
+    ///
+    /// # Errors
+    /// `Rejected`, with the limit and the size.
+    pub fn check_result(&self, field: &str, result: &Payload) -> Result<(), Error> {
+        check_size(field, result, self.result_bytes)
+    }
+}
+
+fn check_size(field: &str, payload: &Payload, limit: usize) -> Result<(), Error> {
+    if payload.bytes.len() > limit {
+        let size = payload.bytes.len();
+        return Err(rejected(format!("{field} has {size} bytes, the limit is {limit}")));
+    }
+    Ok(())
+}
+
+/// Checks the name of a job, queue or step: 1 to [`NAME_BYTES`] bytes, no control characters.
+///
+/// # Errors
+/// `Rejected`, with the field and the limit.
+pub fn check_name(field: &str, name: &str) -> Result<(), Error> {
+    check_text(field, name, NAME_BYTES)
+}
+
+/// Checks a unique key, an event id or a reference: 1 to [`KEY_BYTES`] bytes, no control characters.
+///
+/// # Errors
+/// `Rejected`, with the field and the limit.
+pub fn check_key(field: &str, key: &str) -> Result<(), Error> {
+    check_text(field, key, KEY_BYTES)
+}
+
+pub(crate) fn check_text(field: &str, text: &str, limit: usize) -> Result<(), Error> {
+    if text.is_empty() {
+        return Err(rejected(format!("{field} is empty")));
+    }
+    if text.len() > limit {
+        return Err(rejected(format!("{field} has {} bytes, the limit is {limit}", text.len())));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(rejected(format!("{field} holds a control character")));
+    }
+    Ok(())
+}
+
+/// Makes a text fit to be stored on every store: no NUL, at most `limit` bytes, cut at a character.
+pub fn clean_text(text: &str, limit: usize) -> String {
+    let mut clean = text.replace('\0', "\u{fffd}");
+    if clean.len() > limit {
+        let mut end = limit.saturating_sub('…'.len_utf8());
+        while !clean.is_char_boundary(end) {
+            end -= 1;
+        }
+        clean.truncate(end);
+        clean.push('…');
+    }
+    clean
+}
+
+fn rejected(message: String) -> Error {
+    Error::new(ErrorKind::Rejected, "check", message)
+}

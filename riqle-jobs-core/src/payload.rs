@@ -1,0 +1,86 @@
+use std::fmt;
+
+use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
+
+use crate::{Error, ErrorKind};
+
+/// How the bytes of a [`Payload`] are written. A store keeps the number and never looks inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Codec(pub u8);
+
+impl Codec {
+    /// JSON text in UTF-8, kept exactly as it was written.
+    pub const JSON: Codec = Codec(1);
+}
+
+/// Input, step result or output: bytes that only the job understands.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload {
+    /// How the bytes are written.
+    pub codec: Codec,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Payload {
+    /// Writes `value` as JSON.
+    ///
+    /// # Errors
+    /// `Rejected` where the value has no JSON form (a map with keys that are not text, say).
+    pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
+        serde_json::to_vec(value).map(Self::from_json_text).map_err(|cause| {
+            Error::new(ErrorKind::Rejected, "encode", format!("no JSON form: {cause}")).caused_by(cause)
+        })
+    }
+
+    /// Takes JSON text as it is; whether it is JSON shows when it is read.
+    pub fn from_json_text(text: impl Into<Vec<u8>>) -> Self {
+        Self { codec: Codec::JSON, bytes: text.into() }
+    }
+
+    /// Reads the value back.
+    ///
+    /// # Errors
+    /// `Corrupt` where the bytes are not a `T` or the codec is unknown to this version.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        if self.codec != Codec::JSON {
+            let message = format!("unknown codec {}", self.codec.0);
+            return Err(Error::new(ErrorKind::Corrupt, "decode", message));
+        }
+        serde_json::from_slice(&self.bytes).map_err(|cause| {
+            let problem = without_quoted_data(&cause.to_string());
+            let message = format!("does not decode into {}: {problem}", std::any::type_name::<T>());
+            Error::new(ErrorKind::Corrupt, "decode", message)
+        })
+    }
+
+    /// What stores compare instead of the bytes.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let digest = Sha256::new().chain_update([self.codec.0]).chain_update(&self.bytes).finalize();
+        let mut half = [0; 16];
+        half.copy_from_slice(&digest[..16]);
+        Fingerprint(half)
+    }
+}
+
+impl fmt::Debug for Payload {
+    /// Length only: payloads are not for logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes, codec {})", self.bytes.len(), self.codec.0)
+    }
+}
+
+/// serde_json quotes a string of the wrong type; it may be a secret, so it is left out.
+fn without_quoted_data(message: &str) -> String {
+    match (message.find('"'), message.rfind('"')) {
+        (Some(first), Some(last)) if first < last => {
+            format!("{}…{}", &message[..=first], &message[last..])
+        }
+        _ => message.to_owned(),
+    }
+}
+
+/// The first half of the SHA-256 of a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint(pub [u8; 16]);

@@ -1,0 +1,138 @@
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::{AttemptRecord, Error, Payload, Priority, Reason, RunId, RunState, SavedStep, WorkerId};
+
+/// Read: what operators, dashboards and tests see.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Inspect: Send + Sync {
+    /// One run, with its attempts, wherever it stands.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Corrupt` where a stored word is unknown.
+    async fn run(&self, id: RunId) -> Result<Option<Run>, Error>;
+
+    /// The saved steps of a run, in order of saving; empty where there are none.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn steps(&self, id: RunId) -> Result<Vec<SavedStep>, Error>;
+
+    /// A page of runs, newest id first.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Corrupt` where a stored word is unknown.
+    async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, Error>;
+
+    /// How many runs of each job are in each state, by job and state; zero counts are left out.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn counts(&self) -> Result<Vec<JobCount>, Error>;
+}
+
+/// A run as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// The job's name.
+    pub job: String,
+    /// Its queue.
+    pub queue: String,
+    /// Its place among due runs.
+    pub priority: Priority,
+    /// Where it stands.
+    pub state: RunState,
+    /// Why it ended, where it has.
+    pub reason: Option<Reason>,
+    /// The job's input.
+    pub input: Payload,
+    /// What the body returned, where it has succeeded.
+    pub output: Option<Payload>,
+    /// Failed attempts.
+    pub failures: u32,
+    /// Claims that ended by their lease running out.
+    pub crashes: u32,
+    /// When it was enqueued.
+    pub enqueued_at: Timestamp,
+    /// When it is, or was last, due.
+    pub due_at: Timestamp,
+    /// When it ended, where it has.
+    pub ended_at: Option<Timestamp>,
+    /// The claim that holds it, while it is running.
+    pub holder: Option<Holder>,
+    /// Its attempts that have ended, oldest first, the newest 25.
+    pub attempts: Vec<AttemptRecord>,
+    /// The first run of its line of replays; itself where it is no replay.
+    pub root: RunId,
+    /// The run that it replays.
+    pub replay_of: Option<RunId>,
+    /// The run that replays it.
+    pub replayed_by: Option<RunId>,
+    /// Its unique key.
+    pub unique_key: Option<String>,
+    /// The application's own name for what it is about.
+    pub reference: Option<String>,
+    /// The event that started it.
+    pub event_id: Option<String>,
+}
+
+impl Run {
+    /// The attempt that runs now or would be next: `failures + 1`.
+    pub fn attempt(&self) -> u32 {
+        self.failures.saturating_add(1)
+    }
+
+    /// The newest error.
+    pub fn error(&self) -> Option<&str> {
+        self.attempts.iter().rev().find_map(|attempt| attempt.error.as_deref())
+    }
+}
+
+/// Who holds a running run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The worker.
+    pub worker: WorkerId,
+    /// When it claimed.
+    pub claimed_at: Timestamp,
+    /// When the lease runs out.
+    pub lease_until: Timestamp,
+}
+
+/// Which runs to list. Empty fields filter nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// Of these states.
+    pub states: Vec<RunState>,
+    /// Of this job.
+    pub job: Option<String>,
+    /// Of this queue.
+    pub queue: Option<String>,
+    /// With this reference.
+    pub reference: Option<String>,
+    /// Older than this one: the last id of the page before.
+    pub before: Option<RunId>,
+    /// At most so many; 0 stands for 100.
+    pub limit: usize,
+}
+
+impl RunFilter {
+    /// At most so many: what 0 stands for filled in.
+    pub fn page_size(&self) -> usize {
+        if self.limit == 0 { 100 } else { self.limit }
+    }
+}
+
+/// How many runs of a job are in a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobCount {
+    /// The job's name.
+    pub job: String,
+    /// The state.
+    pub state: RunState,
+    /// How many.
+    pub runs: u64,
+}

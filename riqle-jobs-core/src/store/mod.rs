@@ -1,0 +1,62 @@
+//! What a store implements, and the values that pass between core and store.
+
+mod attempt;
+mod inspect;
+mod operate;
+mod queue;
+mod registry;
+mod run;
+mod wake;
+
+use std::sync::Arc;
+
+pub use attempt::{AttemptOutcome, AttemptRecord};
+#[cfg(feature = "mock")]
+pub use inspect::MockInspect;
+pub use inspect::{Holder, Inspect, JobCount, Run, RunFilter};
+#[cfg(feature = "mock")]
+pub use operate::MockOperate;
+pub use operate::{Operate, Pruned, ReplayFrom, Retention};
+#[cfg(feature = "mock")]
+pub use queue::MockQueue;
+pub use queue::{
+    ClaimRequest, Claimed, ClaimedRun, Ending, LeaseAnswer, LeaseConnection, LeaseRef, Queue, SavedStep,
+    Settlement, StepSave,
+};
+#[cfg(feature = "mock")]
+pub use registry::MockRegistry;
+pub use registry::{
+    JobDeclaration, NewEvent, RegisteredJob, RegisteredWorker, Registry, StoredEvent, WorkerReport,
+};
+pub use run::{Due, Enqueued, NewRun, OtherInput, Priority, Unique, UniqueScope};
+pub use wake::{Hint, Wake, WakeSender, WakeUps};
+
+use crate::EmailLog;
+
+/// Everything that a store does; implemented by whatever implements the parts.
+pub trait Store: Queue + Registry + Inspect + Operate + EmailLog {}
+
+impl<S: Queue + Registry + Inspect + Operate + EmailLog + ?Sized> Store for S {}
+
+/// What [`Jobs::new`](crate::Jobs::new) and [`Worker::new`](crate::Worker::new) take: a store's handle
+/// (`Memory`, `Sqlite`, …) or an `Arc<dyn Store>` as `connect` returns it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a store",
+    label = "expected a store's handle, such as `Memory`, `Sqlite` or `Arc<dyn Store>`"
+)]
+pub trait AsStore {
+    /// A shared handle.
+    fn as_store(&self) -> Arc<dyn Store>;
+}
+
+impl AsStore for Arc<dyn Store> {
+    fn as_store(&self) -> Arc<dyn Store> {
+        Arc::clone(self)
+    }
+}
+
+impl<S: Store + Clone + 'static> AsStore for S {
+    fn as_store(&self) -> Arc<dyn Store> {
+        Arc::new(self.clone())
+    }
+}

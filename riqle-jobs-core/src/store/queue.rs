@@ -1,0 +1,278 @@
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::wake::WakeUps;
+use crate::{
+    AttemptOutcome, Clock, Enqueued, Error, LeaseToken, Limits, NewRun, Payload, Priority, Reason, RunId,
+    RunState, WorkerId,
+};
+
+/// Produce and work: what enqueues, claims and settles.
+///
+/// Every write that a worker makes names its lease; a store applies it only while that lease is the run's
+/// newest and has not been taken over. All times are the store's.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Stores a group of runs of one queue: all or none. Answers in the order of `runs`.
+    ///
+    /// A run whose id is stored already, or whose unique key is taken (also earlier in the group), answers
+    /// `Existing`. Waiting workers are woken.
+    ///
+    /// # Errors
+    /// `Rejected` over a limit and `Conflict` on a taken key with another input, both with the index;
+    /// `Unavailable` where it may or may not be stored: repeat the same group.
+    async fn enqueue(&self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error>;
+
+    /// Takes at most `request.limit` due runs under a lease, by priority, due time, id.
+    ///
+    /// Runs whose lease ran out are due at the time they were first due; they are handed out with `crashes`
+    /// raised and the lost attempt recorded. Jobs not named, and paused queues, cost nothing.
+    ///
+    /// # Errors
+    /// `Unavailable`; whatever was claimed then is freed by [`give_back`](Self::give_back), or when its
+    /// lease runs out.
+    async fn claim(&self, request: ClaimRequest) -> Result<Claimed, Error>;
+
+    /// Frees, uncharged, the runs that `token` still holds in `queue`: after a claim whose answer was lost.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn give_back(&self, queue: &str, token: LeaseToken) -> Result<(), Error>;
+
+    /// Sets each lease to run out `lease` from now, also one that has run out and was not taken over.
+    /// Answers in order.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn extend(&self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error>;
+
+    /// Saves results of steps. A step that is saved already keeps its first result and answers `Done`.
+    /// Answers in order, item by item: a stale one leaves its neighbours alone.
+    ///
+    /// # Errors
+    /// `Unavailable`; repeating is safe.
+    async fn save_steps(&self, steps: Vec<StepSave>) -> Result<Vec<LeaseAnswer>, Error>;
+
+    /// Records how claims ended. Answers in order, item by item. Repeated with the same token after it was
+    /// applied: `Done`.
+    ///
+    /// # Errors
+    /// `Unavailable`; repeating is safe.
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<LeaseAnswer>, Error>;
+
+    /// A connection of its own that extends leases, made on the caller's runtime; none of its work passes
+    /// through another task.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn lease_connection(&self) -> Result<Box<dyn LeaseConnection>, Error>;
+
+    /// Hints that something became due or was cancelled. They may be lost; polling finds what they miss.
+    fn wake_ups(&self) -> WakeUps;
+
+    /// Where the store's time comes from.
+    fn clock(&self) -> Clock;
+
+    /// The store's time now.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn now(&self) -> Result<Timestamp, Error>;
+
+    /// What the store accepts.
+    fn limits(&self) -> Limits;
+}
+
+/// Extends leases from the lease keeper's own runtime.
+#[async_trait]
+pub trait LeaseConnection: Send {
+    /// As [`Queue::extend`].
+    ///
+    /// # Errors
+    /// `Unavailable`; the connection repairs itself at the next call.
+    async fn extend(&mut self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error>;
+}
+
+/// What a worker asks a queue for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimRequest {
+    /// The queue.
+    pub queue: String,
+    /// The jobs of that queue that the worker has registered; no others are claimed.
+    pub jobs: Arc<[String]>,
+    /// At most so many runs.
+    pub limit: usize,
+    /// For how long they are the worker's.
+    pub lease: Duration,
+    /// Fences the writes for the runs of this claim.
+    pub token: LeaseToken,
+    /// Who claims.
+    pub worker: WorkerId,
+}
+
+/// What a claim answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claimed {
+    /// The runs, in order.
+    pub runs: Vec<ClaimedRun>,
+    /// When the next run of the named jobs is due or the next lease runs out, as far as is known; in the past
+    /// where more are due now. `None`: nothing is stored for these jobs.
+    pub next_due: Option<Timestamp>,
+    /// The store's time of this claim.
+    pub now: Timestamp,
+}
+
+/// A run under a lease.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClaimedRun {
+    /// Queue, run and token.
+    pub lease: LeaseRef,
+    /// The job's name.
+    pub job: String,
+    /// Its place among due runs.
+    pub priority: Priority,
+    /// The job's input.
+    pub input: Payload,
+    /// Failed attempts so far.
+    pub failures: u32,
+    /// Claims that ended by their lease running out, so far.
+    pub crashes: u32,
+    /// When it was enqueued.
+    pub enqueued_at: Timestamp,
+    /// When it was due.
+    pub due_at: Timestamp,
+    /// When this claim was made.
+    pub claimed_at: Timestamp,
+    /// The first run of the line of replays; the run itself where it is no replay.
+    pub root: RunId,
+    /// The run that it replays.
+    pub replay_of: Option<RunId>,
+    /// The application's own name for what it is about.
+    pub reference: Option<String>,
+    /// The event that started it.
+    pub event_id: Option<String>,
+    /// Results saved by earlier claims or taken over from the replayed run, in order of saving.
+    pub steps: Vec<SavedStep>,
+}
+
+/// The right to write for a run: queue (on Redis the slot), run, token.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LeaseRef {
+    /// The run's queue.
+    pub queue: Arc<str>,
+    /// The run.
+    pub run: RunId,
+    /// The token of the claim.
+    pub token: LeaseToken,
+}
+
+/// What a fenced write answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseAnswer {
+    /// Applied, now or before.
+    Done,
+    /// Refused: another claim has taken the run, or it was settled, discarded or never there.
+    LeaseLost,
+    /// Refused: the run was cancelled while this lease held it.
+    CancelRequested,
+}
+
+/// A step's saved result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SavedStep {
+    /// The step's name.
+    pub name: String,
+    /// 0 for the first step of that name in the run, 1 for the second, and so on.
+    pub ordinal: u32,
+    /// What it returned.
+    pub result: Payload,
+    /// When it was saved, by the store's clock.
+    pub saved_at: Timestamp,
+    /// How long its body ran, by the worker's monotonic clock.
+    pub took: Duration,
+}
+
+/// A step's result to be saved under a lease.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepSave {
+    /// The lease that allows it.
+    pub lease: LeaseRef,
+    /// The step's name.
+    pub name: String,
+    /// Which one of that name, from 0.
+    pub ordinal: u32,
+    /// What it returned.
+    pub result: Payload,
+    /// How long its body ran.
+    pub took: Duration,
+}
+
+/// How a claim ended, decided in core.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settlement {
+    /// The lease that allows it.
+    pub lease: LeaseRef,
+    /// What becomes of the run.
+    pub ending: Ending,
+    /// Failed attempts, this one included; replaces the stored number.
+    pub failures: u32,
+    /// The number of the attempt: failures before it + 1.
+    pub attempt: u32,
+    /// How the attempt ended.
+    pub outcome: AttemptOutcome,
+    /// The error with its chain, cleaned and capped.
+    pub error: Option<String>,
+    /// Groups errors that are alike (numbers and ids left out).
+    pub error_fingerprint: Option<String>,
+}
+
+/// What becomes of a run whose claim ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// Pending again, due so long after the store's now.
+    Again {
+        /// The wait.
+        after: Duration,
+    },
+    /// Pending again, due when it was due before.
+    GiveBack,
+    /// Succeeded.
+    Succeeded {
+        /// What the body returned.
+        output: Payload,
+    },
+    /// A dead letter.
+    Dead {
+        /// Why.
+        reason: Reason,
+    },
+    /// Cancelled by its body.
+    Cancelled {
+        /// Why.
+        reason: Reason,
+    },
+}
+
+impl Ending {
+    /// The state it leads to.
+    pub const fn state(&self) -> RunState {
+        match self {
+            Ending::Again { .. } | Ending::GiveBack => RunState::Pending,
+            Ending::Succeeded { .. } => RunState::Succeeded,
+            Ending::Dead { .. } => RunState::Dead,
+            Ending::Cancelled { .. } => RunState::Cancelled,
+        }
+    }
+
+    /// Why the run ended, where it did.
+    pub const fn reason(&self) -> Option<Reason> {
+        match self {
+            Ending::Again { .. } | Ending::GiveBack => None,
+            Ending::Succeeded { .. } => Some(Reason::Completed),
+            Ending::Dead { reason } | Ending::Cancelled { reason } => Some(*reason),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Payload, Priority, WorkerId};
+
+/// What is known across processes: jobs, workers, events.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Registry: Send + Sync {
+    /// Notes that these jobs exist, now; replaces what was known of them.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn register_jobs(&self, jobs: Vec<JobDeclaration>) -> Result<(), Error>;
+
+    /// Every job ever registered, by name.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn jobs(&self) -> Result<Vec<RegisteredJob>, Error>;
+
+    /// Notes that a worker is alive, now; replaces what was known of it.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn report_worker(&self, worker: WorkerReport) -> Result<(), Error>;
+
+    /// Forgets a worker that has stopped.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn remove_worker(&self, worker: WorkerId) -> Result<(), Error>;
+
+    /// The workers, last seen first.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn workers(&self) -> Result<Vec<RegisteredWorker>, Error>;
+
+    /// Stores events, all or none; one whose id came within 24 h (also earlier in the list) is left as it was.
+    /// Answers in order with what is stored under each id.
+    ///
+    /// # Errors
+    /// `Unavailable`; repeating is safe.
+    async fn store_events(&self, events: Vec<NewEvent>) -> Result<Vec<StoredEvent>, Error>;
+
+    /// Counts `runs` as started by the event.
+    ///
+    /// # Errors
+    /// `Unavailable`; repeating sets the same number.
+    async fn mark_started(&self, event_id: &str, runs: u32) -> Result<(), Error>;
+
+    /// Events with one of these names that have started nothing, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn idle_events(&self, names: Vec<String>, limit: usize) -> Result<Vec<StoredEvent>, Error>;
+}
+
+/// A job as a producer or worker announces it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobDeclaration {
+    /// The job's name.
+    pub name: String,
+    /// Its queue.
+    pub queue: String,
+    /// Its place among due runs.
+    pub priority: Priority,
+    /// The event that starts it.
+    pub trigger: Option<String>,
+    /// Its retry policy in words, for people; `None` from a producer that has no instance.
+    pub policy: Option<String>,
+}
+
+/// A job as the store knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisteredJob {
+    /// What was announced last.
+    pub declaration: JobDeclaration,
+    /// When that was.
+    pub seen_at: Timestamp,
+}
+
+/// A worker as it reports itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerReport {
+    /// Random, of this process alone.
+    pub id: WorkerId,
+    /// A label for people: host name and process id, or what the application says.
+    pub label: String,
+    /// The library's version.
+    pub version: String,
+    /// The jobs that it runs.
+    pub jobs: Vec<String>,
+    /// How many attempts it runs at once, at most.
+    pub concurrency: u32,
+    /// How many it runs now.
+    pub running: u32,
+}
+
+/// A worker as the store knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisteredWorker {
+    /// What it reported last.
+    pub report: WorkerReport,
+    /// When it first reported.
+    pub started_at: Timestamp,
+    /// When it last reported.
+    pub seen_at: Timestamp,
+}
+
+/// An event to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Given by the sender, or made in core.
+    pub id: String,
+    /// The name that jobs are triggered by.
+    pub name: String,
+    /// The data, which is the input of the runs it starts.
+    pub data: Payload,
+    /// When its runs are due, where that is not at once.
+    pub due_at: Option<Timestamp>,
+}
+
+/// An event as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredEvent {
+    /// What was sent first under the id.
+    pub event: NewEvent,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// How many runs it started.
+    pub started: u32,
+}

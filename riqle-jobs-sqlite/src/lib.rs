@@ -1,0 +1,1 @@
+//! The embedded store of riqle-jobs: one SQLite file.
