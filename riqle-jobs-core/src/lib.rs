@@ -20,6 +20,7 @@ mod payload;
 mod policy;
 mod state;
 pub mod store;
+mod worker;
 
 pub use clock::{Clock, ManualClock, from_millis, later, millis_of};
 pub use context::{RunContext, StepSlot, StopReason};
@@ -39,6 +40,8 @@ pub use store::{
     ReplayFrom, Retention, Run, RunFilter, SavedStep, Settlement, StepSave, Store, Unique, UniqueScope, Wake,
     WakeSender, WakeUps,
 };
+
+pub use worker::{Alert, RunReport, Shutdown, Worker, WorkerStats};
 
 /// Used by [`Job`] and [`Step`] implementations.
 pub use async_trait::async_trait;

@@ -1,0 +1,71 @@
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+
+use futures_util::FutureExt;
+use tokio::time::sleep;
+use tracing::Instrument;
+
+use super::{
+    buffer::HeldRun,
+    panic_hook,
+    running::Shared,
+    verdict::{self, AttemptEnd},
+};
+use crate::{RetryPolicy, RunContext};
+
+/// One of the worker's slots: runs one attempt after another until the buffer is closed.
+pub(super) async fn run_slot(shared: Arc<Shared>) {
+    while let Some(held) = shared.buffer.pop().await {
+        let begun = Instant::now();
+        run_attempt(&shared, held).await;
+        shared.buffer.slot_is_free(begun.elapsed());
+    }
+}
+
+async fn run_attempt(shared: &Shared, held: HeldRun) {
+    let HeldRun { run, cancellation, .. } = held;
+    let Some(job) = shared.jobs.get(run.job.as_str()) else {
+        // A store must not hand it out; giving it back loses nothing.
+        tracing::error!(job = run.job, "claimed a job that is not registered");
+        return shared.settler.give_back(&run).await;
+    };
+    if run.crashes > verdict::MAX_CRASHES {
+        let dead = verdict::settle(&run, &RetryPolicy::none(), AttemptEnd::CrashedTooOften);
+        return shared.settler.settle(&run, dead, false).await;
+    }
+    let context =
+        RunContext::new(&run, shared.limits, Arc::clone(&shared.step_saver), Arc::clone(&cancellation));
+    let span = tracing::info_span!(
+        "run",
+        run = %run.lease.run,
+        job = run.job,
+        queue = &*run.lease.queue,
+        attempt = context.attempt()
+    );
+    let body = async {
+        match AssertUnwindSafe(job.run(&context, &run.input)).catch_unwind().await {
+            Ok(Ok(Ok(output))) => AttemptEnd::Returned(output),
+            Ok(Ok(Err(error))) => AttemptEnd::Failed(error),
+            Ok(Err(unreadable)) => AttemptEnd::InputUnreadable(unreadable.to_string()),
+            Err(payload) => AttemptEnd::Panicked(panic_hook::describe(&*payload)),
+        }
+    };
+    let timeout = job.timeout();
+    let end = tokio::select! {
+        biased;
+        end = body.instrument(span.clone()) => end,
+        () = sleep(timeout) => AttemptEnd::TimedOut(timeout),
+        () = shared.give_up.cancelled() => AttemptEnd::GivenBack,
+        () = async {
+            // Nothing more can be written; the body has the grace time to notice.
+            cancellation.until_lost().await;
+            sleep(shared.grace).await;
+        } => return shared.settler.drop_lease(&run),
+    };
+    if cancellation.lost().is_some() {
+        shared.counters.lease_lost();
+        span.in_scope(|| tracing::warn!("the lease was lost, the attempt's end is not recorded"));
+        return shared.settler.drop_lease(&run);
+    }
+    let alert = matches!(&end, AttemptEnd::Failed(error) if error.wants_alert());
+    shared.settler.settle(&run, verdict::settle(&run, &job.policy(), end), alert).await;
+}

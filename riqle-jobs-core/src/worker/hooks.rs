@@ -1,0 +1,94 @@
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{Ending, LeaseRef, Reason, RunId, Settlement};
+
+type Hook<T> = Option<Arc<dyn Fn(&T) + Send + Sync>>;
+
+/// What the application wants to be told; at most once each, since a process can die before it tells.
+#[derive(Clone, Default)]
+pub(super) struct Hooks {
+    pub(super) dead: Hook<RunReport>,
+    pub(super) retry: Hook<RunReport>,
+    pub(super) alert: Hook<Alert>,
+}
+
+/// A run whose attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunReport {
+    /// The run.
+    pub run: RunId,
+    /// The job's name.
+    pub job: String,
+    /// Its queue.
+    pub queue: String,
+    /// The application's own name for what it is about.
+    pub reference: Option<String>,
+    /// The attempt that failed, from 1.
+    pub attempt: u32,
+    /// Its error, with the chain of causes.
+    pub error: String,
+    /// The wait until the next attempt, where there is one.
+    pub delay: Option<Duration>,
+    /// Why the run is dead, where it is.
+    pub reason: Option<Reason>,
+}
+
+/// Something that somebody must act on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// The run that met it.
+    pub run: RunId,
+    /// The job's name.
+    pub job: String,
+    /// What is wrong.
+    pub error: String,
+}
+
+/// What of a run its report needs.
+pub(super) struct Subject {
+    pub(super) job: String,
+    pub(super) reference: Option<String>,
+    pub(super) alert: bool,
+}
+
+impl Hooks {
+    /// Tells of a settlement that is stored.
+    pub(super) fn settled(&self, settlement: &Settlement, subject: &Subject) {
+        let LeaseRef { queue, run, .. } = &settlement.lease;
+        let error = settlement.error.clone().unwrap_or_default();
+        if subject.alert {
+            call(&self.alert, || Alert { run: *run, job: subject.job.clone(), error: error.clone() });
+        }
+        let report = |delay, reason| RunReport {
+            run: *run,
+            job: subject.job.clone(),
+            queue: queue.to_string(),
+            reference: subject.reference.clone(),
+            attempt: settlement.attempt,
+            error: error.clone(),
+            delay,
+            reason,
+        };
+        match &settlement.ending {
+            Ending::Dead { reason } => call(&self.dead, || report(None, Some(*reason))),
+            Ending::Again { after } if settlement.outcome == crate::AttemptOutcome::Failed => {
+                call(&self.retry, || report(Some(*after), None));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A hook is the application's; its panic ends nothing.
+fn call<T>(hook: &Hook<T>, report: impl FnOnce() -> T) {
+    if let Some(hook) = hook {
+        let report = report();
+        if catch_unwind(AssertUnwindSafe(|| hook(&report))).is_err() {
+            tracing::error!("a worker hook panicked");
+        }
+    }
+}

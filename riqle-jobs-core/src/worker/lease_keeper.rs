@@ -1,0 +1,86 @@
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::held_leases::HeldLeases;
+use crate::{Error, ErrorKind, LeaseConnection, LeaseRef, Queue, Store};
+
+const MOST_AT_ONCE: usize = 1_000;
+
+/// Keeps the worker's leases from a thread of its own, so that a body that blocks the application's runtime
+/// loses none.
+pub(super) fn keep_on_own_thread(
+    store: Arc<dyn Store>,
+    held: Arc<HeldLeases>,
+    lease: Duration,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let failed = |cause: std::io::Error| {
+        Error::new(ErrorKind::Misconfigured, "run", "can't start the lease keeper's thread").caused_by(cause)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    std::thread::Builder::new()
+        .name("riqle-jobs-leases".to_owned())
+        .spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = keep(&*store, &held, lease) => {}
+                    () = stop.cancelled() => {}
+                }
+            });
+        })
+        .map(drop)
+        .map_err(failed)
+}
+
+/// Extends what is a third of a lease old; looks twice in that time.
+async fn keep(store: &dyn Store, held: &HeldLeases, lease: Duration) {
+    let mut connection = None;
+    let mut away = false;
+    loop {
+        sleep(lease / 6).await;
+        let due = held.older_than(lease / 3);
+        for leases in due.chunks(MOST_AT_ONCE) {
+            let begun = Instant::now();
+            // A half-open connection must not eat the lease: a new one has time for a second try.
+            let extended = timeout(lease / 3, extend(store, &mut connection, leases, lease)).await;
+            match extended {
+                Ok(Ok(answers)) => {
+                    for (lease, answer) in leases.iter().zip(answers) {
+                        held.extended(lease, begun, answer);
+                    }
+                    if std::mem::take(&mut away) {
+                        tracing::info!("leases are extended again");
+                    }
+                }
+                failed => {
+                    connection = None;
+                    if !std::mem::replace(&mut away, true) {
+                        let error = match failed {
+                            Ok(Err(error)) => error.to_string(),
+                            _ => "no answer in time".to_owned(),
+                        };
+                        tracing::warn!(error, "can't extend leases, trying on");
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn extend(
+    store: &dyn Store,
+    connection: &mut Option<Box<dyn LeaseConnection>>,
+    leases: &[LeaseRef],
+    lease: Duration,
+) -> Result<Vec<crate::LeaseAnswer>, Error> {
+    let connection = match connection {
+        Some(connection) => connection,
+        None => connection.insert(Queue::lease_connection(store).await?),
+    };
+    connection.extend(leases.to_vec(), lease).await
+}

@@ -1,0 +1,257 @@
+//! Runs jobs: claims due runs, runs their bodies, settles them, keeps their leases.
+
+mod attempt;
+mod buffer;
+mod claim_loop;
+mod erased_job;
+mod held_leases;
+mod hooks;
+mod housekeeping;
+mod lease_keeper;
+mod natural_batch;
+mod panic_hook;
+mod running;
+mod settler;
+mod shutdown;
+mod step_saver;
+mod verdict;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::task::JoinSet;
+
+pub use hooks::{Alert, RunReport};
+pub use running::WorkerStats;
+pub use shutdown::Shutdown;
+
+use self::{erased_job::ErasedJob, hooks::Hooks, running::Running};
+use crate::{AsStore, Error, ErrorKind, Job, Retention, Store, WorkerId, events};
+
+/// Claims and runs the jobs that it has registered.
+///
+/// It outlives its store: while that is away it waits, with jittered backoff, and goes on.
+///
+/// ```no_run
+/// # use riqle_jobs_core::{Job, JobError, RunContext, Worker, async_trait};
+/// # struct SendWelcomeEmail;
+/// # #[async_trait] impl Job for SendWelcomeEmail {
+/// #     const NAME: &'static str = "send-welcome-email";
+/// #     type Input = String; type Output = ();
+/// #     async fn run(&self, _: &RunContext, _: String) -> Result<(), JobError> { Ok(()) }
+/// # }
+/// # async fn start(store: riqle_jobs_core::Memory) -> Result<(), riqle_jobs_core::Error> {
+/// Worker::new(&store).register(SendWelcomeEmail).concurrency(32).run().await
+/// # }
+/// ```
+pub struct Worker {
+    store: Arc<dyn Store>,
+    jobs: BTreeMap<&'static str, Arc<dyn ErasedJob>>,
+    hooks: Arc<Hooks>,
+    settings: Settings,
+    duplicate: Option<&'static str>,
+    stats: Arc<running::Counters>,
+}
+
+#[derive(Clone)]
+struct Settings {
+    id: WorkerId,
+    label: String,
+    concurrency: usize,
+    lease: Duration,
+    poll: Duration,
+    grace: Duration,
+    retention: Retention,
+    panic_hook: bool,
+}
+
+impl Worker {
+    /// A worker of `store` without jobs.
+    pub fn new(store: &impl AsStore) -> Self {
+        Self {
+            store: store.as_store(),
+            jobs: BTreeMap::new(),
+            hooks: Arc::default(),
+            settings: Settings {
+                id: WorkerId::new(),
+                label: format!("process {}", std::process::id()),
+                concurrency: 32,
+                lease: Duration::from_secs(30),
+                poll: Duration::from_secs(1),
+                grace: Duration::from_secs(10),
+                retention: Retention::default(),
+                panic_hook: true,
+            },
+            duplicate: None,
+            stats: Arc::default(),
+        }
+    }
+
+    /// Adds a job. The worker claims no others.
+    #[must_use]
+    pub fn register<J: Job>(mut self, job: J) -> Self {
+        if self.jobs.insert(J::NAME, erased_job::erase(job)).is_some() {
+            self.duplicate = Some(J::NAME);
+        }
+        self
+    }
+
+    /// How many attempts run at once, at least 1. Default 32.
+    #[must_use]
+    pub fn concurrency(mut self, attempts: usize) -> Self {
+        self.settings.concurrency = attempts.max(1);
+        self
+    }
+
+    /// For how long a claim holds without being extended: the longest wait after a crash. It is extended
+    /// while the attempt is alive. Default 30 s, at least 100 ms.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.settings.lease = lease.max(Duration::from_millis(100));
+        self
+    }
+
+    /// How often it looks for due runs that no hint told of, ±20%. Default 1 s, at least 1 ms.
+    #[must_use]
+    pub fn poll_interval(mut self, poll: Duration) -> Self {
+        self.settings.poll = poll.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How long running attempts may go on after a shutdown has begun. Default 10 s.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.settings.grace = grace;
+        self
+    }
+
+    /// A name for people; default the process id. Workers may share it: what counts is a random identity.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.settings.label = label.into();
+        self
+    }
+
+    /// What the worker deletes every minute.
+    #[must_use]
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.settings.retention = retention;
+        self
+    }
+
+    /// Leaves the process's panic hook alone: a panic's place is then missing from its error.
+    #[must_use]
+    pub fn without_panic_hook(mut self) -> Self {
+        self.settings.panic_hook = false;
+        self
+    }
+
+    /// Called once a run is a dead letter, after that is stored.
+    #[must_use]
+    pub fn on_dead(mut self, hook: impl Fn(&RunReport) + Send + Sync + 'static) -> Self {
+        self.hooks_mut().dead = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called once a failed attempt is to be made again, after that is stored.
+    #[must_use]
+    pub fn on_retry(mut self, hook: impl Fn(&RunReport) + Send + Sync + 'static) -> Self {
+        self.hooks_mut().retry = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called when somebody must act: an error with [`JobError::alert`](crate::JobError::alert), such as a
+    /// mailer's wrong key.
+    #[must_use]
+    pub fn on_alert(mut self, hook: impl Fn(&Alert) + Send + Sync + 'static) -> Self {
+        self.hooks_mut().alert = Some(Arc::new(hook));
+        self
+    }
+
+    /// Its identity, random in each process.
+    pub fn id(&self) -> WorkerId {
+        self.settings.id
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> WorkerStats {
+        self.stats.read()
+    }
+
+    /// Runs until the process is told to stop: SIGTERM or Ctrl-C ends it gracefully, a second one at once.
+    ///
+    /// # Errors
+    /// `Rejected` where two jobs have one name; `Misconfigured` where a thread or signal handler can't be had.
+    pub async fn run(&self) -> Result<(), Error> {
+        self.run_with(&Shutdown::on_signals()?).await
+    }
+
+    /// Runs until `stop` resolves, then ends gracefully.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn run_until(&self, stop: impl Future<Output = ()>) -> Result<(), Error> {
+        let shutdown = Shutdown::new();
+        let run = self.run_with(&shutdown);
+        tokio::pin!(run, stop);
+        tokio::select! {
+            ended = &mut run => ended,
+            () = stop => {
+                shutdown.stop();
+                run.await
+            }
+        }
+    }
+
+    /// Runs until `shutdown` says so.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn run_with(&self, shutdown: &Shutdown) -> Result<(), Error> {
+        self.check()?;
+        let running = Running::start(self)?;
+        let mut keeping = JoinSet::new();
+        keeping.spawn(housekeeping::keep(
+            Arc::clone(&self.store),
+            self.declarations(),
+            self.settings.clone(),
+            running.held(),
+        ));
+        let ended = running.until_stopped(shutdown).await;
+        keeping.shutdown().await;
+        housekeeping::sign_off(&*self.store, self.settings.id).await;
+        ended
+    }
+
+    /// Runs what is due now, and what becomes due meanwhile, until nothing is: for tests, and for processes
+    /// that are started for one round.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); also the store's errors of the first call.
+    pub async fn run_until_idle(&self) -> Result<(), Error> {
+        self.check()?;
+        events::register(&*self.store, self.declarations()).await?;
+        Running::start(self)?.until_idle().await
+    }
+
+    fn hooks_mut(&mut self) -> &mut Hooks {
+        // Shared only while it runs, and then it is borrowed.
+        Arc::make_mut(&mut self.hooks)
+    }
+
+    fn declarations(&self) -> Vec<crate::store::JobDeclaration> {
+        self.jobs.values().map(|job| job.declaration()).collect()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if let Some(name) = self.duplicate {
+            let message = format!("two jobs are registered as {name:?}");
+            return Err(Error::new(ErrorKind::Rejected, "register", message));
+        }
+        for job in self.jobs.values() {
+            let declaration = job.declaration();
+            crate::limits::check_name("job", &declaration.name)?;
+            crate::limits::check_name("queue", &declaration.queue)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,231 @@
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Shutdown, Worker, attempt,
+    buffer::Buffer,
+    claim_loop::ClaimLoop,
+    erased_job::ErasedJob,
+    held_leases::HeldLeases,
+    lease_keeper, panic_hook,
+    settler::{Ledger, Settler},
+    step_saver::StepSaver,
+};
+use crate::{AttemptOutcome, Ending, Error, Limits, Queue, Settlement, Store, context::SaveStep};
+
+/// What the parts of a running worker share.
+pub(super) struct Shared {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) jobs: BTreeMap<&'static str, Arc<dyn ErasedJob>>,
+    pub(super) limits: Limits,
+    pub(super) grace: Duration,
+    pub(super) buffer: Buffer,
+    pub(super) held: Arc<HeldLeases>,
+    pub(super) settler: Settler,
+    pub(super) step_saver: Arc<dyn SaveStep>,
+    pub(super) counters: Arc<Counters>,
+    /// Fires when running attempts are to be given back.
+    pub(super) give_up: CancellationToken,
+}
+
+impl Shared {
+    pub(super) fn jobs_by_queue(&self) -> BTreeMap<String, Vec<String>> {
+        let mut queues: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for job in self.jobs.values() {
+            let declaration = job.declaration();
+            queues.entry(declaration.queue).or_default().push(declaration.name);
+        }
+        queues
+    }
+}
+
+/// A worker at work: slots, claim loop, settler, step saver, lease keeper.
+pub(super) struct Running {
+    shared: Arc<Shared>,
+    claim_loop: ClaimLoop,
+    slots: JoinSet<()>,
+    flushes: Vec<JoinHandle<()>>,
+    /// Ends the flushes once they are empty.
+    closing: CancellationToken,
+    /// Ends the lease keeper, also where this is dropped.
+    keeping: tokio_util::sync::DropGuard,
+}
+
+impl Running {
+    pub(super) fn start(worker: &Worker) -> Result<Self, Error> {
+        if worker.settings.panic_hook {
+            panic_hook::install();
+        }
+        let store = Arc::clone(&worker.store);
+        let held = Arc::new(HeldLeases::default());
+        let counters = Arc::clone(&worker.stats);
+        let closing = CancellationToken::new();
+        let stop_keeping = CancellationToken::new();
+        lease_keeper::keep_on_own_thread(
+            Arc::clone(&store),
+            Arc::clone(&held),
+            worker.settings.lease,
+            stop_keeping.clone(),
+        )?;
+        let ledger = Ledger {
+            store: Arc::clone(&store),
+            held: Arc::clone(&held),
+            hooks: Arc::clone(&worker.hooks),
+            counters: Arc::clone(&counters),
+        };
+        let (settler, settling) = Settler::new(ledger, closing.clone());
+        let (step_saver, saving) = StepSaver::new(Arc::clone(&store), closing.clone());
+        let shared = Arc::new(Shared {
+            limits: Queue::limits(&*store),
+            store,
+            jobs: worker.jobs.clone(),
+            grace: worker.settings.grace,
+            buffer: Buffer::new(worker.settings.concurrency),
+            held,
+            settler,
+            step_saver: Arc::new(step_saver),
+            counters,
+            give_up: CancellationToken::new(),
+        });
+        let mut slots = JoinSet::new();
+        for _ in 0..worker.settings.concurrency {
+            slots.spawn(attempt::run_slot(Arc::clone(&shared)));
+        }
+        Ok(Self {
+            claim_loop: ClaimLoop::new(Arc::clone(&shared), worker.settings.clone()),
+            shared,
+            slots,
+            flushes: vec![tokio::spawn(settling), tokio::spawn(saving)],
+            closing,
+            keeping: stop_keeping.drop_guard(),
+        })
+    }
+
+    pub(super) fn held(&self) -> Arc<HeldLeases> {
+        Arc::clone(&self.shared.held)
+    }
+
+    pub(super) async fn until_stopped(mut self, shutdown: &Shutdown) -> Result<(), Error> {
+        self.claim_loop.until_stopped(shutdown).await;
+        self.end(shutdown).await;
+        Ok(())
+    }
+
+    pub(super) async fn until_idle(mut self) -> Result<(), Error> {
+        self.claim_loop.until_idle().await;
+        self.end(&Shutdown::new()).await;
+        Ok(())
+    }
+
+    /// Claiming has stopped: what runs may finish, what can't is given back, what has ended is recorded.
+    async fn end(mut self, shutdown: &Shutdown) {
+        for held in self.shared.buffer.close() {
+            self.shared.settler.give_back(&held.run).await;
+        }
+        self.shared.held.shutdown();
+        let all_ended = async { while self.slots.join_next().await.is_some() {} };
+        let stopped_at_once = tokio::select! {
+            ended = timeout(self.shared.grace, all_ended) => ended.is_err(),
+            () = shutdown.now() => true,
+        };
+        if stopped_at_once {
+            self.shared.give_up.cancel();
+            // A body that blocks its thread can't be dropped; its lease runs out.
+            let given_back = async { while self.slots.join_next().await.is_some() {} };
+            if timeout(Duration::from_secs(1), given_back).await.is_err() {
+                self.slots.abort_all();
+            }
+        }
+        self.closing.cancel();
+        let recorded = async {
+            for flush in &mut self.flushes {
+                let _ = flush.await;
+            }
+            self.claim_loop.give_back_unanswered().await
+        };
+        let patience = Duration::from_secs(if stopped_at_once { 1 } else { 5 });
+        if !matches!(timeout(patience, recorded).await, Ok(Ok(()))) {
+            tracing::warn!("the store is away at the end; what was not recorded runs again after its lease");
+            self.flushes.iter().for_each(JoinHandle::abort);
+        }
+        drop(self.keeping);
+    }
+}
+
+/// Counts what a worker does.
+#[derive(Default)]
+pub(super) struct Counters {
+    claimed: AtomicU64,
+    succeeded: AtomicU64,
+    failed: AtomicU64,
+    dead: AtomicU64,
+    given_back: AtomicU64,
+    lease_lost: AtomicU64,
+}
+
+/// What a worker has done since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkerStats {
+    /// Runs that were claimed.
+    pub claimed: u64,
+    /// Attempts that succeeded.
+    pub succeeded: u64,
+    /// Attempts that failed, the last ones of dead runs included.
+    pub failed: u64,
+    /// Runs that became dead letters.
+    pub dead: u64,
+    /// Runs that were given back.
+    pub given_back: u64,
+    /// Attempts whose end was refused, since the lease had been lost or the run cancelled.
+    pub lease_lost: u64,
+}
+
+impl Counters {
+    pub(super) fn claimed(&self, runs: usize) {
+        self.claimed.fetch_add(runs as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn lease_lost(&self) {
+        self.lease_lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn settled(&self, settlement: &Settlement) {
+        let counter = match settlement.outcome {
+            AttemptOutcome::Succeeded => Some(&self.succeeded),
+            AttemptOutcome::Failed => Some(&self.failed),
+            AttemptOutcome::GivenBack => Some(&self.given_back),
+            AttemptOutcome::Snoozed | AttemptOutcome::Crashed | AttemptOutcome::Cancelled => None,
+        };
+        if let Some(counter) = counter {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        if matches!(settlement.ending, Ending::Dead { .. }) {
+            self.dead.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn read(&self) -> WorkerStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        WorkerStats {
+            claimed: read(&self.claimed),
+            succeeded: read(&self.succeeded),
+            failed: read(&self.failed),
+            dead: read(&self.dead),
+            given_back: read(&self.given_back),
+            lease_lost: read(&self.lease_lost),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    held_leases::HeldLeases,
+    hooks::{Hooks, Subject},
+    natural_batch::flush_waiting,
+    running::Counters,
+    verdict::{self, AttemptEnd},
+};
+use crate::{
+    ClaimedRun, Ending, Error, ErrorKind, LeaseAnswer, Queue, RetryPolicy, Settlement, Store,
+    backoff::Backoff,
+};
+
+const MOST_AT_ONCE: usize = 1_000;
+
+/// Records how claims ended, many in one round trip. A lease is held until its settlement is stored.
+pub(super) struct Settler {
+    waiting: mpsc::Sender<Ended>,
+    held: Arc<HeldLeases>,
+}
+
+struct Ended {
+    settlement: Settlement,
+    subject: Subject,
+}
+
+/// What the flush needs.
+pub(super) struct Ledger {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) held: Arc<HeldLeases>,
+    pub(super) hooks: Arc<Hooks>,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Settler {
+    /// The settler, and the task that flushes it.
+    pub(super) fn new(ledger: Ledger, closing: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
+        // Bounded: while the store is away, attempts wait here rather than pile up.
+        let (waiting, ended) = mpsc::channel(2 * MOST_AT_ONCE);
+        let held = Arc::clone(&ledger.held);
+        let ledger = Arc::new(ledger);
+        let flushing = async move {
+            flush_waiting(ended, MOST_AT_ONCE, closing, |batch| {
+                let ledger = Arc::clone(&ledger);
+                async move { ledger.flush(batch).await }
+            })
+            .await;
+        };
+        (Self { waiting, held }, flushing)
+    }
+
+    /// Takes a settlement; with none, lets the lease go.
+    pub(super) async fn settle(&self, run: &ClaimedRun, settlement: Option<Settlement>, alert: bool) {
+        let Some(settlement) = settlement else { return self.drop_lease(run) };
+        let subject = Subject { job: run.job.clone(), reference: run.reference.clone(), alert };
+        if self.waiting.send(Ended { settlement, subject }).await.is_err() {
+            // The worker is gone; the lease runs out by itself.
+            self.drop_lease(run);
+        }
+    }
+
+    /// Gives a run back, uncharged.
+    pub(super) async fn give_back(&self, run: &ClaimedRun) {
+        self.settle(run, verdict::settle(run, &RetryPolicy::none(), AttemptEnd::GivenBack), false).await;
+    }
+
+    /// Lets a lease go that can't be written under any more.
+    pub(super) fn drop_lease(&self, run: &ClaimedRun) {
+        self.held.let_go(&run.lease);
+    }
+}
+
+impl Ledger {
+    async fn flush(&self, batch: Vec<Ended>) {
+        let (settlements, subjects): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|ended| (ended.settlement, ended.subject)).unzip();
+        let answers = match self.write(&settlements).await {
+            Ok(answers) => answers.into_iter().map(Some).collect(),
+            Err(error) => {
+                tracing::error!(%error, "a batch of settlements was refused, settling one by one");
+                self.write_one_by_one(&settlements).await
+            }
+        };
+        for ((settlement, subject), answer) in settlements.iter().zip(&subjects).zip(answers) {
+            self.held.let_go(&settlement.lease);
+            match answer {
+                Some(LeaseAnswer::Done) => {
+                    self.counters.settled(settlement);
+                    self.hooks.settled(settlement, subject);
+                }
+                Some(LeaseAnswer::LeaseLost | LeaseAnswer::CancelRequested) => {
+                    self.counters.lease_lost();
+                    let run = settlement.lease.run;
+                    tracing::warn!(%run, job = subject.job, "lease lost, the attempt's end was refused");
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// One bad row must not hold up its neighbours; its own lease runs out.
+    async fn write_one_by_one(&self, settlements: &[Settlement]) -> Vec<Option<LeaseAnswer>> {
+        let mut answers = Vec::with_capacity(settlements.len());
+        for settlement in settlements {
+            let answer = self.write(std::slice::from_ref(settlement)).await;
+            if let Err(error) = &answer {
+                tracing::error!(run = %settlement.lease.run, %error, "a settlement was refused");
+            }
+            answers.push(answer.ok().and_then(|answers| answers.first().copied()));
+        }
+        answers
+    }
+
+    /// Waits while the store is away.
+    async fn write(&self, settlements: &[Settlement]) -> Result<Vec<LeaseAnswer>, Error> {
+        let mut backoff = Backoff::new(settlements.len() as u64);
+        loop {
+            match self.try_write(settlements).await {
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    tracing::warn!(%error, "can't settle, trying on");
+                    backoff.wait().await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_write(&self, settlements: &[Settlement]) -> Result<Vec<LeaseAnswer>, Error> {
+        // Before the settle: a crash in between repeats the attempt, which can still send the email.
+        for dead in settlements.iter().filter(|settlement| matches!(settlement.ending, Ending::Dead { .. })) {
+            let error = dead.error.as_deref().unwrap_or("the run is dead");
+            self.store.fail_emails_of_run(dead.lease.run, error).await?;
+        }
+        Queue::settle(&*self.store, settlements.to_vec()).await
+    }
+}

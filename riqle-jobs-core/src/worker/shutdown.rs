@@ -1,0 +1,76 @@
+use tokio_util::sync::CancellationToken;
+
+use crate::{Error, ErrorKind};
+
+/// Tells workers to stop; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown {
+    stopping: CancellationToken,
+    now: CancellationToken,
+}
+
+impl Shutdown {
+    /// One that only [`stop`](Self::stop) and [`stop_now`](Self::stop_now) fire.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One that SIGTERM or Ctrl-C fires, and a second signal fires at once. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// `Misconfigured` where the signal handler can't be set.
+    pub fn on_signals() -> Result<Self, Error> {
+        let mut signals = Signals::listen().map_err(|cause| {
+            Error::new(ErrorKind::Misconfigured, "run", "can't listen for signals").caused_by(cause)
+        })?;
+        let shutdown = Self::new();
+        let fired = shutdown.clone();
+        tokio::spawn(async move {
+            signals.next().await;
+            tracing::info!("stopping; a second signal stops at once");
+            fired.stop();
+            signals.next().await;
+            fired.stop_now();
+        });
+        Ok(shutdown)
+    }
+
+    /// Claims no more; running attempts have the grace time to finish, then they are given back, uncharged.
+    pub fn stop(&self) {
+        self.stopping.cancel();
+    }
+
+    /// Gives running attempts back at once.
+    pub fn stop_now(&self) {
+        self.stopping.cancel();
+        self.now.cancel();
+    }
+
+    /// Resolves once stopping has begun.
+    pub async fn stopping(&self) {
+        self.stopping.cancelled().await;
+    }
+
+    pub(super) async fn now(&self) {
+        self.now.cancelled().await;
+    }
+}
+
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What becomes of a run after an attempt: decided once, here, for every store.
+
+use std::time::Duration;
+
+use crate::{
+    AttemptOutcome, ClaimedRun, Ending, JobError, Payload, Reason, RetryPolicy, Settlement,
+    email::sha256_hex,
+    job_error::Verdict,
+    limits::{ERROR_BYTES, clean_text},
+};
+
+/// A run is dead when its claims have ended more often than this by their lease running out.
+pub(super) const MAX_CRASHES: u32 = 3;
+
+/// How an attempt ended.
+pub(super) enum AttemptEnd {
+    Returned(Payload),
+    Failed(JobError),
+    TimedOut(Duration),
+    Panicked(String),
+    InputUnreadable(String),
+    /// The worker gave it back before or while its body ran.
+    GivenBack,
+    /// Never begun: it has taken its worker down too often.
+    CrashedTooOften,
+}
+
+/// Decides; `None` where nothing can be written, since the lease is gone.
+pub(super) fn settle(run: &ClaimedRun, policy: &RetryPolicy, end: AttemptEnd) -> Option<Settlement> {
+    let attempt = run.failures.saturating_add(1);
+    let (ending, outcome, error) = match end {
+        AttemptEnd::Returned(output) => (Ending::Succeeded { output }, AttemptOutcome::Succeeded, None),
+        AttemptEnd::GivenBack => (Ending::GiveBack, AttemptOutcome::GivenBack, None),
+        AttemptEnd::TimedOut(after) => failed(run, policy, None, format!("timed out after {after:?}")),
+        AttemptEnd::Panicked(message) => failed(run, policy, None, message),
+        AttemptEnd::InputUnreadable(error) => dead(Reason::InputUnreadable, AttemptOutcome::Failed, error),
+        AttemptEnd::CrashedTooOften => {
+            let error = format!("its worker died {} times while it ran", run.crashes);
+            dead(Reason::Crashes, AttemptOutcome::Crashed, error)
+        }
+        AttemptEnd::Failed(error) => {
+            let text = error.message().to_owned();
+            match error.verdict {
+                Verdict::Retry => failed(run, policy, None, text),
+                Verdict::RetryAfter(delay) => failed(run, policy, Some(delay), text),
+                Verdict::Dead => dead(Reason::Permanent, AttemptOutcome::Failed, text),
+                Verdict::Snooze(after) => (Ending::Again { after }, AttemptOutcome::Snoozed, Some(text)),
+                Verdict::Cancel => {
+                    let ending = Ending::Cancelled { reason: Reason::CancelledByBody };
+                    (ending, AttemptOutcome::Cancelled, Some(text))
+                }
+                Verdict::GiveBack => (Ending::GiveBack, AttemptOutcome::GivenBack, None),
+                Verdict::LeaseLost => return None,
+            }
+        }
+    };
+    let error = error.map(|text| clean_text(&text, ERROR_BYTES));
+    Some(Settlement {
+        lease: run.lease.clone(),
+        ending,
+        failures: if outcome == AttemptOutcome::Failed { attempt } else { run.failures },
+        attempt,
+        outcome,
+        error_fingerprint: error.as_deref().map(fingerprint),
+        error,
+    })
+}
+
+type Decided = (Ending, AttemptOutcome, Option<String>);
+
+fn failed(run: &ClaimedRun, policy: &RetryPolicy, delay: Option<Duration>, error: String) -> Decided {
+    let failures = run.failures.saturating_add(1);
+    if !policy.allows_retry_after(failures) {
+        return dead(Reason::RetriesExhausted, AttemptOutcome::Failed, error);
+    }
+    let seed = {
+        let (high, low) = run.lease.run.as_uuid().as_u64_pair();
+        high ^ low
+    };
+    let after = delay.unwrap_or_else(|| policy.delay_after(failures, seed));
+    (Ending::Again { after }, AttemptOutcome::Failed, Some(error))
+}
+
+fn dead(reason: Reason, outcome: AttemptOutcome, error: String) -> Decided {
+    (Ending::Dead { reason }, outcome, Some(error))
+}
+
+/// Of the first line without what differs from run to run: words with digits in them.
+fn fingerprint(error: &str) -> String {
+    let alike: Vec<&str> = error
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty() && !word.contains(|c: char| c.is_ascii_digit()))
+        .collect();
+    sha256_hex(alike.join(" ").as_bytes())[..16].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_that_differ_in_numbers_are_alike() {
+        assert_eq!(fingerprint("order 17 not found\nmore"), fingerprint("order 4711 not found"));
+        assert_ne!(fingerprint("order 17 not found"), fingerprint("user 17 not found"));
+    }
+}
