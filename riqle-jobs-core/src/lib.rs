@@ -20,6 +20,7 @@ mod payload;
 mod policy;
 mod state;
 pub mod store;
+pub mod testing;
 mod worker;
 
 pub use clock::{Clock, ManualClock, from_millis, later, millis_of};

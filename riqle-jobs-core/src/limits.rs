@@ -1,3 +1,5 @@
+//! How long, large and many things may be, and the checks that say so.
+
 use crate::{Error, ErrorKind, NewRun, Payload};
 
 /// The longest name of a job, queue, step, event or codec, in bytes.

@@ -1,0 +1,151 @@
+//! For an application's tests: no server, no sleeping, a clock that only the test moves.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use riqle_jobs_core::{Job, JobError, Jobs, ManualClock, Memory, RetryPolicy, RunContext, Worker, async_trait, testing};
+//! struct Greet;
+//!
+//! #[async_trait]
+//! impl Job for Greet {
+//!     const NAME: &'static str = "greet";
+//!     type Input = String;
+//!     type Output = String;
+//!     fn retry_policy(&self) -> RetryPolicy {
+//!         RetryPolicy::exponential(Duration::from_secs(1)).max_retries(1)
+//!     }
+//!     async fn run(&self, run: &RunContext, name: String) -> Result<String, JobError> {
+//!         if run.attempt() == 1 { Err(JobError::retry("not in the mood")) } else { Ok(format!("hello {name}")) }
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), riqle_jobs_core::Error> {
+//! let clock = ManualClock::new();
+//! let store = Memory::with_clock(&clock);
+//! let worker = Worker::new(&store).register(Greet);
+//!
+//! let run = Jobs::new(&store).enqueue::<Greet>("Ada".to_owned()).await?.id();
+//! testing::assert_enqueued::<Greet>(&store, "Ada").await;
+//!
+//! worker.run_until_idle().await?;
+//! assert_eq!(testing::advance_to_next_due(&store, &clock).await?, Some(Duration::from_secs(1)));
+//! worker.run_until_idle().await?;
+//! assert_eq!(testing::output::<String>(&store, run).await?, "hello Ada");
+//! # Ok(()) }
+//! ```
+// Assertions panic; that is what they are for.
+#![allow(clippy::panic)]
+
+mod recording_mailer;
+mod timeline;
+
+use std::time::Duration;
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+pub use self::{
+    recording_mailer::{RecordedEmail, RecordingMailer},
+    timeline::{Moment, timeline},
+};
+use crate::{
+    AsStore, Error, ErrorKind, Inspect, Job, ManualClock, Queue, Run, RunFilter, RunId, RunState, Store,
+};
+
+/// Moves the clock to when the next run is due, and says by how much; `None` where none is pending.
+///
+/// # Errors
+/// The store's.
+pub async fn advance_to_next_due(
+    store: &impl AsStore,
+    clock: &ManualClock,
+) -> Result<Option<Duration>, Error> {
+    let store = store.as_store();
+    let pending = all_runs(&*store, vec![RunState::Pending, RunState::Waiting], None).await?;
+    let Some(due) = pending.iter().map(|run| run.due_at).min() else { return Ok(None) };
+    let wait = Duration::try_from(due.duration_since(Queue::now(&*store).await?)).unwrap_or(Duration::ZERO);
+    clock.advance(wait);
+    Ok(Some(wait))
+}
+
+/// Passes where a run of `J` has not started yet and its input holds all of `part`: objects may hold more,
+/// everything else is equal.
+///
+/// # Panics
+/// Where there is none, with what there is; where the store can't be read.
+pub async fn assert_enqueued<J: Job>(store: &impl AsStore, part: impl Serialize) {
+    let (part, inputs) = pending_inputs::<J>(store, part).await;
+    assert!(
+        inputs.iter().any(|input| holds(input, &part)),
+        "no pending run of {:?} has an input that holds {part}; pending: {inputs:?}",
+        J::NAME
+    );
+}
+
+/// Passes where no run of `J` that has not started yet has an input that holds all of `part`.
+///
+/// # Panics
+/// Where there is one; where the store can't be read.
+pub async fn assert_not_enqueued<J: Job>(store: &impl AsStore, part: impl Serialize) {
+    let (part, inputs) = pending_inputs::<J>(store, part).await;
+    assert!(
+        !inputs.iter().any(|input| holds(input, &part)),
+        "a pending run of {:?} has an input that holds {part}",
+        J::NAME
+    );
+}
+
+/// What a succeeded run returned.
+///
+/// # Errors
+/// `NotFound` where there is no such run or it has not succeeded; `Corrupt` where the output is no `T`.
+pub async fn output<T: DeserializeOwned>(store: &impl AsStore, id: RunId) -> Result<T, Error> {
+    let run = find(store, id).await?;
+    match run.output {
+        Some(output) => output.decode(),
+        None => {
+            let message = format!("run {id} is {} and has no output", run.state);
+            Err(Error::new(ErrorKind::NotFound, "output", message))
+        }
+    }
+}
+
+async fn find(store: &impl AsStore, id: RunId) -> Result<Run, Error> {
+    let run = Inspect::run(&*store.as_store(), id).await?;
+    run.ok_or_else(|| Error::new(ErrorKind::NotFound, "run", format!("no run {id}")))
+}
+
+async fn all_runs(store: &dyn Store, states: Vec<RunState>, job: Option<String>) -> Result<Vec<Run>, Error> {
+    let mut filter = RunFilter { states, job, limit: 1_000, ..RunFilter::default() };
+    let mut runs = Vec::new();
+    loop {
+        let page = Inspect::runs(store, filter.clone()).await?;
+        filter.before = page.last().map(|run| run.id);
+        let last = page.len() < filter.limit;
+        runs.extend(page);
+        if last {
+            return Ok(runs);
+        }
+    }
+}
+
+async fn pending_inputs<J: Job>(store: &impl AsStore, part: impl Serialize) -> (Value, Vec<Value>) {
+    let part = match serde_json::to_value(part) {
+        Ok(part) => part,
+        Err(error) => panic!("the expected part has no JSON form: {error}"),
+    };
+    let store = store.as_store();
+    match all_runs(&*store, vec![RunState::Pending], Some(J::NAME.to_owned())).await {
+        Ok(runs) => (part, runs.iter().filter_map(|run| run.input.decode().ok()).collect()),
+        Err(error) => panic!("can't list the runs of {:?}: {error}", J::NAME),
+    }
+}
+
+/// Whether `value` holds all of `part`.
+fn holds(value: &Value, part: &Value) -> bool {
+    match (value, part) {
+        (Value::Object(value), Value::Object(part)) => {
+            part.iter().all(|(key, part)| value.get(key).is_some_and(|value| holds(value, part)))
+        }
+        _ => value == part,
+    }
+}

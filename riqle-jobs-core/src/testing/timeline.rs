@@ -1,0 +1,49 @@
+use jiff::Timestamp;
+
+use super::find;
+use crate::{AsStore, Error, Run, RunId, RunState};
+
+/// A point in the life of a run: when it came into a state, and with which attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// By the store's clock.
+    pub at: Timestamp,
+    /// The state that it came into.
+    pub state: RunState,
+    /// The attempt that runs, ran last or comes next, from 1.
+    pub attempt: u32,
+}
+
+/// The life of a run so far, oldest first: of the newest 25 attempts.
+///
+/// # Errors
+/// `NotFound`; the store's.
+pub async fn timeline(store: &impl AsStore, id: RunId) -> Result<Vec<Moment>, Error> {
+    Ok(moments(&find(store, id).await?))
+}
+
+fn moments(run: &Run) -> Vec<Moment> {
+    let first = run.attempts.first().map_or(1, |attempt| attempt.number);
+    let mut moments = vec![Moment { at: run.enqueued_at, state: RunState::Pending, attempt: first }];
+    for (index, attempt) in run.attempts.iter().enumerate() {
+        moments.push(Moment { at: attempt.started_at, state: RunState::Running, attempt: attempt.number });
+        let next = run.attempts.get(index + 1).map(|next| next.number);
+        moments.push(match next {
+            None if run.state.is_ended() => {
+                Moment { at: attempt.ended_at, state: run.state, attempt: attempt.number }
+            }
+            next => {
+                let attempt_then = next.unwrap_or_else(|| run.attempt());
+                Moment { at: attempt.ended_at, state: RunState::Pending, attempt: attempt_then }
+            }
+        });
+    }
+    let shown = moments.last().map(|moment| moment.state);
+    if let Some(holder) = run.holder {
+        moments.push(Moment { at: holder.claimed_at, state: RunState::Running, attempt: run.attempt() });
+    } else if let Some(at) = run.ended_at.filter(|_| shown != Some(run.state)) {
+        // Cancelled while no attempt of its own ended it.
+        moments.push(Moment { at, state: run.state, attempt: run.attempt() });
+    }
+    moments
+}
