@@ -16,9 +16,10 @@ pub trait EmailLog: Send + Sync {
     /// `Unavailable`; repeating is safe.
     async fn intend_email(&self, email: NewEmail) -> Result<EmailRecord, Error>;
 
-    /// Takes a row that is not sent for one send, away from whoever had it: sets phase `started`, detail
-    /// `sending`, and the run, attempt and (where given) the composed message. Answers with the row as it was before, and
-    /// the store's time. A sent row is left as it is.
+    /// Takes a row that is not sent for one send, away from whoever had it: sets status `pending`, detail
+    /// `sending`, phase `started`, and the run, attempt and (where given) the composed message. A row in phase
+    /// `body` stays there: that the body may have left is forgotten only once an outcome is known. Answers with
+    /// the row as it was before, and the store's time. A sent row is left as it is.
     ///
     /// # Errors
     /// `NotFound`; `Unavailable`.
@@ -27,17 +28,19 @@ pub trait EmailLog: Send + Sync {
     /// Sets phase `body`, counts a send, and notes the time of the first.
     ///
     /// # Errors
-    /// `LeaseLost` where another sender has taken the row; `Unavailable`: don't send.
+    /// `LeaseLost` where another sender has taken the row, its run has given up or it is sent; `Unavailable`:
+    /// don't send.
     async fn email_body_begins(&self, id: EmailId, sender: Uuid) -> Result<(), Error>;
 
-    /// Records how a send ended. `Sent` is a fact and is always recorded; any other ending only while
-    /// `sender` still has the row and it is not sent. An ending with detail `unknown` also appends an event.
+    /// Records how a send ended. `Sent` is a fact and is always recorded, the first one for good; any other ending
+    /// only while `sender` still has the row and it is not sent, else it changes nothing. An ending with detail
+    /// `unknown` also appends an event, once for the same sender and count of sends.
     ///
     /// # Errors
     /// `Unavailable`; repeating is safe.
     async fn end_email(&self, id: EmailId, sender: Uuid, ending: EmailEnding) -> Result<(), Error>;
 
-    /// The run has given up: its pending rows become failed, with this error.
+    /// The run has given up: its pending rows become failed, with this error, and are taken from their sender.
     ///
     /// # Errors
     /// `Unavailable`; repeating is safe.
@@ -49,7 +52,7 @@ pub trait EmailLog: Send + Sync {
     /// `Unavailable`.
     async fn email(&self, id: EmailId) -> Result<Option<EmailRecord>, Error>;
 
-    /// Rows, newest first.
+    /// Rows, newest id first.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -196,7 +199,7 @@ pub enum EmailEnding {
     NotSent {
         /// `Failed` where nothing will try again, else `Pending`.
         status: EmailStatus,
-        /// In detail. With `Unknown` and `Held` the phase stays `body`; else it becomes `ended`.
+        /// In detail. With `Unknown` and `Held` the phase is `body`; else it becomes `ended`.
         detail: EmailDetail,
         /// What went wrong.
         error: String,
@@ -216,7 +219,7 @@ pub struct EmailRecord {
     pub provider: String,
     /// The provider's id of the message, once it has taken it.
     pub message_id: Option<String>,
-    /// The newest error.
+    /// The newest error; kept when a later send succeeds.
     pub error: Option<String>,
     /// When the intent was recorded.
     pub created_at: Timestamp,
