@@ -113,3 +113,8 @@ pub fn millis_of(duration: Duration) -> i64 {
 pub fn later(time: Timestamp, by: Duration) -> Timestamp {
     from_millis(time.as_millisecond().saturating_add(millis_of(by)))
 }
+
+/// `time - duration`, clamped to what a [`Timestamp`] can hold.
+pub fn earlier(time: Timestamp, by: Duration) -> Timestamp {
+    from_millis(time.as_millisecond().saturating_sub(millis_of(by)))
+}

@@ -1,0 +1,56 @@
+use std::{
+    collections::BTreeMap,
+    ops::Bound::{Excluded, Unbounded},
+};
+
+use async_trait::async_trait;
+
+use super::{Memory, run::StoredRun};
+use crate::{Error, Inspect, Run, RunFilter, RunId, RunState, SavedStep, store::JobCount};
+
+#[async_trait]
+impl Inspect for Memory {
+    async fn run(&self, id: RunId) -> Result<Option<Run>, Error> {
+        Ok(self.state().runs.get(&id).map(|run| run.shown(id)))
+    }
+
+    async fn steps(&self, id: RunId) -> Result<Vec<SavedStep>, Error> {
+        Ok(self.state().runs.get(&id).map(|run| run.steps.clone()).unwrap_or_default())
+    }
+
+    async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, Error> {
+        let before = filter.before.map_or(Unbounded, Excluded);
+        let state = self.state();
+        let newest_first = state.runs.range((Unbounded, before)).rev();
+        Ok(newest_first
+            .filter(|(_, run)| run.is_listed_by(&filter))
+            .take(filter.page_size())
+            .map(|(id, run)| run.shown(*id))
+            .collect())
+    }
+
+    async fn counts(&self) -> Result<Vec<JobCount>, Error> {
+        let state = self.state();
+        let mut counts: BTreeMap<(&str, RunState), u64> = BTreeMap::new();
+        for run in state.runs.values().filter(|run| run.counts_as(run.state)) {
+            *counts.entry((&run.job, run.state)).or_default() += 1;
+        }
+        let counts = counts.into_iter();
+        Ok(counts.map(|((job, state), runs)| JobCount { job: job.to_owned(), state, runs }).collect())
+    }
+}
+
+impl StoredRun {
+    /// A dead run that was replayed is no longer among the dead letters.
+    fn counts_as(&self, state: RunState) -> bool {
+        self.state == state && !(state == RunState::Dead && self.replayed_by.is_some())
+    }
+
+    fn is_listed_by(&self, filter: &RunFilter) -> bool {
+        let state = filter.states.is_empty() || filter.states.iter().any(|state| self.counts_as(*state));
+        state
+            && filter.job.as_ref().is_none_or(|job| **job == *self.job)
+            && filter.queue.as_ref().is_none_or(|queue| **queue == *self.queue)
+            && (filter.reference.is_none() || filter.reference == self.reference)
+    }
+}

@@ -1,0 +1,135 @@
+//! The store in memory. It keeps every promise of a store but outliving its process, and is the model that the
+//! other stores are compared with.
+
+mod due;
+mod email_log;
+mod inspect;
+mod operate;
+mod queue;
+mod registry;
+mod run;
+mod unique;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use jiff::Timestamp;
+
+use self::{due::DueRuns, email_log::Emails, registry::Known, run::StoredRun, unique::UniqueKeys};
+use crate::{Clock, Limits, RunId, RunState, WakeSender};
+
+/// A store in this process's memory: for tests, and for work that may be lost with the process.
+///
+/// A handle: clones share what is stored.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), riqle_jobs_core::Error> {
+/// use riqle_jobs_core::{Inspect, Memory, NewRun, Payload, Priority, Queue};
+///
+/// let store = Memory::new();
+/// let run = NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada")?);
+/// let id = run.id;
+/// store.enqueue(vec![run]).await?;
+/// assert!(store.run(id).await?.is_some());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default)]
+pub struct Memory {
+    state: Arc<Mutex<State>>,
+    wake: WakeSender,
+    clock: Clock,
+    limits: Limits,
+}
+
+impl Memory {
+    /// An empty store on the machine's clock.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty store that takes its time from `clock`, such as a `&ManualClock`.
+    pub fn with_clock(clock: impl Into<Clock>) -> Self {
+        Self { clock: clock.into(), ..Self::default() }
+    }
+
+    /// Sets what this handle, and clones made of it from now on, accept.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state and the time, taken together so that a later change never shows an earlier time.
+    fn begin(&self) -> (MutexGuard<'_, State>, Timestamp) {
+        let state = self.state();
+        let now = self.clock.local_now();
+        (state, now)
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    runs: BTreeMap<RunId, StoredRun>,
+    due: DueRuns,
+    unique: UniqueKeys,
+    /// Succeeded, cancelled and replayed runs by their end.
+    history: BTreeSet<(Timestamp, RunId)>,
+    /// Dead letters by their end.
+    dead_letters: BTreeSet<(Timestamp, RunId)>,
+    known: Known,
+    emails: Emails,
+}
+
+impl State {
+    /// Files a run that is in no index under what it is now.
+    fn index(&mut self, id: RunId) {
+        let Some(run) = self.runs.get(&id) else { return };
+        match (run.state, run.ended_at) {
+            (RunState::Dead, Some(ended_at)) if run.replayed_by.is_none() => {
+                self.dead_letters.insert((ended_at, id));
+            }
+            (_, Some(ended_at)) => {
+                self.history.insert((ended_at, id));
+            }
+            _ => self.due.insert(id, run),
+        }
+        if run.state.is_ended() {
+            self.unique.run_ended(id, run);
+        }
+    }
+
+    /// Takes a run out of every index.
+    fn unindex(&mut self, id: RunId) {
+        let Some(run) = self.runs.get(&id) else { return };
+        if let Some(ended_at) = run.ended_at {
+            self.dead_letters.remove(&(ended_at, id));
+            self.history.remove(&(ended_at, id));
+        } else {
+            self.due.remove(id, run);
+        }
+    }
+
+    /// Changes a run and files it anew.
+    fn change(&mut self, id: RunId, change: impl FnOnce(&mut StoredRun)) {
+        self.unindex(id);
+        if let Some(run) = self.runs.get_mut(&id) {
+            change(run);
+        }
+        self.index(id);
+    }
+}

@@ -1,0 +1,129 @@
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::{Memory, State, run::StoredRun};
+use crate::{
+    Error, ErrorKind, Hint, Operate, Reason, ReplayFrom, Retention, RunId, RunState, SavedStep, clock,
+    store::Pruned,
+};
+
+#[async_trait]
+impl Operate for Memory {
+    async fn replay(&self, id: RunId, new_run: RunId, from: ReplayFrom) -> Result<(), Error> {
+        let (mut state, now) = self.begin();
+        let original = state.run_for("replay", id)?;
+        if original.replayed_by == Some(new_run) {
+            return Ok(());
+        }
+        state.check_replay(id, original, new_run, now)?;
+        let replay = original.replay(id, from.kept_steps(&original.steps), now);
+        let queue = replay.queue.as_ref().to_owned();
+        state.change(id, |original| original.replayed_by = Some(new_run));
+        state.unique.take(new_run, &replay, now);
+        state.runs.insert(new_run, replay);
+        state.index(new_run);
+        drop(state);
+        self.wake.send(Hint::Due(Some(queue)));
+        Ok(())
+    }
+
+    async fn cancel(&self, id: RunId) -> Result<(), Error> {
+        let (mut state, now) = self.begin();
+        let run = state.run_for("cancel", id)?;
+        if run.reason == Some(Reason::CancelledByOperator) {
+            return Ok(());
+        }
+        if run.state.is_ended() {
+            return Err(rejected("cancel", id, format!("is {} already", run.state)));
+        }
+        let was_running = run.state == RunState::Running;
+        state.change(id, |run| run.cancel(now));
+        drop(state);
+        if was_running {
+            self.wake.send(Hint::Cancelled(id));
+        }
+        Ok(())
+    }
+
+    async fn discard(&self, id: RunId) -> Result<(), Error> {
+        let mut state = self.state();
+        let Some(run) = state.runs.get(&id) else { return Ok(()) };
+        if run.state != RunState::Dead {
+            return Err(rejected("discard", id, format!("is {}, no dead letter", run.state)));
+        }
+        if let Some(by) = run.replayed_by {
+            return Err(rejected("discard", id, format!("was replayed by run {by}")));
+        }
+        state.delete(id);
+        Ok(())
+    }
+
+    async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
+        let (mut state, now) = self.begin();
+        state.unique.remove_expired(now);
+        let history = retention.ended.map(|kept| clock::earlier(now, kept));
+        let dead = retention.dead.map(|kept| clock::earlier(now, kept));
+        let mut old = ended_before(&state.history, history);
+        old.extend(ended_before(&state.dead_letters, dead));
+        for id in &old {
+            state.delete(*id);
+        }
+        Ok(Pruned {
+            runs: old.len() as u64,
+            events: state.known.prune(retention.events, now),
+            emails: state.emails.prune(retention.emails, now),
+        })
+    }
+}
+
+impl ReplayFrom {
+    fn kept_steps(&self, saved: &[SavedStep]) -> Vec<SavedStep> {
+        match self {
+            ReplayFrom::FailedStep => saved.to_vec(),
+            ReplayFrom::Start => Vec::new(),
+            ReplayFrom::Step(name) => saved.iter().take_while(|step| step.name != *name).cloned().collect(),
+        }
+    }
+}
+
+impl State {
+    fn run_for(&self, operation: &'static str, id: RunId) -> Result<&StoredRun, Error> {
+        self.runs.get(&id).ok_or_else(|| Error::new(ErrorKind::NotFound, operation, format!("no run {id}")))
+    }
+
+    fn check_replay(&self, id: RunId, run: &StoredRun, new_run: RunId, now: Timestamp) -> Result<(), Error> {
+        if let Some(by) = run.replayed_by {
+            return Err(rejected("replay", id, format!("was replayed by run {by}")));
+        }
+        if !matches!(run.state, RunState::Dead | RunState::Cancelled) {
+            return Err(rejected("replay", id, format!("is {}, neither dead nor cancelled", run.state)));
+        }
+        if self.runs.contains_key(&new_run) {
+            return Err(rejected("replay", new_run, "is stored already".to_owned()));
+        }
+        let holder = run.unique.as_ref().and_then(|unique| self.unique.holder(&run.job, &unique.key, now));
+        match holder {
+            Some(holder) if holder.run != id => {
+                let message = format!("the unique key of run {id} is taken by run {}", holder.run);
+                Err(Error::new(ErrorKind::Conflict, "replay", message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn delete(&mut self, id: RunId) {
+        self.unindex(id);
+        self.runs.remove(&id);
+    }
+}
+
+fn ended_before(runs: &BTreeSet<(Timestamp, RunId)>, time: Option<Timestamp>) -> Vec<RunId> {
+    let Some(time) = time else { return Vec::new() };
+    runs.iter().take_while(|(ended_at, _)| *ended_at < time).map(|(_, id)| *id).collect()
+}
+
+fn rejected(operation: &'static str, id: RunId, problem: String) -> Error {
+    Error::new(ErrorKind::Rejected, operation, format!("run {id} {problem}"))
+}

@@ -1,0 +1,202 @@
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::{
+    Memory, State,
+    run::{Fence, StoredRun},
+    unique::Holder,
+};
+use crate::{
+    ClaimRequest, Claimed, Clock, Enqueued, Error, Hint, LeaseAnswer, LeaseConnection, LeaseRef, LeaseToken,
+    Limits, NewRun, Queue, RunId, SavedStep, Settlement, StepSave, WakeUps, clock,
+};
+
+#[async_trait]
+impl Queue for Memory {
+    async fn enqueue(&self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error> {
+        self.limits.check_group(&runs)?;
+        let Some(queue) = runs.first().map(|run| run.queue.clone()) else { return Ok(Vec::new()) };
+        let (mut state, now) = self.begin();
+        let answers = state.answers_to(&runs, now)?;
+        for (run, _) in runs.into_iter().zip(&answers).filter(|(_, answer)| answer.is_new()) {
+            state.store(run, now);
+        }
+        drop(state);
+        if answers.iter().any(|answer| answer.is_new()) {
+            self.wake.send(Hint::Due(Some(queue)));
+        }
+        Ok(answers)
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<Claimed, Error> {
+        let (mut state, now) = self.begin();
+        let ids = state.due.take(&request.queue, &request.jobs, request.limit, now);
+        let runs = ids.into_iter().filter_map(|id| state.claim(id, &request, now)).collect();
+        let next_due = state.due.next_due(&request.queue, &request.jobs);
+        Ok(Claimed { runs, next_due, now })
+    }
+
+    async fn give_back(&self, queue: &str, token: LeaseToken) -> Result<(), Error> {
+        let mut state = self.state();
+        let mut ids = state.due.running(queue);
+        ids.retain(|id| state.runs.get(id).is_some_and(|run| run.fence(token) == Fence::Holds));
+        for id in &ids {
+            state.change(*id, StoredRun::give_back);
+        }
+        drop(state);
+        if !ids.is_empty() {
+            self.wake.send(Hint::Due(Some(queue.to_owned())));
+        }
+        Ok(())
+    }
+
+    async fn extend(&self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error> {
+        let (mut state, now) = self.begin();
+        let until = clock::later(now, lease);
+        Ok(leases.iter().map(|lease| state.extend(lease, until)).collect())
+    }
+
+    async fn save_steps(&self, steps: Vec<StepSave>) -> Result<Vec<LeaseAnswer>, Error> {
+        let (mut state, now) = self.begin();
+        Ok(steps.into_iter().map(|step| state.save_step(step, now)).collect())
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<LeaseAnswer>, Error> {
+        let (mut state, now) = self.begin();
+        let mut due_again = HashSet::new();
+        let answers = settlements
+            .into_iter()
+            .map(|settlement| {
+                let LeaseRef { queue, run, .. } = settlement.lease.clone();
+                let answer = state.settle(settlement, now);
+                if state.runs.get(&run).is_some_and(|run| run.is_due(now)) {
+                    due_again.insert(queue);
+                }
+                answer
+            })
+            .collect();
+        drop(state);
+        for queue in due_again {
+            self.wake.send(Hint::Due(Some(queue.as_ref().to_owned())));
+        }
+        Ok(answers)
+    }
+
+    async fn lease_connection(&self) -> Result<Box<dyn LeaseConnection>, Error> {
+        Ok(Box::new(self.clone()))
+    }
+
+    fn wake_ups(&self) -> WakeUps {
+        self.wake.wake_ups()
+    }
+
+    fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
+    async fn now(&self) -> Result<Timestamp, Error> {
+        Ok(self.clock.local_now())
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+}
+
+#[async_trait]
+impl LeaseConnection for Memory {
+    async fn extend(&mut self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error> {
+        Queue::extend(self, leases, lease).await
+    }
+}
+
+impl State {
+    /// What storing the group would answer; an error where it must not be stored.
+    fn answers_to(&self, runs: &[NewRun], now: Timestamp) -> Result<Vec<Enqueued>, Error> {
+        let mut ids: HashSet<RunId> = HashSet::with_capacity(runs.len());
+        let mut keys: HashMap<(&str, &str), Holder> = HashMap::new();
+        let mut answers = Vec::with_capacity(runs.len());
+        for (index, run) in runs.iter().enumerate() {
+            if self.runs.contains_key(&run.id) || ids.contains(&run.id) {
+                answers.push(Enqueued::Existing(run.id));
+                continue;
+            }
+            if let Some(unique) = &run.unique {
+                let key = (run.job.as_str(), unique.key.as_str());
+                let holder = keys.get(&key).copied().or_else(|| self.unique.holder(key.0, key.1, now));
+                if let Some(holder) = holder {
+                    let id = holder.hit_by(run, unique).map_err(|error| error.at_index(index))?;
+                    answers.push(Enqueued::Existing(id));
+                    continue;
+                }
+                keys.insert(key, Holder::of(run));
+            }
+            ids.insert(run.id);
+            answers.push(Enqueued::New(run.id));
+        }
+        Ok(answers)
+    }
+
+    fn store(&mut self, run: NewRun, now: Timestamp) {
+        let id = run.id;
+        let lane = self.due.lane(&run.queue, &run.job);
+        let run = StoredRun::new(run, lane, self.due.names(lane), now);
+        self.unique.take(id, &run, now);
+        self.runs.insert(id, run);
+        self.index(id);
+    }
+
+    /// Claims a run that was taken out of the due ones.
+    fn claim(&mut self, id: RunId, request: &ClaimRequest, now: Timestamp) -> Option<crate::ClaimedRun> {
+        let run = self.runs.get_mut(&id)?;
+        run.claim(request, now);
+        self.unique.run_claimed(id, run);
+        self.due.insert(id, run);
+        Some(run.claimed(id, request.token, now))
+    }
+
+    fn fence(&self, lease: &LeaseRef) -> Fence {
+        self.runs.get(&lease.run).map_or(Fence::Lost, |run| run.fence(lease.token))
+    }
+
+    fn extend(&mut self, lease: &LeaseRef, until: Timestamp) -> LeaseAnswer {
+        let fence = self.fence(lease);
+        if fence == Fence::Holds {
+            self.change(lease.run, |run| {
+                if let Some(lease) = &mut run.lease {
+                    lease.until = until;
+                }
+            });
+        }
+        fence.answer()
+    }
+
+    fn save_step(&mut self, step: StepSave, now: Timestamp) -> LeaseAnswer {
+        let fence = self.fence(&step.lease);
+        if fence == Fence::Holds
+            && let Some(run) = self.runs.get_mut(&step.lease.run)
+            && !run.steps.iter().any(|saved| saved.ordinal == step.ordinal && saved.name == step.name)
+        {
+            let StepSave { name, ordinal, result, took, .. } = step;
+            run.steps.push(SavedStep { name, ordinal, result, saved_at: now, took });
+        }
+        fence.answer()
+    }
+
+    fn settle(&mut self, settlement: Settlement, now: Timestamp) -> LeaseAnswer {
+        let run = settlement.lease.run;
+        match self.fence(&settlement.lease) {
+            Fence::Holds => {
+                self.change(run, |run| run.settle(settlement, now));
+                LeaseAnswer::Done
+            }
+            Fence::Settled => LeaseAnswer::Done,
+            fence => fence.answer(),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::Memory;
+use crate::{
+    Error, Registry, WorkerId, clock,
+    events::EVENT_ID_KEPT,
+    store::{JobDeclaration, NewEvent, RegisteredJob, RegisteredWorker, StoredEvent, WorkerReport},
+};
+
+/// The jobs, workers and events.
+#[derive(Default)]
+pub(super) struct Known {
+    jobs: BTreeMap<String, RegisteredJob>,
+    workers: HashMap<WorkerId, RegisteredWorker>,
+    /// By their number, which rises as they come.
+    events: BTreeMap<u64, StoredEvent>,
+    event_numbers: HashMap<String, u64>,
+    next_event: u64,
+}
+
+#[async_trait]
+impl Registry for Memory {
+    async fn register_jobs(&self, jobs: Vec<JobDeclaration>) -> Result<(), Error> {
+        let (mut state, seen_at) = self.begin();
+        for declaration in jobs {
+            state.known.jobs.insert(declaration.name.clone(), RegisteredJob { declaration, seen_at });
+        }
+        Ok(())
+    }
+
+    async fn jobs(&self) -> Result<Vec<RegisteredJob>, Error> {
+        Ok(self.state().known.jobs.values().cloned().collect())
+    }
+
+    async fn report_worker(&self, report: WorkerReport) -> Result<(), Error> {
+        let (mut state, now) = self.begin();
+        let known = state.known.workers.get(&report.id).map(|worker| worker.started_at);
+        let worker = RegisteredWorker { started_at: known.unwrap_or(now), seen_at: now, report };
+        state.known.workers.insert(worker.report.id, worker);
+        Ok(())
+    }
+
+    async fn remove_worker(&self, worker: WorkerId) -> Result<(), Error> {
+        self.state().known.workers.remove(&worker);
+        Ok(())
+    }
+
+    async fn workers(&self) -> Result<Vec<RegisteredWorker>, Error> {
+        let mut workers: Vec<_> = self.state().known.workers.values().cloned().collect();
+        workers.sort_by_key(|worker| (std::cmp::Reverse(worker.seen_at), worker.report.id));
+        Ok(workers)
+    }
+
+    async fn store_events(&self, events: Vec<NewEvent>) -> Result<Vec<StoredEvent>, Error> {
+        let (mut state, now) = self.begin();
+        Ok(events.into_iter().map(|event| state.known.store_event(event, now)).collect())
+    }
+
+    async fn mark_started(&self, event_id: &str, runs: u32) -> Result<(), Error> {
+        let known = &mut self.state().known;
+        if let Some(event) = known.event_numbers.get(event_id).and_then(|number| known.events.get_mut(number))
+        {
+            event.started = runs;
+        }
+        Ok(())
+    }
+
+    async fn idle_events(&self, names: Vec<String>, limit: usize) -> Result<Vec<StoredEvent>, Error> {
+        let state = self.state();
+        let idle = state.known.events.values().filter(|stored| stored.started == 0);
+        Ok(idle.filter(|stored| names.contains(&stored.event.name)).take(limit).cloned().collect())
+    }
+}
+
+impl Known {
+    /// Answers with what is stored under the id.
+    fn store_event(&mut self, mut event: NewEvent, now: Timestamp) -> StoredEvent {
+        if let Some(number) = self.event_numbers.get(&event.id)
+            && let Some(first) = self.events.get(number)
+        {
+            if clock::later(first.received_at, EVENT_ID_KEPT) > now {
+                return first.clone();
+            }
+            self.events.remove(number);
+        }
+        event.due_at = event.due_at.map(|time| clock::from_millis(time.as_millisecond()));
+        let stored = StoredEvent { event, received_at: now, started: 0 };
+        let number = self.next_event;
+        self.next_event += 1;
+        self.event_numbers.insert(stored.event.id.clone(), number);
+        self.events.insert(number, stored.clone());
+        stored
+    }
+
+    /// Deletes old events; answers how many.
+    pub(super) fn prune(&mut self, kept: Option<Duration>, now: Timestamp) -> u64 {
+        let Some(kept) = kept else { return 0 };
+        let before = clock::earlier(now, kept.max(EVENT_ID_KEPT));
+        let count = self.events.len();
+        self.events.retain(|_, stored| stored.received_at >= before);
+        self.event_numbers.retain(|_, number| self.events.contains_key(number));
+        (count - self.events.len()) as u64
+    }
+}

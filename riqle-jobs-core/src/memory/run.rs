@@ -1,0 +1,281 @@
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use crate::{
+    AttemptOutcome, AttemptRecord, ClaimRequest, ClaimedRun, Due, Ending, Fingerprint, LeaseAnswer, LeaseRef,
+    LeaseToken, NewRun, Payload, Priority, Reason, Run, RunId, RunState, SavedStep, Settlement, Unique,
+    WorkerId, clock, limits::ATTEMPTS_KEPT, store::Holder,
+};
+
+/// A run as it is kept.
+pub(super) struct StoredRun {
+    /// Its number in [`DueRuns`](super::due::DueRuns).
+    pub(super) lane: usize,
+    pub(super) queue: Arc<str>,
+    pub(super) job: Arc<str>,
+    pub(super) priority: Priority,
+    pub(super) state: RunState,
+    pub(super) reason: Option<Reason>,
+    pub(super) input: Payload,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) output: Option<Payload>,
+    pub(super) failures: u32,
+    pub(super) crashes: u32,
+    pub(super) enqueued_at: Timestamp,
+    pub(super) due_at: Timestamp,
+    pub(super) ended_at: Option<Timestamp>,
+    /// There while it is running.
+    pub(super) lease: Option<Lease>,
+    /// The newest token under which it was settled.
+    settled_token: Option<LeaseToken>,
+    /// The token that held it when an operator cancelled it.
+    cancelled_token: Option<LeaseToken>,
+    attempts: Vec<AttemptRecord>,
+    pub(super) steps: Vec<SavedStep>,
+    pub(super) root: RunId,
+    pub(super) replay_of: Option<RunId>,
+    pub(super) replayed_by: Option<RunId>,
+    pub(super) unique: Option<Unique>,
+    pub(super) reference: Option<String>,
+    event_id: Option<String>,
+    gates: Vec<String>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Lease {
+    pub(super) token: LeaseToken,
+    worker: WorkerId,
+    claimed_at: Timestamp,
+    pub(super) until: Timestamp,
+}
+
+/// How a token stands to a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fence {
+    /// It holds the run.
+    Holds,
+    /// It held the run, which was settled under it.
+    Settled,
+    /// It held the run, which an operator cancelled.
+    Cancelled,
+    /// Neither.
+    Lost,
+}
+
+impl Fence {
+    /// What a write other than a repeated settle answers.
+    pub(super) fn answer(self) -> LeaseAnswer {
+        match self {
+            Fence::Holds => LeaseAnswer::Done,
+            Fence::Cancelled => LeaseAnswer::CancelRequested,
+            Fence::Settled | Fence::Lost => LeaseAnswer::LeaseLost,
+        }
+    }
+}
+
+impl StoredRun {
+    pub(super) fn new(run: NewRun, lane: usize, names: (Arc<str>, Arc<str>), now: Timestamp) -> Self {
+        let due_at = match run.due {
+            Due::Now => now,
+            Due::In(delay) => clock::later(now, delay),
+            Due::At(time) => clock::from_millis(time.as_millisecond()),
+        };
+        Self {
+            lane,
+            queue: names.0,
+            job: names.1,
+            priority: run.priority,
+            state: RunState::Pending,
+            reason: None,
+            input: run.input,
+            fingerprint: run.fingerprint,
+            output: None,
+            failures: 0,
+            crashes: 0,
+            enqueued_at: now,
+            due_at,
+            ended_at: None,
+            lease: None,
+            settled_token: None,
+            cancelled_token: None,
+            attempts: Vec::new(),
+            steps: Vec::new(),
+            root: run.id,
+            replay_of: None,
+            replayed_by: None,
+            unique: run.unique,
+            reference: run.reference,
+            event_id: run.event_id,
+            gates: run.gates,
+        }
+    }
+
+    /// A new run, due now, that replays this one.
+    pub(super) fn replay(&self, id: RunId, steps: Vec<SavedStep>, now: Timestamp) -> Self {
+        Self {
+            lane: self.lane,
+            queue: Arc::clone(&self.queue),
+            job: Arc::clone(&self.job),
+            priority: self.priority,
+            state: RunState::Pending,
+            reason: None,
+            input: self.input.clone(),
+            fingerprint: self.fingerprint,
+            output: None,
+            failures: 0,
+            crashes: 0,
+            enqueued_at: now,
+            due_at: now,
+            ended_at: None,
+            lease: None,
+            settled_token: None,
+            cancelled_token: None,
+            attempts: Vec::new(),
+            steps,
+            root: self.root,
+            replay_of: Some(id),
+            replayed_by: None,
+            unique: self.unique.clone(),
+            reference: self.reference.clone(),
+            event_id: self.event_id.clone(),
+            gates: self.gates.clone(),
+        }
+    }
+
+    pub(super) fn fence(&self, token: LeaseToken) -> Fence {
+        if self.lease.is_some_and(|lease| lease.token == token) {
+            Fence::Holds
+        } else if self.cancelled_token == Some(token) {
+            Fence::Cancelled
+        } else if self.settled_token == Some(token) {
+            Fence::Settled
+        } else {
+            Fence::Lost
+        }
+    }
+
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.state == RunState::Pending && self.due_at <= now
+    }
+
+    /// Gives it to a claim; where another one held it, that one has crashed.
+    pub(super) fn claim(&mut self, request: &ClaimRequest, now: Timestamp) {
+        if let Some(lost) = self.lease.take() {
+            self.crashes = self.crashes.saturating_add(1);
+            let number = self.failures.saturating_add(1);
+            self.note_attempt(&lost, number, AttemptOutcome::Crashed, None, now);
+        }
+        self.state = RunState::Running;
+        self.lease = Some(Lease {
+            token: request.token,
+            worker: request.worker,
+            claimed_at: now,
+            until: clock::later(now, request.lease),
+        });
+    }
+
+    pub(super) fn settle(&mut self, settlement: Settlement, now: Timestamp) {
+        let Some(lease) = self.lease.take() else { return };
+        self.settled_token = Some(lease.token);
+        self.state = settlement.ending.state();
+        self.reason = settlement.ending.reason();
+        self.failures = settlement.failures;
+        self.ended_at = self.state.is_ended().then_some(now);
+        self.note_attempt(&lease, settlement.attempt, settlement.outcome, settlement.error, now);
+        match settlement.ending {
+            Ending::Again { after } => {
+                self.due_at = clock::later(now, after);
+                if let Some(attempt) = self.attempts.last_mut() {
+                    attempt.delay = Some(Duration::from_millis(clock::millis_of(after).unsigned_abs()));
+                }
+            }
+            Ending::Succeeded { output } => self.output = Some(output),
+            Ending::GiveBack | Ending::Dead { .. } | Ending::Cancelled { .. } => {}
+        }
+    }
+
+    pub(super) fn give_back(&mut self) {
+        self.lease = None;
+        self.state = RunState::Pending;
+    }
+
+    /// Ends it for an operator, whoever holds it.
+    pub(super) fn cancel(&mut self, now: Timestamp) {
+        self.cancelled_token = self.lease.take().map(|lease| lease.token);
+        self.state = RunState::Cancelled;
+        self.reason = Some(Reason::CancelledByOperator);
+        self.ended_at = Some(now);
+    }
+
+    fn note_attempt(
+        &mut self,
+        lease: &Lease,
+        number: u32,
+        outcome: AttemptOutcome,
+        error: Option<String>,
+        now: Timestamp,
+    ) {
+        if self.attempts.len() >= ATTEMPTS_KEPT {
+            self.attempts.remove(0);
+        }
+        self.attempts.push(AttemptRecord {
+            number,
+            started_at: lease.claimed_at,
+            ended_at: now,
+            worker: lease.worker,
+            outcome,
+            error,
+            delay: None,
+        });
+    }
+
+    pub(super) fn claimed(&self, id: RunId, token: LeaseToken, now: Timestamp) -> ClaimedRun {
+        ClaimedRun {
+            lease: LeaseRef { queue: Arc::clone(&self.queue), run: id, token },
+            job: self.job.as_ref().to_owned(),
+            priority: self.priority,
+            input: self.input.clone(),
+            failures: self.failures,
+            crashes: self.crashes,
+            enqueued_at: self.enqueued_at,
+            due_at: self.due_at,
+            claimed_at: now,
+            root: self.root,
+            replay_of: self.replay_of,
+            reference: self.reference.clone(),
+            event_id: self.event_id.clone(),
+            steps: self.steps.clone(),
+        }
+    }
+
+    pub(super) fn shown(&self, id: RunId) -> Run {
+        Run {
+            id,
+            job: self.job.as_ref().to_owned(),
+            queue: self.queue.as_ref().to_owned(),
+            priority: self.priority,
+            state: self.state,
+            reason: self.reason,
+            input: self.input.clone(),
+            output: self.output.clone(),
+            failures: self.failures,
+            crashes: self.crashes,
+            enqueued_at: self.enqueued_at,
+            due_at: self.due_at,
+            ended_at: self.ended_at,
+            holder: self.lease.map(|lease| Holder {
+                worker: lease.worker,
+                claimed_at: lease.claimed_at,
+                lease_until: lease.until,
+            }),
+            attempts: self.attempts.clone(),
+            root: self.root,
+            replay_of: self.replay_of,
+            replayed_by: self.replayed_by,
+            unique_key: self.unique.as_ref().map(|unique| unique.key.clone()),
+            reference: self.reference.clone(),
+            event_id: self.event_id.clone(),
+        }
+    }
+}

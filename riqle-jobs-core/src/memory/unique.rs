@@ -1,0 +1,81 @@
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use super::run::StoredRun;
+use crate::{Error, ErrorKind, Fingerprint, NewRun, OtherInput, RunId, Unique, UniqueScope, clock};
+
+/// Who holds which unique key.
+#[derive(Default)]
+pub(super) struct UniqueKeys {
+    keys: HashMap<(String, String), Holder>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Holder {
+    pub(super) run: RunId,
+    fingerprint: Fingerprint,
+    /// `None`: until the run lets go of it.
+    expires_at: Option<Timestamp>,
+}
+
+impl Holder {
+    pub(super) fn of(run: &NewRun) -> Self {
+        Self { run: run.id, fingerprint: run.fingerprint, expires_at: None }
+    }
+
+    /// Answers with the holder, where `run` may share it.
+    pub(super) fn hit_by(self, run: &NewRun, unique: &Unique) -> Result<RunId, Error> {
+        if self.fingerprint != run.fingerprint && unique.other_input == OtherInput::Conflicts {
+            let message = format!(
+                "unique key {:?} of job {:?} is taken by run {} with another input",
+                unique.key, run.job, self.run
+            );
+            return Err(Error::new(ErrorKind::Conflict, "enqueue", message));
+        }
+        Ok(self.run)
+    }
+}
+
+impl UniqueKeys {
+    pub(super) fn holder(&self, job: &str, key: &str, now: Timestamp) -> Option<Holder> {
+        let holder = self.keys.get(&(job.to_owned(), key.to_owned()))?;
+        holder.expires_at.is_none_or(|time| time > now).then_some(*holder)
+    }
+
+    /// Takes the key of a run, if it has one.
+    pub(super) fn take(&mut self, id: RunId, run: &StoredRun, now: Timestamp) {
+        let Some(unique) = &run.unique else { return };
+        let expires_at = match unique.scope {
+            UniqueScope::Period(period) => Some(clock::later(now, period)),
+            UniqueScope::WhilePending | UniqueScope::WhileNotEnded => None,
+        };
+        let holder = Holder { run: id, fingerprint: run.fingerprint, expires_at };
+        self.keys.insert((run.job.as_ref().to_owned(), unique.key.clone()), holder);
+    }
+
+    pub(super) fn run_claimed(&mut self, id: RunId, run: &StoredRun) {
+        if let Some(unique) = run.unique.as_ref().filter(|unique| unique.scope == UniqueScope::WhilePending) {
+            self.release(id, run, unique);
+        }
+    }
+
+    pub(super) fn run_ended(&mut self, id: RunId, run: &StoredRun) {
+        match &run.unique {
+            Some(unique) if !matches!(unique.scope, UniqueScope::Period(_)) => self.release(id, run, unique),
+            _ => {}
+        }
+    }
+
+    pub(super) fn remove_expired(&mut self, now: Timestamp) {
+        self.keys.retain(|_, holder| holder.expires_at.is_none_or(|time| time > now));
+    }
+
+    /// The key may belong to a later run by now.
+    fn release(&mut self, id: RunId, run: &StoredRun, unique: &Unique) {
+        let key = (run.job.as_ref().to_owned(), unique.key.clone());
+        if self.keys.get(&key).is_some_and(|holder| holder.run == id) {
+            self.keys.remove(&key);
+        }
+    }
+}
