@@ -1,1 +1,28 @@
-//! riqle-jobs
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod connect;
+
+pub use connect::connect;
+#[cfg(feature = "email")]
+pub use connect::mailer;
+pub use riqle_jobs_core::*;
+
+/// Emails: the sender, the log and, with the feature `email`, templates, mailers and the three email jobs.
+pub mod email {
+    pub use riqle_jobs_core::email::*;
+    #[cfg(feature = "email")]
+    pub use riqle_jobs_email::*;
+}
+
+/// The embedded store: one SQLite file.
+#[cfg(feature = "sqlite")]
+pub mod sqlite {
+    pub use riqle_jobs_sqlite::*;
+}
+
+/// Signed webhooks.
+#[cfg(feature = "web")]
+pub mod web {
+    pub use riqle_jobs_web::*;
+}

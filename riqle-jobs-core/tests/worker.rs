@@ -1,0 +1,618 @@
+//! What the worker promises, on the memory store.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use riqle_jobs_core::{
+    AttemptOutcome, ClaimRequest, Inspect, Job, JobError, Jobs, LeaseToken, ManualClock, Memory, NewRun,
+    Operate, Payload, Priority, Queue, Reason, ReplayFrom, RetryPolicy, Run, RunContext, RunId, RunState,
+    Shutdown, StopReason, Worker, WorkerId, async_trait, testing,
+};
+use tokio::sync::{Notify, oneshot};
+
+type Body = Arc<dyn Fn(RunContext, u64) -> futures_util::future::BoxFuture<'static, Result<u64, JobError>> + Send + Sync>;
+
+/// A job whose body is the test's.
+#[derive(Clone)]
+struct Scripted(Body);
+
+impl Scripted {
+    fn new<F, Fut>(body: F) -> Self
+    where
+        F: Fn(RunContext, u64) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<u64, JobError>> + Send + 'static,
+    {
+        Self(Arc::new(move |run, input| Box::pin(body(run, input))))
+    }
+}
+
+#[async_trait]
+impl Job for Scripted {
+    const NAME: &'static str = "scripted";
+    const TRIGGER: Option<&'static str> = Some("test/scripted");
+    type Input = u64;
+    type Output = u64;
+
+    fn retry_policy(&self) -> RetryPolicy {
+        RetryPolicy::exponential(Duration::from_secs(1)).max_retries(2)
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_millis(500)
+    }
+
+    async fn run(&self, run: &RunContext, input: u64) -> Result<u64, JobError> {
+        (self.0)(run.clone(), input).await
+    }
+}
+
+struct Bench {
+    clock: ManualClock,
+    store: Memory,
+    jobs: Jobs,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let clock = ManualClock::new();
+        let store = Memory::with_clock(&clock);
+        let jobs = Jobs::new(&store);
+        Self { clock, store, jobs }
+    }
+
+    async fn enqueue(&self, input: u64) -> RunId {
+        self.jobs.enqueue::<Scripted>(input).await.unwrap().id()
+    }
+
+    async fn run(&self, id: RunId) -> Run {
+        Inspect::run(&self.store, id).await.unwrap().unwrap()
+    }
+
+    /// Works until nothing is due for good, moving the clock.
+    async fn work_through(&self, worker: &Worker) {
+        loop {
+            worker.run_until_idle().await.unwrap();
+            if testing::advance_to_next_due(&self.store, &self.clock).await.unwrap().is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn timeline(&self, id: RunId) -> Vec<(u128, RunState, u32)> {
+        let moments = testing::timeline(&self.store, id).await.unwrap();
+        let start = moments[0].at;
+        moments
+            .iter()
+            .map(|moment| (moment.at.duration_since(start).as_millis() as u128, moment.state, moment.attempt))
+            .collect()
+    }
+
+    /// Claims as another worker would, and dies.
+    async fn claim_and_die(&self) {
+        let claimed = Queue::claim(
+            &self.store,
+            ClaimRequest {
+                queue: "default".to_owned(),
+                jobs: vec!["scripted".to_owned()].into(),
+                limit: 1,
+                lease: Duration::from_secs(30),
+                token: LeaseToken::new(),
+                worker: WorkerId::new(),
+            },
+        )
+        .await
+        .unwrap();
+        assert_eq!(claimed.runs.len(), 1);
+        self.clock.advance(Duration::from_secs(30));
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_always_fails_is_tried_by_its_policy_and_then_dead() {
+    let bench = Bench::new();
+    let id = bench.enqueue(1).await;
+    let worker = Worker::new(&bench.store).register(Scripted::new(async |_, _| Err(JobError::retry("no"))));
+
+    bench.work_through(&worker).await;
+
+    use RunState::{Dead, Pending, Running};
+    assert_eq!(
+        bench.timeline(id).await,
+        [
+            (0, Pending, 1),
+            (0, Running, 1),
+            (0, Pending, 2),
+            (1_000, Running, 2),
+            (1_000, Pending, 3),
+            (3_000, Running, 3),
+            (3_000, Dead, 3),
+        ]
+    );
+    let run = bench.run(id).await;
+    assert_eq!((run.reason, run.failures, run.error()), (Some(Reason::RetriesExhausted), 3, Some("no")));
+}
+
+#[tokio::test]
+async fn a_finished_step_is_not_run_again_after_a_failure_or_in_a_replay() {
+    let bench = Bench::new();
+    let fetched = Arc::new(AtomicU32::new(0));
+    let broken = Arc::new(AtomicU32::new(4));
+    let body = {
+        let (fetched, broken) = (Arc::clone(&fetched), Arc::clone(&broken));
+        Scripted::new(move |run: RunContext, input| {
+            let (fetched, broken) = (Arc::clone(&fetched), Arc::clone(&broken));
+            async move {
+                let price = run
+                    .step("fetch", || async {
+                        fetched.fetch_add(1, Ordering::SeqCst);
+                        Ok(input * 100)
+                    })
+                    .await?;
+                run.step("send", || async {
+                    let left = broken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+                    if left.is_ok() { Err(JobError::retry("no line")) } else { Ok(price + 1) }
+                })
+                .await
+            }
+        })
+    };
+    let worker = Worker::new(&bench.store).register(body);
+    let id = bench.enqueue(5).await;
+    bench.work_through(&worker).await;
+    assert_eq!(bench.run(id).await.state, RunState::Dead);
+    assert_eq!(bench.run(id).await.error(), Some("step \"send\": no line"));
+
+    let replay = bench.jobs.replay(id, ReplayFrom::FailedStep).await.unwrap();
+    bench.work_through(&worker).await;
+
+    assert_eq!(testing::output::<u64>(&bench.store, replay).await.unwrap(), 501);
+    assert_eq!(fetched.load(Ordering::SeqCst), 1);
+    let replayed = bench.run(replay).await;
+    assert_eq!((replayed.root, replayed.replay_of), (id, Some(id)));
+    assert_eq!(bench.run(id).await.replayed_by, Some(replay));
+}
+
+#[tokio::test]
+async fn steps_of_one_name_are_kept_apart_by_their_order() {
+    let bench = Bench::new();
+    let body = Scripted::new(async |run: RunContext, _| {
+        let mut sum = 0;
+        for part in 1..=3 {
+            sum += run.step("add", || async move { Ok(part) }).await?;
+        }
+        if run.attempt() == 1 { Err(JobError::retry("again")) } else { Ok(sum) }
+    });
+    let worker = Worker::new(&bench.store).register(body);
+    let id = bench.enqueue(0).await;
+    bench.work_through(&worker).await;
+    assert_eq!(testing::output::<u64>(&bench.store, id).await.unwrap(), 6);
+    assert_eq!(Inspect::steps(&bench.store, id).await.unwrap().len(), 3);
+}
+
+/// F34
+#[tokio::test]
+async fn a_panic_is_a_failed_attempt_with_message_and_place() {
+    let bench = Bench::new();
+    let worker = Worker::new(&bench.store).register(Scripted::new(async |_, input| {
+        assert!(input != 7, "seven is right out");
+        Ok(input)
+    }));
+    let id = bench.enqueue(7).await;
+    bench.work_through(&worker).await;
+    let run = bench.run(id).await;
+    assert_eq!(run.failures, 3);
+    let error = run.error().unwrap();
+    assert!(error.contains("worker.rs:") && error.contains("seven is right out"), "{error}");
+}
+
+#[tokio::test]
+async fn an_attempt_that_runs_too_long_has_failed() {
+    let bench = Bench::new();
+    let worker =
+        Worker::new(&bench.store).register(Scripted::new(async |_, _| std::future::pending().await));
+    let id = bench.enqueue(1).await;
+    worker.run_until_idle().await.unwrap();
+    let run = bench.run(id).await;
+    assert_eq!((run.failures, run.error()), (1, Some("timed out after 500ms")));
+}
+
+/// F11
+#[tokio::test]
+async fn input_that_can_not_be_read_is_dead_at_once_and_kept() {
+    let bench = Bench::new();
+    let worker = Worker::new(&bench.store).register(Scripted::new(async |_, input| Ok(input)));
+    let input = Payload::from_json_text(r#"{"card":"4111"}"#);
+    let run = NewRun::with_payload("scripted", "default", Priority::DEFAULT, input.clone());
+    let id = run.id;
+    Queue::enqueue(&bench.store, vec![run]).await.unwrap();
+
+    worker.run_until_idle().await.unwrap();
+
+    let run = bench.run(id).await;
+    assert_eq!((run.state, run.reason), (RunState::Dead, Some(Reason::InputUnreadable)));
+    assert_eq!(run.input, input);
+    assert!(run.error().unwrap().contains("does not decode into u64"), "{:?}", run.error());
+}
+
+/// F15
+#[tokio::test]
+async fn a_run_that_takes_its_worker_down_four_times_is_dead_and_told_of() {
+    let bench = Bench::new();
+    let id = bench.enqueue(1).await;
+    for _ in 0..4 {
+        bench.claim_and_die().await;
+    }
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = Arc::clone(&told);
+    let worker = Worker::new(&bench.store)
+        .register(Scripted::new(async |_, _| panic!("the body must not run")))
+        .on_dead(move |report| tell.lock().unwrap().push((report.run, report.reason)));
+
+    worker.run_until_idle().await.unwrap();
+
+    let run = bench.run(id).await;
+    assert_eq!((run.state, run.crashes, run.failures), (RunState::Dead, 4, 0));
+    assert_eq!(*told.lock().unwrap(), [(id, Some(Reason::Crashes))]);
+    assert_eq!(run.attempts[0].outcome, AttemptOutcome::Crashed);
+}
+
+#[tokio::test]
+async fn a_crash_is_not_charged_to_the_policy() {
+    let bench = Bench::new();
+    let id = bench.enqueue(1).await;
+    bench.claim_and_die().await;
+    let worker = Worker::new(&bench.store).register(Scripted::new(async |run: RunContext, _| Ok(run.attempt().into())));
+    worker.run_until_idle().await.unwrap();
+    assert_eq!(testing::output::<u64>(&bench.store, id).await.unwrap(), 1);
+    assert_eq!(bench.run(id).await.crashes, 1);
+}
+
+#[tokio::test]
+async fn a_body_says_what_happens() {
+    for (error, state, due_in, failures) in [
+        (JobError::retry_after(Duration::from_secs(90), "x"), RunState::Pending, 90, 1),
+        (JobError::snooze(Duration::from_secs(60), "x"), RunState::Pending, 60, 0),
+        (JobError::dead("x"), RunState::Dead, 0, 1),
+        (JobError::cancel("x"), RunState::Cancelled, 0, 0),
+    ] {
+        let bench = Bench::new();
+        let error = Arc::new(Mutex::new(Some(error)));
+        let worker = Worker::new(&bench.store)
+            .register(Scripted::new(move |_, _| std::future::ready(Err(error.lock().unwrap().take().unwrap()))));
+        let id = bench.enqueue(1).await;
+        let start = bench.clock.now();
+        worker.run_until_idle().await.unwrap();
+        let run = bench.run(id).await;
+        assert_eq!((run.state, run.failures), (state, failures));
+        assert_eq!(run.due_at.duration_since(start).as_secs(), due_in);
+    }
+}
+
+#[tokio::test]
+async fn hooks_are_told_of_retries_deaths_and_alerts_and_their_panics_end_nothing() {
+    let bench = Bench::new();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let (retries, deaths, alerts) = (Arc::clone(&told), Arc::clone(&told), Arc::clone(&told));
+    let worker = Worker::new(&bench.store)
+        .register(Scripted::new(async |_, _| Err(JobError::retry("key expired").alert())))
+        .on_retry(move |report| {
+            retries.lock().unwrap().push(format!("retry {} after {:?}", report.attempt, report.delay));
+        })
+        .on_alert(move |alert| alerts.lock().unwrap().push(format!("alert {}", alert.error)))
+        .on_dead(move |report| {
+            deaths.lock().unwrap().push(format!("dead {}", report.attempt));
+            panic!("the hook's own bug");
+        });
+    bench.enqueue(1).await;
+    bench.work_through(&worker).await;
+    assert_eq!(
+        *told.lock().unwrap(),
+        [
+            "alert key expired",
+            "retry 1 after Some(1s)",
+            "alert key expired",
+            "retry 2 after Some(2s)",
+            "alert key expired",
+            "dead 3"
+        ]
+    );
+}
+
+/// F10
+#[tokio::test]
+async fn a_worker_leaves_jobs_alone_that_it_does_not_know() {
+    let bench = Bench::new();
+    let other = NewRun::with_payload("of-a-newer-deploy", "default", Priority::URGENT, Payload::from_json_text("1"));
+    let id = other.id;
+    Queue::enqueue(&bench.store, vec![other]).await.unwrap();
+    let known = bench.enqueue(1).await;
+    let worker = Worker::new(&bench.store).register(Scripted::new(async |_, input| Ok(input)));
+    worker.run_until_idle().await.unwrap();
+    assert_eq!(bench.run(id).await.state, RunState::Pending);
+    assert_eq!(bench.run(known).await.state, RunState::Succeeded);
+}
+
+/// F06
+#[tokio::test]
+async fn a_zombie_writes_nothing_and_is_told() {
+    let bench = Bench::new();
+    let id = bench.enqueue(1).await;
+    let (reached, is_there) = oneshot::channel();
+    let go_on = Arc::new(Notify::new());
+    let reached = Arc::new(Mutex::new(Some(reached)));
+    let (wait, seen) = (Arc::clone(&go_on), Arc::new(Mutex::new(None)));
+    let see = Arc::clone(&seen);
+    let zombie = Worker::new(&bench.store).register(Scripted::new(move |run: RunContext, _| {
+        let (reached, wait, see) = (Arc::clone(&reached), Arc::clone(&wait), Arc::clone(&see));
+        async move {
+            if let Some(reached) = reached.lock().unwrap().take() {
+                let _ = reached.send(());
+            }
+            wait.notified().await;
+            let result = run.step("late", || async { Ok(666) }).await;
+            *see.lock().unwrap() = Some((run.stop_reason(), run.step("later", || async { Ok(1) }).await.is_err()));
+            result
+        }
+    }));
+    let (_, outcome) = tokio::join!(zombie.run_until_idle(), async {
+        is_there.await.unwrap();
+        bench.clock.advance(Duration::from_secs(30));
+        let good = Worker::new(&bench.store).register(Scripted::new(async |_, _| Ok(42)));
+        good.run_until_idle().await.unwrap();
+        go_on.notify_one();
+    });
+    let () = outcome;
+    assert_eq!(testing::output::<u64>(&bench.store, id).await.unwrap(), 42);
+    assert!(Inspect::steps(&bench.store, id).await.unwrap().is_empty());
+    assert_eq!(zombie.stats().lease_lost, 1);
+    assert_eq!(*seen.lock().unwrap(), Some((Some(StopReason::LeaseLost), true)));
+}
+
+/// F33
+#[tokio::test]
+async fn cancelling_a_running_run_reaches_its_body_and_its_late_end_changes_nothing() {
+    let bench = Bench::new();
+    let id = bench.enqueue(1).await;
+    let started = Arc::new(Notify::new());
+    let start = Arc::clone(&started);
+    let worker = Worker::new(&bench.store).register(Scripted::new(move |run: RunContext, _| {
+        let start = Arc::clone(&start);
+        async move {
+            start.notify_one();
+            run.cancelled().await;
+            assert_eq!(run.stop_reason(), Some(StopReason::Cancelled));
+            Ok(1)
+        }
+    }));
+    let (ran, ()) = tokio::join!(worker.run_until_idle(), async {
+        started.notified().await;
+        bench.jobs.cancel(id).await.unwrap();
+    });
+    ran.unwrap();
+    let run = bench.run(id).await;
+    assert_eq!((run.state, run.output), (RunState::Cancelled, None));
+}
+
+/// F32
+#[tokio::test]
+async fn a_shutdown_lets_attempts_finish_and_gives_back_the_rest_uncharged() {
+    let bench = Bench::new();
+    let quick = bench.enqueue(1).await;
+    let endless = bench.enqueue(2).await;
+    let waiting = bench.enqueue(3).await;
+    let begun = Arc::new(Notify::new());
+    let begin = Arc::clone(&begun);
+    let worker = Worker::new(&bench.store).concurrency(2).grace(Duration::from_millis(200)).register(Scripted::new(
+        move |run: RunContext, input| {
+            let begin = Arc::clone(&begin);
+            async move {
+                begin.notify_one();
+                run.cancelled().await;
+                assert_eq!(run.stop_reason(), Some(StopReason::Shutdown));
+                if input == 2 {
+                    std::future::pending::<()>().await;
+                }
+                Ok(input)
+            }
+        },
+    ));
+    let begun = async {
+        begun.notified().await;
+        begun.notified().await;
+    };
+    worker.run_until(begun).await.unwrap();
+    assert_eq!(bench.run(quick).await.state, RunState::Succeeded);
+    for (id, attempts) in [(endless, 1), (waiting, 0)] {
+        let run = bench.run(id).await;
+        assert_eq!((run.state, run.failures, run.crashes), (RunState::Pending, 0, 0));
+        assert_eq!(run.attempts.len(), attempts);
+    }
+}
+
+/// F32
+#[tokio::test]
+async fn a_second_signal_stops_at_once() {
+    let bench = Bench::new();
+    let id = bench.enqueue(1).await;
+    let shutdown = Shutdown::new();
+    let stop = shutdown.clone();
+    let worker = Worker::new(&bench.store).grace(Duration::from_secs(3_600)).register(Scripted::new(
+        move |run: RunContext, _| {
+            let stop = stop.clone();
+            async move {
+                stop.stop();
+                run.cancelled().await;
+                stop.stop_now();
+                std::future::pending().await
+            }
+        },
+    ));
+    worker.run_with(&shutdown).await.unwrap();
+    let run = bench.run(id).await;
+    assert_eq!((run.state, run.failures), (RunState::Pending, 0));
+}
+
+/// F07, F34
+#[test]
+fn a_blocked_runtime_keeps_its_leases() {
+    let store = Memory::new();
+    let runs = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&runs);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let other = std::thread::spawn({
+        let store = store.clone();
+        let count = Arc::clone(&runs);
+        move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                // Starts only once the first worker is in its body.
+                while count.load(Ordering::SeqCst) == 0 {
+                    tokio::task::yield_now().await;
+                }
+                let thief = Worker::new(&store).poll_interval(Duration::from_millis(20)).register(Scripted::new(
+                    async |_, _| panic!("the lease was lost"),
+                ));
+                let watched = store.clone();
+                thief
+                    .run_until(async move {
+                        while Inspect::counts(&watched).await.unwrap().iter().all(|c| c.state != RunState::Succeeded) {
+                            tokio::time::sleep(Duration::from_millis(10)).await;
+                        }
+                    })
+                    .await
+                    .unwrap();
+                thief.stats()
+            })
+        }
+    });
+    runtime.block_on(async {
+        let lease = Duration::from_millis(300);
+        let worker = Worker::new(&store).lease(lease).register(Scripted::new(move |_, input| {
+            let count = Arc::clone(&count);
+            async move {
+                count.fetch_add(1, Ordering::SeqCst);
+                // On purpose: the whole runtime stands still for three leases.
+                std::thread::sleep(lease * 3);
+                Ok(input)
+            }
+        }));
+        Jobs::new(&store).enqueue::<Scripted>(1).await.unwrap();
+        worker.run_until_idle().await.unwrap();
+        assert_eq!(worker.stats().succeeded, 1);
+    });
+    assert_eq!(other.join().unwrap().claimed, 0);
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn an_event_starts_every_job_that_it_triggers_once_an_id() {
+    let bench = Bench::new();
+    bench.jobs.declare::<Scripted>().await.unwrap();
+    bench.jobs.send_event("test/scripted", &4).await.unwrap();
+    bench.jobs.send_event("test/other", &5).await.unwrap();
+    testing::assert_enqueued::<Scripted>(&bench.store, 4).await;
+    testing::assert_not_enqueued::<Scripted>(&bench.store, 5).await;
+}
+
+#[tokio::test]
+async fn an_event_waits_for_its_job_to_register() {
+    let bench = Bench::new();
+    bench.jobs.send_event("test/scripted", &4).await.unwrap();
+    let worker = Worker::new(&bench.store).register(Scripted::new(async |_, input| Ok(input)));
+    worker.run_until_idle().await.unwrap();
+    assert_eq!(worker.stats().succeeded, 1);
+    worker.run_until_idle().await.unwrap();
+    assert_eq!(worker.stats().succeeded, 1);
+}
+
+#[tokio::test]
+async fn a_sleeping_worker_wakes_when_a_run_is_enqueued_and_when_the_clock_reaches_one() {
+    let bench = Bench::new();
+    let done = Arc::new(Notify::new());
+    let tell = Arc::clone(&done);
+    let worker = Worker::new(&bench.store).poll_interval(Duration::from_secs(3_600)).register(Scripted::new(
+        move |_, input| {
+            tell.notify_one();
+            std::future::ready(Ok(input))
+        },
+    ));
+    worker
+        .run_until(async {
+            bench.enqueue(1).await;
+            done.notified().await;
+            bench.jobs.enqueue::<Scripted>(2).delay(Duration::from_secs(60)).await.unwrap();
+            bench.clock.advance(Duration::from_secs(60));
+            done.notified().await;
+        })
+        .await
+        .unwrap();
+    assert_eq!(worker.stats().succeeded, 2);
+}
+
+/// F14
+#[tokio::test]
+async fn a_step_result_over_the_limit_fails_the_attempt_with_limit_and_size() {
+    let bench = Bench::new();
+    let worker = Worker::new(&bench.store).register(Scripted::new(async |run: RunContext, _| {
+        run.step("fat", || async { Ok("x".repeat(1 << 20)) }).await.map(|_| 1)
+    }));
+    let id = bench.enqueue(1).await;
+    bench.work_through(&worker).await;
+    let run = bench.run(id).await;
+    assert_eq!(run.state, RunState::Dead);
+    let error = run.error().unwrap();
+    assert!(error.contains("step result has 1048578 bytes, the limit is 1048576"), "{error}");
+}
+
+#[tokio::test]
+async fn two_jobs_of_one_name_are_refused() {
+    let bench = Bench::new();
+    let job = Scripted::new(async |_, input| Ok(input));
+    let worker = Worker::new(&bench.store).register(job.clone()).register(job);
+    let error = worker.run_until_idle().await.unwrap_err();
+    assert_eq!(error.to_string(), "register: two jobs are registered as \"scripted\"");
+}
+
+/// F12
+#[tokio::test]
+async fn an_error_text_with_nul_is_cleaned_and_a_long_one_is_cut() {
+    let bench = Bench::new();
+    let worker = Worker::new(&bench.store).register(Scripted::new(async |_, _| {
+        Err(JobError::dead(format!("nul \0 {}", "é".repeat(10_000))))
+    }));
+    let id = bench.enqueue(1).await;
+    worker.run_until_idle().await.unwrap();
+    let run = bench.run(id).await;
+    let error = run.error().unwrap();
+    assert!(error.starts_with("nul \u{fffd} éé") && error.ends_with('…') && error.len() <= 8 * 1024);
+}
+
+#[tokio::test]
+async fn a_thousand_runs_on_one_slot_each_end_once() {
+    let bench = Bench::new();
+    bench.jobs.enqueue_all::<Scripted>(0..1_000).await.unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let see = Arc::clone(&seen);
+    let worker = Worker::new(&bench.store).concurrency(1).register(Scripted::new(move |_, input| {
+        see.lock().unwrap().push(input);
+        std::future::ready(Ok(input))
+    }));
+    worker.run_until_idle().await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), (0..1_000).collect::<Vec<_>>());
+    assert_eq!(worker.stats().succeeded, 1_000);
+}
+
+#[tokio::test]
+async fn discarding_a_dead_letter_removes_it() {
+    let bench = Bench::new();
+    let worker = Worker::new(&bench.store).register(Scripted::new(async |_, _| Err(JobError::dead("no"))));
+    let id = bench.enqueue(1).await;
+    worker.run_until_idle().await.unwrap();
+    Operate::discard(&bench.store, id).await.unwrap();
+    assert_eq!(Inspect::run(&bench.store, id).await.unwrap(), None);
+}
