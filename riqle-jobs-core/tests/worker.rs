@@ -15,7 +15,9 @@ use riqle_jobs_core::{
 };
 use tokio::sync::{Notify, oneshot};
 
-type Body = Arc<dyn Fn(RunContext, u64) -> futures_util::future::BoxFuture<'static, Result<u64, JobError>> + Send + Sync>;
+type Body = Arc<
+    dyn Fn(RunContext, u64) -> futures_util::future::BoxFuture<'static, Result<u64, JobError>> + Send + Sync,
+>;
 
 /// A job whose body is the test's.
 #[derive(Clone)]
@@ -213,8 +215,7 @@ async fn a_panic_is_a_failed_attempt_with_message_and_place() {
 #[tokio::test]
 async fn an_attempt_that_runs_too_long_has_failed() {
     let bench = Bench::new();
-    let worker =
-        Worker::new(&bench.store).register(Scripted::new(async |_, _| std::future::pending().await));
+    let worker = Worker::new(&bench.store).register(Scripted::new(async |_, _| std::future::pending().await));
     let id = bench.enqueue(1).await;
     worker.run_until_idle().await.unwrap();
     let run = bench.run(id).await;
@@ -266,7 +267,8 @@ async fn a_crash_is_not_charged_to_the_policy() {
     let bench = Bench::new();
     let id = bench.enqueue(1).await;
     bench.claim_and_die().await;
-    let worker = Worker::new(&bench.store).register(Scripted::new(async |run: RunContext, _| Ok(run.attempt().into())));
+    let worker = Worker::new(&bench.store)
+        .register(Scripted::new(async |run: RunContext, _| Ok(run.attempt().into())));
     worker.run_until_idle().await.unwrap();
     assert_eq!(testing::output::<u64>(&bench.store, id).await.unwrap(), 1);
     assert_eq!(bench.run(id).await.crashes, 1);
@@ -282,8 +284,9 @@ async fn a_body_says_what_happens() {
     ] {
         let bench = Bench::new();
         let error = Arc::new(Mutex::new(Some(error)));
-        let worker = Worker::new(&bench.store)
-            .register(Scripted::new(move |_, _| std::future::ready(Err(error.lock().unwrap().take().unwrap()))));
+        let worker = Worker::new(&bench.store).register(Scripted::new(move |_, _| {
+            std::future::ready(Err(error.lock().unwrap().take().unwrap()))
+        }));
         let id = bench.enqueue(1).await;
         let start = bench.clock.now();
         worker.run_until_idle().await.unwrap();
@@ -327,7 +330,8 @@ async fn hooks_are_told_of_retries_deaths_and_alerts_and_their_panics_end_nothin
 #[tokio::test]
 async fn a_worker_leaves_jobs_alone_that_it_does_not_know() {
     let bench = Bench::new();
-    let other = NewRun::with_payload("of-a-newer-deploy", "default", Priority::URGENT, Payload::from_json_text("1"));
+    let other =
+        NewRun::with_payload("of-a-newer-deploy", "default", Priority::URGENT, Payload::from_json_text("1"));
     let id = other.id;
     Queue::enqueue(&bench.store, vec![other]).await.unwrap();
     let known = bench.enqueue(1).await;
@@ -355,7 +359,8 @@ async fn a_zombie_writes_nothing_and_is_told() {
             }
             wait.notified().await;
             let result = run.step("late", || async { Ok(666) }).await;
-            *see.lock().unwrap() = Some((run.stop_reason(), run.step("later", || async { Ok(1) }).await.is_err()));
+            *see.lock().unwrap() =
+                Some((run.stop_reason(), run.step("later", || async { Ok(1) }).await.is_err()));
             result
         }
     }));
@@ -407,8 +412,8 @@ async fn a_shutdown_lets_attempts_finish_and_gives_back_the_rest_uncharged() {
     let waiting = bench.enqueue(3).await;
     let begun = Arc::new(Notify::new());
     let begin = Arc::clone(&begun);
-    let worker = Worker::new(&bench.store).concurrency(2).grace(Duration::from_millis(200)).register(Scripted::new(
-        move |run: RunContext, input| {
+    let worker = Worker::new(&bench.store).concurrency(2).grace(Duration::from_millis(200)).register(
+        Scripted::new(move |run: RunContext, input| {
             let begin = Arc::clone(&begin);
             async move {
                 begin.notify_one();
@@ -419,8 +424,8 @@ async fn a_shutdown_lets_attempts_finish_and_gives_back_the_rest_uncharged() {
                 }
                 Ok(input)
             }
-        },
-    ));
+        }),
+    );
     let begun = async {
         begun.notified().await;
         begun.notified().await;
@@ -474,13 +479,18 @@ fn a_blocked_runtime_keeps_its_leases() {
                 while count.load(Ordering::SeqCst) == 0 {
                     tokio::task::yield_now().await;
                 }
-                let thief = Worker::new(&store).poll_interval(Duration::from_millis(20)).register(Scripted::new(
-                    async |_, _| panic!("the lease was lost"),
-                ));
+                let thief = Worker::new(&store)
+                    .poll_interval(Duration::from_millis(20))
+                    .register(Scripted::new(async |_, _| panic!("the lease was lost")));
                 let watched = store.clone();
                 thief
                     .run_until(async move {
-                        while Inspect::counts(&watched).await.unwrap().iter().all(|c| c.state != RunState::Succeeded) {
+                        while Inspect::counts(&watched)
+                            .await
+                            .unwrap()
+                            .iter()
+                            .all(|c| c.state != RunState::Succeeded)
+                        {
                             tokio::time::sleep(Duration::from_millis(10)).await;
                         }
                     })
@@ -582,9 +592,8 @@ async fn two_jobs_of_one_name_are_refused() {
 #[tokio::test]
 async fn an_error_text_with_nul_is_cleaned_and_a_long_one_is_cut() {
     let bench = Bench::new();
-    let worker = Worker::new(&bench.store).register(Scripted::new(async |_, _| {
-        Err(JobError::dead(format!("nul \0 {}", "é".repeat(10_000))))
-    }));
+    let worker = Worker::new(&bench.store)
+        .register(Scripted::new(async |_, _| Err(JobError::dead(format!("nul \0 {}", "é".repeat(10_000))))));
     let id = bench.enqueue(1).await;
     worker.run_until_idle().await.unwrap();
     let run = bench.run(id).await;

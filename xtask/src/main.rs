@@ -1,1 +1,37 @@
-fn main() {}
+//! `cargo xtask …`: tests with real servers, and benchmarks.
+
+mod bench;
+mod check;
+mod command;
+mod python;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test           format, clippy, docs, each feature alone, then all tests of all crates with real servers
+  test --quick   only the tests
+  torture        the long tests: 500 orders through 50 kills of the shop
+  bench --store memory|sqlite [--json FILE] [--rounds N]
+                 enqueue, drain, steps, latency and memory, beside the figures of peers";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments.as_slice() {
+        ["test"] => check::all().and_then(|()| test::all()),
+        ["test", "--quick"] => test::all(),
+        ["torture"] => test::torture(),
+        ["bench", options @ ..] => bench::run(options),
+        _ => Err(USAGE.to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}

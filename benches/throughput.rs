@@ -1,0 +1,285 @@
+//! How fast the stores are, through the public API: `cargo xtask bench --store sqlite`.
+//!
+//! Each work runs in a process of its own, so that one leaves nothing to the next and its peak memory is its own.
+#![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used)]
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use riqle_jobs::{Inspect, Job, JobError, Jobs, RunContext, RunState, Store, Worker, async_trait};
+use serde::Serialize;
+use tokio::sync::Notify;
+
+const DRAIN_RUNS: u64 = 50_000;
+const STEP_RUNS: u64 = 5_000;
+const IDLE_RUNS: usize = 500;
+const CONCURRENCY: usize = 32;
+
+fn main() {
+    // cargo passes --bench; the rest is ours.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let option = |name: &str| {
+        arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).cloned()
+    };
+    let store = option("--store").unwrap_or_else(|| "memory".to_owned());
+    match option("--work") {
+        Some(work) => one_work(&store, &work),
+        None => {
+            let rounds = option("--rounds").and_then(|rounds| rounds.parse().ok()).unwrap_or(5);
+            all_works(&store, rounds, option("--json"));
+        }
+    }
+}
+
+/// A figure as it is written to the JSON file.
+#[derive(Serialize)]
+struct Figure {
+    work: String,
+    store: String,
+    peer: &'static str,
+    unit: &'static str,
+    median: f64,
+    min: f64,
+    max: f64,
+}
+
+/// Interleaved, so that a noisy minute hits every work alike.
+fn all_works(store: &str, rounds: usize, json: Option<String>) {
+    let mut values: BTreeMap<(usize, String), Vec<f64>> = BTreeMap::new();
+    let works = ["enqueue_one", "enqueue_16", "enqueue_bulk", "drain", "steps", "idle"];
+    for _ in 0..rounds {
+        for (place, work) in works.iter().enumerate() {
+            let output = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--store", store, "--work", work])
+                .stderr(std::process::Stdio::inherit())
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{work} on {store} failed");
+            for line in String::from_utf8(output.stdout).unwrap().lines() {
+                let (name, value) = line.split_once(' ').unwrap();
+                values.entry((place, name.to_owned())).or_default().push(value.parse().unwrap());
+            }
+        }
+    }
+    let figures: Vec<Figure> = values
+        .into_iter()
+        .map(|((_, work), mut values)| {
+            values.sort_by(f64::total_cmp);
+            Figure {
+                unit: unit(&work),
+                store: store.to_owned(),
+                peer: "riqle-jobs",
+                median: values[values.len() / 2],
+                min: values[0],
+                max: values[values.len() - 1],
+                work,
+            }
+        })
+        .collect();
+    println!("{:<14}{:<8}{:>14}{:>14}{:>14}  unit", "work", "store", "median", "min", "max");
+    for figure in &figures {
+        let Figure { work, store, median, min, max, unit, .. } = figure;
+        println!("{work:<14}{store:<8}{median:>14.2}{min:>14.2}{max:>14.2}  {unit}");
+    }
+    if store == "sqlite" {
+        println!(
+            "synchronous=FULL; every enqueue is answered after its commit, a drain is counted once settled"
+        );
+    }
+    if let Some(file) = json {
+        std::fs::write(file, serde_json::to_string_pretty(&figures).unwrap()).unwrap();
+    }
+}
+
+fn unit(work: &str) -> &'static str {
+    match work {
+        "idle_p50" | "idle_p95" | "idle_p99" => "ms",
+        "memory" => "MB",
+        _ => "runs/s",
+    }
+}
+
+#[tokio::main]
+async fn one_work(store: &str, work: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = match store {
+        "memory" => "memory:".to_owned(),
+        "sqlite" => format!("sqlite:{}", folder.path().join("jobs.db").display()),
+        other => panic!("unknown store {other:?}; use memory or sqlite"),
+    };
+    let store = riqle_jobs::connect(&url).await.unwrap();
+    match work {
+        "enqueue_one" => enqueue_one(&store).await,
+        "enqueue_16" => enqueue_16(&store).await,
+        "enqueue_bulk" => enqueue_bulk(&store).await,
+        "drain" => drain(&store).await,
+        "steps" => steps(&store).await,
+        "idle" => idle(&store).await,
+        other => panic!("unknown work {other:?}"),
+    }
+}
+
+/// A no-op with an input of about 40 bytes.
+struct Nothing {
+    ended: Arc<Ended>,
+    steps: u32,
+}
+
+#[derive(Default)]
+struct Ended {
+    runs: AtomicU64,
+    last: Notify,
+    expected: u64,
+}
+
+#[async_trait]
+impl Job for Nothing {
+    const NAME: &'static str = "nothing";
+    type Input = Order;
+    type Output = ();
+
+    async fn run(&self, run: &RunContext, _: Order) -> Result<(), JobError> {
+        for step in 0..self.steps {
+            run.step("step", || async move { Ok(step) }).await?;
+        }
+        if self.ended.runs.fetch_add(1, Ordering::Relaxed) + 1 == self.ended.expected {
+            self.ended.last.notify_one();
+        }
+        Ok(())
+    }
+}
+
+#[derive(Serialize, serde::Deserialize)]
+struct Order {
+    order_id: String,
+    number: u64,
+}
+
+fn order(number: u64) -> Order {
+    Order { order_id: format!("order-{number:012}"), number }
+}
+
+fn print_rate(work: &str, runs: u64, took: Duration) {
+    println!("{work} {}", runs as f64 / took.as_secs_f64());
+}
+
+async fn enqueue_one(store: &Arc<dyn Store>) {
+    let jobs = Jobs::new(store);
+    let begun = Instant::now();
+    let mut runs = 0;
+    while begun.elapsed() < Duration::from_secs(1) {
+        jobs.enqueue::<Nothing>(order(runs)).await.unwrap();
+        runs += 1;
+    }
+    print_rate("enqueue_one", runs, begun.elapsed());
+}
+
+async fn enqueue_16(store: &Arc<dyn Store>) {
+    let begun = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let jobs = Jobs::new(store);
+        tasks.spawn(async move {
+            let mut runs = 0;
+            while begun.elapsed() < Duration::from_secs(1) {
+                jobs.enqueue::<Nothing>(order(runs)).await.unwrap();
+                runs += 1;
+            }
+            runs
+        });
+    }
+    let runs = tasks.join_all().await.into_iter().sum();
+    print_rate("enqueue_16", runs, begun.elapsed());
+}
+
+async fn enqueue_bulk(store: &Arc<dyn Store>) {
+    let begun = Instant::now();
+    fill(store, DRAIN_RUNS).await;
+    print_rate("enqueue_bulk", DRAIN_RUNS, begun.elapsed());
+}
+
+async fn fill(store: &Arc<dyn Store>, runs: u64) {
+    let jobs = Jobs::new(store);
+    for portion in (0..runs).collect::<Vec<_>>().chunks(1_000) {
+        jobs.enqueue_all::<Nothing>(portion.iter().map(|number| order(*number))).await.unwrap();
+    }
+}
+
+async fn drain(store: &Arc<dyn Store>) {
+    fill(store, DRAIN_RUNS).await;
+    let took = work_off(store, DRAIN_RUNS, 0).await;
+    print_rate("drain", DRAIN_RUNS, took);
+    println!("memory {}", peak_memory_mb());
+}
+
+async fn steps(store: &Arc<dyn Store>) {
+    fill(store, STEP_RUNS).await;
+    let took = work_off(store, STEP_RUNS, 3).await;
+    print_rate("steps", STEP_RUNS, took);
+}
+
+/// From the worker's start until every run is stored as succeeded; the end of the worker counts in, since it waits
+/// for the last settle.
+async fn work_off(store: &Arc<dyn Store>, runs: u64, steps: u32) -> Duration {
+    let ended = Arc::new(Ended { expected: runs, ..Ended::default() });
+    let worker =
+        Worker::new(store).concurrency(CONCURRENCY).register(Nothing { ended: Arc::clone(&ended), steps });
+    let begun = Instant::now();
+    worker.run_until(async move { ended.last.notified().await }).await.unwrap();
+    let took = begun.elapsed();
+    let counts = Inspect::counts(&**store).await.unwrap();
+    assert!(
+        counts.iter().all(|count| count.state == RunState::Succeeded && count.runs == runs),
+        "{counts:?}"
+    );
+    took
+}
+
+/// From enqueue to the start of the body, with nothing else to do.
+async fn idle(store: &Arc<dyn Store>) {
+    struct Stamp(tokio::sync::mpsc::UnboundedSender<Instant>);
+
+    #[async_trait]
+    impl Job for Stamp {
+        const NAME: &'static str = "stamp";
+        type Input = Order;
+        type Output = ();
+
+        async fn run(&self, _: &RunContext, _: Order) -> Result<(), JobError> {
+            self.0.send(Instant::now()).map_err(JobError::dead)
+        }
+    }
+
+    let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
+    let jobs = Jobs::new(store);
+    let worker = Worker::new(store).concurrency(CONCURRENCY).register(Stamp(started));
+    let mut latencies: Vec<f64> = Vec::new();
+    worker
+        .run_until(async {
+            for number in 0..IDLE_RUNS as u64 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                let begun = Instant::now();
+                jobs.enqueue::<Stamp>(order(number)).await.unwrap();
+                latencies.push(starts.recv().await.unwrap().duration_since(begun).as_secs_f64() * 1_000.0);
+            }
+        })
+        .await
+        .unwrap();
+    latencies.sort_by(f64::total_cmp);
+    for percent in [50, 95, 99] {
+        println!("idle_p{percent} {}", latencies[latencies.len() * percent / 100]);
+    }
+}
+
+fn peak_memory_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kilobytes =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+    kilobytes.map_or(f64::NAN, |kilobytes: f64| kilobytes / 1_024.0)
+}

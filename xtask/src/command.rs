@@ -1,0 +1,45 @@
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+/// The workspace's root.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).unwrap_or_default()
+}
+
+/// `cargo` at the workspace's root, without what the outer cargo told this process.
+pub(crate) fn cargo(arguments: &str) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(arguments.split_whitespace()).current_dir(root()).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR") {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
+}
+
+/// Runs a command with its output shown; an error where it fails.
+pub(crate) fn run(command: &mut Command) -> Result<(), String> {
+    println!("$ {}", shown(command));
+    let status = command.status().map_err(|error| format!("can't start `{}`: {error}", shown(command)))?;
+    if status.success() { Ok(()) } else { Err(format!("failed: {} ({status})", shown(command))) }
+}
+
+/// Runs a command and takes its output; an error where it fails.
+pub(crate) fn output(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|error| format!("can't start `{}`: {error}", shown(command)))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        Err(format!("failed: {} ({})\n{errors}", shown(command), output.status))
+    }
+}
+
+fn shown(command: &Command) -> String {
+    let program = command.get_program().to_string_lossy();
+    let name = program.rsplit('/').next().unwrap_or(&program).to_owned();
+    command.get_args().fold(name, |line, argument| line + " " + &argument.to_string_lossy())
+}

@@ -1,0 +1,18 @@
+//! All tests of all crates.
+
+use crate::{
+    command::{cargo, run},
+    python,
+};
+
+pub(crate) fn all() -> Result<(), String> {
+    let python = python::environment()?;
+    run(cargo("test --workspace --all-features --locked --no-fail-fast").env("RIQLE_TEST_PYTHON", &python))
+}
+
+/// What takes too long for every commit.
+pub(crate) fn torture() -> Result<(), String> {
+    run(cargo("test --locked --release --test shop_kill -- --nocapture")
+        .env("RIQLE_KILLS", "50")
+        .env("RIQLE_ORDERS", "500"))
+}
