@@ -1,1 +1,53 @@
 //! Every behaviour that a store of riqle-jobs owes, one named test a case.
+//!
+//! A store writes a [`Harness`] and one line in its `tests/conformance.rs`:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use riqle_jobs_conformance::{Harness, conformance_suite};
+//! use riqle_jobs_core::{ManualClock, Memory, Store, async_trait};
+//!
+//! struct InMemory {
+//!     store: Memory,
+//!     clock: ManualClock,
+//! }
+//!
+//! #[async_trait]
+//! impl Harness for InMemory {
+//!     async fn start() -> Self {
+//!         let clock = ManualClock::new();
+//!         Self { store: Memory::with_clock(&clock), clock }
+//!     }
+//!
+//!     fn store(&self) -> Arc<dyn Store> {
+//!         Arc::new(self.store.clone())
+//!     }
+//!
+//!     async fn second_handle(&self) -> Arc<dyn Store> {
+//!         self.store()
+//!     }
+//!
+//!     fn clock(&self) -> &ManualClock {
+//!         &self.clock
+//!     }
+//! }
+//!
+//! conformance_suite!(InMemory);
+//! # fn main() {}
+//! ```
+//!
+//! A case is a `pub async fn` in the module of its area, named for the promise it holds, and listed in `suite.rs`.
+//! A bug that one store had begins its fix with a case here, so that every store gets it.
+
+#![allow(missing_docs)]
+
+mod given;
+mod harness;
+mod suite;
+
+pub mod claim;
+pub mod enqueue;
+pub mod lease;
+
+pub use harness::{Harness, within_limit};
