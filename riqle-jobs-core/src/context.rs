@@ -315,13 +315,14 @@ impl RunContext {
         self.note_answer(answer)
     }
 
+    /// Whatever verdict the error carries, the store would refuse to record it.
     fn check_lease(&self) -> Result<(), JobError> {
         match self.inner.cancellation.lost() {
             None | Some(StopReason::Shutdown) => Ok(()),
             Some(StopReason::LeaseLost) => {
-                Err(JobError::lease_lost("the lease is lost, another claim has the run"))
+                Err(JobError::retry("the lease is lost, another claim has the run"))
             }
-            Some(StopReason::Cancelled) => Err(JobError::lease_lost("the run was cancelled")),
+            Some(StopReason::Cancelled) => Err(JobError::retry("the run was cancelled")),
         }
     }
 

@@ -1,6 +1,6 @@
 use std::{any::Any, error::Error as StdError, fmt, time::Duration};
 
-use crate::{Error, ErrorKind, email::SendError};
+use crate::email::SendError;
 
 /// Why a body did not return a value, and what is to happen.
 ///
@@ -34,8 +34,6 @@ pub(crate) enum Verdict {
     Snooze(Duration),
     Cancel,
     GiveBack,
-    /// The claim is gone; nothing can be written.
-    LeaseLost,
 }
 
 impl JobError {
@@ -68,10 +66,6 @@ impl JobError {
     /// [`RunContext::cancelled`](crate::RunContext::cancelled).
     pub fn give_back() -> Self {
         Self::with(Verdict::GiveBack, "given back")
-    }
-
-    pub(crate) fn lease_lost(message: impl fmt::Display) -> Self {
-        Self::with(Verdict::LeaseLost, message)
     }
 
     /// Calls the worker's `on_alert` hook too: somebody must act.
@@ -122,10 +116,7 @@ impl<E: StdError + Send + Sync + 'static> From<E> for JobError {
         if let Some(send) = error.downcast_ref::<SendError>() {
             return send.to_job_error(message);
         }
-        match error.downcast_ref::<Error>().map(Error::kind) {
-            Some(ErrorKind::LeaseLost) => Self::lease_lost(message),
-            _ => Self::retry(message),
-        }
+        Self::retry(message)
     }
 }
 

@@ -85,9 +85,9 @@ impl SendError {
             }
             SendError::Misconfigured { after: Some(after), .. } => JobError::snooze(*after, message).alert(),
             SendError::Retry { after: Some(after), .. } => JobError::retry_after(*after, message),
-            SendError::Retry { after: None, .. } | SendError::Unknown(_) => JobError::retry(message),
-            SendError::Log(error) if error.kind() == ErrorKind::LeaseLost => JobError::lease_lost(message),
-            SendError::Log(_) => JobError::retry(message),
+            SendError::Retry { after: None, .. } | SendError::Unknown(_) | SendError::Log(_) => {
+                JobError::retry(message)
+            }
         }
     }
 }

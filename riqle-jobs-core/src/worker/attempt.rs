@@ -34,22 +34,17 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
     }
     let context =
         RunContext::new(&run, shared.limits, Arc::clone(&shared.step_saver), Arc::clone(&cancellation));
-    let span = tracing::info_span!(
-        "run",
-        run = %run.lease.run,
-        job = run.job,
-        queue = &*run.lease.queue,
-        attempt = context.attempt()
-    );
+    let span = tracing::info_span!("run", run = %run.lease.run, job = run.job, queue = &*run.lease.queue);
+    let span = tracing::info_span!(parent: &span, "attempt", attempt = context.attempt());
     let body = async {
-        match AssertUnwindSafe(job.run(&context, &run.input)).catch_unwind().await {
+        match AssertUnwindSafe(job.body.run(&context, &run.input)).catch_unwind().await {
             Ok(Ok(Ok(output))) => AttemptEnd::Returned(output),
             Ok(Ok(Err(error))) => AttemptEnd::Failed(error),
             Ok(Err(unreadable)) => AttemptEnd::InputUnreadable(unreadable.to_string()),
             Err(payload) => AttemptEnd::Panicked(panic_hook::describe(&*payload)),
         }
     };
-    let timeout = job.timeout();
+    let timeout = job.timeout;
     let end = tokio::select! {
         biased;
         end = body.instrument(span.clone()) => end,
@@ -67,5 +62,5 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
         return shared.settler.drop_lease(&run);
     }
     let alert = matches!(&end, AttemptEnd::Failed(error) if error.wants_alert());
-    shared.settler.settle(&run, verdict::settle(&run, &job.policy(), end), alert).await;
+    shared.settler.settle(&run, verdict::settle(&run, &job.policy, end), alert).await;
 }

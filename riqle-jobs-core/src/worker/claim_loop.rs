@@ -4,7 +4,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::sleep_until;
 
 use super::{Settings, Shutdown, buffer::HeldRun, running::Shared};
 use crate::{
@@ -121,7 +121,7 @@ impl ClaimLoop {
                 };
                 tokio::select! {
                     biased;
-                    claimed = claim => self.claimed(index, begun, ended_before, claimed).await,
+                    claimed = claim => self.claimed(index, begun, ended_before, claimed),
                     () = stopped => return true,
                 }
                 false
@@ -174,13 +174,7 @@ impl ClaimLoop {
         given_back
     }
 
-    async fn claimed(
-        &mut self,
-        index: usize,
-        begun: Instant,
-        ended_before: u64,
-        claimed: Result<Claimed, Error>,
-    ) {
+    fn claimed(&mut self, index: usize, begun: Instant, ended_before: u64, claimed: Result<Claimed, Error>) {
         self.turn = (index + 1) % self.queues.len();
         match claimed {
             Ok(claimed) => {
@@ -194,7 +188,11 @@ impl ClaimLoop {
                 } else {
                     tracing::error!(%error, "can't claim, trying on");
                 }
-                sleep(self.backoff.next_delay()).await;
+                // Not slept here, so that a stop is heard.
+                let again = Instant::now() + self.backoff.next_delay();
+                for view in &mut self.queues {
+                    view.look_at = view.look_at.max(again);
+                }
             }
         }
     }

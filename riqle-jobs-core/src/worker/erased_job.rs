@@ -1,43 +1,38 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use crate::{
-    Error, Job, JobError, Payload, RetryPolicy, RunContext,
-    job::{self},
-    store::JobDeclaration,
-};
+use crate::{Error, Job, JobError, Payload, RetryPolicy, RunContext, job, store::JobDeclaration};
 
 /// A [`Job`] without its types; erased once, here.
+pub(super) struct ErasedJob {
+    pub(super) declaration: JobDeclaration,
+    pub(super) policy: RetryPolicy,
+    pub(super) timeout: Duration,
+    pub(super) body: Box<dyn Body>,
+}
+
 #[async_trait]
-pub(super) trait ErasedJob: Send + Sync {
-    fn declaration(&self) -> JobDeclaration;
-    fn policy(&self) -> RetryPolicy;
-    fn timeout(&self) -> std::time::Duration;
+pub(super) trait Body: Send + Sync {
     /// The outer error: the stored input can't be read.
     async fn run(&self, context: &RunContext, input: &Payload) -> Result<Result<Payload, JobError>, Error>;
 }
 
-pub(super) fn erase<J: Job>(job: J) -> Arc<dyn ErasedJob> {
-    Arc::new(Erased(job))
+/// Asks the application's methods once, here, where their panic is the application's own.
+pub(super) fn erase<J: Job>(job: J) -> Arc<ErasedJob> {
+    let policy = job.retry_policy();
+    Arc::new(ErasedJob {
+        declaration: job::declaration::<J>(Some(policy.to_string())),
+        policy,
+        timeout: job.timeout(),
+        body: Box::new(Erased(job)),
+    })
 }
 
 struct Erased<J>(J);
 
 #[async_trait]
-impl<J: Job> ErasedJob for Erased<J> {
-    fn declaration(&self) -> JobDeclaration {
-        job::declaration::<J>(Some(self.0.retry_policy().to_string()))
-    }
-
-    fn policy(&self) -> RetryPolicy {
-        self.0.retry_policy()
-    }
-
-    fn timeout(&self) -> std::time::Duration {
-        self.0.timeout()
-    }
-
+impl<J: Job> Body for Erased<J> {
     async fn run(&self, context: &RunContext, input: &Payload) -> Result<Result<Payload, JobError>, Error> {
         let input = input.decode::<J::Input>()?;
         Ok(match self.0.run(context, input).await {

@@ -25,7 +25,7 @@ pub use running::WorkerStats;
 pub use shutdown::Shutdown;
 
 use self::{erased_job::ErasedJob, hooks::Hooks, running::Running};
-use crate::{AsStore, Error, ErrorKind, Job, Retention, Store, WorkerId, events};
+use crate::{AsStore, Error, ErrorKind, Job, Retention, Store, WorkerId, events, limits::check_name};
 
 /// Claims and runs the jobs that it has registered.
 ///
@@ -45,7 +45,7 @@ use crate::{AsStore, Error, ErrorKind, Job, Retention, Store, WorkerId, events};
 /// ```
 pub struct Worker {
     store: Arc<dyn Store>,
-    jobs: BTreeMap<&'static str, Arc<dyn ErasedJob>>,
+    jobs: BTreeMap<&'static str, Arc<ErasedJob>>,
     hooks: Arc<Hooks>,
     settings: Settings,
     duplicate: Option<&'static str>,
@@ -180,7 +180,7 @@ impl Worker {
     /// Runs until the process is told to stop: SIGTERM or Ctrl-C ends it gracefully, a second one at once.
     ///
     /// # Errors
-    /// `Rejected` where two jobs have one name; `Misconfigured` where a thread or signal handler can't be had.
+    /// `Rejected` where no job is registered, or two have one name; `Misconfigured` where a thread or signal handler can't be had.
     pub async fn run(&self) -> Result<(), Error> {
         self.run_with(&Shutdown::on_signals()?).await
     }
@@ -239,7 +239,7 @@ impl Worker {
     }
 
     fn declarations(&self) -> Vec<crate::store::JobDeclaration> {
-        self.jobs.values().map(|job| job.declaration()).collect()
+        self.jobs.values().map(|job| job.declaration.clone()).collect()
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -247,10 +247,13 @@ impl Worker {
             let message = format!("two jobs are registered as {name:?}");
             return Err(Error::new(ErrorKind::Rejected, "register", message));
         }
+        if self.jobs.is_empty() {
+            let message = "no job is registered; add one with Worker::register";
+            return Err(Error::new(ErrorKind::Rejected, "run", message));
+        }
         for job in self.jobs.values() {
-            let declaration = job.declaration();
-            crate::limits::check_name("job", &declaration.name)?;
-            crate::limits::check_name("queue", &declaration.queue)?;
+            check_name("job", &job.declaration.name)?;
+            check_name("queue", &job.declaration.queue)?;
         }
         Ok(())
     }

@@ -23,12 +23,14 @@ use super::{
     settler::{Ledger, Settler},
     step_saver::StepSaver,
 };
-use crate::{AttemptOutcome, Ending, Error, Limits, Queue, Settlement, Store, context::SaveStep};
+use crate::{
+    AttemptOutcome, Ending, Error, Limits, Queue, Settlement, Store, context::SaveStep, store::JobDeclaration,
+};
 
 /// What the parts of a running worker share.
 pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
-    pub(super) jobs: BTreeMap<&'static str, Arc<dyn ErasedJob>>,
+    pub(super) jobs: BTreeMap<&'static str, Arc<ErasedJob>>,
     pub(super) limits: Limits,
     pub(super) grace: Duration,
     pub(super) buffer: Buffer,
@@ -44,8 +46,8 @@ impl Shared {
     pub(super) fn jobs_by_queue(&self) -> BTreeMap<String, Vec<String>> {
         let mut queues: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for job in self.jobs.values() {
-            let declaration = job.declaration();
-            queues.entry(declaration.queue).or_default().push(declaration.name);
+            let JobDeclaration { queue, name, .. } = job.declaration.clone();
+            queues.entry(queue).or_default().push(name);
         }
         queues
     }

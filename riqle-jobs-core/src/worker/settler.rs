@@ -53,9 +53,8 @@ impl Settler {
         (Self { waiting, held }, flushing)
     }
 
-    /// Takes a settlement; with none, lets the lease go.
-    pub(super) async fn settle(&self, run: &ClaimedRun, settlement: Option<Settlement>, alert: bool) {
-        let Some(settlement) = settlement else { return self.drop_lease(run) };
+    /// Takes a settlement, to be written soon.
+    pub(super) async fn settle(&self, run: &ClaimedRun, settlement: Settlement, alert: bool) {
         let subject = Subject { job: run.job.clone(), reference: run.reference.clone(), alert };
         if self.waiting.send(Ended { settlement, subject }).await.is_err() {
             // The worker is gone; the lease runs out by itself.

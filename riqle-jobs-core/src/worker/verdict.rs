@@ -25,8 +25,8 @@ pub(super) enum AttemptEnd {
     CrashedTooOften,
 }
 
-/// Decides; `None` where nothing can be written, since the lease is gone.
-pub(super) fn settle(run: &ClaimedRun, policy: &RetryPolicy, end: AttemptEnd) -> Option<Settlement> {
+/// Decides. Where the lease is gone the store refuses what is decided here.
+pub(super) fn settle(run: &ClaimedRun, policy: &RetryPolicy, end: AttemptEnd) -> Settlement {
     let attempt = run.failures.saturating_add(1);
     let (ending, outcome, error) = match end {
         AttemptEnd::Returned(output) => (Ending::Succeeded { output }, AttemptOutcome::Succeeded, None),
@@ -50,12 +50,11 @@ pub(super) fn settle(run: &ClaimedRun, policy: &RetryPolicy, end: AttemptEnd) ->
                     (ending, AttemptOutcome::Cancelled, Some(text))
                 }
                 Verdict::GiveBack => (Ending::GiveBack, AttemptOutcome::GivenBack, None),
-                Verdict::LeaseLost => return None,
             }
         }
     };
     let error = error.map(|text| clean_text(&text, ERROR_BYTES));
-    Some(Settlement {
+    Settlement {
         lease: run.lease.clone(),
         ending,
         failures: if outcome == AttemptOutcome::Failed { attempt } else { run.failures },
@@ -63,7 +62,7 @@ pub(super) fn settle(run: &ClaimedRun, policy: &RetryPolicy, end: AttemptEnd) ->
         outcome,
         error_fingerprint: error.as_deref().map(fingerprint),
         error,
-    })
+    }
 }
 
 type Decided = (Ending, AttemptOutcome, Option<String>);
