@@ -1,1 +1,18 @@
 //! Email for riqle-jobs: templates, file and SMTP mailers, the three email jobs of a shop.
+//!
+//! Applications reach all of this through the facade, `riqle-jobs`, with its feature `email` (and `smtp`).
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod brand;
+mod money;
+mod order;
+mod orders;
+pub mod templates;
+
+pub use brand::Brand;
+pub use money::{Currency, Money};
+pub use order::{Order, OrderItem, Product};
+#[cfg(feature = "mock")]
+pub use orders::MockOrders;
+pub use orders::Orders;

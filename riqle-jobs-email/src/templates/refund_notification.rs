@@ -1,0 +1,51 @@
+use askama::Template;
+use riqle_jobs_core::{Email, Error, Mailbox};
+
+use super::{email, line};
+use crate::{Brand, Money, Order};
+
+#[derive(Template)]
+#[template(path = "refund_notification.html")]
+struct Html<'a> {
+    brand: &'a Brand,
+    order_id: &'a str,
+    order_url: &'a str,
+    refund: Money,
+    partial: bool,
+    total: Money,
+    reason: Option<&'a str>,
+}
+
+#[derive(Template)]
+#[template(path = "refund_notification.txt")]
+struct Text<'a> {
+    brand: &'a Brand,
+    order_id: &'a str,
+    order_url: &'a str,
+    refund: Money,
+    partial: bool,
+    total: Money,
+    reason: Option<&'a str>,
+}
+
+/// What was refunded of an order, and why where a reason is given.
+///
+/// # Errors
+/// `Rejected` where the refund is no part of the total.
+pub fn refund_notification(
+    brand: &Brand,
+    order: &Order,
+    reason: Option<&str>,
+    to: Mailbox,
+) -> Result<Email, Error> {
+    order.check_refund()?;
+    let (order_id, order_url) = (line(&order.id, 60), brand.order_url(&order.id));
+    let reason = reason.map(|reason| line(reason, 200)).filter(|reason| !reason.is_empty());
+    let reason = reason.as_deref();
+    let (refund, total) = (order.refund(), order.total);
+    let partial = refund != total;
+    let subject = format!("Your refund of {refund} for {} order {order_id}", brand.shop_name);
+    let html = Html { brand, order_id: &order_id, order_url: &order_url, refund, partial, total, reason };
+    let text = Text { brand, order_id: &order_id, order_url: &order_url, refund, partial, total, reason };
+    Ok(email("refund-notification", brand, to, &subject, &html, &text)?.reference(&order.id))
+}

@@ -1,0 +1,38 @@
+use askama::Template;
+use riqle_jobs_core::{Email, Error, Mailbox};
+
+use super::{email, line};
+use crate::Brand;
+
+#[derive(Template)]
+#[template(path = "welcome.html")]
+struct Html<'a> {
+    brand: &'a Brand,
+    name: Option<&'a str>,
+}
+
+#[derive(Template)]
+#[template(path = "welcome.txt")]
+struct Text<'a> {
+    brand: &'a Brand,
+    name: Option<&'a str>,
+}
+
+/// A welcome to a new user, by name where one is given.
+///
+/// A name that holds a web address is left out: anybody can sign up with anybody's address, and mail clients turn
+/// such a name into a link.
+///
+/// # Errors
+/// None that an application could cause.
+pub fn welcome(brand: &Brand, name: Option<&str>, to: Mailbox) -> Result<Email, Error> {
+    let name = name.map(|name| line(name, 60)).filter(|name| !name.is_empty() && !holds_address(name));
+    let name = name.as_deref();
+    let subject = format!("Welcome to {}", brand.shop_name);
+    email("welcome", brand, to, &subject, &Html { brand, name }, &Text { brand, name })
+}
+
+fn holds_address(name: &str) -> bool {
+    let name = name.to_lowercase();
+    name.contains("://") || name.contains("www.") || name.contains("http:")
+}
