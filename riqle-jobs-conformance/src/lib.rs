@@ -47,7 +47,12 @@ mod harness;
 mod suite;
 
 pub mod claim;
+pub mod crash;
 pub mod enqueue;
 pub mod lease;
+pub mod retry;
+pub mod settle;
+pub mod steps;
+pub mod unique;
 
 pub use harness::{Harness, within_limit};

@@ -52,6 +52,67 @@ macro_rules! conformance_suite {
             give_back_leaves_other_tokens_alone,
             a_given_back_token_is_stale,
         ]);
+        $crate::conformance_area!($harness, settle: [
+            a_succeeded_run_keeps_its_output,
+            an_ended_run_is_not_claimed_again,
+            a_repeated_settle_answers_done_and_changes_nothing,
+            a_retry_that_is_settled_twice_fails_once,
+            one_stale_settlement_leaves_its_neighbours_alone,
+            the_same_settlement_twice_in_a_batch_applies_once,
+            a_dead_run_keeps_its_reason_and_error,
+            a_body_may_cancel_its_run,
+            empty_batches_are_fine,
+            f08_settle_and_takeover_race_with_one_winner,
+        ]);
+        $crate::conformance_area!($harness, retry: [
+            a_retry_is_due_exactly_after_its_delay,
+            a_delay_is_rounded_up_to_a_millisecond,
+            an_attempt_is_recorded_with_its_times_worker_and_error,
+            a_run_that_always_fails_has_its_whole_timeline,
+            failures_are_what_the_settlement_says,
+            a_snooze_charges_nothing,
+            a_give_back_keeps_the_due_time_and_charges_nothing,
+            only_the_newest_25_attempts_are_kept,
+            a_retry_keeps_its_priority,
+        ]);
+        $crate::conformance_area!($harness, crash: [
+            a_takeover_raises_crashes_and_not_failures,
+            a_crash_is_counted_when_it_is_found_and_only_once,
+            a_crashed_attempt_is_recorded_with_its_worker,
+            f15_a_poison_run_counts_every_worker_it_kills,
+            a_success_after_a_crash_keeps_the_count,
+            every_run_of_a_dead_worker_is_given_again,
+            a_takeover_is_one_claimers_alone,
+        ]);
+        $crate::conformance_area!($harness, unique: [
+            a_taken_key_answers_with_its_run,
+            a_key_belongs_to_one_job,
+            while_pending_a_key_is_free_from_the_first_claim,
+            while_pending_a_key_is_free_once_its_run_is_cancelled,
+            while_not_ended_a_key_is_taken_through_retries_and_crashes,
+            while_not_ended_a_key_is_free_once_its_run_is_dead_or_cancelled,
+            a_period_runs_from_the_enqueue_to_the_millisecond,
+            a_period_outlasts_its_run,
+            the_end_of_an_old_run_leaves_the_key_to_a_later_one,
+            a_taken_key_with_another_input_is_a_conflict,
+            another_input_is_ignored_where_the_run_says_so,
+            a_conflict_names_its_index_and_nothing_of_the_group_is_stored,
+            within_a_group_the_first_takes_the_key,
+            within_a_group_another_input_is_a_conflict,
+            of_many_callers_at_once_one_takes_the_key,
+            a_caller_that_fails_leaves_others_at_the_same_time_alone,
+        ]);
+        $crate::conformance_area!($harness, steps: [
+            a_step_is_saved_with_its_result_time_and_length,
+            steps_come_in_the_order_of_saving,
+            steps_of_one_name_are_told_apart_by_their_number,
+            the_first_result_of_a_step_stays,
+            the_same_step_twice_in_a_batch_is_saved_once,
+            a_retry_is_given_the_saved_steps,
+            saved_steps_survive_a_crash_and_a_give_back,
+            a_batch_saves_steps_of_many_runs,
+            an_ended_run_still_shows_its_steps,
+        ]);
     };
 }
 
