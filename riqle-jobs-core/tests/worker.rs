@@ -1,4 +1,5 @@
 //! What the worker promises, on the memory store.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{
     sync::{
