@@ -5,12 +5,15 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod brand;
+mod compose;
+mod file_mailer;
 mod money;
 mod order;
 mod orders;
 pub mod templates;
 
 pub use brand::Brand;
+pub use file_mailer::FileMailer;
 pub use money::{Currency, Money};
 pub use order::{Order, OrderItem, Product};
 #[cfg(feature = "mock")]
