@@ -262,11 +262,11 @@ impl Send<'_> {
                 Err(SendError::Rejected(error))
             }
             SendOutcome::Retry { error, after } => {
-                self.end(EmailStatus::Pending, EmailDetail::Retry, &error).await?;
+                self.not_sent(EmailDetail::Retry, &error).await?;
                 Err(SendError::Retry { error, after })
             }
             SendOutcome::Misconfigured { error } => {
-                self.end(EmailStatus::Pending, EmailDetail::Misconfigured, &error).await?;
+                self.not_sent(EmailDetail::Misconfigured, &error).await?;
                 Err(SendError::Misconfigured {
                     error,
                     after: next_look(self.time_since(self.row.created_at)),
@@ -283,6 +283,12 @@ impl Send<'_> {
                 }
             },
         }
+    }
+
+    /// Certainly not sent this time; where an earlier send may have left, the row goes on saying so.
+    async fn not_sent(&self, detail: EmailDetail, error: &str) -> Result<(), SendError> {
+        let detail = if self.row.phase == SendPhase::Body { EmailDetail::Unknown } else { detail };
+        self.end(EmailStatus::Pending, detail, error).await
     }
 
     async fn end(&self, status: EmailStatus, detail: EmailDetail, error: &str) -> Result<(), SendError> {
