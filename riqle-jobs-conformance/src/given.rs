@@ -145,3 +145,16 @@ pub(crate) async fn at_once<T: Send + 'static, F: Future<Output = T> + Send + 's
     }
     results
 }
+
+/// Runs both at the same time, each in a task of its own.
+pub(crate) async fn race<A, B>(
+    a: impl Future<Output = A> + Send + 'static,
+    b: impl Future<Output = B> + Send + 'static,
+) -> (A, B)
+where
+    A: Send + 'static,
+    B: Send + 'static,
+{
+    let (a, b) = (tokio::spawn(a), tokio::spawn(b));
+    (a.await.expect("the first does not panic"), b.await.expect("the second does not panic"))
+}

@@ -46,9 +46,14 @@ mod given;
 mod harness;
 mod suite;
 
+pub mod cancel;
 pub mod claim;
+pub mod counts;
 pub mod crash;
+pub mod dead_letters;
+pub mod email_log;
 pub mod enqueue;
+pub mod events;
 pub mod lease;
 pub mod retry;
 pub mod settle;

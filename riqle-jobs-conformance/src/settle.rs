@@ -144,8 +144,11 @@ pub async fn f08_settle_and_takeover_race_with_one_winner(harness: &dyn Harness)
         let old = claimed(&*store).await;
         harness.clock().advance(LEASE);
 
-        let (settled, taken_over) =
-            tokio::join!(store.settle(vec![succeeds(&old)]), other.claim(claim_of(&[GREET], 1)));
+        let (first, second, settlement) = (store.clone(), other.clone(), succeeds(&old));
+        let (settled, taken_over) = race(async move { first.settle(vec![settlement]).await }, async move {
+            second.claim(claim_of(&[GREET], 1)).await
+        })
+        .await;
 
         let (settled, taken_over) = (settled.unwrap(), taken_over.unwrap().runs);
         let run = seen(&*store, id).await;

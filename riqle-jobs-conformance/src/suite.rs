@@ -113,6 +113,78 @@ macro_rules! conformance_suite {
             a_batch_saves_steps_of_many_runs,
             an_ended_run_still_shows_its_steps,
         ]);
+        $crate::conformance_area!($harness, events: [
+            an_event_is_stored_as_it_was_given,
+            a_known_event_id_keeps_the_first,
+            an_event_id_twice_in_a_list_keeps_the_first,
+            a_started_event_says_so_when_it_comes_again,
+            an_event_id_is_free_again_after_24_hours,
+            idle_events_are_those_that_started_nothing_oldest_first,
+            f16_an_event_that_comes_many_times_at_once_starts_one_run,
+            f16_an_event_that_comes_again_after_its_run_ended_starts_nothing,
+        ]);
+        $crate::conformance_area!($harness, cancel: [
+            a_pending_run_is_cancelled_and_never_claimed,
+            f33_a_running_run_is_cancelled_at_once_and_its_worker_told,
+            f33_what_a_cancelled_run_still_writes_changes_nothing,
+            a_token_that_was_stale_before_the_cancel_stays_stale,
+            a_run_that_waits_for_its_retry_is_cancelled,
+            a_run_whose_lease_ran_out_is_cancelled,
+            cancelling_again_is_fine,
+            what_has_ended_another_way_can_not_be_cancelled,
+            what_is_not_there_can_not_be_cancelled,
+            f33_cancel_and_settle_race_with_one_winner,
+        ]);
+        $crate::conformance_area!($harness, dead_letters: [
+            a_replay_is_a_new_run_with_the_same_input_and_no_failures,
+            a_replay_from_the_failed_step_keeps_every_saved_step,
+            a_replay_from_the_start_keeps_no_step,
+            a_replay_from_a_step_keeps_those_before_its_first,
+            a_replayed_run_leaves_the_dead_letters,
+            a_replay_repeated_changes_nothing,
+            a_run_is_replayed_by_one_run_only,
+            of_many_replays_at_once_one_is_stored,
+            the_root_is_kept_over_a_line_of_replays,
+            a_cancelled_run_can_be_replayed,
+            what_has_not_ended_or_has_succeeded_is_not_replayed,
+            a_replay_takes_its_unique_key_again,
+            a_replay_whose_unique_key_is_taken_is_a_conflict,
+            a_replay_takes_its_key_for_a_fresh_period,
+            a_replay_wakes_waiting_workers,
+            a_discarded_dead_letter_is_gone,
+            only_dead_letters_are_discarded,
+        ]);
+        $crate::conformance_area!($harness, counts: [
+            an_empty_store_counts_and_lists_nothing,
+            counts_tell_jobs_and_states_apart,
+            runs_are_listed_newest_first_wherever_they_stand,
+            runs_are_listed_by_state,
+            runs_are_listed_by_job_queue_and_reference,
+            a_list_comes_in_pages,
+            a_run_that_is_not_there_is_none,
+        ]);
+        $crate::conformance_area!($harness, email_log: [
+            an_intent_is_a_pending_row_with_what_it_was_given,
+            an_intent_under_a_known_key_answers_with_the_first,
+            of_many_intents_at_once_under_a_key_one_is_stored,
+            a_start_takes_the_row_and_answers_with_what_it_was,
+            a_start_leaves_the_run_and_replaces_the_message_where_told,
+            a_row_that_is_not_there_can_not_be_started,
+            a_body_that_begins_is_counted_and_its_first_time_kept,
+            a_start_does_not_forget_that_a_body_may_have_left,
+            an_older_sender_may_not_begin_the_body,
+            a_sent_email_keeps_what_the_provider_said,
+            sent_is_recorded_even_for_a_sender_that_lost_the_row,
+            a_sent_email_stays_as_it_is,
+            an_email_not_sent_keeps_status_detail_and_error,
+            an_older_sender_can_not_record_a_failure,
+            a_failed_email_can_be_sent_after_all,
+            each_unknown_outcome_appends_one_event,
+            a_run_that_gives_up_fails_its_pending_emails,
+            a_run_that_gives_up_takes_its_emails_from_their_sender,
+            emails_are_listed_newest_first_by_what_is_asked,
+            a_suppressed_address_is_known_in_any_case_and_keeps_its_first_reason,
+        ]);
     };
 }
 

@@ -1,0 +1,123 @@
+//! How many runs stand where, and lists of them.
+
+use std::time::Duration;
+
+use riqle_jobs_core::{NewRun, RunFilter, RunId, RunState, Store, store::JobCount};
+
+use crate::{Harness, given::*};
+
+/// Runs of `greet`, in order: succeeded, dead, cancelled, running, pending for a retry, pending; one of `bill`.
+async fn one_of_each(store: &dyn Store) -> [RunId; 7] {
+    let mut runs: Vec<_> = (0..6).map(|_| run_of(GREET).reference("user-7")).collect();
+    runs[5] = run_of(GREET).delay(secs(60));
+    let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
+    store.enqueue(runs).await.unwrap();
+    let claims = store.claim(claim_of(&[GREET], 5)).await.unwrap().runs;
+    let settlements = vec![succeeds(&claims[0]), dies(&claims[1]), fails(&claims[4], Duration::from_secs(1))];
+    store.settle(settlements).await.unwrap();
+    store.cancel(ids[2]).await.unwrap();
+    let bill = enqueued(store, NewRun { queue: "reports".to_owned(), ..run_of("bill") }).await;
+    [ids[0], ids[1], ids[2], ids[3], ids[4], ids[5], bill]
+}
+
+async fn listed(store: &dyn Store, filter: RunFilter) -> Vec<RunId> {
+    store.runs(filter).await.unwrap().iter().map(|run| run.id).collect()
+}
+
+pub async fn an_empty_store_counts_and_lists_nothing(harness: &dyn Harness) {
+    let store = harness.store();
+    assert_eq!(store.counts().await.unwrap(), []);
+    assert_eq!(store.runs(RunFilter::default()).await.unwrap(), []);
+}
+
+pub async fn counts_tell_jobs_and_states_apart(harness: &dyn Harness) {
+    let store = harness.store();
+    one_of_each(&*store).await;
+
+    let count = |job: &str, state, runs| JobCount { job: job.to_owned(), state, runs };
+    let expected = [
+        count("bill", RunState::Pending, 1),
+        count("greet", RunState::Pending, 2),
+        count("greet", RunState::Running, 1),
+        count("greet", RunState::Succeeded, 1),
+        count("greet", RunState::Dead, 1),
+        count("greet", RunState::Cancelled, 1),
+    ];
+    assert_eq!(harness.second_handle().await.counts().await.unwrap(), expected);
+}
+
+pub async fn runs_are_listed_newest_first_wherever_they_stand(harness: &dyn Harness) {
+    let store = harness.store();
+    let mut expected = one_of_each(&*store).await;
+    expected.reverse();
+
+    assert_eq!(listed(&*store, RunFilter::default()).await, expected);
+    let runs = store.runs(RunFilter::default()).await.unwrap();
+    for run in runs {
+        assert_eq!(run, seen(&*store, run.id).await);
+    }
+}
+
+pub async fn runs_are_listed_by_state(harness: &dyn Harness) {
+    let store = harness.store();
+    let [succeeded, dead, cancelled, running, retrying, pending, bill] = one_of_each(&*store).await;
+    let of = async |states: &[RunState]| {
+        listed(&*store, RunFilter { states: states.to_vec(), ..RunFilter::default() }).await
+    };
+
+    assert_eq!(of(&[RunState::Pending]).await, [bill, pending, retrying]);
+    assert_eq!(of(&[RunState::Running]).await, [running]);
+    assert!(of(&[RunState::Waiting]).await.is_empty());
+    assert_eq!(of(&[RunState::Succeeded]).await, [succeeded]);
+    assert_eq!(of(&[RunState::Dead]).await, [dead]);
+    assert_eq!(of(&[RunState::Succeeded, RunState::Cancelled]).await, [cancelled, succeeded]);
+    assert_eq!(of(&[RunState::Dead, RunState::Running]).await, [running, dead]);
+}
+
+pub async fn runs_are_listed_by_job_queue_and_reference(harness: &dyn Harness) {
+    let store = harness.store();
+    let [succeeded, dead, cancelled, running, retrying, pending, bill] = one_of_each(&*store).await;
+    let some = |text: &str| Some(text.to_owned());
+
+    let by_job = RunFilter { job: some("bill"), ..RunFilter::default() };
+    assert_eq!(listed(&*store, by_job).await, [bill]);
+    let by_queue = RunFilter { queue: some("mail"), ..RunFilter::default() };
+    assert_eq!(listed(&*store, by_queue).await, [pending, retrying, running, cancelled, dead, succeeded]);
+    let by_reference = RunFilter { reference: some("user-7"), ..RunFilter::default() };
+    assert_eq!(listed(&*store, by_reference.clone()).await, [retrying, running, cancelled, dead, succeeded]);
+    let all_at_once = RunFilter {
+        states: vec![RunState::Pending, RunState::Dead],
+        job: some("greet"),
+        queue: some("mail"),
+        ..by_reference
+    };
+    assert_eq!(listed(&*store, all_at_once).await, [retrying, dead]);
+    let none = RunFilter { job: some("bill"), queue: some("mail"), ..RunFilter::default() };
+    assert!(listed(&*store, none).await.is_empty());
+}
+
+pub async fn a_list_comes_in_pages(harness: &dyn Harness) {
+    let store = harness.store();
+    let runs: Vec<_> = (0..250).map(|_| run_of(GREET)).collect();
+    let mut expected: Vec<_> = runs.iter().map(|run| run.id).collect();
+    expected.reverse();
+    store.enqueue(runs).await.unwrap();
+
+    let mut found = vec![];
+    for page in [100, 100, 50, 0] {
+        let filter = RunFilter { before: found.last().copied(), ..RunFilter::default() };
+        let ids = listed(&*store, filter).await;
+        assert_eq!(ids.len(), page);
+        found.extend(ids);
+    }
+
+    assert_eq!(found, expected);
+    let filter = RunFilter { before: Some(expected[3]), limit: 2, ..RunFilter::default() };
+    assert_eq!(listed(&*store, filter).await, expected[4..6]);
+}
+
+pub async fn a_run_that_is_not_there_is_none(harness: &dyn Harness) {
+    let store = harness.store();
+    assert_eq!(store.run(RunId::new()).await.unwrap(), None);
+    assert_eq!(store.steps(RunId::new()).await.unwrap(), []);
+}

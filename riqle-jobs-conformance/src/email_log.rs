@@ -1,0 +1,435 @@
+//! What was sent to whom: the log that keeps a send effectively once.
+
+use riqle_jobs_core::{
+    EmailId, EmailLog, ErrorKind, RunId,
+    email::{
+        EmailDetail, EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, EmailStatus, NewEmail,
+        OnUnknown, SendPhase,
+    },
+};
+use uuid::Uuid;
+
+use crate::{Harness, given::*};
+
+fn email(key: &str) -> NewEmail {
+    NewEmail {
+        id: EmailId::new(),
+        idempotency_key: key.to_owned(),
+        provider: "smtp".to_owned(),
+        header_message_id: format!("<{key}@riqle.com>"),
+        from: "Riqle <orders@riqle.com>".to_owned(),
+        to: "Ada@example.com".to_owned(),
+        subject: "Your order".to_owned(),
+        template: "purchase-confirmation".to_owned(),
+        reference: Some("order-1001".to_owned()),
+        run_id: None,
+        step: Some("send".to_owned()),
+        attempt: 1,
+        on_unknown: OnUnknown::Hold,
+        message: b"Subject: Your order\r\n\r\nThank you \xf0\x9f\x8e\x81".to_vec(),
+    }
+}
+
+/// The row as `intend_email` makes it, at the time 0.
+fn queued(email: &NewEmail) -> EmailRecord {
+    let email = email.clone();
+    EmailRecord {
+        id: email.id,
+        status: EmailStatus::Pending,
+        detail: EmailDetail::Queued,
+        provider: email.provider,
+        message_id: None,
+        error: None,
+        created_at: at(0),
+        updated_at: at(0),
+        sent_at: None,
+        first_send_at: None,
+        sends: 0,
+        phase: SendPhase::Queued,
+        idempotency_key: email.idempotency_key,
+        header_message_id: email.header_message_id,
+        from: email.from,
+        to: email.to,
+        subject: email.subject,
+        template: email.template,
+        reference: email.reference,
+        run_id: email.run_id,
+        step: email.step,
+        attempt: email.attempt,
+        on_unknown: email.on_unknown,
+        reply: None,
+        message: email.message,
+    }
+}
+
+async fn intended(log: &(impl EmailLog + ?Sized), email: NewEmail) -> EmailId {
+    log.intend_email(email).await.unwrap().id
+}
+
+/// Takes the row for a new sender.
+async fn started(log: &(impl EmailLog + ?Sized), id: EmailId) -> Uuid {
+    let start = start();
+    log.start_email(id, start.clone()).await.unwrap();
+    start.sender
+}
+
+fn start() -> EmailStart {
+    EmailStart { sender: Uuid::new_v4(), run_id: None, attempt: 1, recomposed: None }
+}
+
+async fn row(log: &(impl EmailLog + ?Sized), id: EmailId) -> EmailRecord {
+    log.email(id).await.unwrap().expect("the row is there")
+}
+
+fn sent() -> EmailEnding {
+    EmailEnding::Sent { message_id: "provider-1".to_owned(), reply: "250 ok".to_owned() }
+}
+
+fn not_sent(status: EmailStatus, detail: EmailDetail, error: &str) -> EmailEnding {
+    EmailEnding::NotSent { status, detail, error: error.to_owned() }
+}
+
+pub async fn an_intent_is_a_pending_row_with_what_it_was_given(harness: &dyn Harness) {
+    let store = harness.store();
+    let email = NewEmail { run_id: Some(RunId::new()), ..email("key-1") };
+
+    let answer = store.intend_email(email.clone()).await.unwrap();
+
+    assert_eq!(answer, queued(&email));
+    assert_eq!(row(&*harness.second_handle().await, email.id).await, queued(&email));
+    assert_eq!(store.email_events(email.id).await.unwrap(), []);
+    assert_eq!(store.email(EmailId::new()).await.unwrap(), None);
+}
+
+pub async fn an_intent_under_a_known_key_answers_with_the_first(harness: &dyn Harness) {
+    let store = harness.store();
+    let first = email("key-1");
+    intended(&*store, first.clone()).await;
+    harness.clock().advance(secs(1));
+
+    let second = NewEmail { subject: "Another".to_owned(), message: vec![1], ..email("key-1") };
+    let answer = store.intend_email(second.clone()).await.unwrap();
+
+    assert_eq!(answer, queued(&first));
+    assert_eq!(store.email(second.id).await.unwrap(), None);
+}
+
+pub async fn of_many_intents_at_once_under_a_key_one_is_stored(harness: &dyn Harness) {
+    let handles = [harness.store(), harness.second_handle().await, harness.second_handle().await];
+
+    let rows = at_once(16, |number| {
+        let store = handles[number % handles.len()].clone();
+        async move { store.intend_email(email("key-1")).await.unwrap() }
+    })
+    .await;
+
+    assert!(rows.iter().all(|row| row.id == rows[0].id));
+    assert_eq!(handles[0].emails(EmailFilter::default()).await.unwrap(), [rows[0].clone()]);
+}
+
+pub async fn a_start_takes_the_row_and_answers_with_what_it_was(harness: &dyn Harness) {
+    let store = harness.store();
+    let email = email("key-1");
+    intended(&*store, email.clone()).await;
+    harness.clock().advance(ms(40));
+    let run = RunId::new();
+
+    let start = EmailStart { run_id: Some(run), attempt: 3, ..start() };
+    let (before, now) = store.start_email(email.id, start).await.unwrap();
+
+    assert_eq!((before, now), (queued(&email), at(40)));
+    let expected = EmailRecord {
+        detail: EmailDetail::Sending,
+        phase: SendPhase::Started,
+        run_id: Some(run),
+        attempt: 3,
+        updated_at: at(40),
+        ..queued(&email)
+    };
+    assert_eq!(row(&*store, email.id).await, expected);
+}
+
+pub async fn a_start_leaves_the_run_and_replaces_the_message_where_told(harness: &dyn Harness) {
+    let store = harness.store();
+    let run = Some(RunId::new());
+    let id = intended(&*store, NewEmail { run_id: run, ..email("key-1") }).await;
+
+    let recomposed = Some(("resend".to_owned(), b"{}".to_vec()));
+    store.start_email(id, EmailStart { recomposed, ..start() }).await.unwrap();
+
+    let row = row(&*store, id).await;
+    assert_eq!((row.run_id, row.provider.as_str(), row.message), (run, "resend", b"{}".to_vec()));
+}
+
+pub async fn a_row_that_is_not_there_can_not_be_started(harness: &dyn Harness) {
+    let error = harness.store().start_email(EmailId::new(), start()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+pub async fn a_body_that_begins_is_counted_and_its_first_time_kept(harness: &dyn Harness) {
+    let store = harness.store();
+    let id = intended(&*store, email("key-1")).await;
+    let sender = started(&*store, id).await;
+    harness.clock().advance(ms(10));
+
+    store.email_body_begins(id, sender).await.unwrap();
+    let first = row(&*store, id).await;
+    let sender = started(&*store, id).await;
+    harness.clock().advance(ms(10));
+    store.email_body_begins(id, sender).await.unwrap();
+    let second = row(&*store, id).await;
+
+    assert_eq!((first.phase, first.sends, first.first_send_at), (SendPhase::Body, 1, Some(at(10))));
+    assert_eq!((second.phase, second.sends, second.first_send_at), (SendPhase::Body, 2, Some(at(10))));
+    assert_eq!((second.status, second.detail), (EmailStatus::Pending, EmailDetail::Sending));
+}
+
+pub async fn a_start_does_not_forget_that_a_body_may_have_left(harness: &dyn Harness) {
+    let store = harness.store();
+    let id = intended(&*store, email("key-1")).await;
+    let died_in_the_body = started(&*store, id).await;
+    store.email_body_begins(id, died_in_the_body).await.unwrap();
+
+    started(&*store, id).await;
+    let (before, _) = store.start_email(id, start()).await.unwrap();
+
+    assert_eq!(before.phase, SendPhase::Body);
+}
+
+pub async fn an_older_sender_may_not_begin_the_body(harness: &dyn Harness) {
+    let store = harness.store();
+    let id = intended(&*store, email("key-1")).await;
+    let older = started(&*store, id).await;
+    let newer = started(&*harness.second_handle().await, id).await;
+
+    let error = store.email_body_begins(id, older).await.unwrap_err();
+
+    assert_eq!(error.kind(), ErrorKind::LeaseLost);
+    assert_eq!(row(&*store, id).await.sends, 0);
+    store.email_body_begins(id, newer).await.unwrap();
+}
+
+pub async fn a_sent_email_keeps_what_the_provider_said(harness: &dyn Harness) {
+    let store = harness.store();
+    let email = email("key-1");
+    intended(&*store, email.clone()).await;
+    let sender = started(&*store, email.id).await;
+    store.email_body_begins(email.id, sender).await.unwrap();
+    harness.clock().advance(ms(70));
+
+    store.end_email(email.id, sender, sent()).await.unwrap();
+
+    let expected = EmailRecord {
+        status: EmailStatus::Sent,
+        detail: EmailDetail::Accepted,
+        phase: SendPhase::Ended,
+        message_id: Some("provider-1".to_owned()),
+        reply: Some("250 ok".to_owned()),
+        sends: 1,
+        first_send_at: Some(at(0)),
+        sent_at: Some(at(70)),
+        updated_at: at(70),
+        ..queued(&email)
+    };
+    assert_eq!(row(&*harness.second_handle().await, email.id).await, expected);
+}
+
+pub async fn sent_is_recorded_even_for_a_sender_that_lost_the_row(harness: &dyn Harness) {
+    let store = harness.store();
+    let id = intended(&*store, email("key-1")).await;
+    let older = started(&*store, id).await;
+    let newer = started(&*store, id).await;
+
+    store.end_email(id, older, sent()).await.unwrap();
+
+    assert_eq!(row(&*store, id).await.status, EmailStatus::Sent);
+    let error = store.email_body_begins(id, newer).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LeaseLost);
+}
+
+pub async fn a_sent_email_stays_as_it_is(harness: &dyn Harness) {
+    let store = harness.store();
+    let id = intended(&*store, email("key-1")).await;
+    let sender = started(&*store, id).await;
+    store.end_email(id, sender, sent()).await.unwrap();
+    let before = row(&*store, id).await;
+    harness.clock().advance(secs(1));
+
+    let again = EmailEnding::Sent { message_id: "provider-2".to_owned(), reply: "250".to_owned() };
+    store.end_email(id, sender, again).await.unwrap();
+    store.end_email(id, sender, not_sent(EmailStatus::Failed, EmailDetail::Rejected, "no")).await.unwrap();
+    let (answer, _) = store.start_email(id, start()).await.unwrap();
+    store.intend_email(email("key-1")).await.unwrap();
+
+    assert_eq!((answer, row(&*store, id).await), (before.clone(), before));
+}
+
+pub async fn an_email_not_sent_keeps_status_detail_and_error(harness: &dyn Harness) {
+    let store = harness.store();
+    let (pending, failed) = (EmailStatus::Pending, EmailStatus::Failed);
+    for (status, detail, phase) in [
+        (pending, EmailDetail::Retry, SendPhase::Ended),
+        (pending, EmailDetail::Misconfigured, SendPhase::Ended),
+        (failed, EmailDetail::Rejected, SendPhase::Ended),
+        (failed, EmailDetail::Suppressed, SendPhase::Ended),
+        (pending, EmailDetail::Unknown, SendPhase::Body),
+        (pending, EmailDetail::Held, SendPhase::Body),
+    ] {
+        let id = intended(&*store, email(detail.as_str())).await;
+        let sender = started(&*store, id).await;
+        store.email_body_begins(id, sender).await.unwrap();
+
+        store.end_email(id, sender, not_sent(status, detail, "451 later")).await.unwrap();
+
+        let row = row(&*store, id).await;
+        assert_eq!((row.status, row.detail, row.phase), (status, detail, phase));
+        assert_eq!((row.error.as_deref(), row.sent_at, row.message_id), (Some("451 later"), None, None));
+    }
+}
+
+pub async fn an_older_sender_can_not_record_a_failure(harness: &dyn Harness) {
+    let store = harness.store();
+    let id = intended(&*store, email("key-1")).await;
+    let older = started(&*store, id).await;
+    started(&*store, id).await;
+    let before = row(&*store, id).await;
+
+    for detail in [EmailDetail::Rejected, EmailDetail::Unknown] {
+        store.end_email(id, older, not_sent(EmailStatus::Failed, detail, "550 no")).await.unwrap();
+    }
+
+    assert_eq!(row(&*store, id).await, before);
+    assert_eq!(store.email_events(id).await.unwrap(), []);
+}
+
+pub async fn a_failed_email_can_be_sent_after_all(harness: &dyn Harness) {
+    let store = harness.store();
+    let id = intended(&*store, email("key-1")).await;
+    let first = started(&*store, id).await;
+    store.end_email(id, first, not_sent(EmailStatus::Failed, EmailDetail::Rejected, "no")).await.unwrap();
+
+    let second = started(&*store, id).await;
+    let between = row(&*store, id).await;
+    store.end_email(id, second, sent()).await.unwrap();
+
+    assert_eq!((between.status, between.detail), (EmailStatus::Pending, EmailDetail::Sending));
+    let row = row(&*store, id).await;
+    assert_eq!((row.status, row.error.as_deref()), (EmailStatus::Sent, Some("no")));
+}
+
+pub async fn each_unknown_outcome_appends_one_event(harness: &dyn Harness) {
+    let store = harness.store();
+    let id = intended(&*store, email("key-1")).await;
+    for (error, millis) in [("cut off", 0), ("timed out", 1000)] {
+        harness.clock().set(at(millis));
+        let sender = started(&*store, id).await;
+        store.email_body_begins(id, sender).await.unwrap();
+        // Repeated, since the reply to the first was lost.
+        for _ in 0..2 {
+            let unknown = not_sent(EmailStatus::Pending, EmailDetail::Unknown, error);
+            store.end_email(id, sender, unknown).await.unwrap();
+        }
+    }
+
+    let event = |text: &str, millis| EmailEvent {
+        at: at(millis),
+        detail: EmailDetail::Unknown,
+        text: Some(text.to_owned()),
+        provider_event_id: None,
+    };
+    assert_eq!(store.email_events(id).await.unwrap(), [event("cut off", 0), event("timed out", 1000)]);
+}
+
+pub async fn a_run_that_gives_up_fails_its_pending_emails(harness: &dyn Harness) {
+    let store = harness.store();
+    let run = Some(RunId::new());
+    let pending = intended(&*store, NewEmail { run_id: run, ..email("pending") }).await;
+    let done = intended(&*store, NewEmail { run_id: run, ..email("sent") }).await;
+    let sender = started(&*store, done).await;
+    store.end_email(done, sender, sent()).await.unwrap();
+    let other = intended(&*store, NewEmail { run_id: Some(RunId::new()), ..email("other") }).await;
+    let none = intended(&*store, email("none")).await;
+    harness.clock().advance(secs(1));
+
+    store.fail_emails_of_run(run.expect("a run"), "out of attempts").await.unwrap();
+
+    let failed = row(&*store, pending).await;
+    assert_eq!((failed.status, failed.detail), (EmailStatus::Failed, EmailDetail::Queued));
+    assert_eq!((failed.error.as_deref(), failed.updated_at), (Some("out of attempts"), at(1000)));
+    let others = [row(&*store, done).await, row(&*store, other).await, row(&*store, none).await];
+    let statuses = others.map(|row| row.status);
+    assert_eq!(statuses, [EmailStatus::Sent, EmailStatus::Pending, EmailStatus::Pending]);
+}
+
+pub async fn a_run_that_gives_up_takes_its_emails_from_their_sender(harness: &dyn Harness) {
+    let store = harness.store();
+    let run = RunId::new();
+    let id = intended(&*store, NewEmail { run_id: Some(run), ..email("key-1") }).await;
+    let sender = started(&*store, id).await;
+    store.fail_emails_of_run(run, "the run was cancelled").await.unwrap();
+
+    let begins = store.email_body_begins(id, sender).await;
+    store.end_email(id, sender, not_sent(EmailStatus::Pending, EmailDetail::Retry, "451")).await.unwrap();
+
+    assert_eq!(begins.map_err(|error| error.kind()), Err(ErrorKind::LeaseLost));
+    let failed = row(&*store, id).await;
+    let error = failed.error.as_deref();
+    assert_eq!((failed.status, error), (EmailStatus::Failed, Some("the run was cancelled")));
+    store.end_email(id, sender, sent()).await.unwrap();
+    assert_eq!(row(&*store, id).await.status, EmailStatus::Sent);
+}
+
+pub async fn emails_are_listed_newest_first_by_what_is_asked(harness: &dyn Harness) {
+    let store = harness.store();
+    let run = RunId::new();
+    let mut ids = vec![];
+    for number in 0..4 {
+        harness.clock().advance(ms(1));
+        let mut email = email(&format!("key-{number}"));
+        email.run_id = (number % 2 == 0).then_some(run);
+        if number == 3 {
+            email.reference = Some("order-1002".to_owned());
+            email.to = "grace@example.com".to_owned();
+        }
+        ids.push(intended(&*store, email).await);
+    }
+    let sender = started(&*store, ids[1]).await;
+    store
+        .end_email(ids[1], sender, not_sent(EmailStatus::Failed, EmailDetail::Rejected, "no"))
+        .await
+        .unwrap();
+    let some = |text: &str| Some(text.to_owned());
+    let listed = async |filter| {
+        let rows = store.emails(filter).await.unwrap();
+        rows.iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    let all = EmailFilter::default();
+
+    assert_eq!(listed(all.clone()).await, [ids[3], ids[2], ids[1], ids[0]]);
+    let failed = EmailFilter { status: Some(EmailStatus::Failed), ..all.clone() };
+    assert_eq!(listed(failed).await, [ids[1]]);
+    let pending = EmailFilter { status: Some(EmailStatus::Pending), ..all.clone() };
+    assert_eq!(listed(pending).await, [ids[3], ids[2], ids[0]]);
+    let order = EmailFilter { reference: some("order-1001"), ..all.clone() };
+    assert_eq!(listed(order).await, [ids[2], ids[1], ids[0]]);
+    assert_eq!(listed(EmailFilter { run_id: Some(run), ..all.clone() }).await, [ids[2], ids[0]]);
+    let to = EmailFilter { to: some("GRACE@EXAMPLE.com"), ..all.clone() };
+    assert_eq!(listed(to).await, [ids[3]]);
+    assert_eq!(listed(EmailFilter { limit: 2, ..all.clone() }).await, [ids[3], ids[2]]);
+    let second_page = EmailFilter { limit: 2, before: Some(ids[2]), ..all };
+    assert_eq!(listed(second_page).await, [ids[1], ids[0]]);
+}
+
+pub async fn a_suppressed_address_is_known_in_any_case_and_keeps_its_first_reason(harness: &dyn Harness) {
+    let store = harness.store();
+
+    store.suppress("Ada@Example.com", "bounced").await.unwrap();
+    store.suppress("ada@example.com", "complained").await.unwrap();
+
+    let other = harness.second_handle().await;
+    assert_eq!(other.suppression("ADA@EXAMPLE.COM").await.unwrap().as_deref(), Some("bounced"));
+    assert_eq!(other.suppression("grace@example.com").await.unwrap(), None);
+    other.unsuppress("aDa@example.com").await.unwrap();
+    other.unsuppress("aDa@example.com").await.unwrap();
+    assert_eq!(store.suppression("ada@example.com").await.unwrap(), None);
+}
