@@ -35,6 +35,10 @@ pub enum Jitter {
     /// Anywhere from zero to the delay ("full jitter" of the AWS Architecture Blog, "Exponential Backoff And
     /// Jitter", 2015).
     Full,
+    /// From half of the delay to the delay ("equal jitter" of the same article).
+    Equal,
+    /// From the delay less so many percent to the delay more so many percent; over 100 counts as 100.
+    Proportional(u8),
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -132,9 +136,16 @@ impl RetryPolicy {
             }
         }
         .min(self.longest);
+        let share = mix(seed ^ u64::from(attempt).rotate_left(32));
         match self.jitter {
             Jitter::None => delay,
-            Jitter::Full => part_of(delay, mix(seed ^ u64::from(attempt).rotate_left(32))),
+            Jitter::Full => part_of(delay, share),
+            Jitter::Equal => delay - part_of(delay / 2, share),
+            Jitter::Proportional(percent) => {
+                let spread = delay / 100 * u32::from(percent.min(100));
+                let least = delay - spread;
+                least.saturating_add(part_of(spread.saturating_mul(2), share)).min(self.longest)
+            }
         }
     }
 }
@@ -159,6 +170,8 @@ impl fmt::Display for RetryPolicy {
         match self.jitter {
             Jitter::None => Ok(()),
             Jitter::Full => f.write_str(", full jitter"),
+            Jitter::Equal => f.write_str(", equal jitter"),
+            Jitter::Proportional(percent) => write!(f, ", ±{percent}%"),
         }
     }
 }

@@ -24,7 +24,9 @@ proptest! {
         policy in policies(), longest in any::<u32>(), attempt in attempts(), seed in any::<u64>(),
     ) {
         let longest = Duration::from_millis(longest.into());
-        for policy in [policy.clone().longest(longest), policy.longest(longest).jitter(Jitter::Full)] {
+        let policy = policy.longest(longest);
+        for jitter in [Jitter::None, Jitter::Full, Jitter::Equal, Jitter::Proportional(50)] {
+            let policy = policy.clone().jitter(jitter);
             prop_assert!(policy.delay_after(attempt, seed) <= longest);
         }
     }
@@ -33,6 +35,23 @@ proptest! {
     fn full_jitter_only_shortens(policy in policies(), attempt in attempts(), seed in any::<u64>()) {
         let plain = policy.delay_after(attempt, seed);
         prop_assert!(policy.jitter(Jitter::Full).delay_after(attempt, seed) <= plain);
+    }
+
+    #[test]
+    fn equal_jitter_keeps_half(policy in policies(), attempt in attempts(), seed in any::<u64>()) {
+        let plain = policy.delay_after(attempt, seed);
+        let spread = policy.jitter(Jitter::Equal).delay_after(attempt, seed);
+        prop_assert!(plain / 2 <= spread && spread <= plain);
+    }
+
+    #[test]
+    fn proportional_jitter_stays_within_its_percent(
+        policy in policies(), attempt in attempts(), seed in any::<u64>(), percent in any::<u8>(),
+    ) {
+        let plain = policy.delay_after(attempt, seed);
+        let spread = policy.jitter(Jitter::Proportional(percent)).delay_after(attempt, seed);
+        let part = plain / 100 * u32::from(percent.min(100));
+        prop_assert!(plain - part <= spread && spread <= plain.saturating_add(part));
     }
 
     #[test]
