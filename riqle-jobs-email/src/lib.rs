@@ -7,6 +7,8 @@
 mod brand;
 mod compose;
 mod file_mailer;
+pub mod jobs;
+mod mailer_url;
 mod money;
 mod order;
 mod orders;
@@ -14,6 +16,7 @@ pub mod templates;
 
 pub use brand::Brand;
 pub use file_mailer::FileMailer;
+pub use mailer_url::mailer_from_url;
 pub use money::{Currency, Money};
 pub use order::{Order, OrderItem, Product};
 #[cfg(feature = "mock")]

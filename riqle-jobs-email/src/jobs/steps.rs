@@ -1,0 +1,133 @@
+//! The steps that the jobs are made of; each can be used in other jobs, and tested alone.
+
+use std::sync::Arc;
+
+use riqle_jobs_core::{JobError, Mailbox, Receipt, Sender, Step, async_trait};
+
+use super::{Delivery, dead};
+use crate::{Brand, Order, Orders, templates};
+
+/// Fetches an order by its id; one that does not exist makes a dead letter at once.
+pub struct FetchOrder {
+    /// Where it is.
+    pub orders: Arc<dyn Orders>,
+}
+
+#[async_trait]
+impl Step for FetchOrder {
+    const NAME: &'static str = "fetch-order";
+    type Input = String;
+    type Output = Order;
+
+    async fn run(&self, id: String) -> Result<Order, JobError> {
+        let order = self.orders.order(&id).await?;
+        order.ok_or_else(|| JobError::dead(format_args!("order {id:?} does not exist")))
+    }
+}
+
+/// Renders and sends the confirmation of an order, unless it was marked fulfilled meanwhile.
+pub struct ConfirmPurchase {
+    /// Where the order is marked.
+    pub orders: Arc<dyn Orders>,
+    /// Sends it.
+    pub sender: Sender,
+    /// Who it comes from.
+    pub brand: Brand,
+}
+
+#[async_trait]
+impl Step for ConfirmPurchase {
+    const NAME: &'static str = "send-email";
+    type Input = (Order, Mailbox);
+    type Output = Delivery;
+
+    async fn run(&self, (order, to): (Order, Mailbox)) -> Result<Delivery, JobError> {
+        // The order may have been fetched long ago, by the run that this one replays.
+        if let Some(at) = self.orders.fulfilled_at(&order.id).await? {
+            return Ok(Delivery::AlreadyDone { at });
+        }
+        let email =
+            templates::purchase_confirmation(&self.brand, &order, to).map_err(|error| dead(&error))?;
+        Ok(Delivery::Sent(self.sender.send(&email).await?))
+    }
+}
+
+/// Renders and sends the refund notification of an order, unless it was marked refunded meanwhile.
+pub struct NotifyOfRefund {
+    /// Where the order is marked.
+    pub orders: Arc<dyn Orders>,
+    /// Sends it.
+    pub sender: Sender,
+    /// Who it comes from.
+    pub brand: Brand,
+}
+
+#[async_trait]
+impl Step for NotifyOfRefund {
+    const NAME: &'static str = "send-email";
+    type Input = (Order, Option<String>, Mailbox);
+    type Output = Delivery;
+
+    async fn run(&self, (order, reason, to): Self::Input) -> Result<Delivery, JobError> {
+        if let Some(at) = self.orders.refunded_at(&order.id).await? {
+            return Ok(Delivery::AlreadyDone { at });
+        }
+        let email = templates::refund_notification(&self.brand, &order, reason.as_deref(), to)
+            .map_err(|error| dead(&error))?;
+        Ok(Delivery::Sent(self.sender.send(&email).await?))
+    }
+}
+
+/// Renders and sends a welcome: to a user's id, perhaps by name.
+pub struct WelcomeUser {
+    /// Sends it.
+    pub sender: Sender,
+    /// Who it comes from.
+    pub brand: Brand,
+}
+
+#[async_trait]
+impl Step for WelcomeUser {
+    const NAME: &'static str = "send-email";
+    type Input = (String, Option<String>, Mailbox);
+    type Output = Receipt;
+
+    async fn run(&self, (user_id, name, to): Self::Input) -> Result<Receipt, JobError> {
+        let email = templates::welcome(&self.brand, name.as_deref(), to).map_err(|error| dead(&error))?;
+        Ok(self.sender.send(&email.reference(user_id)).await?)
+    }
+}
+
+/// Marks an order as confirmed.
+pub struct MarkFulfilled {
+    /// Where it is.
+    pub orders: Arc<dyn Orders>,
+}
+
+#[async_trait]
+impl Step for MarkFulfilled {
+    const NAME: &'static str = "mark-fulfilled";
+    type Input = String;
+    type Output = ();
+
+    async fn run(&self, id: String) -> Result<(), JobError> {
+        self.orders.mark_fulfilled(&id).await
+    }
+}
+
+/// Marks an order as refunded.
+pub struct MarkRefunded {
+    /// Where it is.
+    pub orders: Arc<dyn Orders>,
+}
+
+#[async_trait]
+impl Step for MarkRefunded {
+    const NAME: &'static str = "mark-refunded";
+    type Input = String;
+    type Output = ();
+
+    async fn run(&self, id: String) -> Result<(), JobError> {
+        self.orders.mark_refunded(&id).await
+    }
+}

@@ -1,0 +1,89 @@
+use riqle_jobs_core::{
+    Enqueued, Error, Job, JobError, Jobs, NewRun, Receipt, RetryPolicy, RunContext, Sender, async_trait,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{QUEUE, policy, recipient, steps::WelcomeUser};
+use crate::Brand;
+
+/// The input of [`SendWelcomeEmail`], and the data of its event: `{"userId", "email", "name"?}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WelcomeEmail {
+    /// The user.
+    pub user_id: String,
+    /// Where to.
+    pub email: String,
+    /// What to call them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+impl WelcomeEmail {
+    /// For a user, to an address.
+    pub fn new(user_id: impl Into<String>, email: impl Into<String>) -> Self {
+        Self { user_id: user_id.into(), email: email.into(), name: None }
+    }
+
+    /// Greets by name.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// A run to be enqueued, such as in the transaction that creates the user. Its reference is the user's id.
+    ///
+    /// # Errors
+    /// None that a caller could cause; ids over the limit are refused by the enqueue.
+    pub fn new_run(&self) -> Result<NewRun, Error> {
+        Ok(NewRun::of::<SendWelcomeEmail>(self)?.reference(&self.user_id))
+    }
+}
+
+/// Enqueues the welcome of a user.
+///
+/// # Errors
+/// `Rejected` for ids over the limit; `Unavailable`.
+pub async fn enqueue_welcome_email(
+    jobs: &Jobs,
+    user_id: impl Into<String> + Send,
+    email: impl Into<String> + Send,
+    name: Option<String>,
+) -> Result<Enqueued, Error> {
+    let input = WelcomeEmail { name, ..WelcomeEmail::new(user_id, email) };
+    let reference = input.user_id.clone();
+    jobs.enqueue::<SendWelcomeEmail>(input).reference(reference).await
+}
+
+/// Welcomes a new user: with 1 retry, after 1 s.
+///
+/// Its one step is `send-email`.
+pub struct SendWelcomeEmail {
+    send_email: WelcomeUser,
+}
+
+impl SendWelcomeEmail {
+    /// In the name of a shop.
+    pub fn new(sender: Sender, brand: Brand) -> Self {
+        Self { send_email: WelcomeUser { sender, brand } }
+    }
+}
+
+#[async_trait]
+impl Job for SendWelcomeEmail {
+    const NAME: &'static str = "send-welcome-email";
+    const TRIGGER: Option<&'static str> = Some("email/welcome");
+    const QUEUE: &'static str = QUEUE;
+    type Input = WelcomeEmail;
+    type Output = Receipt;
+
+    fn retry_policy(&self) -> RetryPolicy {
+        policy(1)
+    }
+
+    async fn run(&self, run: &RunContext, input: WelcomeEmail) -> Result<Receipt, JobError> {
+        let to = recipient("email", &input.email)?;
+        run.step_with(&self.send_email, (input.user_id, input.name, to)).await
+    }
+}

@@ -1,0 +1,81 @@
+use std::sync::Arc;
+
+use riqle_jobs_core::{Error, ErrorKind, Mailer};
+
+use crate::FileMailer;
+
+const FORMS: &str = "write file:DIR, smtp://user:password@host:port or smtps://user:password@host:port";
+
+/// Opens the mailer that a URL names, without connecting to anything.
+///
+/// | URL | mailer |
+/// |---|---|
+/// | `file:DIR` | [`FileMailer`]: one `.eml` file a message in the folder |
+/// | `smtp://user:password@host:port` | SMTP, STARTTLS required (port 587 where none is given) |
+/// | `smtps://user:password@host:port` | SMTP with implicit TLS (port 465 where none is given) |
+///
+/// SMTP takes `?ca=FILE` (one more trusted root, PEM) and `?tls=none` (`smtp:` only: no encryption, for servers on the
+/// same machine; port 25 where none is given). User and password are percent-encoded; without them no AUTH is done.
+///
+/// ```
+/// # use riqle_jobs_email::mailer_from_url;
+/// assert_eq!(mailer_from_url("file:target/mail")?.provider(), "file");
+/// # Ok::<(), riqle_jobs_core::Error>(())
+/// ```
+///
+/// # Errors
+/// `Misconfigured`: an unknown scheme, a scheme whose feature is not compiled in, a URL that is none. The line says
+/// what to write instead, and holds nothing of the URL that could be secret.
+pub fn mailer_from_url(url: &str) -> Result<Arc<dyn Mailer>, Error> {
+    let (scheme, rest) =
+        url.split_once(':').ok_or_else(|| misconfigured(&format!("the mail URL has no scheme; {FORMS}")))?;
+    match scheme.to_ascii_lowercase().as_str() {
+        "file" => {
+            // file:///dir and file:/dir name the same folder.
+            let folder = rest.strip_prefix("//").unwrap_or(rest);
+            if folder.is_empty() {
+                return Err(misconfigured("the mail URL file: names no folder; write file:DIR"));
+            }
+            Ok(Arc::new(FileMailer::new(folder)))
+        }
+        "smtp" | "smtps" => smtp(url),
+        _ => Err(misconfigured(&format!("the mail URL has an unknown scheme; {FORMS}"))),
+    }
+}
+
+#[cfg(feature = "smtp")]
+fn smtp(url: &str) -> Result<Arc<dyn Mailer>, Error> {
+    Ok(Arc::new(crate::SmtpMailer::from_url(url)?))
+}
+
+#[cfg(not(feature = "smtp"))]
+fn smtp(_: &str) -> Result<Arc<dyn Mailer>, Error> {
+    Err(misconfigured("SMTP is not compiled in; build with the feature `smtp`, or write file:DIR"))
+}
+
+fn misconfigured(message: &str) -> Error {
+    Error::new(ErrorKind::Misconfigured, "mailer", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_names_no_mailer_is_one_line_with_the_way_out_and_no_secret() {
+        let urls = ["", "mail", "file:", "resend:", "s3cret:s3cret@host", "postgres://user:s3cret@host"];
+        for url in urls {
+            let error = mailer_from_url(url).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Misconfigured, "{url}");
+            let line = format!("{error} {error:?}");
+            assert!(line.contains("file:DIR") && !line.contains("s3cret") && !line.contains('\n'), "{line}");
+        }
+    }
+
+    #[cfg(not(feature = "smtp"))]
+    #[test]
+    fn smtp_without_its_feature_says_so() {
+        let error = mailer_from_url("smtp://user:s3cret@host").err().unwrap();
+        assert!(error.message().contains("feature `smtp`") && !error.to_string().contains("s3cret"));
+    }
+}
