@@ -252,6 +252,7 @@ pub async fn each_run_goes_to_one_of_many_claimers(harness: &dyn Harness) {
                     return mine;
                 }
                 mine.extend(claim.runs.into_iter().map(|run| (run.lease.run, token)));
+                tokio::task::yield_now().await;
             }
         }
     })

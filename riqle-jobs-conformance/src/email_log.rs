@@ -1,93 +1,17 @@
 //! What was sent to whom: the log that keeps a send effectively once.
 
 use riqle_jobs_core::{
-    EmailId, EmailLog, ErrorKind, RunId,
+    EmailId, ErrorKind, RunId,
     email::{
         EmailDetail, EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, EmailStatus, NewEmail,
-        OnUnknown, SendPhase,
+        SendPhase,
     },
 };
-use uuid::Uuid;
 
-use crate::{Harness, given::*};
-
-fn email(key: &str) -> NewEmail {
-    NewEmail {
-        id: EmailId::new(),
-        idempotency_key: key.to_owned(),
-        provider: "smtp".to_owned(),
-        header_message_id: format!("<{key}@riqle.com>"),
-        from: "Riqle <orders@riqle.com>".to_owned(),
-        to: "Ada@example.com".to_owned(),
-        subject: "Your order".to_owned(),
-        template: "purchase-confirmation".to_owned(),
-        reference: Some("order-1001".to_owned()),
-        run_id: None,
-        step: Some("send".to_owned()),
-        attempt: 1,
-        on_unknown: OnUnknown::Hold,
-        message: b"Subject: Your order\r\n\r\nThank you \xf0\x9f\x8e\x81".to_vec(),
-    }
-}
-
-/// The row as `intend_email` makes it, at the time 0.
-fn queued(email: &NewEmail) -> EmailRecord {
-    let email = email.clone();
-    EmailRecord {
-        id: email.id,
-        status: EmailStatus::Pending,
-        detail: EmailDetail::Queued,
-        provider: email.provider,
-        message_id: None,
-        error: None,
-        created_at: at(0),
-        updated_at: at(0),
-        sent_at: None,
-        first_send_at: None,
-        sends: 0,
-        phase: SendPhase::Queued,
-        idempotency_key: email.idempotency_key,
-        header_message_id: email.header_message_id,
-        from: email.from,
-        to: email.to,
-        subject: email.subject,
-        template: email.template,
-        reference: email.reference,
-        run_id: email.run_id,
-        step: email.step,
-        attempt: email.attempt,
-        on_unknown: email.on_unknown,
-        reply: None,
-        message: email.message,
-    }
-}
-
-async fn intended(log: &(impl EmailLog + ?Sized), email: NewEmail) -> EmailId {
-    log.intend_email(email).await.unwrap().id
-}
-
-/// Takes the row for a new sender.
-async fn started(log: &(impl EmailLog + ?Sized), id: EmailId) -> Uuid {
-    let start = start();
-    log.start_email(id, start.clone()).await.unwrap();
-    start.sender
-}
-
-fn start() -> EmailStart {
-    EmailStart { sender: Uuid::new_v4(), run_id: None, attempt: 1, recomposed: None }
-}
-
-async fn row(log: &(impl EmailLog + ?Sized), id: EmailId) -> EmailRecord {
-    log.email(id).await.unwrap().expect("the row is there")
-}
-
-fn sent() -> EmailEnding {
-    EmailEnding::Sent { message_id: "provider-1".to_owned(), reply: "250 ok".to_owned() }
-}
-
-fn not_sent(status: EmailStatus, detail: EmailDetail, error: &str) -> EmailEnding {
-    EmailEnding::NotSent { status, detail, error: error.to_owned() }
-}
+use crate::{
+    Harness,
+    given::{email::*, *},
+};
 
 pub async fn an_intent_is_a_pending_row_with_what_it_was_given(harness: &dyn Harness) {
     let store = harness.store();
@@ -342,16 +266,16 @@ pub async fn each_unknown_outcome_appends_one_event(harness: &dyn Harness) {
 
 pub async fn a_run_that_gives_up_fails_its_pending_emails(harness: &dyn Harness) {
     let store = harness.store();
-    let run = Some(RunId::new());
-    let pending = intended(&*store, NewEmail { run_id: run, ..email("pending") }).await;
-    let done = intended(&*store, NewEmail { run_id: run, ..email("sent") }).await;
+    let run = RunId::new();
+    let pending = intended(&*store, NewEmail { run_id: Some(run), ..email("pending") }).await;
+    let done = intended(&*store, NewEmail { run_id: Some(run), ..email("sent") }).await;
     let sender = started(&*store, done).await;
     store.end_email(done, sender, sent()).await.unwrap();
     let other = intended(&*store, NewEmail { run_id: Some(RunId::new()), ..email("other") }).await;
     let none = intended(&*store, email("none")).await;
     harness.clock().advance(secs(1));
 
-    store.fail_emails_of_run(run.expect("a run"), "out of attempts").await.unwrap();
+    store.fail_emails_of_run(run, "out of attempts").await.unwrap();
 
     let failed = row(&*store, pending).await;
     assert_eq!((failed.status, failed.detail), (EmailStatus::Failed, EmailDetail::Queued));

@@ -1,5 +1,7 @@
 //! What most cases begin with.
 
+pub(crate) mod email;
+
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;

@@ -48,6 +48,7 @@ mod suite;
 
 pub mod cancel;
 pub mod claim;
+pub mod concurrency;
 pub mod counts;
 pub mod crash;
 pub mod dead_letters;
@@ -55,6 +56,10 @@ pub mod email_log;
 pub mod enqueue;
 pub mod events;
 pub mod lease;
+pub mod limits;
+pub mod odd_data;
+pub mod prune;
+pub mod registry;
 pub mod retry;
 pub mod settle;
 pub mod steps;

@@ -185,6 +185,53 @@ macro_rules! conformance_suite {
             emails_are_listed_newest_first_by_what_is_asked,
             a_suppressed_address_is_known_in_any_case_and_keeps_its_first_reason,
         ]);
+        $crate::conformance_area!($harness, limits: [
+            a_job_name_has_1_to_128_bytes,
+            a_queue_name_has_1_to_128_bytes,
+            a_unique_key_has_1_to_512_bytes,
+            a_reference_has_1_to_512_bytes,
+            names_and_keys_hold_no_control_character,
+            f14_an_input_over_the_limit_is_refused_with_limit_and_size,
+            a_step_result_and_an_output_at_the_limit_are_kept,
+            a_group_at_the_limit_is_stored,
+            a_group_over_the_limit_is_refused,
+            a_group_is_of_one_queue,
+        ]);
+        $crate::conformance_area!($harness, odd_data: [
+            an_input_comes_back_as_it_was_given,
+            f13_integers_beyond_2_to_the_53_are_exact,
+            a_step_result_comes_back_as_it_was_given,
+            an_output_comes_back_as_it_was_given,
+            event_data_comes_back_as_it_was_given,
+            an_error_text_comes_back_as_it_was_given,
+            f12_a_cleaned_error_text_never_makes_a_run_stick,
+            names_and_keys_come_back_as_they_were_given,
+            a_filter_matches_whole_texts_only,
+        ]);
+        $crate::conformance_area!($harness, concurrency: [
+            runs_that_many_enqueue_and_many_work_on_end_once_each,
+            runs_whose_leases_run_out_under_many_workers_end_once_each,
+            cancels_settles_and_takeovers_at_once_end_each_run_once,
+            a_step_that_many_save_at_once_has_one_result,
+            a_settlement_that_many_repeat_at_once_applies_once,
+            many_steps_of_many_runs_at_once_are_all_kept,
+        ]);
+        $crate::conformance_area!($harness, prune: [
+            nothing_goes_where_everything_is_kept,
+            ended_runs_go_with_their_steps_once_they_are_older,
+            runs_that_have_not_ended_stay,
+            dead_letters_have_a_time_of_their_own,
+            a_replayed_dead_letter_goes_like_any_ended_run,
+            a_key_taken_for_a_period_outlasts_its_pruned_run,
+            events_go_once_they_are_older_and_never_within_24_hours,
+            emails_go_once_they_are_older_and_never_while_pending,
+        ]);
+        $crate::conformance_area!($harness, registry: [
+            jobs_are_known_by_name_as_they_were_announced_last,
+            a_worker_is_known_as_it_reported_last,
+            a_worker_that_stopped_is_forgotten,
+            f30_workers_of_one_label_are_told_apart,
+        ]);
     };
 }
 

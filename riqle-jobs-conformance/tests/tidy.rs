@@ -8,6 +8,9 @@ fn every_case_that_is_written_is_listed_once() {
     let mut written = BTreeMap::new();
     for entry in fs::read_dir(&source).unwrap() {
         let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
         let area = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let cases = cases_in(&fs::read_to_string(&path).unwrap());
         if !cases.is_empty() {
@@ -19,7 +22,7 @@ fn every_case_that_is_written_is_listed_once() {
 
     assert_eq!(listed, written, "left: listed in suite.rs, right: written");
     let count: usize = written.values().map(Vec::len).sum();
-    assert!(count > 40, "only {count} cases were found");
+    assert!(count > 150, "only {count} cases were found");
 }
 
 /// The cases of an area, by name.

@@ -1,0 +1,93 @@
+//! What cases about emails begin with.
+
+use riqle_jobs_core::{
+    EmailId, EmailLog,
+    email::{EmailDetail, EmailEnding, EmailRecord, EmailStart, EmailStatus, NewEmail, OnUnknown, SendPhase},
+};
+use uuid::Uuid;
+
+use super::at;
+
+/// An email that is held where its outcome is unknown.
+pub(crate) fn email(key: &str) -> NewEmail {
+    NewEmail {
+        id: EmailId::new(),
+        idempotency_key: key.to_owned(),
+        provider: "smtp".to_owned(),
+        header_message_id: format!("<{key}@riqle.com>"),
+        from: "Riqle <orders@riqle.com>".to_owned(),
+        to: "Ada@example.com".to_owned(),
+        subject: "Your order".to_owned(),
+        template: "purchase-confirmation".to_owned(),
+        reference: Some("order-1001".to_owned()),
+        run_id: None,
+        step: Some("send".to_owned()),
+        attempt: 1,
+        on_unknown: OnUnknown::Hold,
+        message: b"Subject: Your order\r\n\r\nThank you \xf0\x9f\x8e\x81".to_vec(),
+    }
+}
+
+/// The row as `intend_email` makes it, at the time 0.
+pub(crate) fn queued(email: &NewEmail) -> EmailRecord {
+    let email = email.clone();
+    EmailRecord {
+        id: email.id,
+        status: EmailStatus::Pending,
+        detail: EmailDetail::Queued,
+        provider: email.provider,
+        message_id: None,
+        error: None,
+        created_at: at(0),
+        updated_at: at(0),
+        sent_at: None,
+        first_send_at: None,
+        sends: 0,
+        phase: SendPhase::Queued,
+        idempotency_key: email.idempotency_key,
+        header_message_id: email.header_message_id,
+        from: email.from,
+        to: email.to,
+        subject: email.subject,
+        template: email.template,
+        reference: email.reference,
+        run_id: email.run_id,
+        step: email.step,
+        attempt: email.attempt,
+        on_unknown: email.on_unknown,
+        reply: None,
+        message: email.message,
+    }
+}
+
+/// Stores the intent.
+pub(crate) async fn intended(log: &(impl EmailLog + ?Sized), email: NewEmail) -> EmailId {
+    log.intend_email(email).await.unwrap().id
+}
+
+/// Takes the row for a new sender.
+pub(crate) async fn started(log: &(impl EmailLog + ?Sized), id: EmailId) -> Uuid {
+    let start = start();
+    log.start_email(id, start.clone()).await.unwrap();
+    start.sender
+}
+
+/// A new sender.
+pub(crate) fn start() -> EmailStart {
+    EmailStart { sender: Uuid::new_v4(), run_id: None, attempt: 1, recomposed: None }
+}
+
+/// The row, as it stands.
+pub(crate) async fn row(log: &(impl EmailLog + ?Sized), id: EmailId) -> EmailRecord {
+    log.email(id).await.unwrap().expect("the row is there")
+}
+
+/// The provider has taken it.
+pub(crate) fn sent() -> EmailEnding {
+    EmailEnding::Sent { message_id: "provider-1".to_owned(), reply: "250 ok".to_owned() }
+}
+
+/// It was not sent, or not for certain.
+pub(crate) fn not_sent(status: EmailStatus, detail: EmailDetail, error: &str) -> EmailEnding {
+    EmailEnding::NotSent { status, detail, error: error.to_owned() }
+}
