@@ -12,6 +12,8 @@ mod mailer_url;
 mod money;
 mod order;
 mod orders;
+#[cfg(feature = "smtp")]
+mod smtp;
 pub mod templates;
 
 pub use brand::Brand;
@@ -22,3 +24,5 @@ pub use order::{Order, OrderItem, Product};
 #[cfg(feature = "mock")]
 pub use orders::MockOrders;
 pub use orders::Orders;
+#[cfg(feature = "smtp")]
+pub use smtp::{SmtpMailer, SmtpTimeouts};

@@ -43,6 +43,12 @@ pub fn mailer_from_url(url: &str) -> Result<Arc<dyn Mailer>, Error> {
     }
 }
 
+#[cfg(feature = "smtp")]
+fn smtp(url: &str) -> Result<Arc<dyn Mailer>, Error> {
+    Ok(Arc::new(crate::SmtpMailer::from_url(url)?))
+}
+
+#[cfg(not(feature = "smtp"))]
 fn smtp(_: &str) -> Result<Arc<dyn Mailer>, Error> {
     Err(misconfigured("SMTP is not compiled in; build with the feature `smtp`, or write file:DIR"))
 }

@@ -1,0 +1,195 @@
+use std::fs;
+
+use lettre::transport::smtp::{
+    authentication::Credentials,
+    client::{Certificate, CertificateStore, TlsParameters, TlsParametersBuilder},
+};
+use percent_encoding::percent_decode_str;
+use riqle_jobs_core::{Error, ErrorKind};
+use url::Url;
+
+/// The submission port, for STARTTLS (RFC 6409).
+const PORT_STARTTLS: u16 = 587;
+/// The port of SMTP over implicit TLS (RFC 8314).
+const PORT_IMPLICIT_TLS: u16 = 465;
+/// The relay port, for unencrypted servers (RFC 5321).
+const PORT_PLAIN: u16 = 25;
+
+/// What a URL says of a server. Holds secrets: it has no `Debug`.
+pub(super) struct Settings {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) encryption: Encryption,
+    pub(super) credentials: Option<Credentials>,
+    /// Never to be seen in an error.
+    pub(super) secret: Option<String>,
+}
+
+/// How a connection becomes private.
+pub(super) enum Encryption {
+    /// It must be upgraded before anything else is said (RFC 3207).
+    StartTls(TlsParameters),
+    /// It begins with a TLS handshake (RFC 8314).
+    Implicit(TlsParameters),
+    /// It stays readable to everybody on the way.
+    None,
+}
+
+impl Settings {
+    pub(super) fn parse(text: &str) -> Result<Self, Error> {
+        // No error quotes the URL: a password may be anywhere in one that is malformed.
+        let url = Url::parse(text).map_err(|_| {
+            misconfigured(
+                "the SMTP URL can't be read; percent-encode special characters in user and password",
+            )
+        })?;
+        if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
+            return Err(misconfigured(
+                "the SMTP URL has a path; write / ? # in user and password as %2F %3F %23",
+            ));
+        }
+        let host =
+            url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
+        if host.is_empty() {
+            return Err(misconfigured("the SMTP URL names no host; write smtp://user:password@host:port"));
+        }
+        let query = Query::parse(&url)?;
+        let tls = || tls_parameters(&host, query.ca.as_deref());
+        let (encryption, port) = match (url.scheme(), query.plain) {
+            ("smtp", false) => (Encryption::StartTls(tls()?), PORT_STARTTLS),
+            ("smtp", true) => (Encryption::None, PORT_PLAIN),
+            ("smtps", false) => (Encryption::Implicit(tls()?), PORT_IMPLICIT_TLS),
+            ("smtps", true) => return Err(misconfigured("tls=none contradicts smtps:; write smtp:")),
+            _ => return Err(misconfigured("the SMTP URL begins with neither smtp: nor smtps:")),
+        };
+        let user = decoded(url.username())?;
+        let password = url.password().map(decoded).transpose()?;
+        let credentials = match (user.is_empty(), &password) {
+            (true, None) => None,
+            (false, Some(password)) => Some(Credentials::new(user, password.clone())),
+            _ => return Err(misconfigured("the SMTP URL has a user or a password without the other")),
+        };
+        Ok(Self { host, port: url.port().unwrap_or(port), encryption, credentials, secret: password })
+    }
+}
+
+#[derive(Default)]
+struct Query {
+    plain: bool,
+    ca: Option<String>,
+}
+
+impl Query {
+    fn parse(url: &Url) -> Result<Self, Error> {
+        let mut query = Self::default();
+        for (name, value) in url.query_pairs() {
+            match (&*name, &*value) {
+                ("tls", "none") => query.plain = true,
+                ("tls", "required") => {}
+                ("tls", _) => return Err(misconfigured("tls= of the SMTP URL is none or required")),
+                ("ca", file) => query.ca = Some(file.to_owned()),
+                _ => return Err(misconfigured("the SMTP URL takes no other parameters than tls= and ca=")),
+            }
+        }
+        Ok(query)
+    }
+}
+
+/// Trusts the roots of webpki-roots, and one more where a file is given.
+fn tls_parameters(host: &str, ca: Option<&str>) -> Result<TlsParameters, Error> {
+    let mut builder =
+        TlsParametersBuilder::new(host.to_owned()).certificate_store(CertificateStore::WebpkiRoots);
+    if let Some(file) = ca {
+        let line = |what: &str| misconfigured(&format!("ca={file} of the SMTP URL {what}"));
+        let pem = fs::read(file).map_err(|error| line("can't be read").caused_by(error))?;
+        if !pem.windows(17).any(|window| window == b"BEGIN CERTIFICATE") {
+            return Err(line("holds no certificate in PEM form"));
+        }
+        let certificate =
+            Certificate::from_pem(&pem).map_err(|error| line("is no PEM file").caused_by(error))?;
+        builder = builder.add_root_certificate(certificate);
+    }
+    let line = "the roots for TLS can't be set up; see ca= of the SMTP URL";
+    builder.build().map_err(|error| misconfigured(line).caused_by(error))
+}
+
+fn decoded(part: &str) -> Result<String, Error> {
+    let text = percent_decode_str(part)
+        .decode_utf8()
+        .map_err(|_| misconfigured("user or password of the SMTP URL is not UTF-8"))?;
+    if text.chars().any(char::is_control) {
+        return Err(misconfigured("user or password of the SMTP URL holds a control character"));
+    }
+    Ok(text.into_owned())
+}
+
+fn misconfigured(message: &str) -> Error {
+    Error::new(ErrorKind::Misconfigured, "mailer", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_says_host_port_and_encryption() {
+        for (url, host, port, encryption) in [
+            ("smtp://mail.example.com", "mail.example.com", 587, "starttls"),
+            ("smtp://u:p@mail.example.com:2525?tls=required", "mail.example.com", 2525, "starttls"),
+            ("smtp://127.0.0.1?tls=none", "127.0.0.1", 25, "none"),
+            ("smtps://u:p@mail.example.com", "mail.example.com", 465, "implicit"),
+            ("smtps://[::1]:4465/", "::1", 4465, "implicit"),
+        ] {
+            let settings = Settings::parse(url).unwrap();
+            let name = match settings.encryption {
+                Encryption::StartTls(_) => "starttls",
+                Encryption::Implicit(_) => "implicit",
+                Encryption::None => "none",
+            };
+            assert_eq!((settings.host.as_str(), settings.port, name), (host, port, encryption), "{url}");
+        }
+    }
+
+    #[test]
+    fn user_and_password_are_percent_decoded() {
+        let settings = Settings::parse("smtp://a%40b.de:p%2F%3A%C3%A4@mail.example.com").unwrap();
+        let expected = Credentials::new("a@b.de".to_owned(), "p/:ä".to_owned());
+        assert!(settings.credentials == Some(expected));
+        assert!(Settings::parse("smtp://mail.example.com").unwrap().credentials.is_none());
+    }
+
+    #[test]
+    fn a_url_that_is_none_is_one_clear_line_without_its_secrets() {
+        for url in [
+            "smtp:",
+            "smtp://",
+            "smtp://user:s3cret@",
+            "smtp://user:12/s3cret@host",
+            "smtp://user:s3cret/x@host",
+            "smtp://user:12#s3cret@host",
+            "smtp://user:12?s3cret@host",
+            "smtp://user@host",
+            "smtp://:s3cret@host",
+            "smtp://user:s3cret%00@host",
+            "smtp://user:s3cret%ff@host",
+            "smtp://user:s3cret@host?tls=maybe",
+            "smtps://user:s3cret@host?tls=none",
+            "smtp://user:s3cret@host?ca=/no/such/file",
+            "smtp://user:s3cret@host:99999",
+        ] {
+            let error = Settings::parse(url).err().unwrap_or_else(|| panic!("{url} was taken"));
+            assert_eq!(error.kind(), ErrorKind::Misconfigured, "{url}");
+            let line = format!("{error} {error:?}");
+            assert!(!line.contains("s3cret") && !error.message().contains('\n'), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_root_that_is_no_certificate_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "no certificate").unwrap();
+        let url = format!("smtp://host?ca={}", file.path().display());
+        let error = Settings::parse(&url).err().unwrap();
+        assert!(error.message().contains("holds no certificate"), "{error}");
+    }
+}
