@@ -227,6 +227,19 @@ pub async fn give_back_frees_the_runs_of_its_token_uncharged(harness: &dyn Harne
     assert_eq!(again, [(first, 0), (second, 0)]);
 }
 
+pub async fn give_back_frees_a_run_whose_lease_has_run_out(harness: &dyn Harness) {
+    let store = harness.store();
+    let id = enqueued(&*store, run_of(GREET)).await;
+    let run = claimed(&*store).await;
+    harness.clock().advance(secs(100));
+    store.claim(claim_of(&[GREET], 0)).await.unwrap();
+
+    store.give_back("mail", run.lease.token).await.unwrap();
+
+    assert_eq!(seen(&*store, id).await.state, RunState::Pending);
+    assert_eq!(claimed(&*store).await.crashes, 0);
+}
+
 pub async fn give_back_leaves_other_tokens_alone(harness: &dyn Harness) {
     let store = harness.store();
     for _ in 0..2 {

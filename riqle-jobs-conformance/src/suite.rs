@@ -49,6 +49,7 @@ macro_rules! conformance_suite {
             a_stale_lease_leaves_its_neighbours_alone,
             a_lease_connection_extends,
             give_back_frees_the_runs_of_its_token_uncharged,
+            give_back_frees_a_run_whose_lease_has_run_out,
             give_back_leaves_other_tokens_alone,
             a_given_back_token_is_stale,
         ]);
