@@ -19,13 +19,14 @@ pub trait Inspect: Send + Sync {
     /// `Unavailable`.
     async fn steps(&self, id: RunId) -> Result<Vec<SavedStep>, Error>;
 
-    /// A page of runs, newest id first.
+    /// A page of runs, newest id first. By state `dead` it lists dead letters: not those that were replayed.
     ///
     /// # Errors
     /// `Unavailable`; `Corrupt` where a stored word is unknown.
     async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, Error>;
 
-    /// How many runs of each job are in each state, by job and state; zero counts are left out.
+    /// How many runs of each job are in each state, by job and state; zero counts are left out,
+    /// and so are dead runs that were replayed.
     ///
     /// # Errors
     /// `Unavailable`.

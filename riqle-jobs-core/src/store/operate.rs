@@ -9,8 +9,8 @@ use crate::{Error, RunId};
 #[async_trait]
 pub trait Operate: Send + Sync {
     /// Starts a dead or cancelled run once more, as the new run `new_run`, due now, with the same input, no
-    /// failures and no crashes; the original leaves the dead letters with `replayed_by` set. Repeated with the
-    /// same `new_run` it changes nothing.
+    /// failures and no crashes; the original leaves the dead letters with `replayed_by` set. The unique key is
+    /// taken again, one for a period from now on. Repeated with the same `new_run` it changes nothing.
     ///
     /// # Errors
     /// `NotFound`; `Rejected` where the run has not ended, has succeeded, or was replayed by another run;
@@ -24,10 +24,10 @@ pub trait Operate: Send + Sync {
     /// `NotFound`; `Rejected` where the run has ended another way; `Unavailable`. Repeating is safe.
     async fn cancel(&self, id: RunId) -> Result<(), Error>;
 
-    /// Deletes a dead letter.
+    /// Deletes a dead letter and its steps. A unique key taken for a period stays taken.
     ///
     /// # Errors
-    /// `Rejected` where the run stands elsewhere; `Unavailable`. One that is not there is fine.
+    /// `Rejected` where the run stands elsewhere or was replayed; `Unavailable`. One that is not there is fine.
     async fn discard(&self, id: RunId) -> Result<(), Error>;
 
     /// Deletes what is older than the retention says, in bounded portions.
@@ -52,7 +52,7 @@ pub enum ReplayFrom {
 /// For how long things are kept, by the store's clock. `None` keeps for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Succeeded and cancelled runs, from their end. Default 7 days.
+    /// Succeeded, cancelled and replayed runs, from their end. Default 7 days.
     pub ended: Option<Duration>,
     /// Dead letters, from their end. Default: kept.
     pub dead: Option<Duration>,

@@ -57,7 +57,7 @@ pub trait Queue: Send + Sync {
     async fn save_steps(&self, steps: Vec<StepSave>) -> Result<Vec<LeaseAnswer>, Error>;
 
     /// Records how claims ended. Answers in order, item by item. Repeated with the same token after it was
-    /// applied: `Done`.
+    /// applied, and before a later claim was settled: `Done`, and nothing changes.
     ///
     /// # Errors
     /// `Unavailable`; repeating is safe.

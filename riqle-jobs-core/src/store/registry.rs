@@ -32,7 +32,7 @@ pub trait Registry: Send + Sync {
     /// `Unavailable`.
     async fn remove_worker(&self, worker: WorkerId) -> Result<(), Error>;
 
-    /// The workers, last seen first.
+    /// The workers, the most recently seen first.
     ///
     /// # Errors
     /// `Unavailable`.

@@ -53,7 +53,7 @@ pub enum Due {
     Now,
     /// So long after the store has taken it.
     In(Duration),
-    /// At a time; in the past means now, in its place among the due runs.
+    /// At a time, cut to whole milliseconds; in the past means now, in its place among the due runs.
     At(Timestamp),
 }
 
