@@ -1,4 +1,10 @@
 //! What the tests share.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[cfg(feature = "smtp")]
+pub mod certificates;
+#[cfg(feature = "smtp")]
+pub mod fault_server;
+#[cfg(feature = "smtp")]
+pub mod outbox;
 pub mod shop;
