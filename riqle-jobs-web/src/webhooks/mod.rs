@@ -1,0 +1,3 @@
+//! Signed webhooks of other services.
+
+pub mod stripe;

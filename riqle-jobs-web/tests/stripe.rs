@@ -1,0 +1,141 @@
+//! Stripe's webhooks: what is taken and what is refused.
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+use riqle_jobs_web::webhooks::stripe::{Fact, Secrets, WebhookError, sign};
+
+const NOW: i64 = 1_795_460_000;
+const BODY: &[u8] =
+    br#"{"id":"evt_1","type":"invoice.paid","data":{"object":{"total":18446744073709551615}}}"#;
+
+fn secrets() -> Secrets {
+    Secrets::new(["whsec_new", "whsec_old"]).unwrap()
+}
+
+/// Made with OpenSSL: printf '%s' "1795460000.$BODY" | openssl dgst -sha256 -hmac whsec_new
+const BY_OPENSSL: &str = "t=1795460000,v1=ff19571798944c3711ac0f5616ef765da8a50c1c698129279d2c29b6e4f34b8b";
+
+#[test]
+fn a_signature_made_elsewhere_fits() {
+    let event = secrets().verify(Some(BY_OPENSSL), BODY, NOW).unwrap();
+    assert_eq!((event.id.as_str(), event.kind.as_str()), ("evt_1", "invoice.paid"));
+    assert_eq!(event.object()["total"].to_string(), "18446744073709551615");
+    assert_eq!(sign("whsec_new", NOW, BODY), BY_OPENSSL);
+}
+
+#[test]
+fn any_of_several_signatures_may_fit_any_secret() {
+    let right = sign("whsec_old", NOW, BODY);
+    let (time, signature) = right.split_once(',').unwrap();
+    let header = format!("{time}, v0=aa, v1=00ff, {signature}");
+    secrets().verify(Some(&header), BODY, NOW).unwrap();
+}
+
+#[test]
+fn what_is_stale_wrong_or_malformed_is_refused_for_what_it_is() {
+    let signed = |time| sign("whsec_new", time, BODY);
+    let refused = |header: Option<&str>, body: &[u8]| secrets().verify(header, body, NOW).unwrap_err();
+    let stale = |off_by| WebhookError::Stale { off_by, tolerance: 300 };
+
+    assert!(secrets().verify(Some(&signed(NOW - 300)), BODY, NOW).is_ok());
+    assert_eq!(refused(Some(&signed(NOW - 301)), BODY), stale(301));
+    assert_eq!(refused(Some(&signed(NOW + 301)), BODY), stale(301));
+    assert_eq!(refused(Some(&format!("t={},v1=00", i64::MIN)), BODY), stale(NOW.abs_diff(i64::MIN)));
+    assert_eq!(refused(None, BODY), WebhookError::NoSignature);
+    assert_eq!(refused(Some(&sign("whsec_other", NOW, BODY)), BODY), WebhookError::WrongSignature);
+    assert_eq!(refused(Some(&signed(NOW)), b"{}"), WebhookError::WrongSignature);
+    for header in ["", "t=1", "v1=00", "t=x,v1=00", "t=1,v1=", "t=1,v1=0", "t=1,v1=zz", "t=1;v1=00"] {
+        let error = refused(Some(header), BODY);
+        let malformed =
+            error == WebhookError::MalformedSignature || matches!(error, WebhookError::Stale { .. });
+        assert!(malformed, "{header:?}: {error}");
+    }
+    let no_event = br#"{"id":1}"#;
+    assert!(matches!(refused(Some(&sign("whsec_new", NOW, no_event)), no_event), WebhookError::NoEvent(_)));
+}
+
+#[test]
+fn an_empty_secret_is_none() {
+    assert_eq!(Secrets::new([""]).unwrap_err(), WebhookError::NoSecret);
+    assert_eq!(Secrets::new(Vec::<String>::new()).unwrap_err(), WebhookError::NoSecret);
+}
+
+#[test]
+fn a_secret_is_in_no_debug_text() {
+    assert_eq!(format!("{:?}", secrets()), "Secrets(2)");
+}
+
+fn fact(kind: &str, object: serde_json::Value) -> Result<Option<Fact>, WebhookError> {
+    let body = serde_json::json!({"id": "evt_1", "type": kind, "data": {"object": object}}).to_string();
+    secrets().verify(Some(&sign("whsec_new", NOW, body.as_bytes())), body.as_bytes(), NOW).unwrap().fact()
+}
+
+#[test]
+fn events_tell_what_happened_in_the_shop() {
+    let session = serde_json::json!({
+        "id": "cs_1", "client_reference_id": "order-2", "metadata": {"orderId": "order-1"}, "payment_status": "paid",
+        "customer_details": {"email": "ada@example.com"}, "amount_total": 5300, "currency": "usd",
+    });
+    let paid = |order_id: &str| {
+        Ok(Some(Fact::OrderPaid {
+            order_id: order_id.to_owned(),
+            email: "ada@example.com".to_owned(),
+            amount: 5300,
+            currency: "usd".to_owned(),
+        }))
+    };
+    assert_eq!(fact("checkout.session.completed", session.clone()), paid("order-1"));
+    let mut without = session.clone();
+    without["metadata"] = serde_json::json!({});
+    assert_eq!(fact("checkout.session.completed", without.clone()), paid("order-2"));
+    without["client_reference_id"] = serde_json::Value::Null;
+    assert_eq!(fact("checkout.session.completed", without), paid("cs_1"));
+    let mut unpaid = session;
+    unpaid["payment_status"] = "unpaid".into();
+    assert_eq!(fact("checkout.session.completed", unpaid), Ok(None));
+
+    let charge = serde_json::json!({
+        "metadata": {"orderId": "order-1", "refundReason": "broken"}, "receipt_email": "ada@example.com",
+        "billing_details": {"email": null}, "amount_refunded": 1, "currency": "jpy",
+    });
+    assert_eq!(
+        fact("charge.refunded", charge),
+        Ok(Some(Fact::OrderRefunded {
+            order_id: "order-1".to_owned(),
+            email: "ada@example.com".to_owned(),
+            amount: 1,
+            currency: "jpy".to_owned(),
+            reason: Some("broken".to_owned()),
+        }))
+    );
+    assert_eq!(
+        fact(
+            "customer.created",
+            serde_json::json!({"id": "cus_1", "email": "ada@example.com", "name": null})
+        ),
+        Ok(Some(Fact::CustomerCreated {
+            user_id: "cus_1".to_owned(),
+            email: "ada@example.com".to_owned(),
+            name: None,
+        }))
+    );
+    assert_eq!(fact("invoice.paid", serde_json::json!({})), Ok(None));
+    let lacks = fact("customer.created", serde_json::json!({"id": "cus_1"})).unwrap_err();
+    assert_eq!(lacks.to_string(), "the event customer.created lacks an email address");
+}
+
+proptest! {
+    #[test]
+    fn no_header_and_no_body_panics(header in ".*", body in prop::collection::vec(any::<u8>(), 0..200), now in any::<i64>()) {
+        let _ = secrets().verify(Some(&header), &body, now);
+        let _ = secrets().verify(Some(&format!("t={now},v1={header}")), &body, now);
+    }
+
+    #[test]
+    fn one_changed_byte_of_the_body_is_noticed(at in 0..BODY.len(), change in 1..=255_u8) {
+        let mut body = BODY.to_vec();
+        body[at] ^= change;
+        let refused = secrets().verify(Some(&sign("whsec_new", NOW, BODY)), &body, NOW);
+        prop_assert_eq!(refused, Err(WebhookError::WrongSignature));
+    }
+}
