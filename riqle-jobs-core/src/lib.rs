@@ -48,3 +48,5 @@ pub use worker::{Alert, RunReport, Shutdown, Worker, WorkerStats};
 
 /// Used by [`Job`] and [`Step`] implementations.
 pub use async_trait::async_trait;
+/// Every public time is one.
+pub use jiff::Timestamp;

@@ -12,7 +12,8 @@ pub(crate) fn all() -> Result<(), String> {
 
 /// What takes too long for every commit.
 pub(crate) fn torture() -> Result<(), String> {
-    run(cargo("test --locked --release --test shop_kill -- --nocapture")
+    run(&mut cargo("build --locked --release --example shop"))?;
+    run(cargo("test --locked --release --test shop kill -- --nocapture")
         .env("RIQLE_KILLS", "50")
         .env("RIQLE_ORDERS", "500"))
 }

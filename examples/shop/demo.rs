@@ -1,0 +1,175 @@
+use std::{net::SocketAddr, time::Duration};
+
+use riqle_jobs::{
+    Email, EmailLog, Inspect, Jobs, ReplayFrom, Run, RunId, RunState,
+    email::{EmailFilter, EmailStatus},
+    testing,
+    web::webhooks::stripe::{SIGNATURE_HEADER, sign},
+};
+use serde_json::{Value, json};
+
+use crate::{Failure, config::Config, http_client, printer::Printer};
+
+const CHECKOUT: &str = include_str!("stripe/checkout.session.completed.json");
+const REFUND: &str = include_str!("stripe/charge.refunded.json");
+const CUSTOMER: &str = include_str!("stripe/customer.created.json");
+/// Whose mail server is away for a while.
+const UNLUCKY: &str = "grace@example.com";
+
+/// How often an email of the demo fails before it goes out.
+pub fn failures_of(email: &Email) -> u32 {
+    match email.to.address.as_str() {
+        UNLUCKY => 4,
+        _ if email.template.contains("refund") => 2,
+        _ => 0,
+    }
+}
+
+/// Plays a sale to the shop over HTTP, and fails where it does not go as told.
+pub async fn play(
+    config: &Config,
+    address: SocketAddr,
+    jobs: &Jobs,
+    printer: &Printer,
+) -> Result<(), Failure> {
+    let demo = Demo { config, address, jobs, printer };
+    let first = format!("order-1001{}", config.suffix);
+    let second = format!("order-1002{}", config.suffix);
+
+    printer.scene(&format!("1. Ada pays order {first}: the confirmation goes out"));
+    let run = demo.deliver(checkout(&first, "ada@example.com"), &first).await?;
+    expect(&demo.follow(run).await?, RunState::Succeeded, &[])?;
+
+    printer.scene("2. The order is refunded; the mail server refuses twice: retries after 1 and 2 s");
+    let run = demo.deliver(refund(&first), &first).await?;
+    expect(&demo.follow(run).await?, RunState::Succeeded, &[1, 2])?;
+
+    printer.scene("3. Ada signs up: a welcome");
+    let user = format!("user-7{}", config.suffix);
+    let run = demo.deliver(customer(&user), &user).await?;
+    expect(&demo.follow(run).await?, RunState::Succeeded, &[])?;
+
+    printer.scene(&format!(
+        "4. Grace pays order {second}; her mail server stays away: a dead letter after 1, 2 and 4 s"
+    ));
+    let run = demo.deliver(checkout(&second, UNLUCKY), &second).await?;
+    let dead = demo.follow(run).await?;
+    expect(&dead, RunState::Dead, &[1, 2, 4])?;
+
+    printer
+        .scene("5. The dead letter is replayed: the order is not fetched and the email not rendered again");
+    let replay = jobs.replay(dead.id, ReplayFrom::FailedStep).await?;
+    let kept: Vec<String> =
+        Inspect::steps(&**jobs.store(), replay).await?.into_iter().map(|step| step.name).collect();
+    printer.line(&format!("run {replay} keeps {}", kept.join(", ")));
+    expect(&demo.follow(replay).await?, RunState::Succeeded, &[])?;
+
+    demo.show_emails(&[&first, &user, &second], 4).await
+}
+
+struct Demo<'a> {
+    config: &'a Config,
+    address: SocketAddr,
+    jobs: &'a Jobs,
+    printer: &'a Printer,
+}
+
+impl Demo<'_> {
+    /// Signs an event and sends it to the webhook; answers with the run that it started.
+    async fn deliver(&self, mut event: Value, about: &str) -> Result<RunId, Failure> {
+        let kind = event["type"].as_str().unwrap_or_default().to_owned();
+        // The fixtures are distinct events; a start on the same database makes them distinct again.
+        event["id"] = format!("evt_{}_{about}", kind.replace('.', "_")).into();
+        let body = serde_json::to_vec(&event)?;
+        let now = riqle_jobs::Clock::Server.local_now().as_second();
+        let signature = sign(self.config.signing_secret(), now, &body);
+        let (status, answer) =
+            http_client::post(self.address, "/webhooks/stripe", (SIGNATURE_HEADER, &signature), &body)
+                .await?;
+        self.printer.line(&format!("webhook {kind} answered {status}"));
+        match answer["run"].as_str() {
+            Some(run) if status == 200 => Ok(run.parse()?),
+            _ => Err(format!("the webhook answered {status} {answer}").into()),
+        }
+    }
+
+    /// Prints the timeline of a run as it happens, until it has ended.
+    async fn follow(&self, id: RunId) -> Result<Run, Failure> {
+        let store = self.jobs.store();
+        let mut shown = 0;
+        loop {
+            let run = Inspect::run(&**store, id).await?.ok_or("the run is gone")?;
+            let moments = testing::timeline(store, id).await?;
+            for moment in &moments[shown.min(moments.len())..] {
+                self.printer.moment(&run, moment, moments[0].at);
+            }
+            shown = moments.len();
+            if run.state.is_ended() {
+                return Ok(run);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Shows what is in the email log, and checks that each email is sent, once.
+    async fn show_emails(&self, references: &[&str], expected: usize) -> Result<(), Failure> {
+        self.printer.scene("The email log");
+        let mut sent = 0;
+        for reference in references {
+            let filter = EmailFilter { reference: Some((*reference).to_owned()), ..EmailFilter::default() };
+            for row in EmailLog::emails(&**self.jobs.store(), filter).await?.iter().rev() {
+                self.printer
+                    .line(&format!("{:<8} {:<22} {:<20} {}", row.status, row.template, row.to, row.subject));
+                sent += usize::from(row.status == EmailStatus::Sent && row.sends == 1);
+            }
+        }
+        if let Some(folder) = self.config.mail_url.strip_prefix("file:") {
+            self.printer.line(&format!("the messages lie in {folder}: open an .eml in a mail client"));
+        }
+        if sent == expected {
+            Ok(())
+        } else {
+            Err(format!("{sent} emails were sent once, expected {expected}").into())
+        }
+    }
+}
+
+/// Checks a run's end, and its delays in seconds.
+fn expect(run: &Run, state: RunState, delays: &[u64]) -> Result<(), Failure> {
+    let seen: Vec<u64> =
+        run.attempts.iter().filter_map(|record| record.delay).map(|delay| delay.as_secs()).collect();
+    if run.state == state && seen == delays {
+        return Ok(());
+    }
+    Err(format!(
+        "run {} is {} after delays of {seen:?} s, expected {state} after {delays:?}",
+        run.id, run.state
+    )
+    .into())
+}
+
+fn checkout(order: &str, email: &str) -> Value {
+    let mut event = parse(CHECKOUT);
+    let session = &mut event["data"]["object"];
+    session["metadata"] = json!({ "orderId": order });
+    session["client_reference_id"] = order.into();
+    session["customer_details"]["email"] = email.into();
+    event
+}
+
+fn refund(order: &str) -> Value {
+    let mut event = parse(REFUND);
+    event["data"]["object"]["metadata"]["orderId"] = order.into();
+    event
+}
+
+fn customer(user: &str) -> Value {
+    let mut event = parse(CUSTOMER);
+    event["data"]["object"]["metadata"]["userId"] = user.into();
+    event
+}
+
+/// The fixtures are JSON, or the demo says that its events have no type.
+fn parse(fixture: &str) -> Value {
+    serde_json::from_str(fixture).unwrap_or_default()
+}

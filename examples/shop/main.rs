@@ -1,0 +1,114 @@
+//! A small shop: signed webhooks in, durable emails out.
+//!
+//! cargo run --example shop                      plays a sale to itself, then stays up
+//! cargo run --example shop -- --exit-when-idle  plays the sale and ends
+//! cargo run --example shop -- --no-demo         a shop for real webhooks
+#![allow(missing_docs, clippy::print_stdout, clippy::print_stderr)]
+
+mod config;
+mod database;
+mod demo;
+mod http_client;
+mod moody_mailer;
+mod printer;
+mod routes;
+mod webhook;
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use riqle_jobs::{
+    Inspect, Jobs, RunState, Sender, Shutdown, Store, Worker,
+    email::{
+        Brand, Orders,
+        jobs::{SendPurchaseConfirmation, SendRefundNotification, SendWelcomeEmail},
+    },
+};
+use tokio::net::TcpListener;
+
+use crate::{config::Config, database::Database, printer::Printer, webhook::Shop};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("shop: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Failure> {
+    let Some(config) = Config::read()? else { return Ok(()) };
+    let printer = Printer::new();
+    let listener = listen(&config).await?;
+    let address = listener.local_addr()?;
+    let shutdown = Shutdown::on_signals()?;
+
+    let (database, store) = Database::open(&config).await?;
+    let jobs = Jobs::new(&store);
+    let mailer = moody_mailer::wrap(riqle_jobs::mailer(&config.mail_url)?, &config);
+    let orders: Arc<dyn Orders> = Arc::new(database.clone());
+    let sender = Sender::new(&store, mailer);
+    let brand = Brand::new(config.mail_from.clone());
+    let worker = Worker::new(&store)
+        .register(SendPurchaseConfirmation::new(Arc::clone(&orders), sender.clone(), brand.clone()))
+        .register(SendRefundNotification::new(orders, sender.clone(), brand.clone()))
+        .register(SendWelcomeEmail::new(sender, brand))
+        .on_alert(|alert| eprintln!("shop: {} needs attention: {}", alert.job, alert.error));
+
+    printer.start(&config, address);
+    let shop = Shop { database, jobs: jobs.clone(), secrets: config.stripe_secrets()?.map(Arc::new) };
+    let server = axum::serve(listener, routes::router(shop)).with_graceful_shutdown({
+        let shutdown = shutdown.clone();
+        async move { shutdown.stopping().await }
+    });
+    let server = tokio::spawn(async move { server.await });
+    let working = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { worker.run_with(&shutdown).await }
+    });
+
+    let told = async {
+        if config.demo {
+            demo::play(&config, address, &jobs, &printer).await?;
+        }
+        if config.exit_when_idle {
+            until_idle(&store).await?;
+            printer.end();
+            shutdown.stop();
+        } else {
+            printer.stays_up(address);
+        }
+        Ok::<(), Failure>(())
+    };
+    let played = tokio::select! {
+        played = told => played,
+        () = shutdown.stopping() => Ok(()),
+    };
+    if played.is_err() {
+        shutdown.stop();
+    }
+    working.await??;
+    server.await??;
+    played
+}
+
+async fn listen(config: &Config) -> Result<TcpListener, Failure> {
+    TcpListener::bind(&config.address).await.map_err(|error| {
+        let address = &config.address;
+        format!("can't listen on {address}: {error}; take another address with --addr, or a free port with --addr 127.0.0.1:0")
+            .into()
+    })
+}
+
+/// Waits until no run is pending, running or waiting.
+async fn until_idle(store: &Arc<dyn Store>) -> Result<(), Failure> {
+    let live = [RunState::Pending, RunState::Running, RunState::Waiting];
+    while Inspect::counts(&**store).await?.iter().any(|count| live.contains(&count.state)) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}

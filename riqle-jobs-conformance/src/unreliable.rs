@@ -1,0 +1,434 @@
+//! Stores that answer badly, over a real one.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use riqle_jobs_core::{
+    ClaimRequest, Claimed, Clock, EmailId, EmailLog, Enqueued, Error, ErrorKind, Inspect, LeaseAnswer,
+    LeaseConnection, LeaseRef, LeaseToken, Limits, NewRun, Operate, Queue, Registry, ReplayFrom, Retention, Run,
+    RunFilter, RunId, SavedStep, Settlement, StepSave, Store, WakeUps, WorkerId,
+    email::{EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, NewEmail},
+    store::{
+        JobCount, JobDeclaration, NewEvent, Pruned, RegisteredJob, RegisteredWorker, StoredEvent, WorkerReport,
+    },
+};
+use uuid::Uuid;
+
+/// What befalls a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It fails and has no effect.
+    Before,
+    /// It has its effect, and its reply is lost.
+    After,
+}
+
+/// Decides the fault of the next call of an operation, if any.
+pub type Faults = Arc<dyn Fn(&'static str) -> Option<Fault> + Send + Sync>;
+
+/// A store whose calls fail as they are told, with `Unavailable`.
+#[derive(Clone)]
+pub struct Unreliable {
+    inner: Arc<dyn Store>,
+    faults: Faults,
+}
+
+impl Unreliable {
+    /// Fails as `faults` says; leases are extended reliably, since the keeper's connection is its own.
+    pub fn new(inner: Arc<dyn Store>, faults: impl Fn(&'static str) -> Option<Fault> + Send + Sync + 'static) -> Self {
+        Self { inner, faults: Arc::new(faults) }
+    }
+
+    async fn call<T>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let lost = |when: &str| Error::new(ErrorKind::Unavailable, operation, format!("failed {when} its effect"));
+        match (self.faults)(operation) {
+            None => call.await,
+            Some(Fault::Before) => Err(lost("before")),
+            Some(Fault::After) => {
+                call.await?;
+                Err(lost("after"))
+            }
+        }
+    }
+}
+
+/// A store whose every write loses its first reply and is made again, as a caller would.
+#[derive(Clone)]
+pub struct LostReplies {
+    inner: Arc<dyn Store>,
+}
+
+impl LostReplies {
+    /// Over a reliable store.
+    pub fn new(inner: Arc<dyn Store>) -> Self {
+        Self { inner }
+    }
+}
+
+#[async_trait]
+impl Queue for Unreliable {
+    async fn enqueue(&self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error> {
+        self.call("enqueue", self.inner.enqueue(runs)).await
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<Claimed, Error> {
+        self.call("claim", self.inner.claim(request)).await
+    }
+
+    async fn give_back(&self, queue: &str, token: LeaseToken) -> Result<(), Error> {
+        self.call("give_back", self.inner.give_back(queue, token)).await
+    }
+
+    async fn extend(&self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error> {
+        self.call("extend", self.inner.extend(leases, lease)).await
+    }
+
+    async fn save_steps(&self, steps: Vec<StepSave>) -> Result<Vec<LeaseAnswer>, Error> {
+        self.call("save_steps", self.inner.save_steps(steps)).await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<LeaseAnswer>, Error> {
+        self.call("settle", self.inner.settle(settlements)).await
+    }
+
+    async fn lease_connection(&self) -> Result<Box<dyn LeaseConnection>, Error> {
+        self.inner.lease_connection().await
+    }
+
+    fn wake_ups(&self) -> WakeUps {
+        self.inner.wake_ups()
+    }
+
+    fn clock(&self) -> Clock {
+        self.inner.clock()
+    }
+
+    async fn now(&self) -> Result<Timestamp, Error> {
+        self.inner.now().await
+    }
+
+    fn limits(&self) -> Limits {
+        self.inner.limits()
+    }
+}
+
+#[async_trait]
+impl Registry for Unreliable {
+    async fn register_jobs(&self, jobs: Vec<JobDeclaration>) -> Result<(), Error> {
+        self.call("register_jobs", self.inner.register_jobs(jobs)).await
+    }
+
+    async fn jobs(&self) -> Result<Vec<RegisteredJob>, Error> {
+        self.call("jobs", self.inner.jobs()).await
+    }
+
+    async fn report_worker(&self, worker: WorkerReport) -> Result<(), Error> {
+        self.call("report_worker", self.inner.report_worker(worker)).await
+    }
+
+    async fn remove_worker(&self, worker: WorkerId) -> Result<(), Error> {
+        self.call("remove_worker", self.inner.remove_worker(worker)).await
+    }
+
+    async fn workers(&self) -> Result<Vec<RegisteredWorker>, Error> {
+        self.call("workers", self.inner.workers()).await
+    }
+
+    async fn store_events(&self, events: Vec<NewEvent>) -> Result<Vec<StoredEvent>, Error> {
+        self.call("store_events", self.inner.store_events(events)).await
+    }
+
+    async fn mark_started(&self, event_id: &str, runs: u32) -> Result<(), Error> {
+        self.call("mark_started", self.inner.mark_started(event_id, runs)).await
+    }
+
+    async fn idle_events(&self, names: Vec<String>, limit: usize) -> Result<Vec<StoredEvent>, Error> {
+        self.call("idle_events", self.inner.idle_events(names, limit)).await
+    }
+}
+
+#[async_trait]
+impl Inspect for Unreliable {
+    async fn run(&self, id: RunId) -> Result<Option<Run>, Error> {
+        self.call("run", self.inner.run(id)).await
+    }
+
+    async fn steps(&self, id: RunId) -> Result<Vec<SavedStep>, Error> {
+        self.call("steps", self.inner.steps(id)).await
+    }
+
+    async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, Error> {
+        self.call("runs", self.inner.runs(filter)).await
+    }
+
+    async fn counts(&self) -> Result<Vec<JobCount>, Error> {
+        self.call("counts", self.inner.counts()).await
+    }
+}
+
+#[async_trait]
+impl Operate for Unreliable {
+    async fn replay(&self, id: RunId, new_run: RunId, from: ReplayFrom) -> Result<(), Error> {
+        self.call("replay", self.inner.replay(id, new_run, from)).await
+    }
+
+    async fn cancel(&self, id: RunId) -> Result<(), Error> {
+        self.call("cancel", self.inner.cancel(id)).await
+    }
+
+    async fn discard(&self, id: RunId) -> Result<(), Error> {
+        self.call("discard", self.inner.discard(id)).await
+    }
+
+    async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
+        self.call("prune", self.inner.prune(retention)).await
+    }
+}
+
+#[async_trait]
+impl EmailLog for Unreliable {
+    async fn intend_email(&self, email: NewEmail) -> Result<EmailRecord, Error> {
+        self.call("intend_email", self.inner.intend_email(email)).await
+    }
+
+    async fn start_email(&self, id: EmailId, start: EmailStart) -> Result<(EmailRecord, Timestamp), Error> {
+        self.call("start_email", self.inner.start_email(id, start)).await
+    }
+
+    async fn email_body_begins(&self, id: EmailId, sender: Uuid) -> Result<(), Error> {
+        self.call("email_body_begins", self.inner.email_body_begins(id, sender)).await
+    }
+
+    async fn end_email(&self, id: EmailId, sender: Uuid, ending: EmailEnding) -> Result<(), Error> {
+        self.call("end_email", self.inner.end_email(id, sender, ending)).await
+    }
+
+    async fn fail_emails_of_run(&self, run: RunId, error: &str) -> Result<(), Error> {
+        self.call("fail_emails_of_run", self.inner.fail_emails_of_run(run, error)).await
+    }
+
+    async fn email(&self, id: EmailId) -> Result<Option<EmailRecord>, Error> {
+        self.call("email", self.inner.email(id)).await
+    }
+
+    async fn emails(&self, filter: EmailFilter) -> Result<Vec<EmailRecord>, Error> {
+        self.call("emails", self.inner.emails(filter)).await
+    }
+
+    async fn email_events(&self, id: EmailId) -> Result<Vec<EmailEvent>, Error> {
+        self.call("email_events", self.inner.email_events(id)).await
+    }
+
+    async fn suppress(&self, address: &str, reason: &str) -> Result<(), Error> {
+        self.call("suppress", self.inner.suppress(address, reason)).await
+    }
+
+    async fn unsuppress(&self, address: &str) -> Result<(), Error> {
+        self.call("unsuppress", self.inner.unsuppress(address)).await
+    }
+
+    async fn suppression(&self, address: &str) -> Result<Option<String>, Error> {
+        self.call("suppression", self.inner.suppression(address)).await
+    }
+}
+
+#[async_trait]
+impl Queue for LostReplies {
+    async fn enqueue(&self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error> {
+        let ids: Vec<RunId> = runs.iter().map(|run| run.id).collect();
+        let first = self.inner.enqueue(runs.clone()).await?;
+        let mut answers = self.inner.enqueue(runs).await?;
+        // The caller knows its own ids: one that is there by now was stored by the call whose reply was lost.
+        for ((answer, first), id) in answers.iter_mut().zip(first).zip(ids) {
+            if first.is_new() && *answer == Enqueued::Existing(id) {
+                *answer = Enqueued::New(id);
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<Claimed, Error> {
+        let (queue, token) = (request.queue.clone(), request.token);
+        self.inner.claim(request.clone()).await?;
+        self.inner.give_back(&queue, token).await?;
+        self.inner.claim(ClaimRequest { token: LeaseToken::new(), ..request }).await
+    }
+
+    async fn give_back(&self, queue: &str, token: LeaseToken) -> Result<(), Error> {
+        self.inner.give_back(queue, token).await?;
+        self.inner.give_back(queue, token).await
+    }
+
+    async fn extend(&self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error> {
+        self.inner.extend(leases.clone(), lease).await?;
+        self.inner.extend(leases, lease).await
+    }
+
+    async fn save_steps(&self, steps: Vec<StepSave>) -> Result<Vec<LeaseAnswer>, Error> {
+        self.inner.save_steps(steps.clone()).await?;
+        self.inner.save_steps(steps).await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<LeaseAnswer>, Error> {
+        self.inner.settle(settlements.clone()).await?;
+        self.inner.settle(settlements).await
+    }
+
+    async fn lease_connection(&self) -> Result<Box<dyn LeaseConnection>, Error> {
+        self.inner.lease_connection().await
+    }
+
+    fn wake_ups(&self) -> WakeUps {
+        self.inner.wake_ups()
+    }
+
+    fn clock(&self) -> Clock {
+        self.inner.clock()
+    }
+
+    async fn now(&self) -> Result<Timestamp, Error> {
+        self.inner.now().await
+    }
+
+    fn limits(&self) -> Limits {
+        self.inner.limits()
+    }
+}
+
+#[async_trait]
+impl Registry for LostReplies {
+    async fn register_jobs(&self, jobs: Vec<JobDeclaration>) -> Result<(), Error> {
+        self.inner.register_jobs(jobs.clone()).await?;
+        self.inner.register_jobs(jobs).await
+    }
+
+    async fn jobs(&self) -> Result<Vec<RegisteredJob>, Error> {
+        self.inner.jobs().await
+    }
+
+    async fn report_worker(&self, worker: WorkerReport) -> Result<(), Error> {
+        self.inner.report_worker(worker.clone()).await?;
+        self.inner.report_worker(worker).await
+    }
+
+    async fn remove_worker(&self, worker: WorkerId) -> Result<(), Error> {
+        self.inner.remove_worker(worker).await?;
+        self.inner.remove_worker(worker).await
+    }
+
+    async fn workers(&self) -> Result<Vec<RegisteredWorker>, Error> {
+        self.inner.workers().await
+    }
+
+    async fn store_events(&self, events: Vec<NewEvent>) -> Result<Vec<StoredEvent>, Error> {
+        self.inner.store_events(events.clone()).await?;
+        self.inner.store_events(events).await
+    }
+
+    async fn mark_started(&self, event_id: &str, runs: u32) -> Result<(), Error> {
+        self.inner.mark_started(event_id, runs).await?;
+        self.inner.mark_started(event_id, runs).await
+    }
+
+    async fn idle_events(&self, names: Vec<String>, limit: usize) -> Result<Vec<StoredEvent>, Error> {
+        self.inner.idle_events(names, limit).await
+    }
+}
+
+#[async_trait]
+impl Inspect for LostReplies {
+    async fn run(&self, id: RunId) -> Result<Option<Run>, Error> {
+        self.inner.run(id).await
+    }
+
+    async fn steps(&self, id: RunId) -> Result<Vec<SavedStep>, Error> {
+        self.inner.steps(id).await
+    }
+
+    async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, Error> {
+        self.inner.runs(filter).await
+    }
+
+    async fn counts(&self) -> Result<Vec<JobCount>, Error> {
+        self.inner.counts().await
+    }
+}
+
+#[async_trait]
+impl Operate for LostReplies {
+    async fn replay(&self, id: RunId, new_run: RunId, from: ReplayFrom) -> Result<(), Error> {
+        self.inner.replay(id, new_run, from.clone()).await?;
+        self.inner.replay(id, new_run, from).await
+    }
+
+    async fn cancel(&self, id: RunId) -> Result<(), Error> {
+        self.inner.cancel(id).await?;
+        self.inner.cancel(id).await
+    }
+
+    async fn discard(&self, id: RunId) -> Result<(), Error> {
+        self.inner.discard(id).await?;
+        self.inner.discard(id).await
+    }
+
+    async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
+        self.inner.prune(retention).await
+    }
+}
+
+#[async_trait]
+impl EmailLog for LostReplies {
+    async fn intend_email(&self, email: NewEmail) -> Result<EmailRecord, Error> {
+        self.inner.intend_email(email.clone()).await?;
+        self.inner.intend_email(email).await
+    }
+
+    async fn start_email(&self, id: EmailId, start: EmailStart) -> Result<(EmailRecord, Timestamp), Error> {
+        self.inner.start_email(id, start).await
+    }
+
+    async fn email_body_begins(&self, id: EmailId, sender: Uuid) -> Result<(), Error> {
+        self.inner.email_body_begins(id, sender).await
+    }
+
+    async fn end_email(&self, id: EmailId, sender: Uuid, ending: EmailEnding) -> Result<(), Error> {
+        self.inner.end_email(id, sender, ending.clone()).await?;
+        self.inner.end_email(id, sender, ending).await
+    }
+
+    async fn fail_emails_of_run(&self, run: RunId, error: &str) -> Result<(), Error> {
+        self.inner.fail_emails_of_run(run, error).await?;
+        self.inner.fail_emails_of_run(run, error).await
+    }
+
+    async fn email(&self, id: EmailId) -> Result<Option<EmailRecord>, Error> {
+        self.inner.email(id).await
+    }
+
+    async fn emails(&self, filter: EmailFilter) -> Result<Vec<EmailRecord>, Error> {
+        self.inner.emails(filter).await
+    }
+
+    async fn email_events(&self, id: EmailId) -> Result<Vec<EmailEvent>, Error> {
+        self.inner.email_events(id).await
+    }
+
+    async fn suppress(&self, address: &str, reason: &str) -> Result<(), Error> {
+        self.inner.suppress(address, reason).await?;
+        self.inner.suppress(address, reason).await
+    }
+
+    async fn unsuppress(&self, address: &str) -> Result<(), Error> {
+        self.inner.unsuppress(address).await?;
+        self.inner.unsuppress(address).await
+    }
+
+    async fn suppression(&self, address: &str) -> Result<Option<String>, Error> {
+        self.inner.suppression(address).await
+    }
+}

@@ -1,0 +1,124 @@
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    process::{Child, Command},
+};
+
+use crate::http_client;
+use riqle_jobs::web::webhooks::stripe::{SIGNATURE_HEADER, sign};
+
+pub const SECRET: &str = "whsec_test";
+
+/// The built example.
+pub fn binary() -> PathBuf {
+    let target = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
+    let binary = target.join("examples").join("shop");
+    assert!(binary.exists(), "the shop is not built: cargo build --example shop");
+    binary
+}
+
+/// Runs the shop to its end.
+pub async fn run(flags: &[&str], environment: &[(&str, String)]) -> Output {
+    command(flags, environment).output().await.unwrap()
+}
+
+fn command(flags: &[&str], environment: &[(&str, String)]) -> Command {
+    let mut command = Command::new(binary());
+    for name in
+        ["RIQLE_JOBS_URL", "RIQLE_MAIL_URL", "RIQLE_MAIL_FROM", "RIQLE_SHOP_DB", "STRIPE_WEBHOOK_SECRET"]
+    {
+        command.env_remove(name);
+    }
+    command.args(flags).envs(environment.iter().cloned()).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// A running shop for real webhooks, at an address that outlives it.
+pub struct Shop {
+    pub address: SocketAddr,
+    environment: Vec<(&'static str, String)>,
+    child: Child,
+}
+
+impl Shop {
+    /// Starts it in `folder`; `mail_url` says where its emails go.
+    pub async fn start(folder: &std::path::Path, mail_url: &str) -> Self {
+        let environment = vec![
+            ("RIQLE_JOBS_URL", format!("sqlite:{}", folder.join("shop.db").display())),
+            ("RIQLE_MAIL_URL", mail_url.to_owned()),
+            ("STRIPE_WEBHOOK_SECRET", SECRET.to_owned()),
+        ];
+        Self::start_with(environment).await
+    }
+
+    pub async fn start_with(environment: Vec<(&'static str, String)>) -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let child = Self::spawn(address, &environment);
+        let shop = Self { address, environment, child };
+        shop.is_up().await;
+        shop
+    }
+
+    fn spawn(address: SocketAddr, environment: &[(&'static str, String)]) -> Child {
+        let flags = ["--no-demo", "--addr", &address.to_string()];
+        command(&flags, environment).stdout(Stdio::null()).spawn().unwrap()
+    }
+
+    /// kill -9, and up again.
+    pub async fn kill_and_restart(&mut self) {
+        self.child.kill().await.unwrap();
+        self.child = Self::spawn(self.address, &self.environment);
+    }
+
+    pub async fn is_up(&self) {
+        let up = async {
+            while get(self.address, "/health").await.is_none_or(|(status, _)| status != 200) {
+                // The process starts; nothing tells when it listens.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), up).await.expect("the shop does not come up");
+    }
+
+    /// Sends a signed event.
+    pub async fn deliver(&self, event: &Value) -> Result<(u16, Value), crate::Failure> {
+        Self::deliver_to(self.address, event).await
+    }
+
+    /// Sends a signed event to a shop that may be down.
+    pub async fn deliver_to(address: SocketAddr, event: &Value) -> Result<(u16, Value), crate::Failure> {
+        let body = event.to_string();
+        let now = riqle_jobs::Clock::Server.local_now().as_second();
+        let signature = sign(SECRET, now, body.as_bytes());
+        http_client::post(address, "/webhooks/stripe", (SIGNATURE_HEADER, &signature), body.as_bytes()).await
+    }
+}
+
+/// A GET's status and JSON; `None` where the shop is not there.
+pub async fn get(address: SocketAddr, path: &str) -> Option<(u16, Value)> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, serde_json::from_str(body).ok()?))
+}
+
+/// A paid checkout of an order.
+pub fn checkout(event: &str, order: &str, email: &str) -> Value {
+    let text = include_str!("../../examples/shop/stripe/checkout.session.completed.json");
+    let mut checkout: Value = serde_json::from_str(text).unwrap();
+    checkout["id"] = event.into();
+    checkout["data"]["object"]["metadata"] = json!({ "orderId": order });
+    checkout["data"]["object"]["customer_details"]["email"] = email.into();
+    checkout
+}
