@@ -1,0 +1,163 @@
+//! The product's own timelines, to the millisecond, without sleeping, by the same test on every store.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use riqle_jobs::{
+    Inspect, JobError, Jobs, Mailbox, ManualClock, Memory, Reason, ReplayFrom, RunId, RunState, Sender, Store,
+    Timestamp, Worker, async_trait,
+    email::{
+        Brand, EmailFilter, EmailLog, EmailStatus, Money, Order, OrderItem, Orders, Product, SendOutcome,
+        jobs::{
+            SendPurchaseConfirmation, SendRefundNotification, SendWelcomeEmail, enqueue_purchase_confirmation,
+            enqueue_refund_notification, enqueue_welcome_email,
+        },
+    },
+    sqlite::Sqlite,
+    testing::{self, RecordingMailer},
+};
+
+/// A shop with one order that nobody has marked.
+struct OneOrder;
+
+#[async_trait]
+impl Orders for OneOrder {
+    async fn order(&self, id: &str) -> Result<Option<Order>, JobError> {
+        let product = Product { id: "lamp".to_owned(), name: "Lamp".to_owned() };
+        Ok(Some(Order {
+            id: id.to_owned(),
+            items: vec![OrderItem { product, quantity: 1, unit_price: 5300 }],
+            total: Money::new(5300, "USD")?,
+            refunded: None,
+            fulfilled_at: None,
+            refunded_at: None,
+        }))
+    }
+
+    async fn fulfilled_at(&self, _: &str) -> Result<Option<Timestamp>, JobError> {
+        Ok(None)
+    }
+
+    async fn refunded_at(&self, _: &str) -> Result<Option<Timestamp>, JobError> {
+        Ok(None)
+    }
+
+    async fn mark_fulfilled(&self, _: &str) -> Result<(), JobError> {
+        Ok(())
+    }
+
+    async fn mark_refunded(&self, _: &str) -> Result<(), JobError> {
+        Ok(())
+    }
+}
+
+fn worker(store: &Arc<dyn Store>, mailer: &RecordingMailer) -> Worker {
+    let sender = Sender::new(store, Arc::new(mailer.clone()));
+    let brand = Brand::new(Mailbox::parse("Riqle <orders@riqle.com>").unwrap());
+    let orders: Arc<dyn Orders> = Arc::new(OneOrder);
+    Worker::new(store)
+        .register(SendPurchaseConfirmation::new(Arc::clone(&orders), sender.clone(), brand.clone()))
+        .register(SendRefundNotification::new(orders, sender.clone(), brand.clone()))
+        .register(SendWelcomeEmail::new(sender, brand))
+}
+
+/// Works until nothing is due any more, moving the clock to each due time.
+async fn work_through(worker: &Worker, store: &Arc<dyn Store>, clock: &ManualClock) {
+    loop {
+        worker.run_until_idle().await.unwrap();
+        if testing::advance_to_next_due(store, clock).await.unwrap().is_none() {
+            return;
+        }
+    }
+}
+
+/// (milliseconds since the enqueue, state, attempt)
+async fn timeline(store: &Arc<dyn Store>, id: RunId) -> Vec<(i64, RunState, u32)> {
+    let moments = testing::timeline(store, id).await.unwrap();
+    let start = moments[0].at.as_millisecond();
+    moments.iter().map(|moment| (moment.at.as_millisecond() - start, moment.state, moment.attempt)).collect()
+}
+
+async fn the_three_jobs_fail_by_their_timelines(store: Arc<dyn Store>, clock: ManualClock) {
+    use RunState::{Dead, Pending, Running};
+    let jobs = Jobs::new(&store);
+    let mailer = RecordingMailer::new();
+    for _ in 0..4 + 3 + 2 {
+        mailer.answer_next(SendOutcome::Retry { error: "451 later".to_owned(), after: None });
+    }
+    let worker = worker(&store, &mailer);
+    let purchase = enqueue_purchase_confirmation(&jobs, "order-1", "ada@example.com").await.unwrap().id();
+    let refund = enqueue_refund_notification(&jobs, "order-1", "ada@example.com", None).await.unwrap().id();
+    let welcome = enqueue_welcome_email(&jobs, "user-1", "ada@example.com", None).await.unwrap().id();
+
+    work_through(&worker, &store, &clock).await;
+
+    assert_eq!(
+        timeline(&store, purchase).await,
+        [
+            (0, Pending, 1),
+            (0, Running, 1),
+            (0, Pending, 2),
+            (1_000, Running, 2),
+            (1_000, Pending, 3),
+            (3_000, Running, 3),
+            (3_000, Pending, 4),
+            (7_000, Running, 4),
+            (7_000, Dead, 4),
+        ]
+    );
+    assert_eq!(
+        timeline(&store, refund).await,
+        [
+            (0, Pending, 1),
+            (0, Running, 1),
+            (0, Pending, 2),
+            (1_000, Running, 2),
+            (1_000, Pending, 3),
+            (3_000, Running, 3),
+            (3_000, Dead, 3),
+        ]
+    );
+    assert_eq!(
+        timeline(&store, welcome).await,
+        [(0, Pending, 1), (0, Running, 1), (0, Pending, 2), (1_000, Running, 2), (1_000, Dead, 2)]
+    );
+    for id in [purchase, refund, welcome] {
+        let run = Inspect::run(&*store, id).await.unwrap().unwrap();
+        assert_eq!(run.reason, Some(Reason::RetriesExhausted));
+    }
+    let failed = EmailFilter { status: Some(EmailStatus::Failed), ..EmailFilter::default() };
+    let failed = EmailLog::emails(&*store, failed).await.unwrap();
+    assert_eq!(failed.len(), 3);
+    assert!(failed.iter().all(|row| row.sends == 0 && row.message_id.is_none()));
+    assert!(mailer.sent().is_empty());
+
+    // A replay sends the row that failed, under the same key.
+    let replay = jobs.replay(purchase, ReplayFrom::FailedStep).await.unwrap();
+    work_through(&worker, &store, &clock).await;
+    assert_eq!(
+        timeline(&store, replay).await,
+        [(0, Pending, 1), (0, Running, 1), (0, RunState::Succeeded, 1)]
+    );
+    let sent = mailer.sent();
+    assert_eq!(sent.len(), 1);
+    let of_purchase = EmailFilter { reference: Some("order-1".to_owned()), ..EmailFilter::default() };
+    let rows = EmailLog::emails(&*store, of_purchase).await.unwrap();
+    let row = rows.iter().find(|row| row.status == EmailStatus::Sent).unwrap();
+    assert_eq!((row.sends, row.run_id, &row.idempotency_key), (1, Some(replay), &sent[0].key));
+}
+
+#[tokio::test]
+async fn the_three_jobs_fail_by_their_timelines_on_memory() {
+    let clock = ManualClock::new();
+    the_three_jobs_fail_by_their_timelines(Arc::new(Memory::with_clock(&clock)), clock).await;
+}
+
+#[tokio::test]
+async fn the_three_jobs_fail_by_their_timelines_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new();
+    let url = format!("sqlite:{}", folder.path().join("jobs.db").display());
+    let store = Sqlite::options(&url).clock(&clock).open().await.unwrap();
+    the_three_jobs_fail_by_their_timelines(Arc::new(store), clock).await;
+}
