@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use riqle_jobs::{
-    Inspect, JobError, Jobs, Mailbox, ManualClock, Memory, Reason, ReplayFrom, RunId, RunState, Sender, Store,
-    Timestamp, Worker, async_trait,
+    Inspect, JobError, Jobs, Mailbox, ManualClock, Memory, Reason, ReplayFrom, RunId, RunState, Sender,
+    Store, Timestamp, Worker, async_trait,
     email::{
         Brand, EmailFilter, EmailLog, EmailStatus, Money, Order, OrderItem, Orders, Product, SendOutcome,
         jobs::{
-            SendPurchaseConfirmation, SendRefundNotification, SendWelcomeEmail, enqueue_purchase_confirmation,
-            enqueue_refund_notification, enqueue_welcome_email,
+            SendPurchaseConfirmation, SendRefundNotification, SendWelcomeEmail,
+            enqueue_purchase_confirmation, enqueue_refund_notification, enqueue_welcome_email,
         },
     },
     sqlite::Sqlite,

@@ -45,6 +45,7 @@
 mod given;
 mod harness;
 mod suite;
+mod unreliable;
 
 pub mod cancel;
 pub mod claim;
@@ -66,3 +67,4 @@ pub mod steps;
 pub mod unique;
 
 pub use harness::{Harness, within_limit};
+pub use unreliable::{Fault, LostReplies, Unreliable};

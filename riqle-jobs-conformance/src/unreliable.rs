@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use riqle_jobs_core::{
     ClaimRequest, Claimed, Clock, EmailId, EmailLog, Enqueued, Error, ErrorKind, Inspect, LeaseAnswer,
-    LeaseConnection, LeaseRef, LeaseToken, Limits, NewRun, Operate, Queue, Registry, ReplayFrom, Retention, Run,
-    RunFilter, RunId, SavedStep, Settlement, StepSave, Store, WakeUps, WorkerId,
+    LeaseConnection, LeaseRef, LeaseToken, Limits, NewRun, Operate, Queue, Registry, ReplayFrom, Retention,
+    Run, RunFilter, RunId, SavedStep, Settlement, StepSave, Store, WakeUps, WorkerId,
     email::{EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, NewEmail},
     store::{
-        JobCount, JobDeclaration, NewEvent, Pruned, RegisteredJob, RegisteredWorker, StoredEvent, WorkerReport,
+        JobCount, JobDeclaration, NewEvent, Pruned, RegisteredJob, RegisteredWorker, StoredEvent,
+        WorkerReport,
     },
 };
 use uuid::Uuid;
@@ -36,7 +37,10 @@ pub struct Unreliable {
 
 impl Unreliable {
     /// Fails as `faults` says; leases are extended reliably, since the keeper's connection is its own.
-    pub fn new(inner: Arc<dyn Store>, faults: impl Fn(&'static str) -> Option<Fault> + Send + Sync + 'static) -> Self {
+    pub fn new(
+        inner: Arc<dyn Store>,
+        faults: impl Fn(&'static str) -> Option<Fault> + Send + Sync + 'static,
+    ) -> Self {
         Self { inner, faults: Arc::new(faults) }
     }
 
@@ -45,7 +49,8 @@ impl Unreliable {
         operation: &'static str,
         call: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let lost = |when: &str| Error::new(ErrorKind::Unavailable, operation, format!("failed {when} its effect"));
+        let lost =
+            |when: &str| Error::new(ErrorKind::Unavailable, operation, format!("failed {when} its effect"));
         match (self.faults)(operation) {
             None => call.await,
             Some(Fault::Before) => Err(lost("before")),
@@ -253,10 +258,9 @@ impl Queue for LostReplies {
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Claimed, Error> {
-        let (queue, token) = (request.queue.clone(), request.token);
         self.inner.claim(request.clone()).await?;
-        self.inner.give_back(&queue, token).await?;
-        self.inner.claim(ClaimRequest { token: LeaseToken::new(), ..request }).await
+        self.inner.give_back(&request.queue, request.token).await?;
+        self.inner.claim(request).await
     }
 
     async fn give_back(&self, queue: &str, token: LeaseToken) -> Result<(), Error> {
