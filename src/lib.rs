@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod connect;
+pub mod guide;
 
 pub use connect::connect;
 #[cfg(feature = "email")]

@@ -1,0 +1,10 @@
+//! The guide: [a first job](first_job), [steps](steps), [deploys](deploys).
+
+#[doc = include_str!("first_job.md")]
+pub mod first_job {}
+
+#[doc = include_str!("steps.md")]
+pub mod steps {}
+
+#[doc = include_str!("deploys.md")]
+pub mod deploys {}
