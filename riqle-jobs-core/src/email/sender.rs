@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Email, EmailDetail, EmailEnding, EmailLog, EmailRecord, EmailStart, EmailStatus, Mailer, MessageIdentity,
-    NewEmail, OnUnknown, OutgoingMessage, SendOutcome, SendPhase, Transmission, sha256_hex,
+    Email, EmailDetail, EmailEnding, EmailLog, EmailRecord, EmailStart, EmailStatus, Mailbox, Mailer,
+    MessageIdentity, NewEmail, OnUnknown, OutgoingMessage, SendOutcome, SendPhase, Transmission, sha256_hex,
 };
 use crate::{
     AsStore, EmailId, Error, ErrorKind, JobError,
@@ -146,8 +146,12 @@ impl Sender {
         let send = Send { sender: self, row: &before, id: sender, now };
         send.check_suppression().await?;
         send.check_repeat(recomposed.is_some()).await?;
-        let bytes = recomposed.map_or_else(|| before.message.clone(), |(_, bytes)| bytes);
-        send.transmit(email, bytes).await
+        // The stored bytes go out under the stored sender, whatever a deploy has made of the email since.
+        let (from, bytes) = match recomposed {
+            Some((_, bytes)) => (email.from.address.clone(), bytes),
+            None => (stored_address(&before.from), before.message.clone()),
+        };
+        send.transmit(from, bytes).await
     }
 
     async fn intend(&self, email: &Email, step: Option<&CurrentStep>) -> Result<EmailRecord, SendError> {
@@ -190,6 +194,10 @@ fn derived_key(email: &Email, step: &CurrentStep) -> String {
         step.name, step.ordinal, email.template, email.to.address, email.generation
     );
     format!("riqle-{root}-{}", &sha256_hex(line.as_bytes())[..32])
+}
+
+fn stored_address(from: &str) -> String {
+    Mailbox::parse(from).map_or_else(|_| from.to_owned(), |from| from.address)
 }
 
 fn receipt(row: EmailRecord) -> Receipt {
@@ -238,9 +246,9 @@ impl Send<'_> {
         }
     }
 
-    async fn transmit(&self, email: &Email, bytes: Vec<u8>) -> Result<Receipt, SendError> {
+    async fn transmit(&self, from: String, bytes: Vec<u8>) -> Result<Receipt, SendError> {
         let message = OutgoingMessage {
-            from: email.from.address.clone(),
+            from,
             to: self.row.to.clone(),
             key: self.row.idempotency_key.clone(),
             message_id: self.row.header_message_id.clone(),
