@@ -237,6 +237,8 @@ impl Send<'_> {
         let error =
             self.row.error.clone().unwrap_or_else(|| "the sender died while it was sending".to_owned());
         match self.row.on_unknown {
+            // Noted when the outcome was seen; only a crash leaves it to be noted here.
+            OnUnknown::SendAgain if self.row.detail == EmailDetail::Unknown => Ok(()),
             // The event says that this row went out twice, perhaps.
             OnUnknown::SendAgain => self.end(EmailStatus::Pending, EmailDetail::Unknown, &error).await,
             OnUnknown::Hold => {
