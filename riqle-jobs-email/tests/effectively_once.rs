@@ -1,0 +1,181 @@
+//! The sender's protocol over SMTP, at each place where a process can die: how often an email leaves, and what the log
+//! says of it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use riqle_jobs_core::{
+    EmailLog, Memory, SendError,
+    email::{EmailDetail, EmailRecord, EmailStatus, OnUnknown, SendPhase},
+};
+use tokio::sync::Notify;
+
+use self::support::{
+    fault_server::{Fault, FaultServer, Script},
+    outbox::{Outbox, email},
+};
+
+const ADA: &str = "ada@example.com";
+
+fn url(server: &FaultServer) -> String {
+    format!("smtp://127.0.0.1:{}?tls=none", server.port)
+}
+
+/// Starts a send, and kills it once the server has taken the email and before it has answered.
+async fn die_after_the_server_has_taken_it(server: &FaultServer, store: &Memory, on_unknown: OnUnknown) {
+    server.change(|script| _ = script.faults.insert("BODY", Fault::Hangs));
+    let outbox = Outbox::over(store, &url(server));
+    let process = tokio::spawn(async move { outbox.send(&email(ADA).on_unknown(on_unknown)).await });
+    server.has_received(1).await;
+    process.abort();
+    assert!(process.await.unwrap_err().is_cancelled());
+    server.change(|script| _ = script.faults.remove("BODY"));
+}
+
+/// How often an unknown outcome was noted.
+async fn unknown_events(store: &Memory, row: &EmailRecord) -> usize {
+    let events = store.email_events(row.id).await.unwrap();
+    events.iter().filter(|event| event.detail == EmailDetail::Unknown).count()
+}
+
+#[tokio::test]
+async fn a_sent_email_is_not_sent_again() {
+    let server = FaultServer::start(Script::new()).await;
+    let outbox = Outbox::new(&url(&server));
+    let first = outbox.send(&email(ADA)).await.unwrap();
+    let second = Outbox::over(&outbox.store, &url(&server)).send(&email(ADA)).await.unwrap();
+    assert_eq!(first, second);
+    assert_eq!(server.received().len(), 1);
+}
+
+#[tokio::test]
+async fn after_a_crash_before_the_record_the_same_email_goes_out_again() {
+    let server = FaultServer::start(Script::new()).await;
+    let store = Memory::new();
+    die_after_the_server_has_taken_it(&server, &store, OnUnknown::SendAgain).await;
+    let outbox = Outbox::over(&store, &url(&server));
+    let dead = outbox.row().await;
+    assert_eq!((dead.status, dead.phase, dead.sends), (EmailStatus::Pending, SendPhase::Body, 1));
+
+    outbox.send(&email(ADA)).await.unwrap();
+    let row = outbox.row().await;
+    assert_eq!((row.status, row.sends), (EmailStatus::Sent, 2));
+    assert_eq!(unknown_events(&store, &row).await, 1);
+    let [first, second] = &server.received()[..] else { panic!("not two emails") };
+    assert_eq!(first.data, second.data);
+    assert_eq!(first.message_id(), row.header_message_id);
+}
+
+#[tokio::test]
+async fn after_a_crash_before_the_record_an_email_that_must_not_come_twice_is_held() {
+    let server = FaultServer::start(Script::new()).await;
+    let store = Memory::new();
+    die_after_the_server_has_taken_it(&server, &store, OnUnknown::Hold).await;
+    let outbox = Outbox::over(&store, &url(&server));
+    for _ in 0..2 {
+        let error = outbox.send(&email(ADA).on_unknown(OnUnknown::Hold)).await.unwrap_err();
+        assert!(matches!(error, SendError::Held(_)), "{error}");
+    }
+    let row = outbox.row().await;
+    assert_eq!((row.status, row.detail, row.sends), (EmailStatus::Pending, EmailDetail::Held, 1));
+    assert_eq!(server.received().len(), 1);
+}
+
+#[tokio::test]
+async fn a_lost_reply_is_noted_once_and_the_same_email_goes_out_again() {
+    let server = FaultServer::start(Script::new().fault("BODY", Fault::Cuts)).await;
+    let outbox = Outbox::new(&url(&server));
+    let error = outbox.send(&email(ADA)).await.unwrap_err();
+    assert!(matches!(error, SendError::Unknown(_)), "{error}");
+    let row = outbox.row().await;
+    assert_eq!((row.status, row.detail, row.sends), (EmailStatus::Pending, EmailDetail::Unknown, 1));
+
+    server.change(|script| script.faults.clear());
+    outbox.send(&email(ADA)).await.unwrap();
+    let row = outbox.row().await;
+    assert_eq!((row.status, row.sends), (EmailStatus::Sent, 2));
+    assert_eq!(unknown_events(&outbox.store, &row).await, 1);
+    assert_eq!(server.received()[0].data, server.received()[1].data);
+}
+
+#[tokio::test]
+async fn a_lost_reply_to_an_email_that_must_not_come_twice_holds_it() {
+    let server = FaultServer::start(Script::new().fault("BODY", Fault::Cuts)).await;
+    let outbox = Outbox::new(&url(&server));
+    for _ in 0..2 {
+        let error = outbox.send(&email(ADA).on_unknown(OnUnknown::Hold)).await.unwrap_err();
+        assert!(matches!(error, SendError::Held(_)), "{error}");
+    }
+    assert_eq!((outbox.row().await.sends, server.received().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_crash_before_the_body_does_not_count_as_a_send() {
+    let server = FaultServer::start(Script::new().fault("DATA", Fault::Hangs)).await;
+    let store = Memory::new();
+    let outbox = Outbox::over(&store, &url(&server));
+    let process = tokio::spawn(async move { outbox.send(&email(ADA).on_unknown(OnUnknown::Hold)).await });
+    while server.connections() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    process.abort();
+    let _ = process.await;
+    server.change(|script| script.faults.clear());
+
+    let outbox = Outbox::over(&store, &url(&server));
+    outbox.send(&email(ADA).on_unknown(OnUnknown::Hold)).await.unwrap();
+    let row = outbox.row().await;
+    assert_eq!((row.status, row.sends, server.received().len()), (EmailStatus::Sent, 1, 1));
+}
+
+#[tokio::test]
+async fn a_sender_that_was_overtaken_sends_nothing() {
+    let go_on = Arc::new(Notify::new());
+    let server = FaultServer::start(Script::new().fault("DATA", Fault::Waits(Arc::clone(&go_on)))).await;
+    let store = Memory::new();
+    let overtaken = Outbox::over(&store, &url(&server));
+    let zombie = tokio::spawn(async move { overtaken.send(&email(ADA)).await });
+    while server.connections() == 0 || store.emails(Default::default()).await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+
+    let outbox = Outbox::over(&store, &url(&server));
+    outbox.send(&email(ADA)).await.unwrap();
+    go_on.notify_one();
+    let error = zombie.await.unwrap().unwrap_err();
+    assert!(matches!(error, SendError::Retry { .. }), "{error}");
+    let row = outbox.row().await;
+    assert_eq!((row.status, row.sends, server.received().len()), (EmailStatus::Sent, 1, 1));
+}
+
+#[tokio::test]
+async fn a_suppressed_recipient_is_sent_nothing() {
+    let server = FaultServer::start(Script::new()).await;
+    let outbox = Outbox::new(&url(&server));
+    outbox.store.suppress("ADA@example.com", "bounced").await.unwrap();
+    let error = outbox.send(&email(ADA)).await.unwrap_err();
+    assert!(matches!(error, SendError::Suppressed(_)), "{error}");
+    let row = outbox.row().await;
+    assert_eq!((row.status, row.detail, row.sends), (EmailStatus::Failed, EmailDetail::Suppressed, 0));
+    assert_eq!(server.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_deploy_between_two_attempts_changes_nothing_of_the_email() {
+    let server = FaultServer::start(Script::new().fault("RCPT", Fault::Says("452 4.3.1 not now"))).await;
+    let outbox = Outbox::new(&url(&server));
+    outbox.send(&email(ADA)).await.unwrap_err();
+    let before = outbox.row().await;
+    server.change(|script| script.faults.clear());
+
+    let mut deployed = email(ADA);
+    deployed.subject = "Another subject".to_owned();
+    deployed.from = riqle_jobs_core::Mailbox::parse("Shop <hello@shop.example>").unwrap();
+    outbox.send(&deployed).await.unwrap();
+    let [received] = &server.received()[..] else { panic!("not one email") };
+    assert_eq!(received.data.as_bytes(), before.message);
+    assert_eq!(received.from, "orders@riqle.com");
+}
