@@ -1,1 +1,38 @@
 //! The embedded store of riqle-jobs: one SQLite file.
+//!
+//! Several processes may work on one file. Within a process a wake-up is immediate; another process finds new runs at
+//! its next poll. Each store writes through one thread of its own, which commits together whatever waits (group
+//! commit); a commit is on the disk before anybody is answered, unless [`Synchronous::Normal`] was chosen.
+//!
+//! The file is in WAL mode; its tables carry the prefix `riqle_`, so that an application can have its own beside them
+//! and [enqueue in its own transaction](Sqlite::enqueue_in).
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod attempts;
+mod batch;
+mod claim;
+mod connect;
+mod email_log;
+mod enqueue;
+mod error;
+mod fence;
+mod handle;
+mod in_process;
+mod inspect;
+mod lanes;
+mod migrate;
+mod operate;
+mod queue;
+mod registry;
+mod rows;
+mod settle;
+mod step_in;
+mod steps;
+mod transaction;
+mod writer;
+
+pub use connect::{SqliteOptions, Synchronous};
+pub use handle::Sqlite;
+pub use step_in::{NewStep, StepIn, StepInTransaction};
+pub use transaction::SqliteTransaction;

@@ -1,0 +1,253 @@
+-- Times are whole milliseconds since 1970, ids and tokens the 16 bytes of their UUID, bound by the caller: nothing
+-- here looks at a clock. Columns that are null are documented with what null means.
+
+-- A number for each queue, job and priority: what a claim scans is one lane after another.
+CREATE TABLE riqle_lanes (
+    lane     INTEGER PRIMARY KEY,
+    queue    TEXT    NOT NULL,
+    job      TEXT    NOT NULL,
+    priority INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 3),
+    UNIQUE (queue, job, priority)
+) STRICT;
+
+-- Runs that have not ended. The input stands last, so that what a claim scans lies in the front of a row.
+CREATE TABLE riqle_runs (
+    id                BLOB    NOT NULL PRIMARY KEY,
+    lane              INTEGER NOT NULL,
+    state             TEXT    NOT NULL CHECK (state IN ('pending', 'running', 'waiting')),
+    due_at            INTEGER NOT NULL,
+    enqueued_at       INTEGER NOT NULL,
+    failures          INTEGER NOT NULL DEFAULT 0,
+    crashes           INTEGER NOT NULL DEFAULT 0,
+    claims            INTEGER NOT NULL DEFAULT 0, -- how often it was claimed: a first claim has no steps to load
+    token             BLOB,    -- of the claim that holds it; null unless running, as the next three
+    worker            BLOB,
+    claimed_at        INTEGER,
+    lease_until       INTEGER,
+    settled_token     BLOB,    -- the newest token under which it was settled
+    root              BLOB,    -- null: itself
+    replay_of         BLOB,
+    unique_key        TEXT,
+    unique_scope      TEXT    CHECK (unique_scope IN ('while-pending', 'while-not-ended', 'period')),
+    unique_period     INTEGER, -- milliseconds, with scope 'period'
+    reference         TEXT,
+    event_id          TEXT,
+    gates             TEXT,    -- a JSON array of keys of limits; null: none
+    fingerprint       BLOB    NOT NULL,
+    error_fingerprint TEXT,
+    attempts          TEXT    NOT NULL DEFAULT '[]', -- a JSON array, oldest first
+    input_codec       INTEGER NOT NULL,
+    input             BLOB    NOT NULL,
+    CHECK ((state = 'running') = (token IS NOT NULL)),
+    CHECK ((unique_key IS NULL) = (unique_scope IS NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX riqle_runs_due ON riqle_runs (lane, due_at, id) WHERE state = 'pending';
+CREATE INDEX riqle_runs_leases ON riqle_runs (lane, lease_until) WHERE state = 'running';
+CREATE INDEX riqle_runs_waiting ON riqle_runs (lane, due_at) WHERE state = 'waiting';
+CREATE INDEX riqle_runs_reference ON riqle_runs (reference) WHERE reference IS NOT NULL;
+
+-- Runs that have ended and are no dead letters: succeeded, cancelled, and dead ones that were replayed.
+CREATE TABLE riqle_history (
+    id                BLOB    NOT NULL PRIMARY KEY,
+    lane              INTEGER NOT NULL,
+    state             TEXT    NOT NULL CHECK (state IN ('succeeded', 'dead', 'cancelled')),
+    reason            TEXT    NOT NULL CHECK (reason IN ('completed', 'retries-exhausted', 'permanent',
+                              'input-unreadable', 'crashes', 'cancelled-by-body', 'cancelled-by-operator')),
+    due_at            INTEGER NOT NULL,
+    enqueued_at       INTEGER NOT NULL,
+    ended_at          INTEGER NOT NULL,
+    failures          INTEGER NOT NULL,
+    crashes           INTEGER NOT NULL,
+    settled_token     BLOB,
+    cancelled_token   BLOB,    -- of the claim that held it when an operator cancelled it
+    root              BLOB,
+    replay_of         BLOB,
+    replayed_by       BLOB,
+    unique_key        TEXT,
+    unique_scope      TEXT,
+    unique_period     INTEGER,
+    reference         TEXT,
+    event_id          TEXT,
+    gates             TEXT,
+    fingerprint       BLOB    NOT NULL,
+    error_fingerprint TEXT,
+    attempts          TEXT    NOT NULL,
+    input_codec       INTEGER NOT NULL,
+    input             BLOB    NOT NULL,
+    output_codec      INTEGER,
+    output            BLOB
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX riqle_history_end ON riqle_history (ended_at, lane, state);
+CREATE INDEX riqle_history_reference ON riqle_history (reference) WHERE reference IS NOT NULL;
+
+CREATE TABLE riqle_dead (
+    id                BLOB    NOT NULL PRIMARY KEY,
+    lane              INTEGER NOT NULL,
+    reason            TEXT    NOT NULL CHECK (reason IN ('completed', 'retries-exhausted', 'permanent',
+                              'input-unreadable', 'crashes', 'cancelled-by-body', 'cancelled-by-operator')),
+    due_at            INTEGER NOT NULL,
+    enqueued_at       INTEGER NOT NULL,
+    ended_at          INTEGER NOT NULL,
+    failures          INTEGER NOT NULL,
+    crashes           INTEGER NOT NULL,
+    settled_token     BLOB,
+    root              BLOB,
+    replay_of         BLOB,
+    unique_key        TEXT,
+    unique_scope      TEXT,
+    unique_period     INTEGER,
+    reference         TEXT,
+    event_id          TEXT,
+    gates             TEXT,
+    fingerprint       BLOB    NOT NULL,
+    error_fingerprint TEXT,
+    attempts          TEXT    NOT NULL,
+    input_codec       INTEGER NOT NULL,
+    input             BLOB    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX riqle_dead_end ON riqle_dead (ended_at, lane);
+CREATE INDEX riqle_dead_reference ON riqle_dead (reference) WHERE reference IS NOT NULL;
+
+-- Every run, wherever it stands.
+CREATE VIEW riqle_all_runs AS
+SELECT id, lane, state, NULL AS reason, due_at, enqueued_at, NULL AS ended_at, failures, crashes, worker, claimed_at,
+       lease_until, root, replay_of, NULL AS replayed_by, unique_key, reference, event_id, attempts, input_codec,
+       input, NULL AS output_codec, NULL AS output
+FROM riqle_runs
+UNION ALL
+SELECT id, lane, state, reason, due_at, enqueued_at, ended_at, failures, crashes, NULL, NULL,
+       NULL, root, replay_of, replayed_by, unique_key, reference, event_id, attempts, input_codec,
+       input, output_codec, output
+FROM riqle_history
+UNION ALL
+SELECT id, lane, 'dead', reason, due_at, enqueued_at, ended_at, failures, crashes, NULL, NULL,
+       NULL, root, replay_of, NULL, unique_key, reference, event_id, attempts, input_codec,
+       input, NULL, NULL
+FROM riqle_dead;
+
+-- The number rises as steps are saved, so it gives their order.
+CREATE TABLE riqle_steps (
+    number   INTEGER PRIMARY KEY,
+    run      BLOB    NOT NULL,
+    name     TEXT    NOT NULL,
+    ordinal  INTEGER NOT NULL,
+    saved_at INTEGER NOT NULL,
+    took     INTEGER NOT NULL, -- nanoseconds
+    codec    INTEGER NOT NULL,
+    result   BLOB    NOT NULL,
+    UNIQUE (run, name, ordinal)
+) STRICT;
+
+CREATE TABLE riqle_unique (
+    job         TEXT NOT NULL,
+    key         TEXT NOT NULL,
+    run         BLOB NOT NULL,
+    fingerprint BLOB NOT NULL,
+    expires_at  INTEGER, -- null: when its run lets go of it
+    PRIMARY KEY (job, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX riqle_unique_expiry ON riqle_unique (expires_at) WHERE expires_at IS NOT NULL;
+
+CREATE TABLE riqle_queues (
+    queue     TEXT NOT NULL PRIMARY KEY,
+    paused_at INTEGER, -- null: runs
+    paused_by TEXT,
+    reason    TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE riqle_jobs (
+    name     TEXT    NOT NULL PRIMARY KEY,
+    queue    TEXT    NOT NULL,
+    priority INTEGER NOT NULL,
+    trigger  TEXT,
+    policy   TEXT,
+    seen_at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE riqle_workers (
+    id          BLOB    NOT NULL PRIMARY KEY,
+    label       TEXT    NOT NULL,
+    version     TEXT    NOT NULL,
+    jobs        TEXT    NOT NULL, -- a JSON array of names
+    concurrency INTEGER NOT NULL,
+    running     INTEGER NOT NULL,
+    started_at  INTEGER NOT NULL,
+    seen_at     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The number rises as events come, so it gives their order.
+CREATE TABLE riqle_events (
+    number      INTEGER PRIMARY KEY,
+    id          TEXT    NOT NULL UNIQUE,
+    name        TEXT    NOT NULL,
+    received_at INTEGER NOT NULL,
+    due_at      INTEGER, -- null: at once
+    started     INTEGER NOT NULL DEFAULT 0,
+    codec       INTEGER NOT NULL,
+    data        BLOB    NOT NULL
+) STRICT;
+
+CREATE INDEX riqle_events_idle ON riqle_events (name, number) WHERE started = 0;
+CREATE INDEX riqle_events_received ON riqle_events (received_at);
+
+CREATE TABLE riqle_emails (
+    id                BLOB    NOT NULL PRIMARY KEY,
+    status            TEXT    NOT NULL CHECK (status IN ('sent', 'failed', 'pending')),
+    detail            TEXT    NOT NULL CHECK (detail IN ('queued', 'sending', 'retry', 'unknown', 'held',
+                              'misconfigured', 'suppressed', 'rejected', 'accepted', 'delivered', 'bounced',
+                              'complained')),
+    phase             TEXT    NOT NULL CHECK (phase IN ('queued', 'started', 'body', 'ended')),
+    provider          TEXT    NOT NULL,
+    message_id        TEXT,
+    error             TEXT,
+    created_at        INTEGER NOT NULL,
+    updated_at        INTEGER NOT NULL,
+    sent_at           INTEGER,
+    first_send_at     INTEGER,
+    sends             INTEGER NOT NULL DEFAULT 0,
+    idempotency_key   TEXT    NOT NULL UNIQUE,
+    header_message_id TEXT    NOT NULL,
+    sender            BLOB,    -- who has the row; null: nobody
+    sent_from         TEXT    NOT NULL,
+    recipient         TEXT    NOT NULL,
+    recipient_folded  TEXT    NOT NULL, -- lower case, to be compared
+    subject           TEXT    NOT NULL,
+    template          TEXT    NOT NULL,
+    reference         TEXT,
+    run_id            BLOB,
+    step              TEXT,
+    attempt           INTEGER NOT NULL,
+    on_unknown        TEXT    NOT NULL CHECK (on_unknown IN ('send-again', 'hold')),
+    reply             TEXT,
+    message           BLOB    NOT NULL
+) STRICT;
+
+CREATE INDEX riqle_emails_status ON riqle_emails (status, id);
+CREATE INDEX riqle_emails_age ON riqle_emails (created_at);
+CREATE INDEX riqle_emails_run ON riqle_emails (run_id) WHERE run_id IS NOT NULL;
+CREATE INDEX riqle_emails_reference ON riqle_emails (reference) WHERE reference IS NOT NULL;
+CREATE INDEX riqle_emails_recipient ON riqle_emails (recipient_folded);
+
+CREATE TABLE riqle_email_events (
+    number            INTEGER PRIMARY KEY,
+    email             BLOB    NOT NULL REFERENCES riqle_emails (id) ON DELETE CASCADE,
+    at                INTEGER NOT NULL,
+    detail            TEXT    NOT NULL CHECK (detail IN ('queued', 'sending', 'retry', 'unknown', 'held',
+                              'misconfigured', 'suppressed', 'rejected', 'accepted', 'delivered', 'bounced',
+                              'complained')),
+    text              TEXT,
+    provider_event_id TEXT UNIQUE,
+    sender            BLOB,    -- with the next: which send an unknown outcome is of
+    sends             INTEGER,
+    UNIQUE (email, sender, sends)
+) STRICT;
+
+CREATE TABLE riqle_suppressions (
+    address TEXT NOT NULL PRIMARY KEY, -- lower case
+    reason  TEXT NOT NULL,
+    at      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,5 @@
+SELECT a.*,
+       (SELECT queue FROM riqle_lanes l WHERE l.lane = a.lane) AS queue,
+       (SELECT job FROM riqle_lanes l WHERE l.lane = a.lane) AS job,
+       (SELECT priority FROM riqle_lanes l WHERE l.lane = a.lane) AS priority
+FROM riqle_all_runs a

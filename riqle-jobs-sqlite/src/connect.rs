@@ -1,0 +1,216 @@
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use riqle_jobs_core::{Clock, Error, ErrorKind, Limits};
+use sqlx::{
+    ConnectOptions, Connection, SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use crate::{
+    Sqlite,
+    error::{is_busy, is_out_of_reach, translate},
+    handle::Shared,
+    in_process::{BUSY_TIMEOUT, InProcess},
+    migrate::migrate,
+    writer::Writer,
+};
+
+/// When a commit is safe on the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Synchronous {
+    /// Before it is acknowledged: nothing that was acknowledged is lost, also by a power cut.
+    #[default]
+    Full,
+    /// At the next checkpoint. A crash of the process loses nothing; a power cut or a crash of the operating system
+    /// may lose the commits of the last seconds (since the last checkpoint), the newest first, and never half of
+    /// one. A run that had ended may then run again.
+    Normal,
+}
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is opened until `open`"]
+pub struct SqliteOptions {
+    source: Source,
+    clock: Clock,
+    limits: Limits,
+    synchronous: Option<Synchronous>,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Url(String),
+    Pool(SqlitePool),
+}
+
+impl SqliteOptions {
+    pub(crate) fn of_url(url: &str) -> Self {
+        Self::of(Source::Url(url.to_owned()))
+    }
+
+    /// Of an application's own pool: reads and transactions use its connections, the store writes through one of
+    /// its own to the same file, and puts the file into WAL mode.
+    pub fn of_pool(pool: SqlitePool) -> Self {
+        Self::of(Source::Pool(pool))
+    }
+
+    fn of(source: Source) -> Self {
+        Self { source, clock: Clock::default(), limits: Limits::default(), synchronous: None }
+    }
+
+    /// Takes the time from `clock`, such as a `&ManualClock`.
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
+        self
+    }
+
+    /// Sets what the store accepts.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Says when a commit is safe; goes before what the URL says.
+    pub fn synchronous(mut self, synchronous: Synchronous) -> Self {
+        self.synchronous = Some(synchronous);
+        self
+    }
+
+    /// Opens the file, made where it is missing, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// `Misconfigured` for a wrong URL, a folder that is missing or not writable, a file that is no database or of
+    /// a newer version; `Corrupt` for a damaged file; `Unavailable` where it is busy or the disk is full.
+    pub async fn open(self) -> Result<Sqlite, Error> {
+        let (options, pool) = match self.source {
+            Source::Url(url) => {
+                let url = Url::parse(&url)?;
+                let synchronous = self.synchronous.unwrap_or(url.synchronous);
+                (writing(SqliteConnectOptions::new().filename(url.file), synchronous), None)
+            }
+            Source::Pool(pool) => {
+                let options = pool.connect_options().as_ref().clone();
+                if is_in_memory(options.get_filename()) {
+                    return Err(in_memory());
+                }
+                (writing(options, self.synchronous.unwrap_or_default()), Some(pool))
+            }
+        };
+        let mut connection = first_connection(&options).await?;
+        migrate(&mut connection, self.clock.local_now().as_millisecond()).await?;
+        let in_process = InProcess::of(options.get_filename());
+        let pool = match pool {
+            Some(pool) => pool,
+            None => SqlitePoolOptions::new()
+                .max_connections(8)
+                .acquire_timeout(BUSY_TIMEOUT)
+                .connect_lazy_with(options.clone()),
+        };
+        let writer = Writer::start(options.clone(), self.clock.clone(), Arc::clone(&in_process))?;
+        // Closed last: an empty file that nobody has open is checkpointed away.
+        connection.close().await.map_err(|error| translate("connect", error))?;
+        let shared = Shared { pool, options, clock: self.clock, limits: self.limits, writer, in_process };
+        Ok(Sqlite { shared: Arc::new(shared) })
+    }
+}
+
+/// The options of each connection that writes.
+fn writing(options: SqliteConnectOptions, synchronous: Synchronous) -> SqliteConnectOptions {
+    options
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .synchronous(match synchronous {
+            Synchronous::Full => SqliteSynchronous::Full,
+            Synchronous::Normal => SqliteSynchronous::Normal,
+        })
+        .statement_cache_capacity(256)
+        .row_buffer_size(512)
+        .disable_statement_logging()
+}
+
+/// Switching a new file to WAL answers busy at once where another process does the same, whatever the timeout.
+async fn first_connection(options: &SqliteConnectOptions) -> Result<SqliteConnection, Error> {
+    let begun = Instant::now();
+    loop {
+        match options.connect().await {
+            Err(error) if is_busy(&error) && begun.elapsed() < BUSY_TIMEOUT => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Err(error) if is_out_of_reach(&error) => {
+                let file = options.get_filename().display();
+                let message = format!(
+                    "can't open {file} for writing; does its folder exist, and may this process write there?"
+                );
+                return Err(Error::new(ErrorKind::Misconfigured, "connect", message).caused_by(error));
+            }
+            other => return other.map_err(|error| translate("connect", error)),
+        }
+    }
+}
+
+/// A store's URL, taken apart.
+struct Url {
+    file: PathBuf,
+    synchronous: Synchronous,
+}
+
+impl Url {
+    fn parse(url: &str) -> Result<Self, Error> {
+        let rest = url
+            .strip_prefix("sqlite:")
+            .ok_or_else(|| misconfigured(format!("{url:?} is not of the form sqlite:PATH")))?;
+        let rest = rest.strip_prefix("//").unwrap_or(rest);
+        let (file, query) = rest.split_once('?').unwrap_or((rest, ""));
+        if is_in_memory(Path::new(file)) || query.contains("mode=memory") {
+            return Err(in_memory());
+        }
+        if file.is_empty() {
+            return Err(misconfigured("the URL names no file; write sqlite:PATH".to_owned()));
+        }
+        let mut synchronous = Synchronous::default();
+        for option in query.split('&').filter(|option| !option.is_empty()) {
+            synchronous = match option.split_once('=') {
+                Some(("synchronous", value)) => value.parse()?,
+                _ => {
+                    let message = format!("unknown option {option:?} of the URL; synchronous=normal is one");
+                    return Err(misconfigured(message));
+                }
+            };
+        }
+        Ok(Self { file: file.into(), synchronous })
+    }
+}
+
+impl FromStr for Synchronous {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "full" => Ok(Self::Full),
+            "normal" => Ok(Self::Normal),
+            _ => Err(misconfigured(format!("synchronous is full or normal, not {text:?}"))),
+        }
+    }
+}
+
+fn is_in_memory(file: &Path) -> bool {
+    // How sqlx and SQLite name databases without a file.
+    file.to_str().is_some_and(|file| {
+        file.contains(":memory:") || file.contains("sqlx-in-memory") || file.contains("mode=memory")
+    })
+}
+
+fn in_memory() -> Error {
+    misconfigured("each connection would see an empty database of its own; use memory: instead".to_owned())
+}
+
+fn misconfigured(message: String) -> Error {
+    Error::new(ErrorKind::Misconfigured, "connect", message)
+}

@@ -1,0 +1,285 @@
+use async_trait::async_trait;
+use jiff::Timestamp;
+use riqle_jobs_core::{
+    EmailId, EmailLog, Error, ErrorKind, RunId,
+    email::{EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, NewEmail, OnUnknown},
+};
+use sqlx::{AssertSqlSafe, SqliteConnection, sqlite::SqliteRow};
+use uuid::Uuid;
+
+use crate::{
+    Sqlite,
+    error::{Result as DriverResult, into_driver},
+    rows::{get, maybe_run_id, maybe_time, millis, time, word},
+    writer::Write,
+};
+
+#[async_trait]
+impl EmailLog for Sqlite {
+    async fn intend_email(&self, email: NewEmail) -> Result<EmailRecord, Error> {
+        let writer = &self.shared.writer;
+        writer.change("intend_email", email, |write, email| Box::pin(intend_email(write, email))).await
+    }
+
+    async fn start_email(&self, id: EmailId, start: EmailStart) -> Result<(EmailRecord, Timestamp), Error> {
+        let writer = &self.shared.writer;
+        writer
+            .change("start_email", (id, start), |write, (id, start)| Box::pin(start_email(write, *id, start)))
+            .await
+    }
+
+    async fn email_body_begins(&self, id: EmailId, sender: Uuid) -> Result<(), Error> {
+        let writer = &self.shared.writer;
+        writer
+            .change("email_body_begins", (id, sender), |write, (id, sender)| {
+                Box::pin(email_body_begins(write, *id, *sender))
+            })
+            .await
+    }
+
+    async fn end_email(&self, id: EmailId, sender: Uuid, ending: EmailEnding) -> Result<(), Error> {
+        let writer = &self.shared.writer;
+        writer
+            .change("end_email", (id, sender, ending), |write, (id, sender, ending)| {
+                Box::pin(end_email(write, *id, *sender, ending))
+            })
+            .await
+    }
+
+    async fn fail_emails_of_run(&self, run: RunId, error: &str) -> Result<(), Error> {
+        let writer = &self.shared.writer;
+        writer
+            .change("fail_emails_of_run", (run, error.to_owned()), |write, (run, error)| {
+                let query = sqlx::query(include_str!("../queries/fail_emails_of_run.sql"))
+                    .bind(run.as_uuid())
+                    .bind(error)
+                    .bind(millis(write.now));
+                Box::pin(async { query.execute(&mut write.connection).await.map(drop) })
+            })
+            .await
+    }
+
+    async fn email(&self, id: EmailId) -> Result<Option<EmailRecord>, Error> {
+        self.read("email", |mut connection| async move { find_email(&mut connection, id).await }).await
+    }
+
+    async fn emails(&self, filter: EmailFilter) -> Result<Vec<EmailRecord>, Error> {
+        self.read("emails", |mut connection| async move { list_emails(&mut connection, filter).await }).await
+    }
+
+    async fn email_events(&self, id: EmailId) -> Result<Vec<EmailEvent>, Error> {
+        self.read("email_events", |mut connection| async move {
+            let rows = sqlx::query("SELECT * FROM riqle_email_events WHERE email = ?1 ORDER BY number")
+                .bind(id.as_uuid())
+                .fetch_all(&mut *connection)
+                .await?;
+            rows.iter().map(email_event).collect()
+        })
+        .await
+    }
+
+    async fn suppress(&self, address: &str, reason: &str) -> Result<(), Error> {
+        let writer = &self.shared.writer;
+        writer
+            .change("suppress", (address.to_lowercase(), reason.to_owned()), |write, (address, reason)| {
+                let insert = "INSERT INTO riqle_suppressions (address, reason, at) VALUES (?1, ?2, ?3)
+                              ON CONFLICT DO NOTHING";
+                let query = sqlx::query(insert).bind(address).bind(reason).bind(millis(write.now));
+                Box::pin(async { query.execute(&mut write.connection).await.map(drop) })
+            })
+            .await
+    }
+
+    async fn unsuppress(&self, address: &str) -> Result<(), Error> {
+        let writer = &self.shared.writer;
+        writer
+            .change("unsuppress", address.to_lowercase(), |write, address| {
+                let query = sqlx::query("DELETE FROM riqle_suppressions WHERE address = ?1").bind(address);
+                Box::pin(async { query.execute(&mut write.connection).await.map(drop) })
+            })
+            .await
+    }
+
+    async fn suppression(&self, address: &str) -> Result<Option<String>, Error> {
+        let address = address.to_lowercase();
+        self.read("suppression", |mut connection| async move {
+            let row = sqlx::query("SELECT reason FROM riqle_suppressions WHERE address = ?1")
+                .bind(address)
+                .fetch_optional(&mut *connection)
+                .await?;
+            row.map(|row| get(&row, "reason")).transpose()
+        })
+        .await
+    }
+}
+
+async fn intend_email(write: &mut Write, email: &NewEmail) -> DriverResult<EmailRecord> {
+    let row = sqlx::query(include_str!("../queries/intend_email.sql"))
+        .bind(email.id.as_uuid())
+        .bind(&email.provider)
+        .bind(millis(write.now))
+        .bind(&email.idempotency_key)
+        .bind(&email.header_message_id)
+        .bind(&email.from)
+        .bind(&email.to)
+        .bind(email.to.to_lowercase())
+        .bind(&email.subject)
+        .bind(&email.template)
+        .bind(&email.reference)
+        .bind(email.run_id.map(|id| id.as_uuid()))
+        .bind(&email.step)
+        .bind(email.attempt)
+        .bind(on_unknown_word(email.on_unknown))
+        .bind(&email.message)
+        .fetch_one(&mut write.connection)
+        .await?;
+    record(&row)
+}
+
+async fn start_email(
+    write: &mut Write,
+    id: EmailId,
+    start: &EmailStart,
+) -> DriverResult<(EmailRecord, Timestamp)> {
+    let before = find_email(&mut write.connection, id).await?.ok_or_else(|| {
+        into_driver(Error::new(ErrorKind::NotFound, "start_email", format!("no email {id}")))
+    })?;
+    let recomposed = start.recomposed.as_ref();
+    sqlx::query(include_str!("../queries/start_email.sql"))
+        .bind(id.as_uuid())
+        .bind(start.sender)
+        .bind(start.run_id.map(|id| id.as_uuid()))
+        .bind(start.attempt)
+        .bind(recomposed.map(|(provider, _)| provider))
+        .bind(recomposed.map(|(_, message)| message))
+        .bind(millis(write.now))
+        .execute(&mut write.connection)
+        .await?;
+    Ok((before, write.now))
+}
+
+async fn email_body_begins(write: &mut Write, id: EmailId, sender: Uuid) -> DriverResult<()> {
+    let held = sqlx::query(include_str!("../queries/email_body_begins.sql"))
+        .bind(id.as_uuid())
+        .bind(sender)
+        .bind(millis(write.now))
+        .execute(&mut write.connection)
+        .await?;
+    if held.rows_affected() == 0 {
+        let message = format!("another sender has taken email {id}");
+        return Err(into_driver(Error::new(ErrorKind::LeaseLost, "email_body_begins", message)));
+    }
+    Ok(())
+}
+
+async fn end_email(write: &mut Write, id: EmailId, sender: Uuid, ending: &EmailEnding) -> DriverResult<()> {
+    let query = match ending {
+        EmailEnding::Sent { message_id, reply } => sqlx::query(include_str!("../queries/email_sent.sql"))
+            .bind(id.as_uuid())
+            .bind(message_id)
+            .bind(reply),
+        EmailEnding::NotSent { status, detail, error } => {
+            sqlx::query(include_str!("../queries/email_not_sent.sql"))
+                .bind(id.as_uuid())
+                .bind(sender)
+                .bind(status.as_str())
+                .bind(detail.as_str())
+                .bind(error)
+        }
+    };
+    query.bind(millis(write.now)).execute(&mut write.connection).await.map(drop)
+}
+
+async fn find_email(connection: &mut SqliteConnection, id: EmailId) -> DriverResult<Option<EmailRecord>> {
+    let row = sqlx::query("SELECT * FROM riqle_emails WHERE id = ?1")
+        .bind(id.as_uuid())
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(record).transpose()
+}
+
+async fn list_emails(
+    connection: &mut SqliteConnection,
+    filter: EmailFilter,
+) -> DriverResult<Vec<EmailRecord>> {
+    // Above every id.
+    let before = filter.before.map_or(vec![0xff; 17], |id| id.as_uuid().as_bytes().to_vec());
+    let mut sql = "SELECT * FROM riqle_emails WHERE id < ?1".to_owned();
+    if filter.status.is_some() {
+        sql.push_str(" AND status = ?2");
+    }
+    if filter.reference.is_some() {
+        sql.push_str(" AND reference = ?3");
+    }
+    if filter.run_id.is_some() {
+        sql.push_str(" AND run_id = ?4");
+    }
+    if filter.to.is_some() {
+        sql.push_str(" AND recipient_folded = ?5");
+    }
+    sql.push_str(" ORDER BY id DESC LIMIT ?6");
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(before)
+        .bind(filter.status.map(|status| status.as_str()))
+        .bind(&filter.reference)
+        .bind(filter.run_id.map(|id| id.as_uuid()))
+        .bind(filter.to.as_ref().map(|to| to.to_lowercase()))
+        .bind(i64::try_from(filter.page_size()).unwrap_or(i64::MAX))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(record).collect()
+}
+
+const fn on_unknown_word(on_unknown: OnUnknown) -> &'static str {
+    match on_unknown {
+        OnUnknown::SendAgain => "send-again",
+        OnUnknown::Hold => "hold",
+    }
+}
+
+fn record(row: &SqliteRow) -> DriverResult<EmailRecord> {
+    let on_unknown = match get::<&str>(row, "on_unknown")? {
+        "send-again" => OnUnknown::SendAgain,
+        "hold" => OnUnknown::Hold,
+        other => {
+            let message = format!("unknown OnUnknown: {other:?}");
+            return Err(into_driver(Error::new(ErrorKind::Corrupt, "read", message)));
+        }
+    };
+    Ok(EmailRecord {
+        id: EmailId::from_uuid(get(row, "id")?),
+        status: word(row, "status")?,
+        detail: word(row, "detail")?,
+        provider: get(row, "provider")?,
+        message_id: get(row, "message_id")?,
+        error: get(row, "error")?,
+        created_at: time(row, "created_at")?,
+        updated_at: time(row, "updated_at")?,
+        sent_at: maybe_time(row, "sent_at")?,
+        first_send_at: maybe_time(row, "first_send_at")?,
+        sends: get(row, "sends")?,
+        phase: word(row, "phase")?,
+        idempotency_key: get(row, "idempotency_key")?,
+        header_message_id: get(row, "header_message_id")?,
+        from: get(row, "sent_from")?,
+        to: get(row, "recipient")?,
+        subject: get(row, "subject")?,
+        template: get(row, "template")?,
+        reference: get(row, "reference")?,
+        run_id: maybe_run_id(row, "run_id")?,
+        step: get(row, "step")?,
+        attempt: get(row, "attempt")?,
+        on_unknown,
+        reply: get(row, "reply")?,
+        message: get(row, "message")?,
+    })
+}
+
+fn email_event(row: &SqliteRow) -> DriverResult<EmailEvent> {
+    Ok(EmailEvent {
+        at: time(row, "at")?,
+        detail: word(row, "detail")?,
+        text: get(row, "text")?,
+        provider_event_id: get(row, "provider_event_id")?,
+    })
+}

@@ -1,0 +1,107 @@
+use std::{fmt, future::Future, sync::Arc};
+
+use jiff::Timestamp;
+use riqle_jobs_core::{Clock, Error, Limits};
+use sqlx::{Sqlite as Driver, SqlitePool, pool::PoolConnection, sqlite::SqliteConnectOptions};
+
+use crate::{
+    SqliteOptions, error::translate, in_process::InProcess, transaction::SqliteTransaction, writer::Writer,
+};
+
+/// A store in one SQLite file. A handle: clones share connections and writer, which end with the last of them.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite:{}", folder.path().join("jobs.db").display());
+/// use riqle_jobs_core::{Inspect, NewRun, Payload, Priority};
+/// use riqle_jobs_sqlite::Sqlite;
+///
+/// let store = Sqlite::connect(&url).await?;
+/// let mut transaction = store.begin().await?;
+/// sqlx::query("CREATE TABLE greeted (name TEXT)").execute(&mut *transaction).await?;
+/// let run = NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada")?);
+/// let id = run.id;
+/// let (_, wake) = store.enqueue_in(&mut transaction, vec![run]).await?;
+/// transaction.commit().await?;
+/// wake.fire();
+/// assert!(store.run(id).await?.is_some());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Sqlite {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) pool: SqlitePool,
+    pub(crate) options: SqliteConnectOptions,
+    pub(crate) clock: Clock,
+    pub(crate) limits: Limits,
+    pub(crate) writer: Writer,
+    pub(crate) in_process: Arc<InProcess>,
+}
+
+impl Sqlite {
+    /// Opens `sqlite:PATH`, made where it is missing. `?synchronous=normal` is [`Synchronous::Normal`].
+    ///
+    /// [`Synchronous::Normal`]: crate::Synchronous::Normal
+    ///
+    /// # Errors
+    /// As [`SqliteOptions::open`].
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::options(url).open().await
+    }
+
+    /// As [`connect`](Self::connect), with more to choose.
+    pub fn options(url: &str) -> SqliteOptions {
+        SqliteOptions::of_url(url)
+    }
+
+    /// Opens the file of an application's own pool, as [`SqliteOptions::of_pool`] says.
+    ///
+    /// # Errors
+    /// As [`SqliteOptions::open`].
+    pub async fn from_pool(pool: SqlitePool) -> Result<Self, Error> {
+        SqliteOptions::of_pool(pool).open().await
+    }
+
+    /// The pool that reads and transactions take their connections from.
+    pub fn pool(&self) -> &SqlitePool {
+        &self.shared.pool
+    }
+
+    /// Begins a transaction that may write (`BEGIN IMMEDIATE`) for the application's statements and
+    /// [`enqueue_in`](Self::enqueue_in). Nobody else writes until it ends: keep it short.
+    ///
+    /// # Errors
+    /// `Unavailable` where the file is busy for 5 s.
+    pub async fn begin(&self) -> Result<SqliteTransaction, Error> {
+        SqliteTransaction::begin(&self.shared).await
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.shared.clock.local_now()
+    }
+
+    /// Reads through a connection of the pool.
+    pub(crate) async fn read<T, F>(
+        &self,
+        operation: &'static str,
+        read: impl FnOnce(PoolConnection<Driver>) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, sqlx::Error>>,
+    {
+        let connection = self.shared.pool.acquire().await.map_err(|error| translate(operation, error))?;
+        read(connection).await.map_err(|error| crate::error::from_driver(operation, error))
+    }
+}
+
+impl fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sqlite").field("file", &self.shared.options.get_filename()).finish_non_exhaustive()
+    }
+}

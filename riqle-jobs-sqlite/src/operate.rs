@@ -1,0 +1,207 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use riqle_jobs_core::{
+    Error, ErrorKind, Hint, Operate, Reason, ReplayFrom, Retention, Run, RunId, RunState, earlier,
+    events::EVENT_ID_KEPT, store::Pruned,
+};
+use sqlx::Row;
+
+use crate::{
+    Sqlite,
+    error::{Result as DriverResult, into_driver},
+    inspect::find_run,
+    rows::{maybe_run_id, millis},
+    settle::release_keys,
+    writer::Write,
+};
+
+/// How much a prune deletes in one transaction, so that nobody waits for it long.
+const PORTION: u32 = 1_000;
+
+#[async_trait]
+impl Operate for Sqlite {
+    async fn replay(&self, id: RunId, new_run: RunId, from: ReplayFrom) -> Result<(), Error> {
+        let writer = &self.shared.writer;
+        writer
+            .change("replay", (id, new_run, from), |write, (id, new_run, from)| {
+                Box::pin(replay(write, *id, *new_run, from))
+            })
+            .await
+    }
+
+    async fn cancel(&self, id: RunId) -> Result<(), Error> {
+        let writer = &self.shared.writer;
+        writer.change("cancel", id, |write, id| Box::pin(cancel(write, *id))).await
+    }
+
+    async fn discard(&self, id: RunId) -> Result<(), Error> {
+        let writer = &self.shared.writer;
+        writer.change("discard", id, |write, id| Box::pin(discard(write, *id))).await
+    }
+
+    async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
+        let writer = &self.shared.writer;
+        let mut pruned = Pruned::default();
+        loop {
+            let portion =
+                writer.change("prune", retention, |write, kept| Box::pin(prune(write, kept))).await?;
+            pruned.runs += portion.runs;
+            pruned.events += portion.events;
+            pruned.emails += portion.emails;
+            // Dead letters and history have a portion each.
+            if portion.runs.max(portion.events).max(portion.emails) < u64::from(PORTION) {
+                return Ok(pruned);
+            }
+        }
+    }
+}
+
+async fn replay(write: &mut Write, id: RunId, new_run: RunId, from: &ReplayFrom) -> DriverResult<()> {
+    let run = known_run(write, "replay", id).await?;
+    if run.replayed_by == Some(new_run) {
+        return Ok(());
+    }
+    check_replay(write, &run, new_run).await?;
+    let kept_below = match from {
+        ReplayFrom::FailedStep => i64::MAX,
+        ReplayFrom::Start => 0,
+        ReplayFrom::Step(name) => {
+            let first = sqlx::query("SELECT min(number) FROM riqle_steps WHERE run = ?1 AND name = ?2")
+                .bind(id.as_uuid())
+                .bind(name)
+                .fetch_one(&mut write.connection)
+                .await?;
+            first.try_get::<Option<i64>, _>(0)?.unwrap_or(i64::MAX)
+        }
+    };
+    sqlx::query(include_str!("../queries/replay.sql"))
+        .bind(id.as_uuid())
+        .bind(new_run.as_uuid())
+        .bind(millis(write.now))
+        .bind(kept_below)
+        .execute(&mut write.connection)
+        .await?;
+    write.hint(Hint::Due(Some(run.queue)));
+    Ok(())
+}
+
+async fn check_replay(write: &mut Write, run: &Run, new_run: RunId) -> DriverResult<()> {
+    if let Some(by) = run.replayed_by {
+        return Err(rejected("replay", run.id, format!("was replayed by run {by}")));
+    }
+    if !matches!(run.state, RunState::Dead | RunState::Cancelled) {
+        return Err(rejected("replay", run.id, format!("is {}, neither dead nor cancelled", run.state)));
+    }
+    if find_run(&mut write.connection, new_run).await?.is_some() {
+        return Err(rejected("replay", new_run, "is stored already".to_owned()));
+    }
+    let holder = sqlx::query(
+        "SELECT run FROM riqle_unique
+         WHERE job = ?1 AND key = ?2 AND run <> ?3 AND (expires_at IS NULL OR expires_at > ?4)",
+    )
+    .bind(&run.job)
+    .bind(&run.unique_key)
+    .bind(run.id.as_uuid())
+    .bind(millis(write.now))
+    .fetch_optional(&mut write.connection)
+    .await?;
+    match holder.map(|row| maybe_run_id(&row, "run")).transpose()?.flatten() {
+        Some(holder) => {
+            let message = format!("the unique key of run {} is taken by run {holder}", run.id);
+            Err(into_driver(Error::new(ErrorKind::Conflict, "replay", message)))
+        }
+        None => Ok(()),
+    }
+}
+
+async fn cancel(write: &mut Write, id: RunId) -> DriverResult<()> {
+    let run = known_run(write, "cancel", id).await?;
+    if run.reason == Some(Reason::CancelledByOperator) {
+        return Ok(());
+    }
+    if run.state.is_ended() {
+        return Err(rejected("cancel", id, format!("is {} already", run.state)));
+    }
+    if run.unique_key.is_some() {
+        let ends_with_run =
+            sqlx::query("SELECT 1 FROM riqle_runs WHERE id = ?1 AND unique_scope <> 'period'")
+                .bind(id.as_uuid())
+                .fetch_optional(&mut write.connection)
+                .await?;
+        if ends_with_run.is_some() {
+            release_keys(write, &[id]).await?;
+        }
+    }
+    sqlx::query(include_str!("../queries/cancel.sql"))
+        .bind(id.as_uuid())
+        .bind(millis(write.now))
+        .execute(&mut write.connection)
+        .await?;
+    if run.state == RunState::Running {
+        write.hint(Hint::Cancelled(id));
+    }
+    Ok(())
+}
+
+async fn discard(write: &mut Write, id: RunId) -> DriverResult<()> {
+    let Some(run) = find_run(&mut write.connection, id).await? else { return Ok(()) };
+    if run.state != RunState::Dead {
+        return Err(rejected("discard", id, format!("is {}, no dead letter", run.state)));
+    }
+    if let Some(by) = run.replayed_by {
+        return Err(rejected("discard", id, format!("was replayed by run {by}")));
+    }
+    sqlx::query("DELETE FROM riqle_dead WHERE id = ?1; DELETE FROM riqle_steps WHERE run = ?1")
+        .bind(id.as_uuid())
+        .execute(&mut write.connection)
+        .await
+        .map(drop)
+}
+
+/// Deletes a portion of each kind.
+async fn prune(write: &mut Write, retention: &Retention) -> DriverResult<Pruned> {
+    let now = write.now;
+    let before = |kept: Option<Duration>| kept.map(|kept| millis(earlier(now, kept)));
+    let connection = &mut write.connection;
+    sqlx::query("DELETE FROM riqle_unique WHERE expires_at <= ?1")
+        .bind(millis(now))
+        .execute(&mut *connection)
+        .await?;
+    let runs = sqlx::query(include_str!("../queries/prune_runs.sql"))
+        .bind(before(retention.ended))
+        .bind(before(retention.dead))
+        .bind(PORTION)
+        .fetch_one(&mut *connection)
+        .await?;
+    let events = sqlx::query(
+        "DELETE FROM riqle_events WHERE number IN
+         (SELECT number FROM riqle_events WHERE received_at < ?1 ORDER BY received_at LIMIT ?2)",
+    )
+    .bind(before(retention.events.map(|kept| kept.max(EVENT_ID_KEPT))))
+    .bind(PORTION)
+    .execute(&mut *connection)
+    .await?;
+    let emails = sqlx::query(
+        "DELETE FROM riqle_emails WHERE id IN
+         (SELECT id FROM riqle_emails WHERE created_at < ?1 AND status <> 'pending' ORDER BY created_at LIMIT ?2)",
+    )
+    .bind(before(retention.emails))
+    .bind(PORTION)
+    .execute(&mut *connection)
+    .await?;
+    Ok(Pruned {
+        runs: runs.try_get::<i64, _>(0)?.unsigned_abs(),
+        events: events.rows_affected(),
+        emails: emails.rows_affected(),
+    })
+}
+
+async fn known_run(write: &mut Write, operation: &'static str, id: RunId) -> DriverResult<Run> {
+    let missing = || into_driver(Error::new(ErrorKind::NotFound, operation, format!("no run {id}")));
+    find_run(&mut write.connection, id).await?.ok_or_else(missing)
+}
+
+fn rejected(operation: &'static str, id: RunId, problem: String) -> sqlx::Error {
+    into_driver(Error::new(ErrorKind::Rejected, operation, format!("run {id} {problem}")))
+}

@@ -1,0 +1,124 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use riqle_jobs_core::{
+    ClaimRequest, Claimed, Clock, Enqueued, Error, Hint, LeaseAnswer, LeaseConnection, LeaseRef, LeaseToken,
+    Limits, NewRun, Queue, Settlement, StepSave, WakeUps,
+};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+
+use crate::{
+    Sqlite,
+    error::{Result as DriverResult, translate},
+    steps::extend,
+    writer::Write,
+};
+
+#[async_trait]
+impl Queue for Sqlite {
+    async fn enqueue(&self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error> {
+        self.shared.limits.check_group(&runs)?;
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.shared.writer.ask("enqueue", runs).await
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<Claimed, Error> {
+        self.shared.writer.ask("claim", request).await
+    }
+
+    async fn give_back(&self, queue: &str, token: LeaseToken) -> Result<(), Error> {
+        let writer = &self.shared.writer;
+        writer
+            .change("give_back", (queue.to_owned(), token), |write, (queue, token)| {
+                Box::pin(give_back(write, queue, *token))
+            })
+            .await
+    }
+
+    async fn extend(&self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error> {
+        let writer = &self.shared.writer;
+        writer
+            .change("extend", (leases, lease), |write, (leases, lease)| {
+                Box::pin(extend(&mut write.connection, leases, *lease, write.now))
+            })
+            .await
+    }
+
+    async fn save_steps(&self, steps: Vec<StepSave>) -> Result<Vec<LeaseAnswer>, Error> {
+        self.shared.writer.ask("save_steps", steps).await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<LeaseAnswer>, Error> {
+        self.shared.writer.ask("settle", settlements).await
+    }
+
+    async fn lease_connection(&self) -> Result<Box<dyn LeaseConnection>, Error> {
+        let options = self.shared.options.clone();
+        let clock = self.shared.clock.clone();
+        Ok(Box::new(SqliteLeaseConnection { options, clock, connection: None }))
+    }
+
+    fn wake_ups(&self) -> WakeUps {
+        self.shared.in_process.wake.wake_ups()
+    }
+
+    fn clock(&self) -> Clock {
+        self.shared.clock.clone()
+    }
+
+    async fn now(&self) -> Result<Timestamp, Error> {
+        Ok(Sqlite::now(self))
+    }
+
+    fn limits(&self) -> Limits {
+        self.shared.limits
+    }
+}
+
+async fn give_back(write: &mut Write, queue: &str, token: LeaseToken) -> DriverResult<()> {
+    let freed = sqlx::query(include_str!("../queries/give_back.sql"))
+        .bind(queue)
+        .bind(token.as_uuid())
+        .fetch_all(&mut write.connection)
+        .await?;
+    if !freed.is_empty() {
+        write.hint(Hint::Due(Some(queue.to_owned())));
+    }
+    Ok(())
+}
+
+/// Extends leases on a connection of its own. It does not wait for its turn among the writers of the process: one
+/// of them may be a task of a runtime that a body blocks.
+struct SqliteLeaseConnection {
+    options: SqliteConnectOptions,
+    clock: Clock,
+    connection: Option<SqliteConnection>,
+}
+
+#[async_trait]
+impl LeaseConnection for SqliteLeaseConnection {
+    async fn extend(&mut self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error> {
+        let extended = self.try_extend(&leases, lease).await;
+        if extended.is_err() {
+            self.connection = None;
+        }
+        extended.map_err(|error| translate("extend", error))
+    }
+}
+
+impl SqliteLeaseConnection {
+    async fn try_extend(&mut self, leases: &[LeaseRef], lease: Duration) -> DriverResult<Vec<LeaseAnswer>> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(self.options.connect().await?),
+        };
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        let now = self.clock.local_now();
+        let answers = extend(&mut transaction, leases, lease, now).await?;
+        transaction.commit().await?;
+        Ok(answers)
+    }
+}

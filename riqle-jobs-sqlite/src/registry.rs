@@ -1,0 +1,199 @@
+use async_trait::async_trait;
+use jiff::Timestamp;
+use riqle_jobs_core::{
+    Error, Priority, Registry, WorkerId, earlier,
+    events::EVENT_ID_KEPT,
+    from_millis,
+    store::{JobDeclaration, NewEvent, RegisteredJob, RegisteredWorker, StoredEvent, WorkerReport},
+};
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
+
+use crate::{
+    Sqlite,
+    error::{Result as DriverResult, into_driver},
+    rows::{get, json, maybe_time, millis, payload, time},
+};
+
+#[async_trait]
+impl Registry for Sqlite {
+    async fn register_jobs(&self, jobs: Vec<JobDeclaration>) -> Result<(), Error> {
+        let writer = &self.shared.writer;
+        writer
+            .change("register_jobs", jobs, |write, jobs| {
+                Box::pin(register_jobs(&mut write.connection, jobs, write.now))
+            })
+            .await
+    }
+
+    async fn jobs(&self) -> Result<Vec<RegisteredJob>, Error> {
+        self.read("jobs", |mut connection| async move { registered_jobs(&mut connection).await }).await
+    }
+
+    async fn report_worker(&self, worker: WorkerReport) -> Result<(), Error> {
+        let writer = &self.shared.writer;
+        writer
+            .change("report_worker", worker, |write, worker| {
+                Box::pin(report_worker(&mut write.connection, worker, write.now))
+            })
+            .await
+    }
+
+    async fn remove_worker(&self, worker: WorkerId) -> Result<(), Error> {
+        let writer = &self.shared.writer;
+        writer
+            .change("remove_worker", worker, |write, worker| {
+                let query = sqlx::query("DELETE FROM riqle_workers WHERE id = ?1").bind(worker.as_uuid());
+                Box::pin(async { query.execute(&mut write.connection).await.map(drop) })
+            })
+            .await
+    }
+
+    async fn workers(&self) -> Result<Vec<RegisteredWorker>, Error> {
+        self.read("workers", |mut connection| async move {
+            let rows = sqlx::query("SELECT * FROM riqle_workers ORDER BY seen_at DESC, id")
+                .fetch_all(&mut *connection)
+                .await?;
+            rows.iter().map(registered_worker).collect()
+        })
+        .await
+    }
+
+    async fn store_events(&self, events: Vec<NewEvent>) -> Result<Vec<StoredEvent>, Error> {
+        let writer = &self.shared.writer;
+        writer
+            .change("store_events", events, |write, events| {
+                Box::pin(store_events(&mut write.connection, events, write.now))
+            })
+            .await
+    }
+
+    async fn mark_started(&self, event_id: &str, runs: u32) -> Result<(), Error> {
+        let writer = &self.shared.writer;
+        writer
+            .change("mark_started", (event_id.to_owned(), runs), |write, (id, runs)| {
+                Box::pin(mark_started(&mut write.connection, id, *runs))
+            })
+            .await
+    }
+
+    async fn idle_events(&self, names: Vec<String>, limit: usize) -> Result<Vec<StoredEvent>, Error> {
+        self.read("idle_events", |mut connection| async move {
+            let rows = sqlx::query(include_str!("../queries/idle_events.sql"))
+                .bind(serde_json::json!(names).to_string())
+                .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+                .fetch_all(&mut *connection)
+                .await?;
+            rows.iter().map(stored_event).collect()
+        })
+        .await
+    }
+}
+
+async fn register_jobs(
+    connection: &mut SqliteConnection,
+    jobs: &[JobDeclaration],
+    now: Timestamp,
+) -> DriverResult<()> {
+    for job in jobs {
+        sqlx::query(include_str!("../queries/register_job.sql"))
+            .bind(&job.name)
+            .bind(&job.queue)
+            .bind(job.priority.number())
+            .bind(&job.trigger)
+            .bind(&job.policy)
+            .bind(millis(now))
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Every job ever registered, by name.
+pub(crate) async fn registered_jobs(connection: &mut SqliteConnection) -> DriverResult<Vec<RegisteredJob>> {
+    let rows = sqlx::query("SELECT * FROM riqle_jobs ORDER BY name").fetch_all(connection).await?;
+    rows.iter().map(registered_job).collect()
+}
+
+fn registered_job(row: &SqliteRow) -> DriverResult<RegisteredJob> {
+    let declaration = JobDeclaration {
+        name: get(row, "name")?,
+        queue: get(row, "queue")?,
+        priority: Priority::from_number(get(row, "priority")?).map_err(into_driver)?,
+        trigger: get(row, "trigger")?,
+        policy: get(row, "policy")?,
+    };
+    Ok(RegisteredJob { declaration, seen_at: time(row, "seen_at")? })
+}
+
+async fn report_worker(
+    connection: &mut SqliteConnection,
+    worker: &WorkerReport,
+    now: Timestamp,
+) -> DriverResult<()> {
+    sqlx::query(include_str!("../queries/report_worker.sql"))
+        .bind(worker.id.as_uuid())
+        .bind(&worker.label)
+        .bind(&worker.version)
+        .bind(serde_json::json!(worker.jobs).to_string())
+        .bind(worker.concurrency)
+        .bind(worker.running)
+        .bind(millis(now))
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+fn registered_worker(row: &SqliteRow) -> DriverResult<RegisteredWorker> {
+    let report = WorkerReport {
+        id: WorkerId::from_uuid(get(row, "id")?),
+        label: get(row, "label")?,
+        version: get(row, "version")?,
+        jobs: json(row, "jobs")?,
+        concurrency: get(row, "concurrency")?,
+        running: get(row, "running")?,
+    };
+    Ok(RegisteredWorker { report, started_at: time(row, "started_at")?, seen_at: time(row, "seen_at")? })
+}
+
+/// Stores events; answers with what is stored under each id.
+pub(crate) async fn store_events(
+    connection: &mut SqliteConnection,
+    events: &[NewEvent],
+    now: Timestamp,
+) -> DriverResult<Vec<StoredEvent>> {
+    let mut stored = Vec::with_capacity(events.len());
+    for event in events {
+        let row = sqlx::query(include_str!("../queries/store_event.sql"))
+            .bind(&event.id)
+            .bind(&event.name)
+            .bind(millis(now))
+            .bind(event.due_at.map(|time| millis(from_millis(millis(time)))))
+            .bind(event.data.codec.0)
+            .bind(&event.data.bytes)
+            .bind(millis(earlier(now, EVENT_ID_KEPT)))
+            .fetch_one(&mut *connection)
+            .await?;
+        stored.push(stored_event(&row)?);
+    }
+    Ok(stored)
+}
+
+/// Counts `runs` as started by the event.
+pub(crate) async fn mark_started(connection: &mut SqliteConnection, id: &str, runs: u32) -> DriverResult<()> {
+    sqlx::query("UPDATE riqle_events SET started = ?2 WHERE id = ?1")
+        .bind(id)
+        .bind(runs)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+fn stored_event(row: &SqliteRow) -> DriverResult<StoredEvent> {
+    let event = NewEvent {
+        id: get(row, "id")?,
+        name: get(row, "name")?,
+        data: payload(row, "codec", "data")?,
+        due_at: maybe_time(row, "due_at")?,
+    };
+    Ok(StoredEvent { event, received_at: time(row, "received_at")?, started: get(row, "started")? })
+}

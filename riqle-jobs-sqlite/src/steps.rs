@@ -1,0 +1,74 @@
+use std::time::Duration;
+
+use jiff::Timestamp;
+use riqle_jobs_core::{LeaseAnswer, LeaseRef, SavedStep, StepSave, later};
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
+
+use crate::{
+    error::Result,
+    fence::{Fence, fences},
+    rows::{Query, for_each, get, millis, payload, time},
+};
+
+/// Saves the steps whose lease still holds; the first result of a step stays.
+pub(crate) async fn save_steps(
+    connection: &mut SqliteConnection,
+    steps: &[&StepSave],
+    now: Timestamp,
+) -> Result<Vec<LeaseAnswer>> {
+    let leases: Vec<_> = steps.iter().map(|step| &step.lease).collect();
+    let fences = fences(connection, &leases).await?;
+    let held: Vec<&StepSave> =
+        steps.iter().zip(&fences).filter(|(_, fence)| fence.holds()).map(|(step, _)| *step).collect();
+    insert_steps(connection, &held, now).await?;
+    Ok(fences.iter().map(Fence::answer).collect())
+}
+
+/// Answers how many were new.
+pub(crate) async fn insert_steps(
+    connection: &mut SqliteConnection,
+    steps: &[&StepSave],
+    now: Timestamp,
+) -> Result<usize> {
+    let row = |query: Query<'static>, _, step: &&StepSave| {
+        query
+            .bind(step.lease.run.as_uuid())
+            .bind(step.name.clone())
+            .bind(step.ordinal)
+            .bind(i64::try_from(step.took.as_nanos()).unwrap_or(i64::MAX))
+            .bind(step.result.codec.0)
+            .bind(step.result.bytes.clone())
+    };
+    let template = include_str!("../queries/save_steps.sql");
+    let new = for_each(connection, template, |query| query.bind(millis(now)), steps, row).await?;
+    Ok(new.len())
+}
+
+/// Extends the leases that still hold.
+pub(crate) async fn extend(
+    connection: &mut SqliteConnection,
+    leases: &[LeaseRef],
+    lease: Duration,
+    now: Timestamp,
+) -> Result<Vec<LeaseAnswer>> {
+    let leases: Vec<_> = leases.iter().collect();
+    let fences = fences(connection, &leases).await?;
+    let held: Vec<_> =
+        leases.iter().zip(&fences).filter(|(_, fence)| fence.holds()).map(|(lease, _)| lease.run).collect();
+    let until = millis(later(now, lease));
+    let template = include_str!("../queries/extend.sql");
+    let row = |query: Query<'static>, _, id: &riqle_jobs_core::RunId| query.bind(id.as_uuid());
+    for_each(connection, template, |query| query.bind(until), &held, row).await?;
+    Ok(fences.iter().map(Fence::answer).collect())
+}
+
+/// A saved step, as the columns of `riqle_steps` have it.
+pub(crate) fn saved_step(row: &SqliteRow) -> Result<SavedStep> {
+    Ok(SavedStep {
+        name: get(row, "name")?,
+        ordinal: get(row, "ordinal")?,
+        result: payload(row, "codec", "result")?,
+        saved_at: time(row, "saved_at")?,
+        took: Duration::from_nanos(get::<i64>(row, "took")?.unsigned_abs()),
+    })
+}

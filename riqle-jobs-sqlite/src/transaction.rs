@@ -1,0 +1,179 @@
+use std::{
+    collections::BTreeMap,
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use riqle_jobs_core::{
+    Enqueued, Error, Hint, NewRun, Wake,
+    events::{check_events, runs_started_by},
+    store::{NewEvent, StoredEvent},
+};
+use sqlx::{Sqlite as Driver, SqliteConnection, Transaction};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::{
+    Sqlite,
+    enqueue::enqueue,
+    error::{from_driver, into_driver, translate},
+    handle::Shared,
+    lanes::Lanes,
+    registry::{mark_started, registered_jobs, store_events},
+};
+
+/// A transaction that may write: the application's own statements run on the [`SqliteConnection`] that it derefs to.
+/// Dropped without [`commit`](Self::commit) it is rolled back.
+pub struct SqliteTransaction {
+    // Declared first, so that it has ended when the next writer has its turn.
+    transaction: Transaction<'static, Driver>,
+    _turn: OwnedSemaphorePermit,
+    shared: Arc<Shared>,
+}
+
+impl SqliteTransaction {
+    pub(crate) async fn begin(shared: &Arc<Shared>) -> Result<Self, Error> {
+        let turn = shared.in_process.turn("begin").await?;
+        let begun = shared.pool.begin_with("BEGIN IMMEDIATE").await;
+        let transaction = begun.map_err(|error| translate("begin", error))?;
+        Ok(Self { transaction, _turn: turn, shared: Arc::clone(shared) })
+    }
+
+    /// Makes everything in it lasting.
+    ///
+    /// # Errors
+    /// `Unavailable` where it may or may not have been committed.
+    pub async fn commit(self) -> Result<(), Error> {
+        self.transaction.commit().await.map_err(|error| translate("commit", error))
+    }
+
+    /// Undoes everything in it.
+    ///
+    /// # Errors
+    /// `Unavailable`; nothing of it stays in any case.
+    pub async fn rollback(self) -> Result<(), Error> {
+        self.transaction.rollback().await.map_err(|error| translate("rollback", error))
+    }
+
+    /// The store's time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.shared.clock.local_now()
+    }
+}
+
+impl Deref for SqliteTransaction {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for SqliteTransaction {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
+}
+
+impl fmt::Debug for SqliteTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteTransaction").finish_non_exhaustive()
+    }
+}
+
+impl Sqlite {
+    /// Stores a group of runs of one queue in the caller's transaction: they are there once it commits, and never
+    /// were where it rolls back. Fire the [`Wake`] after the commit.
+    ///
+    /// `connection` is a [`SqliteTransaction`], or a connection of [`pool`](Self::pool) in a transaction begun with
+    /// `BEGIN IMMEDIATE`; without a transaction the group is one of its own.
+    ///
+    /// # Errors
+    /// As [`Queue::enqueue`](riqle_jobs_core::Queue::enqueue); nothing of the group is stored then, and the
+    /// transaction can go on.
+    pub async fn enqueue_in(
+        &self,
+        connection: &mut SqliteConnection,
+        runs: Vec<NewRun>,
+    ) -> Result<(Vec<Enqueued>, Wake), Error> {
+        self.shared.limits.check_group(&runs)?;
+        let queue = runs.first().map(|run| run.queue.clone());
+        let answers = all_or_nothing(connection, async |connection| {
+            let mut answers =
+                enqueue(connection, &mut Lanes::default(), &[runs.as_slice()], self.now()).await?;
+            answers.pop().unwrap_or_else(|| Ok(Vec::new())).map_err(into_driver)
+        })
+        .await
+        .map_err(|error| from_driver("enqueue_in", error))?;
+        Ok((answers, self.shared.in_process.wake.wake(Hint::Due(queue))))
+    }
+
+    /// Sends events in the caller's transaction, all or none, and stores the runs that they start: what
+    /// [`Jobs::send_events`](riqle_jobs_core::Jobs::send_events) does by itself. Answers with their ids, in order.
+    ///
+    /// # Errors
+    /// `Rejected` with the index; `Unavailable`. Nothing of it is stored then, and the transaction can go on.
+    pub async fn send_event_in(
+        &self,
+        connection: &mut SqliteConnection,
+        events: Vec<NewEvent>,
+    ) -> Result<(Vec<String>, Wake), Error> {
+        check_events(&events, self.shared.limits)?;
+        let ids = all_or_nothing(connection, async |connection| {
+            let now = self.now();
+            let stored = store_events(connection, &events, now).await?;
+            start(connection, &stored, now).await?;
+            Ok(stored.into_iter().map(|stored| stored.event.id).collect())
+        })
+        .await
+        .map_err(|error| from_driver("send_event_in", error))?;
+        Ok((ids, self.shared.in_process.wake.wake(Hint::Due(None))))
+    }
+}
+
+/// Stores the runs that events start which have started none.
+async fn start(
+    connection: &mut SqliteConnection,
+    events: &[StoredEvent],
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    if events.iter().all(|stored| stored.started > 0) {
+        return Ok(());
+    }
+    let jobs = registered_jobs(connection).await?;
+    let mut by_queue: BTreeMap<String, Vec<NewRun>> = BTreeMap::new();
+    for stored in events.iter().filter(|stored| stored.started == 0) {
+        let runs = runs_started_by(&stored.event, &jobs, now);
+        let count = u32::try_from(runs.len()).unwrap_or(u32::MAX);
+        mark_started(connection, &stored.event.id, count).await?;
+        for run in runs {
+            by_queue.entry(run.queue.clone()).or_default().push(run);
+        }
+    }
+    let groups: Vec<_> = by_queue.values().map(Vec::as_slice).collect();
+    for answers in enqueue(connection, &mut Lanes::default(), &groups, now).await? {
+        answers.map_err(into_driver)?;
+    }
+    Ok(())
+}
+
+/// Undoes what `change` wrote where it fails, and only that.
+async fn all_or_nothing<T>(
+    connection: &mut SqliteConnection,
+    change: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
+) -> Result<T, sqlx::Error> {
+    sqlx::query("SAVEPOINT riqle_jobs").execute(&mut *connection).await?;
+    match change(&mut *connection).await {
+        Ok(value) => {
+            sqlx::query("RELEASE riqle_jobs").execute(&mut *connection).await?;
+            Ok(value)
+        }
+        Err(error) => {
+            // A full disk has rolled the whole transaction back already; then there is nothing left to undo.
+            let undo = "ROLLBACK TO riqle_jobs; RELEASE riqle_jobs";
+            let _ = sqlx::query(undo).execute(&mut *connection).await;
+            Err(error)
+        }
+    }
+}

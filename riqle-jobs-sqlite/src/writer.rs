@@ -1,0 +1,199 @@
+use std::{future::Future, pin::Pin, sync::Arc, thread};
+
+use jiff::Timestamp;
+use riqle_jobs_core::{Clock, Error, ErrorKind, Hint};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    batch::{Ask, Batch, Question, Request},
+    error::{Result as DriverResult, is_busy, translate},
+    in_process::InProcess,
+    lanes::Lanes,
+};
+
+/// Most requests that share a commit.
+const MOST_AT_ONCE: usize = 1_024;
+
+/// Hands requests to the one writer of a store: a thread of its own, so that a body that blocks the application's
+/// runtime never leaves a write half done. Whatever waits is written in one transaction, and nobody is answered
+/// before it has committed. It ends with the last handle.
+pub(crate) struct Writer {
+    requests: mpsc::UnboundedSender<Request>,
+}
+
+/// A transaction of the writer.
+pub(crate) struct Write {
+    pub(crate) connection: SqliteConnection,
+    pub(crate) lanes: Lanes,
+    /// The time of everything in it.
+    pub(crate) now: Timestamp,
+    /// To be sent once it has committed.
+    hints: Vec<Hint>,
+}
+
+impl Write {
+    /// Sends a hint after the commit.
+    pub(crate) fn hint(&mut self, hint: Hint) {
+        if !self.hints.contains(&hint) {
+            self.hints.push(hint);
+        }
+    }
+}
+
+/// What [`Writer::change`] runs.
+pub(crate) type Changing<'w, A> = Pin<Box<dyn Future<Output = DriverResult<A>> + Send + 'w>>;
+
+impl Writer {
+    /// Starts the thread.
+    pub(crate) fn start(
+        options: SqliteConnectOptions,
+        clock: Clock,
+        in_process: Arc<InProcess>,
+    ) -> Result<Self, Error> {
+        let failed = |cause: std::io::Error| {
+            let message = "can't start the writer's thread";
+            Error::new(ErrorKind::Misconfigured, "connect", message).caused_by(cause)
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
+        let (requests, waiting) = mpsc::unbounded_channel();
+        let mut thread = WriterThread { options, clock, in_process, write: None };
+        thread::Builder::new()
+            .name("riqle-jobs-writer".to_owned())
+            .spawn(move || runtime.block_on(thread.run(waiting)))
+            .map_err(failed)?;
+        Ok(Self { requests })
+    }
+
+    /// Writes together with whatever else waits, and answers after the commit.
+    pub(crate) async fn ask<Q: Question>(
+        &self,
+        operation: &'static str,
+        question: Q,
+    ) -> Result<Q::Answer, Error> {
+        let (answer, answered) = oneshot::channel();
+        self.send(operation, Q::request(Ask::new(operation, question, answer)))?;
+        answered.await.map_err(|_| stopped(operation))?
+    }
+
+    /// Runs `apply` in the writer's transaction, and answers after the commit. What it refuses, it must refuse
+    /// before its first write: its neighbours' writes are committed all the same.
+    pub(crate) async fn change<Q, A>(
+        &self,
+        operation: &'static str,
+        question: Q,
+        apply: for<'w> fn(&'w mut Write, &'w Q) -> Changing<'w, A>,
+    ) -> Result<A, Error>
+    where
+        Q: Send + Sync + 'static,
+        A: Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        self.send(operation, Request::change(Ask::new(operation, question, answer), apply))?;
+        answered.await.map_err(|_| stopped(operation))?
+    }
+
+    fn send(&self, operation: &'static str, request: Request) -> Result<(), Error> {
+        self.requests.send(request).map_err(|_| stopped(operation))
+    }
+}
+
+fn stopped(operation: &'static str) -> Error {
+    Error::new(ErrorKind::Unavailable, operation, "the store's writer has stopped")
+}
+
+struct WriterThread {
+    options: SqliteConnectOptions,
+    clock: Clock,
+    in_process: Arc<InProcess>,
+    /// Kept open from batch to batch; made anew after a failure.
+    write: Option<Write>,
+}
+
+enum Failure {
+    /// Of the file or the commit: it concerns everybody.
+    Common(Error),
+    /// Of one of the requests, it is not known which.
+    OfOne(Error),
+}
+
+impl WriterThread {
+    async fn run(&mut self, mut waiting: mpsc::UnboundedReceiver<Request>) {
+        let mut requests = Vec::new();
+        while waiting.recv_many(&mut requests, MOST_AT_ONCE).await > 0 {
+            let mut batch = Batch::default();
+            requests.drain(..).for_each(|request| batch.push(request));
+            self.write_all(batch).await;
+        }
+        if let Some(write) = self.write.take() {
+            let _ = write.connection.close().await;
+        }
+    }
+
+    /// One bad request must not hold up its neighbours.
+    async fn write_all(&mut self, mut batch: Batch) {
+        match self.write(&mut batch).await {
+            Ok(()) => batch.answer(),
+            Err(Failure::OfOne(error)) if batch.len() > 1 => {
+                tracing::warn!(%error, requests = batch.len(), "a batch of writes failed, writing one by one");
+                for mut single in batch.split() {
+                    match self.write(&mut single).await {
+                        Ok(()) => single.answer(),
+                        Err(Failure::Common(error) | Failure::OfOne(error)) => single.fail(&error),
+                    }
+                }
+            }
+            Err(Failure::Common(error) | Failure::OfOne(error)) => batch.fail(&error),
+        }
+    }
+
+    async fn write(&mut self, batch: &mut Batch) -> Result<(), Failure> {
+        let _turn = self.in_process.turn("write").await.map_err(Failure::Common)?;
+        let write = match &mut self.write {
+            Some(write) => write,
+            none => {
+                let connection = self.options.connect().await.map_err(common)?;
+                let now = self.clock.local_now();
+                none.insert(Write { connection, lanes: Lanes::default(), now, hints: Vec::new() })
+            }
+        };
+        if let Err(error) = sqlx::query("BEGIN IMMEDIATE").execute(&mut write.connection).await {
+            if !is_busy(&error) {
+                self.reopen().await;
+            }
+            return Err(common(error));
+        }
+        write.now = self.clock.local_now();
+        write.hints.clear();
+        let applied = match batch.apply(write).await {
+            Ok(()) => sqlx::query("COMMIT").execute(&mut write.connection).await.map(drop).map_err(common),
+            Err(error) => Err(Failure::OfOne(translate("write", error))),
+        };
+        match applied {
+            Ok(()) => write.hints.drain(..).for_each(|hint| self.in_process.wake.send(hint)),
+            Err(failure) => {
+                self.reopen().await;
+                return Err(failure);
+            }
+        }
+        Ok(())
+    }
+
+    /// Rolls back and drops the connection, whatever state it is in, with what is known of the lanes.
+    async fn reopen(&mut self) {
+        if let Some(mut write) = self.write.take() {
+            let _ = sqlx::query("ROLLBACK").execute(&mut write.connection).await;
+            let _ = write.connection.close().await;
+        }
+    }
+}
+
+fn common(error: sqlx::Error) -> Failure {
+    let translated = translate("write", error);
+    // After a commit that failed, whether it took effect may be unknown, whatever the cause.
+    let error = match translated.kind() {
+        ErrorKind::Misconfigured | ErrorKind::Corrupt => translated,
+        _ => Error::new(ErrorKind::Unavailable, "write", translated.message()),
+    };
+    Failure::Common(error)
+}
