@@ -111,21 +111,25 @@ CREATE TABLE riqle_dead (
 CREATE INDEX riqle_dead_end ON riqle_dead (ended_at, lane);
 CREATE INDEX riqle_dead_reference ON riqle_dead (reference) WHERE reference IS NOT NULL;
 
--- Every run, wherever it stands.
+-- Every run, wherever it stands. The columns have the same affinity in each part, else SQLite would build the whole list
+-- before it takes a page of it.
 CREATE VIEW riqle_all_runs AS
-SELECT id, lane, state, NULL AS reason, due_at, enqueued_at, NULL AS ended_at, failures, crashes, worker, claimed_at,
-       lease_until, root, replay_of, NULL AS replayed_by, unique_key, reference, event_id, attempts, input_codec,
-       input, NULL AS output_codec, NULL AS output
+SELECT id, lane, state, CAST(NULL AS TEXT) AS reason, due_at, enqueued_at, CAST(NULL AS INTEGER) AS ended_at, failures,
+       crashes, worker, claimed_at, lease_until, root, replay_of, CAST(NULL AS BLOB) AS replayed_by, unique_key,
+       reference, event_id, attempts, input_codec, input, CAST(NULL AS INTEGER) AS output_codec,
+       CAST(NULL AS BLOB) AS output
 FROM riqle_runs
 UNION ALL
-SELECT id, lane, state, reason, due_at, enqueued_at, ended_at, failures, crashes, NULL, NULL,
-       NULL, root, replay_of, replayed_by, unique_key, reference, event_id, attempts, input_codec,
-       input, output_codec, output
+SELECT id, lane, state, reason, due_at, enqueued_at, ended_at, failures,
+       crashes, CAST(NULL AS BLOB), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), root, replay_of, replayed_by, unique_key,
+       reference, event_id, attempts, input_codec, input, output_codec,
+       output
 FROM riqle_history
 UNION ALL
-SELECT id, lane, 'dead', reason, due_at, enqueued_at, ended_at, failures, crashes, NULL, NULL,
-       NULL, root, replay_of, NULL, unique_key, reference, event_id, attempts, input_codec,
-       input, NULL, NULL
+SELECT id, lane, CAST('dead' AS TEXT), reason, due_at, enqueued_at, ended_at, failures,
+       crashes, CAST(NULL AS BLOB), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), root, replay_of, CAST(NULL AS BLOB),
+       unique_key, reference, event_id, attempts, input_codec, input, CAST(NULL AS INTEGER),
+       CAST(NULL AS BLOB)
 FROM riqle_dead;
 
 -- The number rises as steps are saved, so it gives their order.

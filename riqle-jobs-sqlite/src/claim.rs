@@ -22,31 +22,38 @@ const MOST_MERGED: usize = 100;
 pub(crate) async fn claim(write: &mut Write, request: &ClaimRequest) -> Result<Claimed> {
     let now = write.now;
     let lanes = lanes(&mut write.connection, request).await?;
-    let due = Due {
-        pending: lanes.iter().filter(|lane| lane.is_due(now) || lane.has_expired(now)).collect(),
-        expired: lanes.iter().filter(|lane| lane.has_expired(now)).collect(),
-        now,
-        limit: i64::try_from(request.limit).unwrap_or(i64::MAX),
-    };
-    if due.pending.is_empty() || request.limit == 0 {
-        return Ok(Claimed { runs: Vec::new(), next_due: next_due(&lanes), now });
+    let mut runs = Vec::new();
+    for priority in Priority::ALL {
+        let lanes = lanes.iter().filter(|lane| lane.priority == priority);
+        let due = Due {
+            expired: lanes.clone().filter(|lane| lane.has_expired(now)).collect(),
+            pending: lanes.filter(|lane| lane.is_due(now) || lane.has_expired(now)).collect(),
+            now,
+            limit: i64::try_from(request.limit.saturating_sub(runs.len())).unwrap_or(i64::MAX),
+        };
+        if due.pending.is_empty() || due.limit == 0 {
+            continue;
+        }
+        if !due.expired.is_empty() {
+            take_over(write, &due).await?;
+        }
+        runs.append(&mut lease(write, request, &due).await?);
     }
-    if !due.expired.is_empty() {
-        take_over(write, &due).await?;
+    if runs.is_empty() {
+        return Ok(Claimed { runs, next_due: next_due(&lanes), now });
     }
-    let runs = lease(write, request, &due).await?;
     let next_due = next_due(&self::lanes(&mut write.connection, request).await?);
     Ok(Claimed { runs, next_due, now })
 }
 
-struct Lane {
-    number: i64,
-    job: String,
-    priority: Priority,
+pub(crate) struct Lane {
+    pub(crate) number: i64,
+    pub(crate) job: String,
+    pub(crate) priority: Priority,
     /// When its first pending run is due.
-    due_at: Option<Timestamp>,
+    pub(crate) due_at: Option<Timestamp>,
     /// When the first lease of its running runs runs out.
-    lease_until: Option<Timestamp>,
+    pub(crate) lease_until: Option<Timestamp>,
 }
 
 impl Lane {
@@ -82,33 +89,31 @@ fn next_due(lanes: &[Lane]) -> Option<Timestamp> {
     lanes.iter().flat_map(|lane| [lane.due_at, lane.lease_until]).flatten().min()
 }
 
-/// The first runs that are due, in order.
-struct Due<'a> {
-    pending: Vec<&'a Lane>,
-    expired: Vec<&'a Lane>,
-    now: Timestamp,
-    limit: i64,
+/// The first runs of one priority that are due, in order.
+pub(crate) struct Due<'a> {
+    pub(crate) pending: Vec<&'a Lane>,
+    pub(crate) expired: Vec<&'a Lane>,
+    pub(crate) now: Timestamp,
+    pub(crate) limit: i64,
 }
 
 impl Due<'_> {
     /// A query for their ids: a merge of one bounded range of an index for each lane, which ends at the limit.
-    fn ids(&self, expired: bool) -> String {
-        const PENDING: &str = "SELECT ? AS priority, due_at, id FROM riqle_runs
-            WHERE state = 'pending' AND lane = ? AND due_at <= ?";
-        const EXPIRED: &str = "SELECT ? AS priority, due_at, id FROM riqle_runs
-            WHERE state = 'running' AND lane = ? AND lease_until <= ?";
-        const SORTED: &str = "SELECT l.priority, r.due_at, r.id
-            FROM riqle_runs r JOIN riqle_lanes l ON l.lane = r.lane
-            WHERE l.lane IN (SELECT value FROM json_each(?)) AND (r.state = 'pending' AND r.due_at <= ?";
-        const SORTED_EXPIRED: &str = " OR r.state = 'running' AND r.lease_until <= ?";
+    pub(crate) fn ids(&self, expired: bool) -> String {
+        const PENDING: &str = "state = 'pending' AND due_at <= ?";
+        const EXPIRED: &str = "state = 'running' AND lease_until <= ?";
         if self.is_sorted() {
-            let expired = if expired { SORTED_EXPIRED } else { "" };
-            return format!("SELECT id FROM ({SORTED}{expired}) ORDER BY 1, 2, 3 LIMIT ?)");
+            let which = if expired { format!("({PENDING} OR {EXPIRED})") } else { PENDING.to_owned() };
+            return format!(
+                "SELECT id FROM riqle_runs WHERE lane IN (SELECT value FROM json_each(?)) AND {which}
+                 ORDER BY due_at, id LIMIT ?"
+            );
         }
-        let expired = if expired { self.expired.len() } else { 0 };
-        let mut arms = vec![PENDING; self.pending.len()];
-        arms.extend(vec![EXPIRED; expired]);
-        format!("SELECT id FROM ({} ORDER BY 1, 2, 3 LIMIT ?)", arms.join(" UNION ALL "))
+        let arm = |which: &str| format!("SELECT due_at, id FROM riqle_runs WHERE lane = ? AND {which}");
+        let pending = self.pending.iter().map(|_| arm(PENDING));
+        let expired = self.expired.iter().filter(|_| expired);
+        let arms: Vec<_> = pending.chain(expired.map(|_| arm(EXPIRED))).collect();
+        format!("SELECT id FROM ({} ORDER BY due_at, id LIMIT ?)", arms.join(" UNION ALL "))
     }
 
     fn is_sorted(&self) -> bool {
@@ -126,7 +131,7 @@ impl Due<'_> {
         }
         let expired = if expired { self.expired.as_slice() } else { &[] };
         for lane in self.pending.iter().chain(expired) {
-            query = query.bind(lane.priority.number()).bind(lane.number).bind(millis(self.now));
+            query = query.bind(lane.number).bind(millis(self.now));
         }
         query.bind(self.limit)
     }
@@ -187,7 +192,7 @@ async fn lease(write: &mut Write, request: &ClaimRequest, due: &Due<'_>) -> Resu
         }
         runs.push(run);
     }
-    runs.sort_unstable_by_key(|run| (run.priority, run.due_at, run.lease.run));
+    runs.sort_unstable_by_key(|run| (run.due_at, run.lease.run));
     release_keys(write, &keys).await?;
     load_steps(&mut write.connection, &mut runs, &with_steps).await?;
     Ok(runs)

@@ -54,32 +54,31 @@ fn job_count(row: &SqliteRow) -> DriverResult<JobCount> {
 
 /// A run, wherever it stands.
 pub(crate) async fn find_run(connection: &mut SqliteConnection, id: RunId) -> DriverResult<Option<Run>> {
-    let sql = format!("{RUN} WHERE a.id = ?1");
-    let row = sqlx::query(AssertSqlSafe(sql)).bind(id.as_uuid()).fetch_optional(connection).await?;
+    let row = sqlx::query(RUN).bind(id.as_uuid()).fetch_optional(connection).await?;
     row.as_ref().map(shown).transpose()
 }
 
 async fn list_runs(connection: &mut SqliteConnection, filter: RunFilter) -> DriverResult<Vec<Run>> {
-    let mut sql = RUN.to_owned();
     // Above every id.
     let before = filter.before.map_or(vec![0xff; 17], |id| id.as_uuid().as_bytes().to_vec());
-    sql.push_str(" WHERE a.id < ?1");
+    let mut page = "id < ?1".to_owned();
     if !filter.states.is_empty() {
-        sql.push_str(
-            " AND a.state IN (SELECT value FROM json_each(?2)) AND (a.state <> 'dead' OR a.replayed_by IS NULL)",
+        page.push_str(
+            " AND state IN (SELECT value FROM json_each(?2)) AND (state <> 'dead' OR replayed_by IS NULL)",
         );
     }
     if filter.job.is_some() {
-        sql.push_str(" AND a.lane IN (SELECT lane FROM riqle_lanes WHERE job = ?3)");
+        page.push_str(" AND lane IN (SELECT lane FROM riqle_lanes WHERE job = ?3)");
     }
     if filter.queue.is_some() {
-        sql.push_str(" AND a.lane IN (SELECT lane FROM riqle_lanes WHERE queue = ?4)");
+        page.push_str(" AND lane IN (SELECT lane FROM riqle_lanes WHERE queue = ?4)");
     }
     if filter.reference.is_some() {
-        sql.push_str(" AND a.reference = ?5");
+        page.push_str(" AND reference = ?5");
     }
-    sql.push_str(" ORDER BY a.id DESC LIMIT ?6");
-    let rows = sqlx::query(AssertSqlSafe(sql))
+    page.push_str(" ORDER BY id DESC LIMIT ?6");
+    // The page is found first, since only so the order of the tables serves.
+    let rows = sqlx::query(AssertSqlSafe(RUN.replace("id = ?1", &page)))
         .bind(before)
         .bind(serde_json::json!(filter.states).to_string())
         .bind(&filter.job)
@@ -88,7 +87,9 @@ async fn list_runs(connection: &mut SqliteConnection, filter: RunFilter) -> Driv
         .bind(i64::try_from(filter.page_size()).unwrap_or(i64::MAX))
         .fetch_all(connection)
         .await?;
-    rows.iter().map(shown).collect()
+    let mut runs = rows.iter().map(shown).collect::<DriverResult<Vec<_>>>()?;
+    runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.id));
+    Ok(runs)
 }
 
 fn shown(row: &SqliteRow) -> DriverResult<Run> {

@@ -23,6 +23,8 @@ mod inspect;
 mod lanes;
 mod migrate;
 mod operate;
+#[cfg(test)]
+mod plan_tests;
 mod queue;
 mod registry;
 mod rows;
