@@ -72,6 +72,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_folder_may_be_named_in_each_form_of_a_file_url() {
+        for url in ["file:mail", "file:/tmp/mail", "file:///tmp/mail", "FILE:mail"] {
+            assert_eq!(mailer_from_url(url).unwrap().provider(), "file", "{url}");
+        }
+    }
+
+    #[cfg(feature = "smtp")]
+    #[test]
+    fn a_server_may_be_named_in_each_form_of_an_smtp_url() {
+        for url in
+            ["smtp://u:p@host", "smtp://127.0.0.1:2525?tls=none", "smtps://u:p@host:465", "SMTP://host"]
+        {
+            assert_eq!(mailer_from_url(url).unwrap().provider(), "smtp", "{url}");
+        }
+    }
+
     #[cfg(not(feature = "smtp"))]
     #[test]
     fn smtp_without_its_feature_says_so() {

@@ -86,15 +86,10 @@ impl RealServer {
     }
 }
 
-/// Python starts slowly on a busy machine.
-fn outbox(url: &str) -> Outbox {
-    Outbox::with(&Memory::new(), SmtpMailer::from_url(url).unwrap())
-}
-
 #[tokio::test]
 async fn an_email_arrives_to_the_byte() {
     let mut server = RealServer::start(&["none"]).await;
-    let outbox = outbox(&format!("smtp://127.0.0.1:{}?tls=none", server.port));
+    let outbox = Outbox::new(&format!("smtp://127.0.0.1:{}?tls=none", server.port));
     outbox.send(&email("ada@example.com")).await.unwrap();
     let (row, parsed) = (outbox.row().await, server.next().await);
     assert_eq!(parsed.raw.as_bytes(), row.message);
@@ -109,7 +104,7 @@ async fn both_ways_of_tls_arrive_encrypted_with_a_login() {
     let certificates = Arc::new(Certificates::of("127.0.0.1"));
     for (encryption, scheme) in [("starttls", "smtp"), ("implicit", "smtps")] {
         let mut server = RealServer::encrypted(encryption, &certificates).await;
-        let outbox = outbox(&server.url(scheme, &certificates));
+        let outbox = Outbox::new(&server.url(scheme, &certificates));
         for address in ["ada@example.com", "bob@example.com"] {
             outbox.send(&email(address)).await.unwrap();
             let parsed = server.next().await;
@@ -133,7 +128,7 @@ async fn a_wrong_password_and_a_certificate_of_nobody_need_somebody_to_act() {
         (right.replace("s3cret", "wr0ng"), "SMTP AUTH: 535 5.7.8"),
         (right.split('?').next().unwrap().to_owned(), "invalid peer certificate: UnknownIssuer"),
     ] {
-        let error = outbox(&url).send(&email("ada@example.com")).await.unwrap_err();
+        let error = Outbox::new(&url).send(&email("ada@example.com")).await.unwrap_err();
         assert!(matches!(&error, SendError::Misconfigured { error, .. } if error.contains(line)), "{error}");
         assert!(!error.to_string().contains("wr0ng"));
     }

@@ -53,19 +53,20 @@ fn plain(server: &FaultServer) -> String {
     format!("smtp://127.0.0.1:{}?tls=none", server.port)
 }
 
-/// What comes of one email to a server that behaves so, without encryption.
-async fn answer(script: Script) -> Seen {
-    let server = FaultServer::start(script).await;
-    seen(Outbox::new(&plain(&server)).try_to(ADA).await)
-}
-
+/// What comes of one email where this goes wrong, without encryption.
 async fn fault(at: &'static str, fault: Fault) -> Seen {
-    answer(Script::new().fault(at, fault)).await
+    let hangs = matches!(fault, Fault::Hangs);
+    let server = FaultServer::start(Script::new().fault(at, fault)).await;
+    seen(outbox(&plain(&server), hangs).try_to(ADA).await)
 }
 
 async fn recipient(address: &str) -> Seen {
     let server = FaultServer::start(Script::new()).await;
-    seen(Outbox::new(&plain(&server)).try_to(address).await)
+    seen(outbox(&plain(&server), address.starts_with("hang")).try_to(address).await)
+}
+
+fn outbox(url: &str, hangs: bool) -> Outbox {
+    if hangs { Outbox::impatient(url) } else { Outbox::new(url) }
 }
 
 fn encrypted_url(scheme: &str, server: &FaultServer, certificates: &Certificates) -> String {
@@ -200,8 +201,10 @@ async fn without_a_way_to_log_in_somebody_needs_to_act_and_no_secret_is_told() {
             Seen::Misconfigured,
         ),
     ] {
+        let hangs = script.faults.values().any(|fault| matches!(fault, Fault::Hangs));
         let server = FaultServer::start(script).await;
-        let outbox = Outbox::new(&format!("smtp://user:s3cret@127.0.0.1:{}?tls=none", server.port));
+        let url = format!("smtp://user:s3cret@127.0.0.1:{}?tls=none", server.port);
+        let outbox = outbox(&url, hangs);
         let answer = outbox.try_to(ADA).await;
         let row = outbox.row().await;
         let told = format!("{answer:?} {row:?}");
@@ -271,9 +274,10 @@ async fn a_handshake_that_breaks_off_is_retried() {
     for (scheme, encryption) in [("smtp", ServerEncryption::StartTls), ("smtps", ServerEncryption::Implicit)]
     {
         for fault in [Fault::Cuts, Fault::Hangs] {
+            let hangs = matches!(fault, Fault::Hangs);
             let script = Script::new().encrypted(encryption, &certificates).fault("TLS", fault);
             let server = FaultServer::start(script).await;
-            let outbox = Outbox::new(&encrypted_url(scheme, &server, &certificates));
+            let outbox = outbox(&encrypted_url(scheme, &server, &certificates), hangs);
             assert_eq!(seen(outbox.try_to(ADA).await), Seen::Retry, "{scheme}");
         }
     }
@@ -324,7 +328,7 @@ async fn an_idle_connection_that_has_gone_is_replaced_unseen() {
 #[tokio::test]
 async fn a_connection_is_not_used_again_after_an_unknown_outcome() {
     let server = FaultServer::start(Script::new()).await;
-    let outbox = Outbox::new(&plain(&server));
+    let outbox = Outbox::impatient(&plain(&server));
     assert_eq!(seen(outbox.try_to("hang@example.com").await), Seen::Unknown);
     assert_eq!(seen(outbox.try_to("b@example.com").await), Seen::Accepted);
     assert_eq!(server.connections(), 2);

@@ -188,3 +188,18 @@ impl fmt::Debug for SmtpMailer {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_the_server_and_neither_user_nor_password() {
+        let mailer = SmtpMailer::from_url("smtp://us3r:s3cret@mail.example.com").unwrap();
+        let shown = format!("{mailer:?}");
+        assert_eq!(
+            shown,
+            r#"SmtpMailer { host: "mail.example.com", port: 587, encryption: "STARTTLS", .. }"#
+        );
+    }
+}

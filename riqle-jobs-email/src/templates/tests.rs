@@ -63,7 +63,7 @@ fn a_confirmation_shows_items_quantities_prices_and_total() {
          View your order: https://riqle.com/orders/order-1001\n\
          \n\
          -- \n\
-         You receive this email because you have bought something at Riqle.\n\
+         You are receiving this email because you bought something at Riqle.\n\
          Questions? Write to help@riqle.com.\n\
          Riqle, https://riqle.com"
     );
@@ -143,7 +143,7 @@ fn a_refund_shows_its_amount_and_its_reason_where_there_is_one() {
         let email = refund_notification(&brand(), &order, reason, to()).unwrap();
         check(&email);
         assert!(email.text.contains("We have refunded $10.00 of $53.00 for your order"));
-        assert!(email.text.contains("5 to 10 days.\n\nView your order"), "{}", email.text);
+        assert!(email.text.contains("this takes 5 to 10 days.\n\nView your order"), "{}", email.text);
         assert!(!email.text.contains("Reason") && !email.html.contains("Reason"));
     }
 }

@@ -23,20 +23,24 @@ struct Spy {
 }
 
 impl Outbox {
-    /// Waits half a second for any answer.
+    /// Waits 20 seconds for any answer.
     pub fn new(url: &str) -> Self {
         Self::over(&Memory::new(), url)
     }
 
-    /// Another process on the same store.
-    pub fn over(store: &Memory, url: &str) -> Self {
-        let short = Duration::from_millis(500);
-        let timeouts = SmtpTimeouts { connect: short, command: short, body: short };
-        let smtp = SmtpMailer::from_url(url).unwrap().timeouts(timeouts);
-        Self::with(store, smtp)
+    /// Waits one second for any answer.
+    pub fn impatient(url: &str) -> Self {
+        Self::waiting(&Memory::new(), url, Duration::from_secs(1))
     }
 
-    pub fn with(store: &Memory, smtp: SmtpMailer) -> Self {
+    /// Another process on the same store.
+    pub fn over(store: &Memory, url: &str) -> Self {
+        Self::waiting(store, url, Duration::from_secs(20))
+    }
+
+    fn waiting(store: &Memory, url: &str, limit: Duration) -> Self {
+        let timeouts = SmtpTimeouts { connect: limit, command: limit, body: limit };
+        let smtp = SmtpMailer::from_url(url).unwrap().timeouts(timeouts);
         let mailer = Arc::new(Spy { smtp, outcomes: Mutex::default() });
         Self { store: store.clone(), sender: Sender::new(store, mailer.clone()), mailer }
     }
