@@ -57,7 +57,7 @@ pub async fn play(
     expect(&dead, RunState::Dead, &[1, 2, 4])?;
 
     printer
-        .scene("5. The dead letter is replayed: the order is not fetched and the email not rendered again");
+        .scene("5. The dead letter is replayed: nothing is fetched again, and the message goes out as it was first rendered");
     let replay = jobs.replay(dead.id, ReplayFrom::FailedStep).await?;
     let kept: Vec<String> =
         Inspect::steps(&**jobs.store(), replay).await?.into_iter().map(|step| step.name).collect();

@@ -3,7 +3,7 @@
 //! cargo run --example shop                      plays a sale to itself, then stays up
 //! cargo run --example shop -- --exit-when-idle  plays the sale and ends
 //! cargo run --example shop -- --no-demo         a shop for real webhooks
-#![allow(missing_docs, clippy::print_stdout, clippy::print_stderr)]
+#![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 mod config;
 mod database;

@@ -58,7 +58,8 @@ impl Printer {
             RunState::Running => self.paint("36", &state),
             _ => state,
         };
-        println!("  {:>6.3} s  {state}  attempt {}  {note}", since.as_secs_f64(), moment.attempt);
+        let line = format!("  {:>6.3} s  {state}  attempt {}  {note}", since.as_secs_f64(), moment.attempt);
+        println!("{}", line.trim_end());
     }
 
     pub fn line(&self, text: &str) {

@@ -1,5 +1,12 @@
 //! The shop as a process of its own: its demo, its webhook, and what is left of it after kill -9.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 mod demo;
 #[path = "../../examples/shop/http_client.rs"]
