@@ -52,10 +52,15 @@ pub async fn stripe(State(shop): State<Shop>, headers: HeaderMap, body: Bytes) -
 
 async fn record(shop: &Shop, fact: &Fact, event: &Event) -> Result<Option<String>, Failure> {
     let Some(run) = run_for(fact)? else { return Ok(None) };
-    let run = run.unique_within(format!("stripe/{}", event.id), UniqueScope::Period(EVENT_KEPT));
+    let key = match fact {
+        // Whatever events tell of it, an order is confirmed once.
+        Fact::OrderPaid { order_id, .. } => format!("order/{order_id}"),
+        _ => format!("stripe/{}", event.id),
+    };
+    let run = run.unique_within(key, UniqueScope::Period(EVENT_KEPT));
     match shop.database.record(fact, run, &shop.jobs).await {
         Ok(enqueued) => Ok(Some(enqueued.id().to_string())),
-        // The event's id came before, with other content: the first one counts.
+        // It came before, with other content: the first one counts.
         Err(failure) if kind(&failure) == Some(ErrorKind::Conflict) => Ok(None),
         Err(failure) => Err(failure),
     }

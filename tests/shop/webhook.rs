@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use riqle_jobs::web::webhooks::stripe::{SIGNATURE_HEADER, sign};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     http_client::post,
@@ -39,11 +40,19 @@ async fn what_is_not_signed_right_is_refused_with_its_reason() {
 async fn a_body_over_a_mebibyte_is_too_large() {
     let (shop, _folder) = shop().await;
     let mut stream = tokio::net::TcpStream::connect(shop.address).await.unwrap();
-    let head =
-        format!("POST /webhooks/stripe HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", (1 << 20) + 1);
-    tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.unwrap();
+    let (mut reader, mut writer) = stream.split();
+    let size = (1 << 20) + 1;
+    let head = format!("POST /webhooks/stripe HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n");
     let mut answer = [0; 12];
-    tokio::io::AsyncReadExt::read_exact(&mut stream, &mut answer).await.unwrap();
+    let (_, read) = tokio::join!(
+        async {
+            writer.write_all(head.as_bytes()).await?;
+            // The shop may answer and close before it has read all of it.
+            writer.write_all(&vec![b'x'; size]).await
+        },
+        reader.read_exact(&mut answer)
+    );
+    read.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 413");
 }
 
