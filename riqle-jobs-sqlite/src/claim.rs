@@ -2,14 +2,16 @@ use std::{collections::HashMap, sync::Arc};
 
 use jiff::Timestamp;
 use riqle_jobs_core::{
-    AttemptOutcome, ClaimRequest, Claimed, ClaimedRun, LeaseRef, Priority, RunId, WorkerId, later,
+    AttemptOutcome, ClaimRequest, Claimed, ClaimedRun, Codec, LeaseRef, Payload, Priority, RunId, WorkerId,
+    from_millis, later,
 };
+use serde::Deserialize;
 use sqlx::{AssertSqlSafe, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     attempts::{Attempt, with_attempt},
     error::{Result, into_driver},
-    rows::{Query, for_each, for_ids, get, maybe_run_id, maybe_time, millis, payload, run_id, time},
+    rows::{Query, for_each, for_ids, from_hex, get, json, maybe_time, millis, run_id, time},
     settle::release_keys,
     steps::saved_step,
     writer::Write,
@@ -17,6 +19,8 @@ use crate::{
 
 /// A merge of more lanes than this would be slow to plan, and SQLite allows 500; beyond it, what is due is sorted.
 const MOST_MERGED: usize = 100;
+/// An input of more bytes is read apart.
+const LARGE_INPUT: usize = 8 * 1024;
 
 /// Takes at most `request.limit` due runs under a lease.
 pub(crate) async fn claim(write: &mut Write, request: &ClaimRequest) -> Result<Claimed> {
@@ -162,66 +166,112 @@ fn crashed(row: &SqliteRow, now: Timestamp) -> Result<(RunId, String)> {
 
 /// Gives the first due runs to the claim.
 async fn lease(write: &mut Write, request: &ClaimRequest, due: &Due<'_>) -> Result<Vec<ClaimedRun>> {
+    let ids = due.ids(false);
+    // They come in one row: each row of an answer crosses from the connection's thread by itself.
     let sql = format!(
-        "UPDATE riqle_runs
+        "SELECT json_group_array(json_array(hex(id), lane, failures, crashes, claims, enqueued_at, due_at,
+                iif(root IS NULL, NULL, hex(root)), iif(replay_of IS NULL, NULL, hex(replay_of)), unique_scope,
+                reference, event_id, input_codec, iif(length(input) > {LARGE_INPUT}, NULL, hex(input)))) AS runs
+         FROM riqle_runs WHERE id IN ({ids});
+         UPDATE riqle_runs
          SET state = 'running', token = ?, worker = ?, claimed_at = ?, lease_until = ?, claims = claims + 1
-         WHERE id IN ({})
-         RETURNING id, lane, failures, crashes, claims, enqueued_at, due_at, root, replay_of, unique_scope,
-                   reference, event_id, input_codec, input",
-        due.ids(false)
+         WHERE id IN ({ids})"
     );
-    let query = sqlx::query(AssertSqlSafe(sql))
+    let query = due
+        .bind(sqlx::query(AssertSqlSafe(sql)), false)
         .bind(request.token.as_uuid())
         .bind(request.worker.as_uuid())
         .bind(millis(due.now))
         .bind(millis(later(due.now, request.lease)));
     let rows = due.bind(query, false).fetch_all(&mut write.connection).await?;
+    let due_runs: Vec<DueRun> = rows.first().map(|row| json(row, "runs")).transpose()?.unwrap_or_default();
     let lanes: HashMap<i64, &Lane> = due.pending.iter().map(|lane| (lane.number, *lane)).collect();
     let queue: Arc<str> = Arc::from(request.queue.as_str());
-    let mut runs = Vec::with_capacity(rows.len());
-    let (mut with_steps, mut keys) = (Vec::new(), Vec::new());
-    for row in &rows {
-        let lane = lanes.get(&get(row, "lane")?).ok_or(sqlx::Error::RowNotFound)?;
-        let run = claimed_run(row, request, &queue, lane, due.now)?;
+    let mut runs = Vec::with_capacity(due_runs.len());
+    let (mut with_steps, mut keys, mut large) = (Vec::new(), Vec::new(), Vec::new());
+    for run in due_runs {
         // Only an earlier claim, or the run that it replays, can have left steps.
-        if get::<i64>(row, "claims")? > 1 || run.replay_of.is_some() {
-            with_steps.push(run.lease.run);
+        if run.claims > 0 || run.replay_of.is_some() {
+            with_steps.push(run.id);
         }
-        if get::<Option<&str>>(row, "unique_scope")? == Some("while-pending") {
-            keys.push(run.lease.run);
+        if run.unique_scope.as_deref() == Some("while-pending") {
+            keys.push(run.id);
         }
-        runs.push(run);
+        if run.input.is_none() {
+            large.push(run.id);
+        }
+        let lane = lanes.get(&run.lane).ok_or(sqlx::Error::RowNotFound)?;
+        runs.push(run.claimed(request, &queue, lane, due.now)?);
     }
     runs.sort_unstable_by_key(|run| (run.due_at, run.lease.run));
     release_keys(write, &keys).await?;
     load_steps(&mut write.connection, &mut runs, &with_steps).await?;
+    load_inputs(&mut write.connection, &mut runs, &large).await?;
     Ok(runs)
 }
 
-fn claimed_run(
-    row: &SqliteRow,
-    request: &ClaimRequest,
-    queue: &Arc<str>,
-    lane: &Lane,
-    now: Timestamp,
-) -> Result<ClaimedRun> {
-    let id = run_id(row, "id")?;
-    Ok(ClaimedRun {
-        lease: LeaseRef { queue: Arc::clone(queue), run: id, token: request.token },
-        job: lane.job.clone(),
-        priority: lane.priority,
-        input: payload(row, "input_codec", "input")?,
-        failures: get(row, "failures")?,
-        crashes: get(row, "crashes")?,
-        enqueued_at: time(row, "enqueued_at")?,
-        due_at: time(row, "due_at")?,
-        claimed_at: now,
-        root: maybe_run_id(row, "root")?.unwrap_or(id),
-        replay_of: maybe_run_id(row, "replay_of")?,
-        reference: get(row, "reference")?,
-        event_id: get(row, "event_id")?,
-        steps: Vec::new(),
-    })
+/// A run about to be claimed, as [`lease`] asks for it.
+#[derive(Deserialize)]
+struct DueRun {
+    id: RunId,
+    lane: i64,
+    failures: u32,
+    crashes: u32,
+    /// So far.
+    claims: i64,
+    enqueued_at: i64,
+    due_at: i64,
+    root: Option<RunId>,
+    replay_of: Option<RunId>,
+    unique_scope: Option<String>,
+    reference: Option<String>,
+    event_id: Option<String>,
+    codec: u8,
+    /// In hexadecimal, since it may be no text; a large one comes apart.
+    input: Option<String>,
+}
+
+impl DueRun {
+    fn claimed(
+        self,
+        request: &ClaimRequest,
+        queue: &Arc<str>,
+        lane: &Lane,
+        now: Timestamp,
+    ) -> Result<ClaimedRun> {
+        let bytes = self.input.as_deref().map(from_hex).transpose()?.unwrap_or_default();
+        Ok(ClaimedRun {
+            lease: LeaseRef { queue: Arc::clone(queue), run: self.id, token: request.token },
+            job: lane.job.clone(),
+            priority: lane.priority,
+            input: Payload { codec: Codec(self.codec), bytes },
+            failures: self.failures,
+            crashes: self.crashes,
+            enqueued_at: from_millis(self.enqueued_at),
+            due_at: from_millis(self.due_at),
+            claimed_at: now,
+            root: self.root.unwrap_or(self.id),
+            replay_of: self.replay_of,
+            reference: self.reference,
+            event_id: self.event_id,
+            steps: Vec::new(),
+        })
+    }
+}
+
+async fn load_inputs(
+    connection: &mut SqliteConnection,
+    runs: &mut [ClaimedRun],
+    large: &[RunId],
+) -> Result<()> {
+    let template = include_str!("../queries/claimed_inputs.sql");
+    for row in for_ids(connection, template, large).await? {
+        let id = run_id(&row, "id")?;
+        if let Some(run) = runs.iter_mut().find(|run| run.lease.run == id) {
+            run.input.bytes = get(&row, "input")?;
+        }
+    }
+    Ok(())
 }
 
 async fn load_steps(

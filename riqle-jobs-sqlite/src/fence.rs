@@ -1,11 +1,12 @@
 use jiff::Timestamp;
-use riqle_jobs_core::{LeaseAnswer, LeaseRef, WorkerId};
+use riqle_jobs_core::{LeaseAnswer, LeaseRef, WorkerId, from_millis};
+use serde::Deserialize;
 use sqlx::SqliteConnection;
 
 use crate::{
-    enqueue::{index, position},
+    enqueue::index,
     error::Result,
-    rows::{Query, for_each, get, time},
+    rows::{Query, for_each, json},
 };
 
 /// How a token stands to a run.
@@ -53,20 +54,40 @@ pub(crate) async fn fences(connection: &mut SqliteConnection, leases: &[&LeaseRe
     };
     let mut fences: Vec<Fence> = leases.iter().map(|_| Fence::Lost).collect();
     for row in for_each(connection, template, |query| query, leases, row).await? {
-        let fence = match get::<&str>(&row, "fence")? {
-            "holds" => Fence::Holds(HeldRow {
-                worker: WorkerId::from_uuid(get(&row, "worker")?),
-                claimed_at: time(&row, "claimed_at")?,
-                attempts: get(&row, "attempts")?,
-                holds_key: get(&row, "holds_key")?,
-            }),
-            "settled" => Fence::Settled,
-            "cancelled" => Fence::Cancelled,
-            _ => Fence::Lost,
-        };
-        if let Some(place) = fences.get_mut(position(&row)?) {
-            *place = fence;
+        for found in json::<Vec<Found>>(&row, "fences")? {
+            if let Some(place) = fences.get_mut(found.0) {
+                *place = found.into();
+            }
         }
     }
     Ok(fences)
+}
+
+/// The lease's number, the word, whether a unique key is held, and the claim with the attempts of a run that is held.
+#[derive(Deserialize)]
+struct Found(usize, Word, u8, String, Option<i64>, Option<String>);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Word {
+    Holds,
+    Settled,
+    Cancelled,
+    Lost,
+}
+
+impl From<Found> for Fence {
+    fn from(Found(_, word, holds_key, worker, claimed_at, attempts): Found) -> Self {
+        match (word, worker.parse(), claimed_at, attempts) {
+            (Word::Holds, Ok(worker), Some(claimed_at), Some(attempts)) => Fence::Holds(HeldRow {
+                worker,
+                claimed_at: from_millis(claimed_at),
+                attempts,
+                holds_key: holds_key != 0,
+            }),
+            (Word::Settled, ..) => Fence::Settled,
+            (Word::Cancelled, ..) => Fence::Cancelled,
+            _ => Fence::Lost,
+        }
+    }
 }

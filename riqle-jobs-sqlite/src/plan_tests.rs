@@ -78,6 +78,7 @@ async fn nothing_that_grows_is_scanned_on_the_way_of_a_run() {
             include_str!("../queries/delete_runs.sql"),
             include_str!("../queries/take_over.sql"),
             include_str!("../queries/claimed_steps.sql"),
+            include_str!("../queries/claimed_inputs.sql"),
             include_str!("../queries/give_back.sql"),
         ];
         for query in queries {

@@ -125,3 +125,14 @@ pub(crate) fn json<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: &str
         into_driver(Error::new(ErrorKind::Corrupt, "read", message).caused_by(cause))
     })
 }
+
+/// Reads what SQL's `hex` wrote.
+pub(crate) fn from_hex(text: &str) -> Result<Vec<u8>> {
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    let byte = |pair: &[u8]| match pair {
+        [high, low] => u8::try_from(digit(*high)? << 4 | digit(*low)?).ok(),
+        _ => None,
+    };
+    let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
+    bytes.ok_or_else(|| sqlx::Error::Decode("not hexadecimal".into()))
+}
