@@ -111,6 +111,14 @@ CREATE TABLE riqle_dead (
 CREATE INDEX riqle_dead_end ON riqle_dead (ended_at, lane);
 CREATE INDEX riqle_dead_reference ON riqle_dead (reference) WHERE reference IS NOT NULL;
 
+-- A run stands in one place: entering these tables, it leaves the other, in the same statement.
+CREATE TRIGGER riqle_history_entered AFTER INSERT ON riqle_history BEGIN
+    DELETE FROM riqle_runs WHERE id = NEW.id;
+END;
+CREATE TRIGGER riqle_dead_entered AFTER INSERT ON riqle_dead BEGIN
+    DELETE FROM riqle_runs WHERE id = NEW.id;
+END;
+
 -- Every run, wherever it stands. The columns have the same affinity in each part, else SQLite would build the whole list
 -- before it takes a page of it.
 CREATE VIEW riqle_all_runs AS

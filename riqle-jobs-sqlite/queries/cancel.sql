@@ -5,4 +5,3 @@ SELECT id, lane, 'cancelled', 'cancelled-by-operator', due_at, enqueued_at, ?2, 
        token, root, replay_of, unique_key, unique_scope, unique_period, reference,
        event_id, gates, fingerprint, error_fingerprint, attempts, input_codec, input
 FROM riqle_runs WHERE id = ?1;
-DELETE FROM riqle_runs WHERE id = ?1;

@@ -111,7 +111,9 @@ impl SqliteOptions {
                 .acquire_timeout(BUSY_TIMEOUT)
                 .connect_lazy_with(options.clone()),
         };
-        let writer = Writer::start(options.clone(), self.clock.clone(), Arc::clone(&in_process))?;
+        // 16 MiB: what is hot is read from memory.
+        let cached = options.clone().pragma("cache_size", "-16384");
+        let writer = Writer::start(cached, self.clock.clone(), Arc::clone(&in_process))?;
         // Closed last: an empty file that nobody has open is checkpointed away.
         connection.close().await.map_err(|error| translate("connect", error))?;
         let shared = Shared { pool, options, clock: self.clock, limits: self.limits, writer, in_process };
@@ -130,6 +132,8 @@ fn writing(options: SqliteConnectOptions, synchronous: Synchronous) -> SqliteCon
             Synchronous::Full => SqliteSynchronous::Full,
             Synchronous::Normal => SqliteSynchronous::Normal,
         })
+        // 16 MiB, so that a busy writer is not held up too often.
+        .pragma("wal_autocheckpoint", "4096")
         .statement_cache_capacity(256)
         .row_buffer_size(512)
         .disable_statement_logging()

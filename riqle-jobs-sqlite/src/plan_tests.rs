@@ -75,7 +75,6 @@ async fn nothing_that_grows_is_scanned_on_the_way_of_a_run() {
             include_str!("../queries/settle_ended.sql"),
             include_str!("../queries/settle_dead.sql"),
             include_str!("../queries/settle_again.sql"),
-            include_str!("../queries/delete_runs.sql"),
             include_str!("../queries/take_over.sql"),
             include_str!("../queries/claimed_steps.sql"),
             include_str!("../queries/claimed_inputs.sql"),

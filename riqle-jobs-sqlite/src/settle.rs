@@ -74,12 +74,10 @@ async fn apply(write: &mut Write, settled: Vec<Settled<'_>>) -> Result<()> {
         settled.into_iter().partition(|settled| settled.settlement.ending.state().is_ended());
     let keys: Vec<_> = ended.iter().filter(|settled| settled.holds_key).map(Settled::run).collect();
     release_keys(write, &keys).await?;
-    let ids: Vec<_> = ended.iter().map(Settled::run).collect();
     let (dead, ended): (Vec<_>, Vec<_>) =
         ended.into_iter().partition(|settled| settled.settlement.ending.state() == RunState::Dead);
     insert_ended(write, &ended).await?;
     insert_dead(write, &dead).await?;
-    for_ids(&mut write.connection, include_str!("../queries/delete_runs.sql"), &ids).await?;
     make_pending(write, &again).await
 }
 
