@@ -212,7 +212,6 @@ enum Fault {
     FailedAfterwards,
     /// Another claim takes the run over before the step or, late, before its save.
     TakenOver {
-        clock: ManualClock,
         late: bool,
     },
 }
