@@ -3,5 +3,5 @@ SELECT l.lane, l.job, l.priority,
        (SELECT min(due_at) FROM riqle_runs WHERE state = 'pending' AND lane = l.lane) AS due_at,
        (SELECT min(lease_until) FROM riqle_runs WHERE state = 'running' AND lane = l.lane) AS lease_until
 FROM riqle_lanes l
-WHERE l.queue = ?1 AND l.job IN (SELECT value FROM json_each(?2))
-  AND NOT EXISTS (SELECT 1 FROM riqle_queues q WHERE q.queue = ?1 AND q.paused_at IS NOT NULL)
+WHERE l.queue = ? AND l.job IN (SELECT value FROM json_each(?))
+  AND NOT EXISTS (SELECT 1 FROM riqle_queues q WHERE q.queue = l.queue AND q.paused_at IS NOT NULL)

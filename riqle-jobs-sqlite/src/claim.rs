@@ -22,10 +22,14 @@ const MOST_MERGED: usize = 100;
 /// An input of more bytes is read apart.
 const LARGE_INPUT: usize = 8 * 1024;
 
+const HEADS: &str = include_str!("../queries/heads.sql");
+
 /// Takes at most `request.limit` due runs under a lease.
 pub(crate) async fn claim(write: &mut Write, request: &ClaimRequest) -> Result<Claimed> {
     let now = write.now;
-    let lanes = lanes(&mut write.connection, request).await?;
+    let heads = bind_heads(sqlx::query(HEADS), request).fetch_all(&mut write.connection).await?;
+    let lanes = lanes(&heads)?;
+    let mut next_due = next_due(&lanes);
     let mut runs = Vec::new();
     for priority in Priority::ALL {
         let lanes = lanes.iter().filter(|lane| lane.priority == priority);
@@ -41,12 +45,10 @@ pub(crate) async fn claim(write: &mut Write, request: &ClaimRequest) -> Result<C
         if !due.expired.is_empty() {
             take_over(write, &due).await?;
         }
-        runs.append(&mut lease(write, request, &due).await?);
+        let (mut leased, next) = lease(write, request, &due).await?;
+        runs.append(&mut leased);
+        next_due = next;
     }
-    if runs.is_empty() {
-        return Ok(Claimed { runs, next_due: next_due(&lanes), now });
-    }
-    let next_due = next_due(&self::lanes(&mut write.connection, request).await?);
     Ok(Claimed { runs, next_due, now })
 }
 
@@ -70,13 +72,13 @@ impl Lane {
     }
 }
 
-async fn lanes(connection: &mut SqliteConnection, request: &ClaimRequest) -> Result<Vec<Lane>> {
-    let rows = sqlx::query(include_str!("../queries/heads.sql"))
-        .bind(&request.queue)
-        .bind(serde_json::json!(*request.jobs).to_string())
-        .fetch_all(connection)
-        .await?;
-    rows.iter()
+fn bind_heads<'q>(query: Query<'q>, request: &ClaimRequest) -> Query<'q> {
+    query.bind(request.queue.clone()).bind(serde_json::json!(*request.jobs).to_string())
+}
+
+fn lanes(heads: &[SqliteRow]) -> Result<Vec<Lane>> {
+    heads
+        .iter()
         .map(|row| {
             Ok(Lane {
                 number: get(row, "lane")?,
@@ -164,8 +166,12 @@ fn crashed(row: &SqliteRow, now: Timestamp) -> Result<(RunId, String)> {
     Ok((run_id(row, "id")?, with_attempt(get(row, "attempts")?, attempt)?))
 }
 
-/// Gives the first due runs to the claim.
-async fn lease(write: &mut Write, request: &ClaimRequest, due: &Due<'_>) -> Result<Vec<ClaimedRun>> {
+/// Gives the first due runs to the claim; answers with them, and when the next one of any lane is due.
+async fn lease(
+    write: &mut Write,
+    request: &ClaimRequest,
+    due: &Due<'_>,
+) -> Result<(Vec<ClaimedRun>, Option<Timestamp>)> {
     let ids = due.ids(false);
     // They come in one row: each row of an answer crosses from the connection's thread by itself.
     let sql = format!(
@@ -175,7 +181,8 @@ async fn lease(write: &mut Write, request: &ClaimRequest, due: &Due<'_>) -> Resu
          FROM riqle_runs WHERE id IN ({ids});
          UPDATE riqle_runs
          SET state = 'running', token = ?, worker = ?, claimed_at = ?, lease_until = ?, claims = claims + 1
-         WHERE id IN ({ids})"
+         WHERE id IN ({ids});
+         {HEADS}"
     );
     let query = due
         .bind(sqlx::query(AssertSqlSafe(sql)), false)
@@ -183,8 +190,11 @@ async fn lease(write: &mut Write, request: &ClaimRequest, due: &Due<'_>) -> Resu
         .bind(request.worker.as_uuid())
         .bind(millis(due.now))
         .bind(millis(later(due.now, request.lease)));
-    let rows = due.bind(query, false).fetch_all(&mut write.connection).await?;
-    let due_runs: Vec<DueRun> = rows.first().map(|row| json(row, "runs")).transpose()?.unwrap_or_default();
+    let query = bind_heads(due.bind(query, false), request);
+    let rows = query.fetch_all(&mut write.connection).await?;
+    let (first, heads) = rows.split_first().ok_or(sqlx::Error::RowNotFound)?;
+    let due_runs: Vec<DueRun> = json(first, "runs")?;
+    let next_due = next_due(&lanes(heads)?);
     let lanes: HashMap<i64, &Lane> = due.pending.iter().map(|lane| (lane.number, *lane)).collect();
     let queue: Arc<str> = Arc::from(request.queue.as_str());
     let mut runs = Vec::with_capacity(due_runs.len());
@@ -207,7 +217,7 @@ async fn lease(write: &mut Write, request: &ClaimRequest, due: &Due<'_>) -> Resu
     release_keys(write, &keys).await?;
     load_steps(&mut write.connection, &mut runs, &with_steps).await?;
     load_inputs(&mut write.connection, &mut runs, &large).await?;
-    Ok(runs)
+    Ok((runs, next_due))
 }
 
 /// A run about to be claimed, as [`lease`] asks for it.
