@@ -56,8 +56,7 @@ pub async fn play(
     let dead = demo.follow(run).await?;
     expect(&dead, RunState::Dead, &[1, 2, 4])?;
 
-    printer
-        .scene("5. The dead letter is replayed: nothing is fetched again, and the message goes out as it was first rendered");
+    printer.scene("5. The dead letter is replayed: nothing is fetched or rendered again");
     let replay = jobs.replay(dead.id, ReplayFrom::FailedStep).await?;
     let kept: Vec<String> =
         Inspect::steps(&**jobs.store(), replay).await?.into_iter().map(|step| step.name).collect();

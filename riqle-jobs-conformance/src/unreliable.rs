@@ -73,6 +73,14 @@ impl LostReplies {
     pub fn new(inner: Arc<dyn Store>) -> Self {
         Self { inner }
     }
+
+    /// Whether another claim has settled the run between a settlement and its repeat: only then may the repeat be
+    /// told that its lease is lost.
+    async fn has_moved_on(&self, settlement: &Settlement) -> Result<bool, Error> {
+        let Some(run) = self.inner.run(settlement.lease.run).await? else { return Ok(false) };
+        let newest = run.attempts.last().map(|attempt| (attempt.number, attempt.outcome));
+        Ok(newest != Some((settlement.attempt, settlement.outcome)))
+    }
 }
 
 #[async_trait]
@@ -279,8 +287,15 @@ impl Queue for LostReplies {
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<LeaseAnswer>, Error> {
-        self.inner.settle(settlements.clone()).await?;
-        self.inner.settle(settlements).await
+        let first = self.inner.settle(settlements.clone()).await?;
+        let mut answers = self.inner.settle(settlements.clone()).await?;
+        for ((answer, first), settlement) in answers.iter_mut().zip(first).zip(settlements) {
+            let lost_since = first == LeaseAnswer::Done && *answer == LeaseAnswer::LeaseLost;
+            if lost_since && self.has_moved_on(&settlement).await? {
+                *answer = LeaseAnswer::Done;
+            }
+        }
+        Ok(answers)
     }
 
     async fn lease_connection(&self) -> Result<Box<dyn LeaseConnection>, Error> {

@@ -76,7 +76,7 @@ async fn every_run_ends_once_though_calls_fail_before_and_after_their_effect() {
     let counts = Inspect::counts(&memory).await.unwrap();
     assert_eq!((counts.len(), counts[0].state, counts[0].runs), (1, RunState::Succeeded, 200));
     // Nothing crashed and nothing failed: pressure on the store spends no attempt and repeats no step.
-    let computed = computed.lock().unwrap();
+    let computed = computed.lock().unwrap().clone();
     assert_eq!(computed.len(), 400);
     assert!(computed.values().all(|times| *times == 1));
     for run in &runs {

@@ -217,6 +217,9 @@ async fn list_emails(
     if filter.to.is_some() {
         sql.push_str(" AND recipient_folded = ?5");
     }
+    if filter.idempotency_key.is_some() {
+        sql.push_str(" AND idempotency_key = ?7");
+    }
     sql.push_str(" ORDER BY id DESC LIMIT ?6");
     let rows = sqlx::query(AssertSqlSafe(sql))
         .bind(before)
@@ -225,6 +228,7 @@ async fn list_emails(
         .bind(filter.run_id.map(|id| id.as_uuid()))
         .bind(filter.to.as_ref().map(|to| to.to_lowercase()))
         .bind(i64::try_from(filter.page_size()).unwrap_or(i64::MAX))
+        .bind(&filter.idempotency_key)
         .fetch_all(connection)
         .await?;
     rows.iter().map(record).collect()

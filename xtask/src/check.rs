@@ -13,7 +13,7 @@ pub(crate) fn all() -> Result<(), String> {
     run(&mut cargo("fmt --all --check"))?;
     run(&mut cargo("clippy --workspace --all-targets --all-features --locked -- -D warnings"))?;
     for feature in FEATURES {
-        run(&mut cargo("check --package riqle-jobs --no-default-features --locked --features").arg(feature))?;
+        run(cargo("check --package riqle-jobs --no-default-features --locked --features").arg(feature))?;
     }
     run(&mut cargo("check --package riqle-jobs --no-default-features --locked"))?;
     run(cargo("doc --workspace --no-deps --all-features --locked").env("RUSTDOCFLAGS", "-D warnings"))?;

@@ -268,6 +268,8 @@ pub struct EmailFilter {
     pub status: Option<EmailStatus>,
     /// With this reference.
     pub reference: Option<String>,
+    /// The one with this idempotency key.
+    pub idempotency_key: Option<String>,
     /// Of this run.
     pub run_id: Option<RunId>,
     /// To this address, compared without case.

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Email, EmailDetail, EmailEnding, EmailLog, EmailRecord, EmailStart, EmailStatus, Mailbox, Mailer,
-    MessageIdentity, NewEmail, OnUnknown, OutgoingMessage, SendOutcome, SendPhase, Transmission, sha256_hex,
+    Email, EmailDetail, EmailEnding, EmailFilter, EmailLog, EmailRecord, EmailStart, EmailStatus, Mailbox,
+    Mailer, MessageIdentity, NewEmail, OnUnknown, OutgoingMessage, SendOutcome, SendPhase, Transmission,
+    sha256_hex,
 };
 use crate::{
     AsStore, EmailId, Error, ErrorKind, JobError,
@@ -116,13 +117,71 @@ impl Sender {
     /// # Errors
     /// See [`SendError`].
     pub async fn send(&self, email: &Email) -> Result<Receipt, SendError> {
-        email.check().map_err(|error| SendError::Rejected(error.message().to_owned()))?;
-        let step = CURRENT_STEP.try_with(Clone::clone).ok();
-        let row = self.intend(email, step.as_ref()).await?;
-        if row.status == EmailStatus::Sent {
-            return Ok(receipt(row));
+        let step = current_step();
+        let key = match (&email.idempotency_key, &step) {
+            (Some(key), _) => key.clone(),
+            (None, Some(step)) => derived_key(&email.template, &email.to, email.generation, step),
+            (None, None) => return Err(SendError::NoKey),
+        };
+        match self.recorded(&key).await? {
+            Some(row) if self.can_send_as_it_is(&row) => self.deliver(row, None, step.as_ref()).await,
+            _ => self.intend_and_deliver(key, email, step.as_ref()).await,
         }
-        let recomposed = if row.provider == self.mailer.provider() {
+    }
+
+    /// As [`send`](Self::send), rendering the email only where it was not recorded before: a later attempt and a
+    /// replay send the recorded message, and render nothing. Only inside a step.
+    ///
+    /// ```
+    /// # use riqle_jobs_core::{Email, JobError, Mailbox, Receipt, Sender};
+    /// # async fn body(sender: &Sender, from: Mailbox, to: Mailbox) -> Result<Receipt, JobError> {
+    /// sender.send_rendered("welcome", &to, || {
+    ///     let text = "Hello!".to_owned();
+    ///     Ok(Email::new("welcome", from, to.clone(), "Welcome", format!("<p>{text}</p>"), text))
+    /// }).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// What `render` returns; else as [`send`](Self::send). Dead where `render` makes another template or recipient.
+    pub async fn send_rendered(
+        &self,
+        template: &str,
+        to: &Mailbox,
+        render: impl FnOnce() -> Result<Email, JobError> + Send,
+    ) -> Result<Receipt, JobError> {
+        let Some(step) = current_step() else { return Err(SendError::NoKey.into()) };
+        let key = derived_key(template, to, 0, &step);
+        let row = self.recorded(&key).await.map_err(SendError::from)?;
+        if let Some(row) = row.filter(|row| self.can_send_as_it_is(row)) {
+            return Ok(self.deliver(row, None, Some(&step)).await?);
+        }
+        let email = render()?;
+        if email.template != template || email.to.address != to.address {
+            return Err(JobError::dead("the rendered email has another template or recipient than was said"));
+        }
+        Ok(self.intend_and_deliver(key, &email, Some(&step)).await?)
+    }
+
+    async fn recorded(&self, key: &str) -> Result<Option<EmailRecord>, Error> {
+        let filter = EmailFilter { idempotency_key: Some(key.to_owned()), ..EmailFilter::default() };
+        Ok(self.log.emails(filter).await?.pop())
+    }
+
+    /// The stored bytes are in the form of this mailer's provider.
+    fn can_send_as_it_is(&self, row: &EmailRecord) -> bool {
+        row.status == EmailStatus::Sent || row.provider == self.mailer.provider()
+    }
+
+    async fn intend_and_deliver(
+        &self,
+        key: String,
+        email: &Email,
+        step: Option<&CurrentStep>,
+    ) -> Result<Receipt, SendError> {
+        email.check().map_err(|error| SendError::Rejected(error.message().to_owned()))?;
+        let row = self.intend(key, email, step).await?;
+        let recomposed = if self.can_send_as_it_is(&row) {
             None
         } else {
             let identity = MessageIdentity {
@@ -130,36 +189,48 @@ impl Sender {
                 message_id: row.header_message_id.clone(),
                 date: row.created_at,
             };
-            Some((self.mailer.provider().to_owned(), self.compose(email, &identity)?))
+            Some((email.from.address.clone(), self.compose(email, &identity)?))
         };
+        self.deliver(row, recomposed, step).await
+    }
+
+    /// Sends a row: its stored bytes under its stored sender, whatever a deploy has made of the email since; or sender
+    /// and bytes `recomposed` for another provider.
+    async fn deliver(
+        &self,
+        row: EmailRecord,
+        recomposed: Option<(String, Vec<u8>)>,
+        step: Option<&CurrentStep>,
+    ) -> Result<Receipt, SendError> {
+        if row.status == EmailStatus::Sent {
+            return Ok(receipt(row));
+        }
         let sender = Uuid::new_v4();
+        let provider = self.mailer.provider().to_owned();
         let start = EmailStart {
             sender,
-            run_id: step.as_ref().map(|step| step.run.id()),
-            attempt: step.as_ref().map_or(row.attempt, |step| step.run.attempt()),
-            recomposed: recomposed.clone(),
+            run_id: step.map(|step| step.run.id()),
+            attempt: step.map_or(row.attempt, |step| step.run.attempt()),
+            recomposed: recomposed.as_ref().map(|(_, bytes)| (provider, bytes.clone())),
         };
         let (before, now) = self.log.start_email(row.id, start).await?;
         if before.status == EmailStatus::Sent {
             return Ok(receipt(before));
         }
-        let send = Send { sender: self, row: &before, id: sender, now };
+        let send = OneSend { sender: self, row: &before, id: sender, now };
         send.check_suppression().await?;
         send.check_repeat(recomposed.is_some()).await?;
-        // The stored bytes go out under the stored sender, whatever a deploy has made of the email since.
-        let (from, bytes) = match recomposed {
-            Some((_, bytes)) => (email.from.address.clone(), bytes),
-            None => (stored_address(&before.from), before.message.clone()),
-        };
+        let (from, bytes) =
+            recomposed.unwrap_or_else(|| (stored_address(&before.from), before.message.clone()));
         send.transmit(from, bytes).await
     }
 
-    async fn intend(&self, email: &Email, step: Option<&CurrentStep>) -> Result<EmailRecord, SendError> {
-        let key = match (&email.idempotency_key, step) {
-            (Some(key), _) => key.clone(),
-            (None, Some(step)) => derived_key(email, step),
-            (None, None) => return Err(SendError::NoKey),
-        };
+    async fn intend(
+        &self,
+        key: String,
+        email: &Email,
+        step: Option<&CurrentStep>,
+    ) -> Result<EmailRecord, SendError> {
         let date = step.map_or_else(Timestamp::now, |step| step.run.store_time());
         let identity = MessageIdentity::new(key, &email.from, date);
         let message = self.compose(email, &identity)?;
@@ -187,12 +258,14 @@ impl Sender {
     }
 }
 
-fn derived_key(email: &Email, step: &CurrentStep) -> String {
+fn current_step() -> Option<CurrentStep> {
+    CURRENT_STEP.try_with(Clone::clone).ok()
+}
+
+fn derived_key(template: &str, to: &Mailbox, generation: u32, step: &CurrentStep) -> String {
     let root = step.run.root();
-    let line = format!(
-        "{root}\n{}\n{}\n{}\n{}\n{}",
-        step.name, step.ordinal, email.template, email.to.address, email.generation
-    );
+    let (name, ordinal) = (&step.name, step.ordinal);
+    let line = format!("{root}\n{name}\n{ordinal}\n{template}\n{}\n{generation}", to.address);
     format!("riqle-{root}-{}", &sha256_hex(line.as_bytes())[..32])
 }
 
@@ -209,7 +282,7 @@ fn receipt(row: EmailRecord) -> Receipt {
 }
 
 /// One send of one row.
-struct Send<'a> {
+struct OneSend<'a> {
     sender: &'a Sender,
     /// As it was before this send took it.
     row: &'a EmailRecord,
@@ -217,7 +290,7 @@ struct Send<'a> {
     now: Timestamp,
 }
 
-impl Send<'_> {
+impl OneSend<'_> {
     async fn check_suppression(&self) -> Result<(), SendError> {
         let Some(reason) = self.sender.log.suppression(&self.row.to).await? else { return Ok(()) };
         let error = format!("on the suppression list: {reason}");

@@ -102,6 +102,12 @@ impl EmailLog for Memory {
     async fn emails(&self, filter: EmailFilter) -> Result<Vec<EmailRecord>, Error> {
         let before = filter.before.map_or(Unbounded, Excluded);
         let state = self.state();
+        if let Some(key) = &filter.idempotency_key {
+            let emails = &state.emails;
+            let row = emails.ids_by_key.get(key).and_then(|id| emails.rows.get(id));
+            let listed = row.map(|row| &row.record).filter(|record| is_listed_by(record, &filter));
+            return Ok(listed.cloned().into_iter().collect());
+        }
         let newest_first = state.emails.rows.range((Unbounded, before)).rev();
         Ok(newest_first
             .map(|(_, row)| &row.record)

@@ -46,9 +46,10 @@ impl Step for ConfirmPurchase {
         if let Some(at) = self.orders.fulfilled_at(&order.id).await? {
             return Ok(Delivery::AlreadyDone { at });
         }
-        let email =
-            templates::purchase_confirmation(&self.brand, &order, to).map_err(|error| dead(&error))?;
-        Ok(Delivery::Sent(self.sender.send(&email).await?))
+        let render = || {
+            templates::purchase_confirmation(&self.brand, &order, to.clone()).map_err(|error| dead(&error))
+        };
+        Ok(Delivery::Sent(self.sender.send_rendered(templates::PURCHASE_CONFIRMATION, &to, render).await?))
     }
 }
 
@@ -72,9 +73,11 @@ impl Step for NotifyOfRefund {
         if let Some(at) = self.orders.refunded_at(&order.id).await? {
             return Ok(Delivery::AlreadyDone { at });
         }
-        let email = templates::refund_notification(&self.brand, &order, reason.as_deref(), to)
-            .map_err(|error| dead(&error))?;
-        Ok(Delivery::Sent(self.sender.send(&email).await?))
+        let render = || {
+            templates::refund_notification(&self.brand, &order, reason.as_deref(), to.clone())
+                .map_err(|error| dead(&error))
+        };
+        Ok(Delivery::Sent(self.sender.send_rendered(templates::REFUND_NOTIFICATION, &to, render).await?))
     }
 }
 
@@ -93,8 +96,11 @@ impl Step for WelcomeUser {
     type Output = Receipt;
 
     async fn run(&self, (user_id, name, to): Self::Input) -> Result<Receipt, JobError> {
-        let email = templates::welcome(&self.brand, name.as_deref(), to).map_err(|error| dead(&error))?;
-        Ok(self.sender.send(&email.reference(user_id)).await?)
+        let render = || {
+            let email = templates::welcome(&self.brand, name.as_deref(), to.clone());
+            Ok(email.map_err(|error| dead(&error))?.reference(user_id))
+        };
+        self.sender.send_rendered(templates::WELCOME, &to, render).await
     }
 }
 

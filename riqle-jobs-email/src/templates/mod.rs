@@ -12,6 +12,13 @@ pub use self::{
 };
 use crate::Brand;
 
+/// The name of the purchase confirmation in the email log.
+pub const PURCHASE_CONFIRMATION: &str = "purchase-confirmation";
+/// The name of the refund notification in the email log.
+pub const REFUND_NOTIFICATION: &str = "refund-notification";
+/// The name of the welcome in the email log.
+pub const WELCOME: &str = "welcome";
+
 /// Puts both parts and what each email has of a brand together.
 fn email(
     kind: &str,

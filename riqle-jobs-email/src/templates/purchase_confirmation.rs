@@ -1,7 +1,7 @@
 use askama::Template;
 use riqle_jobs_core::{Email, Error, Mailbox};
 
-use super::{email, line};
+use super::{PURCHASE_CONFIRMATION, email, line};
 use crate::{Brand, Money, Order};
 
 /// More lines than this are counted instead of shown: Gmail clips an email of more than 102 KB.
@@ -59,5 +59,5 @@ pub fn purchase_confirmation(brand: &Brand, order: &Order, to: Mailbox) -> Resul
     let (lines, total) = (&lines[..], order.total);
     let html = Html { brand, order_id: &order_id, order_url: &order_url, lines, more, total };
     let text = Text { brand, order_id: &order_id, order_url: &order_url, lines, more, total };
-    Ok(email("purchase-confirmation", brand, to, &subject, &html, &text)?.reference(&order.id))
+    Ok(email(PURCHASE_CONFIRMATION, brand, to, &subject, &html, &text)?.reference(&order.id))
 }

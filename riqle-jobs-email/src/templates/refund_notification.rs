@@ -1,7 +1,7 @@
 use askama::Template;
 use riqle_jobs_core::{Email, Error, Mailbox};
 
-use super::{email, line};
+use super::{REFUND_NOTIFICATION, email, line};
 use crate::{Brand, Money, Order};
 
 #[derive(Template)]
@@ -47,5 +47,5 @@ pub fn refund_notification(
     let subject = format!("Your refund of {refund} for {} order {order_id}", brand.shop_name);
     let html = Html { brand, order_id: &order_id, order_url: &order_url, refund, partial, total, reason };
     let text = Text { brand, order_id: &order_id, order_url: &order_url, refund, partial, total, reason };
-    Ok(email("refund-notification", brand, to, &subject, &html, &text)?.reference(&order.id))
+    Ok(email(REFUND_NOTIFICATION, brand, to, &subject, &html, &text)?.reference(&order.id))
 }

@@ -1,7 +1,7 @@
 use askama::Template;
 use riqle_jobs_core::{Email, Error, Mailbox};
 
-use super::{email, line};
+use super::{WELCOME, email, line};
 use crate::Brand;
 
 #[derive(Template)]
@@ -29,7 +29,7 @@ pub fn welcome(brand: &Brand, name: Option<&str>, to: Mailbox) -> Result<Email, 
     let name = name.map(|name| line(name, 60)).filter(|name| !name.is_empty() && !holds_address(name));
     let name = name.as_deref();
     let subject = format!("Welcome to {}", brand.shop_name);
-    email("welcome", brand, to, &subject, &Html { brand, name }, &Text { brand, name })
+    email(WELCOME, brand, to, &subject, &Html { brand, name }, &Text { brand, name })
 }
 
 fn holds_address(name: &str) -> bool {
