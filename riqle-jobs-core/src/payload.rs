@@ -84,3 +84,21 @@ fn without_quoted_data(message: &str) -> String {
 /// The first half of the SHA-256 of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 16]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decode_error_quotes_no_data() {
+        let payload = Payload::from_json_text(r#"{"card":"4111 1111"}"#);
+        #[derive(Debug, serde::Deserialize)]
+        struct Charge {
+            #[expect(dead_code, reason = "never read")]
+            card: u64,
+        }
+        let error = payload.decode::<Charge>().unwrap_err();
+        assert!(!format!("{error} {error:?} {payload:?}").contains("4111"), "{error:?}");
+        assert!(error.message().contains("expected u64 at line 1 column"), "{error}");
+    }
+}
