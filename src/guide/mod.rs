@@ -1,4 +1,4 @@
-//! The guide: [a first job](first_job), [steps](steps), [deploys](deploys).
+//! The guide: [a first job](first_job), [`steps`], [`deploys`].
 
 #[doc = include_str!("first_job.md")]
 pub mod first_job {}
