@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use riqle_jobs_core::{
-    AttemptOutcome, AttemptRecord, Error, ErrorKind, WorkerId, from_millis, limits::ATTEMPTS_KEPT,
+    AttemptOutcome, AttemptRecord, Error, ErrorKind, RunId, WorkerId, from_millis, limits::ATTEMPTS_KEPT,
 };
 use serde::{Deserialize, Serialize};
 
@@ -56,9 +56,13 @@ impl Attempt {
     }
 }
 
-/// The stored text with one more attempt; the oldest go.
-pub(crate) fn with_attempt(stored: &str, attempt: Attempt) -> Result<String> {
-    let mut attempts = parse(stored)?;
+/// The stored text with one more attempt; the oldest go. What can't be read goes too, since it must not keep the run
+/// from being recovered or ended.
+pub(crate) fn with_attempt(run: RunId, stored: &str, attempt: Attempt) -> Result<String> {
+    let mut attempts = parse(stored).unwrap_or_else(|error| {
+        tracing::error!(%run, %error, "the earlier attempts of a run are damaged and left out");
+        Vec::new()
+    });
     let surplus = (attempts.len() + 1).saturating_sub(ATTEMPTS_KEPT);
     attempts.drain(..surplus);
     attempts.push(attempt);

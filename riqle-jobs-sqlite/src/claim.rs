@@ -163,7 +163,8 @@ fn crashed(row: &SqliteRow, now: Timestamp) -> Result<(RunId, String)> {
     let claim = (WorkerId::from_uuid(get(row, "worker")?), time(row, "claimed_at")?);
     let number = get::<u32>(row, "failures")?.saturating_add(1);
     let attempt = Attempt::new(number, claim, now, AttemptOutcome::Crashed);
-    Ok((run_id(row, "id")?, with_attempt(get(row, "attempts")?, attempt)?))
+    let id = run_id(row, "id")?;
+    Ok((id, with_attempt(id, get(row, "attempts")?, attempt)?))
 }
 
 /// Gives the first due runs to the claim; answers with them, and when the next one of any lane is due.

@@ -56,7 +56,7 @@ impl<'a> Settled<'a> {
         let attempt = Attempt::new(settlement.attempt, claim, write.now, settlement.outcome)
             .error(settlement.error.as_deref())
             .delay_millis(delay);
-        let attempts = with_attempt(&row.attempts, attempt)?;
+        let attempts = with_attempt(settlement.lease.run, &row.attempts, attempt)?;
         Ok(Self { settlement, attempts, due_at, holds_key: row.holds_key })
     }
 

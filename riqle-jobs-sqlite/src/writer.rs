@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     batch::{Ask, Batch, Question, Request},
-    error::{Result as DriverResult, is_busy, translate},
+    error::{Result as DriverResult, from_driver, is_busy, translate},
     in_process::InProcess,
     lanes::Lanes,
 };
@@ -167,7 +167,7 @@ impl WriterThread {
         write.hints.clear();
         let applied = match batch.apply(write).await {
             Ok(()) => sqlx::query("COMMIT").execute(&mut write.connection).await.map(drop).map_err(common),
-            Err(error) => Err(Failure::OfOne(translate("write", error))),
+            Err(error) => Err(Failure::OfOne(from_driver("write", error))),
         };
         match applied {
             Ok(()) => write.hints.drain(..).for_each(|hint| self.in_process.wake.send(hint)),

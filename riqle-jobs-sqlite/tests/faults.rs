@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
-use riqle_jobs_core::{Error, ErrorKind, Inspect, NewRun, Payload, Priority, Queue, RunFilter};
+use riqle_jobs_core::{
+    ClaimRequest, Error, ErrorKind, Inspect, LeaseToken, ManualClock, NewRun, Payload, Priority, Queue,
+    Registry, RunFilter, WorkerId, store::NewEvent,
+};
 use riqle_jobs_sqlite::{Sqlite, SqliteOptions, Synchronous};
 use sqlx::{Row, SqlitePool, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
@@ -46,6 +49,13 @@ async fn f38_a_full_disk_is_told_and_leaves_nothing_half_written() {
     let (large, small) = tokio::join!(store.enqueue(vec![run_of(500_000)]), store.enqueue(vec![run_of(10)]));
     assert_eq!(large.unwrap_err().kind(), ErrorKind::Unavailable);
     assert!(small.unwrap()[0].is_new());
+    let event = NewEvent {
+        id: "large".to_owned(),
+        name: "user/created".to_owned(),
+        data: Payload::json(&"x".repeat(500_000)).unwrap(),
+        due_at: None,
+    };
+    assert_eq!(store.store_events(vec![event]).await.unwrap_err().kind(), ErrorKind::Unavailable);
     // The transaction of an application is told too, and can be rolled back.
     let mut transaction = store.begin().await.unwrap();
     let full = store.enqueue_in(&mut transaction, vec![run_of(500_000)]).await.unwrap_err();
@@ -54,6 +64,33 @@ async fn f38_a_full_disk_is_told_and_leaves_nothing_half_written() {
     sqlx::query("DELETE FROM ballast").execute(&pool).await.unwrap();
     assert!(store.enqueue(vec![run_of(30_000)]).await.unwrap()[0].is_new());
     assert_eq!(stored(&store).await, groups * 2 + 2);
+}
+
+#[tokio::test]
+async fn f08_a_damaged_run_is_recovered_with_its_neighbours() {
+    let folder = TempDir::new().unwrap();
+    let clock = ManualClock::new();
+    let store = Sqlite::options(&url(&folder)).clock(&clock).open().await.unwrap();
+    let runs = [run_of(10), run_of(10)];
+    store.enqueue(runs.to_vec()).await.unwrap();
+    let request = |limit| ClaimRequest {
+        queue: "default".to_owned(),
+        jobs: ["greet".to_owned()].into(),
+        limit,
+        lease: Duration::from_secs(30),
+        token: LeaseToken::new(),
+        worker: WorkerId::new(),
+    };
+    store.claim(request(2)).await.unwrap();
+    sqlx::query("UPDATE riqle_runs SET attempts = 'damaged' WHERE id = ?1")
+        .bind(runs[0].id.as_uuid())
+        .execute(store.pool())
+        .await
+        .unwrap();
+    clock.advance(Duration::from_secs(30));
+    let recovered = store.claim(request(2)).await.unwrap().runs;
+    assert_eq!(recovered.iter().map(|run| run.lease.run).collect::<Vec<_>>(), [runs[0].id, runs[1].id]);
+    assert_eq!(store.run(runs[0].id).await.unwrap().unwrap().attempts.len(), 1);
 }
 
 async fn refused(url: &str) -> Error {
