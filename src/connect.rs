@@ -25,20 +25,48 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Store>, Error> {
     }
 }
 
-/// Makes the mailer that `url` names: `file:DIR`, `smtp://…` or `smtps://…`.
+/// Makes the mailer that `url` names: `file:DIR`, `smtp://…`, `smtps://…` or `resend:`.
+///
+/// `resend:` takes the API key from the environment variable `RESEND_API_KEY` and, where it is set, another server than
+/// Resend's own from `RESEND_BASE_URL`; no other mailer reads the environment.
 ///
 /// # Errors
 /// `Misconfigured` for a scheme that is unknown or not compiled in, and for a URL that lacks something.
 #[cfg(feature = "email")]
 pub fn mailer(url: &str) -> Result<Arc<dyn riqle_jobs_core::Mailer>, Error> {
-    riqle_jobs_email::mailer_from_url(url)
+    match url.split_once(':') {
+        Some(("resend", "")) => resend(),
+        Some(("resend", _)) => {
+            let line = "nothing stands behind resend: in the mail URL; the key goes into RESEND_API_KEY";
+            Err(Error::new(ErrorKind::Misconfigured, "mailer", line))
+        }
+        _ => riqle_jobs_email::mailer_from_url(url),
+    }
+}
+
+#[cfg(feature = "resend")]
+fn resend() -> Result<Arc<dyn riqle_jobs_core::Mailer>, Error> {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let key = set("RESEND_API_KEY").ok_or_else(|| {
+        Error::new(ErrorKind::Misconfigured, "mailer", "resend: needs the API key in RESEND_API_KEY")
+    })?;
+    let mailer = riqle_jobs_email::ResendMailer::new(&key)?;
+    Ok(Arc::new(match set("RESEND_BASE_URL") {
+        Some(base) => mailer.base_url(&base)?,
+        None => mailer,
+    }))
+}
+
+#[cfg(all(feature = "email", not(feature = "resend")))]
+fn resend() -> Result<Arc<dyn riqle_jobs_core::Mailer>, Error> {
+    Err(not_compiled_in("mailer", "resend", "resend"))
 }
 
 fn scheme(url: &str) -> Option<&str> {
     url.split_once(':').map(|(scheme, _)| scheme)
 }
 
-#[cfg(not(feature = "sqlite"))]
+#[cfg(any(not(feature = "sqlite"), all(feature = "email", not(feature = "resend"))))]
 fn not_compiled_in(operation: &'static str, scheme: &str, feature: &str) -> Error {
     let message =
         format!("{scheme}: is not compiled in; add the feature {feature:?} to riqle-jobs in Cargo.toml");

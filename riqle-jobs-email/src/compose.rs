@@ -69,7 +69,7 @@ pub(crate) fn address(address: &str) -> Result<Address, Error> {
     Address::new(local, domain).map_err(|error| rejected("an address is not a legal one").caused_by(error))
 }
 
-fn mailbox(mailbox: &Mailbox) -> Result<LettreMailbox, Error> {
+pub(crate) fn mailbox(mailbox: &Mailbox) -> Result<LettreMailbox, Error> {
     // lettre panics on control characters in a name.
     let name = mailbox.name.as_deref().map(visible_text).filter(|name| !name.is_empty());
     Ok(LettreMailbox::new(name, address(&mailbox.address)?))
@@ -87,7 +87,7 @@ fn message_id(identity: &MessageIdentity) -> Result<String, Error> {
 }
 
 /// One of the email's own headers. lettre would take line ends in a name, which injects headers.
-fn header(name: &str, value: &str) -> Result<HeaderValue, Error> {
+pub(crate) fn header(name: &str, value: &str) -> Result<HeaderValue, Error> {
     let lower = name.to_ascii_lowercase();
     let ours = [
         "from",

@@ -1,6 +1,6 @@
 //! Email for riqle-jobs: templates, file and SMTP mailers, the three email jobs of a shop.
 //!
-//! Applications reach all of this through the facade, `riqle-jobs`, with its feature `email` (and `smtp`).
+//! Applications reach all of this through the facade, `riqle-jobs`, with its feature `email` (and `smtp`, `resend`).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -12,9 +12,13 @@ mod mailer_url;
 mod money;
 mod order;
 mod orders;
+#[cfg(feature = "resend")]
+mod resend;
 #[cfg(feature = "smtp")]
 mod smtp;
 pub mod templates;
+#[cfg(any(feature = "smtp", feature = "resend"))]
+mod tls;
 
 pub use brand::Brand;
 pub use file_mailer::FileMailer;
@@ -24,5 +28,7 @@ pub use order::{Order, OrderItem, Product};
 #[cfg(feature = "mock")]
 pub use orders::MockOrders;
 pub use orders::Orders;
+#[cfg(feature = "resend")]
+pub use resend::{ResendMailer, ResendTimeouts};
 #[cfg(feature = "smtp")]
 pub use smtp::{SmtpMailer, SmtpTimeouts};

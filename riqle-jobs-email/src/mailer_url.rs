@@ -4,7 +4,8 @@ use riqle_jobs_core::{Error, ErrorKind, Mailer};
 
 use crate::FileMailer;
 
-const FORMS: &str = "write file:DIR, smtp://user:password@host:port or smtps://user:password@host:port";
+const FORMS: &str =
+    "write file:DIR, smtp://user:password@host:port, smtps://user:password@host:port or resend:";
 
 /// Opens the mailer that a URL names, without connecting to anything.
 ///
@@ -16,6 +17,8 @@ const FORMS: &str = "write file:DIR, smtp://user:password@host:port or smtps://u
 ///
 /// SMTP takes `?ca=FILE` (one more trusted root, PEM) and `?tls=none` (`smtp:` only: no encryption, for servers on the
 /// same machine; port 25 where none is given). User and password are percent-encoded; without them no AUTH is done.
+///
+/// `resend:` is refused: its API key is in no URL. The facade's `mailer` reads it from the environment.
 ///
 /// ```
 /// # use riqle_jobs_email::mailer_from_url;
@@ -39,6 +42,10 @@ pub fn mailer_from_url(url: &str) -> Result<Arc<dyn Mailer>, Error> {
             Ok(Arc::new(FileMailer::new(folder)))
         }
         "smtp" | "smtps" => smtp(url),
+        "resend" => Err(misconfigured(
+            "resend: holds no API key, which this call does not look for; use riqle_jobs::mailer, which reads \
+             RESEND_API_KEY, or ResendMailer::new, or write file:DIR",
+        )),
         _ => Err(misconfigured(&format!("the mail URL has an unknown scheme; {FORMS}"))),
     }
 }

@@ -1,7 +1,9 @@
-use std::{error::Error as StdError, fmt, io, time::Duration};
+use std::{error::Error as StdError, fmt, time::Duration};
 
 use lettre::transport::smtp;
 use riqle_jobs_core::email::{SendOutcome, visible_text};
+
+use crate::tls::tls_error;
 
 /// How far a conversation came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,20 +149,6 @@ fn enhanced(text: &str) -> Option<(u16, u16)> {
         return None;
     }
     Some((subject.parse().ok()?, detail.parse().ok()?))
-}
-
-/// An error of TLS itself, not of the connection below it.
-fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        // What an `io::Error` wraps is not among its sources.
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return Some(tls);
-        }
-        cause = error.source();
-    }
-    None
 }
 
 impl fmt::Display for Phase {

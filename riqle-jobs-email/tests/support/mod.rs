@@ -1,10 +1,11 @@
 //! What the tests share.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[cfg(feature = "smtp")]
+#[cfg(any(feature = "smtp", feature = "resend"))]
 pub mod certificates;
 #[cfg(feature = "smtp")]
 pub mod fault_server;
-#[cfg(feature = "smtp")]
+#[cfg(feature = "resend")]
+pub mod http_server;
 pub mod outbox;
 pub mod shop;

@@ -7,9 +7,10 @@ use riqle_jobs_core::{
         EmailFilter, EmailRecord, MessageIdentity, OnUnknown, OutgoingMessage, SendOutcome, Transmission,
     },
 };
+#[cfg(feature = "smtp")]
 use riqle_jobs_email::{SmtpMailer, SmtpTimeouts};
 
-/// A sender over SMTP and an email log in memory, whose mailer's answers are kept.
+/// A sender over a mailer and an email log in memory, whose mailer's answers are kept.
 #[derive(Clone)]
 pub struct Outbox {
     pub store: Memory,
@@ -18,10 +19,11 @@ pub struct Outbox {
 }
 
 struct Spy {
-    smtp: SmtpMailer,
+    mailer: Box<dyn Mailer>,
     outcomes: Mutex<Vec<SendOutcome>>,
 }
 
+#[cfg(feature = "smtp")]
 impl Outbox {
     /// Waits 20 seconds for any answer.
     pub fn new(url: &str) -> Self {
@@ -41,7 +43,14 @@ impl Outbox {
     fn waiting(store: &Memory, url: &str, limit: Duration) -> Self {
         let timeouts = SmtpTimeouts { connect: limit, command: limit, body: limit };
         let smtp = SmtpMailer::from_url(url).unwrap().timeouts(timeouts);
-        let mailer = Arc::new(Spy { smtp, outcomes: Mutex::default() });
+        Self::with(store, smtp)
+    }
+}
+
+impl Outbox {
+    /// A process of its own, on this store.
+    pub fn with(store: &Memory, mailer: impl Mailer + 'static) -> Self {
+        let mailer = Arc::new(Spy { mailer: Box::new(mailer), outcomes: Mutex::default() });
         Self { store: store.clone(), sender: Sender::new(store, mailer.clone()), mailer }
     }
 
@@ -65,19 +74,19 @@ impl Outbox {
 #[async_trait]
 impl Mailer for Spy {
     fn provider(&self) -> &'static str {
-        self.smtp.provider()
+        self.mailer.provider()
     }
 
     fn compose(&self, email: &Email, identity: &MessageIdentity) -> Result<Vec<u8>, Error> {
-        self.smtp.compose(email, identity)
+        self.mailer.compose(email, identity)
     }
 
     fn repeat_is_safe_for(&self) -> Duration {
-        self.smtp.repeat_is_safe_for()
+        self.mailer.repeat_is_safe_for()
     }
 
     async fn send(&self, message: &OutgoingMessage, transmission: &Transmission) -> SendOutcome {
-        let outcome = self.smtp.send(message, transmission).await;
+        let outcome = self.mailer.send(message, transmission).await;
         self.outcomes.lock().unwrap().push(outcome.clone());
         outcome
     }
