@@ -7,5 +7,7 @@ pub mod certificates;
 pub mod fault_server;
 #[cfg(feature = "resend")]
 pub mod http_server;
+#[cfg(feature = "resend")]
+pub mod openapi;
 pub mod outbox;
 pub mod shop;
