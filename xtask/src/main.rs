@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod command;
+mod node;
 mod python;
 mod test;
 

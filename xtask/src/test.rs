@@ -2,12 +2,14 @@
 
 use crate::{
     command::{cargo, run},
-    python,
+    node, python,
 };
 
 pub(crate) fn all() -> Result<(), String> {
-    let python = python::environment()?;
-    run(cargo("test --workspace --all-features --locked --no-fail-fast").env("RIQLE_TEST_PYTHON", &python))
+    let (python, modules) = (python::environment()?, node::modules()?);
+    run(cargo("test --workspace --all-features --locked --no-fail-fast")
+        .env("RIQLE_TEST_PYTHON", &python)
+        .env("RIQLE_TEST_NODE_MODULES", &modules))
 }
 
 /// What takes too long for every commit.

@@ -1,6 +1,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     io,
+    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -25,8 +26,12 @@ pub struct HttpServer {
     task: JoinHandle<()>,
 }
 
+type Handler = Box<dyn Fn(Request) -> Pin<Box<dyn Future<Output = HttpAnswer> + Send>> + Send + Sync>;
+
 #[derive(Default)]
 struct Shared {
+    /// Answers instead of all else.
+    handler: Option<Handler>,
     answers: Mutex<VecDeque<HttpAnswer>>,
     requests: Mutex<Vec<Request>>,
     connections: AtomicUsize,
@@ -86,21 +91,25 @@ impl Request {
 
 impl HttpServer {
     pub async fn start(answers: impl IntoIterator<Item = HttpAnswer>) -> Self {
-        Self::with(answers, None).await
+        Self::with(Shared { answers: Mutex::new(answers.into_iter().collect()), ..Shared::default() }).await
+    }
+
+    /// A server whose answers come from elsewhere.
+    pub async fn through<A: Future<Output = HttpAnswer> + Send + 'static>(
+        handler: impl Fn(Request) -> A + Send + Sync + 'static,
+    ) -> Self {
+        let handler: Handler = Box::new(move |request| Box::pin(handler(request)));
+        Self::with(Shared { handler: Some(handler), ..Shared::default() }).await
     }
 
     pub async fn encrypted(certificates: &Arc<Certificates>) -> Self {
-        Self::with([], Some(Arc::clone(certificates))).await
+        Self::with(Shared { certificates: Some(Arc::clone(certificates)), ..Shared::default() }).await
     }
 
-    async fn with(
-        answers: impl IntoIterator<Item = HttpAnswer>,
-        certificates: Option<Arc<Certificates>>,
-    ) -> Self {
+    async fn with(shared: Shared) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let answers = Mutex::new(answers.into_iter().collect());
-        let shared = Arc::new(Shared { answers, certificates, ..Shared::default() });
+        let shared = Arc::new(shared);
         let task = tokio::spawn({
             let shared = Arc::clone(&shared);
             async move {
@@ -160,7 +169,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared) -> 
             request => request?,
         };
         let length: usize = request.headers["content-length"].parse().unwrap();
-        let answer = shared.answers.lock().unwrap().pop_front();
+        let mut answer = shared.answers.lock().unwrap().pop_front();
         if matches!(answer, Some(HttpAnswer::CutsTheBody)) {
             stream.read_exact(&mut vec![0; length / 2]).await?;
             return Ok(());
@@ -168,7 +177,10 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared) -> 
         request.body = vec![0; length];
         stream.read_exact(&mut request.body).await?;
         let taken = taken(&request);
-        shared.requests.lock().unwrap().push(request);
+        shared.requests.lock().unwrap().push(request.clone());
+        if let Some(handler) = &shared.handler {
+            answer = Some(handler(request).await);
+        }
         match answer {
             Some(HttpAnswer::Cuts | HttpAnswer::CutsTheBody) => return Ok(()),
             Some(HttpAnswer::Hangs) => std::future::pending().await,

@@ -10,4 +10,6 @@ pub mod http_server;
 #[cfg(feature = "resend")]
 pub mod openapi;
 pub mod outbox;
+#[cfg(feature = "real-servers")]
+pub mod resend_double;
 pub mod shop;
