@@ -13,15 +13,23 @@ use riqle_jobs_core::{
 };
 use sha2::{Digest, Sha256};
 
+use crate::dkim::DkimKey;
+
 /// A header line holds at most 998 characters (RFC 5322, section 2.1.1); a value without spaces can't be folded.
 const LONGEST_HEADER_VALUE: usize = 900;
 
 /// Writes an email as a message of RFC 5322 with both parts as multipart/alternative (RFC 2046, section 5.1.4),
 /// 7-bit, lines ended by CRLF. A pure function: equal arguments give equal bytes.
 ///
+/// With a key it is signed; the signature tells the time at which that was done, so the bytes differ then.
+///
 /// # Errors
 /// `Rejected` for an address or a header that can't be written.
-pub(crate) fn compose(email: &Email, identity: &MessageIdentity) -> Result<Vec<u8>, Error> {
+pub(crate) fn compose(
+    email: &Email,
+    identity: &MessageIdentity,
+    dkim: Option<&DkimKey>,
+) -> Result<Vec<u8>, Error> {
     // lettre panics on years before 1970 and after 9999; the latest timestamp is in 9999.
     let seconds = u64::try_from(identity.date.as_second()).unwrap_or(0);
     let mut builder = Message::builder()
@@ -45,8 +53,11 @@ pub(crate) fn compose(email: &Email, identity: &MessageIdentity) -> Result<Vec<u
         .boundary(boundary(identity))
         .singlepart(part(ContentType::TEXT_PLAIN, &email.text))
         .singlepart(part(ContentType::TEXT_HTML, &email.html));
-    let message =
+    let mut message =
         builder.multipart(body).map_err(|error| rejected("the email is not complete").caused_by(error))?;
+    if let Some(key) = dkim {
+        key.sign(&mut message);
+    }
     Ok(message.formatted())
 }
 
@@ -166,7 +177,7 @@ pub(crate) mod tests {
     }
 
     fn text(email: &Email) -> String {
-        String::from_utf8(compose(email, &identity()).unwrap()).unwrap()
+        String::from_utf8(compose(email, &identity(), None).unwrap()).unwrap()
     }
 
     #[test]
@@ -234,18 +245,26 @@ pub(crate) mod tests {
         ] {
             let mut email = email();
             email.headers.insert(name.to_owned(), value.to_owned());
-            assert_eq!(compose(&email, &identity()).unwrap_err().kind(), ErrorKind::Rejected, "{name:?}");
+            assert_eq!(
+                compose(&email, &identity(), None).unwrap_err().kind(),
+                ErrorKind::Rejected,
+                "{name:?}"
+            );
         }
         for address in
             ["a@b\r\nBcc: eve@example.com", "a b@c.de", "a@", "@b.de", "ä@b.de", "a@b.de>", "ab.de"]
         {
             let mut email = email();
             email.to.address = address.to_owned();
-            assert_eq!(compose(&email, &identity()).unwrap_err().kind(), ErrorKind::Rejected, "{address:?}");
+            assert_eq!(
+                compose(&email, &identity(), None).unwrap_err().kind(),
+                ErrorKind::Rejected,
+                "{address:?}"
+            );
         }
         for id in ["", "<a>", "a@b", "<a@b>\r\nBcc: x", "<a @b>", "<a@ä>"] {
             let identity = MessageIdentity { message_id: id.to_owned(), ..identity() };
-            assert_eq!(compose(&email(), &identity).unwrap_err().kind(), ErrorKind::Rejected, "{id:?}");
+            assert_eq!(compose(&email(), &identity, None).unwrap_err().kind(), ErrorKind::Rejected, "{id:?}");
         }
     }
 
@@ -263,7 +282,7 @@ pub(crate) mod tests {
             (jiff::Timestamp::MAX, "Date: Thu, 30 Dec 9999 22:00:00 +0000\r\n"),
         ] {
             let identity = MessageIdentity { date, ..identity() };
-            let bytes = compose(&email(), &identity).unwrap();
+            let bytes = compose(&email(), &identity, None).unwrap();
             assert!(String::from_utf8(bytes).unwrap().contains(shown), "{shown}");
         }
     }

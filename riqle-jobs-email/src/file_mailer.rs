@@ -13,7 +13,10 @@ use riqle_jobs_core::{
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::compose::{compose, hex};
+use crate::{
+    compose::{compose, hex},
+    dkim::DkimKey,
+};
 
 /// Writes each message into a folder, as an `.eml` file that mail clients open: for development and tests.
 ///
@@ -22,12 +25,25 @@ use crate::compose::{compose, hex};
 #[derive(Clone, Debug)]
 pub struct FileMailer {
     folder: Arc<Path>,
+    dkim: Option<DkimKey>,
 }
 
 impl FileMailer {
     /// Writes into this folder, which is created by the first send.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into().into() }
+        Self { folder: folder.into().into(), dkim: None }
+    }
+
+    pub(crate) fn signing(folder: &str, dkim: Option<DkimKey>) -> Self {
+        Self { dkim, ..Self::new(folder) }
+    }
+
+    /// Signs the messages with this key.
+    #[cfg(feature = "dkim")]
+    #[must_use]
+    pub fn dkim(mut self, key: DkimKey) -> Self {
+        self.dkim = Some(key);
+        self
     }
 }
 
@@ -38,7 +54,7 @@ impl Mailer for FileMailer {
     }
 
     fn compose(&self, email: &Email, identity: &MessageIdentity) -> Result<Vec<u8>, Error> {
-        compose(email, identity)
+        compose(email, identity, self.dkim.as_ref())
     }
 
     fn repeat_is_safe_for(&self) -> Duration {

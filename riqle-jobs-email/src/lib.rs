@@ -6,6 +6,12 @@
 
 mod brand;
 mod compose;
+#[cfg(feature = "dkim")]
+mod dkim;
+#[cfg(not(feature = "dkim"))]
+#[path = "no_dkim.rs"]
+mod dkim;
+mod dkim_query;
 mod file_mailer;
 pub mod jobs;
 mod mailer_url;
@@ -21,6 +27,8 @@ pub mod templates;
 mod tls;
 
 pub use brand::Brand;
+#[cfg(feature = "dkim")]
+pub use dkim::DkimKey;
 pub use file_mailer::FileMailer;
 pub use mailer_url::mailer_from_url;
 pub use money::{Currency, Money};

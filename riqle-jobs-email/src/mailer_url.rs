@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use riqle_jobs_core::{Error, ErrorKind, Mailer};
 
-use crate::FileMailer;
+use crate::{FileMailer, dkim_query::DkimQuery};
 
 const FORMS: &str =
     "write file:DIR, smtp://user:password@host:port, smtps://user:password@host:port or resend:";
@@ -17,6 +17,9 @@ const FORMS: &str =
 ///
 /// SMTP takes `?ca=FILE` (one more trusted root, PEM) and `?tls=none` (`smtp:` only: no encryption, for servers on the
 /// same machine; port 25 where none is given). User and password are percent-encoded; without them no AUTH is done.
+///
+/// SMTP and `file:` take `?dkim=SELECTOR._domainkey.DOMAIN&dkim_key=FILE`, with the feature `dkim`: messages are signed with
+/// the key of that file, RSA as PKCS#1 or Ed25519 as PKCS#8, both PEM.
 ///
 /// `resend:` is refused: its API key is in no URL. The facade's `mailer` reads it from the environment.
 ///
@@ -36,10 +39,11 @@ pub fn mailer_from_url(url: &str) -> Result<Arc<dyn Mailer>, Error> {
         "file" => {
             // file:///dir and file:/dir name the same folder.
             let folder = rest.strip_prefix("//").unwrap_or(rest);
+            let (folder, dkim) = DkimQuery::split(folder)?;
             if folder.is_empty() {
                 return Err(misconfigured("the mail URL file: names no folder; write file:DIR"));
             }
-            Ok(Arc::new(FileMailer::new(folder)))
+            Ok(Arc::new(FileMailer::signing(folder, dkim)))
         }
         "smtp" | "smtps" => smtp(url),
         "resend" => Err(misconfigured(

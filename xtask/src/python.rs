@@ -4,13 +4,13 @@ use std::{path::PathBuf, process::Command};
 
 use crate::command::{output, root, run};
 
-const PACKAGES: &[&str] = &["aiosmtpd==1.4.6"];
+const PACKAGES: &[&str] = &["aiosmtpd==1.4.6", "dkimpy==1.1.8", "pynacl==1.6.2"];
 
 /// The environment's Python; made where it is missing.
 pub(crate) fn environment() -> Result<PathBuf, String> {
     let folder = root().join("target").join("test-tools").join("python");
     let python = folder.join("bin").join("python");
-    let has_packages = || output(Command::new(&python).args(["-c", "import aiosmtpd"])).is_ok();
+    let has_packages = || output(Command::new(&python).args(["-c", "import aiosmtpd, dkim, nacl"])).is_ok();
     if has_packages() {
         return Ok(python);
     }

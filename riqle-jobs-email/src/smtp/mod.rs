@@ -22,7 +22,10 @@ use self::{
     failure::{Failure, without},
     settings::{Encryption, Settings},
 };
-use crate::compose::{address, compose};
+use crate::{
+    compose::{address, compose},
+    dkim::DkimKey,
+};
 
 /// At most so many connections wait for the next email.
 const IDLE_CONNECTIONS: usize = 8;
@@ -52,6 +55,7 @@ const LONGEST_IDLE: Duration = Duration::from_secs(60);
 pub struct SmtpMailer {
     inner: Arc<Inner>,
     timeouts: SmtpTimeouts,
+    dkim: Option<DkimKey>,
 }
 
 struct Inner {
@@ -89,9 +93,17 @@ impl SmtpMailer {
     /// # Errors
     /// `Misconfigured` for what is no such URL, and for a root certificate that can't be read.
     pub fn from_url(url: &str) -> Result<Self, Error> {
-        let inner =
-            Inner { settings: Settings::parse(url)?, hello: ClientId::default(), idle: Mutex::default() };
-        Ok(Self { inner: Arc::new(inner), timeouts: SmtpTimeouts::default() })
+        let (settings, dkim) = Settings::parse(url)?;
+        let inner = Inner { settings, hello: ClientId::default(), idle: Mutex::default() };
+        Ok(Self { inner: Arc::new(inner), timeouts: SmtpTimeouts::default(), dkim })
+    }
+
+    /// Signs the messages with this key, rather than with that of the URL.
+    #[cfg(feature = "dkim")]
+    #[must_use]
+    pub fn dkim(mut self, key: DkimKey) -> Self {
+        self.dkim = Some(key);
+        self
     }
 
     /// Waits so long, from the next connection on.
@@ -157,7 +169,7 @@ impl Mailer for SmtpMailer {
     }
 
     fn compose(&self, email: &Email, identity: &MessageIdentity) -> Result<Vec<u8>, Error> {
-        compose(email, identity)
+        compose(email, identity, self.dkim.as_ref())
     }
 
     /// A server delivers whatever it takes.

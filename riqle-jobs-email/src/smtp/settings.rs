@@ -8,6 +8,8 @@ use percent_encoding::percent_decode_str;
 use riqle_jobs_core::{Error, ErrorKind};
 use url::Url;
 
+use crate::{dkim::DkimKey, dkim_query::DkimQuery};
+
 /// The submission port, for STARTTLS (RFC 6409).
 const PORT_STARTTLS: u16 = 587;
 /// The port of SMTP over implicit TLS (RFC 8314).
@@ -36,7 +38,8 @@ pub(super) enum Encryption {
 }
 
 impl Settings {
-    pub(super) fn parse(text: &str) -> Result<Self, Error> {
+    /// With the key to sign with, where the URL names one.
+    pub(super) fn parse(text: &str) -> Result<(Self, Option<DkimKey>), Error> {
         // No error quotes the URL: a password may be anywhere in one that is malformed.
         let url = Url::parse(text).map_err(|_| {
             misconfigured(
@@ -69,7 +72,9 @@ impl Settings {
             (false, Some(password)) => Some(Credentials::new(user, password.clone())),
             _ => return Err(misconfigured("the SMTP URL has a user or a password without the other")),
         };
-        Ok(Self { host, port: url.port().unwrap_or(port), encryption, credentials, secret: password })
+        let dkim = query.dkim.key()?;
+        let port = url.port().unwrap_or(port);
+        Ok((Self { host, port, encryption, credentials, secret: password }, dkim))
     }
 }
 
@@ -77,6 +82,7 @@ impl Settings {
 struct Query {
     plain: bool,
     ca: Option<String>,
+    dkim: DkimQuery,
 }
 
 impl Query {
@@ -88,7 +94,11 @@ impl Query {
                 ("tls", "required") => {}
                 ("tls", _) => return Err(misconfigured("tls= of the SMTP URL is none or required")),
                 ("ca", file) => query.ca = Some(file.to_owned()),
-                _ => return Err(misconfigured("the SMTP URL takes no other parameters than tls= and ca=")),
+                _ if query.dkim.takes(&name, &value) => {}
+                _ => {
+                    let line = "the SMTP URL takes no other parameters than tls=, ca=, dkim= and dkim_key=";
+                    return Err(misconfigured(line));
+                }
             }
         }
         Ok(query)
@@ -140,7 +150,7 @@ mod tests {
             ("smtps://u:p@mail.example.com", "mail.example.com", 465, "implicit"),
             ("smtps://[::1]:4465/", "::1", 4465, "implicit"),
         ] {
-            let settings = Settings::parse(url).unwrap();
+            let (settings, _) = Settings::parse(url).unwrap();
             let name = match settings.encryption {
                 Encryption::StartTls(_) => "starttls",
                 Encryption::Implicit(_) => "implicit",
@@ -152,10 +162,10 @@ mod tests {
 
     #[test]
     fn user_and_password_are_percent_decoded() {
-        let settings = Settings::parse("smtp://a%40b.de:p%2F%3A%C3%A4@mail.example.com").unwrap();
+        let (settings, _) = Settings::parse("smtp://a%40b.de:p%2F%3A%C3%A4@mail.example.com").unwrap();
         let expected = Credentials::new("a@b.de".to_owned(), "p/:ä".to_owned());
         assert!(settings.credentials == Some(expected));
-        assert!(Settings::parse("smtp://mail.example.com").unwrap().credentials.is_none());
+        assert!(Settings::parse("smtp://mail.example.com").unwrap().0.credentials.is_none());
     }
 
     #[test]
