@@ -12,6 +12,8 @@ mod dkim;
 #[path = "no_dkim.rs"]
 mod dkim;
 mod dkim_query;
+#[cfg(feature = "doctor")]
+pub mod doctor;
 mod file_mailer;
 pub mod jobs;
 mod mailer_url;

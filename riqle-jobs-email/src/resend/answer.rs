@@ -32,8 +32,7 @@ impl Answer<'_> {
         if self.status.is_success() {
             return self.accepted();
         }
-        let body: ErrorBody =
-            self.body.and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default();
+        let body = self.error_body();
         let error = self.line(&body, secret);
         let rejected = |error| SendOutcome::Rejected { error, recipient_unknown: false };
         let later = |error| SendOutcome::Retry { error, after: self.after() };
@@ -60,6 +59,16 @@ impl Answer<'_> {
             }
             _ => SendOutcome::Unknown { error },
         }
+    }
+
+    /// What a refusal says, in a line.
+    #[cfg(feature = "doctor")]
+    pub(super) fn error(&self, secret: &str) -> String {
+        self.line(&self.error_body(), secret)
+    }
+
+    fn error_body(&self) -> ErrorBody {
+        self.body.and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default()
     }
 
     fn accepted(&self) -> SendOutcome {

@@ -175,21 +175,29 @@ impl ResendMailer {
         Ok(())
     }
 
-    async fn read(&self, mut response: Response) -> SendOutcome {
-        self.pace().learn(Instant::now(), response.headers());
-        let mut body = Some(Vec::new());
-        loop {
-            match (response.chunk().await, &mut body) {
-                (Ok(Some(chunk)), Some(read)) if read.len() + chunk.len() <= LONGEST_ANSWER => {
-                    read.extend_from_slice(&chunk);
-                }
-                (Ok(None), _) => break,
-                _ => {
-                    body = None;
-                    break;
-                }
+    /// Asks for something other than an email; the error is a line without secrets.
+    #[cfg(feature = "doctor")]
+    pub(crate) async fn get(&self, path: &str) -> Result<Vec<u8>, String> {
+        let url = self.base.join(path).map_err(|error| format!("Resend: base URL: {error}"))?;
+        let request = self.client.get(url).header(header::AUTHORIZATION, self.key.header.clone());
+        let mut response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return Err(self.line("no answer", &innermost(&error.without_url()))),
+        };
+        let body = whole_body(&mut response).await;
+        match (response.status().is_success(), body) {
+            (true, Some(body)) => Ok(body),
+            (true, None) => Err("Resend: the answer broke off".to_owned()),
+            (false, body) => {
+                let (status, headers) = (response.status(), response.headers());
+                Err(Answer { status, headers, body: body.as_deref() }.error(&self.key.secret))
             }
         }
+    }
+
+    async fn read(&self, mut response: Response) -> SendOutcome {
+        self.pace().learn(Instant::now(), response.headers());
+        let body = whole_body(&mut response).await;
         let (status, headers) = (response.status(), response.headers());
         let answer = Answer { status, headers, body: body.as_deref() };
         if status == StatusCode::TOO_MANY_REQUESTS {
@@ -236,6 +244,18 @@ impl ResendMailer {
     fn pace(&self) -> MutexGuard<'_, Pace> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// `None` where it breaks off, or is longer than any answer of Resend's.
+async fn whole_body(response: &mut Response) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.ok()? {
+        if body.len() + chunk.len() > LONGEST_ANSWER {
+            return None;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Some(body)
 }
 
 /// The cause of all; the errors around it say only where they were.

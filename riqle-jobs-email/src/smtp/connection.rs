@@ -64,6 +64,12 @@ impl Connection {
         Ok(())
     }
 
+    /// What the server calls itself.
+    #[cfg(feature = "doctor")]
+    pub(super) fn name(&self) -> &str {
+        self.smtp.server_info().name()
+    }
+
     /// From now on it waits for the next email.
     pub(super) fn rest(&mut self) {
         self.idle_since = Instant::now();

@@ -113,6 +113,36 @@ impl SmtpMailer {
         self
     }
 
+    /// The record of the key that it signs with.
+    #[cfg(all(feature = "doctor", feature = "dkim"))]
+    pub(crate) fn dkim_record(&self) -> Option<&str> {
+        self.dkim.as_ref().map(DkimKey::record)
+    }
+
+    #[cfg(feature = "doctor")]
+    pub(crate) fn host(&self) -> &str {
+        &self.inner.settings.host
+    }
+
+    #[cfg(feature = "doctor")]
+    pub(crate) fn is_private(&self) -> bool {
+        !matches!(self.inner.settings.encryption, Encryption::None)
+    }
+
+    /// Connects, encrypts and logs in: what the server says that it can do, or what a send would answer.
+    #[cfg(feature = "doctor")]
+    pub(crate) async fn offers(&self) -> Result<String, SendOutcome> {
+        let settings = &self.inner.settings;
+        let opened = Connection::open(settings, &self.inner.hello, self.timeouts).await;
+        let connection = opened.map_err(|failure| failure.outcome(settings.secret.as_deref()))?;
+        let login = if settings.credentials.is_some() { "takes user and password" } else { "no login" };
+        let privacy =
+            if self.is_private() { "encrypted, the certificate is trusted" } else { "not encrypted" };
+        let offers = format!("{}; {privacy}; {login}", connection.name());
+        self.keep(connection);
+        Ok(without(&offers, settings.secret.as_deref()))
+    }
+
     async fn deliver(
         &self,
         message: &OutgoingMessage,

@@ -1,0 +1,90 @@
+use std::fmt;
+
+/// What the doctor has seen, in the order in which it looked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Each thing that was looked at has one at least.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// What was looked at, such as `SPF of riqle.com`.
+    pub subject: String,
+    /// What was seen; no secrets.
+    pub message: String,
+    /// The records that set it right.
+    pub records: Vec<Record>,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// As it should be.
+    Fine,
+    /// It could not be looked at, or could be better.
+    Warning,
+    /// Emails do not go out, or are taken for spam.
+    Wrong,
+}
+
+/// A record to add to the domain's DNS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The full name, without a dot at its end.
+    pub name: String,
+    /// `TXT`, `MX`, `CNAME`.
+    pub kind: String,
+    /// As DNS providers want it: without quotes.
+    pub value: String,
+}
+
+impl Report {
+    /// Whether nothing is [`Level::Wrong`].
+    pub fn is_healthy(&self) -> bool {
+        self.findings.iter().all(|finding| finding.level < Level::Wrong)
+    }
+}
+
+impl Finding {
+    pub(super) fn new(level: Level, subject: &str, message: impl Into<String>) -> Self {
+        Self { level, subject: subject.to_owned(), message: message.into(), records: Vec::new() }
+    }
+
+    pub(super) fn with(mut self, name: &str, kind: &str, value: impl Into<String>) -> Self {
+        self.records.push(Record { name: name.to_owned(), kind: kind.to_owned(), value: value.into() });
+        self
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Level::Fine => "fine",
+            Level::Warning => "warning",
+            Level::Wrong => "WRONG",
+        })
+    }
+}
+
+/// A line each, the records to add below theirs.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for finding in &self.findings {
+            writeln!(f, "{:<8} {}: {}", finding.level, finding.subject, finding.message)?;
+            for Record { name, kind, value } in &finding.records {
+                writeln!(f, "         add {kind} {name}")?;
+                writeln!(f, "             {value}")?;
+            }
+        }
+        let wrong = self.findings.iter().filter(|finding| finding.level == Level::Wrong).count();
+        match wrong {
+            0 => writeln!(f, "nothing is wrong"),
+            1 => writeln!(f, "1 thing is wrong"),
+            wrong => writeln!(f, "{wrong} things are wrong"),
+        }
+    }
+}
