@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod command;
+mod emails;
 mod node;
 mod python;
 mod test;
@@ -15,6 +16,7 @@ usage: cargo xtask COMMAND
   test           format, clippy, docs, each feature alone, then all tests of all crates with real servers
   test --quick   only the tests
   torture        the long tests: 500 orders through 50 kills of the shop
+  emails         writes the sample emails and an index to target/emails/, and lints them
   bench --store memory|sqlite [--json FILE] [--rounds N]
                  enqueue, drain, steps, latency and memory, beside the figures of peers";
 
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         ["test"] => check::all().and_then(|()| test::all()),
         ["test", "--quick"] => test::all(),
         ["torture"] => test::torture(),
+        ["emails"] => emails::write(),
         ["bench", options @ ..] => bench::run(options),
         _ => Err(USAGE.to_owned()),
     };
