@@ -1,5 +1,7 @@
 use riqle_jobs_core::{Error, ErrorKind, Mailbox, email::visible_text};
 
+use crate::Locale;
+
 /// Who the emails come from.
 ///
 /// ```
@@ -16,12 +18,19 @@ pub struct Brand {
     pub(crate) reply_to: Option<Mailbox>,
     pub(crate) shop_name: String,
     pub(crate) shop_url: String,
+    pub(crate) locale: Locale,
 }
 
 impl Brand {
     /// Emails of the shop Riqle at `https://riqle.com`, from this address.
     pub fn new(from: Mailbox) -> Self {
-        Self { from, reply_to: None, shop_name: "Riqle".to_owned(), shop_url: "https://riqle.com".to_owned() }
+        Self {
+            from,
+            reply_to: None,
+            shop_name: "Riqle".to_owned(),
+            shop_url: "https://riqle.com".to_owned(),
+            locale: Locale::En,
+        }
     }
 
     /// Another shop's name and URL.
@@ -48,6 +57,20 @@ impl Brand {
     pub fn reply_to(mut self, address: Mailbox) -> Self {
         self.reply_to = Some(address);
         self
+    }
+
+    /// The language of the emails, where a run's input names none. Default English.
+    #[must_use]
+    pub fn locale(mut self, locale: Locale) -> Self {
+        self.locale = locale;
+        self
+    }
+
+    /// In the language that an input names, if it names one.
+    pub(crate) fn in_locale(&self, locale: Option<Locale>) -> Self {
+        let brand = self.clone();
+        let locale = locale.unwrap_or(brand.locale);
+        brand.locale(locale)
     }
 
     /// The page of an order: `/orders/{id}` under the shop's URL.

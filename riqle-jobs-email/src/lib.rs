@@ -16,6 +16,7 @@ mod dkim_query;
 pub mod doctor;
 mod file_mailer;
 pub mod jobs;
+mod locale;
 mod mailer_url;
 mod money;
 mod order;
@@ -32,6 +33,7 @@ pub use brand::Brand;
 #[cfg(feature = "dkim")]
 pub use dkim::DkimKey;
 pub use file_mailer::FileMailer;
+pub use locale::Locale;
 pub use mailer_url::mailer_from_url;
 pub use money::{Currency, Money};
 pub use order::{Order, OrderItem, Product};

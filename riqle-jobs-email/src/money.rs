@@ -3,6 +3,8 @@ use std::fmt;
 use riqle_jobs_core::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
+use crate::Locale;
+
 /// A currency of ISO 4217, stored as its three-letter code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -87,23 +89,43 @@ impl Money {
     }
 }
 
-impl fmt::Display for Money {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.amount < 0 {
-            f.write_str("-")?;
+impl Money {
+    /// As people of a language write it: `$53.00`, or in German `53,00 $`.
+    pub fn shown_in(self, locale: Locale) -> String {
+        match locale {
+            Locale::En => self.to_string(),
+            Locale::De => {
+                let sign = self.currency.sign().unwrap_or(self.currency.code());
+                // The space keeps amount and sign on one line.
+                format!("{}\u{a0}{sign}", self.number(','))
+            }
         }
-        let sign = self.currency.sign();
-        f.write_str(sign.unwrap_or_default())?;
+    }
+
+    /// The amount with the decimals of its currency.
+    fn number(self, separator: char) -> String {
+        let minus = if self.amount < 0 { "-" } else { "" };
         let decimals = self.currency.decimals();
         let unit = 10_u64.pow(decimals);
         let minor = self.amount.unsigned_abs();
-        write!(f, "{}", minor / unit)?;
-        if decimals > 0 {
-            write!(f, ".{:0width$}", minor % unit, width = decimals as usize)?;
+        let whole = minor / unit;
+        if decimals == 0 {
+            return format!("{minus}{whole}");
         }
-        match sign {
-            Some(_) => Ok(()),
-            None => write!(f, " {}", self.currency.code()),
+        format!("{minus}{whole}{separator}{:0width$}", minor % unit, width = decimals as usize)
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.number('.');
+        match self.currency.sign() {
+            // The minus stands before the sign.
+            Some(sign) => match number.strip_prefix('-') {
+                Some(number) => write!(f, "-{sign}{number}"),
+                None => write!(f, "{sign}{number}"),
+            },
+            None => write!(f, "{number} {}", self.currency.code()),
         }
     }
 }
@@ -125,6 +147,18 @@ mod tests {
             (i64::MIN, "USD", "-$92233720368547758.08"),
         ] {
             assert_eq!(Money::new(amount, currency).unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn money_is_shown_as_a_language_writes_it() {
+        for (amount, currency, shown) in [
+            (5300, "USD", "53,00\u{a0}$"),
+            (-50, "EUR", "-0,50\u{a0}€"),
+            (5300, "JPY", "5300\u{a0}¥"),
+            (1, "KWD", "0,001\u{a0}KWD"),
+        ] {
+            assert_eq!(Money::new(amount, currency).unwrap().shown_in(Locale::De), shown);
         }
     }
 

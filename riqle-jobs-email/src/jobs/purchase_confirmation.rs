@@ -9,7 +9,7 @@ use super::{
     Delivery, QUEUE, policy, recipient,
     steps::{ConfirmPurchase, FetchOrder, MarkFulfilled},
 };
-use crate::{Brand, Orders};
+use crate::{Brand, Locale, Orders, locale};
 
 /// The input of [`SendPurchaseConfirmation`], and the data of its event: `{"orderId", "customerEmail"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,12 +19,15 @@ pub struct PurchaseConfirmation {
     pub order_id: String,
     /// Who bought.
     pub customer_email: String,
+    /// The language of the email, such as `de`; without one, or with one that has no texts, the brand's.
+    #[serde(default, deserialize_with = "locale::optional", skip_serializing_if = "Option::is_none")]
+    pub locale: Option<Locale>,
 }
 
 impl PurchaseConfirmation {
     /// For an order, to who bought.
     pub fn new(order_id: impl Into<String>, customer_email: impl Into<String>) -> Self {
-        Self { order_id: order_id.into(), customer_email: customer_email.into() }
+        Self { order_id: order_id.into(), customer_email: customer_email.into(), locale: None }
     }
 
     /// A run to be enqueued, such as in the transaction that marks the order paid. Its reference is the order's id,
@@ -95,7 +98,7 @@ impl Job for SendPurchaseConfirmation {
         if let Some(at) = order.fulfilled_at {
             return Ok(Delivery::AlreadyDone { at });
         }
-        let delivery = run.step_with(&self.send_email, (order, to)).await?;
+        let delivery = run.step_with(&self.send_email, (order, to, input.locale)).await?;
         if let Delivery::Sent(_) = delivery {
             run.step_with(&self.mark_fulfilled, input.order_id).await?;
         }

@@ -9,7 +9,7 @@ use super::{
     Delivery, QUEUE, policy, recipient,
     steps::{FetchOrder, MarkRefunded, NotifyOfRefund},
 };
-use crate::{Brand, Orders};
+use crate::{Brand, Locale, Orders, locale};
 
 /// The input of [`SendRefundNotification`], and the data of its event:
 /// `{"orderId", "customerEmail", "refundReason"?}`.
@@ -23,12 +23,20 @@ pub struct RefundNotification {
     /// Why; shown to the customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refund_reason: Option<String>,
+    /// The language of the email, such as `de`; without one, or with one that has no texts, the brand's.
+    #[serde(default, deserialize_with = "locale::optional", skip_serializing_if = "Option::is_none")]
+    pub locale: Option<Locale>,
 }
 
 impl RefundNotification {
     /// For an order, to who bought.
     pub fn new(order_id: impl Into<String>, customer_email: impl Into<String>) -> Self {
-        Self { order_id: order_id.into(), customer_email: customer_email.into(), refund_reason: None }
+        Self {
+            order_id: order_id.into(),
+            customer_email: customer_email.into(),
+            refund_reason: None,
+            locale: None,
+        }
     }
 
     /// Tells the customer why.
@@ -102,7 +110,8 @@ impl Job for SendRefundNotification {
         if let Some(at) = order.refunded_at {
             return Ok(Delivery::AlreadyDone { at });
         }
-        let delivery = run.step_with(&self.send_email, (order, input.refund_reason, to)).await?;
+        let delivery =
+            run.step_with(&self.send_email, (order, input.refund_reason, to, input.locale)).await?;
         if let Delivery::Sent(_) = delivery {
             run.step_with(&self.mark_refunded, input.order_id).await?;
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use riqle_jobs_core::{JobError, Mailbox, Receipt, Sender, Step, async_trait};
 
 use super::{Delivery, dead};
-use crate::{Brand, Order, Orders, templates};
+use crate::{Brand, Locale, Order, Orders, templates};
 
 /// Fetches an order by its id; one that does not exist makes a dead letter at once.
 pub struct FetchOrder {
@@ -38,16 +38,17 @@ pub struct ConfirmPurchase {
 #[async_trait]
 impl Step for ConfirmPurchase {
     const NAME: &'static str = "send-email";
-    type Input = (Order, Mailbox);
+    type Input = (Order, Mailbox, Option<Locale>);
     type Output = Delivery;
 
-    async fn run(&self, (order, to): (Order, Mailbox)) -> Result<Delivery, JobError> {
+    async fn run(&self, (order, to, locale): Self::Input) -> Result<Delivery, JobError> {
         // The order may have been fetched long ago, by the run that this one replays.
         if let Some(at) = self.orders.fulfilled_at(&order.id).await? {
             return Ok(Delivery::AlreadyDone { at });
         }
         let render = || {
-            templates::purchase_confirmation(&self.brand, &order, to.clone()).map_err(|error| dead(&error))
+            templates::purchase_confirmation(&self.brand.in_locale(locale), &order, to.clone())
+                .map_err(|error| dead(&error))
         };
         Ok(Delivery::Sent(self.sender.send_rendered(templates::PURCHASE_CONFIRMATION, &to, render).await?))
     }
@@ -66,16 +67,21 @@ pub struct NotifyOfRefund {
 #[async_trait]
 impl Step for NotifyOfRefund {
     const NAME: &'static str = "send-email";
-    type Input = (Order, Option<String>, Mailbox);
+    type Input = (Order, Option<String>, Mailbox, Option<Locale>);
     type Output = Delivery;
 
-    async fn run(&self, (order, reason, to): Self::Input) -> Result<Delivery, JobError> {
+    async fn run(&self, (order, reason, to, locale): Self::Input) -> Result<Delivery, JobError> {
         if let Some(at) = self.orders.refunded_at(&order.id).await? {
             return Ok(Delivery::AlreadyDone { at });
         }
         let render = || {
-            templates::refund_notification(&self.brand, &order, reason.as_deref(), to.clone())
-                .map_err(|error| dead(&error))
+            templates::refund_notification(
+                &self.brand.in_locale(locale),
+                &order,
+                reason.as_deref(),
+                to.clone(),
+            )
+            .map_err(|error| dead(&error))
         };
         Ok(Delivery::Sent(self.sender.send_rendered(templates::REFUND_NOTIFICATION, &to, render).await?))
     }
@@ -92,12 +98,12 @@ pub struct WelcomeUser {
 #[async_trait]
 impl Step for WelcomeUser {
     const NAME: &'static str = "send-email";
-    type Input = (String, Option<String>, Mailbox);
+    type Input = (String, Option<String>, Mailbox, Option<Locale>);
     type Output = Receipt;
 
-    async fn run(&self, (user_id, name, to): Self::Input) -> Result<Receipt, JobError> {
+    async fn run(&self, (user_id, name, to, locale): Self::Input) -> Result<Receipt, JobError> {
         let render = || {
-            let email = templates::welcome(&self.brand, name.as_deref(), to.clone());
+            let email = templates::welcome(&self.brand.in_locale(locale), name.as_deref(), to.clone());
             Ok(email.map_err(|error| dead(&error))?.reference(user_id))
         };
         self.sender.send_rendered(templates::WELCOME, &to, render).await

@@ -4,7 +4,7 @@ use riqle_jobs_core::{
 use serde::{Deserialize, Serialize};
 
 use super::{QUEUE, policy, recipient, steps::WelcomeUser};
-use crate::Brand;
+use crate::{Brand, Locale, locale};
 
 /// The input of [`SendWelcomeEmail`], and the data of its event: `{"userId", "email", "name"?}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,12 +17,15 @@ pub struct WelcomeEmail {
     /// What to call them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The language of the email, such as `de`; without one, or with one that has no texts, the brand's.
+    #[serde(default, deserialize_with = "locale::optional", skip_serializing_if = "Option::is_none")]
+    pub locale: Option<Locale>,
 }
 
 impl WelcomeEmail {
     /// For a user, to an address.
     pub fn new(user_id: impl Into<String>, email: impl Into<String>) -> Self {
-        Self { user_id: user_id.into(), email: email.into(), name: None }
+        Self { user_id: user_id.into(), email: email.into(), name: None, locale: None }
     }
 
     /// Greets by name.
@@ -84,6 +87,6 @@ impl Job for SendWelcomeEmail {
 
     async fn run(&self, run: &RunContext, input: WelcomeEmail) -> Result<Receipt, JobError> {
         let to = recipient("email", &input.email)?;
-        run.step_with(&self.send_email, (input.user_id, input.name, to)).await
+        run.step_with(&self.send_email, (input.user_id, input.name, to, input.locale)).await
     }
 }

@@ -2,6 +2,7 @@
 
 mod purchase_confirmation;
 mod refund_notification;
+mod texts;
 mod welcome;
 
 use askama::Template;

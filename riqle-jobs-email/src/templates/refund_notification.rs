@@ -1,30 +1,32 @@
 use askama::Template;
 use riqle_jobs_core::{Email, Error, Mailbox};
 
-use super::{REFUND_NOTIFICATION, email, line};
-use crate::{Brand, Money, Order};
+use super::{REFUND_NOTIFICATION, email, line, texts::Texts};
+use crate::{Brand, Order};
 
 #[derive(Template)]
 #[template(path = "refund_notification.html")]
 struct Html<'a> {
+    texts: &'static Texts,
     brand: &'a Brand,
     order_id: &'a str,
     order_url: &'a str,
-    refund: Money,
+    refund: &'a str,
     partial: bool,
-    total: Money,
+    total: &'a str,
     reason: Option<&'a str>,
 }
 
 #[derive(Template)]
 #[template(path = "refund_notification.txt")]
 struct Text<'a> {
+    texts: &'static Texts,
     brand: &'a Brand,
     order_id: &'a str,
     order_url: &'a str,
-    refund: Money,
+    refund: &'a str,
     partial: bool,
-    total: Money,
+    total: &'a str,
     reason: Option<&'a str>,
 }
 
@@ -39,13 +41,17 @@ pub fn refund_notification(
     to: Mailbox,
 ) -> Result<Email, Error> {
     order.check_refund()?;
+    let texts = Texts::of(brand.locale);
     let (order_id, order_url) = (line(&order.id, 60), brand.order_url(&order.id));
     let reason = reason.map(|reason| line(reason, 200)).filter(|reason| !reason.is_empty());
     let reason = reason.as_deref();
-    let (refund, total) = (order.refund(), order.total);
-    let partial = refund != total;
-    let subject = format!("Your refund of {refund} for {} order {order_id}", brand.shop_name);
-    let html = Html { brand, order_id: &order_id, order_url: &order_url, refund, partial, total, reason };
-    let text = Text { brand, order_id: &order_id, order_url: &order_url, refund, partial, total, reason };
+    let partial = order.refund() != order.total;
+    let refund = &order.refund().shown_in(brand.locale);
+    let total = &order.total.shown_in(brand.locale);
+    let subject = (texts.refund_subject)(refund, &brand.shop_name, &order_id);
+    let html =
+        Html { texts, brand, order_id: &order_id, order_url: &order_url, refund, partial, total, reason };
+    let text =
+        Text { texts, brand, order_id: &order_id, order_url: &order_url, refund, partial, total, reason };
     Ok(email(REFUND_NOTIFICATION, brand, to, &subject, &html, &text)?.reference(&order.id))
 }

@@ -50,7 +50,7 @@ fn a_confirmation_shows_items_quantities_prices_and_total() {
     assert_eq!(email.reference.as_deref(), Some("order-1001"));
     assert_eq!(
         email.text,
-        "Thank you for your order at Riqle.\n\
+        "Thank you for your order.\n\
          \n\
          We have received your payment of $53.00.\n\
          This is your receipt for order order-1001:\n\

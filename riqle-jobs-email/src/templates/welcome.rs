@@ -1,12 +1,13 @@
 use askama::Template;
 use riqle_jobs_core::{Email, Error, Mailbox};
 
-use super::{WELCOME, email, line};
+use super::{WELCOME, email, line, texts::Texts};
 use crate::Brand;
 
 #[derive(Template)]
 #[template(path = "welcome.html")]
 struct Html<'a> {
+    texts: &'static Texts,
     brand: &'a Brand,
     name: Option<&'a str>,
 }
@@ -14,6 +15,7 @@ struct Html<'a> {
 #[derive(Template)]
 #[template(path = "welcome.txt")]
 struct Text<'a> {
+    texts: &'static Texts,
     brand: &'a Brand,
     name: Option<&'a str>,
 }
@@ -28,8 +30,9 @@ struct Text<'a> {
 pub fn welcome(brand: &Brand, name: Option<&str>, to: Mailbox) -> Result<Email, Error> {
     let name = name.map(|name| line(name, 60)).filter(|name| !name.is_empty() && !holds_address(name));
     let name = name.as_deref();
-    let subject = format!("Welcome to {}", brand.shop_name);
-    email(WELCOME, brand, to, &subject, &Html { brand, name }, &Text { brand, name })
+    let texts = Texts::of(brand.locale);
+    let subject = (texts.welcome)(&brand.shop_name);
+    email(WELCOME, brand, to, &subject, &Html { texts, brand, name }, &Text { texts, brand, name })
 }
 
 fn holds_address(name: &str) -> bool {

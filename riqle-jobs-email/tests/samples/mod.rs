@@ -1,7 +1,7 @@
 //! The emails that the golden files hold and `cargo xtask emails` shows.
 
 use riqle_jobs_core::{Email, Error, Mailbox};
-use riqle_jobs_email::{Brand, Money, Order, OrderItem, Product, templates};
+use riqle_jobs_email::{Brand, Locale, Money, Order, OrderItem, Product, templates};
 
 /// An email with the name of its files.
 pub struct Sample {
@@ -48,6 +48,13 @@ pub fn samples() -> Result<Vec<Sample>, Error> {
     ] {
         add(name, templates::refund_notification(&brand, order, reason, to.clone())?);
     }
+    let german = brand.clone().locale(Locale::De);
+    add("purchase_german", templates::purchase_confirmation(&german, &order, to.clone())?);
+    add(
+        "refund_german",
+        templates::refund_notification(&german, &partial, Some("zwei Birnen waren kaputt"), to.clone())?,
+    );
+    add("welcome_german", templates::welcome(&german, Some("Ada"), to.clone())?);
     for (name, user) in [
         ("welcome", Some("Ada")),
         ("welcome_without_name", None),
