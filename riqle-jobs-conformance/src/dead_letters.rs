@@ -25,7 +25,7 @@ async fn dead_letter(harness: &dyn Harness, run: NewRun) -> RunId {
 
 async fn replayed(store: &Arc<dyn Store>, id: RunId, from: ReplayFrom) -> RunId {
     let new_run = RunId::new();
-    store.replay(id, new_run, from).await.unwrap();
+    store.replay(id, new_run, from.into()).await.unwrap();
     new_run
 }
 
@@ -64,6 +64,7 @@ pub async fn a_replay_is_a_new_run_with_the_same_input_and_no_failures(harness: 
         ended_at: None,
         holder: None,
         attempts: vec![],
+        error_fingerprint: None,
         root: original,
         replay_of: Some(original),
         replayed_by: None,
@@ -137,8 +138,8 @@ pub async fn a_replay_repeated_changes_nothing(harness: &dyn Harness) {
     let claim = claimed(&*store).await;
     harness.clock().advance(secs(1));
 
-    store.replay(original, new_run, ReplayFrom::FailedStep).await.unwrap();
-    store.replay(original, new_run, ReplayFrom::Start).await.unwrap();
+    store.replay(original, new_run, ReplayFrom::FailedStep.into()).await.unwrap();
+    store.replay(original, new_run, ReplayFrom::Start.into()).await.unwrap();
 
     let run = seen(&*store, new_run).await;
     assert_eq!((run.state, run.enqueued_at), (RunState::Running, at(4)));
@@ -151,7 +152,7 @@ pub async fn a_run_is_replayed_by_one_run_only(harness: &dyn Harness) {
     let new_run = replayed(&store, original, ReplayFrom::FailedStep).await;
     let second = RunId::new();
 
-    let error = store.replay(original, second, ReplayFrom::Start).await.unwrap_err();
+    let error = store.replay(original, second, ReplayFrom::Start.into()).await.unwrap_err();
 
     assert_eq!(error.kind(), ErrorKind::Rejected);
     assert_eq!(store.run(second).await.unwrap(), None);
@@ -166,7 +167,7 @@ pub async fn of_many_replays_at_once_one_is_stored(harness: &dyn Harness) {
         let store = handles[number % 2].clone();
         async move {
             let new_run = RunId::new();
-            let answer = store.replay(original, new_run, ReplayFrom::FailedStep).await;
+            let answer = store.replay(original, new_run, ReplayFrom::FailedStep.into()).await;
             (new_run, answer.map_err(|error| error.kind()))
         }
     })
@@ -207,7 +208,7 @@ pub async fn a_cancelled_run_can_be_replayed(harness: &dyn Harness) {
     assert_eq!(claimed_ids(&*store, &[GREET]).await, [new_run]);
     let run = seen(&*store, original).await;
     assert_eq!((run.state, run.replayed_by), (RunState::Cancelled, Some(new_run)));
-    let error = store.replay(original, RunId::new(), ReplayFrom::Start).await.unwrap_err();
+    let error = store.replay(original, RunId::new(), ReplayFrom::Start.into()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Rejected);
 }
 
@@ -216,7 +217,7 @@ pub async fn what_has_not_ended_or_has_succeeded_is_not_replayed(harness: &dyn H
     let id = enqueued(&*store, run_of(GREET)).await;
     let kind = async || {
         let new_run = RunId::new();
-        let error = store.replay(id, new_run, ReplayFrom::FailedStep).await.unwrap_err();
+        let error = store.replay(id, new_run, ReplayFrom::FailedStep.into()).await.unwrap_err();
         assert_eq!(store.run(new_run).await.unwrap(), None);
         error.kind()
     };
@@ -226,7 +227,7 @@ pub async fn what_has_not_ended_or_has_succeeded_is_not_replayed(harness: &dyn H
     assert_eq!(kind().await, ErrorKind::Rejected, "running");
     settled(&*store, succeeds(&claim)).await;
     assert_eq!(kind().await, ErrorKind::Rejected, "succeeded");
-    let error = store.replay(RunId::new(), RunId::new(), ReplayFrom::Start).await.unwrap_err();
+    let error = store.replay(RunId::new(), RunId::new(), ReplayFrom::Start.into()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
@@ -249,7 +250,7 @@ pub async fn a_replay_whose_unique_key_is_taken_is_a_conflict(harness: &dyn Harn
     let holder = enqueued(&*store, run_of(GREET).unique("greet:ada")).await;
     let new_run = RunId::new();
 
-    let error = store.replay(original, new_run, ReplayFrom::FailedStep).await.unwrap_err();
+    let error = store.replay(original, new_run, ReplayFrom::FailedStep.into()).await.unwrap_err();
 
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert_eq!(store.run(new_run).await.unwrap(), None);

@@ -257,6 +257,7 @@ pub async fn each_unknown_outcome_appends_one_event(harness: &dyn Harness) {
 
     let event = |text: &str, millis| EmailEvent {
         at: at(millis),
+        occurred_at: None,
         detail: EmailDetail::Unknown,
         text: Some(text.to_owned()),
         provider_event_id: None,

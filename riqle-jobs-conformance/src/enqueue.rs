@@ -34,6 +34,7 @@ pub async fn a_run_is_stored_as_it_was_given(harness: &dyn Harness) {
         ended_at: None,
         holder: None,
         attempts: vec![],
+        error_fingerprint: None,
         root: id,
         replay_of: None,
         replayed_by: None,

@@ -113,6 +113,7 @@ pub(crate) fn step(run: &ClaimedRun, name: &str, result: &str) -> StepSave {
         ordinal: 0,
         result: json(result),
         took: ms(7),
+        replaces: false,
     }
 }
 

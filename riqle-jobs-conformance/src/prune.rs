@@ -53,7 +53,7 @@ pub async fn ended_runs_go_with_their_steps_once_they_are_older(harness: &dyn Ha
     harness.clock().advance(ms(1));
     let pruned = store.prune(retention).await.unwrap();
 
-    assert_eq!(pruned, Pruned { runs: 2, events: 0, emails: 0 });
+    assert_eq!(pruned, Pruned { runs: 2, events: 0, emails: 0, metrics: 0 });
     for id in [done, cancelled] {
         assert_eq!((store.run(id).await.unwrap(), store.steps(id).await.unwrap()), (None, vec![]));
     }
@@ -84,19 +84,19 @@ pub async fn dead_letters_have_a_time_of_their_own(harness: &dyn Harness) {
     assert_eq!(store.prune(Retention::default()).await.unwrap(), Pruned::default());
     assert!(store.run(id).await.unwrap().is_some());
     let retention = Retention { dead: Some(DAY * 999), ..Retention::FOREVER };
-    assert_eq!(store.prune(retention).await.unwrap(), Pruned { runs: 1, events: 0, emails: 0 });
+    assert_eq!(store.prune(retention).await.unwrap(), Pruned { runs: 1, events: 0, emails: 0, metrics: 0 });
     assert_eq!(store.run(id).await.unwrap(), None);
 }
 
 pub async fn a_replayed_dead_letter_goes_like_any_ended_run(harness: &dyn Harness) {
     let store = harness.store();
     let (original, new_run) = (dead(&*store).await, RunId::new());
-    store.replay(original, new_run, ReplayFrom::FailedStep).await.unwrap();
+    store.replay(original, new_run, ReplayFrom::FailedStep.into()).await.unwrap();
     harness.clock().advance(DAY * 8);
 
     let pruned = store.prune(Retention::default()).await.unwrap();
 
-    assert_eq!(pruned, Pruned { runs: 1, events: 0, emails: 0 });
+    assert_eq!(pruned, Pruned { runs: 1, events: 0, emails: 0, metrics: 0 });
     assert_eq!(store.run(original).await.unwrap(), None);
     assert_eq!(seen(&*store, new_run).await.replay_of, Some(original));
 }
@@ -129,7 +129,7 @@ pub async fn events_go_once_they_are_older_and_never_within_24_hours(harness: &d
     assert_eq!(store.idle_events(vec![name.into()], 10).await.unwrap().len(), 1);
     harness.clock().advance(ms(1));
     assert_eq!(store.prune(Retention::default()).await.unwrap(), Pruned::default());
-    assert_eq!(store.prune(hour).await.unwrap(), Pruned { runs: 0, events: 1, emails: 0 });
+    assert_eq!(store.prune(hour).await.unwrap(), Pruned { runs: 0, events: 1, emails: 0, metrics: 0 });
     assert_eq!(store.idle_events(vec![name.into()], 10).await.unwrap(), []);
 }
 
@@ -145,7 +145,7 @@ pub async fn emails_go_once_they_are_older_and_never_while_pending(harness: &dyn
 
     let pruned = store.prune(Retention::default()).await.unwrap();
 
-    assert_eq!(pruned, Pruned { runs: 0, events: 0, emails: 1 });
+    assert_eq!(pruned, Pruned { runs: 0, events: 0, emails: 1, metrics: 0 });
     assert_eq!(store.email(done).await.unwrap(), None);
     let left = store.emails(EmailFilter::default()).await.unwrap();
     assert_eq!(left.iter().map(|row| row.id).collect::<Vec<_>>(), [pending]);

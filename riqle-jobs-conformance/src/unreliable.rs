@@ -6,12 +6,15 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use riqle_jobs_core::{
     ClaimRequest, Claimed, Clock, EmailId, EmailLog, Enqueued, Error, ErrorKind, Inspect, LeaseAnswer,
-    LeaseConnection, LeaseRef, LeaseToken, Limits, NewRun, Operate, Queue, Registry, ReplayFrom, Retention,
-    Run, RunFilter, RunId, SavedStep, Settlement, StepSave, Store, WakeUps, WorkerId,
-    email::{EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, NewEmail},
+    LeaseConnection, LeaseRef, LeaseToken, Limits, NewRun, Operate, Queue, Registry, Replay, Retention, Run,
+    RunFilter, RunId, SavedStep, Settlement, StepSave, Store, WakeUps, WorkerId,
+    email::{
+        EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, NewEmail, NewEmailEvent,
+        RecordedEmailEvent, Resolution, Suppression,
+    },
     store::{
-        JobCount, JobDeclaration, NewEvent, Pruned, RegisteredJob, RegisteredWorker, StoredEvent,
-        WorkerReport,
+        JobCount, JobDeclaration, MetricsFilter, MinuteMetrics, NewEvent, Note, Pruned, QueueStatus,
+        RegisteredJob, RegisteredWorker, RunNotes, StoredEvent, WorkerReport,
     },
 };
 use uuid::Uuid;
@@ -105,6 +108,10 @@ impl Queue for Unreliable {
         self.call("save_steps", self.inner.save_steps(steps)).await
     }
 
+    async fn annotate(&self, notes: Vec<Note>) -> Result<Vec<LeaseAnswer>, Error> {
+        self.call("annotate", self.inner.annotate(notes)).await
+    }
+
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<LeaseAnswer>, Error> {
         self.call("settle", self.inner.settle(settlements)).await
     }
@@ -152,6 +159,10 @@ impl Registry for Unreliable {
         self.call("workers", self.inner.workers()).await
     }
 
+    async fn report_metrics(&self, worker: WorkerId, minutes: Vec<MinuteMetrics>) -> Result<(), Error> {
+        self.call("report_metrics", self.inner.report_metrics(worker, minutes)).await
+    }
+
     async fn store_events(&self, events: Vec<NewEvent>) -> Result<Vec<StoredEvent>, Error> {
         self.call("store_events", self.inner.store_events(events)).await
     }
@@ -182,16 +193,40 @@ impl Inspect for Unreliable {
     async fn counts(&self) -> Result<Vec<JobCount>, Error> {
         self.call("counts", self.inner.counts()).await
     }
+
+    async fn queues(&self) -> Result<Vec<QueueStatus>, Error> {
+        self.call("queues", self.inner.queues()).await
+    }
+
+    async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {
+        self.call("notes", self.inner.notes(id)).await
+    }
+
+    async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<MinuteMetrics>, Error> {
+        self.call("metrics", self.inner.metrics(filter)).await
+    }
 }
 
 #[async_trait]
 impl Operate for Unreliable {
-    async fn replay(&self, id: RunId, new_run: RunId, from: ReplayFrom) -> Result<(), Error> {
-        self.call("replay", self.inner.replay(id, new_run, from)).await
+    async fn replay(&self, id: RunId, new_run: RunId, replay: Replay) -> Result<(), Error> {
+        self.call("replay", self.inner.replay(id, new_run, replay)).await
     }
 
     async fn cancel(&self, id: RunId) -> Result<(), Error> {
         self.call("cancel", self.inner.cancel(id)).await
+    }
+
+    async fn run_now(&self, id: RunId) -> Result<(), Error> {
+        self.call("run_now", self.inner.run_now(id)).await
+    }
+
+    async fn pause_queue(&self, queue: &str, by: &str, why: &str) -> Result<(), Error> {
+        self.call("pause_queue", self.inner.pause_queue(queue, by, why)).await
+    }
+
+    async fn resume_queue(&self, queue: &str) -> Result<(), Error> {
+        self.call("resume_queue", self.inner.resume_queue(queue)).await
     }
 
     async fn discard(&self, id: RunId) -> Result<(), Error> {
@@ -225,6 +260,14 @@ impl EmailLog for Unreliable {
         self.call("fail_emails_of_run", self.inner.fail_emails_of_run(run, error)).await
     }
 
+    async fn record_email_event(&self, event: NewEmailEvent) -> Result<RecordedEmailEvent, Error> {
+        self.call("record_email_event", self.inner.record_email_event(event)).await
+    }
+
+    async fn resolve_email(&self, id: EmailId, resolution: Resolution, by: &str) -> Result<(), Error> {
+        self.call("resolve_email", self.inner.resolve_email(id, resolution, by)).await
+    }
+
     async fn email(&self, id: EmailId) -> Result<Option<EmailRecord>, Error> {
         self.call("email", self.inner.email(id)).await
     }
@@ -247,6 +290,10 @@ impl EmailLog for Unreliable {
 
     async fn suppression(&self, address: &str) -> Result<Option<String>, Error> {
         self.call("suppression", self.inner.suppression(address)).await
+    }
+
+    async fn suppressions(&self, limit: usize, after: Option<String>) -> Result<Vec<Suppression>, Error> {
+        self.call("suppressions", self.inner.suppressions(limit, after)).await
     }
 }
 
@@ -284,6 +331,11 @@ impl Queue for LostReplies {
     async fn save_steps(&self, steps: Vec<StepSave>) -> Result<Vec<LeaseAnswer>, Error> {
         self.inner.save_steps(steps.clone()).await?;
         self.inner.save_steps(steps).await
+    }
+
+    async fn annotate(&self, notes: Vec<Note>) -> Result<Vec<LeaseAnswer>, Error> {
+        self.inner.annotate(notes.clone()).await?;
+        self.inner.annotate(notes).await
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<LeaseAnswer>, Error> {
@@ -344,6 +396,11 @@ impl Registry for LostReplies {
         self.inner.workers().await
     }
 
+    async fn report_metrics(&self, worker: WorkerId, minutes: Vec<MinuteMetrics>) -> Result<(), Error> {
+        self.inner.report_metrics(worker, minutes.clone()).await?;
+        self.inner.report_metrics(worker, minutes).await
+    }
+
     async fn store_events(&self, events: Vec<NewEvent>) -> Result<Vec<StoredEvent>, Error> {
         self.inner.store_events(events.clone()).await?;
         self.inner.store_events(events).await
@@ -376,18 +433,45 @@ impl Inspect for LostReplies {
     async fn counts(&self) -> Result<Vec<JobCount>, Error> {
         self.inner.counts().await
     }
+
+    async fn queues(&self) -> Result<Vec<QueueStatus>, Error> {
+        self.inner.queues().await
+    }
+
+    async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {
+        self.inner.notes(id).await
+    }
+
+    async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<MinuteMetrics>, Error> {
+        self.inner.metrics(filter).await
+    }
 }
 
 #[async_trait]
 impl Operate for LostReplies {
-    async fn replay(&self, id: RunId, new_run: RunId, from: ReplayFrom) -> Result<(), Error> {
-        self.inner.replay(id, new_run, from.clone()).await?;
-        self.inner.replay(id, new_run, from).await
+    async fn replay(&self, id: RunId, new_run: RunId, replay: Replay) -> Result<(), Error> {
+        self.inner.replay(id, new_run, replay.clone()).await?;
+        self.inner.replay(id, new_run, replay).await
     }
 
     async fn cancel(&self, id: RunId) -> Result<(), Error> {
         self.inner.cancel(id).await?;
         self.inner.cancel(id).await
+    }
+
+    async fn run_now(&self, id: RunId) -> Result<(), Error> {
+        self.inner.run_now(id).await?;
+        self.inner.run_now(id).await
+    }
+
+    async fn pause_queue(&self, queue: &str, by: &str, why: &str) -> Result<(), Error> {
+        self.inner.pause_queue(queue, by, why).await?;
+        self.inner.pause_queue(queue, by, why).await
+    }
+
+    async fn resume_queue(&self, queue: &str) -> Result<(), Error> {
+        self.inner.resume_queue(queue).await?;
+        self.inner.resume_queue(queue).await
     }
 
     async fn discard(&self, id: RunId) -> Result<(), Error> {
@@ -425,6 +509,18 @@ impl EmailLog for LostReplies {
         self.inner.fail_emails_of_run(run, error).await
     }
 
+    async fn record_email_event(&self, event: NewEmailEvent) -> Result<RecordedEmailEvent, Error> {
+        let first = self.inner.record_email_event(event.clone()).await?;
+        let again = self.inner.record_email_event(event).await?;
+        assert!(!again.is_new, "an event that is recorded again is not new");
+        Ok(RecordedEmailEvent { is_new: first.is_new, ..again })
+    }
+
+    async fn resolve_email(&self, id: EmailId, resolution: Resolution, by: &str) -> Result<(), Error> {
+        self.inner.resolve_email(id, resolution, by).await?;
+        self.inner.resolve_email(id, resolution, by).await
+    }
+
     async fn email(&self, id: EmailId) -> Result<Option<EmailRecord>, Error> {
         self.inner.email(id).await
     }
@@ -449,5 +545,9 @@ impl EmailLog for LostReplies {
 
     async fn suppression(&self, address: &str) -> Result<Option<String>, Error> {
         self.inner.suppression(address).await
+    }
+
+    async fn suppressions(&self, limit: usize, after: Option<String>) -> Result<Vec<Suppression>, Error> {
+        self.inner.suppressions(limit, after).await
     }
 }

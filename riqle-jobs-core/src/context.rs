@@ -3,7 +3,7 @@ use std::{
     fmt,
     future::Future,
     sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use async_trait::async_trait;
@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    ClaimedRun, Error, JobError, LeaseAnswer, LeaseRef, Limits, Payload, RunId, Step, StepSave, clock, limits,
+    ClaimedRun, Error, JobError, LeaseAnswer, LeaseRef, Limits, Payload, RunId, Step, StepSave,
+    UnreadableStep, clock, limits,
 };
 
 /// What a body knows of its run, and its way to steps. Cheap to clone.
@@ -33,6 +34,7 @@ struct Inner {
     reference: Option<String>,
     event_id: Option<String>,
     limits: Limits,
+    unreadable_step: UnreadableStep,
     steps: Mutex<Steps>,
     saver: Arc<dyn SaveStep>,
     cancellation: Arc<Cancellation>,
@@ -99,11 +101,16 @@ impl Cancellation {
 }
 
 /// Where a step stands when the body comes to it.
-pub enum StepSlot {
+pub enum StepSlot<T> {
     /// Its result is saved.
-    Saved(Payload),
-    /// It has not been saved yet; the number says which of that name it is, from 0.
-    New(u32),
+    Saved(T),
+    /// It is to be run.
+    New {
+        /// Which of that name it is, from 0.
+        ordinal: u32,
+        /// Whether its result takes the place of a saved one that can't be read: [`StepSave::replaces`].
+        replaces: bool,
+    },
 }
 
 /// The run and step that the current task is in, for [`Sender`](crate::Sender)'s idempotency key.
@@ -122,6 +129,7 @@ impl RunContext {
     pub(crate) fn new(
         run: &ClaimedRun,
         limits: Limits,
+        unreadable_step: UnreadableStep,
         saver: Arc<dyn SaveStep>,
         cancellation: Arc<Cancellation>,
     ) -> Self {
@@ -139,6 +147,7 @@ impl RunContext {
                 reference: run.reference.clone(),
                 event_id: run.event_id.clone(),
                 limits,
+                unreadable_step,
                 steps: Mutex::new(Steps { saved, begun: HashMap::new() }),
                 saver,
                 cancellation,
@@ -213,17 +222,17 @@ impl RunContext {
     /// different names.
     ///
     /// # Errors
-    /// What `f` returns; a result over the limit; a saved result that is no `T` (a dead letter at once); the
-    /// loss of the lease.
+    /// What `f` returns; a result over the limit; a saved result that is no `T`, as
+    /// [`Job::on_unreadable_step`](crate::Job::on_unreadable_step) says; the loss of the lease.
     pub async fn step<T, F, Fut>(&self, name: &str, f: F) -> Result<T, JobError>
     where
         T: Serialize + DeserializeOwned,
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Result<T, JobError>> + Send,
     {
-        let ordinal = match self.begin_step(name)? {
-            StepSlot::Saved(result) => return self.read_step(name, &result),
-            StepSlot::New(ordinal) => ordinal,
+        let (ordinal, replaces) = match self.begin_step(name)? {
+            StepSlot::Saved(value) => return Ok(value),
+            StepSlot::New { ordinal, replaces } => (ordinal, replaces),
         };
         let span = tracing::info_span!("step", step = name, ordinal);
         let current = CurrentStep { run: self.clone(), name: name.to_owned(), ordinal };
@@ -233,7 +242,15 @@ impl RunContext {
             .instrument(span)
             .await
             .map_err(|error| error.context(format_args!("step {name:?}")))?;
-        self.save_step(name, ordinal, &value, begun.elapsed()).await?;
+        let save = StepSave {
+            lease: self.inner.lease.clone(),
+            name: name.to_owned(),
+            ordinal,
+            result: self.write_step(name, &value)?,
+            took: begun.elapsed(),
+            replaces,
+        };
+        self.save_step(save).await?;
         Ok(value)
     }
 
@@ -249,28 +266,29 @@ impl RunContext {
     /// application's transaction.
     ///
     /// # Errors
-    /// A name over the limit; the loss of the lease.
-    pub fn begin_step(&self, name: &str) -> Result<StepSlot, JobError> {
+    /// A name over the limit; the loss of the lease; a saved result that is no `T`, unless the job runs such a step
+    /// again: a dead letter at once, since another attempt of the same code would not read it either.
+    pub fn begin_step<T: DeserializeOwned>(&self, name: &str) -> Result<StepSlot<T>, JobError> {
         self.check_lease()?;
         limits::check_name("step", name).map_err(JobError::dead)?;
-        let mut steps = self.steps();
-        let count = steps.begun.entry(name.to_owned()).or_insert(0);
-        let ordinal = *count;
-        *count += 1;
-        Ok(match steps.saved.get(&(name.to_owned(), ordinal)) {
-            Some(result) => StepSlot::Saved(result.clone()),
-            None => StepSlot::New(ordinal),
-        })
-    }
-
-    /// Reads a saved result.
-    ///
-    /// # Errors
-    /// A dead letter at once where it is no `T`: another attempt of the same code would not read it either.
-    pub fn read_step<T: DeserializeOwned>(&self, name: &str, result: &Payload) -> Result<T, JobError> {
-        result
-            .decode()
-            .map_err(|error| JobError::dead(format_args!("saved result of step {name:?}: {error}")))
+        let (ordinal, saved) = {
+            let mut steps = self.steps();
+            let count = steps.begun.entry(name.to_owned()).or_insert(0);
+            let ordinal = *count;
+            *count += 1;
+            (ordinal, steps.saved.get(&(name.to_owned(), ordinal)).cloned())
+        };
+        let Some(saved) = saved else { return Ok(StepSlot::New { ordinal, replaces: false }) };
+        match (saved.decode(), self.inner.unreadable_step) {
+            (Ok(value), _) => Ok(StepSlot::Saved(value)),
+            (Err(error), UnreadableStep::Fail) => {
+                Err(JobError::dead(format_args!("saved result of step {name:?}: {error}")))
+            }
+            (Err(error), UnreadableStep::RunAgain) => {
+                tracing::warn!(step = name, ordinal, %error, "a saved result can't be read, running the step again");
+                Ok(StepSlot::New { ordinal, replaces: true })
+            }
+        }
     }
 
     /// Notes what a store answered to a write under the lease.
@@ -299,15 +317,7 @@ impl RunContext {
         Ok(result)
     }
 
-    async fn save_step<T: Serialize>(
-        &self,
-        name: &str,
-        ordinal: u32,
-        value: &T,
-        took: Duration,
-    ) -> Result<(), JobError> {
-        let result = self.write_step(name, value)?;
-        let save = StepSave { lease: self.inner.lease.clone(), name: name.to_owned(), ordinal, result, took };
+    async fn save_step(&self, save: StepSave) -> Result<(), JobError> {
         let answer = tokio::select! {
             answer = self.inner.saver.save(save) => answer?,
             () = self.inner.cancellation.until_lost() => return self.check_lease(),

@@ -3,7 +3,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{JobError, Priority, RetryPolicy, RunContext, store::JobDeclaration};
+use crate::{JobError, Priority, RetryPolicy, RunContext, UnreadableStep, store::JobDeclaration};
 
 /// A job: what to run, for which input, and how to try again.
 ///
@@ -37,6 +37,12 @@ pub trait Job: Send + Sync + 'static {
     /// How long one attempt may run; then it counts as failed. Default 15 minutes; `Duration::MAX` for ever.
     fn timeout(&self) -> Duration {
         Duration::from_secs(15 * 60)
+    }
+
+    /// What to do with a saved step result that does not decode into the step's type of today. Default: fail, a dead
+    /// letter at once.
+    fn on_unreadable_step(&self) -> UnreadableStep {
+        UnreadableStep::Fail
     }
 
     /// The body. It runs again from the top at each attempt; steps that are saved return their results.

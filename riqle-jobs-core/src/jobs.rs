@@ -5,8 +5,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    AsStore, Enqueued, Error, ErrorKind, Job, NewRun, Payload, Priority, ReplayFrom, RunId, Store,
-    UniqueScope, events, job,
+    AsStore, Enqueued, Error, ErrorKind, Job, NewRun, Payload, Priority, Replay, RunId, Store, UniqueScope,
+    events, job,
     store::{JobDeclaration, NewEvent},
 };
 
@@ -78,13 +78,16 @@ impl Jobs {
         events::register(&*self.store, declarations).await
     }
 
-    /// Starts a dead or cancelled run once more; answers with the new run.
+    /// Starts a dead or cancelled run once more, with the same input or an edited one; answers with the new run.
+    ///
+    /// `how` is a [`ReplayFrom`](crate::ReplayFrom), or a [`Replay`] where the input is edited:
+    /// `jobs.replay(id, Replay::from(ReplayFrom::Start).with_input(Payload::json(&input)?))`.
     ///
     /// # Errors
     /// As [`Operate::replay`](crate::Operate::replay).
-    pub async fn replay(&self, id: RunId, from: ReplayFrom) -> Result<RunId, Error> {
+    pub async fn replay(&self, id: RunId, how: impl Into<Replay> + Send) -> Result<RunId, Error> {
         let new_run = RunId::new();
-        self.store.replay(id, new_run, from).await?;
+        self.store.replay(id, new_run, how.into()).await?;
         Ok(new_run)
     }
 

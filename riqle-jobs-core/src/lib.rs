@@ -22,6 +22,7 @@ mod policy;
 mod state;
 pub mod store;
 pub mod testing;
+mod unreadable_step;
 mod worker;
 
 pub use clock::{Clock, ManualClock, earlier, from_millis, later, millis_of};
@@ -39,11 +40,12 @@ pub use policy::{Jitter, RetryPolicy};
 pub use state::{Reason, RunState};
 pub use store::{
     AsStore, AttemptOutcome, AttemptRecord, ClaimRequest, Claimed, ClaimedRun, Due, Ending, Enqueued, Hint,
-    Inspect, LeaseAnswer, LeaseConnection, LeaseRef, NewRun, Operate, OtherInput, Priority, Queue, Registry,
-    ReplayFrom, Retention, Run, RunFilter, SavedStep, Settlement, StepSave, Store, Unique, UniqueScope, Wake,
-    WakeSender, WakeUps,
+    Inspect, LeaseAnswer, LeaseConnection, LeaseRef, LogLevel, NewRun, Operate, OtherInput, Priority, Queue,
+    Registry, Replay, ReplayFrom, Retention, Run, RunFilter, SavedStep, Settlement, StepSave, Store, Unique,
+    UniqueScope, Wake, WakeSender, WakeUps,
 };
 
+pub use unreadable_step::UnreadableStep;
 pub use worker::{Alert, RunReport, Shutdown, Worker, WorkerStats};
 
 /// Used by [`Job`] and [`Step`] implementations.

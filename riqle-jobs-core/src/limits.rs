@@ -1,6 +1,6 @@
 //! How long, large and many things may be, and the checks that say so.
 
-use crate::{Error, ErrorKind, NewRun, Payload};
+use crate::{Error, ErrorKind, NewRun, Payload, store::Replay};
 
 /// The longest name of a job, queue, step, event or codec, in bytes.
 pub const NAME_BYTES: usize = 128;
@@ -10,6 +10,10 @@ pub const EVENT_NAME_BYTES: usize = 512;
 pub const KEY_BYTES: usize = 512;
 /// The longest error text that is kept with an attempt, in bytes; the rest is cut.
 pub const ERROR_BYTES: usize = 8 * 1024;
+/// The longest log line, progress text or reason of a pause that is kept, in bytes; the rest is cut.
+pub const TEXT_BYTES: usize = 1024;
+/// How many log lines are kept with a run, newest last.
+pub const LINES_KEPT: usize = 100;
 /// How many attempt records are kept with a run, newest last.
 pub const ATTEMPTS_KEPT: usize = 25;
 /// Unique keys that start so belong to events.
@@ -68,6 +72,14 @@ impl Limits {
             check_key("reference", reference)?;
         }
         check_size("input", &run.input, self.input_bytes)
+    }
+
+    /// Checks the input that a replay gives to the new run.
+    ///
+    /// # Errors
+    /// `Rejected`, with the limit and the size.
+    pub fn check_replay(&self, replay: &Replay) -> Result<(), Error> {
+        replay.input.as_ref().map_or(Ok(()), |input| check_size("input", input, self.input_bytes))
     }
 
     /// Checks the result of a step, or an output.

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::OnUnknown;
+use super::{NewEmailEvent, OnUnknown, RecordedEmailEvent, Resolution};
 use crate::{EmailId, Error, RunId, state::closed_set};
 
 /// What was sent to whom, and how it went; it decides whether an email may go out again.
@@ -46,6 +46,21 @@ pub trait EmailLog: Send + Sync {
     /// `Unavailable`; repeating is safe.
     async fn fail_emails_of_run(&self, run: RunId, error: &str) -> Result<(), Error>;
 
+    /// Appends a provider's event to its email, once for its id, and changes the row as
+    /// [`NewEmailEvent::apply_to`] says.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such email; `Rejected` as [`NewEmailEvent::checked`]; `Unavailable`; repeating
+    /// is safe.
+    async fn record_email_event(&self, event: NewEmailEvent) -> Result<RecordedEmailEvent, Error>;
+
+    /// Settles an unknown outcome on an operator's word, as [`Resolution::apply_to`] says, and appends an event
+    /// that names who. A row that is resolved as not sent is taken from its sender.
+    ///
+    /// # Errors
+    /// `NotFound`; `Rejected` where the outcome is no question; `Unavailable`; repeating is safe.
+    async fn resolve_email(&self, id: EmailId, resolution: Resolution, by: &str) -> Result<(), Error>;
+
     /// One row.
     ///
     /// # Errors
@@ -81,6 +96,12 @@ pub trait EmailLog: Send + Sync {
     /// # Errors
     /// `Unavailable`.
     async fn suppression(&self, address: &str) -> Result<Option<String>, Error>;
+
+    /// The suppression list by address, at most `limit`, of those that come after `after`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn suppressions(&self, limit: usize, after: Option<String>) -> Result<Vec<Suppression>, Error>;
 }
 
 closed_set! {
@@ -296,6 +317,19 @@ pub struct EmailEvent {
     pub detail: EmailDetail,
     /// More of it.
     pub text: Option<String>,
+    /// When it happened, by the provider's clock, where a provider reported it.
+    pub occurred_at: Option<Timestamp>,
     /// The provider's id of the event; unique.
     pub provider_event_id: Option<String>,
+}
+
+/// An address to which nothing is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suppression {
+    /// In lower case.
+    pub address: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub at: Timestamp,
 }

@@ -12,8 +12,8 @@ use super::Memory;
 use crate::{
     EmailId, EmailLog, Error, ErrorKind, RunId, clock,
     email::{
-        EmailDetail, EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, EmailStatus, NewEmail,
-        SendPhase,
+        EmailDetail, EmailEnding, EmailEvent, EmailFilter, EmailKey, EmailRecord, EmailStart, EmailStatus,
+        NewEmail, NewEmailEvent, RecordedEmailEvent, Resolution, SendPhase, Suppression,
     },
 };
 
@@ -22,7 +22,7 @@ use crate::{
 pub(super) struct Emails {
     rows: BTreeMap<EmailId, Row>,
     ids_by_key: HashMap<String, EmailId>,
-    suppressed: HashMap<String, String>,
+    suppressed: BTreeMap<String, Suppression>,
 }
 
 struct Row {
@@ -95,6 +95,30 @@ impl EmailLog for Memory {
         Ok(())
     }
 
+    async fn record_email_event(&self, event: NewEmailEvent) -> Result<RecordedEmailEvent, Error> {
+        let event = event.checked()?;
+        let (mut state, now) = self.begin();
+        let row = state.emails.row_of(&event.email).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "record_email_event", format!("no email {:?}", event.email))
+        })?;
+        let is_new = row.take_event(event, now);
+        Ok(RecordedEmailEvent { is_new, email: row.record.clone() })
+    }
+
+    async fn resolve_email(&self, id: EmailId, resolution: Resolution, by: &str) -> Result<(), Error> {
+        let (mut state, now) = self.begin();
+        let row = state
+            .emails
+            .rows
+            .get_mut(&id)
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, "resolve_email", format!("no email {id}")))?;
+        if let Some(event) = resolution.apply_to(&mut row.record, by, now)? {
+            row.events.push(event);
+            row.sender = None;
+        }
+        Ok(())
+    }
+
     async fn email(&self, id: EmailId) -> Result<Option<EmailRecord>, Error> {
         Ok(self.state().emails.rows.get(&id).map(|row| row.record.clone()))
     }
@@ -122,8 +146,10 @@ impl EmailLog for Memory {
     }
 
     async fn suppress(&self, address: &str, reason: &str) -> Result<(), Error> {
-        let mut state = self.state();
-        state.emails.suppressed.entry(address.to_lowercase()).or_insert_with(|| reason.to_owned());
+        let (mut state, at) = self.begin();
+        let address = address.to_lowercase();
+        let suppression = Suppression { address: address.clone(), reason: reason.to_owned(), at };
+        state.emails.suppressed.entry(address).or_insert(suppression);
         Ok(())
     }
 
@@ -133,11 +159,32 @@ impl EmailLog for Memory {
     }
 
     async fn suppression(&self, address: &str) -> Result<Option<String>, Error> {
-        Ok(self.state().emails.suppressed.get(&address.to_lowercase()).cloned())
+        let state = self.state();
+        let suppression = state.emails.suppressed.get(&address.to_lowercase());
+        Ok(suppression.map(|suppression| suppression.reason.clone()))
+    }
+
+    async fn suppressions(&self, limit: usize, after: Option<String>) -> Result<Vec<Suppression>, Error> {
+        let after = after.map_or(Unbounded, Excluded);
+        let state = self.state();
+        let list = state.emails.suppressed.range((after, Unbounded));
+        Ok(list.take(limit).map(|(_, suppression)| suppression.clone()).collect())
     }
 }
 
 impl Emails {
+    fn row_of(&mut self, key: &EmailKey) -> Option<&mut Row> {
+        match key {
+            EmailKey::Id(id) => self.rows.get_mut(id),
+            EmailKey::MessageId { provider, message_id } => self.rows.values_mut().find(|row| {
+                row.record.provider == *provider && row.record.message_id.as_ref() == Some(message_id)
+            }),
+            EmailKey::HeaderMessageId(id) => {
+                self.rows.values_mut().find(|row| row.record.header_message_id == *id)
+            }
+        }
+    }
+
     /// Deletes old rows that are not pending; answers how many.
     pub(super) fn prune(&mut self, kept: Option<Duration>, now: Timestamp) -> u64 {
         let Some(kept) = kept else { return 0 };
@@ -154,6 +201,23 @@ impl Emails {
 impl Row {
     fn is_held_by(&self, sender: Uuid) -> bool {
         self.sender == Some(sender) && self.record.status != EmailStatus::Sent
+    }
+
+    /// Whether it is new.
+    fn take_event(&mut self, event: NewEmailEvent, now: Timestamp) -> bool {
+        let id = Some(event.provider_event_id.clone());
+        if self.events.iter().any(|known| known.provider_event_id == id) {
+            return false;
+        }
+        event.apply_to(&mut self.record, now);
+        self.events.push(EmailEvent {
+            at: now,
+            detail: event.detail,
+            text: event.text,
+            occurred_at: Some(event.at),
+            provider_event_id: id,
+        });
+        true
     }
 
     fn start(&mut self, start: EmailStart, now: Timestamp) {
@@ -191,7 +255,9 @@ impl Row {
             EmailEnding::NotSent { status, detail, error } if self.is_held_by(sender) => {
                 if detail == EmailDetail::Unknown && self.unknown.insert((sender, self.record.sends)) {
                     let text = Some(error.clone());
-                    self.events.push(EmailEvent { at: now, detail, text, provider_event_id: None });
+                    let event =
+                        EmailEvent { at: now, detail, text, occurred_at: None, provider_event_id: None };
+                    self.events.push(event);
                 }
                 self.record.status = status;
                 self.record.detail = detail;

@@ -6,7 +6,10 @@ use std::{
 use async_trait::async_trait;
 
 use super::{Memory, run::StoredRun};
-use crate::{Error, Inspect, Run, RunFilter, RunId, RunState, SavedStep, store::JobCount};
+use crate::{
+    Error, Inspect, Run, RunFilter, RunId, RunState, SavedStep,
+    store::{JobCount, MetricsFilter, MinuteMetrics, QueueStatus, RunNotes},
+};
 
 #[async_trait]
 impl Inspect for Memory {
@@ -38,6 +41,19 @@ impl Inspect for Memory {
         let counts = counts.into_iter();
         Ok(counts.map(|((job, state), runs)| JobCount { job: job.to_owned(), state, runs }).collect())
     }
+
+    async fn queues(&self) -> Result<Vec<QueueStatus>, Error> {
+        let (state, now) = self.begin();
+        Ok(state.queues(now))
+    }
+
+    async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {
+        Ok(self.state().runs.get(&id).map(|run| run.notes.shown.clone()).unwrap_or_default())
+    }
+
+    async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<MinuteMetrics>, Error> {
+        Ok(self.state().metrics.read(&filter))
+    }
 }
 
 impl StoredRun {
@@ -52,5 +68,9 @@ impl StoredRun {
             && filter.job.as_ref().is_none_or(|job| **job == *self.job)
             && filter.queue.as_ref().is_none_or(|queue| **queue == *self.queue)
             && (filter.reference.is_none() || filter.reference == self.reference)
+            && filter.unique_key.as_ref().is_none_or(|key| self.unique_key() == Some(key.as_str()))
+            && (filter.error_fingerprint.is_none() || filter.error_fingerprint == self.error_fingerprint)
+            && filter.enqueued_from.is_none_or(|from| from <= self.enqueued_at)
+            && filter.enqueued_before.is_none_or(|before| self.enqueued_at < before)
     }
 }

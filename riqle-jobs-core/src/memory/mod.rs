@@ -4,8 +4,11 @@
 mod due;
 mod email_log;
 mod inspect;
+mod metrics;
+mod notes;
 mod operate;
 mod queue;
+mod queues;
 mod registry;
 mod run;
 mod unique;
@@ -18,8 +21,10 @@ use std::{
 
 use jiff::Timestamp;
 
-use self::{due::DueRuns, email_log::Emails, registry::Known, run::StoredRun, unique::UniqueKeys};
-use crate::{Clock, Limits, RunId, RunState, WakeSender};
+use self::{
+    due::DueRuns, email_log::Emails, metrics::Metrics, registry::Known, run::StoredRun, unique::UniqueKeys,
+};
+use crate::{Clock, Limits, RunId, RunState, WakeSender, store::Pause};
 
 /// A store in this process's memory: for tests, and for work that may be lost with the process.
 ///
@@ -91,7 +96,9 @@ struct State {
     history: BTreeSet<(Timestamp, RunId)>,
     /// Dead letters by their end.
     dead_letters: BTreeSet<(Timestamp, RunId)>,
+    paused: BTreeMap<String, Pause>,
     known: Known,
+    metrics: Metrics,
     emails: Emails,
 }
 

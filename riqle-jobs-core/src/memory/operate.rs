@@ -5,20 +5,21 @@ use jiff::Timestamp;
 
 use super::{Memory, State, run::StoredRun};
 use crate::{
-    Error, ErrorKind, Hint, Operate, Reason, ReplayFrom, Retention, RunId, RunState, SavedStep, clock,
-    store::Pruned,
+    Error, ErrorKind, Hint, Operate, Reason, Replay, Retention, RunId, RunState, clock,
+    store::{Pause, Pruned},
 };
 
 #[async_trait]
 impl Operate for Memory {
-    async fn replay(&self, id: RunId, new_run: RunId, from: ReplayFrom) -> Result<(), Error> {
+    async fn replay(&self, id: RunId, new_run: RunId, replay: Replay) -> Result<(), Error> {
+        self.limits.check_replay(&replay)?;
         let (mut state, now) = self.begin();
         let original = state.run_for("replay", id)?;
         if original.replayed_by == Some(new_run) {
             return Ok(());
         }
         state.check_replay(id, original, new_run, now)?;
-        let replay = original.replay(id, from.kept_steps(&original.steps), now);
+        let replay = original.replay(id, replay, now);
         let queue = replay.queue.as_ref().to_owned();
         state.change(id, |original| original.replayed_by = Some(new_run));
         state.unique.take(new_run, &replay, now);
@@ -43,6 +44,37 @@ impl Operate for Memory {
         drop(state);
         if was_running {
             self.wake.send(Hint::Cancelled(id));
+        }
+        Ok(())
+    }
+
+    async fn run_now(&self, id: RunId) -> Result<(), Error> {
+        let (mut state, now) = self.begin();
+        let run = state.run_for("run_now", id)?;
+        let queue = run.queue.as_ref().to_owned();
+        match run.state {
+            RunState::Pending if run.due_at <= now => return Ok(()),
+            RunState::Pending | RunState::Waiting => state.change(id, |run| {
+                run.state = RunState::Pending;
+                run.due_at = now;
+            }),
+            _ => return Err(rejected("run_now", id, format!("is {}", run.state))),
+        }
+        drop(state);
+        self.wake.send(Hint::Due(Some(queue)));
+        Ok(())
+    }
+
+    async fn pause_queue(&self, queue: &str, by: &str, why: &str) -> Result<(), Error> {
+        let (mut state, now) = self.begin();
+        let pause = Pause::new(queue, by, why, now)?;
+        state.paused.entry(queue.to_owned()).or_insert(pause);
+        Ok(())
+    }
+
+    async fn resume_queue(&self, queue: &str) -> Result<(), Error> {
+        if self.state().paused.remove(queue).is_some() {
+            self.wake.send(Hint::Due(Some(queue.to_owned())));
         }
         Ok(())
     }
@@ -74,17 +106,8 @@ impl Operate for Memory {
             runs: old.len() as u64,
             events: state.known.prune(retention.events, now),
             emails: state.emails.prune(retention.emails, now),
+            metrics: state.metrics.prune(retention.metrics, now),
         })
-    }
-}
-
-impl ReplayFrom {
-    fn kept_steps(&self, saved: &[SavedStep]) -> Vec<SavedStep> {
-        match self {
-            ReplayFrom::FailedStep => saved.to_vec(),
-            ReplayFrom::Start => Vec::new(),
-            ReplayFrom::Step(name) => saved.iter().take_while(|step| step.name != *name).cloned().collect(),
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     ClaimRequest, Claimed, Clock, Enqueued, Error, Hint, LeaseAnswer, LeaseConnection, LeaseRef, LeaseToken,
-    Limits, NewRun, Queue, RunId, SavedStep, Settlement, StepSave, WakeUps, clock,
+    Limits, NewRun, Queue, RunId, Settlement, StepSave, WakeUps, clock, store::Note,
 };
 
 #[async_trait]
@@ -35,6 +35,9 @@ impl Queue for Memory {
 
     async fn claim(&self, request: ClaimRequest) -> Result<Claimed, Error> {
         let (mut state, now) = self.begin();
+        if state.paused.contains_key(&request.queue) {
+            return Ok(Claimed { runs: Vec::new(), next_due: None, now });
+        }
         let ids = state.due.take(&request.queue, &request.jobs, request.limit, now);
         let runs = ids.into_iter().filter_map(|id| state.claim(id, &request, now)).collect();
         let next_due = state.due.next_due(&request.queue, &request.jobs);
@@ -64,6 +67,11 @@ impl Queue for Memory {
     async fn save_steps(&self, steps: Vec<StepSave>) -> Result<Vec<LeaseAnswer>, Error> {
         let (mut state, now) = self.begin();
         Ok(steps.into_iter().map(|step| state.save_step(step, now)).collect())
+    }
+
+    async fn annotate(&self, notes: Vec<Note>) -> Result<Vec<LeaseAnswer>, Error> {
+        let (mut state, now) = self.begin();
+        Ok(notes.into_iter().map(|note| state.annotate(note, now)).collect())
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<LeaseAnswer>, Error> {
@@ -180,10 +188,19 @@ impl State {
         let fence = self.fence(&step.lease);
         if fence == Fence::Holds
             && let Some(run) = self.runs.get_mut(&step.lease.run)
-            && !run.steps.iter().any(|saved| saved.ordinal == step.ordinal && saved.name == step.name)
         {
-            let StepSave { name, ordinal, result, took, .. } = step;
-            run.steps.push(SavedStep { name, ordinal, result, saved_at: now, took });
+            run.save_step(step, now);
+        }
+        fence.answer()
+    }
+
+    fn annotate(&mut self, note: Note, now: Timestamp) -> LeaseAnswer {
+        let fence = self.fence(&note.lease);
+        if fence == Fence::Holds
+            && let Some(run) = self.runs.get_mut(&note.lease.run)
+        {
+            let attempt = run.failures.saturating_add(1);
+            run.notes.add(note, attempt, now);
         }
         fence.answer()
     }

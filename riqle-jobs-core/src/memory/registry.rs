@@ -10,7 +10,9 @@ use super::Memory;
 use crate::{
     Error, Registry, WorkerId, clock,
     events::EVENT_ID_KEPT,
-    store::{JobDeclaration, NewEvent, RegisteredJob, RegisteredWorker, StoredEvent, WorkerReport},
+    store::{
+        JobDeclaration, MinuteMetrics, NewEvent, RegisteredJob, RegisteredWorker, StoredEvent, WorkerReport,
+    },
 };
 
 /// The jobs, workers and events.
@@ -55,6 +57,12 @@ impl Registry for Memory {
         let mut workers: Vec<_> = self.state().known.workers.values().cloned().collect();
         workers.sort_by_key(|worker| (std::cmp::Reverse(worker.seen_at), worker.report.id));
         Ok(workers)
+    }
+
+    async fn report_metrics(&self, worker: WorkerId, minutes: Vec<MinuteMetrics>) -> Result<(), Error> {
+        let metrics = &mut self.state().metrics;
+        minutes.into_iter().for_each(|minute| metrics.report(worker, minute));
+        Ok(())
     }
 
     async fn store_events(&self, events: Vec<NewEvent>) -> Result<Vec<StoredEvent>, Error> {

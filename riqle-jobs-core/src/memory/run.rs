@@ -2,10 +2,11 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
+use super::notes::StoredNotes;
 use crate::{
     AttemptOutcome, AttemptRecord, ClaimRequest, ClaimedRun, Due, Ending, Fingerprint, LeaseAnswer, LeaseRef,
-    LeaseToken, NewRun, Payload, Priority, Reason, Run, RunId, RunState, SavedStep, Settlement, Unique,
-    WorkerId, clock, limits::ATTEMPTS_KEPT, store::Holder,
+    LeaseToken, NewRun, Payload, Priority, Reason, Replay, Run, RunId, RunState, SavedStep, Settlement,
+    StepSave, Unique, WorkerId, clock, limits::ATTEMPTS_KEPT, store::Holder,
 };
 
 /// A run as it is kept.
@@ -32,6 +33,9 @@ pub(super) struct StoredRun {
     /// The token that held it when an operator cancelled it.
     cancelled_token: Option<LeaseToken>,
     attempts: Vec<AttemptRecord>,
+    /// Of the newest error.
+    pub(super) error_fingerprint: Option<String>,
+    pub(super) notes: StoredNotes,
     pub(super) steps: Vec<SavedStep>,
     pub(super) root: RunId,
     pub(super) replay_of: Option<RunId>,
@@ -100,6 +104,8 @@ impl StoredRun {
             settled_token: None,
             cancelled_token: None,
             attempts: Vec::new(),
+            error_fingerprint: None,
+            notes: StoredNotes::default(),
             steps: Vec::new(),
             root: run.id,
             replay_of: None,
@@ -112,7 +118,8 @@ impl StoredRun {
     }
 
     /// A new run, due now, that replays this one.
-    pub(super) fn replay(&self, id: RunId, steps: Vec<SavedStep>, now: Timestamp) -> Self {
+    pub(super) fn replay(&self, id: RunId, replay: Replay, now: Timestamp) -> Self {
+        let fingerprint = replay.input.as_ref().map_or(self.fingerprint, Payload::fingerprint);
         Self {
             lane: self.lane,
             queue: Arc::clone(&self.queue),
@@ -120,8 +127,8 @@ impl StoredRun {
             priority: self.priority,
             state: RunState::Pending,
             reason: None,
-            input: self.input.clone(),
-            fingerprint: self.fingerprint,
+            input: replay.input.unwrap_or_else(|| self.input.clone()),
+            fingerprint,
             output: None,
             failures: 0,
             crashes: 0,
@@ -132,7 +139,9 @@ impl StoredRun {
             settled_token: None,
             cancelled_token: None,
             attempts: Vec::new(),
-            steps,
+            error_fingerprint: None,
+            notes: StoredNotes::default(),
+            steps: replay.from.kept_steps(&self.steps).to_vec(),
             root: self.root,
             replay_of: Some(id),
             replayed_by: None,
@@ -182,6 +191,9 @@ impl StoredRun {
         self.reason = settlement.ending.reason();
         self.failures = settlement.failures;
         self.ended_at = self.state.is_ended().then_some(now);
+        if settlement.error.is_some() {
+            self.error_fingerprint = settlement.error_fingerprint;
+        }
         self.note_attempt(&lease, settlement.attempt, settlement.outcome, settlement.error, now);
         match settlement.ending {
             Ending::Again { after } => {
@@ -193,6 +205,22 @@ impl StoredRun {
             Ending::Succeeded { output } => self.output = Some(output),
             Ending::GiveBack | Ending::Dead { .. } | Ending::Cancelled { .. } => {}
         }
+    }
+
+    /// The first result of a step stays, unless the new one replaces it.
+    pub(super) fn save_step(&mut self, step: StepSave, now: Timestamp) {
+        let StepSave { name, ordinal, result, took, replaces, .. } = step;
+        let place = self.steps.iter().position(|saved| saved.ordinal == ordinal && saved.name == name);
+        let step = SavedStep { name, ordinal, result, saved_at: now, took };
+        match place {
+            None => self.steps.push(step),
+            Some(place) if replaces => self.steps[place] = step,
+            Some(_) => {}
+        }
+    }
+
+    pub(super) fn unique_key(&self) -> Option<&str> {
+        self.unique.as_ref().map(|unique| unique.key.as_str())
     }
 
     pub(super) fn give_back(&mut self) {
@@ -270,10 +298,11 @@ impl StoredRun {
                 lease_until: lease.until,
             }),
             attempts: self.attempts.clone(),
+            error_fingerprint: self.error_fingerprint.clone(),
             root: self.root,
             replay_of: self.replay_of,
             replayed_by: self.replayed_by,
-            unique_key: self.unique.as_ref().map(|unique| unique.key.clone()),
+            unique_key: self.unique_key().map(str::to_owned),
             reference: self.reference.clone(),
             event_id: self.event_id.clone(),
         }

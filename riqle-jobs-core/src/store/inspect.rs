@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::{MetricsFilter, MinuteMetrics, QueueStatus, RunNotes};
 use crate::{AttemptRecord, Error, Payload, Priority, Reason, RunId, RunState, SavedStep, WorkerId};
 
 /// Read: what operators, dashboards and tests see.
@@ -31,6 +32,24 @@ pub trait Inspect: Send + Sync {
     /// # Errors
     /// `Unavailable`.
     async fn counts(&self) -> Result<Vec<JobCount>, Error>;
+
+    /// The queues that are paused or hold runs that have not ended, by name.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn queues(&self) -> Result<Vec<QueueStatus>, Error>;
+
+    /// What the bodies of a run have said; empty where they have said nothing and where there is no run.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Corrupt` where a stored word is unknown.
+    async fn notes(&self, id: RunId) -> Result<RunNotes, Error>;
+
+    /// What the jobs did minute by minute, merged over the workers, by minute and job.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Corrupt` where a stored histogram can't be read.
+    async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<MinuteMetrics>, Error>;
 }
 
 /// A run as it stands.
@@ -66,6 +85,8 @@ pub struct Run {
     pub holder: Option<Holder>,
     /// Its attempts that have ended, oldest first, the newest 25.
     pub attempts: Vec<AttemptRecord>,
+    /// Groups runs whose newest error is alike: as the settlement that carried it said.
+    pub error_fingerprint: Option<String>,
     /// The first run of its line of replays; itself where it is no replay.
     pub root: RunId,
     /// The run that it replays.
@@ -114,6 +135,14 @@ pub struct RunFilter {
     pub queue: Option<String>,
     /// With this reference.
     pub reference: Option<String>,
+    /// With this unique key.
+    pub unique_key: Option<String>,
+    /// With this fingerprint of the newest error.
+    pub error_fingerprint: Option<String>,
+    /// Enqueued then or later.
+    pub enqueued_from: Option<Timestamp>,
+    /// Enqueued before.
+    pub enqueued_before: Option<Timestamp>,
     /// Older than this one: the last id of the page before.
     pub before: Option<RunId>,
     /// At most so many; 0 stands for 100.

@@ -1,33 +1,43 @@
 //! What a store implements, and the values that pass between core and store.
 
 mod attempt;
+mod histogram;
 mod inspect;
+mod metrics;
+mod notes;
 mod operate;
 mod queue;
+mod queue_status;
 mod registry;
+mod replay;
 mod run;
 mod wake;
 
 use std::sync::Arc;
 
 pub use attempt::{AttemptOutcome, AttemptRecord};
+pub use histogram::Histogram;
 #[cfg(feature = "mock")]
 pub use inspect::MockInspect;
 pub use inspect::{Holder, Inspect, JobCount, Run, RunFilter};
+pub use metrics::{MetricsFilter, MinuteMetrics};
+pub use notes::{LogLevel, LogLine, LoggedLine, Note, Progress, RunNotes};
 #[cfg(feature = "mock")]
 pub use operate::MockOperate;
-pub use operate::{Operate, Pruned, ReplayFrom, Retention};
+pub use operate::{Operate, Pruned, Retention};
 #[cfg(feature = "mock")]
 pub use queue::MockQueue;
 pub use queue::{
     ClaimRequest, Claimed, ClaimedRun, Ending, LeaseAnswer, LeaseConnection, LeaseRef, Queue, SavedStep,
     Settlement, StepSave,
 };
+pub use queue_status::{Pause, QueueStatus};
 #[cfg(feature = "mock")]
 pub use registry::MockRegistry;
 pub use registry::{
     JobDeclaration, NewEvent, RegisteredJob, RegisteredWorker, Registry, StoredEvent, WorkerReport,
 };
+pub use replay::{Replay, ReplayFrom};
 pub use run::{Due, Enqueued, NewRun, OtherInput, Priority, Unique, UniqueScope};
 pub use wake::{Hint, Wake, WakeSender, WakeUps};
 

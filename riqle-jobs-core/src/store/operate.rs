@@ -2,20 +2,23 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::Replay;
 use crate::{Error, RunId};
 
 /// Act: what operators do.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Operate: Send + Sync {
-    /// Starts a dead or cancelled run once more, as the new run `new_run`, due now, with the same input, no
-    /// failures and no crashes; the original leaves the dead letters with `replayed_by` set. The unique key is
-    /// taken again, one for a period from now on. Repeated with the same `new_run` it changes nothing.
+    /// Starts a dead or cancelled run once more, as the new run `new_run`, due now, with the same input or the one
+    /// given, no failures, no crashes and no notes; the original leaves the dead letters with `replayed_by` set and
+    /// keeps its own input. The unique key is taken again, one for a period from now on. Repeated with the same
+    /// `new_run` it changes nothing.
     ///
     /// # Errors
-    /// `NotFound`; `Rejected` where the run has not ended, has succeeded, or was replayed by another run;
+    /// `NotFound`; `Rejected` where the run has not ended, has succeeded, was replayed by another run, or
+    /// the input is over the limit;
     /// `Conflict` where its unique key is taken by now; `Unavailable`.
-    async fn replay(&self, id: RunId, new_run: RunId, from: ReplayFrom) -> Result<(), Error>;
+    async fn replay(&self, id: RunId, new_run: RunId, replay: Replay) -> Result<(), Error>;
 
     /// Ends a run that has not ended. A running one is cancelled at once: its worker is told, and what it
     /// still writes is refused.
@@ -24,7 +27,26 @@ pub trait Operate: Send + Sync {
     /// `NotFound`; `Rejected` where the run has ended another way; `Unavailable`. Repeating is safe.
     async fn cancel(&self, id: RunId) -> Result<(), Error>;
 
-    /// Deletes a dead letter and its steps. A unique key taken for a period stays taken.
+    /// Makes a pending or waiting run due now; workers are woken. One that is due already stays in its place.
+    ///
+    /// # Errors
+    /// `NotFound`; `Rejected` where the run is running or has ended; `Unavailable`. Repeating is safe.
+    async fn run_now(&self, id: RunId) -> Result<(), Error>;
+
+    /// Pauses a queue: from now on it gives no run to any claim, not even one whose lease has run out. Attempts that
+    /// run go on, and may be settled; runs are still enqueued. One that is paused already stays as it is.
+    ///
+    /// # Errors
+    /// As [`Pause::new`](super::Pause::new); `Unavailable`. Repeating is safe.
+    async fn pause_queue(&self, queue: &str, by: &str, why: &str) -> Result<(), Error>;
+
+    /// Ends the pause of a queue, if there is one; workers are woken.
+    ///
+    /// # Errors
+    /// `Unavailable`. Repeating is safe.
+    async fn resume_queue(&self, queue: &str) -> Result<(), Error>;
+
+    /// Deletes a dead letter with its steps and notes. A unique key taken for a period stays taken.
     ///
     /// # Errors
     /// `Rejected` where the run stands elsewhere or was replayed; `Unavailable`. One that is not there is fine.
@@ -35,18 +57,6 @@ pub trait Operate: Send + Sync {
     /// # Errors
     /// `Unavailable`; what was deleted so far stays deleted.
     async fn prune(&self, retention: Retention) -> Result<Pruned, Error>;
-}
-
-/// Where a replay goes on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum ReplayFrom {
-    /// Keeps every saved step, so it goes on at the failed one.
-    #[default]
-    FailedStep,
-    /// Keeps no step.
-    Start,
-    /// Keeps the steps that were saved before the first step of this name.
-    Step(String),
 }
 
 /// For how long things are kept, by the store's clock. `None` keeps for ever.
@@ -60,19 +70,28 @@ pub struct Retention {
     pub events: Option<Duration>,
     /// Rows of the email log that are not pending, from their creation. Default 90 days.
     pub emails: Option<Duration>,
+    /// Metrics, from the start of their minute. Default 7 days.
+    pub metrics: Option<Duration>,
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { ended: Some(DAY * 7), dead: None, events: Some(DAY * 7), emails: Some(DAY * 90) }
+        Self {
+            ended: Some(DAY * 7),
+            dead: None,
+            events: Some(DAY * 7),
+            emails: Some(DAY * 90),
+            metrics: Some(DAY * 7),
+        }
     }
 }
 
 impl Retention {
     /// Keeps everything.
-    pub const FOREVER: Retention = Retention { ended: None, dead: None, events: None, emails: None };
+    pub const FOREVER: Retention =
+        Retention { ended: None, dead: None, events: None, emails: None, metrics: None };
 }
 
 /// How much a prune deleted.
@@ -84,4 +103,6 @@ pub struct Pruned {
     pub events: u64,
     /// Rows of the email log.
     pub emails: u64,
+    /// Minutes of a job and a worker.
+    pub metrics: u64,
 }

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::wake::WakeUps;
+use super::{notes::Note, wake::WakeUps};
 use crate::{
     AttemptOutcome, Clock, Enqueued, Error, LeaseToken, Limits, NewRun, Payload, Priority, Reason, RunId,
     RunState, WorkerId,
@@ -29,7 +29,8 @@ pub trait Queue: Send + Sync {
     /// Takes at most `request.limit` due runs under a lease, by priority, due time, id.
     ///
     /// Runs whose lease ran out are due at the time they were first due; they are handed out with `crashes`
-    /// raised and the lost attempt recorded. Jobs not named, and paused queues, cost nothing.
+    /// raised and the lost attempt recorded. Jobs not named cost nothing. A paused queue answers no runs and no next
+    /// due time.
     ///
     /// # Errors
     /// `Unavailable`; whatever was claimed then is freed by [`give_back`](Self::give_back), or when its
@@ -49,12 +50,21 @@ pub trait Queue: Send + Sync {
     /// `Unavailable`.
     async fn extend(&self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error>;
 
-    /// Saves results of steps. A step that is saved already keeps its first result and answers `Done`.
+    /// Saves results of steps. A step that is saved already keeps its first result and answers `Done`, unless the new
+    /// one replaces it: then result, time and length are the new ones, in the place of the old.
     /// Answers in order, item by item: a stale one leaves its neighbours alone.
     ///
     /// # Errors
     /// `Unavailable`; repeating is safe.
     async fn save_steps(&self, steps: Vec<StepSave>) -> Result<Vec<LeaseAnswer>, Error>;
+
+    /// Sets the progress of runs and adds log lines; the newest 100 of a run are kept. A line whose number is not
+    /// above that of the newest line of the same claim was added before and is left out. Answers in order, item by
+    /// item: a stale one leaves its neighbours alone.
+    ///
+    /// # Errors
+    /// `Unavailable`; repeating is safe.
+    async fn annotate(&self, notes: Vec<Note>) -> Result<Vec<LeaseAnswer>, Error>;
 
     /// Records how claims ended. Answers in order, item by item. Repeated with the same token after it was
     /// applied, and before a later claim was settled: `Done`, and nothing changes.
@@ -208,6 +218,8 @@ pub struct StepSave {
     pub result: Payload,
     /// How long its body ran.
     pub took: Duration,
+    /// Whether it takes the place of a result that is saved already (and could not be read).
+    pub replaces: bool,
 }
 
 /// How a claim ended, decided in core.

@@ -2,6 +2,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::MinuteMetrics;
 use crate::{Error, Payload, Priority, WorkerId};
 
 /// What is known across processes: jobs, workers, events.
@@ -37,6 +38,12 @@ pub trait Registry: Send + Sync {
     /// # Errors
     /// `Unavailable`.
     async fn workers(&self) -> Result<Vec<RegisteredWorker>, Error>;
+
+    /// Notes what a worker has counted: each item replaces what the worker has reported of that job and minute.
+    ///
+    /// # Errors
+    /// `Unavailable`; repeating is safe.
+    async fn report_metrics(&self, worker: WorkerId, minutes: Vec<MinuteMetrics>) -> Result<(), Error>;
 
     /// Stores events, all or none; one whose id came within 24 h (also earlier in the list) is left as it was.
     /// Answers in order with what is stored under each id.

@@ -32,8 +32,13 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
         let dead = verdict::settle(&run, &RetryPolicy::none(), AttemptEnd::CrashedTooOften);
         return shared.settler.settle(&run, dead, false).await;
     }
-    let context =
-        RunContext::new(&run, shared.limits, Arc::clone(&shared.step_saver), Arc::clone(&cancellation));
+    let context = RunContext::new(
+        &run,
+        shared.limits,
+        job.unreadable_step,
+        Arc::clone(&shared.step_saver),
+        Arc::clone(&cancellation),
+    );
     let span = tracing::info_span!("run", run = %run.lease.run, job = run.job, queue = &*run.lease.queue);
     let span = tracing::info_span!(parent: &span, "attempt", attempt = context.attempt());
     let body = async {

@@ -2,13 +2,16 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use crate::{Error, Job, JobError, Payload, RetryPolicy, RunContext, job, store::JobDeclaration};
+use crate::{
+    Error, Job, JobError, Payload, RetryPolicy, RunContext, UnreadableStep, job, store::JobDeclaration,
+};
 
 /// A [`Job`] without its types; erased once, here.
 pub(super) struct ErasedJob {
     pub(super) declaration: JobDeclaration,
     pub(super) policy: RetryPolicy,
     pub(super) timeout: Duration,
+    pub(super) unreadable_step: UnreadableStep,
     pub(super) body: Box<dyn Body>,
 }
 
@@ -25,6 +28,7 @@ pub(super) fn erase<J: Job>(job: J) -> Arc<ErasedJob> {
         declaration: job::declaration::<J>(Some(policy.to_string())),
         policy,
         timeout: job.timeout(),
+        unreadable_step: job.on_unreadable_step(),
         body: Box::new(Erased(job)),
     })
 }

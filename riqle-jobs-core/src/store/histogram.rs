@@ -1,0 +1,116 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// How long things took: counts in fixed buckets, so that those of many workers can be added up.
+///
+/// The buckets are log-linear: eight to each doubling, 6 to 12.5% wide, from 100 µs to a day. The first holds all
+/// that is shorter, the last all that is longer. As JSON it is a list of pairs, bucket and count:
+///
+/// ```
+/// use std::time::Duration;
+/// use riqle_jobs_core::store::Histogram;
+///
+/// let mut histogram = Histogram::default();
+/// for millis in 1..=100 {
+///     histogram.record(Duration::from_millis(millis));
+/// }
+/// let median = histogram.percentile(50.0).unwrap();
+/// assert!((50..=56).contains(&median.as_millis()), "{median:?}");
+///
+/// let text = serde_json::to_string(&Histogram::of([Duration::ZERO; 3])).unwrap();
+/// assert_eq!(text, "[[0,3]]");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    counts: BTreeMap<u16, u64>,
+}
+
+/// 100 µs are eight of these.
+const UNIT_NANOS: u128 = 12_500;
+const TO_A_DOUBLING: u64 = 8;
+/// That of a day.
+const LAST_BUCKET: u16 = bucket_of_units(24 * 3_600 * 80_000);
+
+impl Histogram {
+    /// One that has recorded these.
+    pub fn of(durations: impl IntoIterator<Item = Duration>) -> Self {
+        let mut histogram = Self::default();
+        durations.into_iter().for_each(|duration| histogram.record(duration));
+        histogram
+    }
+
+    /// Counts one more.
+    pub fn record(&mut self, duration: Duration) {
+        let units = u64::try_from(duration.as_nanos() / UNIT_NANOS).unwrap_or(u64::MAX);
+        self.add(bucket_of_units(units), 1);
+    }
+
+    /// Adds what another one has counted.
+    pub fn merge(&mut self, other: &Histogram) {
+        for (bucket, count) in &other.counts {
+            self.add(*bucket, *count);
+        }
+    }
+
+    /// How many were counted.
+    pub fn count(&self) -> u64 {
+        self.counts.values().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// So many percent took at most so long: the upper end of the bucket of the value at that rank. `None` where
+    /// nothing was counted. Below 0 counts as 0, over 100 as 100.
+    pub fn percentile(&self, percent: f64) -> Option<Duration> {
+        let share = (percent / 100.0).clamp(0.0, 1.0);
+        let count = self.count();
+        #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
+        let rank = ((share * count as f64).ceil() as u64).clamp(1, count.max(1));
+        let mut seen = 0_u64;
+        for (bucket, count) in &self.counts {
+            seen = seen.saturating_add(*count);
+            if seen >= rank {
+                return Some(upper_end(*bucket));
+            }
+        }
+        None
+    }
+
+    fn add(&mut self, bucket: u16, count: u64) {
+        let sum = self.counts.entry(bucket.min(LAST_BUCKET)).or_default();
+        *sum = sum.saturating_add(count);
+    }
+}
+
+/// Bucket 0 holds what is below eight units; then come eight for each doubling.
+const fn bucket_of_units(units: u64) -> u16 {
+    if units < TO_A_DOUBLING {
+        return 0;
+    }
+    let doublings = units.ilog2() - TO_A_DOUBLING.ilog2();
+    let bucket = 1 + doublings as u64 * TO_A_DOUBLING + (units >> doublings) - TO_A_DOUBLING;
+    // 64 bits make 61 doublings of eight.
+    bucket as u16
+}
+
+/// Where the next bucket begins.
+fn upper_end(bucket: u16) -> Duration {
+    let bucket = u64::from(bucket.min(LAST_BUCKET));
+    let units = (TO_A_DOUBLING + bucket % TO_A_DOUBLING) << (bucket / TO_A_DOUBLING);
+    Duration::from_nanos(units.saturating_mul(12_500))
+}
+
+impl Serialize for Histogram {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(&self.counts)
+    }
+}
+
+impl<'de> Deserialize<'de> for Histogram {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut histogram = Self::default();
+        for (bucket, count) in Vec::<(u16, u64)>::deserialize(deserializer)? {
+            histogram.add(bucket, count);
+        }
+        Ok(histogram)
+    }
+}

@@ -1,0 +1,49 @@
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error,
+    limits::{TEXT_BYTES, check_key, check_name, clean_text},
+};
+
+/// How a queue stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueStatus {
+    /// Its name.
+    pub name: String,
+    /// Who paused it, where it is paused.
+    pub pause: Option<Pause>,
+    /// Pending runs that are due.
+    pub due: u64,
+    /// Pending runs that are due later.
+    pub scheduled: u64,
+    /// Running runs, those included whose lease has run out.
+    pub running: u64,
+    /// Waiting runs.
+    pub waiting: u64,
+    /// The earliest due time of the pending runs that are due.
+    pub oldest_due: Option<Timestamp>,
+}
+
+/// That a queue gives no runs, and on whose word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Who paused it: 1 to 512 bytes.
+    pub by: String,
+    /// Why, for people; may be empty.
+    pub why: String,
+    /// Since when, by the store's clock.
+    pub at: Timestamp,
+}
+
+impl Pause {
+    /// The pause of `queue`, checked and cleaned as every store keeps it.
+    ///
+    /// # Errors
+    /// `Rejected` where the queue's name or `by` is empty, too long or holds control characters.
+    pub fn new(queue: &str, by: &str, why: &str, at: Timestamp) -> Result<Self, Error> {
+        check_name("queue", queue)?;
+        check_key("who pauses", by)?;
+        Ok(Self { by: by.to_owned(), why: clean_text(why, TEXT_BYTES), at })
+    }
+}

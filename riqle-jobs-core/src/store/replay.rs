@@ -1,0 +1,51 @@
+use crate::{Payload, SavedStep};
+
+/// How a run is replayed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replay {
+    /// Where it goes on.
+    pub from: ReplayFrom,
+    /// The new run's input, where it is not the old one's. Saved steps that are kept have seen the old one.
+    pub input: Option<Payload>,
+}
+
+impl Replay {
+    /// Gives the new run another input.
+    #[must_use]
+    pub fn with_input(mut self, input: Payload) -> Self {
+        self.input = Some(input);
+        self
+    }
+}
+
+impl From<ReplayFrom> for Replay {
+    fn from(from: ReplayFrom) -> Self {
+        Self { from, input: None }
+    }
+}
+
+/// Where a replay goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ReplayFrom {
+    /// Keeps every saved step, so it goes on at the failed one.
+    #[default]
+    FailedStep,
+    /// Keeps no step.
+    Start,
+    /// Keeps the steps that were saved before the first step of this name.
+    Step(String),
+}
+
+impl ReplayFrom {
+    /// Which of the saved steps, in order of saving, the new run begins with.
+    pub fn kept_steps<'a>(&self, saved: &'a [SavedStep]) -> &'a [SavedStep] {
+        match self {
+            ReplayFrom::FailedStep => saved,
+            ReplayFrom::Start => &[],
+            ReplayFrom::Step(name) => {
+                let kept = saved.iter().position(|step| step.name == *name).unwrap_or(saved.len());
+                &saved[..kept]
+            }
+        }
+    }
+}
