@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use riqle_jobs_core::{NewRun, RunFilter, RunId, RunState, Store, store::JobCount};
+use riqle_jobs_core::{NewRun, RunFilter, RunId, RunState, Settlement, Store, store::JobCount};
 
 use crate::{Harness, given::*};
 
@@ -120,4 +120,69 @@ pub async fn a_run_that_is_not_there_is_none(harness: &dyn Harness) {
     let store = harness.store();
     assert_eq!(store.run(RunId::new()).await.unwrap(), None);
     assert_eq!(store.steps(RunId::new()).await.unwrap(), []);
+}
+
+pub async fn runs_are_listed_by_unique_key(harness: &dyn Harness) {
+    let store = harness.store();
+    let keyed = enqueued(&*store, run_of(GREET).unique("greet:ada")).await;
+    settled(&*store, succeeds(&claimed(&*store).await)).await;
+    let again = enqueued(&*store, run_of(GREET).unique("greet:ada")).await;
+    let of_bill = enqueued(&*store, run_of("bill").unique("greet:ada")).await;
+    enqueued(&*store, run_of(GREET).unique("greet:adam")).await;
+    enqueued(&*store, run_of(GREET)).await;
+
+    let filter = RunFilter { unique_key: Some("greet:ada".to_owned()), ..RunFilter::default() };
+
+    assert_eq!(listed(&*store, filter.clone()).await, [of_bill, again, keyed]);
+    let of_greet = RunFilter { job: Some(GREET.to_owned()), ..filter };
+    assert_eq!(listed(&*store, of_greet).await, [again, keyed]);
+}
+
+pub async fn runs_are_listed_by_the_fingerprint_of_their_newest_error(harness: &dyn Harness) {
+    let store = harness.store();
+    let ids: Vec<_> = (0..3).map(|_| run_of(GREET)).collect();
+    let expected: Vec<_> = ids.iter().map(|run| run.id).collect();
+    store.enqueue(ids).await.unwrap();
+    let claims = store.claim(claim_of(&[GREET], 3)).await.unwrap().runs;
+    let with =
+        |settlement, print: &str| Settlement { error_fingerprint: Some(print.to_owned()), ..settlement };
+    let settlements = vec![
+        with(dies(&claims[0]), "aa"),
+        with(fails(&claims[1], Duration::ZERO), "aa"),
+        with(dies(&claims[2]), "bb"),
+    ];
+    store.settle(settlements).await.unwrap();
+    let of = async |print: &str| {
+        let error_fingerprint = Some(print.to_owned());
+        listed(&*store, RunFilter { error_fingerprint, ..RunFilter::default() }).await
+    };
+
+    assert_eq!(of("aa").await, [expected[1], expected[0]]);
+    assert_eq!(of("bb").await, [expected[2]]);
+    assert_eq!(seen(&*store, expected[0]).await.error_fingerprint.as_deref(), Some("aa"));
+    // A success brings no error, so the newest one is what it was.
+    let retry = claimed(&*store).await;
+    settled(&*store, fails(&retry, Duration::ZERO)).await;
+    assert_eq!(seen(&*store, expected[1]).await.error_fingerprint, None);
+    let retry = claimed(&*store).await;
+    settled(&*store, with(fails(&retry, Duration::ZERO), "cc")).await;
+    settled(&*store, succeeds(&claimed(&*store).await)).await;
+    assert_eq!(of("cc").await, [expected[1]]);
+}
+
+pub async fn runs_are_listed_by_the_time_of_their_enqueue(harness: &dyn Harness) {
+    let store = harness.store();
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(enqueued(&*store, run_of(GREET).at(at(-9000))).await);
+        harness.clock().advance(secs(1));
+    }
+    store.cancel(ids[1]).await.unwrap();
+
+    let from = RunFilter { enqueued_from: Some(at(1000)), ..RunFilter::default() };
+    assert_eq!(listed(&*store, from.clone()).await, [ids[3], ids[2], ids[1]]);
+    let between = RunFilter { enqueued_before: Some(at(3000)), ..from };
+    assert_eq!(listed(&*store, between.clone()).await, [ids[2], ids[1]]);
+    let pending = RunFilter { states: vec![RunState::Pending], ..between };
+    assert_eq!(listed(&*store, pending).await, [ids[2]]);
 }

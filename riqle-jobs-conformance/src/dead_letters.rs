@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use riqle_jobs_core::{
-    ClaimedRun, ErrorKind, Hint, NewRun, Priority, ReplayFrom, Run, RunFilter, RunId, RunState, Store,
-    UniqueScope, store::JobCount,
+    ClaimedRun, ErrorKind, Hint, NewRun, Priority, Replay, ReplayFrom, Run, RunFilter, RunId, RunState,
+    Store, UniqueScope, store::JobCount,
 };
 
 use crate::{Harness, given::*};
@@ -316,4 +316,39 @@ pub async fn only_dead_letters_are_discarded(harness: &dyn Harness) {
     for id in [replayed_one, pending, cancelled] {
         assert!(store.run(id).await.unwrap().is_some());
     }
+}
+
+pub async fn f11_a_replay_may_have_an_edited_input(harness: &dyn Harness) {
+    let store = harness.store();
+    let original = dead_letter(harness, run_of(GREET).unique("greet:ada")).await;
+    let new_run = RunId::new();
+    let replay = Replay::from(ReplayFrom::Step("pay".to_owned())).with_input(json(r#"{"name":"Eve"}"#));
+
+    store.replay(original, new_run, replay).await.unwrap();
+
+    assert_eq!(seen(&*store, original).await.input, json(r#"{"name":"Ada"}"#));
+    assert_eq!(seen(&*store, new_run).await.input, json(r#"{"name":"Eve"}"#));
+    // The key belongs to the new run with its new input.
+    let ada = store.enqueue(vec![run_of(GREET).unique("greet:ada")]).await.unwrap_err();
+    assert_eq!(ada.kind(), ErrorKind::Conflict);
+    let eve = NewRun::with_payload(GREET, QUEUE, Priority::DEFAULT, json(r#"{"name":"Eve"}"#));
+    assert_eq!(store.enqueue(vec![eve.unique("greet:ada")]).await.unwrap()[0].id(), new_run);
+    let claim = claimed(&*store).await;
+    assert_eq!((claim.lease.run, step_names(&claim)), (new_run, vec![("fetch", 0)]));
+    assert_eq!(claim.input, json(r#"{"name":"Eve"}"#));
+}
+
+pub async fn f14_an_edited_input_over_the_limit_is_refused(harness: &dyn Harness) {
+    let store = harness.store();
+    let original = dead_letter(harness, run_of(GREET)).await;
+    let new_run = RunId::new();
+    let too_large = json(&"x".repeat(store.limits().input_bytes + 1));
+
+    let replay = Replay::from(ReplayFrom::Start).with_input(too_large);
+    let error = store.replay(original, new_run, replay).await.unwrap_err();
+
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert!(error.message().contains("1048577") && error.message().contains("1048576"), "{error}");
+    assert_eq!(store.run(new_run).await.unwrap(), None);
+    assert_eq!(dead_ids(&*store).await, [original]);
 }

@@ -136,3 +136,48 @@ pub async fn an_ended_run_still_shows_its_steps(harness: &dyn Harness) {
 
     assert_eq!(store.steps(id).await.unwrap(), [saved_step("fetch", 0, "1", 0)]);
 }
+
+pub async fn f29_a_result_that_replaces_another_takes_its_place(harness: &dyn Harness) {
+    let store = harness.store();
+    let id = enqueued(&*store, run_of(GREET)).await;
+    let claim = claimed(&*store).await;
+    saved(&*store, step(&claim, "fetch", "1")).await;
+    saved(&*store, step(&claim, "pay", "2")).await;
+    harness.clock().advance(secs(1));
+
+    saved(&*store, StepSave { replaces: true, ..step(&claim, "fetch", r#"{"price":1}"#) }).await;
+
+    let expected = [saved_step("fetch", 0, r#"{"price":1}"#, 1000), saved_step("pay", 0, "2", 0)];
+    assert_eq!(store.steps(id).await.unwrap(), expected);
+    settled(&*store, fails(&claim, secs(1))).await;
+    harness.clock().advance(secs(1));
+    assert_eq!(claimed(&*store).await.steps, expected);
+}
+
+pub async fn f29_a_result_that_replaces_nothing_is_saved(harness: &dyn Harness) {
+    let store = harness.store();
+    let id = enqueued(&*store, run_of(GREET)).await;
+    let claim = claimed(&*store).await;
+    saved(&*store, step(&claim, "fetch", "1")).await;
+
+    let replacing = StepSave { replaces: true, ordinal: 1, ..step(&claim, "fetch", "2") };
+    let answers = store.save_steps(vec![replacing.clone(), replacing]).await.unwrap();
+
+    assert_eq!(answers, [LeaseAnswer::Done, LeaseAnswer::Done]);
+    let expected = [saved_step("fetch", 0, "1", 0), saved_step("fetch", 1, "2", 0)];
+    assert_eq!(store.steps(id).await.unwrap(), expected);
+}
+
+pub async fn f29_a_stale_token_can_not_replace_a_result(harness: &dyn Harness) {
+    let store = harness.store();
+    let id = enqueued(&*store, run_of(GREET)).await;
+    let stale = claimed(&*store).await;
+    saved(&*store, step(&stale, "fetch", "1")).await;
+    harness.clock().advance(LEASE);
+    claimed(&*store).await;
+
+    let replacing = StepSave { replaces: true, ..step(&stale, "fetch", "2") };
+    assert_eq!(store.save_steps(vec![replacing]).await.unwrap(), [LeaseAnswer::LeaseLost]);
+
+    assert_eq!(store.steps(id).await.unwrap(), [saved_step("fetch", 0, "1", 0)]);
+}

@@ -113,6 +113,9 @@ macro_rules! conformance_suite {
             saved_steps_survive_a_crash_and_a_give_back,
             a_batch_saves_steps_of_many_runs,
             an_ended_run_still_shows_its_steps,
+            f29_a_result_that_replaces_another_takes_its_place,
+            f29_a_result_that_replaces_nothing_is_saved,
+            f29_a_stale_token_can_not_replace_a_result,
         ]);
         $crate::conformance_area!($harness, events: [
             an_event_is_stored_as_it_was_given,
@@ -154,6 +157,8 @@ macro_rules! conformance_suite {
             a_replay_wakes_waiting_workers,
             a_discarded_dead_letter_is_gone,
             only_dead_letters_are_discarded,
+            f11_a_replay_may_have_an_edited_input,
+            f14_an_edited_input_over_the_limit_is_refused,
         ]);
         $crate::conformance_area!($harness, counts: [
             an_empty_store_counts_and_lists_nothing,
@@ -163,6 +168,9 @@ macro_rules! conformance_suite {
             runs_are_listed_by_job_queue_and_reference,
             a_list_comes_in_pages,
             a_run_that_is_not_there_is_none,
+            runs_are_listed_by_unique_key,
+            runs_are_listed_by_the_fingerprint_of_their_newest_error,
+            runs_are_listed_by_the_time_of_their_enqueue,
         ]);
         $crate::conformance_area!($harness, email_log: [
             an_intent_is_a_pending_row_with_what_it_was_given,
@@ -232,6 +240,57 @@ macro_rules! conformance_suite {
             a_worker_is_known_as_it_reported_last,
             a_worker_that_stopped_is_forgotten,
             f30_workers_of_one_label_are_told_apart,
+        ]);
+        $crate::conformance_area!($harness, pause: [
+            a_paused_queue_gives_no_run_to_any_claimer,
+            a_paused_queue_gives_no_run_whose_lease_ran_out,
+            attempts_go_on_in_a_paused_queue,
+            a_paused_queue_takes_runs_and_gives_them_once_it_is_resumed,
+            other_queues_go_on,
+            a_pause_says_who_and_why_and_the_first_one_stays,
+            a_pause_names_a_queue_and_a_person,
+            a_resume_wakes_waiting_workers,
+            queues_are_listed_by_name_with_what_they_hold,
+            a_queue_whose_runs_have_ended_is_not_listed,
+        ]);
+        $crate::conformance_area!($harness, run_now: [
+            a_run_that_was_due_later_is_due_now,
+            a_run_that_waits_for_its_retry_is_tried_now,
+            a_run_that_is_due_keeps_its_place,
+            a_run_that_is_made_due_stands_behind_what_was_due_before,
+            what_runs_or_has_ended_is_not_made_due,
+            a_run_that_is_made_due_wakes_waiting_workers,
+        ]);
+        $crate::conformance_area!($harness, notes: [
+            progress_and_lines_are_kept_as_they_were_given,
+            the_newest_progress_stays,
+            a_line_that_is_added_again_is_kept_once,
+            each_claim_counts_its_lines_from_one,
+            f37_only_the_newest_100_lines_are_kept,
+            a_stale_token_can_not_annotate,
+            a_settled_run_keeps_its_notes_and_takes_no_more,
+            a_replay_starts_without_notes,
+            notes_go_with_their_run,
+        ]);
+        $crate::conformance_area!($harness, metrics: [
+            what_a_worker_reports_again_replaces_what_it_reported,
+            what_many_workers_report_is_added_up,
+            metrics_are_read_by_minute_and_job,
+            metrics_go_once_they_are_older,
+        ]);
+        $crate::conformance_area!($harness, email_delivery: [
+            a_delivery_event_is_appended_once_for_its_id,
+            of_many_deliveries_of_an_event_at_once_one_is_new,
+            events_in_any_order_leave_the_same_detail,
+            an_email_is_found_by_any_of_its_ids,
+            a_delivery_event_proves_that_a_held_email_was_sent,
+            an_event_that_is_none_is_refused,
+            an_operator_says_that_an_email_was_sent,
+            an_operator_says_that_an_email_was_not_sent_and_it_may_go_again,
+            only_an_open_question_is_resolved,
+            an_email_whose_sender_died_is_resolved_once_its_run_has_given_up,
+            a_permanent_bounce_and_a_complaint_suppress_the_address,
+            the_suppression_list_comes_in_pages_by_address,
         ]);
     };
 }
