@@ -44,6 +44,7 @@
 
 mod given;
 mod harness;
+mod model;
 mod suite;
 mod unreliable;
 
@@ -72,4 +73,5 @@ pub mod steps;
 pub mod unique;
 
 pub use harness::{Harness, within_limit};
+pub use model::{random_operations_match_memory, run_model_test};
 pub use unreliable::{Fault, LostReplies, Unreliable};

@@ -314,3 +314,20 @@ macro_rules! conformance_area {
         }
     };
 }
+
+/// Emits the model test, [`run_model_test`](crate::run_model_test), for a type that is a
+/// [`Harness`](crate::Harness).
+#[macro_export]
+macro_rules! model_test {
+    ($harness:ty) => {
+        mod model {
+            #[allow(unused_imports)]
+            use super::*;
+
+            #[::tokio::test(flavor = "multi_thread")]
+            async fn random_operations_match_memory() {
+                $crate::run_model_test::<$harness>().await;
+            }
+        }
+    };
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use riqle_jobs_conformance::{Harness, conformance_suite};
+use riqle_jobs_conformance::{Harness, conformance_suite, model_test};
 use riqle_jobs_core::{ManualClock, Memory, Store, async_trait};
 
 struct InMemory {
@@ -31,3 +31,4 @@ impl Harness for InMemory {
 }
 
 conformance_suite!(InMemory);
+model_test!(InMemory);

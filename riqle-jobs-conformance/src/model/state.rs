@@ -1,0 +1,41 @@
+use riqle_jobs_core::{
+    Run, RunFilter, RunId, SavedStep, Store,
+    store::{JobCount, QueueStatus, RunNotes},
+};
+
+/// All that an operator can see of runs.
+#[derive(Debug, PartialEq)]
+pub(super) struct VisibleState {
+    pub(super) runs: Vec<(Run, Vec<SavedStep>, RunNotes)>,
+    counts: Vec<JobCount>,
+    queues: Vec<QueueStatus>,
+}
+
+pub(super) async fn visible_state(store: &dyn Store) -> VisibleState {
+    let mut filter = RunFilter { limit: 200, ..RunFilter::default() };
+    let mut runs = Vec::new();
+    loop {
+        let page = store.runs(filter.clone()).await.expect("runs are listed");
+        filter.before = page.last().map(|run| run.id);
+        let is_last = page.len() < filter.limit;
+        for run in page {
+            let steps = store.steps(run.id).await.expect("steps are read");
+            let notes = store.notes(run.id).await.expect("notes are read");
+            runs.push((run, steps, notes));
+        }
+        if is_last {
+            break;
+        }
+    }
+    VisibleState {
+        runs,
+        counts: store.counts().await.expect("runs are counted"),
+        queues: store.queues().await.expect("queues are listed"),
+    }
+}
+
+/// The ids that a filter lists.
+pub(super) async fn visible_lists(store: &dyn Store, filter: &RunFilter) -> Vec<RunId> {
+    let runs = store.runs(filter.clone()).await.expect("runs are listed");
+    runs.iter().map(|run| run.id).collect()
+}
