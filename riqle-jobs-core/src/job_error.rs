@@ -1,4 +1,4 @@
-use std::{any::Any, error::Error as StdError, fmt, time::Duration};
+use std::{any::Any, borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
 use crate::email::SendError;
 
@@ -23,6 +23,7 @@ pub struct JobError {
     pub(crate) verdict: Verdict,
     message: String,
     alert: bool,
+    kind: Option<Cow<'static, str>>,
 }
 
 /// What is to happen with the run.
@@ -75,6 +76,14 @@ impl JobError {
         self
     }
 
+    /// Says what kind of error it is, such as `rate-limited`, for a policy of its own:
+    /// [`RetryPolicy::on`](crate::RetryPolicy::on).
+    #[must_use]
+    pub fn kind(mut self, kind: impl Into<Cow<'static, str>>) -> Self {
+        self.kind = Some(kind.into());
+        self
+    }
+
     /// Puts a line in front of the message.
     #[must_use]
     pub fn context(mut self, line: impl fmt::Display) -> Self {
@@ -87,13 +96,18 @@ impl JobError {
         &self.message
     }
 
+    /// What kind of error it is, where that was said.
+    pub fn kind_name(&self) -> Option<&str> {
+        self.kind.as_deref()
+    }
+
     /// Whether somebody must act.
     pub fn wants_alert(&self) -> bool {
         self.alert
     }
 
     fn with(verdict: Verdict, message: impl fmt::Display) -> Self {
-        Self { verdict, message: message.to_string(), alert: false }
+        Self { verdict, message: message.to_string(), alert: false, kind: None }
     }
 }
 

@@ -1,4 +1,4 @@
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 /// When a failed attempt is tried again, and how often.
 ///
@@ -17,6 +17,8 @@ pub struct RetryPolicy {
     longest: Duration,
     max_retries: u32,
     jitter: Jitter,
+    /// Policies of error kinds, in the order in which they were added.
+    by_kind: Vec<(Cow<'static, str>, RetryPolicy)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +60,7 @@ impl RetryPolicy {
             longest: DAY,
             max_retries: 5,
             jitter: Jitter::None,
+            by_kind: Vec::new(),
         }
     }
 
@@ -108,6 +111,36 @@ impl RetryPolicy {
         self
     }
 
+    /// Tries errors of this [kind](crate::JobError::kind) by a policy of their own. Its `max_retries` count all
+    /// failures of the run, of whatever kind, and so does the exponent of its delays. The last policy of a kind holds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use riqle_jobs_core::RetryPolicy;
+    ///
+    /// let patient = RetryPolicy::fixed(Duration::from_secs(60)).max_retries(20);
+    /// let policy = RetryPolicy::default().on("rate-limited", patient);
+    /// assert_eq!(policy.for_kind(Some("rate-limited")).delay_after(3, 0), Duration::from_secs(60));
+    /// assert_eq!(policy.for_kind(None).delay_after(3, 0), Duration::from_secs(4));
+    /// assert_eq!(
+    ///     policy.to_string(),
+    ///     "5 retries, exponential from 1s; on rate-limited: 20 retries, each after 60s"
+    /// );
+    /// ```
+    #[must_use]
+    pub fn on(mut self, kind: impl Into<Cow<'static, str>>, policy: RetryPolicy) -> Self {
+        let kind = kind.into();
+        self.by_kind.retain(|(known, _)| *known != kind);
+        self.by_kind.push((kind, RetryPolicy { by_kind: Vec::new(), ..policy }));
+        self
+    }
+
+    /// The policy of an error of this kind; where it has none of its own, this one.
+    pub fn for_kind(&self, kind: Option<&str>) -> &RetryPolicy {
+        let own = self.by_kind.iter().find(|(known, _)| Some(known.as_ref()) == kind);
+        own.map_or(self, |(_, policy)| policy)
+    }
+
     /// Whether a run with so many failed attempts is tried again.
     pub fn allows_retry_after(&self, failures: u32) -> bool {
         failures <= self.max_retries
@@ -151,8 +184,19 @@ impl RetryPolicy {
 }
 
 impl fmt::Display for RetryPolicy {
-    /// One line for people, such as `3 retries, exponential from 1s`.
+    /// One line for people, such as `3 retries, exponential from 1s`; the policies of error kinds come after it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fmt_one(f)?;
+        for (kind, policy) in &self.by_kind {
+            write!(f, "; on {kind}: ")?;
+            policy.fmt_one(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl RetryPolicy {
+    fn fmt_one(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.max_retries, if self.max_retries == 1 { "retry" } else { "retries" })?;
         if self.max_retries == 0 {
             return Ok(());

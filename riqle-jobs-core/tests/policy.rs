@@ -14,6 +14,17 @@ fn policies() -> impl Strategy<Value = RetryPolicy> {
     ]
 }
 
+/// With policies of their own for some error kinds.
+fn policies_of_kinds() -> impl Strategy<Value = RetryPolicy> {
+    (policies(), prop::collection::vec(("[a-c]", policies(), any::<u32>()), 0..4)).prop_map(
+        |(policy, kinds)| {
+            kinds
+                .into_iter()
+                .fold(policy, |policy, (kind, own, retries)| policy.on(kind, own.max_retries(retries)))
+        },
+    )
+}
+
 fn attempts() -> impl Strategy<Value = u32> {
     prop_oneof![0..50_u32, any::<u32>(), Just(u32::MAX)]
 }
@@ -60,6 +71,22 @@ proptest! {
     ) {
         let policy = RetryPolicy::exponential(Duration::from_micros(base.into())).factor(factor);
         prop_assert!(policy.delay_after(attempt.saturating_add(1), 0) >= policy.delay_after(attempt, 0));
+    }
+
+    #[test]
+    fn a_kind_is_tried_by_its_last_policy_and_others_by_the_policy_itself(
+        policy in policies_of_kinds(), own in policies(), attempt in attempts(), seed in any::<u64>(),
+    ) {
+        let plain = policy.for_kind(None).delay_after(attempt, seed);
+        let with = policy.clone().on("a", policy.clone().on("x", own.clone())).on("a", own.clone());
+        prop_assert_eq!(with.for_kind(Some("a")), &own);
+        prop_assert_eq!(
+            with.for_kind(Some("b")).delay_after(attempt, seed),
+            policy.for_kind(Some("b")).delay_after(attempt, seed)
+        );
+        prop_assert_eq!(with.for_kind(Some("z")).delay_after(attempt, seed), plain);
+        prop_assert_eq!(with.delay_after(attempt, seed), plain);
+        prop_assert_eq!(with.to_string().matches("; on a: ").count(), 1);
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub(super) fn settle(run: &ClaimedRun, policy: &RetryPolicy, end: AttemptEnd) ->
         }
         AttemptEnd::Failed(error) => {
             let text = error.message().to_owned();
+            let policy = policy.for_kind(error.kind_name());
             match error.verdict {
                 Verdict::Retry => failed(run, policy, None, text),
                 Verdict::RetryAfter(delay) => failed(run, policy, Some(delay), text),
