@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    ClaimedRun, Error, JobError, LeaseAnswer, LeaseRef, Limits, Payload, RunId, Step, StepSave,
-    UnreadableStep, clock, limits,
+    ClaimedRun, Error, JobError, LeaseAnswer, LeaseRef, Limits, LogLevel, Payload, RunId, Step, StepSave,
+    UnreadableStep, clock, limits, notes::RunNoteBuffer,
 };
 
 /// What a body knows of its run, and its way to steps. Cheap to clone.
@@ -37,6 +37,7 @@ struct Inner {
     unreadable_step: UnreadableStep,
     steps: Mutex<Steps>,
     saver: Arc<dyn SaveStep>,
+    notes: Arc<RunNoteBuffer>,
     cancellation: Arc<Cancellation>,
 }
 
@@ -131,6 +132,7 @@ impl RunContext {
         limits: Limits,
         unreadable_step: UnreadableStep,
         saver: Arc<dyn SaveStep>,
+        notes: Arc<RunNoteBuffer>,
         cancellation: Arc<Cancellation>,
     ) -> Self {
         let saved =
@@ -150,6 +152,7 @@ impl RunContext {
                 unreadable_step,
                 steps: Mutex::new(Steps { saved, begun: HashMap::new() }),
                 saver,
+                notes,
                 cancellation,
             }),
         }
@@ -203,6 +206,23 @@ impl RunContext {
     /// The store's time, carried on from the claim by the monotonic clock.
     pub(crate) fn store_time(&self) -> Timestamp {
         clock::later(self.inner.claimed_at, self.inner.claimed.elapsed())
+    }
+
+    /// Says how far the body has come, for people: `done` of `total` (0 where that is not known). Written soon, at the
+    /// latest when the attempt ends; of many in between only the newest is. A text is cut at 1 KiB.
+    pub fn progress(&self, done: u64, total: u64, text: impl fmt::Display) {
+        self.inner.notes.progress(done, total, &text.to_string());
+    }
+
+    /// Adds a line to the run's log, of which the newest 100 are kept, each cut at 1 KiB. Written like
+    /// [`progress`](Self::progress); what is not written yet dies with the worker's process.
+    pub fn log(&self, text: impl fmt::Display) {
+        self.inner.notes.line(LogLevel::Info, &text.to_string());
+    }
+
+    /// Like [`log`](Self::log), for what somebody may want to look at.
+    pub fn warn(&self, text: impl fmt::Display) {
+        self.inner.notes.line(LogLevel::Warn, &text.to_string());
     }
 
     /// Resolves when the body should stop: a lost lease, a cancel, a shutdown.

@@ -17,6 +17,7 @@ mod job_error;
 mod jobs;
 pub mod limits;
 mod memory;
+mod notes;
 mod payload;
 mod policy;
 mod state;

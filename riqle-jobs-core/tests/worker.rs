@@ -1,6 +1,8 @@
 //! What the worker promises, on the memory store.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod support;
+
 use std::{
     sync::{
         Arc, Mutex,
@@ -10,110 +12,13 @@ use std::{
 };
 
 use riqle_jobs_core::{
-    AttemptOutcome, ClaimRequest, Inspect, Job, JobError, Jobs, LeaseToken, ManualClock, Memory, NewRun,
-    Operate, Payload, Priority, Queue, Reason, ReplayFrom, RetryPolicy, Run, RunContext, RunId, RunState,
-    Shutdown, StopReason, Worker, WorkerId, async_trait, testing,
+    AttemptOutcome, Inspect, JobError, Jobs, Memory, NewRun, Operate, Payload, Priority, Queue, Reason,
+    Replay, ReplayFrom, RetryPolicy, RunContext, RunState, Shutdown, StopReason, UnreadableStep, Worker,
+    testing,
 };
 use tokio::sync::{Notify, oneshot};
 
-type Body = Arc<
-    dyn Fn(RunContext, u64) -> futures_util::future::BoxFuture<'static, Result<u64, JobError>> + Send + Sync,
->;
-
-/// A job whose body is the test's.
-#[derive(Clone)]
-struct Scripted(Body);
-
-impl Scripted {
-    fn new<F, Fut>(body: F) -> Self
-    where
-        F: Fn(RunContext, u64) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<u64, JobError>> + Send + 'static,
-    {
-        Self(Arc::new(move |run, input| Box::pin(body(run, input))))
-    }
-}
-
-#[async_trait]
-impl Job for Scripted {
-    const NAME: &'static str = "scripted";
-    const TRIGGER: Option<&'static str> = Some("test/scripted");
-    type Input = u64;
-    type Output = u64;
-
-    fn retry_policy(&self) -> RetryPolicy {
-        RetryPolicy::exponential(Duration::from_secs(1)).max_retries(2)
-    }
-
-    fn timeout(&self) -> Duration {
-        Duration::from_millis(500)
-    }
-
-    async fn run(&self, run: &RunContext, input: u64) -> Result<u64, JobError> {
-        (self.0)(run.clone(), input).await
-    }
-}
-
-struct Bench {
-    clock: ManualClock,
-    store: Memory,
-    jobs: Jobs,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let clock = ManualClock::new();
-        let store = Memory::with_clock(&clock);
-        let jobs = Jobs::new(&store);
-        Self { clock, store, jobs }
-    }
-
-    async fn enqueue(&self, input: u64) -> RunId {
-        self.jobs.enqueue::<Scripted>(input).await.unwrap().id()
-    }
-
-    async fn run(&self, id: RunId) -> Run {
-        Inspect::run(&self.store, id).await.unwrap().unwrap()
-    }
-
-    /// Works until nothing is due for good, moving the clock.
-    async fn work_through(&self, worker: &Worker) {
-        loop {
-            worker.run_until_idle().await.unwrap();
-            if testing::advance_to_next_due(&self.store, &self.clock).await.unwrap().is_none() {
-                return;
-            }
-        }
-    }
-
-    async fn timeline(&self, id: RunId) -> Vec<(u128, RunState, u32)> {
-        let moments = testing::timeline(&self.store, id).await.unwrap();
-        let start = moments[0].at;
-        moments
-            .iter()
-            .map(|moment| (moment.at.duration_since(start).as_millis() as u128, moment.state, moment.attempt))
-            .collect()
-    }
-
-    /// Claims as another worker would, and dies.
-    async fn claim_and_die(&self) {
-        let claimed = Queue::claim(
-            &self.store,
-            ClaimRequest {
-                queue: "default".to_owned(),
-                jobs: vec!["scripted".to_owned()].into(),
-                limit: 1,
-                lease: Duration::from_secs(30),
-                token: LeaseToken::new(),
-                worker: WorkerId::new(),
-            },
-        )
-        .await
-        .unwrap();
-        assert_eq!(claimed.runs.len(), 1);
-        self.clock.advance(Duration::from_secs(30));
-    }
-}
+use support::{Bench, Scripted};
 
 #[tokio::test]
 async fn a_job_that_always_fails_is_tried_by_its_policy_and_then_dead() {
@@ -625,4 +530,131 @@ async fn discarding_a_dead_letter_removes_it() {
     worker.run_until_idle().await.unwrap();
     Operate::discard(&bench.store, id).await.unwrap();
     assert_eq!(Inspect::run(&bench.store, id).await.unwrap(), None);
+}
+
+/// Fails once of kind `rate-limited`, then of no kind, always.
+struct Moody;
+
+#[riqle_jobs_core::async_trait]
+impl riqle_jobs_core::Job for Moody {
+    const NAME: &'static str = "moody";
+    type Input = u64;
+    type Output = u64;
+
+    fn retry_policy(&self) -> RetryPolicy {
+        let patient = RetryPolicy::fixed(Duration::from_secs(60)).max_retries(9);
+        RetryPolicy::exponential(Duration::from_secs(1)).max_retries(2).on("rate-limited", patient)
+    }
+
+    async fn run(&self, run: &RunContext, _: u64) -> Result<u64, JobError> {
+        let error = JobError::retry("no").kind("rate-limited");
+        let limited = run.attempt() != 3;
+        // The kind is kept through a step's context.
+        run.step("send", || async { Err(if limited { error } else { JobError::retry("no") }) }).await
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_a_kind_is_tried_by_the_policy_of_its_kind() {
+    let bench = Bench::new();
+    let id = bench.jobs.enqueue::<Moody>(1).await.unwrap().id();
+    bench.work_through(&Worker::new(&bench.store).register(Moody)).await;
+
+    use RunState::{Dead, Pending, Running};
+    // The third failure is of no kind, and above the two retries that those have.
+    assert_eq!(
+        bench.timeline(id).await,
+        [
+            (0, Pending, 1),
+            (0, Running, 1),
+            (0, Pending, 2),
+            (60_000, Running, 2),
+            (60_000, Pending, 3),
+            (120_000, Running, 3),
+            (120_000, Dead, 3),
+        ]
+    );
+}
+
+/// F29: a deploy has changed the type of a step from number to text.
+struct Changed(UnreadableStep, Arc<AtomicU32>);
+
+#[riqle_jobs_core::async_trait]
+impl riqle_jobs_core::Job for Changed {
+    const NAME: &'static str = "scripted";
+    type Input = u64;
+    type Output = String;
+
+    fn on_unreadable_step(&self) -> UnreadableStep {
+        self.0
+    }
+
+    async fn run(&self, run: &RunContext, input: u64) -> Result<String, JobError> {
+        let fetched = run
+            .step("fetch", || async {
+                self.1.fetch_add(1, Ordering::SeqCst);
+                Ok(format!("price {input}"))
+            })
+            .await?;
+        if run.attempt() == 2 { Err(JobError::retry("once more")) } else { Ok(fetched) }
+    }
+}
+
+/// F29
+#[tokio::test]
+async fn a_saved_step_that_can_not_be_read_fails_or_runs_again_as_the_job_says() {
+    for (policy, state, runs) in
+        [(UnreadableStep::Fail, RunState::Dead, 0), (UnreadableStep::RunAgain, RunState::Succeeded, 1)]
+    {
+        let bench = Bench::new();
+        let id = bench.enqueue(5).await;
+        let before = Worker::new(&bench.store).register(Scripted::new(async |run: RunContext, _| {
+            run.step("fetch", || async { Ok(17) }).await?;
+            Err(JobError::retry("a deploy comes"))
+        }));
+        before.run_until_idle().await.unwrap();
+        testing::advance_to_next_due(&bench.store, &bench.clock).await.unwrap();
+        let count = Arc::new(AtomicU32::new(0));
+
+        let after = Worker::new(&bench.store).register(Changed(policy, Arc::clone(&count)));
+        bench.work_through(&after).await;
+
+        // The attempt after the one that ran it again reads the new result.
+        let run = bench.run(id).await;
+        assert_eq!((run.state, count.load(Ordering::SeqCst)), (state, runs));
+        let steps = Inspect::steps(&bench.store, id).await.unwrap();
+        let expected = if runs == 0 { "17" } else { r#""price 5""# };
+        assert_eq!((steps.len(), steps[0].result.bytes.as_slice()), (1, expected.as_bytes()));
+        match policy {
+            UnreadableStep::Fail => {
+                let error = run.error().unwrap();
+                assert!(
+                    error.starts_with("saved result of step \"fetch\": decode: does not decode"),
+                    "{error}"
+                );
+                assert_eq!(run.reason, Some(Reason::Permanent));
+            }
+            UnreadableStep::RunAgain => assert_eq!(run.failures, 2),
+        }
+    }
+}
+
+/// F11
+#[tokio::test]
+async fn an_input_that_can_not_be_read_is_edited_and_replayed_in_one_call() {
+    let bench = Bench::new();
+    let broken =
+        NewRun::with_payload("scripted", "default", Priority::DEFAULT, Payload::from_json_text("\"x\""));
+    let id = broken.id;
+    Queue::enqueue(&bench.store, vec![broken]).await.unwrap();
+    let worker = Worker::new(&bench.store).register(Scripted::new(async |_, input| Ok(input)));
+    worker.run_until_idle().await.unwrap();
+    assert_eq!(bench.run(id).await.reason, Some(Reason::InputUnreadable));
+
+    let edited = Replay::default().with_input(Payload::json(&42).unwrap());
+    let new_run = bench.jobs.replay(id, edited).await.unwrap();
+    worker.run_until_idle().await.unwrap();
+
+    assert_eq!(testing::output::<u64>(&bench.store, new_run).await.unwrap(), 42);
+    assert_eq!(bench.run(id).await.replayed_by, Some(new_run));
 }

@@ -32,7 +32,7 @@ impl MinuteMetrics {
     pub fn new(job: impl Into<String>, time: Timestamp) -> Self {
         Self {
             job: job.into(),
-            minute: from_millis(time.as_millisecond().div_euclid(60_000).saturating_mul(60_000)),
+            minute: Self::start_of(time),
             started: 0,
             succeeded: 0,
             failed: 0,
@@ -40,6 +40,11 @@ impl MinuteMetrics {
             wait: Histogram::default(),
             run_time: Histogram::default(),
         }
+    }
+
+    /// The start of the minute that holds `time`.
+    pub fn start_of(time: Timestamp) -> Timestamp {
+        from_millis(time.as_millisecond().div_euclid(60_000).saturating_mul(60_000))
     }
 
     /// Adds what another worker did of the same job in the same minute.

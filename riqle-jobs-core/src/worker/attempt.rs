@@ -6,11 +6,12 @@ use tracing::Instrument;
 
 use super::{
     buffer::HeldRun,
+    meter::Measured,
     panic_hook,
     running::Shared,
     verdict::{self, AttemptEnd},
 };
-use crate::{RetryPolicy, RunContext};
+use crate::{RetryPolicy, RunContext, notes::RunNoteBuffer};
 
 /// One of the worker's slots: runs one attempt after another until the buffer is closed.
 pub(super) async fn run_slot(shared: Arc<Shared>) {
@@ -22,21 +23,25 @@ pub(super) async fn run_slot(shared: Arc<Shared>) {
 }
 
 async fn run_attempt(shared: &Shared, held: HeldRun) {
-    let HeldRun { run, cancellation, .. } = held;
-    let Some(job) = shared.jobs.get(run.job.as_str()) else {
+    let Some((name, job)) = shared.jobs.get_key_value(held.run.job.as_str()) else {
         // A store must not hand it out; giving it back loses nothing.
-        tracing::error!(job = run.job, "claimed a job that is not registered");
-        return shared.settler.give_back(&run).await;
+        tracing::error!(job = held.run.job, "claimed a job that is not registered");
+        return shared.settler.give_back(&held.run).await;
     };
+    let measured = Measured::begin(name, &held);
+    shared.meter.begun(&measured, held.run.due_at);
+    let HeldRun { run, cancellation, .. } = held;
     if run.crashes > verdict::MAX_CRASHES {
         let dead = verdict::settle(&run, &RetryPolicy::none(), AttemptEnd::CrashedTooOften);
-        return shared.settler.settle(&run, dead, false).await;
+        return shared.settler.settle(&run, dead, false, Some(measured.end())).await;
     }
+    let notes = RunNoteBuffer::new(run.lease.clone(), Arc::clone(&shared.unwritten));
     let context = RunContext::new(
         &run,
         shared.limits,
         job.unreadable_step,
         Arc::clone(&shared.step_saver),
+        Arc::new(notes),
         Arc::clone(&cancellation),
     );
     let span = tracing::info_span!("run", run = %run.lease.run, job = run.job, queue = &*run.lease.queue);
@@ -66,6 +71,7 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
         span.in_scope(|| tracing::warn!("the lease was lost, the attempt's end is not recorded"));
         return shared.settler.drop_lease(&run);
     }
+    let measured = measured.end();
     let alert = matches!(&end, AttemptEnd::Failed(error) if error.wants_alert());
-    shared.settler.settle(&run, verdict::settle(&run, &job.policy, end), alert).await;
+    shared.settler.settle(&run, verdict::settle(&run, &job.policy, end), alert, Some(measured)).await;
 }

@@ -4,6 +4,7 @@ use std::{
     time::Duration,
 };
 
+use super::meter::Measured;
 use crate::{Ending, LeaseRef, Reason, RunId, Settlement};
 
 type Hook<T> = Option<Arc<dyn Fn(&T) + Send + Sync>>;
@@ -53,6 +54,7 @@ pub(super) struct Subject {
     pub(super) job: String,
     pub(super) reference: Option<String>,
     pub(super) alert: bool,
+    pub(super) measured: Option<Measured>,
 }
 
 impl Hooks {

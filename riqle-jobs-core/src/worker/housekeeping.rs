@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Settings, held_leases::HeldLeases};
+use super::{Settings, held_leases::HeldLeases, meter::Meter};
 use crate::{
     Operate, Registry, Store, WorkerId,
     backoff::Backoff,
@@ -13,13 +13,14 @@ use crate::{
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
-/// Announces the jobs, reports the worker, adopts waiting events, prunes; none of it is on the way of a run, and a
+/// Announces the jobs, reports the worker and its metrics, adopts waiting events, prunes; none of it is on the way of a run, and a
 /// failure of any is tried again.
 pub(super) async fn keep(
     store: Arc<dyn Store>,
     jobs: Vec<JobDeclaration>,
     settings: Settings,
     held: Arc<HeldLeases>,
+    meter: Arc<Meter>,
 ) {
     let mut backoff = Backoff::new(settings.id.as_uuid().as_u64_pair().1);
     while let Err(error) = events::register(&*store, jobs.clone()).await {
@@ -31,6 +32,9 @@ pub(super) async fn keep(
         let report = report(&jobs, &settings, &held);
         if let Err(error) = Registry::report_worker(&*store, report).await {
             tracing::debug!(%error, "can't report the worker");
+        }
+        if let Err(error) = meter.report(&store, settings.id).await {
+            tracing::debug!(%error, "can't report metrics");
         }
         if Instant::now() >= tidy_at {
             tidy_at = Instant::now() + TIDY_EVERY;

@@ -8,7 +8,9 @@ mod held_leases;
 mod hooks;
 mod housekeeping;
 mod lease_keeper;
+mod meter;
 mod natural_batch;
+mod note_writer;
 mod panic_hook;
 mod running;
 mod settler;
@@ -18,13 +20,13 @@ mod verdict;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 
 pub use hooks::{Alert, RunReport};
 pub use running::WorkerStats;
 pub use shutdown::Shutdown;
 
-use self::{erased_job::ErasedJob, hooks::Hooks, running::Running};
+use self::{erased_job::ErasedJob, hooks::Hooks, meter::Meter, running::Running};
 use crate::{AsStore, Error, ErrorKind, Job, Retention, Store, WorkerId, events, limits::check_name};
 
 /// Claims and runs the jobs that it has registered.
@@ -50,6 +52,7 @@ pub struct Worker {
     settings: Settings,
     duplicate: Option<&'static str>,
     stats: Arc<running::Counters>,
+    meter: Arc<Meter>,
 }
 
 #[derive(Clone)]
@@ -83,6 +86,7 @@ impl Worker {
             },
             duplicate: None,
             stats: Arc::default(),
+            meter: Arc::default(),
         }
     }
 
@@ -215,9 +219,11 @@ impl Worker {
             self.declarations(),
             self.settings.clone(),
             running.held(),
+            Arc::clone(&self.meter),
         ));
         let ended = running.until_stopped(shutdown).await;
         keeping.shutdown().await;
+        self.report_metrics().await;
         housekeeping::sign_off(&*self.store, self.settings.id).await;
         ended
     }
@@ -230,7 +236,18 @@ impl Worker {
     pub async fn run_until_idle(&self) -> Result<(), Error> {
         self.check()?;
         events::register(&*self.store, self.declarations()).await?;
-        Running::start(self)?.until_idle().await
+        let ended = Running::start(self)?.until_idle().await;
+        self.report_metrics().await;
+        ended
+    }
+
+    async fn report_metrics(&self) {
+        let report = self.meter.report(&self.store, self.settings.id);
+        match timeout(Duration::from_secs(1), report).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "can't report metrics"),
+            Err(_) => tracing::debug!("can't report metrics in time"),
+        }
     }
 
     fn hooks_mut(&mut self) -> &mut Hooks {

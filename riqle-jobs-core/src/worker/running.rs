@@ -19,12 +19,16 @@ use super::{
     claim_loop::ClaimLoop,
     erased_job::ErasedJob,
     held_leases::HeldLeases,
-    lease_keeper, panic_hook,
+    lease_keeper,
+    meter::Meter,
+    note_writer::NoteWriter,
+    panic_hook,
     settler::{Ledger, Settler},
     step_saver::StepSaver,
 };
 use crate::{
-    AttemptOutcome, Ending, Error, Limits, Queue, Settlement, Store, context::SaveStep, store::JobDeclaration,
+    AttemptOutcome, Ending, Error, Limits, Queue, Settlement, Store, context::SaveStep,
+    notes::UnwrittenNotes, store::JobDeclaration,
 };
 
 /// What the parts of a running worker share.
@@ -38,6 +42,8 @@ pub(super) struct Shared {
     pub(super) settler: Settler,
     pub(super) step_saver: Arc<dyn SaveStep>,
     pub(super) counters: Arc<Counters>,
+    pub(super) meter: Arc<Meter>,
+    pub(super) unwritten: Arc<UnwrittenNotes>,
     /// Fires when running attempts are to be given back.
     pub(super) give_up: CancellationToken,
 }
@@ -81,11 +87,16 @@ impl Running {
             worker.settings.lease,
             stop_keeping.clone(),
         )?;
+        let meter = Arc::clone(&worker.meter);
+        let unwritten = Arc::new(UnwrittenNotes::default());
+        let notes = Arc::new(NoteWriter::new(Arc::clone(&store), Arc::clone(&unwritten)));
         let ledger = Ledger {
             store: Arc::clone(&store),
             held: Arc::clone(&held),
             hooks: Arc::clone(&worker.hooks),
             counters: Arc::clone(&counters),
+            meter: Arc::clone(&meter),
+            notes: Arc::clone(&notes),
         };
         let (settler, settling) = Settler::new(ledger, closing.clone());
         let (step_saver, saving) = StepSaver::new(Arc::clone(&store), closing.clone());
@@ -99,17 +110,20 @@ impl Running {
             settler,
             step_saver: Arc::new(step_saver),
             counters,
+            meter,
+            unwritten,
             give_up: CancellationToken::new(),
         });
         let mut slots = JoinSet::new();
         for _ in 0..worker.settings.concurrency {
             slots.spawn(attempt::run_slot(Arc::clone(&shared)));
         }
+        let noting = notes.keep_writing(closing.clone());
         Ok(Self {
             claim_loop: ClaimLoop::new(Arc::clone(&shared), worker.settings.clone()),
             shared,
             slots,
-            flushes: vec![tokio::spawn(settling), tokio::spawn(saving)],
+            flushes: vec![tokio::spawn(settling), tokio::spawn(saving), tokio::spawn(noting)],
             closing,
             keeping: stop_keeping.drop_guard(),
         })

@@ -6,7 +6,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     held_leases::HeldLeases,
     hooks::{Hooks, Subject},
+    meter::{Measured, Meter},
     natural_batch::flush_waiting,
+    note_writer::NoteWriter,
     running::Counters,
     verdict::{self, AttemptEnd},
 };
@@ -34,6 +36,8 @@ pub(super) struct Ledger {
     pub(super) held: Arc<HeldLeases>,
     pub(super) hooks: Arc<Hooks>,
     pub(super) counters: Arc<Counters>,
+    pub(super) meter: Arc<Meter>,
+    pub(super) notes: Arc<NoteWriter>,
 }
 
 impl Settler {
@@ -54,8 +58,14 @@ impl Settler {
     }
 
     /// Takes a settlement, to be written soon.
-    pub(super) async fn settle(&self, run: &ClaimedRun, settlement: Settlement, alert: bool) {
-        let subject = Subject { job: run.job.clone(), reference: run.reference.clone(), alert };
+    pub(super) async fn settle(
+        &self,
+        run: &ClaimedRun,
+        settlement: Settlement,
+        alert: bool,
+        measured: Option<Measured>,
+    ) {
+        let subject = Subject { job: run.job.clone(), reference: run.reference.clone(), alert, measured };
         if self.waiting.send(Ended { settlement, subject }).await.is_err() {
             // The worker is gone; the lease runs out by itself.
             self.drop_lease(run);
@@ -64,7 +74,8 @@ impl Settler {
 
     /// Gives a run back, uncharged.
     pub(super) async fn give_back(&self, run: &ClaimedRun) {
-        self.settle(run, verdict::settle(run, &RetryPolicy::none(), AttemptEnd::GivenBack), false).await;
+        self.settle(run, verdict::settle(run, &RetryPolicy::none(), AttemptEnd::GivenBack), false, None)
+            .await;
     }
 
     /// Lets a lease go that can't be written under any more.
@@ -89,6 +100,9 @@ impl Ledger {
             match answer {
                 Some(LeaseAnswer::Done) => {
                     self.counters.settled(settlement);
+                    if let Some(measured) = &subject.measured {
+                        self.meter.settled(measured, settlement);
+                    }
                     self.hooks.settled(settlement, subject);
                 }
                 Some(LeaseAnswer::LeaseLost | LeaseAnswer::CancelRequested) => {
@@ -134,6 +148,7 @@ impl Ledger {
             let error = dead.error.as_deref().unwrap_or("the run is dead");
             self.store.fail_emails_of_run(dead.lease.run, error).await?;
         }
+        self.notes.write_last(settlements).await?;
         Queue::settle(&*self.store, settlements.to_vec()).await
     }
 }

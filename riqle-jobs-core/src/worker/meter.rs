@@ -1,0 +1,115 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use super::buffer::HeldRun;
+use crate::{
+    AttemptOutcome, Ending, Error, Registry, Settlement, Store, WorkerId, clock, store::MinuteMetrics,
+};
+
+/// Minutes that are older than the newest by more than this are let go, once they are reported.
+const KEPT: Duration = Duration::from_secs(60 * 60);
+
+/// Counts what a worker does, by job and minute; a report replaces the one before, so none is lost or counted twice.
+#[derive(Default)]
+pub(super) struct Meter {
+    minutes: Mutex<HashMap<(&'static str, i64), Counted>>,
+}
+
+struct Counted {
+    metrics: MinuteMetrics,
+    /// Changed since it was last reported.
+    is_new: bool,
+}
+
+/// One attempt, by the monotonic clock; its place in time is the store's.
+pub(super) struct Measured {
+    job: &'static str,
+    begun: Instant,
+    begun_at: Timestamp,
+    took: Duration,
+}
+
+impl Measured {
+    /// An attempt that begins now.
+    pub(super) fn begin(job: &'static str, held: &HeldRun) -> Self {
+        let begun_at = clock::later(held.run.claimed_at, held.since.elapsed());
+        Self { job, begun: Instant::now(), begun_at, took: Duration::ZERO }
+    }
+
+    /// It ends now.
+    pub(super) fn end(self) -> Self {
+        Self { took: self.begun.elapsed(), ..self }
+    }
+}
+
+impl Meter {
+    pub(super) fn begun(&self, measured: &Measured, due_at: Timestamp) {
+        let wait = Duration::try_from(measured.begun_at.duration_since(due_at)).unwrap_or_default();
+        self.count(measured.job, measured.begun_at, |metrics| {
+            metrics.started += 1;
+            metrics.wait.record(wait);
+        });
+    }
+
+    /// Its end is stored.
+    pub(super) fn settled(&self, measured: &Measured, settlement: &Settlement) {
+        self.count(measured.job, clock::later(measured.begun_at, measured.took), |metrics| {
+            match settlement.outcome {
+                AttemptOutcome::Succeeded => metrics.succeeded += 1,
+                AttemptOutcome::Failed => metrics.failed += 1,
+                _ => {}
+            }
+            if matches!(settlement.ending, Ending::Dead { .. }) {
+                metrics.dead += 1;
+            }
+            if !matches!(settlement.outcome, AttemptOutcome::GivenBack | AttemptOutcome::Crashed) {
+                metrics.run_time.record(measured.took);
+            }
+        });
+    }
+
+    /// Reports what has changed.
+    pub(super) async fn report(&self, store: &Arc<dyn Store>, worker: WorkerId) -> Result<(), Error> {
+        let changed: Vec<_> = self
+            .minutes()
+            .values()
+            .filter(|counted| counted.is_new)
+            .map(|counted| counted.metrics.clone())
+            .collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        Registry::report_metrics(&**store, worker, changed.clone()).await?;
+        self.reported(&changed);
+        Ok(())
+    }
+
+    fn reported(&self, reported: &[MinuteMetrics]) {
+        let mut minutes = self.minutes();
+        for counted in minutes.values_mut() {
+            counted.is_new &= !reported.contains(&counted.metrics);
+        }
+        let newest = minutes.keys().map(|(_, minute)| *minute).max().unwrap_or_default();
+        let oldest = newest.saturating_sub(clock::millis_of(KEPT));
+        minutes.retain(|(_, minute), counted| counted.is_new || *minute >= oldest);
+    }
+
+    fn count(&self, job: &'static str, at: Timestamp, change: impl FnOnce(&mut MinuteMetrics)) {
+        let minute = MinuteMetrics::start_of(at);
+        let mut minutes = self.minutes();
+        let counted = minutes
+            .entry((job, minute.as_millisecond()))
+            .or_insert_with(|| Counted { metrics: MinuteMetrics::new(job, minute), is_new: true });
+        counted.is_new = true;
+        change(&mut counted.metrics);
+    }
+
+    fn minutes(&self) -> MutexGuard<'_, HashMap<(&'static str, i64), Counted>> {
+        self.minutes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,65 @@
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::Mutex, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Error, ErrorKind, Queue, Settlement, Store, notes::UnwrittenNotes, store::Note};
+
+/// How long a note waits for others, while its attempt goes on.
+const GATHER: Duration = Duration::from_millis(500);
+const MOST_AT_ONCE: usize = 500;
+
+/// Writes the progress and log lines of all bodies of a worker, many in one round trip.
+pub(super) struct NoteWriter {
+    store: Arc<dyn Store>,
+    unwritten: Arc<UnwrittenNotes>,
+    /// One at a time, so that no older progress is written over a newer one.
+    writing: Mutex<()>,
+}
+
+impl NoteWriter {
+    pub(super) fn new(store: Arc<dyn Store>, unwritten: Arc<UnwrittenNotes>) -> Self {
+        Self { store, unwritten, writing: Mutex::default() }
+    }
+
+    /// Writes what has gathered, again and again; what is left at the end goes with the settlements.
+    pub(super) async fn keep_writing(self: Arc<Self>, closing: CancellationToken) {
+        let writing = async {
+            loop {
+                self.unwritten.some.notified().await;
+                sleep(GATHER).await;
+                if let Err(error) = self.write(|| self.unwritten.all()).await {
+                    tracing::debug!(%error, "can't write notes, trying on");
+                    self.unwritten.some.notify_one();
+                }
+            }
+        };
+        tokio::select! {
+            () = writing => {}
+            () = closing.cancelled() => {}
+        }
+    }
+
+    /// Writes what these claims have left to say: afterwards the store would refuse it.
+    pub(super) async fn write_last(&self, settlements: &[Settlement]) -> Result<(), Error> {
+        let leases = || settlements.iter().map(|settlement| &settlement.lease);
+        if self.unwritten.of(leases()).is_empty() {
+            return Ok(());
+        }
+        self.write(|| self.unwritten.of(leases())).await
+    }
+
+    async fn write(&self, take: impl Fn() -> Vec<Note>) -> Result<(), Error> {
+        let _writing = self.writing.lock().await;
+        for notes in take().chunks(MOST_AT_ONCE) {
+            match Queue::annotate(&*self.store, notes.to_vec()).await {
+                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+                Err(error) => tracing::error!(%error, "notes were refused, leaving them out"),
+                // A lost lease shows elsewhere.
+                Ok(_) => {}
+            }
+            self.unwritten.written(notes);
+        }
+        Ok(())
+    }
+}
