@@ -5,8 +5,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    AsStore, Enqueued, Error, ErrorKind, Job, NewRun, Payload, Priority, Replay, RunId, Store, UniqueScope,
-    events, job,
+    AsStore, BulkReport, Enqueued, Error, ErrorKind, Job, NewRun, Pace, Payload, Priority, Replay, RunFilter,
+    RunId, Store, UniqueScope, bulk, events, job,
     store::{JobDeclaration, NewEvent},
 };
 
@@ -89,6 +89,53 @@ impl Jobs {
         let new_run = RunId::new();
         self.store.replay(id, new_run, how.into()).await?;
         Ok(new_run)
+    }
+
+    /// Replays the dead letters that `filter` lists, each from its failed step, at most `filter.limit` (0: all), and
+    /// no faster than `pace`. Runs that can't be replayed are skipped and reported one by one: a unique key may be
+    /// taken by now.
+    ///
+    /// The new run's id follows from the old one's, so an interrupted call is simply made again, and of two at the same
+    /// time each run is replayed once. States in the filter are ignored.
+    ///
+    /// # Errors
+    /// `Unavailable` where the store stays away; what was replayed until then stays so. `Corrupt` where a page can't
+    /// be read.
+    pub async fn replay_all(&self, filter: RunFilter, pace: Pace) -> Result<BulkReport, Error> {
+        bulk::replay_all(&*self.store, filter, pace).await
+    }
+
+    /// Discards the dead letters that `filter` lists, as [`replay_all`](Self::replay_all) replays them.
+    ///
+    /// # Errors
+    /// As [`replay_all`](Self::replay_all).
+    pub async fn discard_all(&self, filter: RunFilter, pace: Pace) -> Result<BulkReport, Error> {
+        bulk::discard_all(&*self.store, filter, pace).await
+    }
+
+    /// Makes a run that waits for its time due now.
+    ///
+    /// # Errors
+    /// As [`Operate::run_now`](crate::Operate::run_now).
+    pub async fn run_now(&self, id: RunId) -> Result<(), Error> {
+        self.store.run_now(id).await
+    }
+
+    /// Stops handing out the runs of a queue, on somebody's word; see
+    /// [`Operate::pause_queue`](crate::Operate::pause_queue).
+    ///
+    /// # Errors
+    /// As [`Operate::pause_queue`](crate::Operate::pause_queue).
+    pub async fn pause_queue(&self, queue: &str, by: &str, why: &str) -> Result<(), Error> {
+        self.store.pause_queue(queue, by, why).await
+    }
+
+    /// Hands the runs of a queue out again.
+    ///
+    /// # Errors
+    /// As [`Operate::resume_queue`](crate::Operate::resume_queue).
+    pub async fn resume_queue(&self, queue: &str) -> Result<(), Error> {
+        self.store.resume_queue(queue).await
     }
 
     /// Ends a run that has not ended; its emails that wait to be sent are given up.

@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod backoff;
+mod bulk;
 mod clock;
 mod context;
 pub mod email;
@@ -26,6 +27,7 @@ pub mod testing;
 mod unreadable_step;
 mod worker;
 
+pub use bulk::{BulkReport, Pace, Skipped};
 pub use clock::{Clock, ManualClock, earlier, from_millis, later, millis_of};
 pub use context::{RunContext, StepSlot, StopReason};
 pub use email::{Email, EmailLog, Mailbox, Mailer, Receipt, SendError, Sender};
