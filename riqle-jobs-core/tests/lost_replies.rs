@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use riqle_jobs_conformance::{Harness, LostReplies, conformance_suite};
+use riqle_jobs_conformance::{Harness, LostReplies, conformance_suite, model_test};
 use riqle_jobs_core::{ManualClock, Memory, Store, async_trait};
 
 struct MemoryWithLostReplies {
@@ -31,3 +31,4 @@ impl Harness for MemoryWithLostReplies {
 }
 
 conformance_suite!(MemoryWithLostReplies);
+model_test!(MemoryWithLostReplies);
