@@ -1,9 +1,9 @@
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use riqle_jobs_core::{
-    AttemptOutcome, ClaimRequest, Ending, Enqueued, LeaseRef, LeaseToken, LogLevel, NewRun, OtherInput,
-    Payload, Priority, Reason, Replay, ReplayFrom, Retention, RunFilter, RunId, RunState, Settlement,
-    StepSave, Unique, UniqueScope, WorkerId,
+    AttemptOutcome, ClaimRequest, Ending, Enqueued, LeaseAnswer, LeaseRef, LeaseToken, LogLevel, NewRun,
+    OtherInput, Payload, Priority, Reason, Replay, ReplayFrom, Retention, RunFilter, RunId, RunState,
+    Settlement, StepSave, Unique, UniqueScope, WorkerId,
     store::{LogLine, Note, Progress},
 };
 
@@ -18,11 +18,15 @@ const JOBS: [&str; 4] = ["greet", "bill", "sweep", "Greet"];
 const STEPS: [&str; 3] = ["fetch", "pay", "mail"];
 /// How many runs and leases are remembered, to be chosen again.
 const REMEMBERED: usize = 60;
+/// With more runs that have not ended there are hardly new ones, so that a long test is not a slow one.
+const MOST_OPEN: usize = 200;
 
 /// Draws operations that mostly make sense, from what the operations before have answered.
 #[derive(Default)]
 pub(super) struct Choices {
     runs: Vec<RunId>,
+    /// Runs that have not ended.
+    open: HashSet<RunId>,
     /// Runs that died or were cancelled.
     ended: Vec<RunId>,
     leases: Vec<Held>,
@@ -41,7 +45,8 @@ struct Held {
 impl Choices {
     pub(super) fn next(&mut self, random: &mut Random) -> Operation {
         match random.below(100) {
-            0..=21 => self.enqueue(random),
+            0..=21 if self.open.len() < MOST_OPEN || random.percent(10) => self.enqueue(random),
+            0..=21 => Operation::Settle(self.some_leases(random, settlement)),
             22..=39 => Operation::Claim(claim(random)),
             40..=55 => Operation::Settle(self.some_leases(random, settlement)),
             56..=62 => Operation::SaveSteps(self.some_leases(random, step)),
@@ -65,15 +70,27 @@ impl Choices {
     /// Remembers what an operation has brought.
     pub(super) fn learn(&mut self, random: &mut Random, operation: &Operation, answer: &Answer) {
         match (operation, answer) {
-            (_, Answer::Enqueued(runs)) => self.runs.extend(runs.iter().copied().map(Enqueued::id)),
-            (Operation::Replay(_, new_run, _), Answer::Done) => self.runs.push(*new_run),
+            (_, Answer::Enqueued(runs)) => {
+                self.runs.extend(runs.iter().copied().map(Enqueued::id));
+                self.open.extend(runs.iter().filter(|run| run.is_new()).copied().map(Enqueued::id));
+            }
+            (Operation::Replay(_, new_run, _), Answer::Done) => {
+                self.runs.push(*new_run);
+                self.open.insert(*new_run);
+            }
             (_, Answer::Claimed(claimed)) => {
                 let held = claimed.runs.iter();
                 self.leases.extend(held.map(|run| Held { lease: run.lease.clone(), failures: run.failures }));
             }
-            (Operation::Cancel(id), Answer::Done) => self.ended.push(*id),
-            (Operation::Settle(settlements), _) => {
-                for settlement in settlements {
+            (Operation::Cancel(id), Answer::Done) => {
+                self.open.remove(id);
+                self.ended.push(*id);
+            }
+            (Operation::Settle(settlements), Answer::Leases(answers)) => {
+                for (settlement, answer) in settlements.iter().zip(answers) {
+                    if *answer == LeaseAnswer::Done && settlement.ending.state().is_ended() {
+                        self.open.remove(&settlement.lease.run);
+                    }
                     if matches!(settlement.ending, Ending::Dead { .. } | Ending::Cancelled { .. }) {
                         self.ended.push(settlement.lease.run);
                     }
