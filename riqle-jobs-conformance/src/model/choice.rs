@@ -46,9 +46,9 @@ impl Choices {
     pub(super) fn next(&mut self, random: &mut Random) -> Operation {
         match random.below(100) {
             0..=21 if self.open.len() < MOST_OPEN || random.percent(10) => self.enqueue(random),
-            0..=21 => Operation::Settle(self.some_leases(random, settlement)),
+            0..=21 => self.settle(random),
             22..=39 => Operation::Claim(claim(random)),
-            40..=55 => Operation::Settle(self.some_leases(random, settlement)),
+            40..=55 => self.settle(random),
             56..=62 => Operation::SaveSteps(self.some_leases(random, step)),
             63..=67 => self.annotate(random),
             68..=72 => {
@@ -195,6 +195,21 @@ impl Choices {
     fn some_leases<T>(&mut self, random: &mut Random, item: impl Fn(&mut Random, &Held) -> T) -> Vec<T> {
         let count = 1 + random.below(3);
         (0..count).filter_map(|_| self.lease(random).map(|held| item(random, &held))).collect()
+    }
+
+    /// Of two claims of a run only the first: a repeated batch may answer the older one with `LeaseLost`, once it has
+    /// settled the newer.
+    fn settle(&mut self, random: &mut Random) -> Operation {
+        let mut settlements: Vec<Settlement> = Vec::new();
+        for next in self.some_leases(random, settlement) {
+            let is_of_another_claim = |known: &Settlement| {
+                known.lease.run == next.lease.run && known.lease.token != next.lease.token
+            };
+            if !settlements.iter().any(is_of_another_claim) {
+                settlements.push(next);
+            }
+        }
+        Operation::Settle(settlements)
     }
 
     fn annotate(&mut self, random: &mut Random) -> Operation {

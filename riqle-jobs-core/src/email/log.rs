@@ -46,7 +46,7 @@ pub trait EmailLog: Send + Sync {
     /// `Unavailable`; repeating is safe.
     async fn fail_emails_of_run(&self, run: RunId, error: &str) -> Result<(), Error>;
 
-    /// Appends a provider's event to its email, once for its id, and changes the row as
+    /// Appends a provider's event to its email, once for its id within the email, and changes the row as
     /// [`NewEmailEvent::apply_to`] says.
     ///
     /// # Errors
