@@ -2,13 +2,17 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use riqle_jobs_core::{
     EmailId, EmailLog, Error, ErrorKind, RunId,
-    email::{EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, NewEmail, OnUnknown},
+    email::{
+        EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, NewEmail, NewEmailEvent, OnUnknown,
+        RecordedEmailEvent, Resolution, Suppression,
+    },
 };
 use sqlx::{AssertSqlSafe, SqliteConnection, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use crate::{
     Sqlite,
+    email_events::{email_event, record_email_event, resolve_email},
     error::{Result as DriverResult, into_driver},
     rows::{get, maybe_run_id, maybe_time, millis, time, word},
     writer::Write,
@@ -55,6 +59,23 @@ impl EmailLog for Sqlite {
                     .bind(error)
                     .bind(millis(write.now));
                 Box::pin(async { query.execute(&mut write.connection).await.map(drop) })
+            })
+            .await
+    }
+
+    async fn record_email_event(&self, event: NewEmailEvent) -> Result<RecordedEmailEvent, Error> {
+        let event = event.checked()?;
+        let writer = &self.shared.writer;
+        writer
+            .change("record_email_event", event, |write, event| Box::pin(record_email_event(write, event)))
+            .await
+    }
+
+    async fn resolve_email(&self, id: EmailId, resolution: Resolution, by: &str) -> Result<(), Error> {
+        let writer = &self.shared.writer;
+        writer
+            .change("resolve_email", (id, resolution, by.to_owned()), |write, (id, resolution, by)| {
+                Box::pin(resolve_email(write, *id, *resolution, by))
             })
             .await
     }
@@ -108,6 +129,20 @@ impl EmailLog for Sqlite {
                 .fetch_optional(&mut *connection)
                 .await?;
             row.map(|row| get(&row, "reason")).transpose()
+        })
+        .await
+    }
+
+    async fn suppressions(&self, limit: usize, after: Option<String>) -> Result<Vec<Suppression>, Error> {
+        self.read("suppressions", |mut connection| async move {
+            let list = "SELECT * FROM riqle_suppressions WHERE ?1 IS NULL OR address > ?1
+                        ORDER BY address LIMIT ?2";
+            let rows = sqlx::query(list)
+                .bind(after)
+                .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+                .fetch_all(&mut *connection)
+                .await?;
+            rows.iter().map(suppression).collect()
         })
         .await
     }
@@ -190,7 +225,10 @@ async fn end_email(write: &mut Write, id: EmailId, sender: Uuid, ending: &EmailE
     query.bind(millis(write.now)).execute(&mut write.connection).await.map(drop)
 }
 
-async fn find_email(connection: &mut SqliteConnection, id: EmailId) -> DriverResult<Option<EmailRecord>> {
+pub(crate) async fn find_email(
+    connection: &mut SqliteConnection,
+    id: EmailId,
+) -> DriverResult<Option<EmailRecord>> {
     let row = sqlx::query("SELECT * FROM riqle_emails WHERE id = ?1")
         .bind(id.as_uuid())
         .fetch_optional(connection)
@@ -241,7 +279,7 @@ const fn on_unknown_word(on_unknown: OnUnknown) -> &'static str {
     }
 }
 
-fn record(row: &SqliteRow) -> DriverResult<EmailRecord> {
+pub(crate) fn record(row: &SqliteRow) -> DriverResult<EmailRecord> {
     let on_unknown = match get::<&str>(row, "on_unknown")? {
         "send-again" => OnUnknown::SendAgain,
         "hold" => OnUnknown::Hold,
@@ -279,11 +317,6 @@ fn record(row: &SqliteRow) -> DriverResult<EmailRecord> {
     })
 }
 
-fn email_event(row: &SqliteRow) -> DriverResult<EmailEvent> {
-    Ok(EmailEvent {
-        at: time(row, "at")?,
-        detail: word(row, "detail")?,
-        text: get(row, "text")?,
-        provider_event_id: get(row, "provider_event_id")?,
-    })
+fn suppression(row: &SqliteRow) -> DriverResult<Suppression> {
+    Ok(Suppression { address: get(row, "address")?, reason: get(row, "reason")?, at: time(row, "at")? })
 }

@@ -1,19 +1,22 @@
 use async_trait::async_trait;
 use riqle_jobs_core::{
     Error, Inspect, Priority, Run, RunFilter, RunId, RunState, SavedStep, WorkerId,
-    store::{Holder, JobCount},
+    store::{Holder, JobCount, MetricsFilter, MinuteMetrics, Pause, QueueStatus, RunNotes},
 };
-use sqlx::{AssertSqlSafe, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     Sqlite,
     attempts::read_attempts,
     error::{Result as DriverResult, into_driver},
-    rows::{get, maybe_run_id, maybe_time, maybe_word, payload, run_id, time, word},
+    list::list_runs,
+    metrics::read_metrics,
+    notes::read_notes,
+    rows::{get, get_count, maybe_run_id, maybe_time, maybe_word, millis, payload, run_id, time, word},
     steps::saved_step,
 };
 
-const RUN: &str = include_str!("../queries/run.sql");
+pub(crate) const RUN: &str = include_str!("../queries/run.sql");
 
 #[async_trait]
 impl Inspect for Sqlite {
@@ -45,11 +48,52 @@ impl Inspect for Sqlite {
         })
         .await
     }
+
+    async fn queues(&self) -> Result<Vec<QueueStatus>, Error> {
+        let now = millis(self.now());
+        self.read("queues", |mut connection| async move {
+            let queues = include_str!("../queries/queues.sql");
+            let rows = sqlx::query(queues).bind(now).fetch_all(&mut *connection).await?;
+            rows.iter().map(queue_status).collect()
+        })
+        .await
+    }
+
+    async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {
+        self.read("notes", |mut connection| async move { read_notes(&mut connection, id).await }).await
+    }
+
+    async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<MinuteMetrics>, Error> {
+        self.read("metrics", |mut connection| async move { read_metrics(&mut connection, &filter).await })
+            .await
+    }
 }
 
 fn job_count(row: &SqliteRow) -> DriverResult<JobCount> {
-    let runs = get::<i64>(row, "runs")?.unsigned_abs();
-    Ok(JobCount { job: get(row, "job")?, state: word(row, "state")?, runs })
+    Ok(JobCount { job: get(row, "job")?, state: word(row, "state")?, runs: get_count(row, "runs")? })
+}
+
+fn queue_status(row: &SqliteRow) -> DriverResult<QueueStatus> {
+    let pause = match maybe_time(row, "paused_at")? {
+        Some(at) => Some(Pause {
+            by: get::<Option<String>>(row, "paused_by")?.unwrap_or_default(),
+            why: get::<Option<String>>(row, "reason")?.unwrap_or_default(),
+            at,
+        }),
+        None => None,
+    };
+    let due = get_count(row, "due")?;
+    let oldest = maybe_time(row, "oldest_due")?;
+    Ok(QueueStatus {
+        name: get(row, "queue")?,
+        pause,
+        due,
+        scheduled: get_count(row, "scheduled")?,
+        running: get_count(row, "running")?,
+        waiting: get_count(row, "waiting")?,
+        // The earliest of all pending runs; it is due where any is.
+        oldest_due: oldest.filter(|_| due > 0),
+    })
 }
 
 /// A run, wherever it stands.
@@ -58,41 +102,7 @@ pub(crate) async fn find_run(connection: &mut SqliteConnection, id: RunId) -> Dr
     row.as_ref().map(shown).transpose()
 }
 
-async fn list_runs(connection: &mut SqliteConnection, filter: RunFilter) -> DriverResult<Vec<Run>> {
-    // Above every id.
-    let before = filter.before.map_or(vec![0xff; 17], |id| id.as_uuid().as_bytes().to_vec());
-    let mut page = "id < ?1".to_owned();
-    if !filter.states.is_empty() {
-        page.push_str(
-            " AND state IN (SELECT value FROM json_each(?2)) AND (state <> 'dead' OR replayed_by IS NULL)",
-        );
-    }
-    if filter.job.is_some() {
-        page.push_str(" AND lane IN (SELECT lane FROM riqle_lanes WHERE job = ?3)");
-    }
-    if filter.queue.is_some() {
-        page.push_str(" AND lane IN (SELECT lane FROM riqle_lanes WHERE queue = ?4)");
-    }
-    if filter.reference.is_some() {
-        page.push_str(" AND reference = ?5");
-    }
-    page.push_str(" ORDER BY id DESC LIMIT ?6");
-    // The page is found first, since only so the order of the tables serves.
-    let rows = sqlx::query(AssertSqlSafe(RUN.replace("id = ?1", &page)))
-        .bind(before)
-        .bind(serde_json::json!(filter.states).to_string())
-        .bind(&filter.job)
-        .bind(&filter.queue)
-        .bind(&filter.reference)
-        .bind(i64::try_from(filter.page_size()).unwrap_or(i64::MAX))
-        .fetch_all(connection)
-        .await?;
-    let mut runs = rows.iter().map(shown).collect::<DriverResult<Vec<_>>>()?;
-    runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.id));
-    Ok(runs)
-}
-
-fn shown(row: &SqliteRow) -> DriverResult<Run> {
+pub(crate) fn shown(row: &SqliteRow) -> DriverResult<Run> {
     let id = run_id(row, "id")?;
     let state: RunState = word(row, "state")?;
     let holder = match state {
@@ -123,6 +133,7 @@ fn shown(row: &SqliteRow) -> DriverResult<Run> {
         ended_at: maybe_time(row, "ended_at")?,
         holder,
         attempts: read_attempts(get(row, "attempts")?)?,
+        error_fingerprint: get(row, "error_fingerprint")?,
         root: maybe_run_id(row, "root")?.unwrap_or(id),
         replay_of: maybe_run_id(row, "replay_of")?,
         replayed_by: maybe_run_id(row, "replayed_by")?,

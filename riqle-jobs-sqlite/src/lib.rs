@@ -13,6 +13,7 @@ mod attempts;
 mod batch;
 mod claim;
 mod connect;
+mod email_events;
 mod email_log;
 mod enqueue;
 mod error;
@@ -21,7 +22,10 @@ mod handle;
 mod in_process;
 mod inspect;
 mod lanes;
+mod list;
+mod metrics;
 mod migrate;
+mod notes;
 mod operate;
 #[cfg(test)]
 mod plan_tests;

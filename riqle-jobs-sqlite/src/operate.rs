@@ -2,8 +2,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use riqle_jobs_core::{
-    Error, ErrorKind, Hint, Operate, Reason, ReplayFrom, Retention, Run, RunId, RunState, earlier,
-    events::EVENT_ID_KEPT, store::Pruned,
+    Error, ErrorKind, Hint, Operate, Payload, Reason, Replay, ReplayFrom, Retention, Run, RunId, RunState,
+    earlier,
+    events::EVENT_ID_KEPT,
+    store::{Pause, Pruned},
 };
 use sqlx::Row;
 
@@ -21,11 +23,12 @@ const PORTION: u32 = 1_000;
 
 #[async_trait]
 impl Operate for Sqlite {
-    async fn replay(&self, id: RunId, new_run: RunId, from: ReplayFrom) -> Result<(), Error> {
+    async fn replay(&self, id: RunId, new_run: RunId, how: Replay) -> Result<(), Error> {
+        self.shared.limits.check_replay(&how)?;
         let writer = &self.shared.writer;
         writer
-            .change("replay", (id, new_run, from), |write, (id, new_run, from)| {
-                Box::pin(replay(write, *id, *new_run, from))
+            .change("replay", (id, new_run, how), |write, (id, new_run, how)| {
+                Box::pin(replay(write, *id, *new_run, how))
             })
             .await
     }
@@ -33,6 +36,34 @@ impl Operate for Sqlite {
     async fn cancel(&self, id: RunId) -> Result<(), Error> {
         let writer = &self.shared.writer;
         writer.change("cancel", id, |write, id| Box::pin(cancel(write, *id))).await
+    }
+
+    async fn run_now(&self, id: RunId) -> Result<(), Error> {
+        let writer = &self.shared.writer;
+        writer.change("run_now", id, |write, id| Box::pin(run_now(write, *id))).await
+    }
+
+    async fn pause_queue(&self, queue: &str, by: &str, why: &str) -> Result<(), Error> {
+        // Checked and cleaned before it is on its way; the time is the writer's.
+        let pause = Pause::new(queue, by, why, self.now())?;
+        let writer = &self.shared.writer;
+        writer
+            .change("pause_queue", (queue.to_owned(), pause), |write, (queue, pause)| {
+                let query = sqlx::query(include_str!("../queries/pause_queue.sql"))
+                    .bind(queue)
+                    .bind(millis(write.now))
+                    .bind(&pause.by)
+                    .bind(&pause.why);
+                Box::pin(async { query.execute(&mut write.connection).await.map(drop) })
+            })
+            .await
+    }
+
+    async fn resume_queue(&self, queue: &str) -> Result<(), Error> {
+        let writer = &self.shared.writer;
+        writer
+            .change("resume_queue", queue.to_owned(), |write, queue| Box::pin(resume_queue(write, queue)))
+            .await
     }
 
     async fn discard(&self, id: RunId) -> Result<(), Error> {
@@ -49,21 +80,23 @@ impl Operate for Sqlite {
             pruned.runs += portion.runs;
             pruned.events += portion.events;
             pruned.emails += portion.emails;
+            pruned.metrics += portion.metrics;
             // Dead letters and history have a portion each.
-            if portion.runs.max(portion.events).max(portion.emails) < u64::from(PORTION) {
+            let most = portion.runs.max(portion.events).max(portion.emails).max(portion.metrics);
+            if most < u64::from(PORTION) {
                 return Ok(pruned);
             }
         }
     }
 }
 
-async fn replay(write: &mut Write, id: RunId, new_run: RunId, from: &ReplayFrom) -> DriverResult<()> {
+async fn replay(write: &mut Write, id: RunId, new_run: RunId, how: &Replay) -> DriverResult<()> {
     let run = known_run(write, "replay", id).await?;
     if run.replayed_by == Some(new_run) {
         return Ok(());
     }
     check_replay(write, &run, new_run).await?;
-    let kept_below = match from {
+    let kept_below = match &how.from {
         ReplayFrom::FailedStep => i64::MAX,
         ReplayFrom::Start => 0,
         ReplayFrom::Step(name) => {
@@ -75,11 +108,15 @@ async fn replay(write: &mut Write, id: RunId, new_run: RunId, from: &ReplayFrom)
             first.try_get::<Option<i64>, _>(0)?.unwrap_or(i64::MAX)
         }
     };
+    let input = how.input.as_ref();
     sqlx::query(include_str!("../queries/replay.sql"))
         .bind(id.as_uuid())
         .bind(new_run.as_uuid())
         .bind(millis(write.now))
         .bind(kept_below)
+        .bind(input.map(|input| Payload::fingerprint(input).0.to_vec()))
+        .bind(input.map(|input| input.codec.0))
+        .bind(input.map(|input| &input.bytes))
         .execute(&mut write.connection)
         .await?;
     write.hint(Hint::Due(Some(run.queue)));
@@ -144,6 +181,33 @@ async fn cancel(write: &mut Write, id: RunId) -> DriverResult<()> {
     Ok(())
 }
 
+async fn run_now(write: &mut Write, id: RunId) -> DriverResult<()> {
+    let run = known_run(write, "run_now", id).await?;
+    match run.state {
+        RunState::Pending if run.due_at <= write.now => return Ok(()),
+        RunState::Pending | RunState::Waiting => {}
+        _ => return Err(rejected("run_now", id, format!("is {}", run.state))),
+    }
+    sqlx::query("UPDATE riqle_runs SET state = 'pending', due_at = ?2 WHERE id = ?1")
+        .bind(id.as_uuid())
+        .bind(millis(write.now))
+        .execute(&mut write.connection)
+        .await?;
+    write.hint(Hint::Due(Some(run.queue)));
+    Ok(())
+}
+
+async fn resume_queue(write: &mut Write, queue: &str) -> DriverResult<()> {
+    let resumed = sqlx::query(include_str!("../queries/resume_queue.sql"))
+        .bind(queue)
+        .execute(&mut write.connection)
+        .await?;
+    if resumed.rows_affected() > 0 {
+        write.hint(Hint::Due(Some(queue.to_owned())));
+    }
+    Ok(())
+}
+
 async fn discard(write: &mut Write, id: RunId) -> DriverResult<()> {
     let Some(run) = find_run(&mut write.connection, id).await? else { return Ok(()) };
     if run.state != RunState::Dead {
@@ -152,7 +216,7 @@ async fn discard(write: &mut Write, id: RunId) -> DriverResult<()> {
     if let Some(by) = run.replayed_by {
         return Err(rejected("discard", id, format!("was replayed by run {by}")));
     }
-    sqlx::query("DELETE FROM riqle_dead WHERE id = ?1; DELETE FROM riqle_steps WHERE run = ?1")
+    sqlx::query(include_str!("../queries/discard.sql"))
         .bind(id.as_uuid())
         .execute(&mut write.connection)
         .await
@@ -190,10 +254,16 @@ async fn prune(write: &mut Write, retention: &Retention) -> DriverResult<Pruned>
     .bind(PORTION)
     .execute(&mut *connection)
     .await?;
+    let metrics = sqlx::query(include_str!("../queries/prune_metrics.sql"))
+        .bind(before(retention.metrics))
+        .bind(PORTION)
+        .execute(&mut *connection)
+        .await?;
     Ok(Pruned {
         runs: runs.try_get::<i64, _>(0)?.unsigned_abs(),
         events: events.rows_affected(),
         emails: emails.rows_affected(),
+        metrics: metrics.rows_affected(),
     })
 }
 

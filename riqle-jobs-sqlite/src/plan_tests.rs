@@ -1,12 +1,13 @@
 //! How SQLite means to run the queries: by index, whatever else is stored.
 
-use riqle_jobs_core::{Priority, from_millis};
+use riqle_jobs_core::{Priority, RunFilter, RunState, from_millis};
 use sqlx::{AssertSqlSafe, Row, sqlite::SqliteConnection};
 use tempfile::TempDir;
 
 use crate::{
     Sqlite,
     claim::{Due, Lane},
+    list::page,
 };
 
 async fn plan(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
@@ -79,6 +80,12 @@ async fn nothing_that_grows_is_scanned_on_the_way_of_a_run() {
             include_str!("../queries/claimed_steps.sql"),
             include_str!("../queries/claimed_inputs.sql"),
             include_str!("../queries/give_back.sql"),
+            include_str!("../queries/replace_steps.sql"),
+            include_str!("../queries/newest_lines.sql"),
+            include_str!("../queries/add_lines.sql"),
+            include_str!("../queries/trim_lines.sql"),
+            include_str!("../queries/set_progress.sql"),
+            include_str!("../queries/report_metrics.sql"),
         ];
         for query in queries {
             let plan = plan(connection, query).await;
@@ -96,16 +103,72 @@ async fn nothing_that_grows_is_scanned_on_the_way_of_a_run() {
     .await;
 }
 
+/// The lines of a page's plan that read ids, without those that read the rows of the page itself.
+async fn plan_of_page(connection: &mut SqliteConnection, filter: &RunFilter) -> Vec<String> {
+    let plan = plan(connection, &page(filter, &[7])).await;
+    let rows = "USING PRIMARY KEY (id=?)";
+    let of_rows = plan.iter().filter(|line| line.contains(rows)).count();
+    assert_eq!(of_rows, 3, "each table is asked for the rows of the page: {plan:#?}");
+    let of_ids = |line: &&String| line.contains("riqle_") && !line.contains(rows) && !line.contains("lanes");
+    plan.iter().filter(of_ids).map(|line| line.replace("riqle_", "")).collect()
+}
+
 #[tokio::test]
-async fn runs_are_listed_in_the_order_of_their_tables() {
+async fn a_list_reads_ranges_of_indexes() {
+    let of_job = RunFilter { job: Some("greet".to_owned()), ..RunFilter::default() };
+    let since = RunFilter { enqueued_from: Some(from_millis(0)), ..of_job.clone() };
+    let pending = RunFilter { states: vec![RunState::Pending], ..RunFilter::default() };
+    let dead = RunFilter { states: vec![RunState::Dead], ..of_job.clone() };
+    let by_reference = RunFilter { reference: Some("order-1".to_owned()), ..RunFilter::default() };
+    let by_key = RunFilter { unique_key: Some("key".to_owned()), ..RunFilter::default() };
+    let by_error = RunFilter { error_fingerprint: Some("error".to_owned()), ..dead.clone() };
+    let of_lane = [
+        "SEARCH runs USING COVERING INDEX runs_list (lane=? AND id<?)",
+        "SEARCH runs USING INDEX runs_leases (lane=?)",
+        "SEARCH runs USING INDEX runs_waiting (lane=?)",
+        "SEARCH history USING COVERING INDEX history_list (lane=? AND state=? AND id<?)",
+        "SEARCH history USING COVERING INDEX history_list (lane=? AND state=? AND id<?)",
+        "SEARCH history USING COVERING INDEX history_list (lane=? AND state=? AND id<?)",
+        "SEARCH dead USING COVERING INDEX dead_list (lane=? AND id<?)",
+    ];
     with_store(async |connection| {
-        let list =
-            include_str!("../queries/run.sql").replace("id = ?1", "id < ?1 ORDER BY id DESC LIMIT 100");
-        let plan = plan(connection, &list).await;
-        assert!(plan.iter().all(|line| !line.contains("TEMP B-TREE")), "{plan:#?}");
-        for table in ["riqle_runs", "riqle_history", "riqle_dead"] {
-            let search = format!("SEARCH {table} USING PRIMARY KEY (id<?)");
-            assert!(plan.contains(&search), "{search}\n{plan:#?}");
+        let by_id =
+            ["runs", "history", "dead"].map(|table| format!("SEARCH {table} USING PRIMARY KEY (id<?)"));
+        assert_eq!(plan_of_page(connection, &RunFilter::default()).await, by_id);
+        assert_eq!(plan_of_page(connection, &of_job).await.len(), of_lane.len());
+        assert_eq!(plan_of_page(connection, &since).await, of_lane);
+        assert_eq!(plan_of_page(connection, &pending).await, of_lane[..1]);
+        assert_eq!(plan_of_page(connection, &dead).await, of_lane[6..]);
+        for (filter, index) in [(by_reference, "reference"), (by_key, "unique_key")] {
+            let expected = ["runs", "history", "dead"].map(|table| {
+                format!("SEARCH {table} USING COVERING INDEX {table}_{index} ({index}=? AND id<?)")
+            });
+            assert_eq!(plan_of_page(connection, &filter).await, expected);
+        }
+        let expected = ["SEARCH dead USING INDEX dead_error (error_fingerprint=? AND id<?)"];
+        assert_eq!(plan_of_page(connection, &by_error).await, expected);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_counted_and_cleared_away_is_read_from_indexes() {
+    with_store(async |connection| {
+        for query in [include_str!("../queries/counts.sql"), include_str!("../queries/queues.sql")] {
+            let plan = plan(connection, query).await;
+            let tables = ["riqle_runs ", "riqle_history ", "riqle_dead "];
+            let reads_rows = |line: &&String| {
+                tables.iter().any(|table| line.contains(table)) && !line.contains("COVERING")
+            };
+            assert_eq!(plan.iter().find(reads_rows), None, "{plan:#?}");
+        }
+        for (table, time) in
+            [("riqle_history", "ended_at"), ("riqle_dead", "ended_at"), ("riqle_metrics", "minute")]
+        {
+            let plan =
+                plan(connection, &format!("SELECT 1 FROM {table} WHERE {time} < ?1 ORDER BY {time} LIMIT 9"))
+                    .await;
+            assert!(plan.len() == 1 && plan[0].contains(&format!("({time}<?)")), "{plan:#?}");
         }
     })
     .await;

@@ -4,13 +4,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use riqle_jobs_core::{
     ClaimRequest, Claimed, Clock, Enqueued, Error, Hint, LeaseAnswer, LeaseConnection, LeaseRef, LeaseToken,
-    Limits, NewRun, Queue, Settlement, StepSave, WakeUps,
+    Limits, NewRun, Queue, Settlement, StepSave, WakeUps, store::Note,
 };
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::{
     Sqlite,
     error::{Result as DriverResult, translate},
+    notes::annotate,
     steps::extend,
     writer::Write,
 };
@@ -49,6 +50,11 @@ impl Queue for Sqlite {
 
     async fn save_steps(&self, steps: Vec<StepSave>) -> Result<Vec<LeaseAnswer>, Error> {
         self.shared.writer.ask("save_steps", steps).await
+    }
+
+    async fn annotate(&self, notes: Vec<Note>) -> Result<Vec<LeaseAnswer>, Error> {
+        let writer = &self.shared.writer;
+        writer.change("annotate", notes, |write, notes| Box::pin(annotate(write, notes))).await
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<LeaseAnswer>, Error> {

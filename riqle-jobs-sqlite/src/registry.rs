@@ -4,13 +4,16 @@ use riqle_jobs_core::{
     Error, Priority, Registry, WorkerId, earlier,
     events::EVENT_ID_KEPT,
     from_millis,
-    store::{JobDeclaration, NewEvent, RegisteredJob, RegisteredWorker, StoredEvent, WorkerReport},
+    store::{
+        JobDeclaration, MinuteMetrics, NewEvent, RegisteredJob, RegisteredWorker, StoredEvent, WorkerReport,
+    },
 };
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     Sqlite,
     error::{Result as DriverResult, into_driver},
+    metrics::report_metrics,
     rows::{get, json, maybe_time, millis, payload, time},
 };
 
@@ -56,6 +59,15 @@ impl Registry for Sqlite {
             rows.iter().map(registered_worker).collect()
         })
         .await
+    }
+
+    async fn report_metrics(&self, worker: WorkerId, minutes: Vec<MinuteMetrics>) -> Result<(), Error> {
+        let writer = &self.shared.writer;
+        writer
+            .change("report_metrics", (worker, minutes), |write, (worker, minutes)| {
+                Box::pin(report_metrics(&mut write.connection, *worker, minutes))
+            })
+            .await
     }
 
     async fn store_events(&self, events: Vec<NewEvent>) -> Result<Vec<StoredEvent>, Error> {

@@ -79,6 +79,21 @@ pub(crate) fn millis(time: Timestamp) -> i64 {
     time.as_millisecond()
 }
 
+/// The first whole millisecond that is not before `time`, for a bound.
+pub(crate) fn millis_up(time: Timestamp) -> i64 {
+    let millis = millis(time);
+    if from_millis(millis) < time { millis.saturating_add(1) } else { millis }
+}
+
+/// A count as it is stored.
+pub(crate) fn count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn get_count(row: &SqliteRow, column: &str) -> Result<u64> {
+    Ok(row.try_get::<i64, _>(column)?.unsigned_abs())
+}
+
 pub(crate) fn get<'r, T>(row: &'r SqliteRow, column: &str) -> Result<T>
 where
     T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,

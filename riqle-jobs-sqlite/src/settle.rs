@@ -99,6 +99,7 @@ async fn insert_ended(write: &mut Write, ended: &[Settled<'_>]) -> Result<()> {
             .bind(settled.settlement.ending.state().as_str())
             .bind(settled.reason())
             .bind(settled.settlement.failures)
+            .bind(settled.settlement.error.is_some())
             .bind(settled.settlement.error_fingerprint.clone())
             .bind(settled.attempts.clone())
             .bind(output.map(|output| output.codec.0))
@@ -115,6 +116,7 @@ async fn insert_dead(write: &mut Write, dead: &[Settled<'_>]) -> Result<()> {
             .bind(settled.run().as_uuid())
             .bind(settled.reason())
             .bind(settled.settlement.failures)
+            .bind(settled.settlement.error.is_some())
             .bind(settled.settlement.error_fingerprint.clone())
             .bind(settled.attempts.clone())
     };
@@ -128,6 +130,7 @@ async fn make_pending(write: &mut Write, again: &[Settled<'_>]) -> Result<()> {
             .bind(settled.run().as_uuid())
             .bind(settled.due_at)
             .bind(settled.settlement.failures)
+            .bind(settled.settlement.error.is_some())
             .bind(settled.settlement.error_fingerprint.clone())
             .bind(settled.attempts.clone())
     };

@@ -38,7 +38,8 @@ pub trait StepIn {
     /// Comes to a step as [`RunContext::step`] does: finds its result, or the step to be saved in `transaction`.
     ///
     /// # Errors
-    /// The loss of the lease; a saved result that is no `T` (a dead letter at once).
+    /// The loss of the lease; a saved result that is no `T`, as
+    /// [`Job::on_unreadable_step`](riqle_jobs_core::Job::on_unreadable_step) says.
     fn step_in<T>(
         &self,
         transaction: &mut SqliteTransaction,
@@ -63,6 +64,7 @@ pub struct NewStep<T> {
     run: RunContext,
     name: String,
     ordinal: u32,
+    replaces: bool,
     begun: Instant,
     result: PhantomData<fn(T)>,
 }
@@ -77,13 +79,14 @@ impl StepIn for RunContext {
         T: Serialize + DeserializeOwned + Send + Sync,
     {
         match self.begin_step(name)? {
-            StepSlot::Saved(result) => Ok(StepInTransaction::Saved(self.read_step(name, &result)?)),
-            StepSlot::New(ordinal) => {
+            StepSlot::Saved(value) => Ok(StepInTransaction::Saved(value)),
+            StepSlot::New { ordinal, replaces } => {
                 check_lease(self, transaction).await?;
                 Ok(StepInTransaction::New(NewStep {
                     run: self.clone(),
                     name: name.to_owned(),
                     ordinal,
+                    replaces,
                     begun: Instant::now(),
                     result: PhantomData,
                 }))
@@ -102,7 +105,8 @@ impl<T: Serialize + Sync> NewStep<T> {
         check_lease(&self.run, transaction).await?;
         let lease = self.run.lease().clone();
         let took = self.begun.elapsed();
-        let step = StepSave { lease, name: self.name, ordinal: self.ordinal, result, took };
+        let Self { name, ordinal, replaces, .. } = self;
+        let step = StepSave { lease, name, ordinal, result, took, replaces };
         let now = transaction.now();
         match insert_steps(transaction, &[&step], now).await.map_err(unsaved)? {
             0 => Err(JobError::retry(format_args!("step {:?} is saved already", step.name))),

@@ -10,7 +10,7 @@ use crate::{
     rows::{Query, for_each, get, millis, payload, time},
 };
 
-/// Saves the steps whose lease still holds; the first result of a step stays.
+/// Saves the steps whose lease still holds; the first result of a step stays, unless the new one replaces it.
 pub(crate) async fn save_steps(
     connection: &mut SqliteConnection,
     steps: &[&StepSave],
@@ -24,7 +24,7 @@ pub(crate) async fn save_steps(
     Ok(fences.iter().map(Fence::answer).collect())
 }
 
-/// Answers how many were new.
+/// Answers how many were written.
 pub(crate) async fn insert_steps(
     connection: &mut SqliteConnection,
     steps: &[&StepSave],
@@ -39,9 +39,15 @@ pub(crate) async fn insert_steps(
             .bind(step.result.codec.0)
             .bind(step.result.bytes.clone())
     };
-    let template = include_str!("../queries/save_steps.sql");
-    let new = for_each(connection, template, |query| query.bind(millis(now)), steps, row).await?;
-    Ok(new.len())
+    let mut written = 0;
+    for steps in steps.chunk_by(|step, next| step.replaces == next.replaces) {
+        let template = match steps.first() {
+            Some(step) if step.replaces => include_str!("../queries/replace_steps.sql"),
+            _ => include_str!("../queries/save_steps.sql"),
+        };
+        written += for_each(connection, template, |query| query.bind(millis(now)), steps, row).await?.len();
+    }
+    Ok(written)
 }
 
 /// Extends the leases that still hold.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use riqle_jobs_conformance::{Harness, conformance_suite};
+use riqle_jobs_conformance::{Harness, conformance_suite, model_test};
 use riqle_jobs_core::{ManualClock, Store, async_trait};
 use riqle_jobs_sqlite::Sqlite;
 use tempfile::TempDir;
@@ -43,3 +43,4 @@ impl Harness for OnDisk {
 }
 
 conformance_suite!(OnDisk);
+model_test!(OnDisk);

@@ -1,0 +1,1 @@
+DELETE FROM riqle_queues WHERE queue = ?1 AND paused_at IS NOT NULL

@@ -1,0 +1,146 @@
+//! Pages of runs. Each part of a page is read from one range of one index, newest id first, and ends at its limit: what
+//! is not on the page is not looked at, or only in the index.
+
+use riqle_jobs_core::{Run, RunFilter, RunState};
+use sqlx::{AssertSqlSafe, Row, SqliteConnection};
+
+use crate::{
+    error::Result,
+    inspect::{RUN, shown},
+    rows::millis_up,
+};
+
+/// With more parts than this a list would be slow to plan, and SQLite allows 500: then the tables are walked by id.
+const MOST_ARMS: usize = 100;
+
+/// A page of runs, newest id first.
+pub(crate) async fn list_runs(connection: &mut SqliteConnection, filter: RunFilter) -> Result<Vec<Run>> {
+    let lanes = lanes(connection, &filter).await?;
+    if lanes.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Above every id.
+    let before = filter.before.map_or(vec![0xff; 17], |id| id.as_uuid().as_bytes().to_vec());
+    // Neither is it worth keeping prepared, nor is its text the caller's: it is made of numbers and words of ours.
+    let rows = sqlx::query(AssertSqlSafe(page(&filter, &lanes)))
+        .persistent(false)
+        .bind(before)
+        .bind(filter.reference.as_ref())
+        .bind(filter.unique_key.as_ref())
+        .bind(filter.error_fingerprint.as_ref())
+        .bind(filter.enqueued_from.map(millis_up))
+        .bind(filter.enqueued_before.map(millis_up))
+        .bind(i64::try_from(filter.page_size()).unwrap_or(i64::MAX))
+        .fetch_all(connection)
+        .await?;
+    let mut runs = rows.iter().map(shown).collect::<Result<Vec<_>>>()?;
+    runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.id));
+    Ok(runs)
+}
+
+/// The lanes of the filter's job and queue.
+async fn lanes(connection: &mut SqliteConnection, filter: &RunFilter) -> Result<Vec<i64>> {
+    let rows = sqlx::query(include_str!("../queries/lanes.sql"))
+        .bind(filter.job.as_ref())
+        .bind(filter.queue.as_ref())
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+/// The query of a page.
+pub(crate) fn page(filter: &RunFilter, lanes: &[i64]) -> String {
+    let arms: Vec<_> = arms(filter, lanes).into_iter().map(|arm| format!("SELECT id FROM ({arm})")).collect();
+    let page = include_str!("../queries/list_runs.sql").replace("/* arms */", &arms.join(" UNION ALL "));
+    format!("{page}{}", RUN.replace("id = ?1", "id IN (SELECT id FROM page)"))
+}
+
+/// Runs of one state in one table, with the index of such runs of a lane.
+struct Part {
+    table: &'static str,
+    state: RunState,
+    index: &'static str,
+}
+
+const PARTS: [Part; 7] = [
+    Part { table: "riqle_runs", state: RunState::Pending, index: "riqle_runs_list" },
+    Part { table: "riqle_runs", state: RunState::Running, index: "riqle_runs_leases" },
+    Part { table: "riqle_runs", state: RunState::Waiting, index: "riqle_runs_waiting" },
+    Part { table: "riqle_history", state: RunState::Succeeded, index: "riqle_history_list" },
+    Part { table: "riqle_history", state: RunState::Cancelled, index: "riqle_history_list" },
+    // Those that were replayed, which are no dead letters any more.
+    Part { table: "riqle_history", state: RunState::Dead, index: "riqle_history_list" },
+    Part { table: DEAD, state: RunState::Dead, index: "riqle_dead_list" },
+];
+/// Its rows are all dead.
+const DEAD: &str = "riqle_dead";
+
+impl Part {
+    fn is_listed_by(&self, filter: &RunFilter) -> bool {
+        let was_replayed = self.state == RunState::Dead && self.table != DEAD;
+        filter.states.is_empty() || filter.states.contains(&self.state) && !was_replayed
+    }
+}
+
+fn arms(filter: &RunFilter, lanes: &[i64]) -> Vec<String> {
+    let parts: Vec<_> = PARTS.iter().filter(|part| part.is_listed_by(filter)).collect();
+    let is_of_lanes = filter.job.is_some() || filter.queue.is_some();
+    let is_filtered = is_of_lanes || !filter.states.is_empty();
+    let rest = conditions(filter);
+    let arm = |part: &Part, how: &str, which: &str| {
+        let table = part.table;
+        format!("SELECT id FROM {table} {how} WHERE id < ?1{which}{rest} ORDER BY id DESC LIMIT ?7")
+    };
+    let key = key(filter);
+    if key.is_none() && is_filtered && lanes.len() * parts.len() <= MOST_ARMS {
+        let by_lane = |part: &Part, lane: &i64| {
+            let which = format!("{} AND lane = {lane}", of_states(&[part]));
+            arm(part, &format!("INDEXED BY {}", part.index), &which)
+        };
+        return parts.iter().flat_map(|part| lanes.iter().map(|lane| by_lane(part, lane))).collect();
+    }
+    let tables = parts.chunk_by(|part, next| part.table == next.table);
+    tables
+        .filter_map(|parts| {
+            let part = parts.first()?;
+            let mut which = if filter.states.is_empty() { String::new() } else { of_states(parts) };
+            if is_of_lanes {
+                let lanes: Vec<_> = lanes.iter().map(i64::to_string).collect();
+                which.push_str(&format!(" AND lane IN ({})", lanes.join(", ")));
+            }
+            let how = key.map(|key| format!("INDEXED BY {}_{key}", part.table));
+            Some(arm(part, how.as_deref().unwrap_or("NOT INDEXED"), &which))
+        })
+        .collect()
+}
+
+/// The condition that parts of one table share.
+fn of_states(parts: &[&Part]) -> String {
+    let states: Vec<_> = parts.iter().map(|part| format!("'{}'", part.state)).collect();
+    match parts {
+        [Part { table: DEAD, .. }] => String::new(),
+        [_] => format!(" AND state = {}", states.concat()),
+        _ => format!(" AND state IN ({})", states.join(", ")),
+    }
+}
+
+/// The index of the rarest thing that is asked for.
+fn key(filter: &RunFilter) -> Option<&'static str> {
+    match filter {
+        RunFilter { unique_key: Some(_), .. } => Some("unique_key"),
+        RunFilter { reference: Some(_), .. } => Some("reference"),
+        RunFilter { error_fingerprint: Some(_), .. } => Some("error"),
+        _ => None,
+    }
+}
+
+fn conditions(filter: &RunFilter) -> String {
+    let conditions = [
+        (filter.reference.is_some(), " AND reference = ?2"),
+        (filter.unique_key.is_some(), " AND unique_key = ?3"),
+        (filter.error_fingerprint.is_some(), " AND error_fingerprint = ?4"),
+        (filter.enqueued_from.is_some(), " AND enqueued_at >= ?5"),
+        (filter.enqueued_before.is_some(), " AND enqueued_at < ?6"),
+    ];
+    conditions.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, condition)| condition).collect()
+}
