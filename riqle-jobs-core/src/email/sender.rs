@@ -303,8 +303,7 @@ impl OneSend<'_> {
         if self.row.phase != SendPhase::Body {
             return Ok(());
         }
-        let since = self.row.first_send_at.map_or(Duration::MAX, |first| self.time_since(first));
-        if !other_provider && since < self.sender.mailer.repeat_is_safe_for() {
+        if !other_provider && self.row.first_send_at.is_some() && self.repeat_is_dropped() {
             return Ok(());
         }
         let error =
@@ -319,6 +318,12 @@ impl OneSend<'_> {
                 Err(SendError::Held(error))
             }
         }
+    }
+
+    /// The provider still drops a repeat of the first send that may have left.
+    fn repeat_is_dropped(&self) -> bool {
+        let since = self.row.first_send_at.map_or(Duration::ZERO, |first| self.time_since(first));
+        since < self.sender.mailer.repeat_is_safe_for()
     }
 
     async fn transmit(&self, from: String, bytes: Vec<u8>) -> Result<Receipt, SendError> {
@@ -355,16 +360,14 @@ impl OneSend<'_> {
                     after: next_look(self.time_since(self.row.created_at)),
                 })
             }
-            SendOutcome::Unknown { error } => match self.row.on_unknown {
-                OnUnknown::SendAgain => {
+            SendOutcome::Unknown { error } => {
+                if self.row.on_unknown == OnUnknown::SendAgain || self.repeat_is_dropped() {
                     self.end(EmailStatus::Pending, EmailDetail::Unknown, &error).await?;
-                    Err(SendError::Unknown(error))
+                    return Err(SendError::Unknown(error));
                 }
-                OnUnknown::Hold => {
-                    self.end(EmailStatus::Pending, EmailDetail::Held, &error).await?;
-                    Err(SendError::Held(error))
-                }
-            },
+                self.end(EmailStatus::Pending, EmailDetail::Held, &error).await?;
+                Err(SendError::Held(error))
+            }
         }
     }
 
