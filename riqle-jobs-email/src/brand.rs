@@ -59,6 +59,11 @@ impl Brand {
         self
     }
 
+    /// The sender.
+    pub fn from(&self) -> &Mailbox {
+        &self.from
+    }
+
     /// The language of the emails, where a run's input names none. Default English.
     #[must_use]
     pub fn locale(mut self, locale: Locale) -> Self {

@@ -294,3 +294,39 @@ async fn parts_of_an_order_are_refunded_one_after_the_other() {
     let subjects: Vec<String> = world.mailer.sent().into_iter().map(|sent| sent.email.subject).collect();
     assert!(subjects[0].contains("$10.00") && subjects[1].contains("$43.00") && subjects.len() == 2);
 }
+
+#[tokio::test]
+async fn an_email_speaks_the_language_of_its_input_and_the_words_of_the_application() {
+    use riqle_jobs_core::{Email, Mailbox};
+    use riqle_jobs_email::{Brand, Locale, templates::Templates};
+
+    /// Its own welcome, under a name of its own; the rest as it is.
+    struct Short;
+
+    impl Templates for Short {
+        fn welcome(&self, brand: &Brand, _: Option<&str>, to: Mailbox) -> Result<Email, Error> {
+            let text = "Hi!".to_owned();
+            Ok(Email::new("hi", brand.from().clone(), to, "Hi", text.clone(), text))
+        }
+    }
+
+    let mut world = World::new();
+    let sender = Sender::new(&world.store, Arc::new(world.mailer.clone()));
+    world.worker = Worker::new(&world.store)
+        .register(SendPurchaseConfirmation::new(world.shop.clone(), sender.clone(), brand()))
+        .register(SendWelcomeEmail::new(sender, brand()).templates(Arc::new(Short)));
+    let german = PurchaseConfirmation {
+        locale: Some(Locale::De),
+        ..PurchaseConfirmation::new("order-1001", "ada@example.com")
+    };
+    world.jobs.enqueue::<SendPurchaseConfirmation>(german).await.unwrap();
+    enqueue_welcome_email(&world.jobs, "user-7", "ada@example.com", None).await.unwrap();
+
+    world.finish().await;
+
+    let mut subjects: Vec<_> = world.mailer.sent().into_iter().map(|sent| sent.email.subject).collect();
+    subjects.sort();
+    assert_eq!(subjects, ["Hi", "Ihre Bestellung order-1001 bei Riqle"]);
+    let rows = world.store.emails(EmailFilter::default()).await.unwrap();
+    assert!(rows.iter().any(|row| row.template == "welcome" && row.subject == "Hi"));
+}

@@ -9,7 +9,10 @@ use super::{
     Delivery, QUEUE, policy, recipient,
     steps::{ConfirmPurchase, FetchOrder, MarkFulfilled},
 };
-use crate::{Brand, Locale, Orders, locale};
+use crate::{
+    Brand, Locale, Orders, locale,
+    templates::{StandardTemplates, Templates},
+};
 
 /// The input of [`SendPurchaseConfirmation`], and the data of its event: `{"orderId", "customerEmail"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,9 +77,21 @@ impl SendPurchaseConfirmation {
     pub fn new(orders: Arc<dyn Orders>, sender: Sender, brand: Brand) -> Self {
         Self {
             fetch_order: FetchOrder { orders: Arc::clone(&orders) },
-            send_email: ConfirmPurchase { orders: Arc::clone(&orders), sender, brand },
+            send_email: ConfirmPurchase {
+                orders: Arc::clone(&orders),
+                sender,
+                brand,
+                templates: Arc::new(StandardTemplates),
+            },
             mark_fulfilled: MarkFulfilled { orders },
         }
+    }
+
+    /// Renders with the application's own templates.
+    #[must_use]
+    pub fn templates(mut self, templates: Arc<dyn Templates>) -> Self {
+        self.send_email.templates = templates;
+        self
     }
 }
 

@@ -9,7 +9,10 @@ use super::{
     Delivery, QUEUE, policy, recipient,
     steps::{FetchOrder, MarkRefunded, NotifyOfRefund},
 };
-use crate::{Brand, Locale, Orders, locale};
+use crate::{
+    Brand, Locale, Orders, locale,
+    templates::{StandardTemplates, Templates},
+};
 
 /// The input of [`SendRefundNotification`], and the data of its event:
 /// `{"orderId", "customerEmail", "refundReason"?}`.
@@ -86,9 +89,21 @@ impl SendRefundNotification {
     pub fn new(orders: Arc<dyn Orders>, sender: Sender, brand: Brand) -> Self {
         Self {
             fetch_order: FetchOrder { orders: Arc::clone(&orders) },
-            send_email: NotifyOfRefund { orders: Arc::clone(&orders), sender, brand },
+            send_email: NotifyOfRefund {
+                orders: Arc::clone(&orders),
+                sender,
+                brand,
+                templates: Arc::new(StandardTemplates),
+            },
             mark_refunded: MarkRefunded { orders },
         }
+    }
+
+    /// Renders with the application's own templates.
+    #[must_use]
+    pub fn templates(mut self, templates: Arc<dyn Templates>) -> Self {
+        self.send_email.templates = templates;
+        self
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use riqle_jobs_core::{JobError, Mailbox, Receipt, Sender, Step, async_trait};
+use riqle_jobs_core::{Email, Error, JobError, Mailbox, Receipt, Sender, Step, async_trait};
 
 use super::{Delivery, dead};
-use crate::{Brand, Locale, Order, Orders, templates};
+use crate::{
+    Brand, Locale, Order, Orders,
+    templates::{PURCHASE_CONFIRMATION, REFUND_NOTIFICATION, Templates, WELCOME},
+};
 
 /// Fetches an order by its id; one that does not exist makes a dead letter at once.
 pub struct FetchOrder {
@@ -33,6 +36,8 @@ pub struct ConfirmPurchase {
     pub sender: Sender,
     /// Who it comes from.
     pub brand: Brand,
+    /// How it is rendered.
+    pub templates: Arc<dyn Templates>,
 }
 
 #[async_trait]
@@ -47,10 +52,10 @@ impl Step for ConfirmPurchase {
             return Ok(Delivery::AlreadyDone { at });
         }
         let render = || {
-            templates::purchase_confirmation(&self.brand.in_locale(locale), &order, to.clone())
-                .map_err(|error| dead(&error))
+            let brand = self.brand.in_locale(locale);
+            named(PURCHASE_CONFIRMATION, self.templates.purchase_confirmation(&brand, &order, to.clone()))
         };
-        Ok(Delivery::Sent(self.sender.send_rendered(templates::PURCHASE_CONFIRMATION, &to, render).await?))
+        Ok(Delivery::Sent(self.sender.send_rendered(PURCHASE_CONFIRMATION, &to, render).await?))
     }
 }
 
@@ -62,6 +67,8 @@ pub struct NotifyOfRefund {
     pub sender: Sender,
     /// Who it comes from.
     pub brand: Brand,
+    /// How it is rendered.
+    pub templates: Arc<dyn Templates>,
 }
 
 #[async_trait]
@@ -75,15 +82,10 @@ impl Step for NotifyOfRefund {
             return Ok(Delivery::AlreadyDone { at });
         }
         let render = || {
-            templates::refund_notification(
-                &self.brand.in_locale(locale),
-                &order,
-                reason.as_deref(),
-                to.clone(),
-            )
-            .map_err(|error| dead(&error))
+            let (brand, reason) = (self.brand.in_locale(locale), reason.as_deref());
+            named(REFUND_NOTIFICATION, self.templates.refund_notification(&brand, &order, reason, to.clone()))
         };
-        Ok(Delivery::Sent(self.sender.send_rendered(templates::REFUND_NOTIFICATION, &to, render).await?))
+        Ok(Delivery::Sent(self.sender.send_rendered(REFUND_NOTIFICATION, &to, render).await?))
     }
 }
 
@@ -93,6 +95,8 @@ pub struct WelcomeUser {
     pub sender: Sender,
     /// Who it comes from.
     pub brand: Brand,
+    /// How it is rendered.
+    pub templates: Arc<dyn Templates>,
 }
 
 #[async_trait]
@@ -103,10 +107,11 @@ impl Step for WelcomeUser {
 
     async fn run(&self, (user_id, name, to, locale): Self::Input) -> Result<Receipt, JobError> {
         let render = || {
-            let email = templates::welcome(&self.brand.in_locale(locale), name.as_deref(), to.clone());
-            Ok(email.map_err(|error| dead(&error))?.reference(user_id))
+            let brand = self.brand.in_locale(locale);
+            let email = named(WELCOME, self.templates.welcome(&brand, name.as_deref(), to.clone()))?;
+            Ok(email.reference(user_id))
         };
-        self.sender.send_rendered(templates::WELCOME, &to, render).await
+        self.sender.send_rendered(WELCOME, &to, render).await
     }
 }
 
@@ -142,4 +147,11 @@ impl Step for MarkRefunded {
     async fn run(&self, id: String) -> Result<(), JobError> {
         self.orders.mark_refunded(&id).await
     }
+}
+
+/// Files an email under its name in the log, whatever an application's template called it.
+fn named(template: &str, email: Result<Email, Error>) -> Result<Email, JobError> {
+    let mut email = email.map_err(|error| dead(&error))?;
+    email.template = template.to_owned();
+    Ok(email)
 }

@@ -1,10 +1,15 @@
+use std::sync::Arc;
+
 use riqle_jobs_core::{
     Enqueued, Error, Job, JobError, Jobs, NewRun, Receipt, RetryPolicy, RunContext, Sender, async_trait,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{QUEUE, policy, recipient, steps::WelcomeUser};
-use crate::{Brand, Locale, locale};
+use crate::{
+    Brand, Locale, locale,
+    templates::{StandardTemplates, Templates},
+};
 
 /// The input of [`SendWelcomeEmail`], and the data of its event: `{"userId", "email", "name"?}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +74,14 @@ pub struct SendWelcomeEmail {
 impl SendWelcomeEmail {
     /// In the name of a shop.
     pub fn new(sender: Sender, brand: Brand) -> Self {
-        Self { send_email: WelcomeUser { sender, brand } }
+        Self { send_email: WelcomeUser { sender, brand, templates: Arc::new(StandardTemplates) } }
+    }
+
+    /// Renders with the application's own templates.
+    #[must_use]
+    pub fn templates(mut self, templates: Arc<dyn Templates>) -> Self {
+        self.send_email.templates = templates;
+        self
     }
 }
 

@@ -11,7 +11,7 @@ use riqle_jobs_core::{Email, Error, ErrorKind, Mailbox, email::visible_text};
 pub use self::{
     purchase_confirmation::purchase_confirmation, refund_notification::refund_notification, welcome::welcome,
 };
-use crate::Brand;
+use crate::{Brand, Order};
 
 /// The name of the purchase confirmation in the email log.
 pub const PURCHASE_CONFIRMATION: &str = "purchase-confirmation";
@@ -19,6 +19,70 @@ pub const PURCHASE_CONFIRMATION: &str = "purchase-confirmation";
 pub const REFUND_NOTIFICATION: &str = "refund-notification";
 /// The name of the welcome in the email log.
 pub const WELCOME: &str = "welcome";
+
+/// How the three emails are rendered. What an application does not write itself stays as it is here.
+///
+/// ```
+/// use std::sync::Arc;
+/// use riqle_jobs_core::{Email, Error, Mailbox};
+/// use riqle_jobs_email::{Brand, templates::Templates};
+///
+/// struct Shorter;
+///
+/// impl Templates for Shorter {
+///     fn welcome(&self, brand: &Brand, name: Option<&str>, to: Mailbox) -> Result<Email, Error> {
+///         let text = format!("Hi {}!", name.unwrap_or("there"));
+///         let from = brand.from().clone();
+///         Ok(Email::new("welcome", from, to, "Hi!", format!("<p>{text}</p>"), text))
+///     }
+/// }
+///
+/// let brand = Brand::new(Mailbox::parse("orders@riqle.com")?);
+/// let templates: Arc<dyn Templates> = Arc::new(Shorter);
+/// let email = templates.welcome(&brand, None, Mailbox::parse("ada@example.com")?)?;
+/// assert_eq!(email.text, "Hi there!");
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// User data must be escaped; askama and most template engines do so. The jobs file the emails under the names of this
+/// module, whatever name they were rendered with.
+pub trait Templates: Send + Sync {
+    /// The receipt of a paid order.
+    ///
+    /// # Errors
+    /// A refusal makes a dead letter at once.
+    fn purchase_confirmation(&self, brand: &Brand, order: &Order, to: Mailbox) -> Result<Email, Error> {
+        purchase_confirmation(brand, order, to)
+    }
+
+    /// What was refunded of an order.
+    ///
+    /// # Errors
+    /// A refusal makes a dead letter at once.
+    fn refund_notification(
+        &self,
+        brand: &Brand,
+        order: &Order,
+        reason: Option<&str>,
+        to: Mailbox,
+    ) -> Result<Email, Error> {
+        refund_notification(brand, order, reason, to)
+    }
+
+    /// A welcome to a new user.
+    ///
+    /// # Errors
+    /// A refusal makes a dead letter at once.
+    fn welcome(&self, brand: &Brand, name: Option<&str>, to: Mailbox) -> Result<Email, Error> {
+        welcome(brand, name, to)
+    }
+}
+
+/// The templates of this module.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StandardTemplates;
+
+impl Templates for StandardTemplates {}
 
 /// Puts both parts and what each email has of a brand together.
 fn email(
