@@ -15,7 +15,7 @@ usage: cargo xtask COMMAND
 
   test           format, clippy, docs, each feature alone, then all tests of all crates with real servers
   test --quick   only the tests
-  torture        the long tests: 500 orders through 50 kills of the shop
+  torture        the long tests: 500 orders through 50 kills of the shop, 20 times 100,000 random operations
   emails         writes the sample emails and an index to target/emails/, and lints them
   bench --store memory|sqlite [--json FILE] [--rounds N]
                  enqueue, drain, steps, latency and memory, beside the figures of peers";

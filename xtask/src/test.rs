@@ -12,8 +12,15 @@ pub(crate) fn all() -> Result<(), String> {
         .env("RIQLE_TEST_NODE_MODULES", &modules))
 }
 
-/// What takes too long for every commit.
+/// What takes too long for every commit: kills of the shop, and the model test at length (over half an hour).
 pub(crate) fn torture() -> Result<(), String> {
+    kills()?;
+    run(cargo("test --locked --release --package riqle-jobs-core --package riqle-jobs-sqlite model")
+        .env("RIQLE_MODEL_SEEDS", "20")
+        .env("RIQLE_MODEL_OPERATIONS", "100000"))
+}
+
+fn kills() -> Result<(), String> {
     run(&mut cargo("build --locked --release --example shop"))?;
     run(cargo("test --locked --release --test shop kill -- --nocapture")
         .env("RIQLE_KILLS", "50")
