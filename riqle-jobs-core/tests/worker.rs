@@ -407,7 +407,7 @@ fn a_blocked_runtime_keeps_its_leases() {
         }
     });
     runtime.block_on(async {
-        let lease = Duration::from_millis(300);
+        let lease = Duration::from_millis(900);
         let worker = Worker::new(&store).lease(lease).register(Scripted::new(move |_, input| {
             let count = Arc::clone(&count);
             async move {

@@ -18,7 +18,7 @@ use riqle_jobs_core::{
 use riqle_jobs_sqlite::Sqlite;
 use tempfile::TempDir;
 
-const LEASE: Duration = Duration::from_millis(600);
+const LEASE: Duration = Duration::from_millis(1_000);
 
 struct Block {
     is_over: Arc<AtomicBool>,
