@@ -98,7 +98,7 @@ impl Demo<'_> {
         let mut shown = 0;
         loop {
             let run = Inspect::run(&**store, id).await?.ok_or("the run is gone")?;
-            let moments = testing::timeline(store, id).await?;
+            let moments = testing::timeline_of(&run);
             for moment in &moments[shown.min(moments.len())..] {
                 self.printer.moment(&run, moment, moments[0].at);
             }

@@ -45,7 +45,7 @@ use serde_json::Value;
 
 pub use self::{
     recording_mailer::{RecordedEmail, RecordingMailer},
-    timeline::{Moment, timeline},
+    timeline::{Moment, timeline, timeline_of},
 };
 use crate::{
     AsStore, Error, ErrorKind, Inspect, Job, ManualClock, Queue, Run, RunFilter, RunId, RunState, Store,

@@ -19,10 +19,11 @@ pub struct Moment {
 /// # Errors
 /// `NotFound`; the store's.
 pub async fn timeline(store: &impl AsStore, id: RunId) -> Result<Vec<Moment>, Error> {
-    Ok(moments(&find(store, id).await?))
+    Ok(timeline_of(&find(store, id).await?))
 }
 
-fn moments(run: &Run) -> Vec<Moment> {
+/// The life of a run as it was read, oldest first: of the newest 25 attempts.
+pub fn timeline_of(run: &Run) -> Vec<Moment> {
     let first = run.attempts.first().map_or(1, |attempt| attempt.number);
     let mut moments = vec![Moment { at: run.enqueued_at, state: RunState::Pending, attempt: first }];
     for (index, attempt) in run.attempts.iter().enumerate() {
