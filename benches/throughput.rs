@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use riqle_jobs::{Inspect, Job, JobError, Jobs, RunContext, RunState, Store, Worker, async_trait};
+use riqle_jobs::{
+    AttemptOutcome, ClaimRequest, Claimed, ClaimedRun, Due, Ending, Inspect, Job, JobError, Jobs, LeaseToken, NewRun,
+    Payload, Priority, RunContext, RunState, Settlement, Store, Worker, WorkerId, async_trait,
+};
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -52,7 +55,7 @@ struct Figure {
 /// Interleaved, so that a noisy minute hits every work alike.
 fn all_works(store: &str, rounds: usize, json: Option<String>) {
     let mut values: BTreeMap<(usize, String), Vec<f64>> = BTreeMap::new();
-    let works = ["enqueue_one", "enqueue_16", "enqueue_bulk", "drain", "steps", "idle"];
+    let works = ["enqueue_one", "enqueue_16", "enqueue_bulk", "drain", "limit", "steps", "idle"];
     for _ in 0..rounds {
         for (place, work) in works.iter().enumerate() {
             let output = std::process::Command::new(std::env::current_exe().unwrap())
@@ -99,8 +102,8 @@ fn all_works(store: &str, rounds: usize, json: Option<String>) {
 
 fn unit(work: &str) -> &'static str {
     match work {
-        "idle_p50" | "idle_p95" | "idle_p99" => "ms",
         "memory" => "MB",
+        work if work.starts_with("idle_") || work.starts_with("claim_") => "ms",
         _ => "runs/s",
     }
 }
@@ -119,7 +122,9 @@ async fn one_work(store: &str, work: &str) {
         "enqueue_16" => enqueue_16(&store).await,
         "enqueue_bulk" => enqueue_bulk(&store).await,
         "drain" => drain(&store).await,
+        "limit" => limit(&url, folder.path()).await,
         "steps" => steps(&store).await,
+        "claim" => claim(&store).await,
         "idle" => idle(&store).await,
         other => panic!("unknown work {other:?}"),
     }
@@ -216,6 +221,108 @@ async fn drain(store: &Arc<dyn Store>) {
     let took = work_off(store, DRAIN_RUNS, 0).await;
     print_rate("drain", DRAIN_RUNS, took);
     println!("memory {}", peak_memory_mb());
+}
+
+/// What the machine allows with no library at all, to be read beside `drain`.
+async fn limit(url: &str, folder: &std::path::Path) {
+    if url == "memory:" {
+        print_rate("limit", DRAIN_RUNS, channel().await);
+        return;
+    }
+    // How long the disk takes to keep a small write.
+    let mut file = std::fs::File::create(folder.join("sync")).unwrap();
+    let mut took: Vec<f64> = (0..500)
+        .map(|_| {
+            let begun = Instant::now();
+            std::io::Write::write_all(&mut file, &[0; 4_096]).unwrap();
+            file.sync_data().unwrap();
+            begun.elapsed().as_secs_f64() * 1_000.0
+        })
+        .collect();
+    took.sort_by(f64::total_cmp);
+    println!("idle_sync_p50 {}\nidle_sync_p99 {}", took[took.len() / 2], took[took.len() * 99 / 100]);
+}
+
+/// A bare channel and a task for each item, as many at once as a worker has slots.
+async fn channel() -> Duration {
+    let (items, mut waiting) = tokio::sync::mpsc::unbounded_channel();
+    (0..DRAIN_RUNS).for_each(|number| items.send(order(number)).unwrap());
+    drop(items);
+    let slots = Arc::new(tokio::sync::Semaphore::new(CONCURRENCY));
+    let ended = Arc::new(AtomicU64::new(0));
+    let begun = Instant::now();
+    while let Some(order) = waiting.recv().await {
+        let slot = Arc::clone(&slots).acquire_owned().await.unwrap();
+        let ended = Arc::clone(&ended);
+        tokio::spawn(async move {
+            ended.fetch_add(u64::from(!order.order_id.is_empty()), Ordering::Relaxed);
+            drop(slot);
+        });
+    }
+    let _ = slots.acquire_many(CONCURRENCY as u32).await.unwrap();
+    assert_eq!(ended.load(Ordering::Relaxed), DRAIN_RUNS);
+    begun.elapsed()
+}
+
+/// How long a claim of one due run takes in an empty store, and beside a million runs each that have ended, that are
+/// due tomorrow, and that are due now and of a job that the worker does not know.
+async fn claim(store: &Arc<dyn Store>) {
+    const BESIDE: u64 = 1_000_000;
+    let token = LeaseToken::new();
+    let request = |limit| ClaimRequest {
+        queue: "default".to_owned(),
+        jobs: Arc::from([Nothing::NAME.to_owned()]),
+        limit,
+        lease: Duration::from_secs(600),
+        token,
+        worker: WorkerId::new(),
+    };
+    let run = |job: &str, number| {
+        let input = Payload::json(&order(number)).unwrap();
+        NewRun::with_payload(job, "default", Priority::DEFAULT, input)
+    };
+    let end = async |claimed: Claimed| {
+        let settle = |run: &ClaimedRun| Settlement {
+            lease: run.lease.clone(),
+            ending: Ending::Succeeded { output: Payload::json(&()).unwrap() },
+            failures: 0,
+            attempt: 1,
+            outcome: AttemptOutcome::Succeeded,
+            error: None,
+            error_fingerprint: None,
+        };
+        store.settle(claimed.runs.iter().map(settle).collect()).await.unwrap();
+    };
+    let claims = async || {
+        let mut took = Vec::new();
+        for number in 0..2_000 {
+            store.enqueue(vec![run(Nothing::NAME, number)]).await.unwrap();
+            let begun = Instant::now();
+            let claimed = store.claim(request(32)).await.unwrap();
+            took.push(begun.elapsed().as_secs_f64() * 1_000.0);
+            assert_eq!(claimed.runs.len(), 1);
+            end(claimed).await;
+        }
+        took.sort_by(f64::total_cmp);
+        took[took.len() / 2]
+    };
+    println!("claim_empty {}", claims().await);
+    let all: Vec<u64> = (0..BESIDE).collect();
+    for portion in all.chunks(1_000) {
+        let due = |number: &u64| run(Nothing::NAME, *number);
+        store.enqueue(portion.iter().map(due).collect()).await.unwrap();
+        end(store.claim(request(1_000)).await.unwrap()).await;
+    }
+    for portion in all.chunks(1_000) {
+        let tomorrow = |number: &u64| {
+            let mut run = run(Nothing::NAME, *number);
+            run.due = Due::In(Duration::from_secs(86_400));
+            run
+        };
+        store.enqueue(portion.iter().map(tomorrow).collect()).await.unwrap();
+        store.enqueue(portion.iter().map(|number| run("unknown", *number)).collect()).await.unwrap();
+    }
+    println!("claim_beside {}", claims().await);
 }
 
 async fn steps(store: &Arc<dyn Store>) {

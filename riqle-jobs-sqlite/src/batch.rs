@@ -174,6 +174,11 @@ impl Batch {
         self.enqueues.len() + self.saves.len() + self.settles.len() + self.claims.len() + self.changes.len()
     }
 
+    /// Whether nothing but claims is asked for.
+    pub(crate) fn is_claims(&self) -> bool {
+        self.len() == self.claims.len()
+    }
+
     /// Applies everything. A caller has at most one request that it waits for, so only what a caller may have
     /// given up waiting for has an order: a step before its run's settlement, a claim before its give-back.
     pub(crate) async fn apply(&mut self, write: &mut Write) -> Result<()> {

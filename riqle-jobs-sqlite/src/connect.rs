@@ -87,18 +87,19 @@ impl SqliteOptions {
     /// `Misconfigured` for a wrong URL, a folder that is missing or not writable, a file that is no database or of
     /// a newer version; `Corrupt` for a damaged file; `Unavailable` where it is busy or the disk is full.
     pub async fn open(self) -> Result<Sqlite, Error> {
-        let (options, pool) = match self.source {
+        let (options, synchronous, pool) = match self.source {
             Source::Url(url) => {
                 let url = Url::parse(&url)?;
                 let synchronous = self.synchronous.unwrap_or(url.synchronous);
-                (writing(SqliteConnectOptions::new().filename(url.file), synchronous), None)
+                (writing(SqliteConnectOptions::new().filename(url.file), synchronous), synchronous, None)
             }
             Source::Pool(pool) => {
                 let options = pool.connect_options().as_ref().clone();
                 if is_in_memory(options.get_filename()) {
                     return Err(in_memory());
                 }
-                (writing(options, self.synchronous.unwrap_or_default()), Some(pool))
+                let synchronous = self.synchronous.unwrap_or_default();
+                (writing(options, synchronous), synchronous, Some(pool))
             }
         };
         let mut connection = first_connection(&options).await?;
@@ -113,7 +114,7 @@ impl SqliteOptions {
         };
         // 16 MiB: what is hot is read from memory.
         let cached = options.clone().pragma("cache_size", "-16384");
-        let writer = Writer::start(cached, self.clock.clone(), Arc::clone(&in_process))?;
+        let writer = Writer::start(cached, synchronous, self.clock.clone(), Arc::clone(&in_process))?;
         // Closed last: an empty file that nobody has open is checkpointed away.
         connection.close().await.map_err(|error| translate("connect", error))?;
         let shared = Shared { pool, options, clock: self.clock, limits: self.limits, writer, in_process };

@@ -6,6 +6,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOp
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
+    Synchronous,
     batch::{Ask, Batch, Question, Request},
     error::{Result as DriverResult, from_driver, is_busy, translate},
     in_process::InProcess,
@@ -30,6 +31,8 @@ pub(crate) struct Write {
     pub(crate) now: Timestamp,
     /// To be sent once it has committed.
     hints: Vec<Hint>,
+    /// Whether a commit waits for the disk, as the connection is set.
+    syncs: bool,
 }
 
 impl Write {
@@ -48,6 +51,7 @@ impl Writer {
     /// Starts the thread.
     pub(crate) fn start(
         options: SqliteConnectOptions,
+        synchronous: Synchronous,
         clock: Clock,
         in_process: Arc<InProcess>,
     ) -> Result<Self, Error> {
@@ -57,7 +61,8 @@ impl Writer {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
         let (requests, waiting) = mpsc::unbounded_channel();
-        let mut thread = WriterThread { options, clock, in_process, write: None };
+        let syncs = synchronous == Synchronous::Full;
+        let mut thread = WriterThread { options, syncs, clock, in_process, write: None };
         thread::Builder::new()
             .name("riqle-jobs-writer".to_owned())
             .spawn(move || runtime.block_on(thread.run(waiting)))
@@ -104,6 +109,8 @@ fn stopped(operation: &'static str) -> Error {
 
 struct WriterThread {
     options: SqliteConnectOptions,
+    /// Whether whatever is acknowledged waits for the disk.
+    syncs: bool,
     clock: Clock,
     in_process: Arc<InProcess>,
     /// Kept open from batch to batch; made anew after a failure.
@@ -154,10 +161,24 @@ impl WriterThread {
             none => {
                 let connection = self.options.connect().await.map_err(common)?;
                 let now = self.clock.local_now();
-                none.insert(Write { connection, lanes: Lanes::default(), now, hints: Vec::new() })
+                none.insert(Write {
+                    connection,
+                    lanes: Lanes::default(),
+                    now,
+                    hints: Vec::new(),
+                    syncs: self.syncs,
+                })
             }
         };
-        if let Err(error) = sqlx::query("BEGIN IMMEDIATE").execute(&mut write.connection).await {
+        // A claim that a power cut undoes was worth nothing to anybody: its worker is gone, too.
+        let syncs = self.syncs && !batch.is_claims();
+        let begin = match (write.syncs == syncs, syncs) {
+            (true, _) => "BEGIN IMMEDIATE",
+            (false, true) => "PRAGMA synchronous = FULL; BEGIN IMMEDIATE",
+            (false, false) => "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE",
+        };
+        write.syncs = syncs;
+        if let Err(error) = sqlx::raw_sql(begin).execute(&mut write.connection).await {
             if !is_busy(&error) {
                 self.reopen().await;
             }
