@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use riqle_jobs_core::{Error, ErrorKind, Memory, Store};
 
-/// Opens the store that `url` names: `memory:` or `sqlite:PATH`.
+/// Opens the store that `url` names: `memory:`, `sqlite:PATH` or `postgres://…`.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), riqle_jobs::Error> {
@@ -12,7 +12,8 @@ use riqle_jobs_core::{Error, ErrorKind, Memory, Store};
 /// ```
 ///
 /// # Errors
-/// `Misconfigured` for a scheme that is unknown or not compiled in, and for a file that can't be opened; `Unavailable`
+/// `Misconfigured` for a scheme that is unknown or not compiled in, for a file that can't be opened, and for a user or
+/// database that the server refuses; `Unavailable`
 /// for a store that can't be reached now.
 pub async fn connect(url: &str) -> Result<Arc<dyn Store>, Error> {
     match scheme(url) {
@@ -21,7 +22,11 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Store>, Error> {
         Some("sqlite") => Ok(Arc::new(riqle_jobs_sqlite::Sqlite::connect(url).await?)),
         #[cfg(not(feature = "sqlite"))]
         Some("sqlite") => Err(not_compiled_in("connect", "sqlite", "sqlite")),
-        _ => Err(unknown_scheme("connect", url, "memory: or sqlite:PATH")),
+        #[cfg(feature = "postgres")]
+        Some("postgres" | "postgresql") => Ok(Arc::new(riqle_jobs_postgres::Postgres::connect(url).await?)),
+        #[cfg(not(feature = "postgres"))]
+        Some("postgres" | "postgresql") => Err(not_compiled_in("connect", "postgres", "postgres")),
+        _ => Err(unknown_scheme("connect", url, "memory:, sqlite:PATH or postgres://…")),
     }
 }
 
@@ -66,7 +71,11 @@ fn scheme(url: &str) -> Option<&str> {
     url.split_once(':').map(|(scheme, _)| scheme)
 }
 
-#[cfg(any(not(feature = "sqlite"), all(feature = "email", not(feature = "resend"))))]
+#[cfg(any(
+    not(feature = "sqlite"),
+    not(feature = "postgres"),
+    all(feature = "email", not(feature = "resend"))
+))]
 fn not_compiled_in(operation: &'static str, scheme: &str, feature: &str) -> Error {
     let message =
         format!("{scheme}: is not compiled in; add the feature {feature:?} to riqle-jobs in Cargo.toml");

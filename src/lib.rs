@@ -22,6 +22,12 @@ pub mod sqlite {
     pub use riqle_jobs_sqlite::*;
 }
 
+/// The store of many machines: PostgreSQL.
+#[cfg(feature = "postgres")]
+pub mod postgres {
+    pub use riqle_jobs_postgres::*;
+}
+
 /// Signed webhooks.
 #[cfg(feature = "web")]
 pub mod web {

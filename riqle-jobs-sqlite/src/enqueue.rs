@@ -1,9 +1,7 @@
-use std::collections::{HashMap, HashSet};
-
 use jiff::Timestamp;
 use riqle_jobs_core::{
-    Due, Enqueued, Error, ErrorKind, Fingerprint, NewRun, OtherInput, RunId, Unique, UniqueScope,
-    from_millis, later, millis_of,
+    Due, Enqueued, Error, Fingerprint, NewRun, RunId, Unique, UniqueScope, from_millis, later, millis_of,
+    store::Admission,
 };
 use sqlx::SqliteConnection;
 
@@ -20,8 +18,8 @@ pub(crate) async fn enqueue(
     groups: &[&[NewRun]],
     now: Timestamp,
 ) -> Result<Vec<Result<Vec<Enqueued>, Error>>> {
-    let mut known = Known::read(connection, groups, now).await?;
-    let answers: Vec<_> = groups.iter().map(|group| known.answer(group)).collect();
+    let mut known = known(connection, groups, now).await?;
+    let answers: Vec<_> = groups.iter().map(|group| known.admit(group)).collect();
     let mut stored = Vec::new();
     for (group, answers) in groups.iter().zip(&answers) {
         let Ok(answers) = answers else { continue };
@@ -82,91 +80,38 @@ pub(crate) fn scope_word(scope: UniqueScope) -> (&'static str, Option<i64>) {
     }
 }
 
-/// The ids and keys that are taken, in the store and by the groups before.
-struct Known<'a> {
-    ids: HashSet<RunId>,
-    keys: HashMap<(&'a str, &'a str), Holder>,
-}
-
-#[derive(Clone, Copy)]
-struct Holder {
-    run: RunId,
-    fingerprint: Fingerprint,
-}
-
-impl Holder {
-    /// Answers with the holder, where `run` may share it.
-    fn hit_by(self, run: &NewRun, unique: &Unique) -> Result<RunId, Error> {
-        if self.fingerprint != run.fingerprint && unique.other_input == OtherInput::Conflicts {
-            let message = format!(
-                "unique key {:?} of job {:?} is taken by run {} with another input",
-                unique.key, run.job, self.run
-            );
-            return Err(Error::new(ErrorKind::Conflict, "enqueue", message));
+/// The ids and keys of the groups that are taken.
+async fn known<'a>(
+    connection: &mut SqliteConnection,
+    groups: &[&'a [NewRun]],
+    now: Timestamp,
+) -> Result<Admission<'a>> {
+    let mut known = Admission::default();
+    let runs: Vec<&NewRun> = groups.iter().copied().flatten().collect();
+    let template = include_str!("../queries/existing_runs.sql");
+    let row = |query: Query<'static>, n: usize, run: &&NewRun| query.bind(index(n)).bind(run.id.as_uuid());
+    for row in for_each(connection, template, |query| query, &runs, row).await? {
+        if let Some(run) = runs.get(position(&row)?) {
+            known.know_run(run.id);
         }
-        Ok(self.run)
     }
-}
-
-impl<'a> Known<'a> {
-    async fn read(
-        connection: &mut SqliteConnection,
-        groups: &[&'a [NewRun]],
-        now: Timestamp,
-    ) -> Result<Self> {
-        let runs: Vec<&NewRun> = groups.iter().copied().flatten().collect();
-        let template = include_str!("../queries/existing_runs.sql");
-        let row =
-            |query: Query<'static>, n: usize, run: &&NewRun| query.bind(index(n)).bind(run.id.as_uuid());
-        let mut ids = HashSet::new();
-        for row in for_each(connection, template, |query| query, &runs, row).await? {
-            ids.extend(runs.get(position(&row)?).map(|run| run.id));
-        }
-        let keyed: Vec<(&str, &str)> = groups
-            .iter()
-            .copied()
-            .flatten()
-            .filter_map(|run| Some((run.job.as_str(), run.unique.as_ref()?.key.as_str())))
-            .collect();
-        let template = include_str!("../queries/unique_holders.sql");
-        let row = |query: Query<'static>, n: usize, (job, key): &(&str, &str)| {
-            query.bind(index(n)).bind((*job).to_owned()).bind((*key).to_owned())
-        };
-        let mut keys = HashMap::new();
-        for row in for_each(connection, template, |query| query.bind(millis(now)), &keyed, row).await? {
+    let keyed: Vec<(&str, &str)> = groups
+        .iter()
+        .copied()
+        .flatten()
+        .filter_map(|run| Some((run.job.as_str(), run.unique.as_ref()?.key.as_str())))
+        .collect();
+    let template = include_str!("../queries/unique_holders.sql");
+    let row = |query: Query<'static>, n: usize, (job, key): &(&str, &str)| {
+        query.bind(index(n)).bind((*job).to_owned()).bind((*key).to_owned())
+    };
+    for row in for_each(connection, template, |query| query.bind(millis(now)), &keyed, row).await? {
+        if let Some((job, key)) = keyed.get(position(&row)?) {
             let fingerprint = Fingerprint(fingerprint(get(&row, "fingerprint")?)?);
-            let holder = Holder { run: run_id(&row, "run")?, fingerprint };
-            keys.extend(keyed.get(position(&row)?).map(|key| (*key, holder)));
+            known.know_holder(job, key, run_id(&row, "run")?, fingerprint);
         }
-        Ok(Self { ids, keys })
     }
-
-    /// What storing the group answers; where it may be stored, its ids and keys are taken.
-    fn answer(&mut self, group: &'a [NewRun]) -> Result<Vec<Enqueued>, Error> {
-        let mut ids: HashSet<RunId> = HashSet::new();
-        let mut keys: HashMap<(&str, &str), Holder> = HashMap::new();
-        let mut answers = Vec::with_capacity(group.len());
-        for (index, run) in group.iter().enumerate() {
-            if self.ids.contains(&run.id) || ids.contains(&run.id) {
-                answers.push(Enqueued::Existing(run.id));
-                continue;
-            }
-            if let Some(unique) = &run.unique {
-                let key = (run.job.as_str(), unique.key.as_str());
-                if let Some(holder) = keys.get(&key).or_else(|| self.keys.get(&key)) {
-                    let id = holder.hit_by(run, unique).map_err(|error| error.at_index(index))?;
-                    answers.push(Enqueued::Existing(id));
-                    continue;
-                }
-                keys.insert(key, Holder { run: run.id, fingerprint: run.fingerprint });
-            }
-            ids.insert(run.id);
-            answers.push(Enqueued::New(run.id));
-        }
-        self.ids.extend(ids);
-        self.keys.extend(keys);
-        Ok(answers)
-    }
+    Ok(known)
 }
 
 async fn insert(connection: &mut SqliteConnection, runs: &[(&NewRun, i64)], now: Timestamp) -> Result<()> {

@@ -1,7 +1,15 @@
 //! `cargo xtask bench`: the benchmark itself is `benches/throughput.rs`.
 
-use crate::command::cargo;
+use crate::{
+    command::{self, cargo},
+    servers::{Durability, Servers},
+};
 
 pub(crate) fn run(options: &[&str]) -> Result<(), String> {
-    super::command::run(cargo("bench --package riqle-jobs --bench throughput --locked --").args(options))
+    let mut bench = cargo("bench --package riqle-jobs --bench throughput --locked --");
+    let servers = options.contains(&"postgres").then(|| Servers::start(Durability::Full)).transpose()?;
+    if let Some(servers) = &servers {
+        servers.tell(&mut bench);
+    }
+    command::run(bench.args(options))
 }

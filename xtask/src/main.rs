@@ -6,6 +6,7 @@ mod command;
 mod emails;
 mod node;
 mod python;
+mod servers;
 mod test;
 
 use std::process::ExitCode;
@@ -17,7 +18,9 @@ usage: cargo xtask COMMAND
   test --quick   only the tests
   torture        the long tests: 500 orders through 50 kills of the shop, 20 times 100,000 random operations
   emails         writes the sample emails and an index to target/emails/, and lints them
-  bench --store memory|sqlite [--json FILE] [--rounds N]
+  servers COMMAND …
+                 runs a command while the servers of the tests stand: cargo xtask servers cargo test -p riqle-jobs-postgres
+  bench --store memory|sqlite|postgres [--json FILE] [--rounds N]
                  enqueue, drain, steps, latency and memory, beside the figures of peers";
 
 fn main() -> ExitCode {
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
         ["test", "--quick"] => test::all(),
         ["torture"] => test::torture(),
         ["emails"] => emails::write(),
+        ["servers", command @ ..] => servers::with(command),
         ["bench", options @ ..] => bench::run(options),
         _ => Err(USAGE.to_owned()),
     };

@@ -3,13 +3,15 @@
 use crate::{
     command::{cargo, run},
     node, python,
+    servers::{Durability, Servers},
 };
 
 pub(crate) fn all() -> Result<(), String> {
     let (python, modules) = (python::environment()?, node::modules()?);
-    run(cargo("test --workspace --all-features --locked --no-fail-fast")
-        .env("RIQLE_TEST_PYTHON", &python)
-        .env("RIQLE_TEST_NODE_MODULES", &modules))
+    let servers = Servers::start(Durability::NoSync)?;
+    let mut test = cargo("test --workspace --all-features --locked --no-fail-fast");
+    servers.tell(&mut test);
+    run(test.env("RIQLE_TEST_PYTHON", &python).env("RIQLE_TEST_NODE_MODULES", &modules))
 }
 
 /// What takes too long for every commit: kills of the shop, and the model test at length (over half an hour).

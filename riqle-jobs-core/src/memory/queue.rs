@@ -1,7 +1,4 @@
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashSet, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -9,11 +6,11 @@ use jiff::Timestamp;
 use super::{
     Memory, State,
     run::{Fence, StoredRun},
-    unique::Holder,
 };
 use crate::{
     ClaimRequest, Claimed, Clock, Enqueued, Error, Hint, LeaseAnswer, LeaseConnection, LeaseRef, LeaseToken,
-    Limits, NewRun, Queue, RunId, Settlement, StepSave, WakeUps, clock, store::Note,
+    Limits, NewRun, Queue, RunId, Settlement, StepSave, WakeUps, clock,
+    store::{Admission, Note},
 };
 
 #[async_trait]
@@ -126,28 +123,18 @@ impl LeaseConnection for Memory {
 impl State {
     /// What storing the group would answer; an error where it must not be stored.
     fn answers_to(&self, runs: &[NewRun], now: Timestamp) -> Result<Vec<Enqueued>, Error> {
-        let mut ids: HashSet<RunId> = HashSet::with_capacity(runs.len());
-        let mut keys: HashMap<(&str, &str), Holder> = HashMap::new();
-        let mut answers = Vec::with_capacity(runs.len());
-        for (index, run) in runs.iter().enumerate() {
-            if self.runs.contains_key(&run.id) || ids.contains(&run.id) {
-                answers.push(Enqueued::Existing(run.id));
-                continue;
+        let mut admission = Admission::default();
+        for run in runs {
+            if self.runs.contains_key(&run.id) {
+                admission.know_run(run.id);
             }
-            if let Some(unique) = &run.unique {
-                let key = (run.job.as_str(), unique.key.as_str());
-                let holder = keys.get(&key).copied().or_else(|| self.unique.holder(key.0, key.1, now));
-                if let Some(holder) = holder {
-                    let id = holder.hit_by(run, unique).map_err(|error| error.at_index(index))?;
-                    answers.push(Enqueued::Existing(id));
-                    continue;
-                }
-                keys.insert(key, Holder::of(run));
+            if let Some(unique) = &run.unique
+                && let Some(holder) = self.unique.holder(&run.job, &unique.key, now)
+            {
+                admission.know_holder(&run.job, &unique.key, holder.run, holder.fingerprint);
             }
-            ids.insert(run.id);
-            answers.push(Enqueued::New(run.id));
         }
-        Ok(answers)
+        admission.admit(runs)
     }
 
     fn store(&mut self, run: NewRun, now: Timestamp) {

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use super::run::StoredRun;
-use crate::{Error, ErrorKind, Fingerprint, NewRun, OtherInput, RunId, Unique, UniqueScope, clock};
+use crate::{Fingerprint, RunId, Unique, UniqueScope, clock};
 
 /// Who holds which unique key.
 #[derive(Default)]
@@ -14,27 +14,9 @@ pub(super) struct UniqueKeys {
 #[derive(Clone, Copy)]
 pub(super) struct Holder {
     pub(super) run: RunId,
-    fingerprint: Fingerprint,
+    pub(super) fingerprint: Fingerprint,
     /// `None`: until the run lets go of it.
     expires_at: Option<Timestamp>,
-}
-
-impl Holder {
-    pub(super) fn of(run: &NewRun) -> Self {
-        Self { run: run.id, fingerprint: run.fingerprint, expires_at: None }
-    }
-
-    /// Answers with the holder, where `run` may share it.
-    pub(super) fn hit_by(self, run: &NewRun, unique: &Unique) -> Result<RunId, Error> {
-        if self.fingerprint != run.fingerprint && unique.other_input == OtherInput::Conflicts {
-            let message = format!(
-                "unique key {:?} of job {:?} is taken by run {} with another input",
-                unique.key, run.job, self.run
-            );
-            return Err(Error::new(ErrorKind::Conflict, "enqueue", message));
-        }
-        Ok(self.run)
-    }
 }
 
 impl UniqueKeys {

@@ -1,5 +1,6 @@
 //! What a store implements, and the values that pass between core and store.
 
+mod admission;
 mod attempt;
 mod histogram;
 mod inspect;
@@ -15,6 +16,7 @@ mod wake;
 
 use std::sync::Arc;
 
+pub use admission::Admission;
 pub use attempt::{AttemptOutcome, AttemptRecord};
 pub use histogram::Histogram;
 #[cfg(feature = "mock")]

@@ -1,3 +1,5 @@
+use std::{fmt, sync::Arc};
+
 use tokio::sync::broadcast;
 
 use crate::RunId;
@@ -36,7 +38,8 @@ impl WakeSender {
 
     /// A hint to be fired later, after a commit.
     pub fn wake(&self, hint: Hint) -> Wake {
-        Wake { sender: self.clone(), hint }
+        let sender = self.clone();
+        Wake::by(move || sender.send(hint.clone()))
     }
 }
 
@@ -67,16 +70,26 @@ impl WakeUps {
 }
 
 /// To be fired once the caller's transaction has committed. Forgotten, polling finds the run within a second.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "fire it after the commit, else the run waits for the next poll"]
 pub struct Wake {
-    sender: WakeSender,
-    hint: Hint,
+    send: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Wake {
-    /// Wakes the workers of this process.
+    /// A wake that calls `send`: for stores that tell other processes, too.
+    pub fn by(send: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { send: Arc::new(send) }
+    }
+
+    /// Wakes the workers.
     pub fn fire(self) {
-        self.sender.send(self.hint);
+        (self.send)();
+    }
+}
+
+impl fmt::Debug for Wake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wake").finish_non_exhaustive()
     }
 }

@@ -3,6 +3,8 @@
 //! Each work runs in a process of its own, so that one leaves nothing to the next and its peak memory is its own.
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, clippy::panic)]
 
+mod limits;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -13,8 +15,8 @@ use std::{
 };
 
 use riqle_jobs::{
-    AttemptOutcome, ClaimRequest, Claimed, ClaimedRun, Due, Ending, Inspect, Job, JobError, Jobs, LeaseToken, NewRun,
-    Payload, Priority, RunContext, RunState, Settlement, Store, Worker, WorkerId, async_trait,
+    AttemptOutcome, ClaimRequest, Claimed, ClaimedRun, Due, Ending, Inspect, Job, JobError, Jobs, LeaseToken,
+    NewRun, Payload, Priority, RunContext, RunState, Settlement, Store, Worker, WorkerId, async_trait,
 };
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -23,6 +25,7 @@ const DRAIN_RUNS: u64 = 50_000;
 const STEP_RUNS: u64 = 5_000;
 const IDLE_RUNS: usize = 500;
 const CONCURRENCY: usize = 32;
+const COUNTED: &str = "every enqueue is answered after its commit, a drain is counted once settled";
 
 fn main() {
     // cargo passes --bench; the rest is ours.
@@ -90,10 +93,10 @@ fn all_works(store: &str, rounds: usize, json: Option<String>) {
         let Figure { work, store, median, min, max, unit, .. } = figure;
         println!("{work:<14}{store:<8}{median:>14.2}{min:>14.2}{max:>14.2}  {unit}");
     }
-    if store == "sqlite" {
-        println!(
-            "synchronous=FULL; every enqueue is answered after its commit, a drain is counted once settled"
-        );
+    match store {
+        "sqlite" => println!("synchronous=FULL; {COUNTED}"),
+        "postgres" => println!("{}; {COUNTED}", limits::settings()),
+        _ => {}
     }
     if let Some(file) = json {
         std::fs::write(file, serde_json::to_string_pretty(&figures).unwrap()).unwrap();
@@ -103,7 +106,7 @@ fn all_works(store: &str, rounds: usize, json: Option<String>) {
 fn unit(work: &str) -> &'static str {
     match work {
         "memory" => "MB",
-        work if work.starts_with("idle_") || work.starts_with("claim_") => "ms",
+        work if work.starts_with("disk_") || work.starts_with("idle_") || work.starts_with("claim_") => "ms",
         _ => "runs/s",
     }
 }
@@ -114,7 +117,8 @@ async fn one_work(store: &str, work: &str) {
     let url = match store {
         "memory" => "memory:".to_owned(),
         "sqlite" => format!("sqlite:{}", folder.path().join("jobs.db").display()),
-        other => panic!("unknown store {other:?}; use memory or sqlite"),
+        "postgres" => limits::fresh_schema().await,
+        other => panic!("unknown store {other:?}; use memory, sqlite or postgres"),
     };
     let store = riqle_jobs::connect(&url).await.unwrap();
     match work {
@@ -122,7 +126,7 @@ async fn one_work(store: &str, work: &str) {
         "enqueue_16" => enqueue_16(&store).await,
         "enqueue_bulk" => enqueue_bulk(&store).await,
         "drain" => drain(&store).await,
-        "limit" => limit(&url, folder.path()).await,
+        "limit" => limits::print(&url, folder.path()).await,
         "steps" => steps(&store).await,
         "claim" => claim(&store).await,
         "idle" => idle(&store).await,
@@ -221,47 +225,6 @@ async fn drain(store: &Arc<dyn Store>) {
     let took = work_off(store, DRAIN_RUNS, 0).await;
     print_rate("drain", DRAIN_RUNS, took);
     println!("memory {}", peak_memory_mb());
-}
-
-/// What the machine allows with no library at all, to be read beside `drain`.
-async fn limit(url: &str, folder: &std::path::Path) {
-    if url == "memory:" {
-        print_rate("limit", DRAIN_RUNS, channel().await);
-        return;
-    }
-    // How long the disk takes to keep a small write.
-    let mut file = std::fs::File::create(folder.join("sync")).unwrap();
-    let mut took: Vec<f64> = (0..500)
-        .map(|_| {
-            let begun = Instant::now();
-            std::io::Write::write_all(&mut file, &[0; 4_096]).unwrap();
-            file.sync_data().unwrap();
-            begun.elapsed().as_secs_f64() * 1_000.0
-        })
-        .collect();
-    took.sort_by(f64::total_cmp);
-    println!("idle_sync_p50 {}\nidle_sync_p99 {}", took[took.len() / 2], took[took.len() * 99 / 100]);
-}
-
-/// A bare channel and a task for each item, as many at once as a worker has slots.
-async fn channel() -> Duration {
-    let (items, mut waiting) = tokio::sync::mpsc::unbounded_channel();
-    (0..DRAIN_RUNS).for_each(|number| items.send(order(number)).unwrap());
-    drop(items);
-    let slots = Arc::new(tokio::sync::Semaphore::new(CONCURRENCY));
-    let ended = Arc::new(AtomicU64::new(0));
-    let begun = Instant::now();
-    while let Some(order) = waiting.recv().await {
-        let slot = Arc::clone(&slots).acquire_owned().await.unwrap();
-        let ended = Arc::clone(&ended);
-        tokio::spawn(async move {
-            ended.fetch_add(u64::from(!order.order_id.is_empty()), Ordering::Relaxed);
-            drop(slot);
-        });
-    }
-    let _ = slots.acquire_many(CONCURRENCY as u32).await.unwrap();
-    assert_eq!(ended.load(Ordering::Relaxed), DRAIN_RUNS);
-    begun.elapsed()
 }
 
 /// How long a claim of one due run takes in an empty store, and beside a million runs each that have ended, that are

@@ -1,0 +1,319 @@
+-- Times are whole milliseconds since 1970, from riqle.now alone. Columns that are null are documented with what null
+-- means. Payloads are opaque bytes with the number of their codec.
+
+-- The store's time: the server's clock, or the frozen one that a test has handed in.
+CREATE FUNCTION riqle.now(frozen bigint) RETURNS bigint LANGUAGE sql VOLATILE AS
+$$ SELECT coalesce(frozen, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) $$;
+
+-- Queue, job and priority: what a claim scans is one lane after another. The number is a hash of the three, so that
+-- whoever enqueues knows it without asking.
+CREATE TABLE riqle.lanes (
+    lane     bigint   NOT NULL PRIMARY KEY,
+    queue    text     NOT NULL,
+    job      text     NOT NULL,
+    priority smallint NOT NULL CHECK (priority BETWEEN 0 AND 3),
+    UNIQUE (queue, job, priority)
+);
+
+-- Runs that have not ended. Rows come and go all the time, so they are vacuumed early.
+CREATE TABLE riqle.runs (
+    id                uuid     NOT NULL PRIMARY KEY,
+    lane              bigint   NOT NULL,
+    due_at            bigint   NOT NULL,
+    enqueued_at       bigint   NOT NULL,
+    claimed_at        bigint,            -- null unless running, as the next three
+    lease_until       bigint,
+    token             uuid,              -- of the claim that holds it
+    worker            uuid,
+    settled_token     uuid,              -- the newest token under which it was settled
+    root              uuid,              -- null: itself
+    replay_of         uuid,
+    unique_period     bigint,            -- milliseconds, with scope 'period'
+    failures          integer  NOT NULL DEFAULT 0,
+    crashes           integer  NOT NULL DEFAULT 0,
+    claims            integer  NOT NULL DEFAULT 0, -- how often it was claimed: a first claim has no steps to load
+    input_codec       smallint NOT NULL,
+    state             text     NOT NULL COLLATE "C" CHECK (state IN ('pending', 'running', 'waiting')),
+    fingerprint       bytea    NOT NULL,
+    unique_key        text,
+    unique_scope      text     COLLATE "C" CHECK (unique_scope IN ('while-pending', 'while-not-ended', 'period')),
+    reference         text,
+    event_id          text,
+    gates             text[],            -- keys of limits; null: none
+    error_fingerprint text,
+    attempts          text[],            -- JSON, oldest first; null: none
+    input             bytea    NOT NULL,
+    CHECK ((state = 'running') = (token IS NOT NULL)),
+    CHECK ((unique_key IS NULL) = (unique_scope IS NULL))
+) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
+
+CREATE INDEX runs_due ON riqle.runs (lane, due_at, id) WHERE state = 'pending';
+CREATE INDEX runs_leases ON riqle.runs (lane, lease_until) WHERE state = 'running';
+CREATE INDEX runs_waiting ON riqle.runs (lane, due_at) WHERE state = 'waiting';
+CREATE INDEX runs_reference ON riqle.runs (reference) WHERE reference IS NOT NULL;
+CREATE INDEX runs_unique_key ON riqle.runs (unique_key) WHERE unique_key IS NOT NULL;
+CREATE INDEX runs_error ON riqle.runs (error_fingerprint) WHERE error_fingerprint IS NOT NULL;
+
+-- Runs that have ended and are no dead letters: succeeded, cancelled, and dead ones that were replayed. By the day of
+-- their end (UTC), so that pruning drops a day at once; what has no day of its own stands in history_rest.
+CREATE TABLE riqle.history (
+    id                uuid     NOT NULL,
+    lane              bigint   NOT NULL,
+    due_at            bigint   NOT NULL,
+    enqueued_at       bigint   NOT NULL,
+    ended_at          bigint   NOT NULL,
+    settled_token     uuid,
+    cancelled_token   uuid,    -- of the claim that held it when an operator cancelled it
+    root              uuid,
+    replay_of         uuid,
+    replayed_by       uuid,
+    unique_period     bigint,
+    failures          integer  NOT NULL,
+    crashes           integer  NOT NULL,
+    input_codec       smallint NOT NULL,
+    output_codec      smallint,
+    state             text     NOT NULL COLLATE "C" CHECK (state IN ('succeeded', 'dead', 'cancelled')),
+    reason            text     NOT NULL COLLATE "C" CHECK (reason IN ('completed', 'retries-exhausted', 'permanent',
+                               'input-unreadable', 'crashes', 'cancelled-by-body', 'cancelled-by-operator')),
+    fingerprint       bytea    NOT NULL,
+    unique_key        text,
+    unique_scope      text     COLLATE "C",
+    reference         text,
+    event_id          text,
+    gates             text[],
+    error_fingerprint text,
+    attempts          text[],
+    input             bytea    NOT NULL,
+    output            bytea
+) PARTITION BY RANGE (ended_at);
+
+CREATE INDEX history_id ON riqle.history (id);
+CREATE INDEX history_list ON riqle.history (lane, state, id);
+CREATE INDEX history_reference ON riqle.history (reference) WHERE reference IS NOT NULL;
+CREATE INDEX history_unique_key ON riqle.history (unique_key) WHERE unique_key IS NOT NULL;
+CREATE INDEX history_error ON riqle.history (error_fingerprint) WHERE error_fingerprint IS NOT NULL;
+
+CREATE TABLE riqle.history_rest PARTITION OF riqle.history DEFAULT;
+CREATE INDEX history_rest_end ON riqle.history_rest (ended_at);
+
+CREATE TABLE riqle.dead (
+    id                uuid     NOT NULL PRIMARY KEY,
+    lane              bigint   NOT NULL,
+    due_at            bigint   NOT NULL,
+    enqueued_at       bigint   NOT NULL,
+    ended_at          bigint   NOT NULL,
+    settled_token     uuid,
+    root              uuid,
+    replay_of         uuid,
+    unique_period     bigint,
+    failures          integer  NOT NULL,
+    crashes           integer  NOT NULL,
+    input_codec       smallint NOT NULL,
+    reason            text     NOT NULL COLLATE "C" CHECK (reason IN ('completed', 'retries-exhausted', 'permanent',
+                               'input-unreadable', 'crashes', 'cancelled-by-body', 'cancelled-by-operator')),
+    fingerprint       bytea    NOT NULL,
+    unique_key        text,
+    unique_scope      text     COLLATE "C",
+    reference         text,
+    event_id          text,
+    gates             text[],
+    error_fingerprint text,
+    attempts          text[],
+    input             bytea    NOT NULL
+);
+
+CREATE INDEX dead_list ON riqle.dead (lane, id);
+CREATE INDEX dead_end ON riqle.dead (ended_at);
+CREATE INDEX dead_reference ON riqle.dead (reference) WHERE reference IS NOT NULL;
+CREATE INDEX dead_unique_key ON riqle.dead (unique_key) WHERE unique_key IS NOT NULL;
+CREATE INDEX dead_error ON riqle.dead (error_fingerprint) WHERE error_fingerprint IS NOT NULL;
+
+-- Every run, wherever it stands.
+CREATE VIEW riqle.all_runs AS
+SELECT id, lane, state, NULL::text AS reason, due_at, enqueued_at, NULL::bigint AS ended_at, failures,
+       crashes, worker, claimed_at, lease_until, root, replay_of, NULL::uuid AS replayed_by, unique_key,
+       reference, event_id, error_fingerprint, attempts, input_codec, input, NULL::smallint AS output_codec,
+       NULL::bytea AS output
+FROM riqle.runs
+UNION ALL
+SELECT id, lane, state, reason, due_at, enqueued_at, ended_at, failures,
+       crashes, NULL, NULL, NULL, root, replay_of, replayed_by, unique_key,
+       reference, event_id, error_fingerprint, attempts, input_codec, input, output_codec,
+       output
+FROM riqle.history
+UNION ALL
+SELECT id, lane, 'dead', reason, due_at, enqueued_at, ended_at, failures,
+       crashes, NULL, NULL, NULL, root, replay_of, NULL, unique_key,
+       reference, event_id, error_fingerprint, attempts, input_codec, input, NULL,
+       NULL
+FROM riqle.dead;
+
+-- The number rises as steps are saved, so it gives their order.
+CREATE TABLE riqle.steps (
+    run      uuid     NOT NULL,
+    number   bigint   NOT NULL GENERATED ALWAYS AS IDENTITY,
+    saved_at bigint   NOT NULL,
+    took     bigint   NOT NULL, -- nanoseconds
+    ordinal  bigint   NOT NULL,
+    codec    smallint NOT NULL,
+    name     text     NOT NULL COLLATE "C",
+    result   bytea    NOT NULL,
+    PRIMARY KEY (run, name, ordinal)
+);
+
+CREATE TABLE riqle.unique_keys (
+    job         text   NOT NULL COLLATE "C",
+    key         text   NOT NULL COLLATE "C",
+    run         uuid   NOT NULL,
+    fingerprint bytea  NOT NULL,
+    expires_at  bigint, -- null: when its run lets go of it
+    PRIMARY KEY (job, key)
+);
+
+CREATE INDEX unique_keys_expiry ON riqle.unique_keys (expires_at) WHERE expires_at IS NOT NULL;
+
+CREATE TABLE riqle.queues (
+    queue     text   NOT NULL PRIMARY KEY,
+    paused_at bigint NOT NULL,
+    paused_by text   NOT NULL,
+    reason    text   NOT NULL
+);
+
+CREATE TABLE riqle.jobs (
+    name     text     NOT NULL COLLATE "C" PRIMARY KEY,
+    queue    text     NOT NULL,
+    priority smallint NOT NULL,
+    trigger  text,
+    policy   text,
+    seen_at  bigint   NOT NULL
+);
+
+CREATE TABLE riqle.workers (
+    id          uuid   NOT NULL PRIMARY KEY,
+    label       text   NOT NULL,
+    version     text   NOT NULL,
+    jobs        text[] NOT NULL,
+    concurrency bigint NOT NULL,
+    running     bigint NOT NULL,
+    started_at  bigint NOT NULL,
+    seen_at     bigint NOT NULL
+);
+
+-- The number rises as events come, so it gives their order.
+CREATE TABLE riqle.events (
+    number      bigint   NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id          text     NOT NULL UNIQUE,
+    name        text     NOT NULL,
+    received_at bigint   NOT NULL,
+    due_at      bigint,  -- null: at once
+    started     bigint   NOT NULL DEFAULT 0,
+    codec       smallint NOT NULL,
+    data        bytea    NOT NULL
+);
+
+CREATE INDEX events_idle ON riqle.events (name, number) WHERE started = 0;
+CREATE INDEX events_received ON riqle.events (received_at);
+
+CREATE TABLE riqle.emails (
+    id                uuid     NOT NULL PRIMARY KEY,
+    status            text     NOT NULL CHECK (status IN ('sent', 'failed', 'pending')),
+    detail            text     NOT NULL CHECK (detail IN ('queued', 'sending', 'retry', 'unknown', 'held',
+                               'misconfigured', 'suppressed', 'rejected', 'accepted', 'delivered', 'bounced',
+                               'complained')),
+    phase             text     NOT NULL CHECK (phase IN ('queued', 'started', 'body', 'ended')),
+    provider          text     NOT NULL,
+    message_id        text,
+    error             text,
+    created_at        bigint   NOT NULL,
+    updated_at        bigint   NOT NULL,
+    sent_at           bigint,
+    first_send_at     bigint,
+    sends             bigint   NOT NULL DEFAULT 0,
+    idempotency_key   text     NOT NULL UNIQUE,
+    header_message_id text     NOT NULL,
+    sender            uuid,    -- who has the row; null: nobody
+    sent_from         text     NOT NULL,
+    recipient         text     NOT NULL,
+    recipient_folded  text     NOT NULL, -- lower case, to be compared
+    subject           text     NOT NULL,
+    template          text     NOT NULL,
+    reference         text,
+    run_id            uuid,
+    step              text,
+    attempt           bigint   NOT NULL,
+    on_unknown        text     NOT NULL CHECK (on_unknown IN ('send-again', 'hold')),
+    reply             text,
+    message           bytea    NOT NULL
+);
+
+CREATE INDEX emails_status ON riqle.emails (status, id);
+CREATE INDEX emails_age ON riqle.emails (created_at);
+CREATE INDEX emails_run ON riqle.emails (run_id) WHERE run_id IS NOT NULL;
+CREATE INDEX emails_reference ON riqle.emails (reference) WHERE reference IS NOT NULL;
+CREATE INDEX emails_recipient ON riqle.emails (recipient_folded);
+CREATE INDEX emails_message_id ON riqle.emails (message_id) WHERE message_id IS NOT NULL;
+CREATE INDEX emails_header ON riqle.emails (header_message_id);
+
+-- The log as the shop's product names it: SELECT * FROM "EmailLog" WHERE status = 'failed' ORDER BY "createdAt" DESC,
+-- with this schema in the search path.
+CREATE VIEW riqle."EmailLog" AS
+SELECT id, status, provider, message_id AS "messageId", error, to_timestamp(created_at / 1000.0) AS "createdAt",
+       to_timestamp(sent_at / 1000.0) AS "sentAt", recipient AS "to", sent_from AS "from", subject, template,
+       reference, detail, sends, run_id AS "runId", step, attempt, idempotency_key AS "idempotencyKey"
+FROM riqle.emails;
+
+CREATE TABLE riqle.email_events (
+    number            bigint NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    email             uuid   NOT NULL REFERENCES riqle.emails (id) ON DELETE CASCADE,
+    at                bigint NOT NULL,
+    detail            text   NOT NULL CHECK (detail IN ('queued', 'sending', 'retry', 'unknown', 'held',
+                             'misconfigured', 'suppressed', 'rejected', 'accepted', 'delivered', 'bounced',
+                             'complained')),
+    text              text,
+    occurred_at       bigint, -- when a provider says that it happened; null: not of a provider
+    provider_event_id text   UNIQUE,
+    sender            uuid,   -- with the next: which send an unknown outcome is of
+    sends             bigint,
+    UNIQUE (email, sender, sends)
+);
+
+CREATE TABLE riqle.suppressions (
+    address text   NOT NULL COLLATE "C" PRIMARY KEY, -- lower case
+    reason  text   NOT NULL,
+    at      bigint NOT NULL
+);
+
+-- What bodies have said of themselves. A run that has not said anything has no row.
+CREATE TABLE riqle.progress (
+    run   uuid   NOT NULL PRIMARY KEY,
+    done  bigint NOT NULL,
+    total bigint NOT NULL, -- 0: not known
+    text  text   NOT NULL
+);
+
+-- The number rises as lines are added, so it gives their order.
+CREATE TABLE riqle.log_lines (
+    run     uuid    NOT NULL,
+    number  bigint  NOT NULL GENERATED ALWAYS AS IDENTITY,
+    token   uuid    NOT NULL, -- of the claim that wrote it
+    line    bigint  NOT NULL, -- counts the lines of the claim
+    at      bigint  NOT NULL,
+    attempt bigint  NOT NULL,
+    level   text    NOT NULL CHECK (level IN ('info', 'warn')),
+    text    text    NOT NULL,
+    PRIMARY KEY (run, number)
+);
+
+-- What each worker has counted of a job within a minute.
+CREATE TABLE riqle.metrics (
+    minute    bigint NOT NULL,
+    job       text   NOT NULL COLLATE "C",
+    worker    uuid   NOT NULL,
+    started   bigint NOT NULL,
+    succeeded bigint NOT NULL,
+    failed    bigint NOT NULL,
+    dead      bigint NOT NULL,
+    wait      text   NOT NULL, -- a JSON array of buckets with their counts, as the next
+    run_time  text   NOT NULL,
+    PRIMARY KEY (minute, job, worker)
+);

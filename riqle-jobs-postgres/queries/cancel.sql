@@ -1,0 +1,13 @@
+-- $1 frozen time, $2 run.
+WITH gone AS (DELETE FROM riqle.runs WHERE id = $2 RETURNING *),
+released AS (
+    DELETE FROM riqle.unique_keys u USING gone g JOIN riqle.lanes l USING (lane)
+    WHERE g.unique_scope <> 'period' AND u.job = l.job AND u.key = g.unique_key AND u.run = g.id
+)
+INSERT INTO riqle.history (id, lane, state, reason, due_at, enqueued_at, ended_at, failures, crashes, settled_token,
+                           cancelled_token, root, replay_of, unique_key, unique_scope, unique_period, reference,
+                           event_id, gates, fingerprint, error_fingerprint, attempts, input_codec, input)
+SELECT id, lane, 'cancelled', 'cancelled-by-operator', due_at, enqueued_at, riqle.now($1), failures, crashes,
+       settled_token, token, root, replay_of, unique_key, unique_scope, unique_period, reference,
+       event_id, gates, fingerprint, error_fingerprint, attempts, input_codec, input
+FROM gone

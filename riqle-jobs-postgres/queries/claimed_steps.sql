@@ -1,0 +1,1 @@
+SELECT * FROM riqle.steps WHERE run = ANY ($1) ORDER BY number

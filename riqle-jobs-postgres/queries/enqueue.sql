@@ -1,0 +1,24 @@
+-- $1 frozen time; then an array each, a run: $2 id, $3 lane, $4 delay, $5 due time, $6 unique key, $7 scope, $8 period,
+-- $9 reference, $10 event, $11 gates (joined by the unit separator), $12 fingerprint, $13 codec, $14 input. Due so long from now, or at a time,
+-- or now. Answers with the ids that are new.
+WITH clock AS MATERIALIZED (SELECT riqle.now($1) AS now),
+known AS MATERIALIZED (
+    SELECT id FROM riqle.runs WHERE id = ANY ($2::uuid[])
+    UNION ALL
+    SELECT id FROM riqle.history WHERE id = ANY ($2::uuid[])
+    UNION ALL
+    SELECT id FROM riqle.dead WHERE id = ANY ($2::uuid[])
+)
+INSERT INTO riqle.runs (id, lane, state, due_at, enqueued_at, unique_key, unique_scope, unique_period, reference,
+                        event_id, gates, fingerprint, input_codec, input)
+SELECT v.id, v.lane, 'pending', coalesce(v.due_at, clock.now + v.delay, clock.now), clock.now, v.unique_key,
+       v.unique_scope, v.unique_period, v.reference, v.event_id,
+       string_to_array(v.gates, chr(31)), v.fingerprint, v.input_codec, v.input
+FROM clock CROSS JOIN unnest(
+         $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::bigint[], $9::text[],
+         $10::text[], $11::text[], $12::bytea[], $13::smallint[], $14::bytea[])
+     AS v(id, lane, delay, due_at, unique_key, unique_scope, unique_period, reference, event_id, gates, fingerprint,
+          input_codec, input)
+WHERE v.id NOT IN (SELECT id FROM known)
+ON CONFLICT (id) DO NOTHING
+RETURNING id

@@ -1,0 +1,13 @@
+-- $1 frozen time, $2 lease in milliseconds, then an array each: $3 number, $4 run, $5 token.
+-- What somebody is about to settle or take over is stepped over, so this waits for nobody.
+WITH clock AS MATERIALIZED (SELECT riqle.now($1) AS now),
+held AS MATERIALIZED (
+    SELECT r.id, v.n FROM unnest($3::bigint[], $4::uuid[], $5::uuid[]) AS v(n, id, token)
+    JOIN riqle.runs r ON r.id = v.id AND r.token = v.token
+    FOR UPDATE OF r SKIP LOCKED
+),
+extended AS (
+    UPDATE riqle.runs SET lease_until = (SELECT now FROM clock) + $2
+    WHERE id = ANY (ARRAY(SELECT id FROM held))
+)
+SELECT n FROM held

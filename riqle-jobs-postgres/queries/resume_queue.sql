@@ -1,0 +1,1 @@
+DELETE FROM riqle.queues WHERE queue = $1

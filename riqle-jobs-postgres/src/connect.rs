@@ -1,0 +1,238 @@
+use std::{sync::Arc, time::Duration};
+
+use riqle_jobs_core::{Clock, Error, ErrorKind, Limits};
+use sqlx::{
+    ConnectOptions, Connection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use url::Url;
+
+use crate::{
+    Postgres,
+    batches::Batches,
+    days::open_days,
+    error::translate,
+    handle::Shared,
+    lanes::KnownLanes,
+    migrate::{check, migrate},
+    statements::Statements,
+    wake::Wakes,
+    work::within,
+};
+
+const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is opened until `open`"]
+pub struct PostgresOptions {
+    source: Source,
+    schema: Option<String>,
+    listens: Option<bool>,
+    migrates: bool,
+    connections: u32,
+    clock: Clock,
+    limits: Limits,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Url(Secret),
+    Pool(PgPool),
+}
+
+/// A URL that may hold a password.
+#[derive(Clone)]
+struct Secret(String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl PostgresOptions {
+    pub(crate) fn of_url(url: &str) -> Self {
+        Self::of(Source::Url(Secret(url.to_owned())))
+    }
+
+    /// Through an application's own pool. Beside its connections the store opens one for LISTEN and, while a worker
+    /// runs, one for extending leases.
+    pub fn of_pool(pool: PgPool) -> Self {
+        Self::of(Source::Pool(pool))
+    }
+
+    fn of(source: Source) -> Self {
+        Self {
+            source,
+            schema: None,
+            listens: None,
+            migrates: true,
+            connections: 10,
+            clock: Clock::default(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// The schema of the tables, `riqle` by default; goes before what the URL says.
+    pub fn schema(mut self, schema: &str) -> Self {
+        self.schema = Some(schema.to_owned());
+        self
+    }
+
+    /// Whether to be woken by LISTEN, as it is by default; goes before what the URL says. Without, named prepared
+    /// statements are left out, too.
+    pub fn listen(mut self, listens: bool) -> Self {
+        self.listens = Some(listens);
+        self
+    }
+
+    /// Whether to bring the schema up to date, as it is by default. Without, a schema that is not up to date is
+    /// `Misconfigured`; [`Postgres::migrations`] is what to run.
+    pub fn migrate(mut self, migrates: bool) -> Self {
+        self.migrates = migrates;
+        self
+    }
+
+    /// Most connections of a pool that is made here. Default 10.
+    pub fn max_connections(mut self, connections: u32) -> Self {
+        self.connections = connections.max(1);
+        self
+    }
+
+    /// Takes the time from `clock`, such as a `&ManualClock`, and not from the server.
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
+        self
+    }
+
+    /// Sets what the store accepts.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Connects, and brings the schema up to date.
+    ///
+    /// # Errors
+    /// `Misconfigured` for a wrong URL, user, password or database, a missing right, a schema of a newer version;
+    /// `Unavailable` where the server can't be reached.
+    pub async fn open(self) -> Result<Postgres, Error> {
+        let (options, of_url, pool) = match self.source {
+            Source::Url(Secret(url)) => {
+                let (options, of_url) = parse(&url)?;
+                (options, of_url, None)
+            }
+            Source::Pool(pool) => (pool.connect_options().as_ref().clone(), OfUrl::default(), Some(pool)),
+        };
+        let schema = self.schema.or(of_url.schema).unwrap_or_else(|| "riqle".to_owned());
+        let listens = self.listens.or(of_url.listens).unwrap_or(true);
+        let statements = Arc::new(Statements::new(&schema, listens)?);
+        let options = match (&pool, listens) {
+            // A pooler refuses options that it does not know.
+            (None, true) => {
+                options.options([("jit", "off"), ("default_transaction_isolation", "read committed")])
+            }
+            _ => options,
+        };
+        let options = options.disable_statement_logging();
+        let mut connection = match tokio::time::timeout(CONNECTED_WITHIN, options.connect()).await {
+            Ok(connection) => connection.map_err(|error| unreachable(&options, error))?,
+            Err(_) => {
+                let (host, port) = (options.get_host(), options.get_port());
+                let message = format!("{host}:{port} has not answered within {CONNECTED_WITHIN:?}");
+                return Err(Error::new(ErrorKind::Unavailable, "connect", message));
+            }
+        };
+        if self.migrates {
+            migrate(&mut connection, &statements).await?;
+        }
+        within("connect", check(&mut connection, &statements)).await?;
+        if self.clock.manual().is_none() {
+            open_days(&mut connection, &statements).await;
+        }
+        connection.close().await.map_err(|error| translate("connect", error))?;
+        let pool = pool.unwrap_or_else(|| {
+            PgPoolOptions::new()
+                .max_connections(self.connections)
+                .acquire_timeout(CONNECTED_WITHIN)
+                .test_before_acquire(false)
+                .before_acquire(|connection, usage| {
+                    Box::pin(async move {
+                        // What has lain idle may be cut by now; what was busy a moment ago is not asked each time.
+                        if usage.idle_for > Duration::from_secs(1) {
+                            connection.ping().await?;
+                        }
+                        Ok(true)
+                    })
+                })
+                .connect_lazy_with(options.clone())
+        });
+        let wake = Wakes::new(&pool, &options, &statements, listens);
+        Ok(Postgres {
+            shared: Arc::new(Shared {
+                pool,
+                options,
+                statements,
+                clock: self.clock,
+                limits: self.limits,
+                lanes: KnownLanes::default(),
+                batches: Batches::default(),
+                wake,
+            }),
+        })
+    }
+}
+
+/// What of a URL is ours.
+#[derive(Default)]
+struct OfUrl {
+    schema: Option<String>,
+    listens: Option<bool>,
+}
+
+fn parse(url: &str) -> Result<(PgConnectOptions, OfUrl), Error> {
+    let form = "not of the form postgres://user:password@host:port/database";
+    let mut url: Url = url.parse().map_err(|_| misconfigured(format!("the URL is {form}")))?;
+    if !matches!(url.scheme(), "postgres" | "postgresql") {
+        return Err(misconfigured(format!("a URL with the scheme {:?} is {form}", url.scheme())));
+    }
+    let mut ours = OfUrl::default();
+    let mut theirs = Vec::new();
+    for (name, value) in url.query_pairs() {
+        match name.as_ref() {
+            "schema" => ours.schema = Some(value.into_owned()),
+            "listen" => {
+                ours.listens = Some(match value.as_ref() {
+                    "on" => true,
+                    "off" => false,
+                    other => return Err(misconfigured(format!("listen is on or off, not {other:?}"))),
+                });
+            }
+            _ => theirs.push((name.into_owned(), value.into_owned())),
+        }
+    }
+    url.query_pairs_mut().clear().extend_pairs(theirs);
+    let options = PgConnectOptions::from_url(&url).map_err(|error| translate("connect", error))?;
+    let options = match options.get_application_name() {
+        None => options.application_name("riqle-jobs"),
+        Some(_) => options,
+    };
+    Ok((options, ours))
+}
+
+/// Says where nobody answered.
+fn unreachable(options: &PgConnectOptions, error: sqlx::Error) -> Error {
+    match error {
+        sqlx::Error::Io(cause) => {
+            let (host, port) = (options.get_host(), options.get_port());
+            let message = format!("no PostgreSQL server answers at {host}:{port} ({cause}); is it running?");
+            Error::new(ErrorKind::Unavailable, "connect", message).caused_by(cause)
+        }
+        error => translate("connect", error),
+    }
+}
+
+fn misconfigured(message: String) -> Error {
+    Error::new(ErrorKind::Misconfigured, "connect", message)
+}

@@ -1,0 +1,300 @@
+use async_trait::async_trait;
+use jiff::Timestamp;
+use riqle_jobs_core::{
+    EmailId, EmailLog, Error, ErrorKind, RunId,
+    email::{
+        EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, NewEmail, NewEmailEvent, OnUnknown,
+        RecordedEmailEvent, Resolution, Suppression,
+    },
+};
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use crate::{
+    Postgres,
+    email_events::{email_event, record_email_event, resolve_email},
+    error::{Result as DriverResult, into_driver},
+    rows::{get, get_u32, maybe_run_id, maybe_time, size, time, word},
+    work::Work,
+};
+
+#[async_trait]
+impl EmailLog for Postgres {
+    async fn intend_email(&self, email: NewEmail) -> Result<EmailRecord, Error> {
+        self.ask("intend_email", &email, |work, email| Box::pin(intend_email(work, email))).await
+    }
+
+    async fn start_email(&self, id: EmailId, start: EmailStart) -> Result<(EmailRecord, Timestamp), Error> {
+        self.change("start_email", &(id, start), |work, (id, start)| Box::pin(start_email(work, *id, start)))
+            .await
+    }
+
+    async fn email_body_begins(&self, id: EmailId, sender: Uuid) -> Result<(), Error> {
+        self.ask("email_body_begins", &(id, sender), |work, (id, sender)| {
+            Box::pin(email_body_begins(work, *id, *sender))
+        })
+        .await
+    }
+
+    async fn end_email(&self, id: EmailId, sender: Uuid, ending: EmailEnding) -> Result<(), Error> {
+        self.ask("end_email", &(id, sender, ending), |work, (id, sender, ending)| {
+            Box::pin(end_email(work, *id, *sender, ending))
+        })
+        .await
+    }
+
+    async fn fail_emails_of_run(&self, run: RunId, error: &str) -> Result<(), Error> {
+        self.ask("fail_emails_of_run", &(run, error.to_owned()), |work, (run, error)| {
+            let query = work
+                .timed(include_str!("../queries/fail_emails_of_run.sql"))
+                .bind(run.as_uuid())
+                .bind(error.clone());
+            Box::pin(async move { query.execute(&mut *work.connection).await.map(drop) })
+        })
+        .await
+    }
+
+    async fn record_email_event(&self, event: NewEmailEvent) -> Result<RecordedEmailEvent, Error> {
+        let event = event.checked()?;
+        self.change("record_email_event", &event, |work, event| Box::pin(record_email_event(work, event)))
+            .await
+    }
+
+    async fn resolve_email(&self, id: EmailId, resolution: Resolution, by: &str) -> Result<(), Error> {
+        self.change("resolve_email", &(id, resolution, by.to_owned()), |work, (id, resolution, by)| {
+            Box::pin(resolve_email(work, *id, *resolution, by))
+        })
+        .await
+    }
+
+    async fn email(&self, id: EmailId) -> Result<Option<EmailRecord>, Error> {
+        self.ask("email", &id, |work, id| {
+            let query = work.query("SELECT * FROM riqle.emails WHERE id = $1").bind(id.as_uuid());
+            Box::pin(async move {
+                query.fetch_optional(&mut *work.connection).await?.as_ref().map(record).transpose()
+            })
+        })
+        .await
+    }
+
+    async fn emails(&self, filter: EmailFilter) -> Result<Vec<EmailRecord>, Error> {
+        self.ask("emails", &filter, |work, filter| Box::pin(list_emails(work, filter))).await
+    }
+
+    async fn email_events(&self, id: EmailId) -> Result<Vec<EmailEvent>, Error> {
+        self.ask("email_events", &id, |work, id| {
+            let query = work
+                .query("SELECT * FROM riqle.email_events WHERE email = $1 ORDER BY number")
+                .bind(id.as_uuid());
+            Box::pin(async move {
+                query.fetch_all(&mut *work.connection).await?.iter().map(email_event).collect()
+            })
+        })
+        .await
+    }
+
+    async fn suppress(&self, address: &str, reason: &str) -> Result<(), Error> {
+        let question = (address.to_lowercase(), reason.to_owned());
+        self.ask("suppress", &question, |work, (address, reason)| {
+            let insert = "INSERT INTO riqle.suppressions (address, reason, at) VALUES ($2, $3, riqle.now($1))
+                          ON CONFLICT DO NOTHING";
+            let query = work.timed(insert).bind(address.clone()).bind(reason.clone());
+            Box::pin(async move { query.execute(&mut *work.connection).await.map(drop) })
+        })
+        .await
+    }
+
+    async fn unsuppress(&self, address: &str) -> Result<(), Error> {
+        self.ask("unsuppress", &address.to_lowercase(), |work, address| {
+            let delete = "DELETE FROM riqle.suppressions WHERE address = $1";
+            let query = work.query(delete).bind(address.clone());
+            Box::pin(async move { query.execute(&mut *work.connection).await.map(drop) })
+        })
+        .await
+    }
+
+    async fn suppression(&self, address: &str) -> Result<Option<String>, Error> {
+        self.ask("suppression", &address.to_lowercase(), |work, address| {
+            let select = "SELECT reason FROM riqle.suppressions WHERE address = $1";
+            let query = work.query(select).bind(address.clone());
+            Box::pin(async move {
+                let row = query.fetch_optional(&mut *work.connection).await?;
+                row.map(|row| get(&row, "reason")).transpose()
+            })
+        })
+        .await
+    }
+
+    async fn suppressions(&self, limit: usize, after: Option<String>) -> Result<Vec<Suppression>, Error> {
+        self.ask("suppressions", &(limit, after), |work, (limit, after)| {
+            let select = "SELECT * FROM riqle.suppressions WHERE $1::text IS NULL OR address > $1
+                          ORDER BY address LIMIT $2";
+            let query = work.query(select).bind(after.clone()).bind(size(*limit));
+            Box::pin(async move {
+                query.fetch_all(&mut *work.connection).await?.iter().map(suppression).collect()
+            })
+        })
+        .await
+    }
+}
+
+async fn intend_email(work: &mut Work<'_>, email: &NewEmail) -> DriverResult<EmailRecord> {
+    let row = work
+        .timed(include_str!("../queries/intend_email.sql"))
+        .bind(email.id.as_uuid())
+        .bind(email.provider.clone())
+        .bind(email.idempotency_key.clone())
+        .bind(email.header_message_id.clone())
+        .bind(email.from.clone())
+        .bind(email.to.clone())
+        .bind(email.to.to_lowercase())
+        .bind(email.subject.clone())
+        .bind(email.template.clone())
+        .bind(email.reference.clone())
+        .bind(email.run_id.map(|id| id.as_uuid()))
+        .bind(email.step.clone())
+        .bind(i64::from(email.attempt))
+        .bind(on_unknown_word(email.on_unknown))
+        .bind(email.message.clone())
+        .fetch_one(&mut *work.connection)
+        .await?;
+    record(&row)
+}
+
+async fn start_email(
+    work: &mut Work<'_>,
+    id: EmailId,
+    start: &EmailStart,
+) -> DriverResult<(EmailRecord, Timestamp)> {
+    let row = work
+        .query("SELECT * FROM riqle.emails WHERE id = $1 FOR UPDATE")
+        .bind(id.as_uuid())
+        .fetch_optional(&mut *work.connection)
+        .await?;
+    let before = row.as_ref().map(record).transpose()?.ok_or_else(|| {
+        into_driver(Error::new(ErrorKind::NotFound, "start_email", format!("no email {id}")))
+    })?;
+    let recomposed = start.recomposed.as_ref();
+    work.timed(include_str!("../queries/start_email.sql"))
+        .bind(id.as_uuid())
+        .bind(start.sender)
+        .bind(start.run_id.map(|id| id.as_uuid()))
+        .bind(i64::from(start.attempt))
+        .bind(recomposed.map(|(provider, _)| provider.clone()))
+        .bind(recomposed.map(|(_, message)| message.clone()))
+        .execute(&mut *work.connection)
+        .await?;
+    let now = work.timed("SELECT riqle.now($1) AS now").fetch_one(&mut *work.connection).await?;
+    Ok((before, time(&now, "now")?))
+}
+
+async fn email_body_begins(work: &mut Work<'_>, id: EmailId, sender: Uuid) -> DriverResult<()> {
+    let held = work
+        .timed(include_str!("../queries/email_body_begins.sql"))
+        .bind(id.as_uuid())
+        .bind(sender)
+        .execute(&mut *work.connection)
+        .await?;
+    if held.rows_affected() == 0 {
+        let message = format!("another sender has taken email {id}");
+        return Err(into_driver(Error::new(ErrorKind::LeaseLost, "email_body_begins", message)));
+    }
+    Ok(())
+}
+
+async fn end_email(work: &mut Work<'_>, id: EmailId, sender: Uuid, ending: &EmailEnding) -> DriverResult<()> {
+    let query = match ending {
+        EmailEnding::Sent { message_id, reply } => work
+            .timed(include_str!("../queries/email_sent.sql"))
+            .bind(id.as_uuid())
+            .bind(message_id.clone())
+            .bind(reply.clone()),
+        EmailEnding::NotSent { status, detail, error } => work
+            .timed(include_str!("../queries/email_not_sent.sql"))
+            .bind(id.as_uuid())
+            .bind(sender)
+            .bind(status.as_str())
+            .bind(detail.as_str())
+            .bind(error.clone()),
+    };
+    query.execute(&mut *work.connection).await.map(drop)
+}
+
+async fn list_emails(work: &mut Work<'_>, filter: &EmailFilter) -> DriverResult<Vec<EmailRecord>> {
+    let conditions = [
+        (filter.before.is_some(), " AND id < $1"),
+        (filter.status.is_some(), " AND status = $2"),
+        (filter.reference.is_some(), " AND reference = $3"),
+        (filter.run_id.is_some(), " AND run_id = $4"),
+        (filter.to.is_some(), " AND recipient_folded = $5"),
+        (filter.idempotency_key.is_some(), " AND idempotency_key = $6"),
+    ];
+    let conditions: String =
+        conditions.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, condition)| condition).collect();
+    let select = format!(
+        "WITH given AS (SELECT $1::uuid, $2::text, $3::text, $4::uuid, $5::text, $6::text)
+         SELECT * FROM riqle.emails WHERE true{conditions} ORDER BY id DESC LIMIT $7"
+    );
+    let rows = work
+        .statements
+        .query_once(&select)
+        .bind(filter.before.map(|id| id.as_uuid()))
+        .bind(filter.status.map(|status| status.as_str()))
+        .bind(filter.reference.clone())
+        .bind(filter.run_id.map(|id| id.as_uuid()))
+        .bind(filter.to.as_ref().map(|to| to.to_lowercase()))
+        .bind(filter.idempotency_key.clone())
+        .bind(size(filter.page_size()))
+        .fetch_all(&mut *work.connection)
+        .await?;
+    rows.iter().map(record).collect()
+}
+
+const fn on_unknown_word(on_unknown: OnUnknown) -> &'static str {
+    match on_unknown {
+        OnUnknown::SendAgain => "send-again",
+        OnUnknown::Hold => "hold",
+    }
+}
+
+pub(crate) fn record(row: &PgRow) -> DriverResult<EmailRecord> {
+    let on_unknown = match get::<&str>(row, "on_unknown")? {
+        "send-again" => OnUnknown::SendAgain,
+        "hold" => OnUnknown::Hold,
+        other => {
+            let message = format!("unknown OnUnknown: {other:?}");
+            return Err(into_driver(Error::new(ErrorKind::Corrupt, "read", message)));
+        }
+    };
+    Ok(EmailRecord {
+        id: EmailId::from_uuid(get(row, "id")?),
+        status: word(row, "status")?,
+        detail: word(row, "detail")?,
+        provider: get(row, "provider")?,
+        message_id: get(row, "message_id")?,
+        error: get(row, "error")?,
+        created_at: time(row, "created_at")?,
+        updated_at: time(row, "updated_at")?,
+        sent_at: maybe_time(row, "sent_at")?,
+        first_send_at: maybe_time(row, "first_send_at")?,
+        sends: get_u32(row, "sends")?,
+        phase: word(row, "phase")?,
+        idempotency_key: get(row, "idempotency_key")?,
+        header_message_id: get(row, "header_message_id")?,
+        from: get(row, "sent_from")?,
+        to: get(row, "recipient")?,
+        subject: get(row, "subject")?,
+        template: get(row, "template")?,
+        reference: get(row, "reference")?,
+        run_id: maybe_run_id(row, "run_id")?,
+        step: get(row, "step")?,
+        attempt: get_u32(row, "attempt")?,
+        on_unknown,
+        reply: get(row, "reply")?,
+        message: get(row, "message")?,
+    })
+}
+
+fn suppression(row: &PgRow) -> DriverResult<Suppression> {
+    Ok(Suppression { address: get(row, "address")?, reason: get(row, "reason")?, at: time(row, "at")? })
+}

@@ -1,0 +1,202 @@
+use std::collections::HashSet;
+
+use riqle_jobs_core::{
+    Due, Enqueued, Error, Fingerprint, Hint, NewRun, RunId, Unique, UniqueScope, millis_of, store::Admission,
+};
+use sqlx::postgres::PgRow;
+
+use crate::{
+    error::{Outrun, Result},
+    lanes::{KnownLanes, Lane},
+    rows::{codec, get, millis, numbers, position, run_id},
+    work::Work,
+};
+
+/// How many bytes of input one statement carries at most, and how many runs.
+const BYTES_AT_ONCE: usize = 16 << 20;
+const RUNS_AT_ONCE: usize = 5_000;
+
+/// Whether one statement stores them all: then they need no transaction.
+pub(crate) fn is_one_statement(groups: &[Vec<NewRun>]) -> bool {
+    let runs = || groups.iter().flatten();
+    runs().all(|run| run.unique.is_none())
+        && runs().count() <= RUNS_AT_ONCE
+        && runs().map(|run| run.input.bytes.len()).sum::<usize>() <= BYTES_AT_ONCE
+}
+
+/// Stores groups of runs: of each all or none. A group that is refused is refused before anything of it is written.
+pub(crate) async fn enqueue(
+    work: &mut Work<'_>,
+    lanes: &KnownLanes,
+    groups: &[&[NewRun]],
+) -> Result<Vec<Result<Vec<Enqueued>, Error>>> {
+    let runs: Vec<&NewRun> = groups.iter().copied().flatten().collect();
+    let numbered: Vec<(i64, Lane<'_>)> = lanes_of(&runs);
+    lanes.store(work, &numbered).await?;
+    let answers = if runs.iter().any(|run| run.unique.is_some()) {
+        enqueue_keyed(work, groups).await?
+    } else {
+        let mut new = insert(work, &runs).await?;
+        let mut answer = |run: &NewRun| match new.remove(&run.id) {
+            true => Enqueued::New(run.id),
+            false => Enqueued::Existing(run.id),
+        };
+        groups.iter().map(|group| Ok(group.iter().map(&mut answer).collect())).collect()
+    };
+    for (group, answer) in groups.iter().zip(&answers) {
+        if let (Some(run), Ok(answers)) = (group.first(), answer)
+            && answers.iter().any(|answer| answer.is_new())
+        {
+            work.hint(Hint::Due(Some(run.queue.clone())));
+        }
+    }
+    Ok(answers)
+}
+
+pub(crate) fn lanes_of<'a>(runs: &[&'a NewRun]) -> Vec<(i64, Lane<'a>)> {
+    let distinct: HashSet<Lane<'_>> = runs.iter().map(|run| lane(run)).collect();
+    distinct.into_iter().map(|lane| (lane.number(), lane)).collect()
+}
+
+fn lane(run: &NewRun) -> Lane<'_> {
+    Lane { queue: &run.queue, job: &run.job, priority: run.priority }
+}
+
+/// Looks at who holds the keys, decides, and takes them; whoever was faster in between makes it begin anew.
+async fn enqueue_keyed(
+    work: &mut Work<'_>,
+    groups: &[&[NewRun]],
+) -> Result<Vec<Result<Vec<Enqueued>, Error>>> {
+    let mut known = known(work, groups).await?;
+    let answers: Vec<_> = groups.iter().map(|group| known.admit(group)).collect();
+    let mut stored: Vec<&NewRun> = Vec::new();
+    for (group, answers) in groups.iter().zip(&answers) {
+        let Ok(answers) = answers else { continue };
+        stored.extend(group.iter().zip(answers).filter(|(_, answer)| answer.is_new()).map(|(run, _)| run));
+    }
+    take_keys(work, &stored).await?;
+    if insert(work, &stored).await?.len() < stored.len() {
+        return Err(Outrun.into());
+    }
+    Ok(answers)
+}
+
+/// The ids and keys of the groups that are taken.
+async fn known<'a>(work: &mut Work<'_>, groups: &[&'a [NewRun]]) -> Result<Admission<'a>> {
+    let mut known = Admission::default();
+    let runs = || groups.iter().copied().flatten();
+    let ids: Vec<_> = runs().map(|run| run.id.as_uuid()).collect();
+    let stored = work.query(include_str!("../queries/existing_runs.sql")).bind(ids);
+    for row in stored.fetch_all(&mut *work.connection).await? {
+        known.know_run(run_id(&row, "id")?);
+    }
+    let keyed: Vec<(&str, &str)> =
+        runs().filter_map(|run| Some((run.job.as_str(), run.unique.as_ref()?.key.as_str()))).collect();
+    let holders = work
+        .timed(include_str!("../queries/unique_holders.sql"))
+        .bind(numbers(keyed.len()))
+        .bind(keyed.iter().map(|(job, _)| (*job).to_owned()).collect::<Vec<_>>())
+        .bind(keyed.iter().map(|(_, key)| (*key).to_owned()).collect::<Vec<_>>());
+    for row in holders.fetch_all(&mut *work.connection).await? {
+        if let Some((job, key)) = keyed.get(position(&row)?) {
+            known.know_holder(job, key, run_id(&row, "run")?, fingerprint(&row)?);
+        }
+    }
+    Ok(known)
+}
+
+async fn take_keys(work: &mut Work<'_>, runs: &[&NewRun]) -> Result<()> {
+    let keyed: Vec<(&NewRun, &Unique)> =
+        runs.iter().filter_map(|run| Some((*run, run.unique.as_ref()?))).collect();
+    if keyed.is_empty() {
+        return Ok(());
+    }
+    let period = |unique: &Unique| scope_word(unique.scope).1;
+    let taken = work
+        .timed(include_str!("../queries/take_unique.sql"))
+        .bind(keyed.iter().map(|(run, _)| run.job.clone()).collect::<Vec<_>>())
+        .bind(keyed.iter().map(|(_, unique)| unique.key.clone()).collect::<Vec<_>>())
+        .bind(keyed.iter().map(|(run, _)| run.id.as_uuid()).collect::<Vec<_>>())
+        .bind(keyed.iter().map(|(run, _)| run.fingerprint.0.to_vec()).collect::<Vec<_>>())
+        .bind(keyed.iter().map(|(_, unique)| period(unique)).collect::<Vec<_>>())
+        .fetch_all(&mut *work.connection)
+        .await?;
+    if taken.len() < keyed.len() { Err(Outrun.into()) } else { Ok(()) }
+}
+
+/// The word for a scope, and its period in milliseconds.
+fn scope_word(scope: UniqueScope) -> (&'static str, Option<i64>) {
+    match scope {
+        UniqueScope::WhilePending => ("while-pending", None),
+        UniqueScope::WhileNotEnded => ("while-not-ended", None),
+        // Capped at some 30,000 years, so that SQL can add it to a time.
+        UniqueScope::Period(period) => ("period", Some(millis_of(period).min(LONGEST))),
+    }
+}
+
+const LONGEST: i64 = 1_000_000_000_000_000;
+
+/// Stores those whose ids are new, and answers with these.
+async fn insert(work: &mut Work<'_>, runs: &[&NewRun]) -> Result<HashSet<RunId>> {
+    let mut new = HashSet::with_capacity(runs.len());
+    let mut rest = runs;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = |run: &&&NewRun| {
+            bytes += run.input.bytes.len();
+            bytes <= BYTES_AT_ONCE
+        };
+        let count = rest.iter().take(RUNS_AT_ONCE).take_while(fits).count().max(1);
+        let (portion, after) = rest.split_at(count);
+        rest = after;
+        for row in insert_portion(work, portion).await? {
+            new.insert(run_id(&row, "id")?);
+        }
+    }
+    Ok(new)
+}
+
+async fn insert_portion(work: &mut Work<'_>, runs: &[&NewRun]) -> Result<Vec<PgRow>> {
+    fn column<'a, T>(runs: &[&'a NewRun], value: impl Fn(&'a NewRun) -> T) -> Vec<T> {
+        runs.iter().map(|run| value(run)).collect()
+    }
+    let scope = |run: &NewRun| run.unique.as_ref().map(|unique| scope_word(unique.scope));
+    let mut number = (None, 0);
+    let mut lane_number = |run| {
+        let lane = lane(run);
+        if number.0.as_ref() != Some(&lane) {
+            number.1 = lane.number();
+            number.0 = Some(lane);
+        }
+        number.1
+    };
+    let lanes: Vec<i64> = runs.iter().map(|run| lane_number(run)).collect();
+    work.timed(include_str!("../queries/enqueue.sql"))
+        .bind(column(runs, |run| run.id.as_uuid()))
+        .bind(lanes)
+        .bind(column(runs, |run| match run.due {
+            Due::In(delay) => Some(millis_of(delay).min(LONGEST)),
+            _ => None,
+        }))
+        .bind(column(runs, |run| match run.due {
+            Due::At(time) => Some(millis(time)),
+            _ => None,
+        }))
+        .bind(column(runs, |run| run.unique.as_ref().map(|unique| unique.key.as_str())))
+        .bind(column(runs, |run| scope(run).map(|(word, _)| word)))
+        .bind(column(runs, |run| scope(run).and_then(|(_, period)| period)))
+        .bind(column(runs, |run| run.reference.as_deref()))
+        .bind(column(runs, |run| run.event_id.as_deref()))
+        .bind(column(runs, |run| (!run.gates.is_empty()).then(|| run.gates.join("\u{1f}"))))
+        .bind(column(runs, |run| run.fingerprint.0.as_slice()))
+        .bind(column(runs, |run| codec(run.input.codec)))
+        .bind(column(runs, |run| run.input.bytes.as_slice()))
+        .fetch_all(&mut *work.connection)
+        .await
+}
+
+pub(crate) fn fingerprint(row: &PgRow) -> Result<Fingerprint> {
+    let bytes: &[u8] = get(row, "fingerprint")?;
+    let bytes = bytes.try_into().map_err(|_| sqlx::Error::Decode("a fingerprint has 16 bytes".into()))?;
+    Ok(Fingerprint(bytes))
+}

@@ -1,0 +1,105 @@
+use riqle_jobs_core::{Error, ErrorKind};
+
+/// What a statement, or the reading of a row, answers.
+pub(crate) type Result<T, E = sqlx::Error> = std::result::Result<T, E>;
+
+/// Translates an error of the driver for `operation`.
+pub(crate) fn translate(operation: &'static str, error: sqlx::Error) -> Error {
+    let (kind, message) = classify(&error);
+    Error::new(kind, operation, message).caused_by(error)
+}
+
+fn classify(error: &sqlx::Error) -> (ErrorKind, String) {
+    use ErrorKind::{Corrupt, Misconfigured, Unavailable};
+    let (kind, message) = match error {
+        sqlx::Error::Database(database) => {
+            let code = database.code().unwrap_or_default();
+            // The classes of https://www.postgresql.org/docs/current/errcodes-appendix.html.
+            match code.as_ref() {
+                "28P01" | "28000" => (Misconfigured, "the server refuses user or password"),
+                "3D000" => (Misconfigured, "the database does not exist; create it"),
+                "42501" => (Misconfigured, "the user lacks a right; see the grants in the documentation"),
+                "3F000" | "42P01" | "42703" | "42883" => {
+                    (Misconfigured, "the tables of riqle-jobs are missing or changed; connect once more")
+                }
+                "25006" => (Unavailable, "the server is read-only: a standby, or it is being switched over"),
+                "22021" | "22P05" => (ErrorKind::Rejected, "a text holds what PostgreSQL can't store"),
+                "54000" => (ErrorKind::Rejected, "a value is larger than PostgreSQL allows"),
+                "40P01" | "40001" => (Unavailable, "another transaction was in the way"),
+                "25P02" => (ErrorKind::Rejected, "the transaction has failed before; roll it back"),
+                "57014" => (Unavailable, "the statement was cancelled or took longer than the server allows"),
+                code if ["08", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class)) => {
+                    (Unavailable, "the server can't answer now")
+                }
+                code if code.starts_with("23") => (Corrupt, "the schema refuses what was to be stored"),
+                code if code.starts_with("XX") => (Corrupt, "the server found damaged data"),
+                _ => (Corrupt, "PostgreSQL refuses the statement"),
+            }
+        }
+        sqlx::Error::PoolTimedOut => (Unavailable, "no connection became free in time"),
+        sqlx::Error::PoolClosed => (Unavailable, "the pool is closed"),
+        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => (Unavailable, "the server can't be reached"),
+        sqlx::Error::Protocol(_) => (Unavailable, "the connection broke off"),
+        sqlx::Error::Tls(_) => {
+            (Misconfigured, "TLS with the server failed; see sslmode and sslrootcert of the URL")
+        }
+        sqlx::Error::Configuration(_) => (Misconfigured, "the options of the connection are wrong"),
+        _ => (Corrupt, "what is stored can't be read"),
+    };
+    (kind, format!("{message} ({error})"))
+}
+
+/// Whether the same operation is likely to go through now: the connection broke off, or others were in the way.
+pub(crate) fn is_worth_repeating(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(database) => database.code().is_some_and(|code| {
+            // Shut down by an administrator, crashed; a deadlock, a serialization failure.
+            ["57P01", "57P02", "08006", "40P01", "40001"].contains(&code.as_ref())
+        }),
+        sqlx::Error::AnyDriverError(error) => error.is::<Outrun>(),
+        _ => false,
+    }
+}
+
+/// Another transaction was faster, after this one had looked.
+#[derive(Debug)]
+pub(crate) struct Outrun;
+
+impl std::fmt::Display for Outrun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("another transaction took the same unique key")
+    }
+}
+
+impl std::error::Error for Outrun {}
+
+impl From<Outrun> for sqlx::Error {
+    fn from(outrun: Outrun) -> Self {
+        sqlx::Error::AnyDriverError(Box::new(outrun))
+    }
+}
+
+/// An error of core on its way through functions that answer the driver's; [`from_driver`] takes it out again.
+pub(crate) fn into_driver(error: Error) -> sqlx::Error {
+    sqlx::Error::AnyDriverError(Box::new(error))
+}
+
+/// Translates, but for what [`into_driver`] wrapped.
+pub(crate) fn from_driver(operation: &'static str, error: sqlx::Error) -> Error {
+    match error {
+        sqlx::Error::AnyDriverError(boxed) => match boxed.downcast::<Error>() {
+            Ok(error) => *error,
+            Err(outrun) if outrun.is::<Outrun>() => {
+                Error::new(ErrorKind::Unavailable, operation, outrun.to_string())
+            }
+            Err(boxed) => translate(operation, sqlx::Error::AnyDriverError(boxed)),
+        },
+        error => translate(operation, error),
+    }
+}
+
+/// A second copy of an error, for another caller of the same batch.
+pub(crate) fn copy_of(error: &Error, operation: &'static str) -> Error {
+    Error::new(error.kind(), operation, error.message())
+}

@@ -1,0 +1,97 @@
+use riqle_jobs_core::{LeaseAnswer, LeaseRef};
+use sqlx::postgres::PgRow;
+
+use crate::{
+    error::Result,
+    rows::{get, numbers, position},
+    work::Work,
+};
+
+/// How a token stands to a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fence {
+    /// It holds the run.
+    Holds,
+    /// It held the run, which was settled under it.
+    Settled,
+    /// It held the run, which an operator cancelled.
+    Cancelled,
+    /// Neither.
+    Lost,
+}
+
+impl Fence {
+    /// What a write other than a repeated settle answers.
+    pub(crate) fn answer(self) -> LeaseAnswer {
+        match self {
+            Fence::Holds => LeaseAnswer::Done,
+            Fence::Cancelled => LeaseAnswer::CancelRequested,
+            Fence::Settled | Fence::Lost => LeaseAnswer::LeaseLost,
+        }
+    }
+}
+
+/// The answer to each lease: those that a statement answered held; how the others stand is asked for.
+pub(crate) async fn answers(
+    work: &mut Work<'_>,
+    leases: &[&LeaseRef],
+    held: &[PgRow],
+    answer: impl Fn(Fence) -> LeaseAnswer,
+) -> Result<Vec<LeaseAnswer>> {
+    let mut answers = vec![None; leases.len()];
+    for row in held {
+        if let Some(place) = answers.get_mut(position(row)?) {
+            *place = Some(LeaseAnswer::Done);
+        }
+    }
+    let missing: Vec<usize> = (0..leases.len()).filter(|n| answers[*n].is_none()).collect();
+    let asked: Vec<&LeaseRef> = missing.iter().map(|n| leases[*n]).collect();
+    for (n, fence) in missing.into_iter().zip(fences(work, &asked).await?) {
+        answers[n] = Some(answer(fence));
+    }
+    Ok(answers.into_iter().map(|answer| answer.unwrap_or(LeaseAnswer::LeaseLost)).collect())
+}
+
+/// The fence of each lease, in order.
+async fn fences(work: &mut Work<'_>, leases: &[&LeaseRef]) -> Result<Vec<Fence>> {
+    let mut fences = vec![Fence::Lost; leases.len()];
+    if leases.is_empty() {
+        return Ok(fences);
+    }
+    let rows = work
+        .query(include_str!("../queries/fences.sql"))
+        .bind(numbers(leases.len()))
+        .bind(runs(leases))
+        .bind(tokens(leases))
+        .fetch_all(&mut *work.connection)
+        .await?;
+    for row in &rows {
+        if let Some(place) = fences.get_mut(position(row)?) {
+            *place = match get::<&str>(row, "word")? {
+                "holds" => Fence::Holds,
+                "settled" => Fence::Settled,
+                "cancelled" => Fence::Cancelled,
+                _ => Fence::Lost,
+            };
+        }
+    }
+    Ok(fences)
+}
+
+/// Locks the runs of the leases that hold until the transaction ends, and answers which do.
+pub(crate) async fn hold(work: &mut Work<'_>, leases: &[&LeaseRef]) -> Result<Vec<PgRow>> {
+    work.query(include_str!("../queries/hold.sql"))
+        .bind(numbers(leases.len()))
+        .bind(runs(leases))
+        .bind(tokens(leases))
+        .fetch_all(&mut *work.connection)
+        .await
+}
+
+pub(crate) fn runs(leases: &[&LeaseRef]) -> Vec<uuid::Uuid> {
+    leases.iter().map(|lease| lease.run.as_uuid()).collect()
+}
+
+pub(crate) fn tokens(leases: &[&LeaseRef]) -> Vec<uuid::Uuid> {
+    leases.iter().map(|lease| lease.token.as_uuid()).collect()
+}

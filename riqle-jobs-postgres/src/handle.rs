@@ -1,0 +1,94 @@
+use std::{fmt, sync::Arc};
+
+use riqle_jobs_core::{Clock, Error, Limits};
+use sqlx::{PgPool, postgres::PgConnectOptions};
+
+use crate::{
+    PostgresOptions, batches::Batches, lanes::KnownLanes, statements::Statements,
+    transaction::PostgresTransaction, wake::Wakes,
+};
+
+/// A store in one schema of a PostgreSQL database. A handle: clones share connections, which close with the last of them.
+///
+/// ```no_run
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use riqle_jobs_core::{NewRun, Payload, Priority};
+/// use riqle_jobs_postgres::Postgres;
+///
+/// let store = Postgres::connect("postgres://shop:secret@localhost/shop").await?;
+/// let mut transaction = store.begin().await?;
+/// sqlx::query("INSERT INTO orders (id) VALUES ('o-1')").execute(&mut *transaction).await?;
+/// let run = NewRun::with_payload("confirm-order", "default", Priority::DEFAULT, Payload::json("o-1")?);
+/// let (_, wake) = store.enqueue_in(&mut transaction, vec![run]).await?;
+/// transaction.commit().await?;
+/// wake.fire();
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Postgres {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) pool: PgPool,
+    pub(crate) options: PgConnectOptions,
+    pub(crate) statements: Arc<Statements>,
+    pub(crate) clock: Clock,
+    pub(crate) limits: Limits,
+    pub(crate) lanes: KnownLanes,
+    pub(crate) batches: Batches,
+    pub(crate) wake: Arc<Wakes>,
+}
+
+impl Postgres {
+    /// Connects to `postgres://user:password@host:port/database` and brings the schema up to date. Beside what
+    /// [libpq's URL](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING) knows (`sslmode`, …):
+    ///
+    /// - `schema=NAME`: the tables' schema; default `riqle`.
+    /// - `listen=off`: no LISTEN and no named prepared statements, for PgBouncer in transaction mode. Other processes'
+    ///   runs are then found by polling.
+    ///
+    /// # Errors
+    /// As [`PostgresOptions::open`].
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::options(url).open().await
+    }
+
+    /// As [`connect`](Self::connect), with more to choose.
+    pub fn options(url: &str) -> PostgresOptions {
+        PostgresOptions::of_url(url)
+    }
+
+    /// Works through an application's own pool, as [`PostgresOptions::of_pool`] says.
+    ///
+    /// # Errors
+    /// As [`PostgresOptions::open`].
+    pub async fn from_pool(pool: PgPool) -> Result<Self, Error> {
+        PostgresOptions::of_pool(pool).open().await
+    }
+
+    /// The pool that the store takes its connections from.
+    pub fn pool(&self) -> &PgPool {
+        &self.shared.pool
+    }
+
+    /// Begins a transaction for the application's statements and [`enqueue_in`](Self::enqueue_in).
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn begin(&self) -> Result<PostgresTransaction, Error> {
+        PostgresTransaction::begin(self).await
+    }
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postgres")
+            .field("host", &self.shared.options.get_host())
+            .field("database", &self.shared.options.get_database())
+            .field("schema", &self.shared.statements.schema())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,140 @@
+use async_trait::async_trait;
+use riqle_jobs_core::{
+    Error, Inspect, Priority, Run, RunFilter, RunId, RunState, SavedStep, WorkerId,
+    store::{Holder, JobCount, MetricsFilter, MinuteMetrics, Pause, QueueStatus, RunNotes},
+};
+use sqlx::postgres::PgRow;
+
+use crate::{
+    Postgres,
+    attempts::read_attempts,
+    error::{Result as DriverResult, into_driver},
+    list::list_runs,
+    metrics::read_metrics,
+    notes::read_notes,
+    rows::{
+        get, get_count, get_narrow, maybe_run_id, maybe_time, maybe_word, payload, run_id, small, time, word,
+    },
+    steps::saved_step,
+    work::Work,
+};
+
+#[async_trait]
+impl Inspect for Postgres {
+    async fn run(&self, id: RunId) -> Result<Option<Run>, Error> {
+        self.ask("run", &id, |work, id| Box::pin(find_run(work, *id))).await
+    }
+
+    async fn steps(&self, id: RunId) -> Result<Vec<SavedStep>, Error> {
+        self.ask("steps", &id, |work, id| {
+            let query =
+                work.query("SELECT * FROM riqle.steps WHERE run = $1 ORDER BY number").bind(id.as_uuid());
+            Box::pin(
+                async move { query.fetch_all(&mut *work.connection).await?.iter().map(saved_step).collect() },
+            )
+        })
+        .await
+    }
+
+    async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, Error> {
+        self.ask("runs", &filter, |work, filter| Box::pin(list_runs(work, filter))).await
+    }
+
+    async fn counts(&self) -> Result<Vec<JobCount>, Error> {
+        self.ask("counts", &(), |work, ()| {
+            Box::pin(async move {
+                let counts = work.query(include_str!("../queries/counts.sql"));
+                let rows = counts.fetch_all(&mut *work.connection).await?;
+                let mut counts = rows.iter().map(job_count).collect::<DriverResult<Vec<_>>>()?;
+                counts.sort_by(|a, b| (&a.job, a.state).cmp(&(&b.job, b.state)));
+                Ok(counts)
+            })
+        })
+        .await
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueStatus>, Error> {
+        self.ask("queues", &(), |work, ()| {
+            Box::pin(async move {
+                let queues = work.timed(include_str!("../queries/queues.sql"));
+                queues.fetch_all(&mut *work.connection).await?.iter().map(queue_status).collect()
+            })
+        })
+        .await
+    }
+
+    async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {
+        self.ask("notes", &id, |work, id| Box::pin(read_notes(work, *id))).await
+    }
+
+    async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<MinuteMetrics>, Error> {
+        self.ask("metrics", &filter, |work, filter| Box::pin(read_metrics(work, filter))).await
+    }
+}
+
+fn job_count(row: &PgRow) -> DriverResult<JobCount> {
+    Ok(JobCount { job: get(row, "job")?, state: word(row, "state")?, runs: get_count(row, "runs")? })
+}
+
+fn queue_status(row: &PgRow) -> DriverResult<QueueStatus> {
+    let pause = match maybe_time(row, "paused_at")? {
+        Some(at) => Some(Pause { by: get(row, "paused_by")?, why: get(row, "reason")?, at }),
+        None => None,
+    };
+    Ok(QueueStatus {
+        name: get(row, "queue")?,
+        pause,
+        due: get_count(row, "due")?,
+        scheduled: get_count(row, "scheduled")?,
+        running: get_count(row, "running")?,
+        waiting: get_count(row, "waiting")?,
+        oldest_due: maybe_time(row, "oldest_due")?,
+    })
+}
+
+/// A run, wherever it stands.
+pub(crate) async fn find_run(work: &mut Work<'_>, id: RunId) -> DriverResult<Option<Run>> {
+    let run = work.query(include_str!("../queries/run.sql")).bind(id.as_uuid());
+    run.fetch_optional(&mut *work.connection).await?.as_ref().map(shown).transpose()
+}
+
+pub(crate) fn shown(row: &PgRow) -> DriverResult<Run> {
+    let id = run_id(row, "id")?;
+    let state: RunState = word(row, "state")?;
+    let holder = match state {
+        RunState::Running => Some(Holder {
+            worker: WorkerId::from_uuid(get(row, "worker")?),
+            claimed_at: time(row, "claimed_at")?,
+            lease_until: time(row, "lease_until")?,
+        }),
+        _ => None,
+    };
+    let output = match get::<Option<i16>>(row, "output_codec")? {
+        Some(_) => Some(payload(row, "output_codec", "output")?),
+        None => None,
+    };
+    Ok(Run {
+        id,
+        job: get(row, "job")?,
+        queue: get(row, "queue")?,
+        priority: Priority::from_number(small(row, "priority")?).map_err(into_driver)?,
+        state,
+        reason: maybe_word(row, "reason")?,
+        input: payload(row, "input_codec", "input")?,
+        output,
+        failures: get_narrow(row, "failures")?,
+        crashes: get_narrow(row, "crashes")?,
+        enqueued_at: time(row, "enqueued_at")?,
+        due_at: time(row, "due_at")?,
+        ended_at: maybe_time(row, "ended_at")?,
+        holder,
+        attempts: read_attempts(get(row, "attempts")?)?,
+        error_fingerprint: get(row, "error_fingerprint")?,
+        root: maybe_run_id(row, "root")?.unwrap_or(id),
+        replay_of: maybe_run_id(row, "replay_of")?,
+        replayed_by: maybe_run_id(row, "replayed_by")?,
+        unique_key: get(row, "unique_key")?,
+        reference: get(row, "reference")?,
+        event_id: get(row, "event_id")?,
+    })
+}

@@ -1,0 +1,42 @@
+//! The PostgreSQL store of riqle-jobs: many machines, one database. For PostgreSQL 13 and later, in a schema of its own,
+//! plain SQL, no extension.
+//!
+//! Within a process a wake-up is immediate; other processes are told by NOTIFY, and what that misses polling finds.
+//! What concurrent callers enqueue shares commits; nobody is answered before the commit.
+//! Rows are fenced by the token of their claim in every write, and all times are the server's.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod attempts;
+mod batches;
+mod claim;
+mod connect;
+mod days;
+mod email_events;
+mod email_log;
+mod enqueue;
+mod error;
+mod fence;
+mod handle;
+mod inspect;
+mod lanes;
+mod list;
+mod metrics;
+mod migrate;
+mod notes;
+mod operate;
+mod queue;
+mod registry;
+mod rows;
+mod settle;
+mod statements;
+mod step_in;
+mod steps;
+mod transaction;
+mod wake;
+mod work;
+
+pub use connect::PostgresOptions;
+pub use handle::Postgres;
+pub use step_in::{NewStep, StepIn, StepInTransaction};
+pub use transaction::PostgresTransaction;

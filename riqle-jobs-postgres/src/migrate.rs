@@ -1,0 +1,100 @@
+use riqle_jobs_core::{Error, ErrorKind};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+
+use crate::{
+    Postgres,
+    error::{Result as DriverResult, into_driver},
+    statements::Statements,
+    work::within,
+};
+
+/// Forward only: once released, a migration is never edited. Each leaves the tables so that the version before goes on.
+const MIGRATIONS: [(&str, &str); 1] = [("first_schema", include_str!("../migrations/0001_first_schema.sql"))];
+
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS riqle.migrations (
+    number     integer     NOT NULL PRIMARY KEY,
+    name       text        NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)";
+
+impl Postgres {
+    /// The SQL that makes a schema up to date from nothing, for whoever runs migrations by other means. Each migration
+    /// stands by itself and is recorded in the table `migrations` of the schema; what is recorded need not run again.
+    ///
+    /// # Errors
+    /// `Misconfigured` for a schema's name that is not made of lower-case letters, digits and underscores.
+    pub fn migrations(schema: &str) -> Result<String, Error> {
+        let statements = Statements::new(schema, false)?;
+        let mut sql = format!("CREATE SCHEMA IF NOT EXISTS {schema};\n{};\n", statements.text(TABLE));
+        for (index, (name, migration)) in MIGRATIONS.into_iter().enumerate() {
+            sql += &format!("\n-- Migration {}, {name}.\n", index + 1);
+            sql += &statements.text(migration);
+            sql += &format!(
+                "\nINSERT INTO {schema}.migrations (number, name) VALUES ({}, '{name}');\n",
+                index + 1
+            );
+        }
+        Ok(sql)
+    }
+}
+
+/// Brings the schema up to date; of several that start at once, one does.
+pub(crate) async fn migrate(connection: &mut PgConnection, statements: &Statements) -> Result<(), Error> {
+    // One that has nothing to apply needs neither the lock nor the rights.
+    match within("connect", newest(connection, statements)).await? {
+        newest if newest >= MIGRATIONS.len() => Ok(()),
+        _ => within("connect", apply(connection, statements)).await,
+    }
+}
+
+/// Refuses a schema that this version can't work with.
+pub(crate) async fn check(connection: &mut PgConnection, statements: &Statements) -> DriverResult<()> {
+    let (newest, known) = (newest(connection, statements).await?, MIGRATIONS.len());
+    let schema = statements.schema();
+    let problem = match newest.cmp(&known) {
+        std::cmp::Ordering::Equal => return Ok(()),
+        std::cmp::Ordering::Less => format!(
+            "schema {schema} is at migration {newest}, this version of riqle-jobs needs {known}: run \
+             Postgres::migrations, or open the store without migrate(false)"
+        ),
+        std::cmp::Ordering::Greater => format!(
+            "schema {schema} is at migration {newest}, this version of riqle-jobs knows up to {known}: upgrade it"
+        ),
+    };
+    Err(into_driver(Error::new(ErrorKind::Misconfigured, "connect", problem)))
+}
+
+async fn apply(connection: &mut PgConnection, statements: &Statements) -> DriverResult<()> {
+    let schema = statements.schema();
+    let mut transaction = connection.begin().await?;
+    let lock = "SELECT pg_advisory_xact_lock(hashtextextended('riqle-jobs migrations of ' || $1, 0))";
+    sqlx::query(lock).persistent(false).bind(schema.to_owned()).execute(&mut *transaction).await?;
+    if !exists(&mut transaction, "SELECT to_regnamespace($1) IS NOT NULL", schema).await? {
+        sqlx::raw_sql(AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).execute(&mut *transaction).await?;
+    }
+    sqlx::raw_sql(AssertSqlSafe(statements.text(TABLE))).execute(&mut *transaction).await?;
+    let newest = newest(&mut transaction, statements).await?;
+    for (index, (name, sql)) in MIGRATIONS.into_iter().enumerate().skip(newest) {
+        sqlx::raw_sql(AssertSqlSafe(statements.text(sql))).execute(&mut *transaction).await?;
+        let number = i32::try_from(index + 1).unwrap_or(i32::MAX);
+        let insert = format!("INSERT INTO {schema}.migrations (number, name) VALUES ($1, $2)");
+        statements.query_once(&insert).bind(number).bind(name).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
+}
+
+/// The number of the newest migration; 0 where there is none.
+async fn newest(connection: &mut PgConnection, statements: &Statements) -> DriverResult<usize> {
+    let table = format!("{}.migrations", statements.schema());
+    if !exists(connection, "SELECT to_regclass($1) IS NOT NULL", &table).await? {
+        return Ok(0);
+    }
+    let newest = format!("SELECT coalesce(max(number), 0) FROM {table}");
+    let row = statements.query_once(&newest).fetch_one(connection).await?;
+    Ok(usize::try_from(row.try_get::<i32, _>(0)?).unwrap_or(usize::MAX))
+}
+
+async fn exists(connection: &mut PgConnection, question: &'static str, name: &str) -> DriverResult<bool> {
+    let row = sqlx::query(question).persistent(false).bind(name.to_owned()).fetch_one(connection).await?;
+    row.try_get(0)
+}

@@ -1,0 +1,304 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use riqle_jobs_core::{
+    Error, ErrorKind, Hint, Operate, Payload, Reason, Replay, ReplayFrom, Retention, Run, RunId, RunState,
+    events::EVENT_ID_KEPT,
+    from_millis, millis_of,
+    store::{Pause, Pruned},
+};
+use sqlx::Row;
+
+use crate::{
+    Postgres,
+    days::{drop_days, open_days},
+    error::{Outrun, Result as DriverResult, into_driver},
+    inspect::find_run,
+    rows::{codec, get_count, maybe_run_id},
+    work::Work,
+};
+
+/// How much a prune deletes in one transaction, so that nobody waits for it long.
+const PORTION: i64 = 1_000;
+
+#[async_trait]
+impl Operate for Postgres {
+    async fn replay(&self, id: RunId, new_run: RunId, how: Replay) -> Result<(), Error> {
+        self.shared.limits.check_replay(&how)?;
+        self.change("replay", &(id, new_run, how), |work, (id, new_run, how)| {
+            Box::pin(replay(work, *id, *new_run, how))
+        })
+        .await
+    }
+
+    async fn cancel(&self, id: RunId) -> Result<(), Error> {
+        self.change("cancel", &id, |work, id| Box::pin(cancel(work, *id))).await
+    }
+
+    async fn run_now(&self, id: RunId) -> Result<(), Error> {
+        self.change("run_now", &id, |work, id| Box::pin(run_now(work, *id))).await
+    }
+
+    async fn pause_queue(&self, queue: &str, by: &str, why: &str) -> Result<(), Error> {
+        // Checked and cleaned before it is on its way; the time is the statement's.
+        let pause = Pause::new(queue, by, why, riqle_jobs_core::Timestamp::UNIX_EPOCH)?;
+        self.ask("pause_queue", &(queue.to_owned(), pause), |work, (queue, pause)| {
+            let query = work
+                .timed(include_str!("../queries/pause_queue.sql"))
+                .bind(queue.clone())
+                .bind(pause.by.clone())
+                .bind(pause.why.clone());
+            Box::pin(async move { query.execute(&mut *work.connection).await.map(drop) })
+        })
+        .await
+    }
+
+    async fn resume_queue(&self, queue: &str) -> Result<(), Error> {
+        self.ask("resume_queue", &queue.to_owned(), |work, queue| Box::pin(resume_queue(work, queue))).await
+    }
+
+    async fn discard(&self, id: RunId) -> Result<(), Error> {
+        self.change("discard", &id, |work, id| Box::pin(discard(work, *id))).await
+    }
+
+    async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
+        let mut pruned = Pruned { runs: self.prune_days(retention.ended).await?, ..Pruned::default() };
+        loop {
+            let portion = self.change("prune", &retention, |work, kept| Box::pin(prune(work, kept))).await?;
+            pruned.runs += portion.runs;
+            pruned.events += portion.events;
+            pruned.emails += portion.emails;
+            pruned.metrics += portion.metrics;
+            // Dead letters and history have a portion each.
+            let most = portion.runs.max(portion.events).max(portion.emails).max(portion.metrics);
+            if most < PORTION.unsigned_abs() {
+                return Ok(pruned);
+            }
+        }
+    }
+}
+
+impl Postgres {
+    /// Drops the days of the history that are over, and makes those to come. One that is in use now is dropped at the
+    /// next prune.
+    async fn prune_days(&self, kept: Option<Duration>) -> Result<u64, Error> {
+        if self.frozen().is_some() {
+            return Ok(0);
+        }
+        self.ask("prune", &kept, |work, kept| {
+            Box::pin(async move {
+                open_days(work.connection, work.statements).await;
+                let Some(kept) = kept else { return Ok(0) };
+                let before = now(work).await?.saturating_sub(millis_of(*kept));
+                drop_days(work.connection, work.statements, before).await.or_else(|error| {
+                    tracing::warn!(%error, "a day of the history could not be dropped");
+                    Ok(0)
+                })
+            })
+        })
+        .await
+    }
+}
+
+/// The store's time, in milliseconds.
+async fn now(work: &mut Work<'_>) -> DriverResult<i64> {
+    work.timed("SELECT riqle.now($1)").fetch_one(&mut *work.connection).await?.try_get(0)
+}
+
+async fn replay(work: &mut Work<'_>, id: RunId, new_run: RunId, how: &Replay) -> DriverResult<()> {
+    lock(work, id).await?;
+    let run = known_run(work, "replay", id).await?;
+    if run.replayed_by == Some(new_run) {
+        return Ok(());
+    }
+    check_replay(work, &run, new_run).await?;
+    let kept_below = match &how.from {
+        ReplayFrom::FailedStep => i64::MAX,
+        ReplayFrom::Start => 0,
+        ReplayFrom::Step(name) => {
+            let first = work
+                .query("SELECT min(number) FROM riqle.steps WHERE run = $1 AND name = $2")
+                .bind(id.as_uuid())
+                .bind(name.clone())
+                .fetch_one(&mut *work.connection)
+                .await?;
+            first.try_get::<Option<i64>, _>(0)?.unwrap_or(i64::MAX)
+        }
+    };
+    if run.state == RunState::Dead {
+        work.query(include_str!("../queries/leave_dead.sql"))
+    } else {
+        work.query("UPDATE riqle.history SET replayed_by = $2 WHERE id = $1")
+    }
+    .bind(id.as_uuid())
+    .bind(new_run.as_uuid())
+    .execute(&mut *work.connection)
+    .await?;
+    let input = how.input.as_ref();
+    let fingerprint = input.map(|input| Payload::fingerprint(input).0.to_vec());
+    if run.unique_key.is_some() {
+        let taken = work
+            .timed(include_str!("../queries/replay_key.sql"))
+            .bind(id.as_uuid())
+            .bind(new_run.as_uuid())
+            .bind(fingerprint.clone())
+            .execute(&mut *work.connection)
+            .await?;
+        if taken.rows_affected() == 0 {
+            return Err(Outrun.into());
+        }
+    }
+    work.timed(include_str!("../queries/replay.sql"))
+        .bind(id.as_uuid())
+        .bind(new_run.as_uuid())
+        .bind(kept_below)
+        .bind(fingerprint)
+        .bind(input.map(|input| codec(input.codec)))
+        .bind(input.map(|input| input.bytes.clone()))
+        .execute(&mut *work.connection)
+        .await?;
+    work.hint(Hint::Due(Some(run.queue)));
+    Ok(())
+}
+
+async fn check_replay(work: &mut Work<'_>, run: &Run, new_run: RunId) -> DriverResult<()> {
+    if let Some(by) = run.replayed_by {
+        return Err(rejected("replay", run.id, format!("was replayed by run {by}")));
+    }
+    if !matches!(run.state, RunState::Dead | RunState::Cancelled) {
+        return Err(rejected("replay", run.id, format!("is {}, neither dead nor cancelled", run.state)));
+    }
+    if find_run(work, new_run).await?.is_some() {
+        return Err(rejected("replay", new_run, "is stored already".to_owned()));
+    }
+    let holder = work
+        .timed(
+            "SELECT run FROM riqle.unique_keys
+             WHERE job = $2 AND key = $3 AND run <> $4 AND (expires_at IS NULL OR expires_at > riqle.now($1))",
+        )
+        .bind(run.job.clone())
+        .bind(run.unique_key.clone())
+        .bind(run.id.as_uuid())
+        .fetch_optional(&mut *work.connection)
+        .await?;
+    match holder.map(|row| maybe_run_id(&row, "run")).transpose()?.flatten() {
+        Some(holder) => {
+            let message = format!("the unique key of run {} is taken by run {holder}", run.id);
+            Err(into_driver(Error::new(ErrorKind::Conflict, "replay", message)))
+        }
+        None => Ok(()),
+    }
+}
+
+async fn cancel(work: &mut Work<'_>, id: RunId) -> DriverResult<()> {
+    lock(work, id).await?;
+    let run = known_run(work, "cancel", id).await?;
+    if run.reason == Some(Reason::CancelledByOperator) {
+        return Ok(());
+    }
+    if run.state.is_ended() {
+        return Err(rejected("cancel", id, format!("is {} already", run.state)));
+    }
+    work.timed(include_str!("../queries/cancel.sql"))
+        .bind(id.as_uuid())
+        .execute(&mut *work.connection)
+        .await?;
+    if run.state == RunState::Running {
+        work.hint(Hint::Cancelled(id));
+    }
+    Ok(())
+}
+
+async fn run_now(work: &mut Work<'_>, id: RunId) -> DriverResult<()> {
+    lock(work, id).await?;
+    let run = known_run(work, "run_now", id).await?;
+    let now = now(work).await?;
+    match run.state {
+        RunState::Pending if run.due_at <= from_millis(now) => return Ok(()),
+        RunState::Pending | RunState::Waiting => {}
+        _ => return Err(rejected("run_now", id, format!("is {}", run.state))),
+    }
+    work.query("UPDATE riqle.runs SET state = 'pending', due_at = $2 WHERE id = $1")
+        .bind(id.as_uuid())
+        .bind(now)
+        .execute(&mut *work.connection)
+        .await?;
+    work.hint(Hint::Due(Some(run.queue)));
+    Ok(())
+}
+
+async fn resume_queue(work: &mut Work<'_>, queue: &str) -> DriverResult<()> {
+    let resume = work.query(include_str!("../queries/resume_queue.sql")).bind(queue.to_owned());
+    if resume.execute(&mut *work.connection).await?.rows_affected() > 0 {
+        work.hint(Hint::Due(Some(queue.to_owned())));
+    }
+    Ok(())
+}
+
+async fn discard(work: &mut Work<'_>, id: RunId) -> DriverResult<()> {
+    lock(work, id).await?;
+    let Some(run) = find_run(work, id).await? else { return Ok(()) };
+    if run.state != RunState::Dead {
+        return Err(rejected("discard", id, format!("is {}, no dead letter", run.state)));
+    }
+    if let Some(by) = run.replayed_by {
+        return Err(rejected("discard", id, format!("was replayed by run {by}")));
+    }
+    let discard = work.query(include_str!("../queries/discard.sql")).bind(id.as_uuid());
+    discard.execute(&mut *work.connection).await.map(drop)
+}
+
+/// Deletes a portion of each kind.
+async fn prune(work: &mut Work<'_>, retention: &Retention) -> DriverResult<Pruned> {
+    let now = now(work).await?;
+    let before = |kept: Option<Duration>| kept.map(|kept| now.saturating_sub(millis_of(kept)));
+    work.query("DELETE FROM riqle.unique_keys WHERE expires_at <= $1")
+        .bind(now)
+        .execute(&mut *work.connection)
+        .await?;
+    let runs = work
+        .query(include_str!("../queries/prune_runs.sql"))
+        .bind(before(retention.ended))
+        .bind(before(retention.dead))
+        .bind(PORTION)
+        .fetch_one(&mut *work.connection)
+        .await?;
+    let events = before(retention.events.map(|kept| kept.max(EVENT_ID_KEPT)));
+    Ok(Pruned {
+        runs: get_count(&runs, "runs")?,
+        events: delete(work, include_str!("../queries/prune_events.sql"), events).await?,
+        emails: delete(work, include_str!("../queries/prune_emails.sql"), before(retention.emails)).await?,
+        metrics: delete(work, include_str!("../queries/prune_metrics.sql"), before(retention.metrics))
+            .await?,
+    })
+}
+
+/// Deletes a portion of what is older, and answers how much.
+async fn delete(work: &mut Work<'_>, template: &'static str, before: Option<i64>) -> DriverResult<u64> {
+    let delete = work.query(template).bind(before).bind(PORTION);
+    Ok(delete.execute(&mut *work.connection).await?.rows_affected())
+}
+
+/// Locks a run where it stands, so that what is then read of it stays so. One that moves meanwhile is looked for again.
+async fn lock(work: &mut Work<'_>, id: RunId) -> DriverResult<()> {
+    for table in [
+        "SELECT 1 FROM riqle.runs WHERE id = $1 FOR UPDATE",
+        "SELECT 1 FROM riqle.dead WHERE id = $1 FOR UPDATE",
+        "SELECT 1 FROM riqle.history WHERE id = $1 FOR UPDATE",
+    ] {
+        let locked = work.query(table).bind(id.as_uuid()).fetch_optional(&mut *work.connection).await?;
+        if locked.is_some() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn known_run(work: &mut Work<'_>, operation: &'static str, id: RunId) -> DriverResult<Run> {
+    let missing = || into_driver(Error::new(ErrorKind::NotFound, operation, format!("no run {id}")));
+    find_run(work, id).await?.ok_or_else(missing)
+}
+
+fn rejected(operation: &'static str, id: RunId, problem: String) -> sqlx::Error {
+    into_driver(Error::new(ErrorKind::Rejected, operation, format!("run {id} {problem}")))
+}

@@ -1,0 +1,137 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use riqle_jobs_core::{
+    ClaimRequest, Claimed, Clock, Enqueued, Error, ErrorKind, Hint, LeaseAnswer, LeaseConnection, LeaseRef,
+    LeaseToken, Limits, NewRun, Queue, Settlement, StepSave, WakeUps, from_millis, store::Note,
+};
+use sqlx::{ConnectOptions, PgConnection};
+use tokio::time::timeout;
+
+use crate::{
+    Postgres,
+    claim::claim,
+    error::{Result as DriverResult, from_driver},
+    notes::annotate,
+    rows::get,
+    settle::settle,
+    steps::{extend, save_steps},
+    work::Work,
+};
+
+/// How long the keeper of leases waits for its own connection: less than a lease.
+const EXTENDED_WITHIN: Duration = Duration::from_secs(5);
+
+#[async_trait]
+impl Queue for Postgres {
+    async fn enqueue(&self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error> {
+        self.shared.limits.check_group(&runs)?;
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.enqueue_group(runs).await
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<Claimed, Error> {
+        self.ask("claim", &request, |work, request| Box::pin(claim(work, request))).await
+    }
+
+    async fn give_back(&self, queue: &str, token: LeaseToken) -> Result<(), Error> {
+        let question = (queue.to_owned(), token);
+        self.ask("give_back", &question, |work, (queue, token)| Box::pin(give_back(work, queue, *token)))
+            .await
+    }
+
+    async fn extend(&self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error> {
+        let question = (leases, lease);
+        self.ask("extend", &question, |work, (leases, lease)| Box::pin(extend(work, leases, *lease))).await
+    }
+
+    async fn save_steps(&self, steps: Vec<StepSave>) -> Result<Vec<LeaseAnswer>, Error> {
+        self.ask("save_steps", &steps, |work, steps| Box::pin(save_steps(work, steps))).await
+    }
+
+    async fn annotate(&self, notes: Vec<Note>) -> Result<Vec<LeaseAnswer>, Error> {
+        self.change("annotate", &notes, |work, notes| Box::pin(annotate(work, notes))).await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<LeaseAnswer>, Error> {
+        self.ask("settle", &settlements, |work, settlements| Box::pin(settle(work, settlements))).await
+    }
+
+    async fn lease_connection(&self) -> Result<Box<dyn LeaseConnection>, Error> {
+        Ok(Box::new(PostgresLeaseConnection { store: self.clone(), connection: None }))
+    }
+
+    fn wake_ups(&self) -> WakeUps {
+        self.shared.wake.wake_ups()
+    }
+
+    fn clock(&self) -> Clock {
+        self.shared.clock.clone()
+    }
+
+    async fn now(&self) -> Result<Timestamp, Error> {
+        self.ask("now", &(), |work, ()| {
+            Box::pin(async move {
+                let row = work.timed("SELECT riqle.now($1) AS now").fetch_one(&mut *work.connection).await?;
+                Ok(from_millis(get(&row, "now")?))
+            })
+        })
+        .await
+    }
+
+    fn limits(&self) -> Limits {
+        self.shared.limits
+    }
+}
+
+async fn give_back(work: &mut Work<'_>, queue: &str, token: LeaseToken) -> DriverResult<()> {
+    let freed = work
+        .query(include_str!("../queries/give_back.sql"))
+        .bind(queue.to_owned())
+        .bind(token.as_uuid())
+        .execute(&mut *work.connection)
+        .await?;
+    if freed.rows_affected() > 0 {
+        work.hint(Hint::Due(Some(queue.to_owned())));
+    }
+    Ok(())
+}
+
+/// Extends leases on a connection of its own, made on the keeper's runtime: neither a pool that is empty nor a body that
+/// blocks the application's runtime keeps it from that.
+struct PostgresLeaseConnection {
+    store: Postgres,
+    connection: Option<PgConnection>,
+}
+
+#[async_trait]
+impl LeaseConnection for PostgresLeaseConnection {
+    async fn extend(&mut self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error> {
+        let extended = match timeout(EXTENDED_WITHIN, self.try_extend(&leases, lease)).await {
+            Ok(extended) => extended.map_err(|error| from_driver("extend", error)),
+            Err(_) => {
+                let message = format!("the server has not answered within {EXTENDED_WITHIN:?}");
+                Err(Error::new(ErrorKind::Unavailable, "extend", message))
+            }
+        };
+        if extended.is_err() {
+            self.connection = None;
+        }
+        extended
+    }
+}
+
+impl PostgresLeaseConnection {
+    async fn try_extend(&mut self, leases: &[LeaseRef], lease: Duration) -> DriverResult<Vec<LeaseAnswer>> {
+        let shared = &self.store.shared;
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(shared.options.connect().await?),
+        };
+        let mut work = Work::new(connection, &shared.statements, self.store.frozen());
+        extend(&mut work, leases, lease).await
+    }
+}

@@ -1,0 +1,72 @@
+use std::collections::HashSet;
+
+use riqle_jobs_core::{Ending, Hint, LeaseAnswer, LeaseRef, Settlement, millis_of};
+use sqlx::postgres::PgRow;
+
+use crate::{
+    error::Result,
+    fence::{Fence, answers, runs, tokens},
+    rows::{codec, get, narrow, numbers},
+    work::Work,
+};
+
+/// Records how claims ended, whose lease still holds.
+pub(crate) async fn settle(work: &mut Work<'_>, settlements: &[Settlement]) -> Result<Vec<LeaseAnswer>> {
+    let mut all = vec![LeaseAnswer::LeaseLost; settlements.len()];
+    let mut rest: Vec<usize> = (0..settlements.len()).collect();
+    while !rest.is_empty() {
+        // A run that is named twice is looked at again once its first settlement is written.
+        let mut seen = HashSet::with_capacity(rest.len());
+        let (mut wave, next): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(|index| seen.insert(settlements[*index].lease.run));
+        // In one order, as whoever locks several runs does.
+        wave.sort_unstable_by_key(|index| settlements[*index].lease.run);
+        let wave_settlements: Vec<&Settlement> = wave.iter().map(|index| &settlements[*index]).collect();
+        for (index, answer) in wave.iter().zip(settle_wave(work, &wave_settlements).await?) {
+            all[*index] = answer;
+        }
+        rest = next;
+    }
+    Ok(all)
+}
+
+async fn settle_wave(work: &mut Work<'_>, settlements: &[&Settlement]) -> Result<Vec<LeaseAnswer>> {
+    let leases: Vec<&LeaseRef> = settlements.iter().map(|settlement| &settlement.lease).collect();
+    let held = write(work, settlements, &leases).await?;
+    for row in &held {
+        if let Some(queue) = get::<Option<String>>(row, "due")? {
+            work.hint(Hint::Due(Some(queue)));
+        }
+    }
+    let repeated = |fence: Fence| if fence == Fence::Settled { LeaseAnswer::Done } else { fence.answer() };
+    answers(work, &leases, &held, repeated).await
+}
+
+async fn write(work: &mut Work<'_>, settlements: &[&Settlement], leases: &[&LeaseRef]) -> Result<Vec<PgRow>> {
+    fn column<'a, T>(settlements: &[&'a Settlement], value: impl Fn(&'a Settlement) -> T) -> Vec<T> {
+        settlements.iter().map(|settlement| value(settlement)).collect()
+    }
+    let output = |settlement: &Settlement| match &settlement.ending {
+        Ending::Succeeded { output } => Some((codec(output.codec), output.bytes.clone())),
+        _ => None,
+    };
+    work.timed(include_str!("../queries/settle.sql"))
+        .bind(numbers(settlements.len()))
+        .bind(runs(leases))
+        .bind(tokens(leases))
+        .bind(column(settlements, |settlement| settlement.ending.state().as_str()))
+        .bind(column(settlements, |settlement| settlement.ending.reason().map(|reason| reason.as_str())))
+        .bind(column(settlements, |settlement| narrow(settlement.failures)))
+        .bind(column(settlements, |settlement| i64::from(settlement.attempt)))
+        .bind(column(settlements, |settlement| settlement.outcome.as_str()))
+        .bind(column(settlements, |settlement| settlement.error.as_deref()))
+        .bind(column(settlements, |settlement| settlement.error_fingerprint.as_deref()))
+        .bind(column(settlements, |settlement| match settlement.ending {
+            Ending::Again { after } => Some(millis_of(after)),
+            _ => None,
+        }))
+        .bind(column(settlements, |settlement| output(settlement).map(|(codec, _)| codec)))
+        .bind(column(settlements, |settlement| output(settlement).map(|(_, bytes)| bytes)))
+        .fetch_all(&mut *work.connection)
+        .await
+}

@@ -1,0 +1,92 @@
+use std::{collections::HashSet, time::Duration};
+
+use riqle_jobs_core::{LeaseAnswer, LeaseRef, SavedStep, StepSave, millis_of};
+use sqlx::postgres::PgRow;
+
+use crate::{
+    error::Result,
+    fence::{Fence, answers, runs, tokens},
+    rows::{codec, get, get_u32, numbers, payload, time},
+    work::Work,
+};
+
+/// Saves the steps whose lease still holds; the first result of a step stays, unless the new one replaces it.
+pub(crate) async fn save_steps(work: &mut Work<'_>, steps: &[StepSave]) -> Result<Vec<LeaseAnswer>> {
+    let mut all = Vec::with_capacity(steps.len());
+    for portion in portions(steps) {
+        let held = write_steps(work, portion).await?;
+        let leases: Vec<_> = portion.iter().map(|step| &step.lease).collect();
+        all.append(&mut answers(work, &leases, &held, Fence::answer).await?);
+    }
+    Ok(all)
+}
+
+/// What one statement may write: steps of one kind, and none that is named twice.
+fn portions(steps: &[StepSave]) -> Vec<&[StepSave]> {
+    let mut portions = Vec::new();
+    let mut rest = steps;
+    while let Some(first) = rest.first() {
+        let mut seen = HashSet::new();
+        let mut count = 0;
+        while let Some(step) = rest.get(count)
+            && step.replaces == first.replaces
+            && seen.insert((step.lease.run, step.name.as_str(), step.ordinal))
+        {
+            count += 1;
+        }
+        let (portion, after) = rest.split_at(count);
+        portions.push(portion);
+        rest = after;
+    }
+    portions
+}
+
+/// Answers a row for each whose lease holds, with `is_new` where it was not saved before.
+pub(crate) async fn write_steps(work: &mut Work<'_>, steps: &[StepSave]) -> Result<Vec<PgRow>> {
+    let template = match steps.first() {
+        Some(step) if step.replaces => include_str!("../queries/replace_steps.sql"),
+        _ => include_str!("../queries/save_steps.sql"),
+    };
+    let leases: Vec<_> = steps.iter().map(|step| &step.lease).collect();
+    let nanos = |step: &StepSave| i64::try_from(step.took.as_nanos()).unwrap_or(i64::MAX);
+    work.timed(template)
+        .bind(numbers(steps.len()))
+        .bind(runs(&leases))
+        .bind(tokens(&leases))
+        .bind(steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>())
+        .bind(steps.iter().map(|step| i64::from(step.ordinal)).collect::<Vec<_>>())
+        .bind(steps.iter().map(nanos).collect::<Vec<_>>())
+        .bind(steps.iter().map(|step| codec(step.result.codec)).collect::<Vec<_>>())
+        .bind(steps.iter().map(|step| step.result.bytes.as_slice()).collect::<Vec<_>>())
+        .fetch_all(&mut *work.connection)
+        .await
+}
+
+/// Extends the leases that still hold.
+pub(crate) async fn extend(
+    work: &mut Work<'_>,
+    leases: &[LeaseRef],
+    lease: Duration,
+) -> Result<Vec<LeaseAnswer>> {
+    let leases: Vec<&LeaseRef> = leases.iter().collect();
+    let held = work
+        .timed(include_str!("../queries/extend.sql"))
+        .bind(millis_of(lease))
+        .bind(numbers(leases.len()))
+        .bind(runs(&leases))
+        .bind(tokens(&leases))
+        .fetch_all(&mut *work.connection)
+        .await?;
+    answers(work, &leases, &held, Fence::answer).await
+}
+
+/// A saved step, as the columns of `steps` have it.
+pub(crate) fn saved_step(row: &PgRow) -> Result<SavedStep> {
+    Ok(SavedStep {
+        name: get(row, "name")?,
+        ordinal: get_u32(row, "ordinal")?,
+        result: payload(row, "codec", "result")?,
+        saved_at: time(row, "saved_at")?,
+        took: Duration::from_nanos(get::<i64>(row, "took")?.unsigned_abs()),
+    })
+}

@@ -1,0 +1,199 @@
+use std::{
+    collections::BTreeMap,
+    fmt,
+    ops::{Deref, DerefMut},
+};
+
+use riqle_jobs_core::{
+    Enqueued, Error, Hint, NewRun, Wake,
+    events::{check_events, runs_started_by},
+    from_millis,
+    store::{NewEvent, StoredEvent},
+};
+use sqlx::{PgConnection, Postgres as Driver, Row, Transaction};
+
+use crate::{
+    Postgres,
+    enqueue::enqueue,
+    error::{Result as DriverResult, from_driver, into_driver, is_worth_repeating, translate},
+    registry::{mark_started, registered_jobs, store_events},
+    work::{Apply, Work, within},
+};
+
+/// How often a group is tried anew because another transaction took its unique key first.
+const TRIES: usize = 5;
+
+/// A transaction: the application's own statements run on the [`PgConnection`] that it derefs to. Dropped without
+/// [`commit`](Self::commit) it is rolled back.
+pub struct PostgresTransaction {
+    transaction: Transaction<'static, Driver>,
+    store: Postgres,
+}
+
+impl PostgresTransaction {
+    pub(crate) async fn begin(store: &Postgres) -> Result<Self, Error> {
+        let transaction = within("begin", store.shared.pool.begin()).await?;
+        Ok(Self { transaction, store: store.clone() })
+    }
+
+    /// Its connection, at work for the store.
+    pub(crate) fn work(&mut self) -> Work<'_> {
+        Work::new(&mut self.transaction, &self.store.shared.statements, self.store.frozen())
+    }
+
+    /// Makes everything in it lasting.
+    ///
+    /// # Errors
+    /// `Unavailable` where it may or may not have been committed.
+    pub async fn commit(self) -> Result<(), Error> {
+        within("commit", self.transaction.commit()).await
+    }
+
+    /// Undoes everything in it.
+    ///
+    /// # Errors
+    /// `Unavailable`; nothing of it stays in any case.
+    pub async fn rollback(self) -> Result<(), Error> {
+        self.transaction.rollback().await.map_err(|error| translate("rollback", error))
+    }
+}
+
+impl Deref for PostgresTransaction {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for PostgresTransaction {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.transaction
+    }
+}
+
+impl fmt::Debug for PostgresTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresTransaction").finish_non_exhaustive()
+    }
+}
+
+impl Postgres {
+    /// Stores a group of runs of one queue in the caller's transaction: they are there once it commits, and never
+    /// were where it rolls back. Fire the [`Wake`] after the commit.
+    ///
+    /// `connection` is a [`PostgresTransaction`], or any connection to the same database that is in a transaction.
+    ///
+    /// # Errors
+    /// As [`Queue::enqueue`](riqle_jobs_core::Queue::enqueue); nothing of the group is stored then, and the
+    /// transaction can go on unless the connection itself broke off.
+    pub async fn enqueue_in(
+        &self,
+        connection: &mut PgConnection,
+        runs: Vec<NewRun>,
+    ) -> Result<(Vec<Enqueued>, Wake), Error> {
+        self.shared.limits.check_group(&runs)?;
+        let queue = runs.first().map(|run| run.queue.clone());
+        let answers = self
+            .all_or_nothing("enqueue_in", connection, &(self.clone(), runs), |work, (store, runs)| {
+                Box::pin(enqueue_group(work, store, runs))
+            })
+            .await?;
+        Ok((answers, self.shared.wake.wake(Hint::Due(queue))))
+    }
+
+    /// Sends events in the caller's transaction, all or none, and stores the runs that they start: what
+    /// [`Jobs::send_events`](riqle_jobs_core::Jobs::send_events) does by itself. Answers with their ids, in order.
+    ///
+    /// # Errors
+    /// `Rejected` with the index; `Unavailable`. Nothing of it is stored then, and the transaction can go on unless
+    /// the connection itself broke off.
+    pub async fn send_event_in(
+        &self,
+        connection: &mut PgConnection,
+        events: Vec<NewEvent>,
+    ) -> Result<(Vec<String>, Wake), Error> {
+        check_events(&events, self.shared.limits)?;
+        let ids = self
+            .all_or_nothing("send_event_in", connection, &(self.clone(), events), |work, (store, events)| {
+                Box::pin(send_events(work, store, events))
+            })
+            .await?;
+        Ok((ids, self.shared.wake.wake(Hint::Due(None))))
+    }
+
+    /// Undoes what `apply` wrote where it fails, and only that.
+    async fn all_or_nothing<Q: Sync, A>(
+        &self,
+        operation: &'static str,
+        connection: &mut PgConnection,
+        question: &Q,
+        apply: Apply<Q, A>,
+    ) -> Result<A, Error> {
+        let mut tries = 1;
+        loop {
+            sqlx::raw_sql("SAVEPOINT riqle_jobs")
+                .execute(&mut *connection)
+                .await
+                .map_err(|error| translate(operation, error))?;
+            let mut work = Work::new(&mut *connection, &self.shared.statements, self.frozen());
+            let answer = apply(&mut work, question).await;
+            let end = match &answer {
+                Ok(_) => "RELEASE SAVEPOINT riqle_jobs",
+                Err(_) => "ROLLBACK TO SAVEPOINT riqle_jobs; RELEASE SAVEPOINT riqle_jobs",
+            };
+            let ended = sqlx::raw_sql(end).execute(&mut *connection).await;
+            match answer {
+                Ok(answer) => {
+                    ended.map_err(|error| translate(operation, error))?;
+                    return Ok(answer);
+                }
+                Err(error) if ended.is_ok() && tries < TRIES && is_worth_repeating(&error) => tries += 1,
+                Err(error) => return Err(from_driver(operation, error)),
+            }
+        }
+    }
+}
+
+async fn enqueue_group(
+    work: &mut Work<'_>,
+    store: &Postgres,
+    runs: &[NewRun],
+) -> DriverResult<Vec<Enqueued>> {
+    let mut answers = enqueue(work, &store.shared.lanes, &[runs]).await?;
+    answers.pop().unwrap_or_else(|| Ok(Vec::new())).map_err(into_driver)
+}
+
+async fn send_events(
+    work: &mut Work<'_>,
+    store: &Postgres,
+    events: &[NewEvent],
+) -> DriverResult<Vec<String>> {
+    let stored = store_events(work, events).await?;
+    start(work, store, &stored).await?;
+    Ok(stored.into_iter().map(|stored| stored.event.id).collect())
+}
+
+/// Stores the runs that events start which have started none.
+async fn start(work: &mut Work<'_>, store: &Postgres, events: &[StoredEvent]) -> DriverResult<()> {
+    if events.iter().all(|stored| stored.started > 0) {
+        return Ok(());
+    }
+    let jobs = registered_jobs(work).await?;
+    let now = work.timed("SELECT riqle.now($1)").fetch_one(&mut *work.connection).await?;
+    let now = from_millis(now.try_get(0)?);
+    let mut by_queue: BTreeMap<String, Vec<NewRun>> = BTreeMap::new();
+    for stored in events.iter().filter(|stored| stored.started == 0) {
+        let runs = runs_started_by(&stored.event, &jobs, now);
+        let count = u32::try_from(runs.len()).unwrap_or(u32::MAX);
+        mark_started(work, &stored.event.id, count).await?;
+        for run in runs {
+            by_queue.entry(run.queue.clone()).or_default().push(run);
+        }
+    }
+    let groups: Vec<_> = by_queue.values().map(Vec::as_slice).collect();
+    for answers in enqueue(work, &store.shared.lanes, &groups).await? {
+        answers.map_err(into_driver)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,268 @@
+//! Hints: at once to the workers of this process, by NOTIFY to those of others. A NOTIFY is sent in a transaction of its
+//! own, never more than one at a time: a commit with one in it holds up every other such commit of the server.
+
+use std::{
+    future::Future,
+    mem,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use riqle_jobs_core::{Hint, RunId, Wake, WakeSender, WakeUps};
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+};
+use tokio::{sync::Notify, time::timeout};
+use uuid::Uuid;
+
+use crate::statements::Statements;
+
+/// Between two notifications; what comes meanwhile goes out together.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How long the listening connection may be silent before it is asked whether it still lives.
+const SILENCE: Duration = Duration::from_secs(10);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(crate) struct Wakes {
+    local: WakeSender,
+    /// Nothing where LISTEN is off.
+    remote: Option<Remote>,
+}
+
+#[derive(Debug)]
+struct Remote {
+    /// Tells this handle's own notifications from others'.
+    process: Uuid,
+    channel: String,
+    pool: PgPool,
+    listened_by: PgConnectOptions,
+    waiting: Mutex<Waiting>,
+    listens: AtomicBool,
+    closed: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    payloads: Vec<String>,
+    /// Whether somebody is at it.
+    is_sent: bool,
+}
+
+impl Wakes {
+    pub(crate) fn new(
+        pool: &PgPool,
+        options: &PgConnectOptions,
+        statements: &Statements,
+        listens: bool,
+    ) -> Arc<Self> {
+        let remote = listens.then(|| Remote {
+            process: Uuid::now_v7(),
+            channel: format!("riqle_jobs_{}", statements.schema()).chars().take(63).collect(),
+            pool: pool.clone(),
+            listened_by: options.clone(),
+            waiting: Mutex::default(),
+            listens: AtomicBool::new(false),
+            closed: Arc::new(Notify::new()),
+        });
+        Arc::new(Self { local: WakeSender::default(), remote })
+    }
+
+    /// Tells the workers of this process, and in a moment those of others.
+    pub(crate) fn send(self: &Arc<Self>, hint: Hint) {
+        if let Some(remote) = &self.remote {
+            let payload = payload(remote.process, &hint);
+            let mut waiting = remote.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if !waiting.payloads.contains(&payload) {
+                waiting.payloads.push(payload);
+            }
+            // Without a runtime there is nobody who could send it, and polling finds the run.
+            if !waiting.is_sent
+                && let Ok(runtime) = tokio::runtime::Handle::try_current()
+            {
+                waiting.is_sent = true;
+                runtime.spawn(Arc::clone(self).notify());
+            }
+        }
+        self.local.send(hint);
+    }
+
+    pub(crate) fn send_all(self: &Arc<Self>, hints: Vec<Hint>) {
+        hints.into_iter().for_each(|hint| self.send(hint));
+    }
+
+    /// A hint to be fired after the caller's commit.
+    pub(crate) fn wake(self: &Arc<Self>, hint: Hint) -> Wake {
+        let wakes = Arc::clone(self);
+        Wake::by(move || wakes.send(hint.clone()))
+    }
+
+    /// Hints from now on; the first call begins to listen to other processes.
+    pub(crate) fn wake_ups(self: &Arc<Self>) -> WakeUps {
+        if let Some(remote) = &self.remote
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && !remote.listens.swap(true, Ordering::AcqRel)
+        {
+            let listening = Listening(Arc::downgrade(self));
+            runtime.spawn(listening.run(Arc::clone(&remote.closed)));
+        }
+        self.local.wake_ups()
+    }
+
+    async fn notify(self: Arc<Self>) {
+        let Some(remote) = &self.remote else { return };
+        let _sending = Sending(remote);
+        loop {
+            let payloads = {
+                let mut waiting = remote.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                let payloads = mem::take(&mut waiting.payloads);
+                waiting.is_sent = !payloads.is_empty();
+                payloads
+            };
+            if payloads.is_empty() {
+                return;
+            }
+            let send = sqlx::query("SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload")
+                .bind(remote.channel.clone())
+                .bind(payloads)
+                .execute(&remote.pool);
+            if !matches!(timeout(ANSWERED_WITHIN, send).await, Ok(Ok(_))) {
+                tracing::debug!("a notification was lost; polling finds what it told of");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+impl Drop for Wakes {
+    fn drop(&mut self) {
+        if let Some(remote) = &self.remote {
+            remote.closed.notify_one();
+        }
+    }
+}
+
+/// Lets the next hint send where a task ends before its time, with its runtime.
+struct Sending<'a>(&'a Remote);
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_sent = false;
+    }
+}
+
+/// The listening connection, which comes back by itself and ends with the last handle.
+struct Listening(Weak<Wakes>);
+
+impl Listening {
+    async fn run(self, closed: Arc<Notify>) {
+        tokio::select! {
+            () = self.listen() => {}
+            () = closed.notified() => {}
+        }
+    }
+
+    async fn listen(&self) {
+        let mut failures = 0_u32;
+        while let Some((process, channel, options)) = self.settings() {
+            match self.listen_once(process, &channel, options, failures > 0).await {
+                Ok(()) => return,
+                Err(Broken { after_success, error }) => {
+                    failures = if after_success { 1 } else { failures.saturating_add(1) };
+                    tracing::warn!(%error, "the listening connection broke off; polling goes on, it is made anew");
+                }
+            }
+            // From a tenth of a second on, spread by who we are.
+            let spread = 750 + u64::from(process.as_bytes()[15]) * 2;
+            let wait = Duration::from_millis(100) * 2_u32.saturating_pow(failures.min(8));
+            tokio::time::sleep(wait.min(LONGEST_WAIT).mul_f64(spread as f64 / 1_000.0)).await;
+        }
+    }
+
+    fn settings(&self) -> Option<(Uuid, String, PgConnectOptions)> {
+        let wakes = self.0.upgrade()?;
+        let remote = wakes.remote.as_ref()?;
+        Some((remote.process, remote.channel.clone(), remote.listened_by.clone()))
+    }
+
+    async fn listen_once(
+        &self,
+        process: Uuid,
+        channel: &str,
+        options: PgConnectOptions,
+        is_back: bool,
+    ) -> Result<(), Broken> {
+        let broken = |after_success| move |error: sqlx::Error| Broken { after_success, error };
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ANSWERED_WITHIN)
+            .connect_lazy_with(options);
+        let mut listener = PgListener::connect_with(&pool).await.map_err(broken(false))?;
+        answered(listener.listen(channel)).await.map_err(broken(false))?;
+        if is_back {
+            // Whatever was told meanwhile is lost.
+            self.tell(Hint::Due(None));
+        }
+        loop {
+            match timeout(SILENCE, listener.try_recv()).await {
+                Ok(Ok(Some(notification))) => {
+                    if let Some(hint) = hint(process, notification.payload())
+                        && !self.tell(hint)
+                    {
+                        return Ok(());
+                    }
+                }
+                Ok(Ok(None)) => return Err(broken(true)(sqlx::Error::Protocol("closed".to_owned()))),
+                Ok(Err(error)) => return Err(broken(true)(error)),
+                Err(_) => {
+                    let alive = answered(sqlx::query("SELECT 1").execute(&mut listener));
+                    alive.await.map_err(broken(true))?;
+                }
+            }
+        }
+    }
+
+    /// Answers whether anybody is left to be told.
+    fn tell(&self, hint: Hint) -> bool {
+        self.0.upgrade().map(|wakes| wakes.local.send(hint)).is_some()
+    }
+}
+
+struct Broken {
+    after_success: bool,
+    error: sqlx::Error,
+}
+
+async fn answered<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    timeout(ANSWERED_WITHIN, answer).await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut))
+}
+
+fn payload(process: Uuid, hint: &Hint) -> String {
+    match hint {
+        Hint::Due(Some(queue)) => format!("{process} due {queue}"),
+        Hint::Due(None) => format!("{process} due"),
+        Hint::Cancelled(run) => format!("{process} cancelled {run}"),
+    }
+}
+
+/// What another process tells; nothing where it is one's own word. What is not understood means: look.
+fn hint(own: Uuid, payload: &str) -> Option<Hint> {
+    let mut words = payload.splitn(3, ' ');
+    let process: Option<Uuid> = words.next().and_then(|word| word.parse().ok());
+    if process == Some(own) {
+        return None;
+    }
+    Some(match (words.next(), words.next()) {
+        (Some("due"), Some(queue)) => Hint::Due(Some(queue.to_owned())),
+        (Some("cancelled"), Some(run)) => match run.parse::<RunId>() {
+            Ok(run) => Hint::Cancelled(run),
+            Err(_) => Hint::Due(None),
+        },
+        _ => Hint::Due(None),
+    })
+}

@@ -1,0 +1,162 @@
+use std::{future::Future, pin::Pin, time::Duration};
+
+use riqle_jobs_core::{Error, ErrorKind, Hint};
+use sqlx::PgConnection;
+use tokio::time::timeout;
+
+use crate::{
+    Postgres,
+    error::{Result as DriverResult, from_driver, is_worth_repeating, translate},
+    statements::{Query, Statements},
+};
+
+/// How long a statement, or a transaction of ours, may take: a connection whose other end is gone must not hold anybody
+/// for ever.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+/// After a restart of the server each connection of the pool may be broken; a new one is made instead.
+const TRIES: usize = 4;
+
+/// A connection at work for one operation.
+pub(crate) struct Work<'c> {
+    pub(crate) connection: &'c mut PgConnection,
+    pub(crate) statements: &'c Statements,
+    /// Stands in for the server's time, in milliseconds.
+    pub(crate) frozen: Option<i64>,
+    /// To be sent once it is done.
+    hints: Vec<Hint>,
+}
+
+impl<'c> Work<'c> {
+    pub(crate) fn new(
+        connection: &'c mut PgConnection,
+        statements: &'c Statements,
+        frozen: Option<i64>,
+    ) -> Self {
+        Self { connection, statements, frozen, hints: Vec::new() }
+    }
+
+    /// A statement whose tables are written as `riqle.…`.
+    pub(crate) fn query(&self, template: &'static str) -> Query {
+        self.statements.query(template)
+    }
+
+    /// As [`query`](Self::query), with the frozen time as its first parameter.
+    pub(crate) fn timed(&self, template: &'static str) -> Query {
+        self.query(template).bind(self.frozen)
+    }
+
+    /// Sends a hint after the commit.
+    pub(crate) fn hint(&mut self, hint: Hint) {
+        if !self.hints.contains(&hint) {
+            self.hints.push(hint);
+        }
+    }
+}
+
+/// What [`Postgres::ask`] and [`Postgres::change`] run.
+pub(crate) type Apply<Q, A> = for<'w, 'c> fn(&'w mut Work<'c>, &'w Q) -> Working<'w, A>;
+
+/// An operation under way.
+pub(crate) type Working<'w, A> = Pin<Box<dyn Future<Output = DriverResult<A>> + Send + 'w>>;
+
+/// How the statements of an operation stand to each other.
+#[derive(Clone, Copy)]
+enum Stand {
+    Apart,
+    Together,
+}
+
+impl Postgres {
+    /// Runs `apply`, which is one statement, or several that need not stand together. It may be run again after a
+    /// connection broke off.
+    pub(crate) async fn ask<Q: Sync, A>(
+        &self,
+        operation: &'static str,
+        question: &Q,
+        apply: Apply<Q, A>,
+    ) -> Result<A, Error> {
+        self.repeat(operation, question, apply, Stand::Apart).await
+    }
+
+    /// Runs `apply` in a transaction.
+    pub(crate) async fn change<Q: Sync, A>(
+        &self,
+        operation: &'static str,
+        question: &Q,
+        apply: Apply<Q, A>,
+    ) -> Result<A, Error> {
+        self.repeat(operation, question, apply, Stand::Together).await
+    }
+
+    async fn repeat<Q: Sync, A>(
+        &self,
+        operation: &'static str,
+        question: &Q,
+        apply: Apply<Q, A>,
+        stand: Stand,
+    ) -> Result<A, Error> {
+        let mut tries = 1;
+        loop {
+            let answer = match stand {
+                Stand::Apart => self.try_once(question, apply).await,
+                Stand::Together => self.try_in_transaction(question, apply).await,
+            };
+            match answer {
+                Err(error) if tries < TRIES && is_worth_repeating(&error) => tries += 1,
+                answer => return answer.map_err(|error| from_driver(operation, error)),
+            }
+        }
+    }
+
+    async fn try_once<Q: Sync, A>(&self, question: &Q, apply: Apply<Q, A>) -> DriverResult<A> {
+        let mut connection = self.shared.pool.acquire().await?;
+        let mut work = Work::new(&mut connection, &self.shared.statements, self.frozen());
+        let answer = timeout(ANSWERED_WITHIN, apply(&mut work, question)).await;
+        let hints = std::mem::take(&mut work.hints);
+        match answer {
+            Ok(answer) => {
+                if answer.is_ok() {
+                    self.shared.wake.send_all(hints);
+                }
+                answer
+            }
+            Err(_) => {
+                // Not back into the pool: nobody knows what it still waits for.
+                drop(connection.detach());
+                Err(no_answer())
+            }
+        }
+    }
+
+    async fn try_in_transaction<Q: Sync, A>(&self, question: &Q, apply: Apply<Q, A>) -> DriverResult<A> {
+        let mut transaction = self.shared.pool.begin().await?;
+        let mut work = Work::new(&mut transaction, &self.shared.statements, self.frozen());
+        let applied = timeout(ANSWERED_WITHIN, apply(&mut work, question)).await;
+        let hints = std::mem::take(&mut work.hints);
+        let answer = applied.map_err(|_| no_answer())??;
+        timeout(ANSWERED_WITHIN, transaction.commit()).await.map_err(|_| no_answer())??;
+        self.shared.wake.send_all(hints);
+        Ok(answer)
+    }
+
+    /// The time that stands in for the server's.
+    pub(crate) fn frozen(&self) -> Option<i64> {
+        self.shared.clock.manual().map(|clock| clock.now().as_millisecond())
+    }
+}
+
+fn no_answer() -> sqlx::Error {
+    let message = format!("the server has not answered within {ANSWERED_WITHIN:?}");
+    crate::error::into_driver(Error::new(ErrorKind::Unavailable, "wait", message))
+}
+
+/// For what has no [`Work`].
+pub(crate) async fn within<A>(
+    operation: &'static str,
+    answer: impl Future<Output = DriverResult<A>>,
+) -> Result<A, Error> {
+    match timeout(ANSWERED_WITHIN, answer).await {
+        Ok(answer) => answer.map_err(|error| translate(operation, error)),
+        Err(_) => Err(from_driver(operation, no_answer())),
+    }
+}

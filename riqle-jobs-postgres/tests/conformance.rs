@@ -1,0 +1,42 @@
+//! The PostgreSQL store, held to what every store owes.
+
+mod support;
+
+use std::sync::Arc;
+
+use riqle_jobs_conformance::{Harness, conformance_suite, model_test};
+use riqle_jobs_core::{ManualClock, Store, async_trait};
+use riqle_jobs_postgres::Postgres;
+
+use crate::support::Schema;
+
+struct OnServer {
+    store: Postgres,
+    clock: ManualClock,
+    schema: Schema,
+}
+
+#[async_trait]
+impl Harness for OnServer {
+    async fn start() -> Self {
+        let schema = Schema::new();
+        let clock = ManualClock::new();
+        let store = schema.open(&clock).await;
+        Self { store, clock, schema }
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::new(self.store.clone())
+    }
+
+    async fn second_handle(&self) -> Arc<dyn Store> {
+        Arc::new(self.schema.open(&self.clock).await)
+    }
+
+    fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+}
+
+conformance_suite!(OnServer);
+model_test!(OnServer);

@@ -1,0 +1,180 @@
+//! A PostgreSQL server of one's own: in a temporary folder, on a free port, gone at the end.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+const STARTS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How safe a commit is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// As PostgreSQL is by default: fsync and synchronous_commit on.
+    Full,
+    /// Survives the server's processes, not the machine: for tests, which are faster so.
+    NoSync,
+}
+
+/// A running server; it stops where this is dropped.
+pub(crate) struct Cluster {
+    programs: PathBuf,
+    folder: PathBuf,
+    port: u16,
+    durability: Durability,
+    server: Option<Child>,
+}
+
+impl Cluster {
+    /// Makes and starts one.
+    pub(crate) fn start(durability: Durability) -> Result<Self, String> {
+        let programs = programs().ok_or(
+            "the tests need the programs of a PostgreSQL server (initdb, postgres): apt-get install postgresql",
+        )?;
+        let folder = std::env::temp_dir().join(format!("riqle-postgres-{}-{}", std::process::id(), nanos()));
+        fs::create_dir_all(&folder).map_err(|error| format!("can't make {}: {error}", folder.display()))?;
+        if is_root() {
+            run(Command::new("chown").arg(user()).arg(&folder))?;
+        }
+        let mut cluster = Self { programs, folder, port: free_port()?, durability, server: None };
+        let data = cluster.data();
+        run(cluster
+            .program("initdb")
+            .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync"])
+            .args(["--locale=C", "-D"])
+            .arg(data))?;
+        cluster.start_again()?;
+        Ok(cluster)
+    }
+
+    /// Its URL.
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Starts the server where it has stopped.
+    pub(crate) fn start_again(&mut self) -> Result<(), String> {
+        let safety = match self.durability {
+            Durability::Full => "on",
+            Durability::NoSync => "off",
+        };
+        let mut command = self.program("postgres");
+        command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string(), "-k", ""]);
+        for setting in [
+            "listen_addresses=127.0.0.1",
+            "max_connections=300",
+            "shared_buffers=256MB",
+            "max_wal_size=2GB",
+            &format!("fsync={safety}"),
+            &format!("synchronous_commit={safety}"),
+        ] {
+            command.args(["-c", setting]);
+        }
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log"));
+        let log = log.map_err(|error| format!("can't write the server's log: {error}"))?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.server = Some(command.spawn().map_err(|error| format!("can't start postgres: {error}"))?);
+        self.wait()
+    }
+
+    /// Takes the server down as a crash does: nothing is flushed, connections break off.
+    pub(crate) fn crash(&mut self) {
+        let data = self.data();
+        let _ = run(self.program("pg_ctl").args(["stop", "-m", "immediate", "-D"]).arg(data));
+        if let Some(mut server) = self.server.take() {
+            let _ = server.wait();
+        }
+    }
+
+    fn wait(&mut self) -> Result<(), String> {
+        let begun = Instant::now();
+        loop {
+            let port = self.port.to_string();
+            let mut ready = self.program("pg_isready");
+            ready.args(["-q", "-h", "127.0.0.1", "-p", &port]);
+            if run(&mut ready).is_ok() {
+                return Ok(());
+            }
+            let ended = self.server.as_mut().is_some_and(|server| matches!(server.try_wait(), Ok(Some(_))));
+            if ended || begun.elapsed() > STARTS_WITHIN {
+                let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+                return Err(format!("PostgreSQL did not start:\n{log}"));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// One of the server's programs; they refuse to run as root.
+    fn program(&self, name: &str) -> Command {
+        let program = self.programs.join(name);
+        let mut command = if is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", user(), "--regid", "nogroup", "--clear-groups", "--"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        command.current_dir(&self.folder);
+        command
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.crash();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The folder of the newest server's programs.
+fn programs() -> Option<PathBuf> {
+    let mut folders: Vec<PathBuf> = std::env::var_os("PATH")
+        .map(|path| std::env::split_paths(&path).filter(|folder| folder.join("initdb").is_file()).collect())
+        .unwrap_or_default();
+    // Where Debian puts them.
+    if let Ok(versions) = fs::read_dir("/usr/lib/postgresql") {
+        let mut versions: Vec<_> = versions.flatten().map(|version| version.path().join("bin")).collect();
+        versions.sort();
+        folders.extend(versions.into_iter().rev());
+    }
+    folders.into_iter().filter_map(|folder| real(&folder)).find(|folder| folder.join("postgres").is_file())
+}
+
+/// A wrapper elsewhere may stand for the program.
+fn real(folder: &Path) -> Option<PathBuf> {
+    fs::canonicalize(folder.join("initdb")).ok()?.parent().map(Path::to_owned)
+}
+
+fn is_root() -> bool {
+    run(Command::new("sh").args(["-c", "test $(id -u) -eq 0"])).is_ok()
+}
+
+/// Whom a server started by root runs as.
+fn user() -> &'static str {
+    if run(Command::new("id").arg("postgres")).is_ok() { "postgres" } else { "nobody" }
+}
+
+fn free_port() -> Result<u16, String> {
+    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    listener.map(|address| address.port()).map_err(|error| format!("no free port: {error}"))
+}
+
+fn nanos() -> u128 {
+    std::time::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_nanos())
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("can't start {command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("failed: {command:?}\n{}", String::from_utf8_lossy(&output.stderr)))
+}
