@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use riqle_jobs_core::{Clock, Error, ErrorKind, Limits};
 use sqlx::{
@@ -10,6 +10,7 @@ use url::Url;
 use crate::{
     Postgres,
     batches::Batches,
+    connections::{CONNECTED_WITHIN, Connections},
     days::open_days,
     error::translate,
     handle::Shared,
@@ -20,7 +21,15 @@ use crate::{
     work::within,
 };
 
-const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
+/// Of each connection that the store makes for itself. Its statements stay prepared, and a plan that was made when the
+/// tables were small must do when they are large: by their indexes, always.
+const SETTINGS: [(&str, &str); 5] = [
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+    ("jit", "off"),
+    ("default_transaction_isolation", "read committed"),
+];
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -56,8 +65,9 @@ impl PostgresOptions {
         Self::of(Source::Url(Secret(url.to_owned())))
     }
 
-    /// Through an application's own pool. Beside its connections the store opens one for LISTEN and, while a worker
-    /// runs, one for extending leases.
+    /// To the database of an application's own pool. Transactions use the pool's connections; for the rest the store
+    /// makes some of its own, at most [`max_connections`](Self::max_connections) and one each for LISTEN and for
+    /// extending leases.
     pub fn of_pool(pool: PgPool) -> Self {
         Self::of(Source::Pool(pool))
     }
@@ -94,7 +104,7 @@ impl PostgresOptions {
         self
     }
 
-    /// Most connections of a pool that is made here. Default 10.
+    /// Most connections that the store makes for its statements. Default 10.
     pub fn max_connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(1);
         self
@@ -118,7 +128,7 @@ impl PostgresOptions {
     /// `Misconfigured` for a wrong URL, user, password or database, a missing right, a schema of a newer version;
     /// `Unavailable` where the server can't be reached.
     pub async fn open(self) -> Result<Postgres, Error> {
-        let (options, of_url, pool) = match self.source {
+        let (options, of_url, begun_in) = match self.source {
             Source::Url(Secret(url)) => {
                 let (options, of_url) = parse(&url)?;
                 (options, of_url, None)
@@ -128,13 +138,8 @@ impl PostgresOptions {
         let schema = self.schema.or(of_url.schema).unwrap_or_else(|| "riqle".to_owned());
         let listens = self.listens.or(of_url.listens).unwrap_or(true);
         let statements = Arc::new(Statements::new(&schema, listens)?);
-        let options = match (&pool, listens) {
-            // A pooler refuses options that it does not know.
-            (None, true) => {
-                options.options([("jit", "off"), ("default_transaction_isolation", "read committed")])
-            }
-            _ => options,
-        };
+        // A pooler refuses options that it does not know; there each statement is planned anew.
+        let options = if listens { options.options(SETTINGS) } else { options };
         let options = options.disable_statement_logging();
         let mut connection = match tokio::time::timeout(CONNECTED_WITHIN, options.connect()).await {
             Ok(connection) => connection.map_err(|error| unreachable(&options, error))?,
@@ -152,26 +157,18 @@ impl PostgresOptions {
             open_days(&mut connection, &statements).await;
         }
         connection.close().await.map_err(|error| translate("connect", error))?;
-        let pool = pool.unwrap_or_else(|| {
+        let connections = Connections::new(options.clone(), self.connections);
+        let begun_in = begun_in.unwrap_or_else(|| {
             PgPoolOptions::new()
                 .max_connections(self.connections)
                 .acquire_timeout(CONNECTED_WITHIN)
-                .test_before_acquire(false)
-                .before_acquire(|connection, usage| {
-                    Box::pin(async move {
-                        // What has lain idle may be cut by now; what was busy a moment ago is not asked each time.
-                        if usage.idle_for > Duration::from_secs(1) {
-                            connection.ping().await?;
-                        }
-                        Ok(true)
-                    })
-                })
                 .connect_lazy_with(options.clone())
         });
-        let wake = Wakes::new(&pool, &options, &statements, listens);
+        let wake = Wakes::new(&connections, &options, &statements, listens);
         Ok(Postgres {
             shared: Arc::new(Shared {
-                pool,
+                connections,
+                begun_in,
                 options,
                 statements,
                 clock: self.clock,

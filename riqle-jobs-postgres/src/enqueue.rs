@@ -139,7 +139,9 @@ const LONGEST: i64 = 1_000_000_000_000_000;
 /// Stores those whose ids are new, and answers with these.
 async fn insert(work: &mut Work<'_>, runs: &[&NewRun]) -> Result<HashSet<RunId>> {
     let mut new = HashSet::with_capacity(runs.len());
-    let mut rest = runs;
+    let mut seen = HashSet::with_capacity(runs.len());
+    let runs: Vec<&NewRun> = runs.iter().copied().filter(|run| seen.insert(run.id)).collect();
+    let mut rest = runs.as_slice();
     while !rest.is_empty() {
         let mut bytes = 0;
         let fits = |run: &&&NewRun| {
@@ -171,6 +173,7 @@ async fn insert_portion(work: &mut Work<'_>, runs: &[&NewRun]) -> Result<Vec<PgR
         number.1
     };
     let lanes: Vec<i64> = runs.iter().map(|run| lane_number(run)).collect();
+    let made_at = runs.iter().map(|run| made_at(run.id)).min();
     work.timed(include_str!("../queries/enqueue.sql"))
         .bind(column(runs, |run| run.id.as_uuid()))
         .bind(lanes)
@@ -191,8 +194,18 @@ async fn insert_portion(work: &mut Work<'_>, runs: &[&NewRun]) -> Result<Vec<PgR
         .bind(column(runs, |run| run.fingerprint.0.as_slice()))
         .bind(column(runs, |run| codec(run.input.codec)))
         .bind(column(runs, |run| run.input.bytes.as_slice()))
+        // A frozen clock has nothing to do with that of the ids.
+        .bind(made_at.filter(|_| work.frozen.is_none()).unwrap_or(i64::MIN))
         .fetch_all(&mut *work.connection)
         .await
+}
+
+/// When an id was made, in milliseconds, as it says itself.
+fn made_at(id: RunId) -> i64 {
+    match id.as_uuid() {
+        uuid if uuid.get_version_num() == 7 => i64::try_from(uuid.as_u128() >> 80).unwrap_or(i64::MIN),
+        _ => i64::MIN,
+    }
 }
 
 pub(crate) fn fingerprint(row: &PgRow) -> Result<Fingerprint> {

@@ -49,16 +49,27 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, String) {
     (kind, format!("{message} ({error})"))
 }
 
+/// Whether the connection, not the statement, has failed.
+pub(crate) fn is_of_the_connection(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
+        // Shut down by an administrator, crashed, starting up.
+        sqlx::Error::Database(database) => {
+            database.code().is_some_and(|code| ["57P01", "57P02", "57P03", "08006"].contains(&code.as_ref()))
+        }
+        _ => false,
+    }
+}
+
 /// Whether the same operation is likely to go through now: the connection broke off, or others were in the way.
 pub(crate) fn is_worth_repeating(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(database) => database.code().is_some_and(|code| {
-            // Shut down by an administrator, crashed; a deadlock, a serialization failure.
-            ["57P01", "57P02", "08006", "40P01", "40001"].contains(&code.as_ref())
-        }),
+        sqlx::Error::Database(database) if !is_of_the_connection(error) => {
+            // A deadlock, a serialization failure; an id that another transaction stored meanwhile.
+            database.code().is_some_and(|code| ["40P01", "40001", "23505"].contains(&code.as_ref()))
+        }
         sqlx::Error::AnyDriverError(error) => error.is::<Outrun>(),
-        _ => false,
+        error => is_of_the_connection(error),
     }
 }
 

@@ -4,7 +4,7 @@ use riqle_jobs_core::{Clock, Error, Limits};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use crate::{
-    PostgresOptions, batches::Batches, lanes::KnownLanes, statements::Statements,
+    PostgresOptions, batches::Batches, connections::Connections, lanes::KnownLanes, statements::Statements,
     transaction::PostgresTransaction, wake::Wakes,
 };
 
@@ -32,7 +32,9 @@ pub struct Postgres {
 }
 
 pub(crate) struct Shared {
-    pub(crate) pool: PgPool,
+    pub(crate) connections: Arc<Connections>,
+    /// Where transactions of the application are begun.
+    pub(crate) begun_in: PgPool,
     pub(crate) options: PgConnectOptions,
     pub(crate) statements: Arc<Statements>,
     pub(crate) clock: Clock,
@@ -61,7 +63,7 @@ impl Postgres {
         PostgresOptions::of_url(url)
     }
 
-    /// Works through an application's own pool, as [`PostgresOptions::of_pool`] says.
+    /// Works in the database of an application's own pool, as [`PostgresOptions::of_pool`] says.
     ///
     /// # Errors
     /// As [`PostgresOptions::open`].
@@ -69,9 +71,9 @@ impl Postgres {
         PostgresOptions::of_pool(pool).open().await
     }
 
-    /// The pool that the store takes its connections from.
+    /// The pool that transactions are begun in: the application's own, where there is one.
     pub fn pool(&self) -> &PgPool {
-        &self.shared.pool
+        &self.shared.begun_in
     }
 
     /// Begins a transaction for the application's statements and [`enqueue_in`](Self::enqueue_in).

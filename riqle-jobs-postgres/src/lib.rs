@@ -11,6 +11,7 @@ mod attempts;
 mod batches;
 mod claim;
 mod connect;
+mod connections;
 mod days;
 mod email_events;
 mod email_log;

@@ -32,7 +32,7 @@ pub struct PostgresTransaction {
 
 impl PostgresTransaction {
     pub(crate) async fn begin(store: &Postgres) -> Result<Self, Error> {
-        let transaction = within("begin", store.shared.pool.begin()).await?;
+        let transaction = within("begin", store.shared.begun_in.begin()).await?;
         Ok(Self { transaction, store: store.clone() })
     }
 

@@ -12,14 +12,11 @@ use std::{
 };
 
 use riqle_jobs_core::{Hint, RunId, Wake, WakeSender, WakeUps};
-use sqlx::{
-    PgPool,
-    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
-};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::{sync::Notify, time::timeout};
 use uuid::Uuid;
 
-use crate::statements::Statements;
+use crate::{connections::Connections, statements::Statements};
 
 /// Between two notifications; what comes meanwhile goes out together.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -40,7 +37,7 @@ struct Remote {
     /// Tells this handle's own notifications from others'.
     process: Uuid,
     channel: String,
-    pool: PgPool,
+    connections: Arc<Connections>,
     listened_by: PgConnectOptions,
     waiting: Mutex<Waiting>,
     listens: AtomicBool,
@@ -56,7 +53,7 @@ struct Waiting {
 
 impl Wakes {
     pub(crate) fn new(
-        pool: &PgPool,
+        connections: &Arc<Connections>,
         options: &PgConnectOptions,
         statements: &Statements,
         listens: bool,
@@ -64,7 +61,7 @@ impl Wakes {
         let remote = listens.then(|| Remote {
             process: Uuid::now_v7(),
             channel: format!("riqle_jobs_{}", statements.schema()).chars().take(63).collect(),
-            pool: pool.clone(),
+            connections: Arc::clone(connections),
             listened_by: options.clone(),
             waiting: Mutex::default(),
             listens: AtomicBool::new(false),
@@ -127,15 +124,28 @@ impl Wakes {
             if payloads.is_empty() {
                 return;
             }
-            let send = sqlx::query("SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload")
-                .bind(remote.channel.clone())
-                .bind(payloads)
-                .execute(&remote.pool);
-            if !matches!(timeout(ANSWERED_WITHIN, send).await, Ok(Ok(_))) {
+            if !matches!(timeout(ANSWERED_WITHIN, remote.tell(payloads)).await, Ok(Ok(()))) {
                 tracing::debug!("a notification was lost; polling finds what it told of");
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+}
+
+impl Remote {
+    async fn tell(&self, payloads: Vec<String>) -> Result<(), sqlx::Error> {
+        let mut connection = self.connections.lend().await?;
+        // Its commit need not wait for the disk.
+        sqlx::query(
+            "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, payload)
+             FROM unnest($2::text[]) AS payload",
+        )
+        .bind(self.channel.clone())
+        .bind(payloads)
+        .execute(&mut *connection)
+        .await?;
+        connection.give_back();
+        Ok(())
     }
 }
 

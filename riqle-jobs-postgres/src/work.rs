@@ -1,12 +1,13 @@
 use std::{future::Future, pin::Pin, time::Duration};
 
 use riqle_jobs_core::{Error, ErrorKind, Hint};
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
 
 use crate::{
     Postgres,
-    error::{Result as DriverResult, from_driver, is_worth_repeating, translate},
+    connections::Lent,
+    error::{Result as DriverResult, from_driver, is_of_the_connection, is_worth_repeating, translate},
     statements::{Query, Statements},
 };
 
@@ -109,34 +110,45 @@ impl Postgres {
     }
 
     async fn try_once<Q: Sync, A>(&self, question: &Q, apply: Apply<Q, A>) -> DriverResult<A> {
-        let mut connection = self.shared.pool.acquire().await?;
+        let mut connection = self.shared.connections.lend().await?;
         let mut work = Work::new(&mut connection, &self.shared.statements, self.frozen());
-        let answer = timeout(ANSWERED_WITHIN, apply(&mut work, question)).await;
+        let answer = timeout(ANSWERED_WITHIN, apply(&mut work, question)).await.map_err(|_| no_answer())?;
         let hints = std::mem::take(&mut work.hints);
-        match answer {
-            Ok(answer) => {
-                if answer.is_ok() {
-                    self.shared.wake.send_all(hints);
-                }
-                answer
-            }
-            Err(_) => {
-                // Not back into the pool: nobody knows what it still waits for.
-                drop(connection.detach());
-                Err(no_answer())
-            }
+        self.put_away(connection, answer.as_ref().err());
+        if answer.is_ok() {
+            self.shared.wake.send_all(hints);
         }
+        answer
     }
 
     async fn try_in_transaction<Q: Sync, A>(&self, question: &Q, apply: Apply<Q, A>) -> DriverResult<A> {
-        let mut transaction = self.shared.pool.begin().await?;
-        let mut work = Work::new(&mut transaction, &self.shared.statements, self.frozen());
-        let applied = timeout(ANSWERED_WITHIN, apply(&mut work, question)).await;
-        let hints = std::mem::take(&mut work.hints);
-        let answer = applied.map_err(|_| no_answer())??;
-        timeout(ANSWERED_WITHIN, transaction.commit()).await.map_err(|_| no_answer())??;
+        let mut connection = self.shared.connections.lend().await?;
+        let in_transaction = async {
+            let mut transaction = connection.begin().await?;
+            let mut work = Work::new(&mut transaction, &self.shared.statements, self.frozen());
+            let applied = apply(&mut work, question).await;
+            let hints = std::mem::take(&mut work.hints);
+            match applied {
+                Ok(answer) => transaction.commit().await.map(|()| (answer, hints)),
+                Err(error) => {
+                    transaction.rollback().await?;
+                    Err(error)
+                }
+            }
+        };
+        let answer = timeout(ANSWERED_WITHIN, in_transaction).await.map_err(|_| no_answer())?;
+        self.put_away(connection, answer.as_ref().err());
+        let (answer, hints) = answer?;
         self.shared.wake.send_all(hints);
         Ok(answer)
+    }
+
+    /// Back to the others, unless it broke off.
+    fn put_away(&self, connection: Lent, error: Option<&sqlx::Error>) {
+        match error {
+            Some(error) if is_of_the_connection(error) => self.shared.connections.forget_idle(),
+            _ => connection.give_back(),
+        }
     }
 
     /// The time that stands in for the server's.

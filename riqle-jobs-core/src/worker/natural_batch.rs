@@ -1,33 +1,40 @@
 use std::future::Future;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
-/// Hands `flush` whatever waits, at most `most` at a time, as soon as the flush before is done. No timer: an idle
-/// system waits for nothing, a busy one shares its round trips. Once `closing` fires it takes nothing new,
-/// flushes what waits and ends.
+/// Hands `flush` whatever waits, at most `most` at a time, as soon as one of the two flushes before is done: while one
+/// waits for its commit, the next is on its way. No timer: an idle system waits for nothing, a busy one shares its round
+/// trips. Once `closing` fires it takes nothing new, flushes what waits and ends.
 pub(super) async fn flush_waiting<T, F>(
-    mut waiting: mpsc::Receiver<T>,
+    waiting: mpsc::Receiver<T>,
     most: usize,
     closing: CancellationToken,
-    mut flush: impl FnMut(Vec<T>) -> F,
+    flush: impl Fn(Vec<T>) -> F,
 ) where
     F: Future<Output = ()>,
 {
+    let waiting = Mutex::new(waiting);
+    let flush_one_by_one = || async {
+        loop {
+            let batch = next_batch(&mut *waiting.lock().await, most, &closing).await;
+            if batch.is_empty() {
+                return;
+            }
+            flush(batch).await;
+        }
+    };
+    tokio::join!(flush_one_by_one(), flush_one_by_one());
+}
+
+/// Nothing: it is over.
+async fn next_batch<T>(waiting: &mut mpsc::Receiver<T>, most: usize, closing: &CancellationToken) -> Vec<T> {
+    let mut batch = Vec::new();
     loop {
-        let mut batch = Vec::new();
         tokio::select! {
             biased;
-            count = waiting.recv_many(&mut batch, most) => {
-                if count == 0 {
-                    return;
-                }
-            }
-            () = closing.cancelled(), if !waiting.is_closed() => {
-                waiting.close();
-                continue;
-            }
+            _ = waiting.recv_many(&mut batch, most) => return batch,
+            () = closing.cancelled(), if !waiting.is_closed() => waiting.close(),
         }
-        flush(batch).await;
     }
 }

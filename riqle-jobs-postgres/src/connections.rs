@@ -1,0 +1,106 @@
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::error::Result;
+
+/// How long whoever needs a connection waits for one.
+pub(crate) const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
+/// What has lain idle so long may be cut by now, and is asked first.
+const SURELY_ALIVE: Duration = Duration::from_secs(1);
+/// What has lain idle so long is closed.
+const KEPT: Duration = Duration::from_secs(10 * 60);
+
+/// The connections that the store's own statements run on. The one given back last is lent first, and none is asked
+/// whether it lives when it comes back: a statement is one round trip, and those that are needed stay warm.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    options: PgConnectOptions,
+    idle: Mutex<Vec<Idle>>,
+    permits: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: PgConnection,
+    since: Instant,
+}
+
+impl Connections {
+    pub(crate) fn new(options: PgConnectOptions, most: u32) -> Arc<Self> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Arc::new(Self { options, idle: Mutex::default(), permits: Arc::new(Semaphore::new(most)) })
+    }
+
+    /// Lends a connection.
+    pub(crate) async fn lend(self: &Arc<Self>) -> Result<Lent> {
+        timeout(CONNECTED_WITHIN, self.wait_and_lend()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
+
+    async fn wait_and_lend(self: &Arc<Self>) -> Result<Lent> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
+        let lent = |connection| Lent { connection, home: Arc::clone(self), _permit: permit };
+        while let Some(Idle { mut connection, since }) = self.newest() {
+            if since.elapsed() < SURELY_ALIVE || connection.ping().await.is_ok() {
+                return Ok(lent(connection));
+            }
+        }
+        Ok(lent(self.options.connect().await?))
+    }
+
+    fn newest(&self) -> Option<Idle> {
+        self.idle().pop()
+    }
+
+    /// After a connection broke off, the others are likely to be broken, too.
+    pub(crate) fn forget_idle(&self) {
+        let forgotten = std::mem::take(&mut *self.idle());
+        drop(forgotten);
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection on loan. Dropped it is closed: nobody knows what it still waits for.
+pub(crate) struct Lent {
+    connection: PgConnection,
+    home: Arc<Connections>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Lent {
+    /// Back to the others, at rest.
+    pub(crate) fn give_back(self) {
+        let mut idle = self.home.idle();
+        // The oldest lie first.
+        let kept = idle.iter().position(|idle| idle.since.elapsed() < KEPT).unwrap_or(idle.len());
+        let closed: Vec<Idle> = idle.drain(..kept).collect();
+        idle.push(Idle { connection: self.connection, since: Instant::now() });
+        drop(idle);
+        drop(closed);
+    }
+}
+
+impl Deref for Lent {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}
