@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use crate::{
     Postgres,
     connections::Lent,
-    error::{Result as DriverResult, from_driver, is_of_the_connection, is_worth_repeating, translate},
+    error::{Result as DriverResult, from_driver, is_of_the_connection, is_worth_repeating},
     statements::{Query, Statements},
 };
 
@@ -168,7 +168,7 @@ pub(crate) async fn within<A>(
     answer: impl Future<Output = DriverResult<A>>,
 ) -> Result<A, Error> {
     match timeout(ANSWERED_WITHIN, answer).await {
-        Ok(answer) => answer.map_err(|error| translate(operation, error)),
+        Ok(answer) => answer.map_err(|error| from_driver(operation, error)),
         Err(_) => Err(from_driver(operation, no_answer())),
     }
 }

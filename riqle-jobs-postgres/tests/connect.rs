@@ -1,0 +1,229 @@
+//! Opening a store: what is wrong is said in one line, and many may open at once.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::time::Duration;
+
+use riqle_jobs_core::{
+    ErrorKind, Hint, Inspect, ManualClock, NewRun, Operate, Payload, Priority, Queue, Retention,
+};
+use riqle_jobs_postgres::Postgres;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+
+use crate::support::{Schema, database_url};
+
+fn greeting() -> NewRun {
+    NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada").unwrap())
+}
+
+async fn execute(sql: impl Into<String>) {
+    let mut connection = PgConnection::connect(&database_url()).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(&mut connection).await.unwrap();
+}
+
+async fn refused(url: &str) -> (ErrorKind, String) {
+    let error = Postgres::connect(url).await.unwrap_err();
+    let line = error.to_string();
+    assert!(!line.contains('\n') && !line.contains("secret"), "{line}");
+    (error.kind(), line)
+}
+
+#[tokio::test]
+async fn a_wrong_url_is_named_and_its_password_is_not() {
+    for url in
+        ["postgres", "mysql://root:secret@localhost/shop", "postgres://u:secret@localhost:notaport/shop"]
+    {
+        let (kind, line) = refused(url).await;
+        assert_eq!(kind, ErrorKind::Misconfigured, "{line}");
+        assert!(line.contains("postgres://user:password@host:port/database"), "{line}");
+    }
+    let (kind, line) = refused(&format!("{}?listen=perhaps", database_url())).await;
+    assert!(kind == ErrorKind::Misconfigured && line.contains("listen is on or off"), "{line}");
+    let (kind, line) = refused(&format!("{}?schema=No%20Schema", database_url())).await;
+    assert!(kind == ErrorKind::Misconfigured && line.contains("lower-case"), "{line}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unavailable() {
+    let (kind, line) = refused("postgres://u:secret@127.0.0.1:9/shop").await;
+    assert!(kind == ErrorKind::Unavailable && line.contains("127.0.0.1:9"), "{line}");
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_a_wrong_setting() {
+    let mut url: url::Url = database_url().parse().unwrap();
+    url.set_path("/nowhere");
+    let (kind, line) = refused(url.as_str()).await;
+    assert!(kind == ErrorKind::Misconfigured && line.contains("nowhere"), "{line}");
+}
+
+#[tokio::test]
+async fn a_user_without_the_right_to_make_a_schema_is_told_so() {
+    let schema = Schema::new();
+    let user = format!("{}_user", schema.name);
+    execute(format!("CREATE ROLE {user} LOGIN PASSWORD 'secret'")).await;
+    let mut url: url::Url = schema.url().parse().unwrap();
+    url.set_username(&user).unwrap();
+    url.set_password(Some("secret")).unwrap();
+    let (kind, line) = refused(url.as_str()).await;
+    assert!(kind == ErrorKind::Misconfigured && line.contains("right"), "{line}");
+    // Where somebody else has migrated, the rights on the tables are enough.
+    Postgres::connect(&schema.url()).await.unwrap();
+    let name = &schema.name;
+    execute(format!(
+        "GRANT USAGE ON SCHEMA {name} TO {user};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO {user};
+         GRANT USAGE ON ALL SEQUENCES IN SCHEMA {name} TO {user}"
+    ))
+    .await;
+    let store = Postgres::connect(url.as_str()).await.unwrap();
+    assert!(store.enqueue(vec![greeting()]).await.unwrap()[0].is_new());
+    drop(store);
+    execute(format!("DROP OWNED BY {user}; DROP ROLE {user}")).await;
+}
+
+#[tokio::test]
+async fn f28_a_newer_schema_is_refused_with_both_versions() {
+    let schema = Schema::new();
+    drop(Postgres::connect(&schema.url()).await.unwrap());
+    execute(format!("INSERT INTO {}.migrations (number, name) VALUES (99, 'of the future')", schema.name))
+        .await;
+    let (kind, line) = refused(&schema.url()).await;
+    assert_eq!(kind, ErrorKind::Misconfigured);
+    assert!(line.contains("99") && line.contains("upgrade"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f28_ten_that_open_a_new_schema_at_once_make_it_once() {
+    let schema = Schema::new();
+    let mut opening = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let url = schema.url();
+        opening.spawn(async move { Postgres::connect(&url).await.map(drop) });
+    }
+    for opened in opening.join_all().await {
+        opened.unwrap();
+    }
+    let mut connection = PgConnection::connect(&database_url()).await.unwrap();
+    let count = format!("SELECT count(*) FROM {}.migrations", schema.name);
+    let migrations: i64 = sqlx::query(AssertSqlSafe(count)).fetch_one(&mut connection).await.unwrap().get(0);
+    assert_eq!(migrations, 1);
+}
+
+#[tokio::test]
+async fn the_migrations_can_be_printed_and_run_by_other_means() {
+    let schema = Schema::new();
+    let options = || Postgres::options(&database_url()).schema(&schema.name).migrate(false);
+    let error = options().open().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misconfigured);
+    execute(Postgres::migrations(&schema.name).unwrap()).await;
+    let store = options().open().await.unwrap();
+    assert!(store.enqueue(vec![greeting()]).await.unwrap()[0].is_new());
+}
+
+#[tokio::test]
+async fn two_schemas_of_one_database_know_nothing_of_each_other() {
+    let (first, second) = (Schema::new(), Schema::new());
+    let (first_store, second_store) =
+        (first.open(&ManualClock::new()).await, second.open(&ManualClock::new()).await);
+    let id = first_store.enqueue(vec![greeting()]).await.unwrap()[0].id();
+    assert!(first_store.run(id).await.unwrap().is_some());
+    assert!(second_store.run(id).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_process_is_told_at_once_and_the_listener_comes_back() {
+    let schema = Schema::new();
+    let (producer, worker) =
+        (Postgres::connect(&schema.url()).await.unwrap(), Postgres::connect(&schema.url()).await.unwrap());
+    let mut hints = worker.wake_ups();
+    let due = Hint::Due(Some("default".to_owned()));
+    told(&producer, &mut hints, &due).await;
+    // F04: the listening connection dies.
+    let channel = format!("riqle_jobs_{}", schema.name);
+    execute(format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%{channel}%'"
+    ))
+    .await;
+    told(&producer, &mut hints, &due).await;
+}
+
+/// Enqueues until the hint has come: who listens is not known from outside.
+async fn told(producer: &Postgres, hints: &mut riqle_jobs_core::WakeUps, wanted: &Hint) {
+    for _ in 0..100 {
+        producer.enqueue(vec![greeting()]).await.unwrap();
+        let heard = tokio::time::timeout(Duration::from_millis(100), hints.next()).await;
+        if heard.is_ok_and(|hint| hint == *wanted) {
+            return;
+        }
+    }
+    panic!("no hint has come");
+}
+
+#[tokio::test]
+async fn f27_without_listen_no_statement_stays_prepared() {
+    let schema = Schema::new();
+    let url = format!("{}&listen=off", schema.url());
+    let store = Postgres::options(&url).max_connections(1).open().await.unwrap();
+    let id = store.enqueue(vec![greeting()]).await.unwrap()[0].id();
+    assert!(store.run(id).await.unwrap().is_some());
+    let rows = sqlx::query("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'LISTEN' || $1")
+        .bind(&schema.name)
+        .fetch_all(store.pool())
+        .await
+        .unwrap();
+    assert!(rows.is_empty());
+}
+
+#[tokio::test]
+async fn the_email_log_reads_as_the_product_reads_it() {
+    let schema = Schema::new();
+    let _store = schema.open(&ManualClock::new()).await;
+    let mut connection = PgConnection::connect(&database_url()).await.unwrap();
+    let path = format!("SET search_path = {}", schema.name);
+    sqlx::raw_sql(AssertSqlSafe(path)).execute(&mut connection).await.unwrap();
+    let log = r#"SELECT * FROM "EmailLog" WHERE status = 'failed' ORDER BY "createdAt" DESC"#;
+    assert!(sqlx::query(log).fetch_all(&mut connection).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_day_of_the_history_that_is_over_is_dropped_whole_with_its_steps() {
+    let schema = Schema::new();
+    let store = Postgres::connect(&schema.url()).await.unwrap();
+    let name = &schema.name;
+    // A day of 1970, as if it had been made then.
+    execute(format!(
+        "CREATE TABLE {name}.history_3 (LIKE {name}.history INCLUDING ALL);
+         ALTER TABLE {name}.history ATTACH PARTITION {name}.history_3 FOR VALUES FROM (259200000) TO (345600000);
+         INSERT INTO {name}.history (id, lane, due_at, enqueued_at, ended_at, failures, crashes, input_codec, state,
+                                     reason, fingerprint, input)
+         SELECT gen_random_uuid(), 1, 0, 0, 259200000, 0, 0, 0, 'succeeded', 'completed', '', ''
+         FROM generate_series(1, 2500);
+         INSERT INTO {name}.steps (run, saved_at, took, ordinal, codec, name, result)
+         SELECT id, 0, 0, 0, 0, 'step', '' FROM {name}.history;"
+    ))
+    .await;
+    let pruned = store.prune(Retention::default()).await.unwrap();
+    assert_eq!(pruned.runs, 2500);
+    let mut connection = PgConnection::connect(&database_url()).await.unwrap();
+    let left = format!(
+        "SELECT (SELECT count(*) FROM {name}.steps), to_regclass('{name}.history_3') IS NULL,
+                (SELECT count(*) FROM pg_inherits WHERE inhparent = '{name}.history'::regclass)"
+    );
+    let row = sqlx::query(AssertSqlSafe(left)).fetch_one(&mut connection).await.unwrap();
+    assert_eq!((row.get::<i64, _>(0), row.get::<bool, _>(1)), (0, true));
+    assert_eq!(row.get::<i64, _>(2), 4, "today, two days ahead, and the rest");
+}
+
+#[tokio::test]
+async fn a_text_that_postgresql_can_not_hold_is_refused_whole() {
+    let schema = Schema::new();
+    let store = schema.open(&ManualClock::new()).await;
+    let mut bad = greeting();
+    bad.gates = vec!["a\0b".to_owned()];
+    let error = store.enqueue(vec![greeting(), bad]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");
+    assert!(store.counts().await.unwrap().is_empty());
+}

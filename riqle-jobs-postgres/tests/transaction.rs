@@ -1,0 +1,288 @@
+//! Runs, events and steps in an application's own transaction.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use riqle_jobs_core::{
+    ErrorKind, Hint, Inspect, Job, JobError, Jobs, LeaseToken, ManualClock, NewRun, Payload, Priority, Queue,
+    Registry, RetryPolicy, RunContext, RunFilter, RunState, Worker, async_trait,
+    store::{JobDeclaration, NewEvent},
+};
+use riqle_jobs_postgres::{
+    Postgres, PostgresOptions, StepIn,
+    StepInTransaction::{New, Saved},
+};
+use sqlx::{PgConnection, Row};
+
+use crate::support::Schema;
+
+struct Shop {
+    store: Postgres,
+    schema: Schema,
+}
+
+async fn shop() -> Shop {
+    let schema = Schema::new();
+    let url = format!("{}&options=-c%20search_path%3D{}", schema.url(), schema.name);
+    let store = Postgres::options(&url).clock(&ManualClock::new()).open().await.unwrap();
+    sqlx::query("CREATE TABLE orders (id TEXT)").execute(store.pool()).await.unwrap();
+    Shop { store, schema }
+}
+
+async fn orders(store: &Postgres) -> i64 {
+    sqlx::query("SELECT count(*) FROM orders").fetch_one(store.pool()).await.unwrap().get(0)
+}
+
+fn greeting() -> NewRun {
+    NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada").unwrap())
+}
+
+async fn insert_order(connection: &mut PgConnection) {
+    sqlx::query("INSERT INTO orders (id) VALUES ('order-1')").execute(connection).await.unwrap();
+}
+
+#[tokio::test]
+async fn f18_a_commit_makes_the_order_and_its_run_lasting() {
+    let shop = shop().await;
+    let mut hints = shop.store.wake_ups();
+    let mut transaction = shop.store.begin().await.unwrap();
+    insert_order(&mut transaction).await;
+    let (answers, wake) = shop.store.enqueue_in(&mut transaction, vec![greeting()]).await.unwrap();
+    assert_eq!(shop.store.run(answers[0].id()).await.unwrap(), None);
+    transaction.commit().await.unwrap();
+    wake.fire();
+    assert_eq!(orders(&shop.store).await, 1);
+    let run = shop.store.run(answers[0].id()).await.unwrap().unwrap();
+    assert_eq!(run.state, RunState::Pending);
+    assert_eq!(hints.next().await, Hint::Due(Some("default".to_owned())));
+}
+
+#[tokio::test]
+async fn f18_a_rollback_leaves_neither_the_order_nor_its_run() {
+    let shop = shop().await;
+    let unique = greeting().unique("ada");
+    let mut transaction = shop.store.begin().await.unwrap();
+    insert_order(&mut transaction).await;
+    let (answers, _) = shop.store.enqueue_in(&mut transaction, vec![unique.clone()]).await.unwrap();
+    transaction.rollback().await.unwrap();
+    // Dropped is rolled back too.
+    let mut transaction = shop.store.begin().await.unwrap();
+    insert_order(&mut transaction).await;
+    let _ = shop.store.enqueue_in(&mut transaction, vec![unique.clone()]).await.unwrap();
+    drop(transaction);
+    assert_eq!(orders(&shop.store).await, 0);
+    assert_eq!(shop.store.run(answers[0].id()).await.unwrap(), None);
+    assert!(shop.store.enqueue(vec![unique]).await.unwrap()[0].is_new(), "the key is free");
+}
+
+#[tokio::test]
+async fn a_refused_group_leaves_the_transaction_able_to_commit() {
+    let shop = shop().await;
+    shop.store.enqueue(vec![greeting().unique("ada")]).await.unwrap();
+    let other = NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Bob").unwrap());
+    let mut transaction = shop.store.begin().await.unwrap();
+    insert_order(&mut transaction).await;
+    let group = vec![greeting(), other.unique("ada")];
+    let refused = shop.store.enqueue_in(&mut transaction, group).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.index()), (ErrorKind::Conflict, Some(1)));
+    transaction.commit().await.unwrap();
+    assert_eq!(orders(&shop.store).await, 1);
+    assert_eq!(shop.store.runs(RunFilter::default()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_event_in_a_transaction_starts_its_runs_with_the_commit_and_once() {
+    let shop = shop().await;
+    let declaration = JobDeclaration {
+        name: "greet".to_owned(),
+        queue: "email".to_owned(),
+        priority: Priority::HIGH,
+        trigger: Some("user/created".to_owned()),
+        policy: None,
+    };
+    shop.store.register_jobs(vec![declaration]).await.unwrap();
+    let event = NewEvent {
+        id: "user-7".to_owned(),
+        name: "user/created".to_owned(),
+        data: Payload::json("Ada").unwrap(),
+        due_at: None,
+    };
+    for committed in [false, true, true] {
+        let mut transaction = shop.store.begin().await.unwrap();
+        let (ids, wake) = shop.store.send_event_in(&mut transaction, vec![event.clone()]).await.unwrap();
+        assert_eq!(ids, ["user-7"]);
+        if committed {
+            transaction.commit().await.unwrap();
+            wake.fire();
+        }
+    }
+    // And by the plain way, which finds the event stored.
+    Jobs::new(&shop.store).send_events(vec![event]).await.unwrap();
+    let runs = shop.store.runs(RunFilter::default()).await.unwrap();
+    assert_eq!(runs.len(), 1);
+    assert_eq!((runs[0].queue.as_str(), runs[0].event_id.as_deref()), ("email", Some("user-7")));
+}
+
+#[tokio::test]
+async fn a_pool_of_the_application_carries_its_transactions() {
+    let shop = shop().await;
+    let pool = sqlx::PgPool::connect(&support::database_url()).await.unwrap();
+    let store = PostgresOptions::of_pool(pool.clone()).schema(&shop.schema.name).open().await.unwrap();
+    let mut transaction = pool.begin().await.unwrap();
+    let (answers, wake) = store.enqueue_in(&mut transaction, vec![greeting()]).await.unwrap();
+    transaction.commit().await.unwrap();
+    wake.fire();
+    assert!(store.run(answers[0].id()).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f18_two_transactions_with_one_key_store_one_run() {
+    let shop = shop().await;
+    let run = || greeting().unique("ada");
+    let mut first = shop.store.begin().await.unwrap();
+    let (answers, _) = shop.store.enqueue_in(&mut first, vec![run()]).await.unwrap();
+    let store = shop.store.clone();
+    let second = tokio::spawn(async move {
+        let mut second = store.begin().await.unwrap();
+        let (answers, _) = store.enqueue_in(&mut second, vec![run()]).await.unwrap();
+        second.commit().await.unwrap();
+        answers
+    });
+    // Long enough for the second to wait for the key; nothing hangs on how long.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    first.commit().await.unwrap();
+    assert_eq!(second.await.unwrap(), [riqle_jobs_core::Enqueued::Existing(answers[0].id())]);
+}
+
+#[tokio::test]
+async fn what_postgresql_refuses_leaves_the_transaction_able_to_commit() {
+    let shop = shop().await;
+    let mut transaction = shop.store.begin().await.unwrap();
+    insert_order(&mut transaction).await;
+    let mut run = greeting();
+    run.gates = vec!["a\0b".to_owned()];
+    let refused = shop.store.enqueue_in(&mut transaction, vec![run]).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Rejected, "{refused}");
+    transaction.commit().await.unwrap();
+    assert_eq!(orders(&shop.store).await, 1);
+}
+
+/// Marks an order in a step; what happens between is the test's.
+struct Mark {
+    store: Postgres,
+    fault: Fault,
+    done: Arc<AtomicU32>,
+}
+
+#[derive(Clone)]
+enum Fault {
+    None,
+    /// The first attempt rolls back after the save.
+    RolledBack,
+    /// The first attempt commits and fails.
+    FailedAfterwards,
+    /// Another claim takes the run over before the step or, late, before its save.
+    TakenOver {
+        late: bool,
+    },
+}
+
+#[async_trait]
+impl Job for Mark {
+    const NAME: &'static str = "mark";
+    type Input = String;
+    type Output = u32;
+
+    fn retry_policy(&self) -> RetryPolicy {
+        RetryPolicy::fixed(Duration::ZERO)
+    }
+
+    async fn run(&self, run: &RunContext, _: String) -> Result<u32, JobError> {
+        let first = run.attempt() == 1;
+        if let Fault::TakenOver { late: false } = &self.fault {
+            take_over(&self.store).await;
+        }
+        let mut transaction = self.store.begin().await?;
+        let done = match run.step_in::<u32>(&mut transaction, "mark").await? {
+            Saved(done) => done,
+            New(step) => {
+                let done = self.done.fetch_add(1, Ordering::SeqCst) + 1;
+                if let Fault::TakenOver { late: true } = &self.fault {
+                    transaction.rollback().await?;
+                    take_over(&self.store).await;
+                    transaction = self.store.begin().await?;
+                }
+                insert_order(&mut transaction).await;
+                step.save(&mut transaction, &done).await?;
+                if first && matches!(self.fault, Fault::RolledBack) {
+                    transaction.rollback().await?;
+                    return Err(JobError::retry("rolled back"));
+                }
+                transaction.commit().await?;
+                done
+            }
+        };
+        if first && matches!(self.fault, Fault::FailedAfterwards) {
+            return Err(JobError::retry("failed afterwards"));
+        }
+        Ok(done)
+    }
+}
+
+/// What another worker's claim does, without the clock that would let this one claim too.
+async fn take_over(store: &Postgres) {
+    let taken = sqlx::query("UPDATE runs SET token = $1 WHERE state = 'running'")
+        .bind(LeaseToken::new().as_uuid())
+        .execute(store.pool())
+        .await
+        .unwrap();
+    assert_eq!(taken.rows_affected(), 1);
+}
+
+/// Answers with the run's state, how often the step was done, and how many orders there are.
+async fn mark(shop: &Shop, fault: Fault) -> (RunState, u32, i64) {
+    let done = Arc::new(AtomicU32::new(0));
+    let id = Jobs::new(&shop.store).enqueue::<Mark>("order-1".to_owned()).await.unwrap().id();
+    let job = Mark { store: shop.store.clone(), fault, done: Arc::clone(&done) };
+    Worker::new(&shop.store).register(job).run_until_idle().await.unwrap();
+    let run = shop.store.run(id).await.unwrap().unwrap();
+    (run.state, done.load(Ordering::SeqCst), orders(&shop.store).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_and_the_writes_of_its_transaction_are_there_together() {
+    assert_eq!(mark(&shop().await, Fault::None).await, (RunState::Succeeded, 1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_was_rolled_back_is_done_again() {
+    assert_eq!(mark(&shop().await, Fault::RolledBack).await, (RunState::Succeeded, 2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_was_committed_is_not_done_again() {
+    assert_eq!(mark(&shop().await, Fault::FailedAfterwards).await, (RunState::Succeeded, 1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_is_not_begun_under_a_lost_lease() {
+    let shop = shop().await;
+    let fault = Fault::TakenOver { late: false };
+    assert_eq!(mark(&shop, fault).await, (RunState::Running, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_is_not_saved_under_a_lost_lease() {
+    let shop = shop().await;
+    let fault = Fault::TakenOver { late: true };
+    assert_eq!(mark(&shop, fault).await, (RunState::Running, 1, 0));
+}
