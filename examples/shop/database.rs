@@ -3,7 +3,8 @@ use std::sync::Arc;
 use riqle_jobs::{
     Enqueued, JobError, Jobs, NewRun, Queue, Store, async_trait,
     email::{Money, Order, OrderItem, Orders, Product},
-    sqlite::{Sqlite, SqliteTransaction},
+    postgres::Postgres,
+    sqlite::Sqlite,
     web::webhooks::stripe::Fact,
 };
 use sqlx::Row;
@@ -11,90 +12,134 @@ use sqlx::Row;
 use crate::{Failure, config::Config};
 
 const TABLES: &str = include_str!("tables.sql");
+/// Of two shops that start at once, one makes the tables.
+const ONE_BY_ONE: &str = "SELECT pg_advisory_xact_lock(1)";
 
-/// The shop's own tables: in the store's database where that is SQLite, else in one of their own.
+/// The shop's own tables: in the store's database where that speaks SQL, else in a SQLite file of their own.
 #[derive(Clone)]
-pub struct Database {
-    sqlite: Sqlite,
-    /// The runs are in the same file, so an order and its job commit together.
-    holds_the_runs: bool,
+pub enum Database {
+    Postgres(Postgres),
+    Sqlite {
+        file: Sqlite,
+        /// The runs are in the same file.
+        holds_the_runs: bool,
+    },
+}
+
+/// The same on either database: the two drivers have no type in common.
+macro_rules! on_either {
+    ($database:expr, $either:ident => $body:expr) => {
+        match $database {
+            Database::Postgres($either) => $body,
+            Database::Sqlite { file: $either, .. } => $body,
+        }
+    };
+}
+
+macro_rules! execute_all {
+    ($statements:expr, $transaction:expr) => {
+        for (text, values) in $statements {
+            let query = values.into_iter().fold(sqlx::query(text), |query, value| match value {
+                Value::Text(text) => query.bind(text),
+                Value::Amount(amount) => query.bind(amount),
+            });
+            query.execute(&mut **$transaction).await?;
+        }
+    };
 }
 
 impl Database {
     pub async fn open(config: &Config) -> Result<(Self, Arc<dyn Store>), Failure> {
-        let (sqlite, store): (Sqlite, Arc<dyn Store>) = if config.jobs_url.starts_with("sqlite:") {
-            let sqlite = Sqlite::connect(&config.jobs_url).await?;
-            (sqlite.clone(), Arc::new(sqlite))
+        let url = &config.jobs_url;
+        let (database, store): (Self, Arc<dyn Store>) = if url.starts_with("postgres") {
+            let postgres = Postgres::connect(url).await?;
+            (Self::Postgres(postgres.clone()), Arc::new(postgres))
+        } else if url.starts_with("sqlite:") {
+            let file = Sqlite::connect(url).await?;
+            (Self::Sqlite { file: file.clone(), holds_the_runs: true }, Arc::new(file))
         } else {
-            let store = riqle_jobs::connect(&config.jobs_url).await?;
-            (Sqlite::connect(&config.shop_url).await?, store)
+            let store = riqle_jobs::connect(url).await?;
+            let file = Sqlite::connect(&config.shop_url).await?;
+            (Self::Sqlite { file, holds_the_runs: false }, store)
         };
-        let mut transaction = sqlite.begin().await?;
-        sqlx::raw_sql(TABLES).execute(&mut *transaction).await?;
-        transaction.commit().await?;
-        let holds_the_runs = config.jobs_url.starts_with("sqlite:");
-        Ok((Self { sqlite, holds_the_runs }, store))
+        on_either!(&database, either => {
+            let mut transaction = either.begin().await?;
+            if let Self::Postgres(_) = &database {
+                sqlx::raw_sql(ONE_BY_ONE).execute(&mut *transaction).await?;
+            }
+            sqlx::raw_sql(TABLES).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+        });
+        Ok((database, store))
     }
 
-    /// Writes what happened and enqueues its run: in one transaction where both are in one file. Elsewhere the run is
-    /// enqueued after the commit; whoever told of the event must tell again if that fails, and the run's unique key
+    /// Writes what happened and enqueues its run: in one transaction where both are in one database. Elsewhere the run
+    /// is enqueued after the commit; whoever told of the event must tell again if that fails, and the run's unique key
     /// makes the repeat harmless.
     pub async fn record(&self, fact: &Fact, run: NewRun, jobs: &Jobs) -> Result<Enqueued, Failure> {
-        let mut transaction = self.sqlite.begin().await?;
-        apply(&mut transaction, fact).await?;
-        let answers = if self.holds_the_runs {
-            let (answers, wake) = self.sqlite.enqueue_in(&mut transaction, vec![run]).await?;
-            transaction.commit().await?;
-            wake.fire();
-            answers
-        } else {
-            transaction.commit().await?;
-            Queue::enqueue(&**jobs.store(), vec![run]).await?
-        };
+        let answers = on_either!(self, either => {
+            let mut transaction = either.begin().await?;
+            execute_all!(statements(fact), &mut transaction);
+            if let Self::Sqlite { holds_the_runs: false, .. } = self {
+                transaction.commit().await?;
+                Queue::enqueue(&**jobs.store(), vec![run]).await?
+            } else {
+                let (answers, wake) = either.enqueue_in(&mut transaction, vec![run]).await?;
+                transaction.commit().await?;
+                wake.fire();
+                answers
+            }
+        });
         answers.first().copied().ok_or_else(|| "the store answered for no run".into())
     }
 
     pub async fn order_row(&self, id: &str) -> Result<Option<OrderRow>, sqlx::Error> {
         let query =
             "SELECT id, status, amount, currency, customer_email, fulfilled_at, refunded_at, refunded_amount
-                     FROM orders WHERE id = ?";
-        let row = sqlx::query(query).bind(id).fetch_optional(self.sqlite.pool()).await?;
-        row.map(|row| {
-            Ok(OrderRow {
-                id: row.try_get("id")?,
-                status: row.try_get("status")?,
-                amount: row.try_get("amount")?,
-                currency: row.try_get("currency")?,
-                customer_email: row.try_get("customer_email")?,
-                fulfilled_at: row.try_get("fulfilled_at")?,
-                refunded_at: row.try_get("refunded_at")?,
-                refunded_amount: row.try_get("refunded_amount")?,
+                     FROM orders WHERE id = $1";
+        on_either!(self, either => {
+            let row = sqlx::query(query).bind(id).fetch_optional(either.pool()).await?;
+            row.map(|row| {
+                Ok(OrderRow {
+                    id: row.try_get("id")?,
+                    status: row.try_get("status")?,
+                    amount: row.try_get("amount")?,
+                    currency: row.try_get("currency")?,
+                    customer_email: row.try_get("customer_email")?,
+                    fulfilled_at: row.try_get("fulfilled_at")?,
+                    refunded_at: row.try_get("refunded_at")?,
+                    refunded_amount: row.try_get("refunded_amount")?,
+                })
             })
+            .transpose()
         })
-        .transpose()
     }
 
     async fn items(&self, order: &str) -> Result<Vec<OrderItem>, sqlx::Error> {
         let query = "SELECT product_id, name, quantity, unit_price FROM order_items
-                     JOIN products ON products.id = product_id WHERE order_id = ? ORDER BY position";
-        let rows = sqlx::query(query).bind(order).fetch_all(self.sqlite.pool()).await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(OrderItem {
-                    product: Product { id: row.try_get("product_id")?, name: row.try_get("name")? },
-                    quantity: row.try_get("quantity")?,
-                    unit_price: row.try_get("unit_price")?,
+                     JOIN products ON products.id = product_id WHERE order_id = $1 ORDER BY position";
+        on_either!(self, either => {
+            let rows = sqlx::query(query).bind(order).fetch_all(either.pool()).await?;
+            rows.into_iter()
+                .map(|row| {
+                    Ok(OrderItem {
+                        product: Product { id: row.try_get("product_id")?, name: row.try_get("name")? },
+                        quantity: u32::try_from(row.try_get::<i64, _>("quantity")?).map_err(decode)?,
+                        unit_price: row.try_get("unit_price")?,
+                    })
                 })
-            })
-            .collect()
+                .collect()
+        })
     }
 
     /// Sets a time where it is not set yet.
     async fn mark(&self, query: &'static str, id: &str) -> Result<(), JobError> {
         let now = riqle_jobs::Clock::Server.local_now().to_string();
-        let mut transaction = self.sqlite.begin().await?;
-        sqlx::query(query).bind(now).bind(id).execute(&mut *transaction).await?;
-        Ok(transaction.commit().await?)
+        on_either!(self, either => {
+            let mut transaction = either.begin().await?;
+            sqlx::query(query).bind(now).bind(id).execute(&mut *transaction).await?;
+            Ok(transaction.commit().await?)
+        })
     }
 }
 
@@ -110,33 +155,50 @@ pub struct OrderRow {
     pub refunded_amount: Option<i64>,
 }
 
-async fn apply(transaction: &mut SqliteTransaction, fact: &Fact) -> Result<(), Failure> {
+fn decode(error: std::num::TryFromIntError) -> sqlx::Error {
+    sqlx::Error::Decode(error.into())
+}
+
+/// What is bound to a statement.
+enum Value {
+    Text(Option<String>),
+    Amount(i64),
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(Some(text.to_owned()))
+}
+
+/// What a fact changes in the shop's tables.
+fn statements(fact: &Fact) -> Vec<(&'static str, Vec<Value>)> {
     match fact {
-        Fact::OrderPaid { order_id, email, amount, currency } => {
-            let query = "INSERT INTO orders (id, status, amount, currency, customer_email)
-                         VALUES (?1, 'paid', ?2, upper(?3), ?4)
-                         ON CONFLICT (id) DO UPDATE SET customer_email = ?4,
-                             status = CASE status WHEN 'open' THEN 'paid' ELSE status END";
-            let order = sqlx::query(query).bind(order_id).bind(amount).bind(currency).bind(email);
-            order.execute(&mut **transaction).await?;
+        Fact::OrderPaid { order_id, email, amount, currency } => vec![
+            (
+                "INSERT INTO orders (id, status, amount, currency, customer_email)
+                 VALUES ($1, 'paid', $2, upper($3), $4)
+                 ON CONFLICT (id) DO UPDATE SET customer_email = $4,
+                     status = CASE orders.status WHEN 'open' THEN 'paid' ELSE orders.status END",
+                vec![text(order_id), Value::Amount(*amount), text(currency), text(email)],
+            ),
             // An order that the table lacked has no items: what was paid is its one line.
-            let item = "INSERT INTO order_items (order_id, position, product_id, quantity, unit_price)
-                        SELECT ?1, 1, 'purchase', 1, ?2
-                        WHERE NOT EXISTS (SELECT 1 FROM order_items WHERE order_id = ?1)";
-            sqlx::query(item).bind(order_id).bind(amount).execute(&mut **transaction).await?;
-        }
-        Fact::OrderRefunded { order_id, amount, .. } => {
-            let query = "UPDATE orders SET status = 'refunded', refunded_amount = ? WHERE id = ?";
-            sqlx::query(query).bind(amount).bind(order_id).execute(&mut **transaction).await?;
-        }
-        Fact::CustomerCreated { user_id, email, name } => {
-            let query = "INSERT INTO users (id, email, name) VALUES (?1, ?2, ?3)
-                         ON CONFLICT (id) DO UPDATE SET email = ?2, name = ?3";
-            sqlx::query(query).bind(user_id).bind(email).bind(name).execute(&mut **transaction).await?;
-        }
-        _ => {}
+            (
+                "INSERT INTO order_items (order_id, position, product_id, quantity, unit_price)
+                 SELECT CAST($1 AS TEXT), 1, 'purchase', 1, CAST($2 AS BIGINT)
+                 WHERE NOT EXISTS (SELECT 1 FROM order_items WHERE order_id = $1)",
+                vec![text(order_id), Value::Amount(*amount)],
+            ),
+        ],
+        Fact::OrderRefunded { order_id, amount, .. } => vec![(
+            "UPDATE orders SET status = 'refunded', refunded_amount = $1 WHERE id = $2",
+            vec![Value::Amount(*amount), text(order_id)],
+        )],
+        Fact::CustomerCreated { user_id, email, name } => vec![(
+            "INSERT INTO users (id, email, name) VALUES ($1, $2, $3)
+             ON CONFLICT (id) DO UPDATE SET email = $2, name = $3",
+            vec![text(user_id), text(email), Value::Text(name.clone())],
+        )],
+        _ => Vec::new(),
     }
-    Ok(())
 }
 
 #[async_trait]
@@ -165,10 +227,10 @@ impl Orders for Database {
     }
 
     async fn mark_fulfilled(&self, id: &str) -> Result<(), JobError> {
-        self.mark("UPDATE orders SET fulfilled_at = ? WHERE id = ? AND fulfilled_at IS NULL", id).await
+        self.mark("UPDATE orders SET fulfilled_at = $1 WHERE id = $2 AND fulfilled_at IS NULL", id).await
     }
 
     async fn mark_refunded(&self, id: &str) -> Result<(), JobError> {
-        self.mark("UPDATE orders SET refunded_at = ? WHERE id = ? AND refunded_at IS NULL", id).await
+        self.mark("UPDATE orders SET refunded_at = $1 WHERE id = $2 AND refunded_at IS NULL", id).await
     }
 }

@@ -1,34 +1,35 @@
+-- The same for SQLite and PostgreSQL.
 CREATE TABLE IF NOT EXISTS products (
     id   TEXT PRIMARY KEY,
     name TEXT NOT NULL
-) STRICT;
+);
 
 -- Amounts are in minor units of the currency; times are RFC 3339.
 CREATE TABLE IF NOT EXISTS orders (
     id              TEXT PRIMARY KEY,
     status          TEXT NOT NULL CHECK (status IN ('open', 'paid', 'refunded')),
-    amount          INTEGER NOT NULL,
+    amount          BIGINT NOT NULL,
     currency        TEXT NOT NULL,
     customer_email  TEXT,
     fulfilled_at    TEXT,
     refunded_at     TEXT,
-    refunded_amount INTEGER
-) STRICT;
+    refunded_amount BIGINT
+);
 
 CREATE TABLE IF NOT EXISTS order_items (
     order_id   TEXT NOT NULL REFERENCES orders (id),
-    position   INTEGER NOT NULL,
+    position   BIGINT NOT NULL,
     product_id TEXT NOT NULL REFERENCES products (id),
-    quantity   INTEGER NOT NULL,
-    unit_price INTEGER NOT NULL,
+    quantity   BIGINT NOT NULL,
+    unit_price BIGINT NOT NULL,
     PRIMARY KEY (order_id, position)
-) STRICT;
+);
 
 CREATE TABLE IF NOT EXISTS users (
     id    TEXT PRIMARY KEY,
     email TEXT NOT NULL,
     name  TEXT
-) STRICT;
+);
 
 INSERT INTO products (id, name)
 VALUES ('lamp', 'Desk lamp, brass'), ('bulb', 'Filament bulb, 40 W'), ('purchase', 'Your purchase')

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
 
 use crate::{
@@ -24,18 +25,46 @@ fn customer(order: usize) -> String {
 /// F01, F17: `RIQLE_ORDERS=500 RIQLE_KILLS=50` is the long run.
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_that_come_while_the_shop_is_killed_again_and_again_are_each_confirmed() {
-    let (orders, kills) = (setting("RIQLE_ORDERS", 100), setting("RIQLE_KILLS", 8));
     let folder = tempfile::tempdir().unwrap();
+    let jobs_url = format!("sqlite:{}", folder.path().join("shop.db").display());
+    each_order_is_confirmed(&jobs_url, 1).await;
+}
+
+/// Two shops on one database, each killed in turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_that_come_while_two_shops_on_postgresql_are_killed_are_each_confirmed() {
+    let Ok(server) = std::env::var("DATABASE_URL") else {
+        eprintln!("not run: DATABASE_URL names no server; `cargo xtask test` starts one");
+        return;
+    };
+    let schema = format!("shop_{}", riqle_jobs::RunId::new().as_uuid().simple());
+    let mut connection = PgConnection::connect(&server).await.unwrap();
+    let create = format!("CREATE SCHEMA {schema}");
+    sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut connection).await.unwrap();
+    let separator = if server.contains('?') { '&' } else { '?' };
+    // The shop's own tables go where the search path points.
+    let jobs_url = format!("{server}{separator}schema={schema}&options=-c%20search_path%3D{schema}");
+    each_order_is_confirmed(&jobs_url, 2).await;
+    let drop = format!("DROP SCHEMA {schema} CASCADE");
+    sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut connection).await.unwrap();
+}
+
+async fn each_order_is_confirmed(jobs_url: &str, shops: usize) {
+    let (orders, kills) = (setting("RIQLE_ORDERS", 100), setting("RIQLE_KILLS", 8));
     let receiver = SmtpReceiver::start().await;
     let mail_url = format!("smtp://{}?tls=none", receiver.address);
-    let mut shop = Shop::start(folder.path(), &mail_url).await;
+    let mut all = Vec::new();
+    for _ in 0..shops {
+        all.push(Shop::start(jobs_url, &mail_url).await);
+    }
 
     // Orders are released as the kills go on, so that each kill finds some under way.
     let released = Arc::new(Semaphore::new(0));
     let taken = Arc::new(AtomicUsize::new(0));
     let mut customers = JoinSet::new();
     for order in 0..orders {
-        let (released, taken, address) = (Arc::clone(&released), Arc::clone(&taken), shop.address);
+        let (released, taken, address) =
+            (Arc::clone(&released), Arc::clone(&taken), all[order % shops].address);
         customers.spawn(async move {
             released.acquire().await.unwrap().forget();
             let event = checkout(&format!("evt_{order}"), &format!("order-{order}"), &customer(order));
@@ -54,15 +83,18 @@ async fn orders_that_come_while_the_shop_is_killed_again_and_again_are_each_conf
             sleep(Duration::from_millis(1)).await;
         }
         sleep(Duration::from_millis((kill as u64 * 7_919) % 97)).await;
-        shop.kill_and_restart().await;
+        all[kill % shops].kill_and_restart().await;
     }
-    shop.is_up().await;
+    for shop in &all {
+        shop.is_up().await;
+    }
     customers.join_all().await;
 
+    let shop = &all[0];
     // What was claimed at a kill waits for its lease, 30 s.
     let all_fulfilled = async {
         for order in 0..orders {
-            while !is_fulfilled(&shop, order).await {
+            while !is_fulfilled(shop, order).await {
                 sleep(Duration::from_millis(100)).await;
             }
         }

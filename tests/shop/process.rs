@@ -49,10 +49,10 @@ pub struct Shop {
 }
 
 impl Shop {
-    /// Starts it in `folder`; `mail_url` says where its emails go.
-    pub async fn start(folder: &std::path::Path, mail_url: &str) -> Self {
+    /// Starts it; `mail_url` says where its emails go.
+    pub async fn start(jobs_url: &str, mail_url: &str) -> Self {
         let environment = vec![
-            ("RIQLE_JOBS_URL", format!("sqlite:{}", folder.join("shop.db").display())),
+            ("RIQLE_JOBS_URL", jobs_url.to_owned()),
             ("RIQLE_MAIL_URL", mail_url.to_owned()),
             ("STRIPE_WEBHOOK_SECRET", SECRET.to_owned()),
         ];

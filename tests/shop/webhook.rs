@@ -12,7 +12,8 @@ use crate::{
 async fn shop() -> (Shop, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let mail = format!("file:{}", folder.path().join("mail").display());
-    (Shop::start(folder.path(), &mail).await, folder)
+    let jobs_url = format!("sqlite:{}", folder.path().join("shop.db").display());
+    (Shop::start(&jobs_url, &mail).await, folder)
 }
 
 fn now() -> i64 {
