@@ -9,6 +9,7 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -71,9 +72,33 @@ pub(crate) struct Cancellation {
     shutdown: OnceLock<()>,
     lost: OnceLock<StopReason>,
     lost_token: CancellationToken,
+    /// Until when the lease surely holds, by the monotonic clock; `None`: nobody counts.
+    held_until: Mutex<Option<Instant>>,
+    extended: Notify,
 }
 
 impl Cancellation {
+    /// The lease surely holds until then.
+    pub(crate) fn extend_to(&self, until: Option<Instant>) {
+        *self.held_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        self.extended.notify_waiters();
+    }
+
+    /// Returns at once, unless the process has slept past its lease: then once it is known whether it still holds.
+    pub(crate) async fn until_certain(&self) {
+        loop {
+            let extended = self.extended.notified();
+            let until = *self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
+            if until.is_none_or(|until| until > Instant::now()) {
+                return;
+            }
+            tokio::select! {
+                () = extended => {}
+                () = self.until_lost() => return,
+            }
+        }
+    }
+
     pub(crate) fn fire(&self, reason: StopReason) {
         match reason {
             StopReason::Shutdown => {
@@ -254,6 +279,9 @@ impl RunContext {
             StepSlot::Saved(value) => return Ok(value),
             StepSlot::New { ordinal, replaces } => (ordinal, replaces),
         };
+        // Another claim may have saved this very step meanwhile.
+        self.inner.cancellation.until_certain().await;
+        self.check_lease()?;
         let span = tracing::info_span!("step", step = name, ordinal);
         let current = CurrentStep { run: self.clone(), name: name.to_owned(), ordinal };
         let begun = Instant::now();

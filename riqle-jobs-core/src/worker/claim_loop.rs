@@ -8,8 +8,8 @@ use tokio::time::sleep_until;
 
 use super::{Settings, Shutdown, buffer::HeldRun, running::Shared};
 use crate::{
-    ClaimRequest, Claimed, Clock, Error, ErrorKind, Hint, LeaseToken, Queue, WakeUps, backoff::Backoff,
-    policy::mix,
+    ClaimRequest, Claimed, ClaimedRun, Clock, Error, ErrorKind, Hint, LeaseToken, Queue, WakeUps,
+    backoff::Backoff, policy::mix,
 };
 
 /// Claimed runs that no slot has taken for so long go back, to workers with free slots.
@@ -200,10 +200,9 @@ impl ClaimLoop {
     fn take(&mut self, index: usize, begun: Instant, ended_before: u64, claimed: Claimed) {
         let Claimed { runs, next_due, now } = claimed;
         let nothing = runs.is_empty();
-        let runs: Vec<HeldRun> = runs
-            .into_iter()
-            .map(|run| HeldRun { cancellation: self.shared.held.hold(&run.lease, begun), run, since: begun })
-            .collect();
+        let hold = |run: &ClaimedRun| self.shared.held.hold(&run.lease, begun, self.settings.lease);
+        let runs: Vec<HeldRun> =
+            runs.into_iter().map(|run| HeldRun { cancellation: hold(&run), run, since: begun }).collect();
         self.shared.counters.claimed(runs.len());
         self.shared.buffer.push(runs);
         let poll = self.jittered_poll();

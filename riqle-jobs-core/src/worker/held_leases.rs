@@ -28,9 +28,10 @@ struct Held {
 }
 
 impl HeldLeases {
-    /// Holds a lease that was claimed at `claimed`, by the monotonic clock.
-    pub(super) fn hold(&self, lease: &LeaseRef, claimed: Instant) -> Arc<Cancellation> {
+    /// Holds a lease of `length` that was claimed at `claimed`, by the monotonic clock.
+    pub(super) fn hold(&self, lease: &LeaseRef, claimed: Instant, length: Duration) -> Arc<Cancellation> {
         let cancellation = Arc::new(Cancellation::default());
+        cancellation.extend_to(claimed.checked_add(length));
         let held = Held { lease: lease.clone(), cancellation: Arc::clone(&cancellation), extended: claimed };
         self.held().insert((lease.run, lease.token), held);
         cancellation
@@ -65,13 +66,16 @@ impl HeldLeases {
             .collect()
     }
 
-    /// Notes what an extension, begun at `begun`, answered.
-    pub(super) fn extended(&self, lease: &LeaseRef, begun: Instant, answer: LeaseAnswer) {
+    /// Notes what an extension by `length`, begun at `begun`, answered.
+    pub(super) fn extended(&self, lease: &LeaseRef, begun: Instant, length: Duration, answer: LeaseAnswer) {
         let mut leases = self.held();
         // It may have been settled meanwhile; then a lost lease means nothing.
         let Some(held) = leases.get_mut(&(lease.run, lease.token)) else { return };
         match answer {
-            LeaseAnswer::Done => held.extended = begun,
+            LeaseAnswer::Done => {
+                held.extended = begun;
+                held.cancellation.extend_to(begun.checked_add(length));
+            }
             LeaseAnswer::LeaseLost => held.cancellation.fire(StopReason::LeaseLost),
             LeaseAnswer::CancelRequested => held.cancellation.fire(StopReason::Cancelled),
         }

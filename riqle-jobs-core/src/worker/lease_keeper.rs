@@ -50,8 +50,8 @@ async fn keep(store: &dyn Store, held: &HeldLeases, lease: Duration) {
             let extended = timeout(lease / 3, extend(store, &mut connection, leases, lease)).await;
             match extended {
                 Ok(Ok(answers)) => {
-                    for (lease, answer) in leases.iter().zip(answers) {
-                        held.extended(lease, begun, answer);
+                    for (of, answer) in leases.iter().zip(answers) {
+                        held.extended(of, begun, lease, answer);
                     }
                     if std::mem::take(&mut away) {
                         tracing::info!("leases are extended again");

@@ -16,7 +16,7 @@ const STARTS_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) enum Durability {
     /// As PostgreSQL is by default: fsync and synchronous_commit on.
     Full,
-    /// Survives the server's processes, not the machine: for tests, which are faster so.
+    /// Survives a crash of the server, not of the machine: for tests, which are faster so.
     NoSync,
 }
 
@@ -70,7 +70,7 @@ impl Cluster {
             "shared_buffers=256MB",
             "max_wal_size=2GB",
             &format!("fsync={safety}"),
-            &format!("synchronous_commit={safety}"),
+            "synchronous_commit=on",
         ] {
             command.args(["-c", setting]);
         }

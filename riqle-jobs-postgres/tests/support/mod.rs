@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::expect_used, clippy::panic)]
 
+pub(crate) mod cluster;
+
 use riqle_jobs_core::ManualClock;
 use riqle_jobs_postgres::Postgres;
 use sqlx::{Connection, PgConnection};
