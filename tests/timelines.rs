@@ -13,6 +13,7 @@ use riqle_jobs::{
             enqueue_purchase_confirmation, enqueue_refund_notification, enqueue_welcome_email,
         },
     },
+    postgres::Postgres,
     sqlite::Sqlite,
     testing::{self, RecordingMailer},
 };
@@ -160,4 +161,18 @@ async fn the_three_jobs_fail_by_their_timelines_on_sqlite() {
     let url = format!("sqlite:{}", folder.path().join("jobs.db").display());
     let store = Sqlite::options(&url).clock(&clock).open().await.unwrap();
     the_three_jobs_fail_by_their_timelines(Arc::new(store), clock).await;
+}
+
+#[tokio::test]
+async fn the_three_jobs_fail_by_their_timelines_on_postgresql() {
+    let Ok(server) = std::env::var("DATABASE_URL") else {
+        eprintln!("not run: DATABASE_URL names no server; `cargo xtask test` starts one");
+        return;
+    };
+    let schema = format!("timelines_{}", RunId::new().as_uuid().simple());
+    let clock = ManualClock::new();
+    let store = Postgres::options(&server).schema(&schema).clock(&clock).open().await.unwrap();
+    the_three_jobs_fail_by_their_timelines(Arc::new(store.clone()), clock).await;
+    let drop = format!("DROP SCHEMA {schema} CASCADE");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(store.pool()).await.unwrap();
 }
