@@ -58,6 +58,7 @@ pub mod email_delivery;
 pub mod email_log;
 pub mod enqueue;
 pub mod events;
+pub mod health;
 pub mod lease;
 pub mod limits;
 pub mod metrics;

@@ -172,6 +172,12 @@ macro_rules! conformance_suite {
             runs_are_listed_by_the_fingerprint_of_their_newest_error,
             runs_are_listed_by_the_time_of_their_enqueue,
         ]);
+        $crate::conformance_area!($harness, health: [
+            an_empty_store_is_healthy,
+            the_run_that_has_waited_longest_is_told_unless_its_queue_is_paused,
+            f10_due_jobs_that_no_living_worker_knows_are_named,
+            leases_that_ran_out_are_counted_until_they_are_taken_over,
+        ]);
         $crate::conformance_area!($harness, email_log: [
             an_intent_is_a_pending_row_with_what_it_was_given,
             an_intent_under_a_known_key_answers_with_the_first,

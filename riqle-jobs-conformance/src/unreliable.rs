@@ -13,7 +13,7 @@ use riqle_jobs_core::{
         RecordedEmailEvent, Resolution, Suppression,
     },
     store::{
-        JobCount, JobDeclaration, MetricsFilter, MinuteMetrics, NewEvent, Note, Pruned, QueueStatus,
+        Health, JobCount, JobDeclaration, MetricsFilter, MinuteMetrics, NewEvent, Note, Pruned, QueueStatus,
         RegisteredJob, RegisteredWorker, RunNotes, StoredEvent, WorkerReport,
     },
 };
@@ -196,6 +196,10 @@ impl Inspect for Unreliable {
 
     async fn queues(&self) -> Result<Vec<QueueStatus>, Error> {
         self.call("queues", self.inner.queues()).await
+    }
+
+    async fn health(&self) -> Result<Health, Error> {
+        self.call("health", self.inner.health()).await
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {
@@ -436,6 +440,10 @@ impl Inspect for LostReplies {
 
     async fn queues(&self) -> Result<Vec<QueueStatus>, Error> {
         self.inner.queues().await
+    }
+
+    async fn health(&self) -> Result<Health, Error> {
+        self.inner.health().await
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use riqle_jobs_core::{
     Error, Inspect, Priority, Run, RunFilter, RunId, RunState, SavedStep, WorkerId,
-    store::{Holder, JobCount, MetricsFilter, MinuteMetrics, Pause, QueueStatus, RunNotes},
+    store::{Health, Holder, JobCount, MetricsFilter, MinuteMetrics, Pause, QueueStatus, RunNotes},
 };
 use sqlx::postgres::PgRow;
 
@@ -9,6 +9,7 @@ use crate::{
     Postgres,
     attempts::read_attempts,
     error::{Result as DriverResult, into_driver},
+    health::health,
     list::list_runs,
     metrics::read_metrics,
     notes::read_notes,
@@ -61,6 +62,10 @@ impl Inspect for Postgres {
             })
         })
         .await
+    }
+
+    async fn health(&self) -> Result<Health, Error> {
+        self.ask("health", &(), |work, ()| Box::pin(health(work))).await
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {

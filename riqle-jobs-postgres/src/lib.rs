@@ -19,6 +19,7 @@ mod enqueue;
 mod error;
 mod fence;
 mod handle;
+mod health;
 mod inspect;
 mod lanes;
 mod list;

@@ -41,16 +41,7 @@ impl Registry for Postgres {
     }
 
     async fn workers(&self) -> Result<Vec<RegisteredWorker>, Error> {
-        self.ask("workers", &(), |work, ()| {
-            Box::pin(async move {
-                let rows = work
-                    .query("SELECT * FROM riqle.workers ORDER BY seen_at DESC, id")
-                    .fetch_all(&mut *work.connection)
-                    .await?;
-                rows.iter().map(registered_worker).collect()
-            })
-        })
-        .await
+        self.ask("workers", &(), |work, ()| Box::pin(registered_workers(work))).await
     }
 
     async fn report_metrics(&self, worker: WorkerId, minutes: Vec<MinuteMetrics>) -> Result<(), Error> {
@@ -135,6 +126,12 @@ async fn report_worker(work: &mut Work<'_>, worker: &WorkerReport) -> DriverResu
         .execute(&mut *work.connection)
         .await
         .map(drop)
+}
+
+/// Every worker that reported, the one seen last first.
+pub(crate) async fn registered_workers(work: &mut Work<'_>) -> DriverResult<Vec<RegisteredWorker>> {
+    let workers = work.query("SELECT * FROM riqle.workers ORDER BY seen_at DESC, id");
+    workers.fetch_all(&mut *work.connection).await?.iter().map(registered_worker).collect()
 }
 
 fn registered_worker(row: &PgRow) -> DriverResult<RegisteredWorker> {

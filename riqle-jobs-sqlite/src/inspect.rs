@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use riqle_jobs_core::{
     Error, Inspect, Priority, Run, RunFilter, RunId, RunState, SavedStep, WorkerId,
-    store::{Holder, JobCount, MetricsFilter, MinuteMetrics, Pause, QueueStatus, RunNotes},
+    store::{Health, Holder, JobCount, MetricsFilter, MinuteMetrics, Pause, QueueStatus, RunNotes},
 };
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
@@ -9,6 +9,7 @@ use crate::{
     Sqlite,
     attempts::read_attempts,
     error::{Result as DriverResult, into_driver},
+    health::health,
     list::list_runs,
     metrics::read_metrics,
     notes::read_notes,
@@ -57,6 +58,11 @@ impl Inspect for Sqlite {
             rows.iter().map(queue_status).collect()
         })
         .await
+    }
+
+    async fn health(&self) -> Result<Health, Error> {
+        let now = self.now();
+        self.read("health", |mut connection| async move { health(&mut connection, now).await }).await
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {

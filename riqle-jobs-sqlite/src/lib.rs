@@ -19,6 +19,7 @@ mod enqueue;
 mod error;
 mod fence;
 mod handle;
+mod health;
 mod in_process;
 mod inspect;
 mod lanes;

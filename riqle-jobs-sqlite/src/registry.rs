@@ -52,13 +52,7 @@ impl Registry for Sqlite {
     }
 
     async fn workers(&self) -> Result<Vec<RegisteredWorker>, Error> {
-        self.read("workers", |mut connection| async move {
-            let rows = sqlx::query("SELECT * FROM riqle_workers ORDER BY seen_at DESC, id")
-                .fetch_all(&mut *connection)
-                .await?;
-            rows.iter().map(registered_worker).collect()
-        })
-        .await
+        self.read("workers", |mut connection| async move { registered_workers(&mut connection).await }).await
     }
 
     async fn report_metrics(&self, worker: WorkerId, minutes: Vec<MinuteMetrics>) -> Result<(), Error> {
@@ -153,6 +147,14 @@ async fn report_worker(
         .execute(connection)
         .await
         .map(drop)
+}
+
+/// Every worker that reported, the one seen last first.
+pub(crate) async fn registered_workers(
+    connection: &mut SqliteConnection,
+) -> DriverResult<Vec<RegisteredWorker>> {
+    let workers = sqlx::query("SELECT * FROM riqle_workers ORDER BY seen_at DESC, id");
+    workers.fetch_all(connection).await?.iter().map(registered_worker).collect()
 }
 
 fn registered_worker(row: &SqliteRow) -> DriverResult<RegisteredWorker> {

@@ -4,11 +4,12 @@ use std::{
 };
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use super::{Memory, run::StoredRun};
 use crate::{
-    Error, Inspect, Run, RunFilter, RunId, RunState, SavedStep,
-    store::{JobCount, MetricsFilter, MinuteMetrics, QueueStatus, RunNotes},
+    Error, Inspect, Registry, Run, RunFilter, RunId, RunState, SavedStep,
+    store::{Health, JobCount, MetricsFilter, MinuteMetrics, QueueStatus, RunNotes},
 };
 
 #[async_trait]
@@ -45,6 +46,25 @@ impl Inspect for Memory {
     async fn queues(&self) -> Result<Vec<QueueStatus>, Error> {
         let (state, now) = self.begin();
         Ok(state.queues(now))
+    }
+
+    async fn health(&self) -> Result<Health, Error> {
+        let workers = Registry::workers(self).await?;
+        let (state, now) = self.begin();
+        let pending = |run: &&StoredRun| {
+            run.state == RunState::Pending
+                && run.due_at <= now
+                && !state.paused.contains_key(run.queue.as_ref())
+        };
+        let mut due: BTreeMap<&str, Timestamp> = BTreeMap::new();
+        for run in state.runs.values().filter(pending) {
+            let first = due.entry(&run.job).or_insert(run.due_at);
+            *first = run.due_at.min(*first);
+        }
+        let due = due.into_iter().map(|(job, due_at)| (job.to_owned(), due_at)).collect();
+        let leases = state.runs.values().filter_map(|run| run.lease);
+        let expired_leases = leases.filter(|lease| lease.until <= now).count() as u64;
+        Ok(Health { expired_leases, ..Health::of_due(due, &workers, now) })
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {

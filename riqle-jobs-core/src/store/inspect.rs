@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{MetricsFilter, MinuteMetrics, QueueStatus, RunNotes};
+use super::{Health, MetricsFilter, MinuteMetrics, QueueStatus, RunNotes};
 use crate::{AttemptRecord, Error, Payload, Priority, Reason, RunId, RunState, SavedStep, WorkerId};
 
 /// Read: what operators, dashboards and tests see.
@@ -38,6 +38,12 @@ pub trait Inspect: Send + Sync {
     /// # Errors
     /// `Unavailable`.
     async fn queues(&self) -> Result<Vec<QueueStatus>, Error>;
+
+    /// What a health page shows first: what has waited longest, what nobody works on, what is wrong with the store.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn health(&self) -> Result<Health, Error>;
 
     /// What the bodies of a run have said; empty where they have said nothing and where there is no run.
     ///

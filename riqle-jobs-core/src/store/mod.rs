@@ -2,6 +2,7 @@
 
 mod admission;
 mod attempt;
+mod health;
 mod histogram;
 mod inspect;
 mod metrics;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 pub use admission::Admission;
 pub use attempt::{AttemptOutcome, AttemptRecord};
+pub use health::{Health, WORKER_GONE_AFTER};
 pub use histogram::Histogram;
 #[cfg(feature = "mock")]
 pub use inspect::MockInspect;

@@ -1,0 +1,64 @@
+//! What a health page asks first.
+
+use riqle_jobs_core::{
+    NewRun, WorkerId,
+    store::{Health, WorkerReport},
+};
+
+use crate::{Harness, given::*};
+
+fn worker(jobs: &[&str]) -> WorkerReport {
+    WorkerReport {
+        id: WorkerId::new(),
+        label: "worker".to_owned(),
+        version: "1".to_owned(),
+        jobs: jobs.iter().map(|job| (*job).to_owned()).collect(),
+        concurrency: 1,
+        running: 0,
+    }
+}
+
+async fn health(harness: &dyn Harness) -> Health {
+    harness.second_handle().await.health().await.unwrap()
+}
+
+pub async fn an_empty_store_is_healthy(harness: &dyn Harness) {
+    let health = health(harness).await;
+    assert_eq!(Health { schema: health.schema, ..Health::default() }, health);
+}
+
+pub async fn the_run_that_has_waited_longest_is_told_unless_its_queue_is_paused(harness: &dyn Harness) {
+    let store = harness.store();
+    enqueued(&*store, run_of(GREET).delay(secs(3))).await;
+    enqueued(&*store, NewRun { queue: "reports".to_owned(), ..run_of("bill") }.delay(secs(1))).await;
+    assert_eq!(health(harness).await.oldest_due, None);
+    harness.clock().advance(secs(10));
+    assert_eq!(health(harness).await.oldest_due, Some(at(1000)));
+    store.pause_queue("reports", "ada", "month's end").await.unwrap();
+    assert_eq!(health(harness).await.oldest_due, Some(at(3000)));
+}
+
+pub async fn f10_due_jobs_that_no_living_worker_knows_are_named(harness: &dyn Harness) {
+    let store = harness.store();
+    enqueued(&*store, run_of(GREET)).await;
+    enqueued(&*store, run_of("bill")).await;
+    enqueued(&*store, run_of("later").delay(secs(100))).await;
+    assert_eq!(health(harness).await.jobs_without_worker, ["bill", GREET]);
+    store.report_worker(worker(&[GREET])).await.unwrap();
+    assert_eq!(health(harness).await.jobs_without_worker, ["bill"]);
+    harness.clock().advance(secs(60));
+    assert_eq!(health(harness).await.jobs_without_worker, ["bill", GREET], "the worker is gone");
+}
+
+pub async fn leases_that_ran_out_are_counted_until_they_are_taken_over(harness: &dyn Harness) {
+    let store = harness.store();
+    for _ in 0..2 {
+        enqueued(&*store, run_of(GREET)).await;
+    }
+    store.claim(claim_of(&[GREET], 2)).await.unwrap();
+    assert_eq!(health(harness).await.expired_leases, 0);
+    harness.clock().advance(LEASE);
+    assert_eq!(health(harness).await.expired_leases, 2);
+    store.claim(claim_of(&[GREET], 1)).await.unwrap();
+    assert_eq!(health(harness).await.expired_leases, 1);
+}

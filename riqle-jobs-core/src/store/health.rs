@@ -1,0 +1,44 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use jiff::Timestamp;
+
+use super::RegisteredWorker;
+use crate::clock;
+
+/// A worker that was not seen for so long counts as gone.
+pub const WORKER_GONE_AFTER: Duration = Duration::from_secs(60);
+
+/// How a store and its work are doing: what a health page shows first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// When the run was due that has waited longest, in a queue that is not paused; `None`: nothing is due.
+    pub oldest_due: Option<Timestamp>,
+    /// Running runs whose lease has run out and that no claim has taken over yet.
+    pub expired_leases: u64,
+    /// Jobs with due runs that no worker knows which was seen within [`WORKER_GONE_AFTER`], by name.
+    pub jobs_without_worker: Vec<String>,
+    /// The number of the schema's newest migration, where the store has a schema.
+    pub schema: Option<u32>,
+    /// What is wrong with the store itself, a line each, with what to do about it.
+    pub problems: Vec<String>,
+}
+
+impl Health {
+    /// The health of what is due: `due` has the first due time of each job's runs in queues that are not paused.
+    pub fn of_due(due: Vec<(String, Timestamp)>, workers: &[RegisteredWorker], now: Timestamp) -> Self {
+        let is_there = |worker: &&RegisteredWorker| clock::later(worker.seen_at, WORKER_GONE_AFTER) > now;
+        let known: BTreeSet<&str> = workers
+            .iter()
+            .filter(is_there)
+            .flat_map(|worker| &worker.report.jobs)
+            .map(String::as_str)
+            .collect();
+        let without: BTreeSet<&str> =
+            due.iter().map(|(job, _)| job.as_str()).filter(|job| !known.contains(job)).collect();
+        Self {
+            oldest_due: due.iter().map(|(_, due_at)| *due_at).min(),
+            jobs_without_worker: without.into_iter().map(str::to_owned).collect(),
+            ..Self::default()
+        }
+    }
+}

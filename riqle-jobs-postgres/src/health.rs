@@ -1,0 +1,56 @@
+use riqle_jobs_core::{from_millis, store::Health};
+use sqlx::postgres::PgRow;
+
+use crate::{
+    days::{Day, days},
+    error::Result,
+    registry::registered_workers,
+    rows::{get, get_count, time},
+    work::Work,
+};
+
+/// More dead rows than this, and more than live ones, slow claims down.
+const MANY_DEAD_ROWS: i64 = 50_000;
+/// A transaction that is older, in seconds, keeps dead rows from being vacuumed.
+const OLD_TRANSACTION: i64 = 5 * 60;
+
+/// How the store and its work are doing.
+pub(crate) async fn health(work: &mut Work<'_>) -> Result<Health> {
+    let row = work.timed(include_str!("../queries/health.sql")).fetch_one(&mut *work.connection).await?;
+    let due = work.timed(include_str!("../queries/due_jobs.sql")).fetch_all(&mut *work.connection).await?;
+    let due = due.iter().map(|row| Ok((get(row, "job")?, time(row, "due_at")?))).collect::<Result<_>>()?;
+    let workers = registered_workers(work).await?;
+    let now: i64 = get(&row, "now")?;
+    let mut problems = problems(&row)?;
+    if work.frozen.is_none() && !days(work.connection, work.statements).await?.contains(&Day::of(now)) {
+        let problem = "today's partition of the history is missing, so ended runs are pruned one by one: the store \
+                       needs the right to create tables in its schema";
+        problems.push(problem.to_owned());
+    }
+    Ok(Health {
+        expired_leases: get_count(&row, "expired_leases")?,
+        schema: get::<Option<i32>>(&row, "schema")?.map(i32::unsigned_abs),
+        problems,
+        ..Health::of_due(due, &workers, from_millis(now))
+    })
+}
+
+fn problems(row: &PgRow) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    if let Some(age) = get::<Option<i64>>(row, "oldest_transaction")?.filter(|age| *age >= OLD_TRANSACTION) {
+        problems.push(format!(
+            "a transaction has been open for {} min, so ended runs can't be vacuumed and claims slow down: end it (see \
+             pg_stat_activity)",
+            age / 60
+        ));
+    }
+    let dead: i64 = get::<Option<i64>>(row, "dead_rows")?.unwrap_or_default();
+    let live: i64 = get::<Option<i64>>(row, "live_rows")?.unwrap_or_default();
+    if dead > MANY_DEAD_ROWS.max(live) {
+        problems.push(format!(
+            "the table of runs holds {dead} dead rows beside {live} live ones: see whether autovacuum runs, and what \
+             holds it up"
+        ));
+    }
+    Ok(problems)
+}

@@ -1,0 +1,28 @@
+use jiff::Timestamp;
+use riqle_jobs_core::store::Health;
+use sqlx::SqliteConnection;
+
+use crate::{
+    error::Result,
+    registry::registered_workers,
+    rows::{get, get_count, millis, time},
+};
+
+/// How the store and its work are doing.
+pub(crate) async fn health(connection: &mut SqliteConnection, now: Timestamp) -> Result<Health> {
+    let due = sqlx::query(include_str!("../queries/due_jobs.sql"))
+        .bind(millis(now))
+        .fetch_all(&mut *connection)
+        .await?;
+    let due = due.iter().map(|row| Ok((get(row, "job")?, time(row, "due_at")?))).collect::<Result<_>>()?;
+    let expired =
+        "SELECT (SELECT count(*) FROM riqle_runs WHERE state = 'running' AND lease_until <= ?1) AS leases,
+                          (SELECT max(number) FROM riqle_migrations) AS schema";
+    let row = sqlx::query(expired).bind(millis(now)).fetch_one(&mut *connection).await?;
+    let workers = registered_workers(connection).await?;
+    Ok(Health {
+        expired_leases: get_count(&row, "leases")?,
+        schema: get(&row, "schema")?,
+        ..Health::of_due(due, &workers, now)
+    })
+}
