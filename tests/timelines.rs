@@ -1,5 +1,5 @@
 //! The product's own timelines, to the millisecond, without sleeping, by the same test on every store.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! How fast the stores are, through the public API: `cargo xtask bench --store sqlite`.
 //!
 //! Each work runs in a process of its own, so that one leaves nothing to the next and its peak memory is its own.
-#![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod limits;
 

@@ -37,10 +37,12 @@ pending AS MATERIALIZED (
     ) r
 ),
 expired AS MATERIALIZED (
-    SELECT id FROM riqle.runs
-    WHERE id = ANY (ARRAY(SELECT id FROM first WHERE place <= $4 AND expired))
-      AND state = 'running' AND lease_until <= (SELECT now FROM clock)
-    FOR UPDATE SKIP LOCKED
+    SELECT r.id FROM first f CROSS JOIN LATERAL (
+        SELECT id FROM riqle.runs
+        WHERE id = f.id AND state = 'running' AND lease_until <= (SELECT now FROM clock)
+        FOR UPDATE SKIP LOCKED
+    ) r
+    WHERE f.expired AND f.place <= $4
 ),
 claimed AS (
     UPDATE riqle.runs r

@@ -139,7 +139,7 @@ impl PostgresOptions {
         let listens = self.listens.or(of_url.listens).unwrap_or(true);
         let statements = Arc::new(Statements::new(&schema, listens)?);
         // A pooler refuses options that it does not know; there each statement is planned anew.
-        let options = if listens { options.options(SETTINGS) } else { options };
+        let options = if listens { options.options(SETTINGS) } else { options.extra_float_digits(None) };
         let options = options.disable_statement_logging();
         let mut connection = match tokio::time::timeout(CONNECTED_WITHIN, options.connect()).await {
             Ok(connection) => connection.map_err(|error| unreachable(&options, error))?,

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::command::run;
+use crate::command::{output, run};
 
 #[path = "../../riqle-jobs-postgres/tests/support/cluster.rs"]
 mod cluster;
@@ -25,6 +25,7 @@ impl Servers {
             install_postgres().map_err(|_| problem)?;
             Cluster::start(durability)
         })?;
+        install_pgbouncer()?;
         println!("PostgreSQL for the tests: {}", postgres.url());
         Ok(Self { postgres: Some(postgres) })
     }
@@ -47,6 +48,15 @@ pub(crate) fn with(arguments: &[&str]) -> Result<(), String> {
     command.args(arguments);
     servers.tell(&mut command);
     run(&mut command)
+}
+
+/// One of the tests goes through it.
+fn install_pgbouncer() -> Result<(), String> {
+    if output(Command::new("sh").args(["-c", "PATH=$PATH:/usr/sbin command -v pgbouncer"])).is_ok() {
+        return Ok(());
+    }
+    let way_out = "the tests need PgBouncer, for the store behind a pooler: apt-get install pgbouncer";
+    run(Command::new("apt-get").args(["install", "-y", "pgbouncer"])).map_err(|_| way_out.to_owned())
 }
 
 fn install_postgres() -> Result<(), String> {
