@@ -2,7 +2,7 @@
 //! go through. Workers are processes of their own, this very binary; what they do they write to one file before and
 //! after, so that it is checked from their own words and not from the store's.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! The server that the tests run against, a schema for each test.
 
-#![allow(dead_code, clippy::expect_used, clippy::panic)]
+#![allow(dead_code, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 pub(crate) mod cluster;
 
