@@ -58,12 +58,16 @@ impl Batches {
 }
 
 /// Lets the next caller write where a task ends before its time, with its runtime.
-struct Writing<'a>(&'a Batches);
+struct Writing<'a> {
+    batches: &'a Batches,
+    has_ended: bool,
+}
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.0.waiting();
-        if waiting.is_written {
+        // Once it has ended somebody else may be at it.
+        if !self.has_ended {
+            let mut waiting = self.batches.waiting();
             waiting.is_written = false;
             // Their callers are told that nobody answers.
             waiting.groups.clear();
@@ -85,10 +89,11 @@ impl Postgres {
             // A caller that gives up must not take the others' groups with it.
             tokio::spawn(async move {
                 let batches = &store.shared.batches;
-                let _writing = Writing(batches);
+                let mut writing = Writing { batches, has_ended: false };
                 loop {
                     let groups = batches.next();
                     if groups.is_empty() {
+                        writing.has_ended = true;
                         break;
                     }
                     store.write_groups(groups).await;

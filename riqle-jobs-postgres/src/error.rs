@@ -22,6 +22,10 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, String) {
                 "3F000" | "42P01" | "42703" | "42883" => {
                     (Misconfigured, "the tables of riqle-jobs are missing or changed; connect once more")
                 }
+                "26000" | "42P05" => (
+                    Misconfigured,
+                    "a pooler hands connections around; add listen=off to the URL of the store",
+                ),
                 "25006" => (Unavailable, "the server is read-only: a standby, or it is being switched over"),
                 "22021" | "22P05" => (ErrorKind::Rejected, "a text holds what PostgreSQL can't store"),
                 "54000" => (ErrorKind::Rejected, "a value is larger than PostgreSQL allows"),
@@ -49,13 +53,17 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, String) {
     (kind, format!("{message} ({error})"))
 }
 
+/// A statement that was prepared before a migration added a column; another connection prepares it anew.
+const CHANGED_RESULT_TYPE: &str = "0A000";
+
 /// Whether the connection, not the statement, has failed.
 pub(crate) fn is_of_the_connection(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
         // Shut down by an administrator, crashed, starting up.
         sqlx::Error::Database(database) => {
-            database.code().is_some_and(|code| ["57P01", "57P02", "57P03", "08006"].contains(&code.as_ref()))
+            let codes = ["57P01", "57P02", "57P03", "08006", CHANGED_RESULT_TYPE];
+            database.code().is_some_and(|code| codes.contains(&code.as_ref()))
         }
         _ => false,
     }

@@ -34,7 +34,8 @@ impl Queue for Postgres {
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Claimed, Error> {
-        self.ask("claim", &request, |work, request| Box::pin(claim(work, request))).await
+        // Whoever asks gives back by the token what an answer that was lost has claimed.
+        self.ask_once("claim", &request, |work, request| Box::pin(claim(work, request))).await
     }
 
     async fn give_back(&self, queue: &str, token: LeaseToken) -> Result<(), Error> {

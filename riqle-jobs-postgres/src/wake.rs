@@ -113,7 +113,7 @@ impl Wakes {
 
     async fn notify(self: Arc<Self>) {
         let Some(remote) = &self.remote else { return };
-        let _sending = Sending(remote);
+        let mut sending = Sending { remote, has_ended: false };
         loop {
             let payloads = {
                 let mut waiting = remote.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -122,6 +122,7 @@ impl Wakes {
                 payloads
             };
             if payloads.is_empty() {
+                sending.has_ended = true;
                 return;
             }
             if !matches!(timeout(ANSWERED_WITHIN, remote.tell(payloads)).await, Ok(Ok(()))) {
@@ -158,11 +159,17 @@ impl Drop for Wakes {
 }
 
 /// Lets the next hint send where a task ends before its time, with its runtime.
-struct Sending<'a>(&'a Remote);
+struct Sending<'a> {
+    remote: &'a Remote,
+    has_ended: bool,
+}
 
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_sent = false;
+        // Once it has ended somebody else may be at it.
+        if !self.has_ended {
+            self.remote.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_sent = false;
+        }
     }
 }
 

@@ -79,6 +79,16 @@ impl Postgres {
         self.repeat(operation, question, apply, Stand::Apart).await
     }
 
+    /// Runs `apply` once: what it did before a connection broke off is not to be done a second time.
+    pub(crate) async fn ask_once<Q: Sync, A>(
+        &self,
+        operation: &'static str,
+        question: &Q,
+        apply: Apply<Q, A>,
+    ) -> Result<A, Error> {
+        self.try_once(question, apply).await.map_err(|error| from_driver(operation, error))
+    }
+
     /// Runs `apply` in a transaction.
     pub(crate) async fn change<Q: Sync, A>(
         &self,

@@ -17,10 +17,11 @@ use std::{
 };
 
 use riqle_jobs_core::{
-    Enqueued, Error, ErrorKind, Inspect, Job, JobError, NewRun, Queue, RetryPolicy, RunContext, RunState,
-    Worker, async_trait,
+    Enqueued, Error, ErrorKind, Inspect, Job, JobError, Jobs, NewRun, Queue, RetryPolicy, RunContext,
+    RunState, Worker, async_trait,
 };
-use riqle_jobs_postgres::Postgres;
+use riqle_jobs_postgres::{Postgres, StepIn, StepInTransaction::New};
+use sqlx::Row;
 use tokio::time::{sleep, timeout};
 
 use crate::support::cluster::{Cluster, Durability};
@@ -292,4 +293,79 @@ async fn f06_f30_a_worker_that_sleeps_past_its_lease_writes_nothing_under_its_ol
         crashes += store.run(run.id()).await.unwrap().unwrap().crashes;
     }
     assert!(crashes > 0, "the stopped worker held nothing");
+}
+
+/// Writes an order and its step's result in one transaction; the process ends where `dies` says.
+struct Mark {
+    store: Postgres,
+    dies: Option<&'static str>,
+}
+
+#[async_trait]
+impl Job for Mark {
+    const NAME: &'static str = "mark";
+    type Input = String;
+    type Output = ();
+
+    async fn run(&self, run: &RunContext, order: String) -> Result<(), JobError> {
+        let mut transaction = self.store.begin().await?;
+        if let New(step) = run.step_in::<()>(&mut transaction, "mark").await? {
+            sqlx::query("INSERT INTO orders (id) VALUES ($1)").bind(order).execute(&mut *transaction).await?;
+            step.save(&mut transaction, &()).await?;
+            if self.dies == Some("before") {
+                std::process::abort();
+            }
+            transaction.commit().await?;
+        }
+        if self.dies == Some("after") {
+            std::process::abort();
+        }
+        Ok(())
+    }
+}
+
+async fn mark(store: &Postgres, dies: Option<&'static str>) {
+    let worker = Worker::new(store).lease(LEASE).register(Mark { store: store.clone(), dies });
+    worker
+        .run_until(async {
+            while !has_ended(store).await {
+                sleep(Duration::from_millis(20)).await
+            }
+        })
+        .await
+        .unwrap();
+}
+
+async fn has_ended(store: &Postgres) -> bool {
+    store.counts().await.unwrap().iter().all(|count| count.state.is_ended())
+}
+
+/// No test by itself: the process that dies.
+#[tokio::test(flavor = "multi_thread")]
+async fn marking_process() {
+    let Ok(dies) = std::env::var("RIQLE_FAULTS_DIES") else { return };
+    let store = Postgres::connect(&std::env::var("RIQLE_FAULTS_URL").unwrap()).await.unwrap();
+    mark(&store, Some(if dies == "before" { "before" } else { "after" })).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_dies_around_the_commit_leaves_the_order_and_its_step_together() {
+    let cluster = Cluster::start(Durability::NoSync).unwrap();
+    let store = Postgres::connect(&cluster.url()).await.unwrap();
+    sqlx::query("CREATE TABLE orders (id text)").execute(store.pool()).await.unwrap();
+    for (dies, orders) in [("before", 1_i64), ("after", 2)] {
+        Jobs::new(&store).enqueue::<Mark>(dies.to_owned()).await.unwrap();
+        let died = Command::new(std::env::current_exe().unwrap())
+            .args(["marking_process", "--exact"])
+            .env("RIQLE_FAULTS_URL", cluster.url())
+            .env("RIQLE_FAULTS_DIES", dies)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(!died.success());
+        mark(&store, None).await;
+        let row = sqlx::query("SELECT count(*) FROM orders").fetch_one(store.pool()).await.unwrap();
+        assert_eq!(row.get::<i64, _>(0), orders, "it died {dies} the commit");
+    }
 }
