@@ -1,11 +1,13 @@
--- $1 frozen time, $2 queue, $3 jobs, $4 limit, $5 token, $6 worker, $7 lease in milliseconds.
+-- $1 frozen time, $2 queue, $3 jobs, $4 limit, $5 token, $6 worker, $7 lease in milliseconds, $8 lanes, and $9 for each
+-- the due time from which on it is read, $10 whether to leave expired leases and what is due later for another time.
 -- Takes the first due runs of a queue, by priority, due time, id. Of each lane one bounded range of the index of due runs
 -- is read, and one of the leases that ran out, which is empty as a rule; they are merged, and so many of each lane are
 -- locked as the merge takes of it. A run that another claim holds locked is stepped over. Answers at least one row: when
 -- the next run is due stands in each.
 WITH clock AS MATERIALIZED (SELECT riqle.now($1) AS now),
 lanes AS MATERIALIZED (
-    SELECT lane, job, priority FROM riqle.lanes
+    SELECT lane, job, priority, coalesce(f.due_at, -9223372036854775808) AS from_due
+    FROM riqle.lanes LEFT JOIN unnest($8::bigint[], $9::bigint[]) AS f(lane, due_at) USING (lane)
     WHERE queue = $2 AND job = ANY ($3) AND NOT EXISTS (SELECT 1 FROM riqle.queues WHERE queue = $2)
 ),
 -- What is due, in order, and one more than asked for.
@@ -14,25 +16,26 @@ first AS MATERIALIZED (
     FROM lanes l CROSS JOIN LATERAL (
         SELECT * FROM (
             SELECT id, due_at, false AS expired FROM riqle.runs
-            WHERE lane = l.lane AND state = 'pending' AND due_at <= (SELECT now FROM clock)
+            WHERE lane = l.lane AND state = 'pending' AND due_at >= l.from_due AND due_at <= (SELECT now FROM clock)
             ORDER BY due_at, id LIMIT $4 + 1
         ) pending
         UNION ALL
         SELECT * FROM (
             SELECT id, due_at, true FROM riqle.runs
-            WHERE lane = l.lane AND state = 'running' AND lease_until <= (SELECT now FROM clock)
+            WHERE lane = l.lane AND state = 'running' AND lease_until <= (SELECT now FROM clock) AND NOT $10
             ORDER BY due_at, id LIMIT $4 + 1
         ) expired
     ) d
     ORDER BY l.priority, d.due_at, d.id LIMIT $4 + 1
 ),
 share AS MATERIALIZED (
-    SELECT lane, count(*) AS runs FROM first WHERE place <= $4 AND NOT expired GROUP BY lane
+    SELECT lane, l.from_due, count(*) AS runs
+    FROM first JOIN lanes l USING (lane) WHERE place <= $4 AND NOT expired GROUP BY lane, l.from_due
 ),
 pending AS MATERIALIZED (
     SELECT r.id FROM share s CROSS JOIN LATERAL (
         SELECT id FROM riqle.runs
-        WHERE lane = s.lane AND state = 'pending' AND due_at <= (SELECT now FROM clock)
+        WHERE lane = s.lane AND state = 'pending' AND due_at >= s.from_due AND due_at <= (SELECT now FROM clock)
         ORDER BY due_at, id LIMIT s.runs FOR UPDATE SKIP LOCKED
     ) r
 ),
@@ -69,13 +72,13 @@ next AS (
         UNION ALL
         SELECT due_at FROM lanes l CROSS JOIN LATERAL (
             SELECT due_at FROM riqle.runs
-            WHERE lane = l.lane AND state = 'pending' AND due_at > (SELECT now FROM clock)
+            WHERE lane = l.lane AND state = 'pending' AND due_at > (SELECT now FROM clock) AND NOT $10
             ORDER BY due_at LIMIT 1
         ) pending
         UNION ALL
         SELECT lease_until FROM lanes l CROSS JOIN LATERAL (
             SELECT lease_until FROM riqle.runs
-            WHERE lane = l.lane AND state = 'running' AND lease_until > (SELECT now FROM clock)
+            WHERE lane = l.lane AND state = 'running' AND lease_until > (SELECT now FROM clock) AND NOT $10
             ORDER BY lease_until LIMIT 1
         ) running
     ) soon

@@ -1,26 +1,65 @@
 use std::{collections::HashMap, sync::Arc};
 
 use jiff::Timestamp;
-use riqle_jobs_core::{ClaimRequest, Claimed, ClaimedRun, LeaseRef, Priority, RunId, millis_of};
+use riqle_jobs_core::{ClaimRequest, Claimed, ClaimedRun, LeaseRef, Priority, RunId, later, millis_of};
 use sqlx::postgres::PgRow;
 
 use crate::{
     error::{Result, into_driver},
+    floors::Floors,
     rows::{get, get_narrow, maybe_run_id, maybe_time, payload, run_id, size, small, time},
     steps::saved_step,
     work::Work,
 };
 
 /// Takes at most `request.limit` due runs under a lease.
-pub(crate) async fn claim(work: &mut Work<'_>, request: &ClaimRequest) -> Result<Claimed> {
+pub(crate) async fn claim(work: &mut Work<'_>, floors: &Floors, request: &ClaimRequest) -> Result<Claimed> {
+    let queue = request.queue.as_str();
+    let is_busy = work.frozen.is_none() && request.limit > 0;
+    let mut before = Vec::new();
+    if let Some(floor) = floors.of(queue).filter(|_| is_busy) {
+        let claimed = claim_from(work, request, request.limit, Some(floor)).await?;
+        if claimed.runs.len() == request.limit {
+            floors.rise(queue, &claimed.runs, false);
+            return Ok(claimed);
+        }
+        before = claimed.runs;
+    }
+    let mut claimed = claim_from(work, request, request.limit.saturating_sub(before.len()), None).await?;
+    claimed.runs.append(&mut before);
+    sort(&mut claimed.runs);
+    if is_busy && claimed.runs.len() == request.limit {
+        floors.rise(queue, &claimed.runs, true);
+    } else {
+        floors.forget(queue);
+    }
+    Ok(claimed)
+}
+
+fn sort(runs: &mut [ClaimedRun]) {
+    runs.sort_unstable_by_key(|run| (run.priority, run.due_at, run.lease.run));
+}
+
+/// From the front of each lane, or from where the claim before has come to.
+async fn claim_from(
+    work: &mut Work<'_>,
+    request: &ClaimRequest,
+    limit: usize,
+    floor: Option<(Vec<i64>, Vec<i64>)>,
+) -> Result<Claimed> {
+    let goes_on = floor.is_some();
+    let (lanes, due) = floor.unwrap_or_default();
     let rows = work
         .timed(include_str!("../queries/claim.sql"))
         .bind(request.queue.clone())
         .bind(request.jobs.to_vec())
-        .bind(size(request.limit).min(1_000_000))
+        .bind(size(limit).min(1_000_000))
         .bind(request.token.as_uuid())
         .bind(request.worker.as_uuid())
         .bind(millis_of(request.lease))
+        .bind(lanes)
+        .bind(due)
+        .bind(goes_on)
         .fetch_all(&mut *work.connection)
         .await?;
     let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
@@ -39,10 +78,11 @@ pub(crate) async fn claim(work: &mut Work<'_>, request: &ClaimRequest) -> Result
         runs.push(run);
     }
     if !runs.is_empty() {
-        let own = riqle_jobs_core::later(now, request.lease);
+        // Where it did not look at what is due later, that may be at once.
+        let own = if goes_on { now } else { later(now, request.lease) };
         next_due = Some(next_due.map_or(own, |due| due.min(own)));
     }
-    runs.sort_unstable_by_key(|run| (run.priority, run.due_at, run.lease.run));
+    sort(&mut runs);
     load_steps(work, &mut runs, &with_steps).await?;
     Ok(Claimed { runs, next_due, now })
 }

@@ -47,9 +47,11 @@ pub(crate) async fn open_days(connection: &mut PgConnection, statements: &Statem
 }
 
 async fn try_open_days(connection: &mut PgConnection, statements: &Statements) -> Result<()> {
-    let row = statements.query("SELECT riqle.now(NULL) AS now").fetch_one(&mut *connection).await?;
+    let mut transaction = connection.begin().await?;
+    let row = statements.query("SELECT riqle.now(NULL) AS now").fetch_one(&mut *transaction).await?;
     let today = Day::of(row.try_get("now")?);
-    let known = days(connection, statements).await?;
+    let known = days(&mut transaction, statements).await?;
+    transaction.commit().await?;
     for day in (0..=AHEAD).map(|days| Day(today.0 + days)).filter(|day| !known.contains(day)) {
         open_day(connection, statements, day).await?;
     }

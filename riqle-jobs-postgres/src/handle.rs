@@ -4,8 +4,8 @@ use riqle_jobs_core::{Clock, Error, Limits};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use crate::{
-    PostgresOptions, batches::Batches, connections::Connections, lanes::KnownLanes, statements::Statements,
-    transaction::PostgresTransaction, wake::Wakes,
+    PostgresOptions, batches::Batches, connections::Connections, floors::Floors, lanes::KnownLanes,
+    statements::Statements, transaction::PostgresTransaction, wake::Wakes,
 };
 
 /// A store in one schema of a PostgreSQL database. A handle: clones share connections, which close with the last of them.
@@ -40,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
     pub(crate) lanes: KnownLanes,
+    pub(crate) floors: Floors,
     pub(crate) batches: Batches,
     pub(crate) wake: Arc<Wakes>,
 }
@@ -50,7 +51,8 @@ impl Postgres {
     ///
     /// - `schema=NAME`: the tables' schema; default `riqle`.
     /// - `listen=off`: no LISTEN and no named prepared statements, for PgBouncer in transaction mode. Other processes'
-    ///   runs are then found by polling.
+    ///   runs are then found by polling. The application's own statements through such a pooler need sqlx's
+    ///   `persistent(false)`.
     ///
     /// # Errors
     /// As [`PostgresOptions::open`].

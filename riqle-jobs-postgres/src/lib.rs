@@ -18,6 +18,7 @@ mod email_log;
 mod enqueue;
 mod error;
 mod fence;
+mod floors;
 mod handle;
 mod health;
 mod inspect;

@@ -41,7 +41,7 @@ impl Postgres {
 /// Brings the schema up to date; of several that start at once, one does.
 pub(crate) async fn migrate(connection: &mut PgConnection, statements: &Statements) -> Result<(), Error> {
     // One that has nothing to apply needs neither the lock nor the rights.
-    match within("connect", newest(connection, statements)).await? {
+    match within("connect", newest_in_transaction(connection, statements)).await? {
         newest if newest >= MIGRATIONS.len() => Ok(()),
         _ => within("connect", apply(connection, statements)).await,
     }
@@ -49,7 +49,7 @@ pub(crate) async fn migrate(connection: &mut PgConnection, statements: &Statemen
 
 /// Refuses a schema that this version can't work with.
 pub(crate) async fn check(connection: &mut PgConnection, statements: &Statements) -> DriverResult<()> {
-    let (newest, known) = (newest(connection, statements).await?, MIGRATIONS.len());
+    let (newest, known) = (newest_in_transaction(connection, statements).await?, MIGRATIONS.len());
     let schema = statements.schema();
     let problem = match newest.cmp(&known) {
         std::cmp::Ordering::Equal => return Ok(()),
@@ -81,6 +81,17 @@ async fn apply(connection: &mut PgConnection, statements: &Statements) -> Driver
         statements.query_once(&insert).bind(number).bind(name).execute(&mut *transaction).await?;
     }
     transaction.commit().await
+}
+
+/// As [`newest`], within one transaction.
+async fn newest_in_transaction(
+    connection: &mut PgConnection,
+    statements: &Statements,
+) -> DriverResult<usize> {
+    let mut transaction = connection.begin().await?;
+    let newest = newest(&mut transaction, statements).await?;
+    transaction.commit().await?;
+    Ok(newest)
 }
 
 /// The number of the newest migration; 0 where there is none.

@@ -6,7 +6,7 @@ use riqle_jobs_core::{
     ClaimRequest, Claimed, Clock, Enqueued, Error, ErrorKind, Hint, LeaseAnswer, LeaseConnection, LeaseRef,
     LeaseToken, Limits, NewRun, Queue, Settlement, StepSave, WakeUps, from_millis, store::Note,
 };
-use sqlx::{ConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::time::timeout;
 
 use crate::{
@@ -35,7 +35,10 @@ impl Queue for Postgres {
 
     async fn claim(&self, request: ClaimRequest) -> Result<Claimed, Error> {
         // Whoever asks gives back by the token what an answer that was lost has claimed.
-        self.ask_once("claim", &request, |work, request| Box::pin(claim(work, request))).await
+        self.ask_once("claim", &(self.clone(), request), |work, (store, request)| {
+            Box::pin(claim(work, &store.shared.floors, request))
+        })
+        .await
     }
 
     async fn give_back(&self, queue: &str, token: LeaseToken) -> Result<(), Error> {
@@ -132,6 +135,13 @@ impl PostgresLeaseConnection {
             Some(connection) => connection,
             none => none.insert(shared.options.connect().await?),
         };
+        if shared.statements.need_transactions() {
+            let mut transaction = connection.begin().await?;
+            let mut work = Work::new(&mut transaction, &shared.statements, self.store.frozen());
+            let answers = extend(&mut work, leases, lease).await?;
+            transaction.commit().await?;
+            return Ok(answers);
+        }
         let mut work = Work::new(connection, &shared.statements, self.store.frozen());
         extend(&mut work, leases, lease).await
     }

@@ -36,6 +36,12 @@ impl Statements {
         Ok(Self { schema: schema.to_owned(), named, texts: Mutex::default() })
     }
 
+    /// Whether each statement needs a transaction around it: a pooler may hand the connection on between the parsing of
+    /// an unnamed statement and its execution, but not within a transaction.
+    pub(crate) fn need_transactions(&self) -> bool {
+        !self.named
+    }
+
     pub(crate) fn schema(&self) -> &str {
         &self.schema
     }

@@ -120,6 +120,9 @@ impl Postgres {
     }
 
     async fn try_once<Q: Sync, A>(&self, question: &Q, apply: Apply<Q, A>) -> DriverResult<A> {
+        if self.shared.statements.need_transactions() {
+            return self.try_in_transaction(question, apply).await;
+        }
         let mut connection = self.shared.connections.lend().await?;
         let mut work = Work::new(&mut connection, &self.shared.statements, self.frozen());
         let answer = timeout(ANSWERED_WITHIN, apply(&mut work, question)).await.map_err(|_| no_answer())?;
