@@ -14,17 +14,24 @@ pub(crate) fn all() -> Result<(), String> {
     run(test.env("RIQLE_TEST_PYTHON", &python).env("RIQLE_TEST_NODE_MODULES", &modules))
 }
 
-/// What takes too long for every commit: kills of the shop, and the model test at length (over half an hour).
+/// What takes too long for every commit: kills of the shop, crashes of the server, and the model test at length (over an
+/// hour).
 pub(crate) fn torture() -> Result<(), String> {
-    kills()?;
+    let servers = Servers::start(Durability::Full)?;
+    kills(&servers)?;
+    run(cargo("test --locked --release --package riqle-jobs-postgres --test faults")
+        .env("RIQLE_CRASHES", "12"))?;
     run(cargo("test --locked --release --package riqle-jobs-core --package riqle-jobs-sqlite model")
         .env("RIQLE_MODEL_SEEDS", "20")
-        .env("RIQLE_MODEL_OPERATIONS", "100000"))
+        .env("RIQLE_MODEL_OPERATIONS", "100000"))?;
+    let mut model = cargo("test --locked --release --package riqle-jobs-postgres --test conformance model");
+    servers.tell(&mut model);
+    run(model.env("RIQLE_MODEL_SEEDS", "20").env("RIQLE_MODEL_OPERATIONS", "10000"))
 }
 
-fn kills() -> Result<(), String> {
+fn kills(servers: &Servers) -> Result<(), String> {
     run(&mut cargo("build --locked --release --example shop"))?;
-    run(cargo("test --locked --release --test shop kill -- --nocapture")
-        .env("RIQLE_KILLS", "50")
-        .env("RIQLE_ORDERS", "500"))
+    let mut test = cargo("test --locked --release --test shop kill -- --nocapture");
+    servers.tell(&mut test);
+    run(test.env("RIQLE_KILLS", "50").env("RIQLE_ORDERS", "500"))
 }
