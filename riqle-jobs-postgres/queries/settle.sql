@@ -1,5 +1,6 @@
 -- $1 frozen time; then one array a column, a settlement each: $2 number, $3 run, $4 token, $5 state, $6 reason,
--- $7 failures, $8 attempt, $9 outcome, $10 error, $11 error fingerprint, $12 delay, $13 codec and $14 bytes of the output.
+-- $7 failures, $8 attempt, $9 outcome, $10 error, $11 error fingerprint, $12 delay, $13 codec and $14 bytes of the output;
+-- $15 whether succeeded runs are kept.
 -- A state of 'pending' with a delay is due so long from now, without one when it was due before. Answers which leases
 -- held; in `due` the queues of runs that are due again.
 WITH clock AS MATERIALIZED (SELECT riqle.now($1) AS now),
@@ -27,7 +28,7 @@ history AS (
     SELECT id, lane, state, reason, due_at, enqueued_at, (SELECT now FROM clock), failures, crashes, token,
            root, replay_of, unique_key, unique_scope, unique_period, reference, event_id, gates,
            fingerprint, error_fingerprint, attempts, input_codec, input, output_codec, output
-    FROM ended WHERE state <> 'dead'
+    FROM ended WHERE state <> 'dead' AND ($15 OR state <> 'succeeded')
 ),
 dead AS (
     INSERT INTO riqle.dead (id, lane, reason, due_at, enqueued_at, ended_at, failures, crashes, settled_token, root,

@@ -40,6 +40,7 @@ pub struct PostgresOptions {
     schema: Option<String>,
     listens: Option<bool>,
     migrates: bool,
+    keeps_succeeded: Option<bool>,
     connections: u32,
     clock: Clock,
     limits: Limits,
@@ -79,6 +80,7 @@ impl PostgresOptions {
             schema: None,
             listens: None,
             migrates: true,
+            keeps_succeeded: None,
             connections: 10,
             clock: Clock::default(),
             limits: Limits::default(),
@@ -102,6 +104,14 @@ impl PostgresOptions {
     /// `Misconfigured`; [`Postgres::migrations`] is what to run.
     pub fn migrate(mut self, migrates: bool) -> Self {
         self.migrates = migrates;
+        self
+    }
+
+    /// Whether succeeded runs are kept in the history, as they are by default; goes before what the URL says. Without,
+    /// they are gone once settled, with their steps and notes: nothing shows them, an enqueue of the same id would run
+    /// again, and a settlement that is repeated after a lost reply answers `LeaseLost`.
+    pub fn keep_succeeded(mut self, keeps: bool) -> Self {
+        self.keeps_succeeded = Some(keeps);
         self
     }
 
@@ -137,6 +147,7 @@ impl PostgresOptions {
             Source::Pool(pool) => (pool.connect_options().as_ref().clone(), OfUrl::default(), Some(pool)),
         };
         let schema = self.schema.or(of_url.schema).unwrap_or_else(|| "riqle".to_owned());
+        let keeps_succeeded = self.keeps_succeeded.or(of_url.keeps_succeeded).unwrap_or(true);
         let listens = self.listens.or(of_url.listens).unwrap_or(true);
         let statements = Arc::new(Statements::new(&schema, listens)?);
         // A pooler refuses options that it does not know; there each statement is planned anew.
@@ -174,6 +185,7 @@ impl PostgresOptions {
                 statements,
                 clock: self.clock,
                 limits: self.limits,
+                keeps_succeeded,
                 lanes: KnownLanes::default(),
                 floors: Floors::default(),
                 batches: Batches::default(),
@@ -188,6 +200,7 @@ impl PostgresOptions {
 struct OfUrl {
     schema: Option<String>,
     listens: Option<bool>,
+    keeps_succeeded: Option<bool>,
 }
 
 fn parse(url: &str) -> Result<(PgConnectOptions, OfUrl), Error> {
@@ -206,6 +219,13 @@ fn parse(url: &str) -> Result<(PgConnectOptions, OfUrl), Error> {
                     "on" => true,
                     "off" => false,
                     other => return Err(misconfigured(format!("listen is on or off, not {other:?}"))),
+                });
+            }
+            "keep_succeeded" => {
+                ours.keeps_succeeded = Some(match value.as_ref() {
+                    "1" => true,
+                    "0" => false,
+                    other => return Err(misconfigured(format!("keep_succeeded is 0 or 1, not {other:?}"))),
                 });
             }
             _ => theirs.push((name.into_owned(), value.into_owned())),

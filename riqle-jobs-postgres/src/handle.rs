@@ -39,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) statements: Arc<Statements>,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
+    pub(crate) keeps_succeeded: bool,
     pub(crate) lanes: KnownLanes,
     pub(crate) floors: Floors,
     pub(crate) batches: Batches,
@@ -50,6 +51,7 @@ impl Postgres {
     /// [libpq's URL](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING) knows (`sslmode`, …):
     ///
     /// - `schema=NAME`: the tables' schema; default `riqle`.
+    /// - `keep_succeeded=0`: as [`PostgresOptions::keep_succeeded`] says.
     /// - `listen=off`: no LISTEN and no named prepared statements, for PgBouncer in transaction mode. Other processes'
     ///   runs are then found by polling. The application's own statements through such a pooler need sqlx's
     ///   `persistent(false)`.

@@ -61,7 +61,10 @@ impl Queue for Postgres {
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<LeaseAnswer>, Error> {
-        self.ask("settle", &settlements, |work, settlements| Box::pin(settle(work, settlements))).await
+        self.ask("settle", &(self.shared.keeps_succeeded, settlements), |work, (keeps, settlements)| {
+            Box::pin(settle(work, *keeps, settlements))
+        })
+        .await
     }
 
     async fn lease_connection(&self) -> Result<Box<dyn LeaseConnection>, Error> {

@@ -6,12 +6,16 @@ use sqlx::postgres::PgRow;
 use crate::{
     error::Result,
     fence::{Fence, answers, runs, tokens},
-    rows::{codec, get, narrow, numbers},
+    rows::{codec, get, narrow, numbers, position},
     work::Work,
 };
 
 /// Records how claims ended, whose lease still holds.
-pub(crate) async fn settle(work: &mut Work<'_>, settlements: &[Settlement]) -> Result<Vec<LeaseAnswer>> {
+pub(crate) async fn settle(
+    work: &mut Work<'_>,
+    keeps_succeeded: bool,
+    settlements: &[Settlement],
+) -> Result<Vec<LeaseAnswer>> {
     let mut all = vec![LeaseAnswer::LeaseLost; settlements.len()];
     let mut rest: Vec<usize> = (0..settlements.len()).collect();
     while !rest.is_empty() {
@@ -22,7 +26,7 @@ pub(crate) async fn settle(work: &mut Work<'_>, settlements: &[Settlement]) -> R
         // In one order, as whoever locks several runs does.
         wave.sort_unstable_by_key(|index| settlements[*index].lease.run);
         let wave_settlements: Vec<&Settlement> = wave.iter().map(|index| &settlements[*index]).collect();
-        for (index, answer) in wave.iter().zip(settle_wave(work, &wave_settlements).await?) {
+        for (index, answer) in wave.iter().zip(settle_wave(work, keeps_succeeded, &wave_settlements).await?) {
             all[*index] = answer;
         }
         rest = next;
@@ -30,9 +34,16 @@ pub(crate) async fn settle(work: &mut Work<'_>, settlements: &[Settlement]) -> R
     Ok(all)
 }
 
-async fn settle_wave(work: &mut Work<'_>, settlements: &[&Settlement]) -> Result<Vec<LeaseAnswer>> {
+async fn settle_wave(
+    work: &mut Work<'_>,
+    keeps_succeeded: bool,
+    settlements: &[&Settlement],
+) -> Result<Vec<LeaseAnswer>> {
     let leases: Vec<&LeaseRef> = settlements.iter().map(|settlement| &settlement.lease).collect();
-    let held = write(work, settlements, &leases).await?;
+    let held = write(work, keeps_succeeded, settlements, &leases).await?;
+    if !keeps_succeeded {
+        forget(work, settlements, &held).await?;
+    }
     for row in &held {
         if let Some(queue) = get::<Option<String>>(row, "due")? {
             work.hint(Hint::Due(Some(queue)));
@@ -42,7 +53,26 @@ async fn settle_wave(work: &mut Work<'_>, settlements: &[&Settlement]) -> Result
     answers(work, &leases, &held, repeated).await
 }
 
-async fn write(work: &mut Work<'_>, settlements: &[&Settlement], leases: &[&LeaseRef]) -> Result<Vec<PgRow>> {
+/// Deletes what succeeded runs that are not kept have left.
+async fn forget(work: &mut Work<'_>, settlements: &[&Settlement], held: &[PgRow]) -> Result<()> {
+    let places = held.iter().map(position).collect::<Result<Vec<_>>>()?;
+    let succeeded = places.into_iter().filter_map(|place| settlements.get(place)).filter_map(|settlement| {
+        matches!(settlement.ending, Ending::Succeeded { .. }).then(|| settlement.lease.run.as_uuid())
+    });
+    let succeeded: Vec<_> = succeeded.collect();
+    if succeeded.is_empty() {
+        return Ok(());
+    }
+    let forget = work.query(include_str!("../queries/forget_runs.sql")).bind(succeeded);
+    forget.execute(&mut *work.connection).await.map(drop)
+}
+
+async fn write(
+    work: &mut Work<'_>,
+    keeps_succeeded: bool,
+    settlements: &[&Settlement],
+    leases: &[&LeaseRef],
+) -> Result<Vec<PgRow>> {
     fn column<'a, T>(settlements: &[&'a Settlement], value: impl Fn(&'a Settlement) -> T) -> Vec<T> {
         settlements.iter().map(|settlement| value(settlement)).collect()
     }
@@ -67,6 +97,7 @@ async fn write(work: &mut Work<'_>, settlements: &[&Settlement], leases: &[&Leas
         }))
         .bind(column(settlements, |settlement| output(settlement).map(|(codec, _)| codec)))
         .bind(column(settlements, |settlement| output(settlement).map(|(_, bytes)| bytes)))
+        .bind(keeps_succeeded)
         .fetch_all(&mut *work.connection)
         .await
 }

@@ -7,7 +7,8 @@ mod support;
 use std::time::Duration;
 
 use riqle_jobs_core::{
-    ErrorKind, Hint, Inspect, ManualClock, NewRun, Operate, Payload, Priority, Queue, Retention,
+    ErrorKind, Hint, Inspect, Job, JobError, Jobs, ManualClock, NewRun, Operate, Payload, Priority, Queue,
+    Retention, RunContext, Worker, async_trait,
 };
 use riqle_jobs_postgres::Postgres;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
@@ -226,4 +227,33 @@ async fn a_text_that_postgresql_can_not_hold_is_refused_whole() {
     let error = store.enqueue(vec![greeting(), bad]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");
     assert!(store.counts().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn succeeded_runs_that_are_not_kept_leave_nothing_and_dead_letters_stay() {
+    let schema = Schema::new();
+    let store = Postgres::connect(&format!("{}&keep_succeeded=0", schema.url())).await.unwrap();
+    let jobs = Jobs::new(&store);
+    let worker = Worker::new(&store).register(Stepped);
+    let succeeded = jobs.enqueue::<Stepped>(false).unique("once").await.unwrap().id();
+    let dead = jobs.enqueue::<Stepped>(true).await.unwrap().id();
+    worker.run_until_idle().await.unwrap();
+    assert_eq!(store.run(succeeded).await.unwrap(), None);
+    assert_eq!(store.steps(succeeded).await.unwrap(), []);
+    assert_eq!(store.steps(dead).await.unwrap().len(), 1);
+    assert!(jobs.enqueue::<Stepped>(false).unique("once").await.unwrap().is_new());
+}
+
+struct Stepped;
+
+#[async_trait]
+impl Job for Stepped {
+    const NAME: &'static str = "stepped";
+    type Input = bool;
+    type Output = ();
+
+    async fn run(&self, run: &RunContext, dies: bool) -> Result<(), JobError> {
+        run.step("step", || async { Ok(()) }).await?;
+        if dies { Err(JobError::dead("as told")) } else { Ok(()) }
+    }
 }
