@@ -56,10 +56,10 @@ async fn settle_wave(
 /// Deletes what succeeded runs that are not kept have left.
 async fn forget(work: &mut Work<'_>, settlements: &[&Settlement], held: &[PgRow]) -> Result<()> {
     let places = held.iter().map(position).collect::<Result<Vec<_>>>()?;
-    let succeeded = places.into_iter().filter_map(|place| settlements.get(place)).filter_map(|settlement| {
-        matches!(settlement.ending, Ending::Succeeded { .. }).then(|| settlement.lease.run.as_uuid())
-    });
-    let succeeded: Vec<_> = succeeded.collect();
+    let has_succeeded = |settlement: &&&Settlement| matches!(settlement.ending, Ending::Succeeded { .. });
+    let settled = places.into_iter().filter_map(|place| settlements.get(place));
+    let succeeded: Vec<_> =
+        settled.filter(has_succeeded).map(|settlement| settlement.lease.run.as_uuid()).collect();
     if succeeded.is_empty() {
         return Ok(());
     }
