@@ -658,3 +658,36 @@ async fn an_input_that_can_not_be_read_is_edited_and_replayed_in_one_call() {
     assert_eq!(testing::output::<u64>(&bench.store, new_run).await.unwrap(), 42);
     assert_eq!(bench.run(id).await.replayed_by, Some(new_run));
 }
+
+/// Panics where it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_panics_while_it_is_dropped_costs_neither_the_slot_nor_the_run() {
+    let store = Memory::new();
+    let jobs = Jobs::new(&store);
+    let bad = jobs.enqueue::<Scripted>(0).await.unwrap().id();
+    let good = jobs.enqueue::<Scripted>(1).await.unwrap().id();
+    let body = Scripted::new(|_, input| async move {
+        if input == 0 {
+            let _bomb = Bomb;
+            // Longer than the job's timeout.
+            std::future::pending::<()>().await;
+        }
+        Ok(input)
+    });
+    let worker = Worker::new(&store).register(body).concurrency(1);
+    let both_ended = async {
+        while Inspect::run(&store, good).await.unwrap().unwrap().state != RunState::Succeeded {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    worker.run_until(both_ended).await.unwrap();
+    assert_eq!(Inspect::run(&store, bad).await.unwrap().unwrap().failures, 1);
+}

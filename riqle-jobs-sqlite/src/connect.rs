@@ -170,7 +170,8 @@ impl Url {
     fn parse(url: &str) -> Result<Self, Error> {
         let rest = url
             .strip_prefix("sqlite:")
-            .ok_or_else(|| misconfigured(format!("{url:?} is not of the form sqlite:PATH")))?;
+            // Not quoted: another store's URL holds a password.
+            .ok_or_else(|| misconfigured("the URL is not of the form sqlite:PATH".to_owned()))?;
         let rest = rest.strip_prefix("//").unwrap_or(rest);
         let (file, query) = rest.split_once('?').unwrap_or((rest, ""));
         if is_in_memory(Path::new(file)) || query.contains("mode=memory") {

@@ -1,4 +1,8 @@
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
 
 use futures_util::FutureExt;
 use tokio::time::sleep;
@@ -55,17 +59,24 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
         }
     };
     let timeout = job.timeout;
+    let mut body = Box::pin(body.instrument(span.clone()));
     let end = tokio::select! {
         biased;
-        end = body.instrument(span.clone()) => end,
-        () = sleep(timeout) => AttemptEnd::TimedOut(timeout),
-        () = shared.give_up.cancelled() => AttemptEnd::GivenBack,
+        end = &mut body => Some(end),
+        () = sleep(timeout) => Some(AttemptEnd::TimedOut(timeout)),
+        () = shared.give_up.cancelled() => Some(AttemptEnd::GivenBack),
         () = async {
             // Nothing more can be written; the body has the grace time to notice.
             cancellation.until_lost().await;
             sleep(shared.grace).await;
-        } => return shared.settler.drop_lease(&run),
+        } => None,
     };
+    // What the body holds is dropped here; a panic in that must not take the slot with it.
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(body))) {
+        let panic = panic_hook::describe(&*payload);
+        span.in_scope(|| tracing::error!(panic, "a body panicked while it was dropped"));
+    }
+    let Some(end) = end else { return shared.settler.drop_lease(&run) };
     if cancellation.lost().is_some() {
         shared.counters.lease_lost();
         span.in_scope(|| tracing::warn!("the lease was lost, the attempt's end is not recorded"));

@@ -117,7 +117,7 @@ impl Worker {
     /// How often it looks for due runs that no hint told of, ±20%. Default 1 s, at least 1 ms.
     #[must_use]
     pub fn poll_interval(mut self, poll: Duration) -> Self {
-        self.settings.poll = poll.max(Duration::from_millis(1));
+        self.settings.poll = poll.clamp(Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
         self
     }
 

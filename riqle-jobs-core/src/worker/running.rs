@@ -65,8 +65,9 @@ pub(super) struct Running {
     claim_loop: ClaimLoop,
     slots: JoinSet<()>,
     flushes: Vec<JoinHandle<()>>,
-    /// Ends the flushes once they are empty.
+    /// Ends the flushes once they are empty; the guard where this is dropped.
     closing: CancellationToken,
+    _closes: tokio_util::sync::DropGuard,
     /// Ends the lease keeper, also where this is dropped.
     keeping: tokio_util::sync::DropGuard,
 }
@@ -97,6 +98,7 @@ impl Running {
             counters: Arc::clone(&counters),
             meter: Arc::clone(&meter),
             notes: Arc::clone(&notes),
+            lease: worker.settings.lease,
         };
         let (settler, settling) = Settler::new(ledger, closing.clone());
         let (step_saver, saving) = StepSaver::new(Arc::clone(&store), closing.clone());
@@ -124,6 +126,7 @@ impl Running {
             shared,
             slots,
             flushes: vec![tokio::spawn(settling), tokio::spawn(saving), tokio::spawn(noting)],
+            _closes: closing.clone().drop_guard(),
             closing,
             keeping: stop_keeping.drop_guard(),
         })

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +38,7 @@ pub(super) struct Ledger {
     pub(super) counters: Arc<Counters>,
     pub(super) meter: Arc<Meter>,
     pub(super) notes: Arc<NoteWriter>,
+    pub(super) lease: Duration,
 }
 
 impl Settler {
@@ -142,12 +143,27 @@ impl Ledger {
         }
     }
 
-    async fn try_write(&self, settlements: &[Settlement]) -> Result<Vec<LeaseAnswer>, Error> {
-        // Before the settle: a crash in between repeats the attempt, which can still send the email.
-        for dead in settlements.iter().filter(|settlement| matches!(settlement.ending, Ending::Dead { .. })) {
-            let error = dead.error.as_deref().unwrap_or("the run is dead");
-            self.store.fail_emails_of_run(dead.lease.run, error).await?;
+    /// Before the settle: a crash in between repeats the attempt, which can still send the email. Only under a lease that
+    /// holds, and now for its whole length: another claim may be about to send it.
+    async fn fail_emails(&self, settlements: &[Settlement]) -> Result<(), Error> {
+        let is_dead = |settlement: &&Settlement| matches!(settlement.ending, Ending::Dead { .. });
+        let dead: Vec<&Settlement> = settlements.iter().filter(is_dead).collect();
+        if dead.is_empty() {
+            return Ok(());
         }
+        let leases = dead.iter().map(|settlement| settlement.lease.clone()).collect();
+        let answers = Queue::extend(&*self.store, leases, self.lease).await?;
+        for (dead, answer) in dead.into_iter().zip(answers) {
+            if answer == LeaseAnswer::Done {
+                let error = dead.error.as_deref().unwrap_or("the run is dead");
+                self.store.fail_emails_of_run(dead.lease.run, error).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn try_write(&self, settlements: &[Settlement]) -> Result<Vec<LeaseAnswer>, Error> {
+        self.fail_emails(settlements).await?;
         self.notes.write_last(settlements).await?;
         Queue::settle(&*self.store, settlements.to_vec()).await
     }
