@@ -97,6 +97,8 @@ impl Postgres {
                         break;
                     }
                     store.write_groups(groups).await;
+                    // Those that were just answered come with their next group.
+                    tokio::task::yield_now().await;
                 }
             });
         }

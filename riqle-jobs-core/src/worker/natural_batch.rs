@@ -33,8 +33,25 @@ async fn next_batch<T>(waiting: &mut mpsc::Receiver<T>, most: usize, closing: &C
     loop {
         tokio::select! {
             biased;
-            _ = waiting.recv_many(&mut batch, most) => return batch,
+            _ = waiting.recv_many(&mut batch, most) => break,
             () = closing.cancelled(), if !waiting.is_closed() => waiting.close(),
+        }
+    }
+    gather(waiting, &mut batch, most).await;
+    batch
+}
+
+/// Lets the tasks run that are ready to: those that the flush before has just answered come with their next item, and
+/// without this would each miss the batch by microseconds.
+async fn gather<T>(waiting: &mut mpsc::Receiver<T>, batch: &mut Vec<T>, most: usize) {
+    let mut seen = 0;
+    while seen < batch.len() && batch.len() < most {
+        seen = batch.len();
+        tokio::task::yield_now().await;
+        while batch.len() < most
+            && let Ok(item) = waiting.try_recv()
+        {
+            batch.push(item);
         }
     }
 }
