@@ -2,7 +2,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -21,6 +21,9 @@ pub(super) struct Buffer {
     idle_slots: AtomicUsize,
     /// How long an attempt takes, smoothed, in nanoseconds; 0 before the first.
     pace: AtomicUsize,
+    /// When a slot last became free, in milliseconds since `begun`.
+    freed_at: AtomicU64,
+    begun: Instant,
     concurrency: usize,
     /// Told when there may be room again.
     pub(super) room: Notify,
@@ -44,6 +47,8 @@ impl Buffer {
             ready: Semaphore::new(0),
             idle_slots: AtomicUsize::new(concurrency),
             pace: AtomicUsize::new(0),
+            freed_at: AtomicU64::new(0),
+            begun: Instant::now(),
             concurrency,
             room: Notify::new(),
         }
@@ -76,6 +81,7 @@ impl Buffer {
         // Slots race here; a lost sample does not matter.
         let pace = if before == 0 { nanos } else { (before * 7 + nanos) / 8 };
         self.pace.store(pace.max(1), Ordering::Relaxed);
+        self.freed_at.store(self.millis_since_begun(), Ordering::Relaxed);
         self.idle_slots.fetch_add(1, Ordering::Relaxed);
         if self.waiting().len() <= self.ahead() / 2 {
             self.room.notify_one();
@@ -117,17 +123,40 @@ impl Buffer {
         taken
     }
 
+    /// Nothing where no slot has become free for that time: what runs now is longer than what ran before.
     fn ahead(&self) -> usize {
-        match self.pace.load(Ordering::Relaxed) {
-            0 => 0,
-            pace => {
-                let rounds = usize::try_from(AHEAD.as_nanos()).unwrap_or(usize::MAX) / pace;
-                rounds.saturating_mul(self.concurrency).min(MOST_AHEAD)
-            }
+        let pace = self.pace.load(Ordering::Relaxed);
+        let silence = self.millis_since_begun().saturating_sub(self.freed_at.load(Ordering::Relaxed));
+        if pace == 0 || u128::from(silence) > AHEAD.as_millis() {
+            return 0;
         }
+        let rounds = usize::try_from(AHEAD.as_nanos()).unwrap_or(usize::MAX) / pace;
+        rounds.saturating_mul(self.concurrency).min(MOST_AHEAD)
+    }
+
+    fn millis_since_begun(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn waiting(&self) -> MutexGuard<'_, VecDeque<HeldRun>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_run_after_short_ones_claims_no_neighbours() {
+        let mut buffer = Buffer::new(1);
+        buffer.slot_is_free(Duration::from_micros(100));
+        buffer.idle_slots.store(0, Ordering::Relaxed);
+        buffer.freed_at.store(u64::MAX, Ordering::Relaxed);
+        assert!(buffer.wanted() > 1, "short runs are claimed ahead");
+        // The run that took the slot has been at it for a second.
+        buffer.begun -= Duration::from_secs(1);
+        buffer.freed_at.store(0, Ordering::Relaxed);
+        assert_eq!(buffer.wanted(), 0);
     }
 }
