@@ -1,5 +1,7 @@
 //! Recording how claims ended.
 
+use std::time::Duration;
+
 use riqle_jobs_core::{AttemptOutcome, Ending, LeaseAnswer, Reason, RunState, Settlement};
 
 use crate::{Harness, given::*};
@@ -50,6 +52,19 @@ pub async fn a_repeated_settle_answers_done_and_changes_nothing(harness: &dyn Ha
     settled(&*harness.second_handle().await, dies(&claim)).await;
 
     assert_eq!(seen(&*store, id).await, before);
+}
+
+pub async fn a_wait_of_any_length_is_kept(harness: &dyn Harness) {
+    let store = harness.store();
+    let id = enqueued(&*store, run_of(GREET)).await;
+    let claim = claimed(&*store).await;
+
+    settled(&*store, fails(&claim, Duration::MAX)).await;
+
+    let run = seen(&*store, id).await;
+    assert_eq!((run.state, run.failures, run.crashes), (RunState::Pending, 1, 0));
+    assert!(run.due_at > at(1_000_000_000_000), "due at {}", run.due_at);
+    assert!(store.claim(claim_of(&[GREET], 1)).await.unwrap().runs.is_empty());
 }
 
 pub async fn a_retry_that_is_settled_twice_fails_once(harness: &dyn Harness) {

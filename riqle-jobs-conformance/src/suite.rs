@@ -57,6 +57,7 @@ macro_rules! conformance_suite {
             a_succeeded_run_keeps_its_output,
             an_ended_run_is_not_claimed_again,
             a_repeated_settle_answers_done_and_changes_nothing,
+            a_wait_of_any_length_is_kept,
             a_retry_that_is_settled_twice_fails_once,
             one_stale_settlement_leaves_its_neighbours_alone,
             the_same_settlement_twice_in_a_batch_applies_once,

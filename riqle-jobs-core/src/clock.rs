@@ -104,9 +104,14 @@ pub fn from_millis(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(if millis < 0 { Timestamp::MIN } else { Timestamp::MAX })
 }
 
-/// A duration in the stored form: whole milliseconds, rounded up so that a wait is never too short.
+/// Some 30,000 years: what is longer would overflow where a store adds it to a time.
+const LONGEST_MILLIS: i64 = 1_000_000_000_000_000;
+
+/// A duration in the stored form: whole milliseconds, rounded up so that a wait is never too short, and at most some
+/// 30,000 years, so that a store can add it to a time.
 pub fn millis_of(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
+    let millis = duration.as_nanos().div_ceil(1_000_000);
+    i64::try_from(millis).unwrap_or(LONGEST_MILLIS).min(LONGEST_MILLIS)
 }
 
 /// `time + duration`, clamped to what a [`Timestamp`] can hold.

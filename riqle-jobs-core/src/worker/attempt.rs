@@ -1,7 +1,6 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Instant,
 };
 
 use futures_util::FutureExt;
@@ -20,9 +19,8 @@ use crate::{RetryPolicy, RunContext, notes::RunNoteBuffer};
 /// One of the worker's slots: runs one attempt after another until the buffer is closed.
 pub(super) async fn run_slot(shared: Arc<Shared>) {
     while let Some(held) = shared.buffer.pop().await {
-        let begun = Instant::now();
         run_attempt(&shared, held).await;
-        shared.buffer.slot_is_free(begun.elapsed());
+        shared.buffer.slot_is_free();
     }
 }
 

@@ -2,7 +2,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -13,18 +13,14 @@ use crate::{ClaimedRun, context::Cancellation};
 
 /// Claimed runs that wait for a free slot.
 ///
-/// Runs are claimed ahead only while attempts are short, so that what waits here is a moment's work: a long run
-/// claims no neighbours that another worker could run.
+/// As many runs are claimed ahead as slots became free within the last moment, so that what waits here is a moment's
+/// work: long runs claim no neighbours that another worker could run.
 pub(super) struct Buffer {
     waiting: Mutex<VecDeque<HeldRun>>,
     ready: Semaphore,
     idle_slots: AtomicUsize,
-    /// How long an attempt takes, smoothed, in nanoseconds; 0 before the first.
-    pace: AtomicUsize,
-    /// When a slot last became free, in milliseconds since `begun`.
-    freed_at: AtomicU64,
+    freed: Mutex<Freed>,
     begun: Instant,
-    concurrency: usize,
     /// Told when there may be room again.
     pub(super) room: Notify,
 }
@@ -36,9 +32,30 @@ pub(super) struct HeldRun {
     pub(super) since: Instant,
 }
 
-/// What may wait here, as time: claimed ahead is at most so much work.
-const AHEAD: Duration = Duration::from_millis(50);
+/// Half of the time whose work may wait here.
+const SPAN: Duration = Duration::from_millis(25);
 const MOST_AHEAD: usize = 1_000;
+
+/// How many slots became free in the running span and in the one before.
+#[derive(Debug, Default)]
+struct Freed {
+    span: u128,
+    now: usize,
+    before: usize,
+}
+
+impl Freed {
+    /// Of both spans, as of `span`.
+    fn count(&mut self, span: u128) -> usize {
+        match span.saturating_sub(self.span) {
+            0 => {}
+            1 => (self.before, self.now) = (self.now, 0),
+            _ => (self.before, self.now) = (0, 0),
+        }
+        self.span = self.span.max(span);
+        self.before + self.now
+    }
+}
 
 impl Buffer {
     pub(super) fn new(concurrency: usize) -> Self {
@@ -46,10 +63,8 @@ impl Buffer {
             waiting: Mutex::default(),
             ready: Semaphore::new(0),
             idle_slots: AtomicUsize::new(concurrency),
-            pace: AtomicUsize::new(0),
-            freed_at: AtomicU64::new(0),
+            freed: Mutex::default(),
             begun: Instant::now(),
-            concurrency,
             room: Notify::new(),
         }
     }
@@ -74,16 +89,16 @@ impl Buffer {
         run
     }
 
-    /// A slot's attempt has ended after `took`.
-    pub(super) fn slot_is_free(&self, took: Duration) {
-        let nanos = usize::try_from(took.as_nanos()).unwrap_or(usize::MAX).clamp(1, usize::MAX / 16);
-        let before = self.pace.load(Ordering::Relaxed);
-        // Slots race here; a lost sample does not matter.
-        let pace = if before == 0 { nanos } else { (before * 7 + nanos) / 8 };
-        self.pace.store(pace.max(1), Ordering::Relaxed);
-        self.freed_at.store(self.millis_since_begun(), Ordering::Relaxed);
+    /// A slot's attempt has ended.
+    pub(super) fn slot_is_free(&self) {
+        let ahead = {
+            let mut freed = self.freed();
+            freed.count(self.span());
+            freed.now += 1;
+            (freed.before + freed.now).min(MOST_AHEAD)
+        };
         self.idle_slots.fetch_add(1, Ordering::Relaxed);
-        if self.waiting().len() <= self.ahead() / 2 {
+        if self.waiting().len() <= ahead / 2 {
             self.room.notify_one();
         }
     }
@@ -123,19 +138,16 @@ impl Buffer {
         taken
     }
 
-    /// Nothing where no slot has become free for that time: what runs now is longer than what ran before.
     fn ahead(&self) -> usize {
-        let pace = self.pace.load(Ordering::Relaxed);
-        let silence = self.millis_since_begun().saturating_sub(self.freed_at.load(Ordering::Relaxed));
-        if pace == 0 || u128::from(silence) > AHEAD.as_millis() {
-            return 0;
-        }
-        let rounds = usize::try_from(AHEAD.as_nanos()).unwrap_or(usize::MAX) / pace;
-        rounds.saturating_mul(self.concurrency).min(MOST_AHEAD)
+        self.freed().count(self.span()).min(MOST_AHEAD)
     }
 
-    fn millis_since_begun(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn span(&self) -> u128 {
+        self.begun.elapsed().as_nanos() / SPAN.as_nanos()
+    }
+
+    fn freed(&self) -> MutexGuard<'_, Freed> {
+        self.freed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn waiting(&self) -> MutexGuard<'_, VecDeque<HeldRun>> {
@@ -148,15 +160,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn slots_that_became_free_count_for_two_spans() {
+        let mut freed = Freed::default();
+        assert_eq!(freed.count(7), 0);
+        freed.now += 300;
+        assert_eq!(freed.count(7), 300);
+        assert_eq!(freed.count(8), 300);
+        freed.now += 2;
+        assert_eq!(freed.count(9), 2);
+        assert_eq!(freed.count(11), 0);
+    }
+
+    #[test]
     fn a_long_run_after_short_ones_claims_no_neighbours() {
         let mut buffer = Buffer::new(1);
-        buffer.slot_is_free(Duration::from_micros(100));
+        for _ in 0..100 {
+            buffer.slot_is_free();
+        }
         buffer.idle_slots.store(0, Ordering::Relaxed);
-        buffer.freed_at.store(u64::MAX, Ordering::Relaxed);
-        assert!(buffer.wanted() > 1, "short runs are claimed ahead");
         // The run that took the slot has been at it for a second.
         buffer.begun -= Duration::from_secs(1);
-        buffer.freed_at.store(0, Ordering::Relaxed);
         assert_eq!(buffer.wanted(), 0);
     }
 }
