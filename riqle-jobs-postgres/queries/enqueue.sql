@@ -1,6 +1,8 @@
 -- $1 frozen time; then an array each, a run: $2 id, $3 lane, $4 delay, $5 due time, $6 unique key, $7 scope, $8 period,
--- $9 reference, $10 event, $11 gates (joined by the unit separator), $12 fingerprint, $13 codec, $14 input; $15 when the first of the ids was
--- made, by the clock of whoever made it: days of the history that were over a day before need not be looked at. Due so long from now, or at a time, or now. Answers with the ids that are new.
+-- $9 reference, $10 event, $11 gates (joined by the unit separator), $12 fingerprint, $13 codec, $14 input; $15 when the
+-- first of the ids was made, by the clock of whoever made it: days of the history that were over a day before need not be
+-- looked at; $16 lanes that must be stored, else nothing is. Due so long from now, or at a time, or now. Answers with the
+-- ids that are new.
 WITH clock AS MATERIALIZED (SELECT riqle.now($1) AS now),
 known AS MATERIALIZED (
     SELECT id FROM riqle.runs WHERE id = ANY ($2::uuid[])
@@ -19,5 +21,6 @@ FROM clock CROSS JOIN unnest(
          $10::text[], $11::text[], $12::bytea[], $13::smallint[], $14::bytea[])
      AS v(id, lane, delay, due_at, unique_key, unique_scope, unique_period, reference, event_id, gates, fingerprint,
           input_codec, input)
-WHERE v.id NOT IN (SELECT id FROM known)
+WHERE (SELECT count(*) FROM riqle.lanes WHERE lane = ANY ($16)) = cardinality($16::bigint[])
+  AND v.id NOT IN (SELECT id FROM known)
 RETURNING id

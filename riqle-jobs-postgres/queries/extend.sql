@@ -4,7 +4,7 @@ WITH clock AS MATERIALIZED (SELECT riqle.now($1) AS now),
 held AS MATERIALIZED (
     SELECT r.id, v.n FROM unnest($3::bigint[], $4::uuid[], $5::uuid[]) AS v(n, id, token)
     JOIN riqle.runs r ON r.id = v.id AND r.token = v.token
-    FOR UPDATE OF r SKIP LOCKED
+    FOR NO KEY UPDATE OF r SKIP LOCKED
 ),
 extended AS (
     UPDATE riqle.runs SET lease_until = (SELECT now FROM clock) + $2

@@ -2,7 +2,7 @@
 -- notes go with their runs. $3 the size of a portion.
 WITH history AS (
     DELETE FROM riqle.history_rest WHERE id IN (
-        SELECT id FROM riqle.history_rest WHERE ended_at < $1 ORDER BY ended_at LIMIT $3)
+        SELECT id FROM riqle.history_rest WHERE ended_at < $1 ORDER BY ended_at LIMIT $3 FOR UPDATE SKIP LOCKED)
     RETURNING id
 ),
 dead AS (

@@ -1,7 +1,7 @@
 -- $1 frozen time, then an array each: $2 number, $3 run, $4 token, $5 name, $6 ordinal, $7 nanoseconds, $8 codec,
 -- $9 result. The runs whose lease holds are locked, so that no claim takes one over before its step is there.
 WITH held AS MATERIALIZED (
-    SELECT id, token FROM riqle.runs WHERE id = ANY ($3::uuid[]) AND state = 'running' ORDER BY id FOR SHARE
+    SELECT id, token FROM riqle.runs WHERE id = ANY ($3::uuid[]) AND state = 'running' ORDER BY id FOR KEY SHARE
 ),
 v AS MATERIALIZED (
     SELECT v.* FROM unnest($2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::bigint[], $8::smallint[],

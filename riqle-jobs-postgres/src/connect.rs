@@ -11,11 +11,10 @@ use crate::{
     Postgres,
     batches::Batches,
     connections::{CONNECTED_WITHIN, Connections},
-    days::open_days,
+    days::{Upkeep, open_days},
     error::translate,
     floors::Floors,
     handle::Shared,
-    lanes::KnownLanes,
     migrate::{check, migrate},
     statements::Statements,
     wake::Wakes,
@@ -165,8 +164,13 @@ impl PostgresOptions {
             migrate(&mut connection, &statements).await?;
         }
         within("connect", check(&mut connection, &statements)).await?;
+        let upkeep = Upkeep::default();
         if self.clock.manual().is_none() {
-            open_days(&mut connection, &statements).await;
+            let today = within("connect", open_days(&mut connection, &statements)).await;
+            today.unwrap_or_else(|error| {
+                tracing::warn!(%error, "a day of the history could not be made; its runs stand in history_rest");
+                upkeep.put_off();
+            });
         }
         connection.close().await.map_err(|error| translate("connect", error))?;
         let connections = Connections::new(options.clone(), self.connections);
@@ -186,9 +190,9 @@ impl PostgresOptions {
                 clock: self.clock,
                 limits: self.limits,
                 keeps_succeeded,
-                lanes: KnownLanes::default(),
                 floors: Floors::default(),
                 batches: Batches::default(),
+                upkeep,
                 wake,
             }),
         })

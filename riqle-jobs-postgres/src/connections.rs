@@ -16,6 +16,7 @@ use crate::error::Result;
 pub(crate) const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
 /// What has lain idle so long may be cut by now, and is asked first.
 const SURELY_ALIVE: Duration = Duration::from_secs(1);
+const PING_ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// What has lain idle so long is closed.
 const KEPT: Duration = Duration::from_secs(10 * 60);
 
@@ -48,10 +49,14 @@ impl Connections {
     async fn wait_and_lend(self: &Arc<Self>) -> Result<Lent> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
         let lent = |connection| Lent { connection, home: Arc::clone(self), _permit: permit };
-        while let Some(Idle { mut connection, since }) = self.newest() {
-            if since.elapsed() < SURELY_ALIVE || connection.ping().await.is_ok() {
+        if let Some(Idle { mut connection, since }) = self.newest() {
+            if since.elapsed() < SURELY_ALIVE
+                || matches!(timeout(PING_ANSWERED_WITHIN, connection.ping()).await, Ok(Ok(())))
+            {
                 return Ok(lent(connection));
             }
+            // The others have lain idle for longer.
+            self.forget_idle();
         }
         Ok(lent(self.options.connect().await?))
     }

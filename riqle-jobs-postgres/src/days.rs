@@ -1,6 +1,12 @@
 //! The days of the history: a partition each, made ahead, dropped whole.
 
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use uuid::Uuid;
 
 use crate::{error::Result, statements::Statements};
 
@@ -38,15 +44,36 @@ impl Day {
     }
 }
 
-/// Makes the partitions of today and the days ahead. Where one can't be made, its rows stand in `history_rest`: slower to
-/// prune, and nothing else.
-pub(crate) async fn open_days(connection: &mut PgConnection, statements: &Statements) {
-    if let Err(error) = try_open_days(connection, statements).await {
-        tracing::warn!(%error, "a partition of the history could not be made; its runs are kept in history_rest");
+/// While somebody reads the history, a day is neither attached nor dropped, and who waits for that holds everybody up who
+/// comes after: so this waits for a moment only, one process at a time, and comes back after minutes.
+const LOCK: &str = "SET LOCAL lock_timeout = '50ms'";
+const AGAIN_AFTER: Duration = Duration::from_secs(5 * 60);
+
+/// When the days may be looked after again.
+#[derive(Debug, Default)]
+pub(crate) struct Upkeep {
+    not_before: Mutex<Option<Instant>>,
+}
+
+impl Upkeep {
+    /// Whether it is time.
+    pub(crate) fn is_due(&self) -> bool {
+        self.not_before().is_none_or(|time| time <= Instant::now())
+    }
+
+    /// Something was in the way.
+    pub(crate) fn put_off(&self) {
+        *self.not_before() = Some(Instant::now() + AGAIN_AFTER);
+    }
+
+    fn not_before(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.not_before.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn try_open_days(connection: &mut PgConnection, statements: &Statements) -> Result<()> {
+/// Makes the partitions of today and the days ahead. Where one can't be made, its rows stand in `history_rest`: slower to
+/// prune, and nothing else.
+pub(crate) async fn open_days(connection: &mut PgConnection, statements: &Statements) -> Result<()> {
     let mut transaction = connection.begin().await?;
     let row = statements.query("SELECT riqle.now(NULL) AS now").fetch_one(&mut *transaction).await?;
     let today = Day::of(row.try_get("now")?);
@@ -58,14 +85,16 @@ async fn try_open_days(connection: &mut PgConnection, statements: &Statements) -
     Ok(())
 }
 
-/// Attached and not created as a partition, so that nobody who settles waits for it.
+/// Attached and not created as a partition, which would lock all of the history.
 pub(crate) async fn open_day(connection: &mut PgConnection, statements: &Statements, day: Day) -> Result<()> {
     let (table, from, to) = (day.table(), day.start(), day.end());
     let sql = format!(
-        "SET LOCAL lock_timeout = '2s';
-         SELECT pg_advisory_xact_lock(hashtextextended('riqle-jobs days of {}', 0));
-         CREATE TABLE IF NOT EXISTS riqle.{table} (LIKE riqle.history INCLUDING ALL);
+        "{LOCK};
          DO $$ BEGIN
+             IF NOT pg_try_advisory_xact_lock(hashtextextended('riqle-jobs days of {}', 0)) THEN
+                 RETURN;
+             END IF;
+             CREATE TABLE IF NOT EXISTS riqle.{table} (LIKE riqle.history INCLUDING ALL);
              IF NOT (SELECT relispartition FROM pg_class WHERE oid = 'riqle.{table}'::regclass) THEN
                  ALTER TABLE riqle.history ATTACH PARTITION riqle.{table} FOR VALUES FROM ({from}) TO ({to});
              END IF;
@@ -90,35 +119,50 @@ pub(crate) async fn days(connection: &mut PgConnection, statements: &Statements)
     Ok(tables.iter().filter_map(|table| Day::of_table(table)).collect())
 }
 
-/// Drops the days that were over before `before`, with the steps and notes of their runs, and answers with the number of
-/// runs.
-pub(crate) async fn drop_days(
+/// The days that were over before `before`.
+pub(crate) async fn days_over(
     connection: &mut PgConnection,
     statements: &Statements,
     before: i64,
-) -> Result<u64> {
-    let mut runs = 0;
-    for day in days(connection, statements).await? {
-        if day.end() <= before {
-            runs += drop_day(connection, statements, day).await?;
-        }
-    }
-    Ok(runs)
+) -> Result<Vec<Day>> {
+    let days = days(connection, statements).await?;
+    Ok(days.into_iter().filter(|day| day.end() <= before).collect())
 }
 
-async fn drop_day(connection: &mut PgConnection, statements: &Statements, day: Day) -> Result<u64> {
+/// How many runs of a day have their steps and notes deleted at once.
+const RUNS_AT_ONCE: i64 = 5_000;
+
+/// Deletes the steps and notes of the next runs of a day, and answers up to which; `None`: that was all.
+pub(crate) async fn empty_day(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    day: Day,
+    after: Uuid,
+) -> Result<Option<Uuid>> {
     let table = day.table();
-    for of_run in ["steps", "progress", "log_lines"] {
-        let delete = format!(
-            "DELETE FROM riqle.{of_run} WHERE ctid = ANY (ARRAY(
-                 SELECT o.ctid FROM riqle.{of_run} o JOIN riqle.{table} h ON h.id = o.run LIMIT 10000))"
-        );
-        while statements.query_once(&delete).execute(&mut *connection).await?.rows_affected() > 0 {}
-    }
-    let count = format!("SELECT count(*) AS runs FROM riqle.{table}");
-    let row = statements.query_once(&count).fetch_one(&mut *connection).await?;
+    let empty = format!(
+        "WITH ended AS MATERIALIZED (SELECT id FROM riqle.{table} WHERE id > $1 ORDER BY id LIMIT $2),
+         steps AS (DELETE FROM riqle.steps WHERE run IN (SELECT id FROM ended)),
+         progress AS (DELETE FROM riqle.progress WHERE run IN (SELECT id FROM ended)),
+         lines AS (DELETE FROM riqle.log_lines WHERE run IN (SELECT id FROM ended))
+         SELECT id FROM ended ORDER BY id DESC LIMIT 1"
+    );
+    let last =
+        statements.query_once(&empty).bind(after).bind(RUNS_AT_ONCE).fetch_optional(connection).await?;
+    last.map(|row| row.try_get("id")).transpose()
+}
+
+/// Drops a day, and answers with the number of its runs.
+pub(crate) async fn drop_day(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    day: Day,
+) -> Result<u64> {
+    let table = day.table();
     let mut transaction = connection.begin().await?;
-    let drop = format!("SET LOCAL lock_timeout = '2s'; DROP TABLE IF EXISTS riqle.{table}");
+    let count = format!("SELECT count(*) AS runs FROM riqle.{table}");
+    let row = statements.query_once(&count).fetch_one(&mut *transaction).await?;
+    let drop = format!("{LOCK}; DROP TABLE IF EXISTS riqle.{table}");
     sqlx::raw_sql(AssertSqlSafe(statements.text(&drop))).execute(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(row.try_get::<i64, _>("runs")?.unsigned_abs())

@@ -6,37 +6,42 @@ use riqle_jobs_core::{
 use sqlx::postgres::PgRow;
 
 use crate::{
-    error::{Outrun, Result},
-    lanes::{KnownLanes, Lane},
+    Postgres,
+    error::{Outrun, Result, into_driver},
+    lanes::{Lane, store_lanes},
+    portions::{BYTES_AT_ONCE, ITEMS_AT_ONCE, portions},
     rows::{codec, get, millis, numbers, position, run_id},
     work::Work,
 };
-
-/// How many bytes of input one statement carries at most, and how many runs.
-const BYTES_AT_ONCE: usize = 16 << 20;
-const RUNS_AT_ONCE: usize = 5_000;
 
 /// Whether one statement stores them all: then they need no transaction.
 pub(crate) fn is_one_statement(groups: &[Vec<NewRun>]) -> bool {
     let runs = || groups.iter().flatten();
     runs().all(|run| run.unique.is_none())
-        && runs().count() <= RUNS_AT_ONCE
+        && runs().count() <= ITEMS_AT_ONCE
         && runs().map(|run| run.input.bytes.len()).sum::<usize>() <= BYTES_AT_ONCE
+}
+
+/// Whose transaction runs are stored in.
+#[derive(Clone, Copy)]
+pub(crate) enum Within<'a> {
+    /// Our own, or none: it ends soon.
+    Ours,
+    /// A caller's, which may stay open for long: lanes are stored apart from it, so that nobody waits for it.
+    Callers(&'a Postgres),
 }
 
 /// Stores groups of runs: of each all or none. A group that is refused is refused before anything of it is written.
 pub(crate) async fn enqueue(
     work: &mut Work<'_>,
-    lanes: &KnownLanes,
+    within: Within<'_>,
     groups: &[&[NewRun]],
 ) -> Result<Vec<Result<Vec<Enqueued>, Error>>> {
     let runs: Vec<&NewRun> = groups.iter().copied().flatten().collect();
-    let numbered: Vec<(i64, Lane<'_>)> = lanes_of(&runs);
-    lanes.store(work, &numbered).await?;
     let answers = if runs.iter().any(|run| run.unique.is_some()) {
-        enqueue_keyed(work, groups).await?
+        enqueue_keyed(work, within, groups).await?
     } else {
-        let mut new = insert(work, &runs).await?;
+        let mut new = insert(work, within, &runs).await?;
         let mut answer = |run: &NewRun| match new.remove(&run.id) {
             true => Enqueued::New(run.id),
             false => Enqueued::Existing(run.id),
@@ -53,7 +58,7 @@ pub(crate) async fn enqueue(
     Ok(answers)
 }
 
-pub(crate) fn lanes_of<'a>(runs: &[&'a NewRun]) -> Vec<(i64, Lane<'a>)> {
+fn lanes_of<'a>(runs: &[&'a NewRun]) -> Vec<(i64, Lane<'a>)> {
     let distinct: HashSet<Lane<'_>> = runs.iter().map(|run| lane(run)).collect();
     distinct.into_iter().map(|lane| (lane.number(), lane)).collect()
 }
@@ -65,6 +70,7 @@ fn lane(run: &NewRun) -> Lane<'_> {
 /// Looks at who holds the keys, decides, and takes them; whoever was faster in between makes it begin anew.
 async fn enqueue_keyed(
     work: &mut Work<'_>,
+    within: Within<'_>,
     groups: &[&[NewRun]],
 ) -> Result<Vec<Result<Vec<Enqueued>, Error>>> {
     let mut known = known(work, groups).await?;
@@ -75,7 +81,7 @@ async fn enqueue_keyed(
         stored.extend(group.iter().zip(answers).filter(|(_, answer)| answer.is_new()).map(|(run, _)| run));
     }
     take_keys(work, &stored).await?;
-    if insert(work, &stored).await?.len() < stored.len() {
+    if insert(work, within, &stored).await?.len() < stored.len() {
         return Err(Outrun.into());
     }
     Ok(answers)
@@ -129,36 +135,51 @@ fn scope_word(scope: UniqueScope) -> (&'static str, Option<i64>) {
     match scope {
         UniqueScope::WhilePending => ("while-pending", None),
         UniqueScope::WhileNotEnded => ("while-not-ended", None),
-        // Capped at some 30,000 years, so that SQL can add it to a time.
-        UniqueScope::Period(period) => ("period", Some(millis_of(period).min(LONGEST))),
+        UniqueScope::Period(period) => ("period", Some(millis_of(period))),
     }
 }
 
-const LONGEST: i64 = 1_000_000_000_000_000;
-
 /// Stores those whose ids are new, and answers with these.
-async fn insert(work: &mut Work<'_>, runs: &[&NewRun]) -> Result<HashSet<RunId>> {
+async fn insert(work: &mut Work<'_>, within: Within<'_>, runs: &[&NewRun]) -> Result<HashSet<RunId>> {
     let mut new = HashSet::with_capacity(runs.len());
     let mut seen = HashSet::with_capacity(runs.len());
     let runs: Vec<&NewRun> = runs.iter().copied().filter(|run| seen.insert(run.id)).collect();
-    let mut rest = runs.as_slice();
-    while !rest.is_empty() {
-        let mut bytes = 0;
-        let fits = |run: &&&NewRun| {
-            bytes += run.input.bytes.len();
-            bytes <= BYTES_AT_ONCE
-        };
-        let count = rest.iter().take(RUNS_AT_ONCE).take_while(fits).count().max(1);
-        let (portion, after) = rest.split_at(count);
-        rest = after;
-        for row in insert_portion(work, portion).await? {
-            new.insert(run_id(&row, "id")?);
+    for portion in portions(&runs, |run| run.input.bytes.len()) {
+        let lanes = lanes_of(portion);
+        let numbers = lanes.iter().map(|(number, _)| *number).collect();
+        let mut stored = insert_portion(work, portion, numbers).await?;
+        if stored.len() < portion.len() {
+            // Some are stored already, or lanes are missing: new ones, or a standby took over that lagged behind.
+            within.store_lanes(work, &lanes).await?;
+            stored.append(&mut insert_portion(work, portion, Vec::new()).await?);
+        }
+        for row in &stored {
+            new.insert(run_id(row, "id")?);
         }
     }
     Ok(new)
 }
 
-async fn insert_portion(work: &mut Work<'_>, runs: &[&NewRun]) -> Result<Vec<PgRow>> {
+impl Within<'_> {
+    async fn store_lanes(self, work: &mut Work<'_>, lanes: &[(i64, Lane<'_>)]) -> Result<()> {
+        match self {
+            Within::Ours => store_lanes(work, lanes).await,
+            Within::Callers(store) => {
+                let lanes = lanes.to_vec();
+                let stored =
+                    store.ask("enqueue_in", &lanes, |work, lanes| Box::pin(store_lanes(work, lanes))).await;
+                stored.map_err(into_driver)
+            }
+        }
+    }
+}
+
+/// Stores nothing where one of `lanes_to_check` is missing.
+async fn insert_portion(
+    work: &mut Work<'_>,
+    runs: &[&NewRun],
+    lanes_to_check: Vec<i64>,
+) -> Result<Vec<PgRow>> {
     fn column<'a, T>(runs: &[&'a NewRun], value: impl Fn(&'a NewRun) -> T) -> Vec<T> {
         runs.iter().map(|run| value(run)).collect()
     }
@@ -178,7 +199,7 @@ async fn insert_portion(work: &mut Work<'_>, runs: &[&NewRun]) -> Result<Vec<PgR
         .bind(column(runs, |run| run.id.as_uuid()))
         .bind(lanes)
         .bind(column(runs, |run| match run.due {
-            Due::In(delay) => Some(millis_of(delay).min(LONGEST)),
+            Due::In(delay) => Some(millis_of(delay)),
             _ => None,
         }))
         .bind(column(runs, |run| match run.due {
@@ -196,6 +217,7 @@ async fn insert_portion(work: &mut Work<'_>, runs: &[&NewRun]) -> Result<Vec<PgR
         .bind(column(runs, |run| run.input.bytes.as_slice()))
         // A frozen clock has nothing to do with that of the ids.
         .bind(made_at.filter(|_| work.frozen.is_none()).unwrap_or(i64::MIN))
+        .bind(lanes_to_check)
         .fetch_all(&mut *work.connection)
         .await
 }

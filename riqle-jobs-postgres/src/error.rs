@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use riqle_jobs_core::{Error, ErrorKind};
 
 /// What a statement, or the reading of a row, answers.
@@ -32,6 +34,8 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, String) {
                 "40P01" | "40001" => (Unavailable, "another transaction was in the way"),
                 "25P02" => (ErrorKind::Rejected, "the transaction has failed before; roll it back"),
                 "57014" => (Unavailable, "the statement was cancelled or took longer than the server allows"),
+                "25P01" => (ErrorKind::Rejected, "the connection is in no transaction; begin one"),
+                LOCK_TIMEOUT => (Unavailable, "another transaction holds what this needs"),
                 code if ["08", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class)) => {
                     (Unavailable, "the server can't answer now")
                 }
@@ -51,6 +55,15 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, String) {
         _ => (Corrupt, "what is stored can't be read"),
     };
     (kind, format!("{message} ({error})"))
+}
+
+/// A statement that waited for a lock as long as it may.
+const LOCK_TIMEOUT: &str = "55P03";
+
+/// Whether it waited for another transaction in vain.
+pub(crate) fn waited_for_a_lock(error: &Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<sqlx::Error>());
+    matches!(cause, Some(sqlx::Error::Database(database)) if database.code().as_deref() == Some(LOCK_TIMEOUT))
 }
 
 /// A statement that was prepared before a migration added a column; another connection prepares it anew.
@@ -99,6 +112,30 @@ impl From<Outrun> for sqlx::Error {
     }
 }
 
+/// The server has not answered in time.
+#[derive(Debug)]
+pub(crate) struct Silence(pub(crate) Duration);
+
+impl Silence {
+    pub(crate) fn is(error: &sqlx::Error) -> bool {
+        matches!(error, sqlx::Error::AnyDriverError(error) if error.is::<Silence>())
+    }
+}
+
+impl std::fmt::Display for Silence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the server has not answered within {:?}", self.0)
+    }
+}
+
+impl std::error::Error for Silence {}
+
+impl From<Silence> for sqlx::Error {
+    fn from(silence: Silence) -> Self {
+        sqlx::Error::AnyDriverError(Box::new(silence))
+    }
+}
+
 /// An error of core on its way through functions that answer the driver's; [`from_driver`] takes it out again.
 pub(crate) fn into_driver(error: Error) -> sqlx::Error {
     sqlx::Error::AnyDriverError(Box::new(error))
@@ -109,8 +146,8 @@ pub(crate) fn from_driver(operation: &'static str, error: sqlx::Error) -> Error 
     match error {
         sqlx::Error::AnyDriverError(boxed) => match boxed.downcast::<Error>() {
             Ok(error) => *error,
-            Err(outrun) if outrun.is::<Outrun>() => {
-                Error::new(ErrorKind::Unavailable, operation, outrun.to_string())
+            Err(ours) if ours.is::<Outrun>() || ours.is::<Silence>() => {
+                Error::new(ErrorKind::Unavailable, operation, ours.to_string())
             }
             Err(boxed) => translate(operation, sqlx::Error::AnyDriverError(boxed)),
         },

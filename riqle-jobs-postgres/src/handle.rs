@@ -4,7 +4,7 @@ use riqle_jobs_core::{Clock, Error, Limits};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use crate::{
-    PostgresOptions, batches::Batches, connections::Connections, floors::Floors, lanes::KnownLanes,
+    PostgresOptions, batches::Batches, connections::Connections, days::Upkeep, floors::Floors,
     statements::Statements, transaction::PostgresTransaction, wake::Wakes,
 };
 
@@ -40,9 +40,9 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
     pub(crate) keeps_succeeded: bool,
-    pub(crate) lanes: KnownLanes,
     pub(crate) floors: Floors,
     pub(crate) batches: Batches,
+    pub(crate) upkeep: Upkeep,
     pub(crate) wake: Arc<Wakes>,
 }
 

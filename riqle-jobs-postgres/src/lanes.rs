@@ -1,8 +1,3 @@
-use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError},
-};
-
 use riqle_jobs_core::Priority;
 use sha2::{Digest, Sha256};
 
@@ -29,38 +24,14 @@ impl Lane<'_> {
     }
 }
 
-/// The lanes that are known to be stored. They are never deleted.
-#[derive(Debug, Default)]
-pub(crate) struct KnownLanes {
-    numbers: Mutex<HashSet<i64>>,
-}
-
-impl KnownLanes {
-    /// Stores those that are new. They are known from then on where the connection is in no transaction, which might
-    /// be rolled back.
-    pub(crate) async fn store(&self, work: &mut Work<'_>, lanes: &[(i64, Lane<'_>)]) -> Result<()> {
-        let mut new: Vec<_> = lanes.iter().filter(|(number, _)| !self.knows(*number)).collect();
-        new.sort();
-        new.dedup();
-        if new.is_empty() {
-            return Ok(());
-        }
-        work.query(include_str!("../queries/lanes.sql"))
-            .bind(new.iter().map(|(number, _)| *number).collect::<Vec<_>>())
-            .bind(new.iter().map(|(_, lane)| lane.queue.to_owned()).collect::<Vec<_>>())
-            .bind(new.iter().map(|(_, lane)| lane.job.to_owned()).collect::<Vec<_>>())
-            .bind(new.iter().map(|(_, lane)| i16::from(lane.priority.number())).collect::<Vec<_>>())
-            .execute(&mut *work.connection)
-            .await?;
-        Ok(())
-    }
-
-    pub(crate) fn knows(&self, number: i64) -> bool {
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).contains(&number)
-    }
-
-    /// Once they are committed.
-    pub(crate) fn remember(&self, numbers: impl Iterator<Item = i64>) {
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).extend(numbers);
-    }
+/// Stores the lanes that are not there. They are never deleted.
+pub(crate) async fn store_lanes(work: &mut Work<'_>, lanes: &[(i64, Lane<'_>)]) -> Result<()> {
+    work.query(include_str!("../queries/lanes.sql"))
+        .bind(lanes.iter().map(|(number, _)| *number).collect::<Vec<_>>())
+        .bind(lanes.iter().map(|(_, lane)| lane.queue.to_owned()).collect::<Vec<_>>())
+        .bind(lanes.iter().map(|(_, lane)| lane.job.to_owned()).collect::<Vec<_>>())
+        .bind(lanes.iter().map(|(_, lane)| i16::from(lane.priority.number())).collect::<Vec<_>>())
+        .execute(&mut *work.connection)
+        .await
+        .map(drop)
 }

@@ -28,6 +28,7 @@ mod metrics;
 mod migrate;
 mod notes;
 mod operate;
+mod portions;
 mod queue;
 mod registry;
 mod rows;

@@ -8,10 +8,11 @@ use riqle_jobs_core::{
     store::{Pause, Pruned},
 };
 use sqlx::Row;
+use uuid::Uuid;
 
 use crate::{
     Postgres,
-    days::{drop_days, open_days},
+    days::{days_over, drop_day, empty_day, open_days},
     error::{Outrun, Result as DriverResult, into_driver},
     inspect::find_run,
     rows::{codec, get_count, maybe_run_id},
@@ -62,7 +63,12 @@ impl Operate for Postgres {
     }
 
     async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
-        let mut pruned = Pruned { runs: self.prune_days(retention.ended).await?, ..Pruned::default() };
+        let runs = self.prune_days(retention.ended).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the days of the history could not be looked after; that is done later");
+            self.shared.upkeep.put_off();
+            0
+        });
+        let mut pruned = Pruned { runs, ..Pruned::default() };
         loop {
             let portion = self.change("prune", &retention, |work, kept| Box::pin(prune(work, kept))).await?;
             pruned.runs += portion.runs;
@@ -79,24 +85,36 @@ impl Operate for Postgres {
 }
 
 impl Postgres {
-    /// Drops the days of the history that are over, and makes those to come. One that is in use now is dropped at the
-    /// next prune.
+    /// Drops the days of the history that are over, and makes those to come.
     async fn prune_days(&self, kept: Option<Duration>) -> Result<u64, Error> {
-        if self.frozen().is_some() {
+        if self.frozen().is_some() || !self.shared.upkeep.is_due() {
             return Ok(0);
         }
-        self.ask("prune", &kept, |work, kept| {
-            Box::pin(async move {
-                open_days(work.connection, work.statements).await;
-                let Some(kept) = kept else { return Ok(0) };
-                let before = now(work).await?.saturating_sub(millis_of(*kept));
-                drop_days(work.connection, work.statements, before).await.or_else(|error| {
-                    tracing::warn!(%error, "a day of the history could not be dropped");
-                    Ok(0)
+        self.ask("prune", &(), |work, ()| Box::pin(open_days(work.connection, work.statements))).await?;
+        let Some(kept) = kept else { return Ok(0) };
+        let over = self
+            .ask("prune", &kept, |work, kept| {
+                Box::pin(async move {
+                    let before = now(work).await?.saturating_sub(millis_of(*kept));
+                    days_over(work.connection, work.statements, before).await
                 })
             })
-        })
-        .await
+            .await?;
+        let mut runs = 0;
+        for day in over {
+            let mut after = Some(Uuid::nil());
+            while let Some(last) = after {
+                after = self
+                    .ask("prune", &(day, last), |work, (day, last)| {
+                        Box::pin(empty_day(work.connection, work.statements, *day, *last))
+                    })
+                    .await?;
+            }
+            runs += self
+                .ask("prune", &day, |work, day| Box::pin(drop_day(work.connection, work.statements, *day)))
+                .await?;
+        }
+        Ok(runs)
     }
 }
 

@@ -61,10 +61,16 @@ impl Queue for Postgres {
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<LeaseAnswer>, Error> {
-        self.ask("settle", &(self.shared.keeps_succeeded, settlements), |work, (keeps, settlements)| {
-            Box::pin(settle(work, *keeps, settlements))
-        })
-        .await
+        if self.shared.keeps_succeeded {
+            self.ask("settle", &settlements, |work, settlements| Box::pin(settle(work, true, settlements)))
+                .await
+        } else {
+            // What the runs leave goes with them.
+            self.change("settle", &settlements, |work, settlements| {
+                Box::pin(settle(work, false, settlements))
+            })
+            .await
+        }
     }
 
     async fn lease_connection(&self) -> Result<Box<dyn LeaseConnection>, Error> {

@@ -12,7 +12,7 @@ use sqlx::postgres::PgRow;
 use crate::{
     Postgres,
     error::{Result as DriverResult, into_driver},
-    lanes::{KnownLanes, Lane},
+    lanes::{Lane, store_lanes},
     metrics::report_metrics,
     rows::{codec, get, get_u32, maybe_time, millis, payload, size, small, time},
     work::Work,
@@ -86,7 +86,7 @@ async fn register_jobs(work: &mut Work<'_>, jobs: &[JobDeclaration]) -> DriverRe
         .iter()
         .map(|job| (lane(job), Lane { queue: &job.queue, job: &job.name, priority: job.priority }))
         .collect();
-    KnownLanes::default().store(work, &lanes).await?;
+    store_lanes(work, &lanes).await?;
     work.timed(include_str!("../queries/register_jobs.sql"))
         .bind(jobs.iter().map(|job| job.name.clone()).collect::<Vec<_>>())
         .bind(jobs.iter().map(|job| job.queue.clone()).collect::<Vec<_>>())

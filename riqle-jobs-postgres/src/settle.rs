@@ -6,6 +6,7 @@ use sqlx::postgres::PgRow;
 use crate::{
     error::Result,
     fence::{Fence, answers, runs, tokens},
+    portions::portions,
     rows::{codec, get, narrow, numbers, position},
     work::Work,
 };
@@ -17,6 +18,7 @@ pub(crate) async fn settle(
     settlements: &[Settlement],
 ) -> Result<Vec<LeaseAnswer>> {
     let mut all = vec![LeaseAnswer::LeaseLost; settlements.len()];
+    let bytes = |index: &usize| bytes_of(&settlements[*index]);
     let mut rest: Vec<usize> = (0..settlements.len()).collect();
     while !rest.is_empty() {
         // A run that is named twice is looked at again once its first settlement is written.
@@ -25,13 +27,23 @@ pub(crate) async fn settle(
             rest.into_iter().partition(|index| seen.insert(settlements[*index].lease.run));
         // In one order, as whoever locks several runs does.
         wave.sort_unstable_by_key(|index| settlements[*index].lease.run);
-        let wave_settlements: Vec<&Settlement> = wave.iter().map(|index| &settlements[*index]).collect();
-        for (index, answer) in wave.iter().zip(settle_wave(work, keeps_succeeded, &wave_settlements).await?) {
-            all[*index] = answer;
+        for wave in portions(&wave, bytes) {
+            let settlements: Vec<&Settlement> = wave.iter().map(|index| &settlements[*index]).collect();
+            let answers = settle_wave(work, keeps_succeeded, &settlements).await?;
+            for (index, answer) in wave.iter().zip(answers) {
+                all[*index] = answer;
+            }
         }
         rest = next;
     }
     Ok(all)
+}
+
+fn bytes_of(settlement: &Settlement) -> usize {
+    match &settlement.ending {
+        Ending::Succeeded { output } => output.bytes.len(),
+        _ => settlement.error.as_ref().map_or(0, String::len),
+    }
 }
 
 async fn settle_wave(

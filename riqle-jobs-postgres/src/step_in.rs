@@ -5,10 +5,11 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     PostgresTransaction,
-    error::translate,
+    error::from_driver,
     fence::{Fence, answers, hold},
     rows::get,
     steps::write_steps,
+    work::answered,
 };
 
 /// Steps whose result is saved in the application's own transaction, so that its writes and the result are there
@@ -109,7 +110,7 @@ impl<T: Serialize + Sync> NewStep<T> {
         let Self { name, ordinal, replaces, .. } = self;
         let step = StepSave { lease, name, ordinal, result, took, replaces };
         let mut work = transaction.work();
-        let written = write_steps(&mut work, &[step]).await.map_err(unsaved)?;
+        let written = answered(write_steps(&mut work, &[step])).await.map_err(unsaved)?;
         match written.first().map(|row| get::<bool>(row, "is_new")) {
             Some(Ok(true)) => Ok(()),
             Some(Err(error)) => Err(unsaved(error).into()),
@@ -122,11 +123,11 @@ impl<T: Serialize + Sync> NewStep<T> {
 async fn check_lease(run: &RunContext, transaction: &mut PostgresTransaction) -> Result<(), JobError> {
     let leases = [run.lease()];
     let mut work = transaction.work();
-    let held = hold(&mut work, &leases).await.map_err(unsaved)?;
-    let answers = answers(&mut work, &leases, &held, Fence::answer).await.map_err(unsaved)?;
+    let held = answered(hold(&mut work, &leases)).await.map_err(unsaved)?;
+    let answers = answered(answers(&mut work, &leases, &held, Fence::answer)).await.map_err(unsaved)?;
     run.note_answer(answers.first().copied().unwrap_or(LeaseAnswer::LeaseLost))
 }
 
 fn unsaved(error: sqlx::Error) -> Error {
-    translate("step_in", error)
+    from_driver("step_in", error)
 }

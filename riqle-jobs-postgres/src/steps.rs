@@ -6,6 +6,7 @@ use sqlx::postgres::PgRow;
 use crate::{
     error::Result,
     fence::{Fence, answers, runs, tokens},
+    portions::portions,
     rows::{codec, get, get_u32, numbers, payload, time},
     work::Work,
 };
@@ -13,7 +14,7 @@ use crate::{
 /// Saves the steps whose lease still holds; the first result of a step stays, unless the new one replaces it.
 pub(crate) async fn save_steps(work: &mut Work<'_>, steps: &[StepSave]) -> Result<Vec<LeaseAnswer>> {
     let mut all = Vec::with_capacity(steps.len());
-    for portion in portions(steps) {
+    for portion in statements(steps) {
         let held = write_steps(work, portion).await?;
         let leases: Vec<_> = portion.iter().map(|step| &step.lease).collect();
         all.append(&mut answers(work, &leases, &held, Fence::answer).await?);
@@ -22,8 +23,8 @@ pub(crate) async fn save_steps(work: &mut Work<'_>, steps: &[StepSave]) -> Resul
 }
 
 /// What one statement may write: steps of one kind, and none that is named twice.
-fn portions(steps: &[StepSave]) -> Vec<&[StepSave]> {
-    let mut portions = Vec::new();
+fn statements(steps: &[StepSave]) -> Vec<&[StepSave]> {
+    let mut all = Vec::new();
     let mut rest = steps;
     while let Some(first) = rest.first() {
         let mut seen = HashSet::new();
@@ -34,11 +35,11 @@ fn portions(steps: &[StepSave]) -> Vec<&[StepSave]> {
         {
             count += 1;
         }
-        let (portion, after) = rest.split_at(count);
-        portions.push(portion);
+        let (alike, after) = rest.split_at(count);
+        all.append(&mut portions(alike, |step| step.result.bytes.len()));
         rest = after;
     }
-    portions
+    all
 }
 
 /// Answers a row for each whose lease holds, with `is_new` where it was not saved before.

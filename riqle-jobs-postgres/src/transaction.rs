@@ -14,10 +14,10 @@ use sqlx::{PgConnection, Postgres as Driver, Row, Transaction};
 
 use crate::{
     Postgres,
-    enqueue::enqueue,
-    error::{Result as DriverResult, from_driver, into_driver, is_worth_repeating, translate},
+    enqueue::{Within, enqueue},
+    error::{Result as DriverResult, from_driver, into_driver, is_worth_repeating},
     registry::{mark_started, registered_jobs, store_events},
-    work::{Apply, Work, within},
+    work::{Apply, Work, answered, within},
 };
 
 /// How often a group is tried anew because another transaction took its unique key first.
@@ -44,9 +44,15 @@ impl PostgresTransaction {
     /// Makes everything in it lasting.
     ///
     /// # Errors
-    /// `Unavailable` where it may or may not have been committed.
-    pub async fn commit(self) -> Result<(), Error> {
-        within("commit", self.transaction.commit()).await
+    /// `Rejected` where one of its statements has failed: nothing of it is stored. `Unavailable` where it may or may
+    /// not have been committed.
+    pub async fn commit(mut self) -> Result<(), Error> {
+        // PostgreSQL answers a COMMIT after a failed statement by rolling back, without an error.
+        within("commit", async {
+            sqlx::query("SELECT 1").persistent(false).execute(&mut *self.transaction).await?;
+            self.transaction.commit().await
+        })
+        .await
     }
 
     /// Undoes everything in it.
@@ -54,7 +60,7 @@ impl PostgresTransaction {
     /// # Errors
     /// `Unavailable`; nothing of it stays in any case.
     pub async fn rollback(self) -> Result<(), Error> {
-        self.transaction.rollback().await.map_err(|error| translate("rollback", error))
+        within("rollback", self.transaction.rollback()).await
     }
 }
 
@@ -82,11 +88,13 @@ impl Postgres {
     /// Stores a group of runs of one queue in the caller's transaction: they are there once it commits, and never
     /// were where it rolls back. Fire the [`Wake`] after the commit.
     ///
-    /// `connection` is a [`PostgresTransaction`], or any connection to the same database that is in a transaction.
+    /// `connection` is a [`PostgresTransaction`], or any connection to the same database that is in a transaction. Know
+    /// that PostgreSQL answers the COMMIT of a transaction in which a statement has failed by rolling back, without an
+    /// error; [`PostgresTransaction::commit`] tells.
     ///
     /// # Errors
     /// As [`Queue::enqueue`](riqle_jobs_core::Queue::enqueue); nothing of the group is stored then, and the
-    /// transaction can go on unless the connection itself broke off.
+    /// transaction can go on unless the connection itself broke off or the server did not answer in time.
     pub async fn enqueue_in(
         &self,
         connection: &mut PgConnection,
@@ -132,22 +140,17 @@ impl Postgres {
     ) -> Result<A, Error> {
         let mut tries = 1;
         loop {
-            sqlx::raw_sql("SAVEPOINT riqle_jobs")
-                .execute(&mut *connection)
-                .await
-                .map_err(|error| translate(operation, error))?;
+            let begun = sqlx::raw_sql("SAVEPOINT riqle_jobs").execute(&mut *connection);
+            within(operation, begun).await?;
             let mut work = Work::new(&mut *connection, &self.shared.statements, self.frozen());
-            let answer = apply(&mut work, question).await;
+            let answer = answered(apply(&mut work, question)).await;
             let end = match &answer {
                 Ok(_) => "RELEASE SAVEPOINT riqle_jobs",
                 Err(_) => "ROLLBACK TO SAVEPOINT riqle_jobs; RELEASE SAVEPOINT riqle_jobs",
             };
-            let ended = sqlx::raw_sql(end).execute(&mut *connection).await;
+            let ended = within(operation, sqlx::raw_sql(end).execute(&mut *connection)).await;
             match answer {
-                Ok(answer) => {
-                    ended.map_err(|error| translate(operation, error))?;
-                    return Ok(answer);
-                }
+                Ok(answer) => return ended.map(|_| answer),
                 Err(error) if ended.is_ok() && tries < TRIES && is_worth_repeating(&error) => tries += 1,
                 Err(error) => return Err(from_driver(operation, error)),
             }
@@ -160,7 +163,7 @@ async fn enqueue_group(
     store: &Postgres,
     runs: &[NewRun],
 ) -> DriverResult<Vec<Enqueued>> {
-    let mut answers = enqueue(work, &store.shared.lanes, &[runs]).await?;
+    let mut answers = enqueue(work, Within::Callers(store), &[runs]).await?;
     answers.pop().unwrap_or_else(|| Ok(Vec::new())).map_err(into_driver)
 }
 
@@ -192,7 +195,7 @@ async fn start(work: &mut Work<'_>, store: &Postgres, events: &[StoredEvent]) ->
         }
     }
     let groups: Vec<_> = by_queue.values().map(Vec::as_slice).collect();
-    for answers in enqueue(work, &store.shared.lanes, &groups).await? {
+    for answers in enqueue(work, Within::Callers(store), &groups).await? {
         answers.map_err(into_driver)?;
     }
     Ok(())

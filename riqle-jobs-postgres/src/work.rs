@@ -1,19 +1,19 @@
 use std::{future::Future, pin::Pin, time::Duration};
 
-use riqle_jobs_core::{Error, ErrorKind, Hint};
+use riqle_jobs_core::{Error, Hint};
 use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
 
 use crate::{
     Postgres,
     connections::Lent,
-    error::{Result as DriverResult, from_driver, is_of_the_connection, is_worth_repeating},
+    error::{Result as DriverResult, Silence, from_driver, is_of_the_connection, is_worth_repeating},
     statements::{Query, Statements},
 };
 
 /// How long a statement, or a transaction of ours, may take: a connection whose other end is gone must not hold anybody
-/// for ever.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+/// for ever, nor for as long as a lease.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 /// After a restart of the server each connection of the pool may be broken; a new one is made instead.
 const TRIES: usize = 4;
 
@@ -125,7 +125,7 @@ impl Postgres {
         }
         let mut connection = self.shared.connections.lend().await?;
         let mut work = Work::new(&mut connection, &self.shared.statements, self.frozen());
-        let answer = timeout(ANSWERED_WITHIN, apply(&mut work, question)).await.map_err(|_| no_answer())?;
+        let answer = answered(apply(&mut work, question)).await;
         let hints = std::mem::take(&mut work.hints);
         self.put_away(connection, answer.as_ref().err());
         if answer.is_ok() {
@@ -144,12 +144,13 @@ impl Postgres {
             match applied {
                 Ok(answer) => transaction.commit().await.map(|()| (answer, hints)),
                 Err(error) => {
-                    transaction.rollback().await?;
+                    // Where that fails, so does the next use of the connection; what failed first is what matters.
+                    let _ = transaction.rollback().await;
                     Err(error)
                 }
             }
         };
-        let answer = timeout(ANSWERED_WITHIN, in_transaction).await.map_err(|_| no_answer())?;
+        let answer = answered(in_transaction).await;
         self.put_away(connection, answer.as_ref().err());
         let (answer, hints) = answer?;
         self.shared.wake.send_all(hints);
@@ -159,7 +160,9 @@ impl Postgres {
     /// Back to the others, unless it broke off.
     fn put_away(&self, connection: Lent, error: Option<&sqlx::Error>) {
         match error {
-            Some(error) if is_of_the_connection(error) => self.shared.connections.forget_idle(),
+            Some(error) if is_of_the_connection(error) || Silence::is(error) => {
+                self.shared.connections.forget_idle();
+            }
             _ => connection.give_back(),
         }
     }
@@ -170,9 +173,9 @@ impl Postgres {
     }
 }
 
-fn no_answer() -> sqlx::Error {
-    let message = format!("the server has not answered within {ANSWERED_WITHIN:?}");
-    crate::error::into_driver(Error::new(ErrorKind::Unavailable, "wait", message))
+/// What a statement answers, unless it takes too long.
+pub(crate) async fn answered<A>(answer: impl Future<Output = DriverResult<A>>) -> DriverResult<A> {
+    timeout(ANSWERED_WITHIN, answer).await.map_err(|_| sqlx::Error::from(Silence(ANSWERED_WITHIN)))?
 }
 
 /// For what has no [`Work`].
@@ -180,8 +183,5 @@ pub(crate) async fn within<A>(
     operation: &'static str,
     answer: impl Future<Output = DriverResult<A>>,
 ) -> Result<A, Error> {
-    match timeout(ANSWERED_WITHIN, answer).await {
-        Ok(answer) => answer.map_err(|error| from_driver(operation, error)),
-        Err(_) => Err(from_driver(operation, no_answer())),
-    }
+    answered(answer).await.map_err(|error| from_driver(operation, error))
 }

@@ -51,6 +51,51 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Starts a standby of it, to which every commit goes before it is acknowledged.
+    #[allow(dead_code)]
+    pub(crate) fn standby(&self) -> Result<Self, String> {
+        let folder = self.folder.with_extension("standby");
+        fs::create_dir_all(&folder).map_err(|error| format!("can't make {}: {error}", folder.display()))?;
+        if is_root() {
+            run(Command::new("chown").arg(user()).arg(&folder))?;
+        }
+        let mut standby = Self {
+            programs: self.programs.clone(),
+            folder,
+            port: free_port()?,
+            durability: self.durability,
+            server: None,
+        };
+        run(self
+            .program("pg_basebackup")
+            .args(["-R", "-X", "stream", "-c", "fast", "-h", "127.0.0.1", "-U", "postgres"])
+            .args(["-p", &self.port.to_string(), "-D"])
+            .arg(standby.data()))?;
+        standby.start_again()?;
+        self.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")?;
+        self.sql("SELECT pg_reload_conf()")?;
+        Ok(standby)
+    }
+
+    /// Makes a standby the server.
+    #[allow(dead_code)]
+    pub(crate) fn promote(&self) -> Result<(), String> {
+        run(self.program("pg_ctl").args(["promote", "-D"]).arg(self.data()))
+    }
+
+    #[allow(dead_code)]
+    fn sql(&self, sql: &str) -> Result<(), String> {
+        let port = self.port.to_string();
+        let at = ["-q", "-X", "-h", "127.0.0.1", "-U", "postgres", "-p", &port, "-c", sql, "postgres"];
+        run(self.program("psql").args(at))
+    }
+
+    /// Where it listens.
+    #[allow(dead_code)]
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its URL.
     pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)

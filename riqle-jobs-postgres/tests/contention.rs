@@ -1,0 +1,187 @@
+//! What others do in the same database holds nobody up, and what was not stored is not called stored.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use riqle_jobs_core::{
+    AttemptOutcome, ClaimRequest, ClaimedRun, Ending, ErrorKind, Inspect, Job, JobError, Jobs, LeaseAnswer,
+    LeaseToken, ManualClock, NewRun, Operate, Payload, Priority, Queue, Retention, RunContext, Settlement,
+    Worker, WorkerId, async_trait,
+};
+use riqle_jobs_postgres::{Postgres, StepIn, StepInTransaction::New};
+use sqlx::{Connection, PgConnection};
+use tokio::{sync::Notify, time::timeout};
+
+use crate::support::{Schema, database_url};
+
+fn run() -> NewRun {
+    NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada").unwrap())
+}
+
+async fn claim(store: &Postgres) -> Vec<ClaimedRun> {
+    let request = ClaimRequest {
+        queue: "default".to_owned(),
+        jobs: ["greet".to_owned()].into(),
+        limit: 100,
+        lease: Duration::from_secs(30),
+        token: LeaseToken::new(),
+        worker: WorkerId::new(),
+    };
+    store.claim(request).await.unwrap().runs
+}
+
+/// Keeps the transaction of its step open until it is told to go on.
+struct Slow {
+    store: Postgres,
+    is_open: Arc<Notify>,
+    goes_on: Arc<Notify>,
+}
+
+#[async_trait]
+impl Job for Slow {
+    const NAME: &'static str = "slow";
+    type Input = ();
+    type Output = ();
+
+    async fn run(&self, run: &RunContext, (): ()) -> Result<(), JobError> {
+        let mut transaction = self.store.begin().await?;
+        if let New(step) = run.step_in::<()>(&mut transaction, "slow").await? {
+            self.is_open.notify_one();
+            self.goes_on.notified().await;
+            step.save(&mut transaction, &()).await?;
+            transaction.commit().await?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f07_a_lease_is_extended_while_a_step_in_a_transaction_is_open() {
+    let (schema, clock) = (Schema::new(), ManualClock::new());
+    let store = schema.open(&clock).await;
+    let (is_open, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let job = Slow { store: store.clone(), is_open: Arc::clone(&is_open), goes_on: Arc::clone(&goes_on) };
+    let id = Jobs::new(&store).enqueue::<Slow>(()).await.unwrap().id();
+    let worker = Worker::new(&store).lease(Duration::from_millis(600)).register(job);
+    let extended = async {
+        is_open.notified().await;
+        clock.advance(Duration::from_millis(500));
+        let until = clock.now().as_millisecond() + 600;
+        while store.run(id).await.unwrap().unwrap().holder.unwrap().lease_until.as_millisecond() < until {
+            tokio::task::yield_now().await;
+        }
+        goes_on.notify_one();
+        while !store.run(id).await.unwrap().unwrap().state.is_ended() {
+            tokio::task::yield_now().await;
+        }
+    };
+    worker.run_until(async { timeout(Duration::from_secs(20), extended).await.unwrap() }).await.unwrap();
+    let run = store.run(id).await.unwrap().unwrap();
+    assert_eq!((run.crashes, run.attempts.len()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_commit_after_a_failed_statement_is_refused() {
+    let schema = Schema::new();
+    let store = Postgres::connect(&schema.url()).await.unwrap();
+    let mut transaction = store.begin().await.unwrap();
+    let (answers, _) = store.enqueue_in(&mut transaction, vec![run()]).await.unwrap();
+    assert!(sqlx::query("SELECT 1 / 0").execute(&mut *transaction).await.is_err());
+    assert_eq!(transaction.commit().await.unwrap_err().kind(), ErrorKind::Rejected);
+    assert_eq!(store.run(answers[0].id()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_connection_without_a_transaction_is_refused() {
+    let schema = Schema::new();
+    let store = Postgres::connect(&schema.url()).await.unwrap();
+    let mut connection = PgConnection::connect(&database_url()).await.unwrap();
+    let refused = store.enqueue_in(&mut connection, vec![run()]).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Rejected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unique_key_in_an_open_transaction_holds_up_only_who_wants_it() {
+    let schema = Schema::new();
+    let (store, other) =
+        (Postgres::connect(&schema.url()).await.unwrap(), Postgres::connect(&schema.url()).await.unwrap());
+    let mut transaction = store.begin().await.unwrap();
+    let (taken, _) = store.enqueue_in(&mut transaction, vec![run().unique("ada")]).await.unwrap();
+    let waiting = tokio::spawn({
+        let other = other.clone();
+        async move { other.enqueue(vec![run().unique("ada")]).await }
+    });
+    let mut neighbours = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let other = other.clone();
+        let run = if number % 2 == 0 { run() } else { run().unique(format!("ada-{number}")) };
+        neighbours.spawn(async move { other.enqueue(vec![run]).await });
+    }
+    // The transaction stays open until they are stored.
+    for stored in timeout(Duration::from_secs(20), neighbours.join_all()).await.unwrap() {
+        assert!(stored.unwrap()[0].is_new());
+    }
+    assert!(!waiting.is_finished());
+    transaction.commit().await.unwrap();
+    let answers = waiting.await.unwrap().unwrap();
+    assert_eq!((answers[0].id(), answers[0].is_new()), (taken[0].id(), false));
+}
+
+#[tokio::test]
+async fn a_lane_that_a_failover_lost_is_stored_anew() {
+    let schema = Schema::new();
+    let store = Postgres::connect(&schema.url()).await.unwrap();
+    store.enqueue(vec![run()]).await.unwrap();
+    // As a standby that lagged behind has it.
+    let forget = format!("TRUNCATE {0}.lanes, {0}.runs", schema.name);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(forget)).execute(store.pool()).await.unwrap();
+    let enqueued = store.enqueue(vec![run()]).await.unwrap();
+    assert!(store.run(enqueued[0].id()).await.unwrap().is_some());
+    assert_eq!(claim(&store).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_reader_of_the_history_holds_up_no_prune_and_no_enqueue() {
+    let schema = Schema::new();
+    let store = Postgres::connect(&schema.url()).await.unwrap();
+    let days = format!(
+        "SELECT tablename::text FROM pg_tables WHERE schemaname = '{}' AND tablename ~ '_[0-9]+$'",
+        schema.name
+    );
+    let days: Vec<(String,)> =
+        sqlx::query_as(sqlx::AssertSqlSafe(days)).fetch_all(store.pool()).await.unwrap();
+    let missing = format!("DROP TABLE {}.{}", schema.name, days.last().unwrap().0);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(missing)).execute(store.pool()).await.unwrap();
+    let mut reader = store.begin().await.unwrap();
+    let read = format!("SELECT count(*) FROM {}.history", schema.name);
+    sqlx::query(sqlx::AssertSqlSafe(read)).execute(&mut *reader).await.unwrap();
+    // The day can't be made now; neither waits for the reader, who would wait for this very task.
+    store.prune(Retention::default()).await.unwrap();
+    store.enqueue(vec![run()]).await.unwrap();
+    reader.rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn settlements_that_are_large_together_are_written_apart() {
+    let schema = Schema::new();
+    let store = Postgres::connect(&schema.url()).await.unwrap();
+    store.enqueue((0..20).map(|_| run()).collect()).await.unwrap();
+    let output = Payload::json(&"x".repeat(1_000_000)).unwrap();
+    let settlements: Vec<Settlement> = claim(&store)
+        .await
+        .into_iter()
+        .map(|run| Settlement {
+            lease: run.lease,
+            ending: Ending::Succeeded { output: output.clone() },
+            failures: 0,
+            attempt: 1,
+            outcome: AttemptOutcome::Succeeded,
+            error: None,
+            error_fingerprint: None,
+        })
+        .collect();
+    assert_eq!(store.settle(settlements).await.unwrap(), vec![LeaseAnswer::Done; 20]);
+}

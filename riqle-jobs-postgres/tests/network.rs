@@ -1,0 +1,186 @@
+//! A network that fails: connections that answer no more and do not end, and a server that another takes over from.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU16, Ordering},
+    },
+    time::Duration,
+};
+
+use riqle_jobs_core::{
+    Error, ErrorKind, Inspect, Job, JobError, NewRun, Queue, RunContext, RunId, RunState, Worker, async_trait,
+};
+use riqle_jobs_postgres::Postgres;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+    time::{sleep, timeout},
+};
+
+use crate::support::cluster::{Cluster, Durability};
+
+/// Stands between the store and the server.
+struct Proxy {
+    port: u16,
+    server: Arc<AtomicU16>,
+    /// Of the connections so far: whether they carry nothing any more, and stay open.
+    silenced: std::sync::Mutex<Arc<AtomicBool>>,
+    cut: Arc<Notify>,
+}
+
+impl Proxy {
+    async fn start(server: u16) -> Arc<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = Arc::new(Self {
+            port: listener.local_addr().unwrap().port(),
+            server: Arc::new(AtomicU16::new(server)),
+            silenced: std::sync::Mutex::default(),
+            cut: Arc::default(),
+        });
+        let accepting = Arc::clone(&proxy);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let port = accepting.server.load(Ordering::Relaxed);
+                let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { continue };
+                let silenced = Arc::clone(&accepting.silenced.lock().unwrap());
+                let cut = Arc::clone(&accepting.cut);
+                tokio::spawn(async move {
+                    let (from_client, to_client) = client.into_split();
+                    let (from_server, to_server) = server.into_split();
+                    tokio::select! {
+                        () = carry(from_client, to_server, &silenced) => {}
+                        () = carry(from_server, to_client, &silenced) => {}
+                        () = cut.notified() => {}
+                    }
+                });
+            }
+        });
+        proxy
+    }
+
+    /// Connections so far carry nothing any more; new ones do.
+    fn silence(&self) {
+        std::mem::take(&mut *self.silenced.lock().unwrap()).store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the connections so far; new ones go to `server`.
+    fn switch_to(&self, server: u16) {
+        self.server.store(server, Ordering::Relaxed);
+        self.cut.notify_waiters();
+    }
+
+    fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+}
+
+async fn carry(
+    mut from: tokio::net::tcp::OwnedReadHalf,
+    mut to: tokio::net::tcp::OwnedWriteHalf,
+    silenced: &AtomicBool,
+) {
+    let mut bytes = vec![0; 64 << 10];
+    while let Ok(count @ 1..) = from.read(&mut bytes).await {
+        if silenced.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        if to.write_all(&bytes[..count]).await.is_err() {
+            return;
+        }
+    }
+}
+
+struct Nothing;
+
+#[async_trait]
+impl Job for Nothing {
+    const NAME: &'static str = "nothing";
+    type Input = u32;
+    type Output = ();
+
+    async fn run(&self, run: &RunContext, _: u32) -> Result<(), JobError> {
+        run.step("wait", || async {
+            // So that runs are under way when the fault comes.
+            sleep(Duration::from_millis(20)).await;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// As a caller does: again where it is not known whether it was stored.
+async fn enqueue(store: &Postgres, number: u32) -> RunId {
+    let run = NewRun::of::<Nothing>(&number).unwrap();
+    loop {
+        let stored: Result<_, Error> = store.enqueue(vec![run.clone()]).await;
+        match stored {
+            Ok(answers) => return answers[0].id(),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}"),
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Works on `runs` runs until all have ended; `fault` comes once half of them are enqueued.
+async fn work_through(store: &Postgres, runs: u32, fault: impl Future<Output = ()>) -> Vec<RunId> {
+    let mut ids = Vec::new();
+    let worker = Worker::new(store).concurrency(8).register(Nothing);
+    let all = async {
+        for number in 0..runs / 2 {
+            ids.push(enqueue(store, number).await);
+        }
+        fault.await;
+        for number in runs / 2..runs {
+            ids.push(enqueue(store, number).await);
+        }
+        for id in &ids {
+            loop {
+                match store.run(*id).await {
+                    Ok(run) if run.as_ref().expect("it was acknowledged").state.is_ended() => break,
+                    Ok(_) => {}
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}"),
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+    };
+    worker.run_until(async { timeout(Duration::from_secs(90), all).await.expect("all end") }).await.unwrap();
+    ids
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f03_connections_that_answer_no_more_are_given_up_and_no_attempt_is_charged() {
+    let cluster = Cluster::start(Durability::NoSync).unwrap();
+    let proxy = Proxy::start(cluster.port()).await;
+    let store = Postgres::connect(&proxy.url()).await.unwrap();
+    let ids = work_through(&store, 100, async { proxy.silence() }).await;
+    for id in ids {
+        let run = store.run(id).await.unwrap().unwrap();
+        assert_eq!((run.state, run.crashes, run.failures), (RunState::Succeeded, 0, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f02_a_standby_takes_over_and_nothing_acknowledged_is_lost() {
+    let mut primary = Cluster::start(Durability::NoSync).unwrap();
+    let standby = primary.standby().unwrap();
+    let proxy = Proxy::start(primary.port()).await;
+    let store = Postgres::connect(&proxy.url()).await.unwrap();
+    let takes_over = async {
+        tokio::task::block_in_place(|| {
+            primary.crash();
+            standby.promote().unwrap();
+        });
+        proxy.switch_to(standby.port());
+    };
+    let ids = work_through(&store, 200, takes_over).await;
+    for id in ids {
+        assert_eq!(store.run(id).await.unwrap().unwrap().state, RunState::Succeeded);
+    }
+}
