@@ -39,6 +39,10 @@ impl Mailer for MoodyMailer {
         self.inner.repeat_is_safe_for()
     }
 
+    fn longest_send(&self) -> Duration {
+        self.inner.longest_send()
+    }
+
     async fn send(&self, message: &OutgoingMessage, transmission: &Transmission) -> SendOutcome {
         let fails = {
             let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);

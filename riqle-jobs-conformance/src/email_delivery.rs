@@ -36,7 +36,7 @@ async fn sent_email(store: &dyn Store, key: &str) -> EmailId {
 async fn held_email(store: &dyn Store, key: &str) -> (EmailId, Uuid) {
     let id = intended(store, email(key)).await;
     let sender = started(store, id).await;
-    store.email_body_begins(id, sender).await.unwrap();
+    store.email_body_begins(id, sender, 1).await.unwrap();
     let held = not_sent(EmailStatus::Pending, EmailDetail::Held, "cut off");
     store.end_email(id, sender, held).await.unwrap();
     (id, sender)
@@ -197,11 +197,11 @@ pub async fn an_operator_says_that_an_email_was_not_sent_and_it_may_go_again(har
     let texts: Vec<_> = store.email_events(id).await.unwrap().into_iter().map(|event| event.text).collect();
     assert_eq!(texts, [Some("resolved as not sent by ada".to_owned())]);
     // The old sender may be a zombie.
-    let error = store.email_body_begins(id, sender).await.unwrap_err();
+    let error = store.email_body_begins(id, sender, 1).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LeaseLost);
     let again = started(&*store, id).await;
     assert_eq!(row(&*store, id).await.phase, SendPhase::Started);
-    store.email_body_begins(id, again).await.unwrap();
+    store.email_body_begins(id, again, 2).await.unwrap();
 }
 
 pub async fn only_an_open_question_is_resolved(harness: &dyn Harness) {
@@ -213,7 +213,7 @@ pub async fn only_an_open_question_is_resolved(harness: &dyn Harness) {
         assert_eq!(kind(id, resolution).await, ErrorKind::Rejected, "queued");
     }
     let sender = started(&*store, id).await;
-    store.email_body_begins(id, sender).await.unwrap();
+    store.email_body_begins(id, sender, 1).await.unwrap();
     for resolution in [Resolution::Sent, Resolution::NotSent] {
         assert_eq!(kind(id, resolution).await, ErrorKind::Rejected, "on its way");
     }
@@ -232,7 +232,7 @@ pub async fn an_email_whose_sender_died_is_resolved_once_its_run_has_given_up(ha
     let email = riqle_jobs_core::email::NewEmail { run_id: Some(run), ..email("key-1") };
     let id = intended(&*store, email).await;
     let sender = started(&*store, id).await;
-    store.email_body_begins(id, sender).await.unwrap();
+    store.email_body_begins(id, sender, 1).await.unwrap();
     store.fail_emails_of_run(run, "its worker died 4 times").await.unwrap();
 
     store.resolve_email(id, Resolution::NotSent, "ada").await.unwrap();

@@ -96,11 +96,11 @@ pub async fn a_body_that_begins_is_counted_and_its_first_time_kept(harness: &dyn
     let sender = started(&*store, id).await;
     harness.clock().advance(ms(10));
 
-    store.email_body_begins(id, sender).await.unwrap();
+    store.email_body_begins(id, sender, 1).await.unwrap();
     let first = row(&*store, id).await;
     let sender = started(&*store, id).await;
     harness.clock().advance(ms(10));
-    store.email_body_begins(id, sender).await.unwrap();
+    store.email_body_begins(id, sender, 2).await.unwrap();
     let second = row(&*store, id).await;
 
     assert_eq!((first.phase, first.sends, first.first_send_at), (SendPhase::Body, 1, Some(at(10))));
@@ -108,11 +108,82 @@ pub async fn a_body_that_begins_is_counted_and_its_first_time_kept(harness: &dyn
     assert_eq!((second.status, second.detail), (EmailStatus::Pending, EmailDetail::Sending));
 }
 
+pub async fn a_body_that_begins_again_after_a_lost_reply_counts_once(harness: &dyn Harness) {
+    let store = harness.store();
+    let id = intended(&*store, email("key-1")).await;
+    let sender = started(&*store, id).await;
+    store.email_body_begins(id, sender, 1).await.unwrap();
+
+    harness.second_handle().await.email_body_begins(id, sender, 1).await.unwrap();
+
+    assert_eq!(row(&*store, id).await.sends, 1);
+}
+
+pub async fn a_body_on_its_way_is_left_to_its_sender_for_as_long_as_it_may_last(harness: &dyn Harness) {
+    let store = harness.store();
+    let id = intended(&*store, NewEmail { run_id: Some(RunId::new()), ..email("key-1") }).await;
+    let sender = started(&*store, id).await;
+    store.email_body_begins(id, sender, 1).await.unwrap();
+    let on_its_way = row(&*store, id).await;
+    harness.clock().advance(ms(59_999));
+
+    for run_id in [None, Some(RunId::new())] {
+        let other = EmailStart { run_id, longest_send: secs(60), ..start() };
+        let (before, now) = harness.second_handle().await.start_email(id, other.clone()).await.unwrap();
+        assert_eq!((other.waits_for(&before, now), before), (Some(ms(1)), on_its_way.clone()));
+        assert_eq!(row(&*store, id).await, on_its_way);
+    }
+    harness.clock().advance(ms(1));
+    let later = EmailStart { longest_send: secs(60), ..start() };
+    let (before, now) = store.start_email(id, later.clone()).await.unwrap();
+
+    assert_eq!((later.waits_for(&before, now), before), (None, on_its_way));
+    let unknown = not_sent(EmailStatus::Pending, EmailDetail::Unknown, "died");
+    store.end_email(id, later.sender, unknown).await.unwrap();
+    // What was noted is on its way once more, from its next body on.
+    store.email_body_begins(id, later.sender, 2).await.unwrap();
+    let third = EmailStart { longest_send: secs(60), ..start() };
+    let (before, now) = store.start_email(id, third.clone()).await.unwrap();
+    assert_eq!(third.waits_for(&before, now), Some(secs(60)));
+    store.end_email(id, later.sender, sent()).await.unwrap();
+}
+
+pub async fn a_body_is_not_waited_for_by_its_own_run_nor_once_its_outcome_is_known(harness: &dyn Harness) {
+    let store = harness.store();
+    let run = RunId::new();
+    let taken = async |id, run_id| {
+        let start = EmailStart { run_id, longest_send: secs(60), ..start() };
+        store.start_email(id, start.clone()).await.unwrap();
+        store.email_body_begins(id, start.sender, 1).await.map_err(|error| error.kind())
+    };
+    let on_its_way = async |key: &str| {
+        let id = intended(&*store, NewEmail { run_id: Some(run), ..email(key) }).await;
+        let sender = started(&*store, id).await;
+        store.email_body_begins(id, sender, 1).await.unwrap();
+        (id, sender)
+    };
+
+    let (id, _) = on_its_way("a claim later").await;
+    assert_eq!(taken(id, Some(run)).await, Ok(()));
+    let (id, sender) = on_its_way("unknown").await;
+    let unknown = not_sent(EmailStatus::Pending, EmailDetail::Unknown, "cut off");
+    store.end_email(id, sender, unknown).await.unwrap();
+    assert_eq!(taken(id, None).await, Ok(()));
+    let (id, _) = on_its_way("given up").await;
+    store.fail_emails_of_run(run, "its worker died 4 times").await.unwrap();
+    assert_eq!(taken(id, Some(RunId::new())).await, Ok(()));
+    let id = intended(&*store, email("before the body")).await;
+    let overtaken = started(&*store, id).await;
+    assert_eq!(taken(id, None).await, Ok(()));
+    let refused = store.email_body_begins(id, overtaken, 1).await;
+    assert_eq!(refused.map_err(|error| error.kind()), Err(ErrorKind::LeaseLost));
+}
+
 pub async fn a_start_does_not_forget_that_a_body_may_have_left(harness: &dyn Harness) {
     let store = harness.store();
     let id = intended(&*store, email("key-1")).await;
     let died_in_the_body = started(&*store, id).await;
-    store.email_body_begins(id, died_in_the_body).await.unwrap();
+    store.email_body_begins(id, died_in_the_body, 1).await.unwrap();
 
     started(&*store, id).await;
     let (before, _) = store.start_email(id, start()).await.unwrap();
@@ -126,11 +197,11 @@ pub async fn an_older_sender_may_not_begin_the_body(harness: &dyn Harness) {
     let older = started(&*store, id).await;
     let newer = started(&*harness.second_handle().await, id).await;
 
-    let error = store.email_body_begins(id, older).await.unwrap_err();
+    let error = store.email_body_begins(id, older, 1).await.unwrap_err();
 
     assert_eq!(error.kind(), ErrorKind::LeaseLost);
     assert_eq!(row(&*store, id).await.sends, 0);
-    store.email_body_begins(id, newer).await.unwrap();
+    store.email_body_begins(id, newer, 1).await.unwrap();
 }
 
 pub async fn a_sent_email_keeps_what_the_provider_said(harness: &dyn Harness) {
@@ -138,7 +209,7 @@ pub async fn a_sent_email_keeps_what_the_provider_said(harness: &dyn Harness) {
     let email = email("key-1");
     intended(&*store, email.clone()).await;
     let sender = started(&*store, email.id).await;
-    store.email_body_begins(email.id, sender).await.unwrap();
+    store.email_body_begins(email.id, sender, 1).await.unwrap();
     harness.clock().advance(ms(70));
 
     store.end_email(email.id, sender, sent()).await.unwrap();
@@ -167,7 +238,7 @@ pub async fn sent_is_recorded_even_for_a_sender_that_lost_the_row(harness: &dyn 
     store.end_email(id, older, sent()).await.unwrap();
 
     assert_eq!(row(&*store, id).await.status, EmailStatus::Sent);
-    let error = store.email_body_begins(id, newer).await.unwrap_err();
+    let error = store.email_body_begins(id, newer, 1).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LeaseLost);
 }
 
@@ -201,7 +272,7 @@ pub async fn an_email_not_sent_keeps_status_detail_and_error(harness: &dyn Harne
     ] {
         let id = intended(&*store, email(detail.as_str())).await;
         let sender = started(&*store, id).await;
-        store.email_body_begins(id, sender).await.unwrap();
+        store.email_body_begins(id, sender, 1).await.unwrap();
 
         store.end_email(id, sender, not_sent(status, detail, "451 later")).await.unwrap();
 
@@ -244,10 +315,10 @@ pub async fn a_failed_email_can_be_sent_after_all(harness: &dyn Harness) {
 pub async fn each_unknown_outcome_appends_one_event(harness: &dyn Harness) {
     let store = harness.store();
     let id = intended(&*store, email("key-1")).await;
-    for (error, millis) in [("cut off", 0), ("timed out", 1000)] {
+    for (sends, error, millis) in [(1, "cut off", 0), (2, "timed out", 1000)] {
         harness.clock().set(at(millis));
         let sender = started(&*store, id).await;
-        store.email_body_begins(id, sender).await.unwrap();
+        store.email_body_begins(id, sender, sends).await.unwrap();
         // Repeated, since the reply to the first was lost.
         for _ in 0..2 {
             let unknown = not_sent(EmailStatus::Pending, EmailDetail::Unknown, error);
@@ -293,7 +364,7 @@ pub async fn a_run_that_gives_up_takes_its_emails_from_their_sender(harness: &dy
     let sender = started(&*store, id).await;
     store.fail_emails_of_run(run, "the run was cancelled").await.unwrap();
 
-    let begins = store.email_body_begins(id, sender).await;
+    let begins = store.email_body_begins(id, sender, 1).await;
     store.end_email(id, sender, not_sent(EmailStatus::Pending, EmailDetail::Retry, "451")).await.unwrap();
 
     assert_eq!(begins.map_err(|error| error.kind()), Err(ErrorKind::LeaseLost));

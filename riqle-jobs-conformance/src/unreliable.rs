@@ -252,8 +252,8 @@ impl EmailLog for Unreliable {
         self.call("start_email", self.inner.start_email(id, start)).await
     }
 
-    async fn email_body_begins(&self, id: EmailId, sender: Uuid) -> Result<(), Error> {
-        self.call("email_body_begins", self.inner.email_body_begins(id, sender)).await
+    async fn email_body_begins(&self, id: EmailId, sender: Uuid, sends: u32) -> Result<(), Error> {
+        self.call("email_body_begins", self.inner.email_body_begins(id, sender, sends)).await
     }
 
     async fn end_email(&self, id: EmailId, sender: Uuid, ending: EmailEnding) -> Result<(), Error> {
@@ -503,8 +503,9 @@ impl EmailLog for LostReplies {
         self.inner.start_email(id, start).await
     }
 
-    async fn email_body_begins(&self, id: EmailId, sender: Uuid) -> Result<(), Error> {
-        self.inner.email_body_begins(id, sender).await
+    async fn email_body_begins(&self, id: EmailId, sender: Uuid, sends: u32) -> Result<(), Error> {
+        self.inner.email_body_begins(id, sender, sends).await?;
+        self.inner.email_body_begins(id, sender, sends).await
     }
 
     async fn end_email(&self, id: EmailId, sender: Uuid, ending: EmailEnding) -> Result<(), Error> {

@@ -4,10 +4,12 @@
 use std::{sync::Arc, time::Duration};
 
 use riqle_jobs_core::{
-    Email, EmailLog, Mailbox, ManualClock, Memory, SendError, Sender,
-    email::{EmailDetail, EmailFilter, EmailRecord, EmailStatus, OnUnknown, SendOutcome},
+    Email, EmailLog, Inspect, Job, JobError, Jobs, Mailbox, ManualClock, Memory, RunContext, RunState,
+    SendError, Sender, Worker, async_trait,
+    email::{EmailDetail, EmailFilter, EmailRecord, EmailStart, EmailStatus, OnUnknown, SendOutcome},
     testing::RecordingMailer,
 };
+use uuid::Uuid;
 
 fn email() -> Email {
     let (from, to) = (Mailbox::parse("a@example.com").unwrap(), Mailbox::parse("b@example.com").unwrap());
@@ -60,4 +62,46 @@ async fn an_unknown_outcome_is_repeated_while_the_provider_drops_repeats_and_hel
     sender.send(&other).await.unwrap();
     let sent = row(&store).await;
     assert_eq!((sent.status, sent.sends), (EmailStatus::Sent, 2));
+}
+
+#[tokio::test]
+async fn a_run_whose_email_another_has_on_its_way_looks_again_at_no_charge() {
+    let clock = ManualClock::new();
+    let store = Memory::with_clock(&clock);
+    let mailer = RecordingMailer::new();
+    mailer.answer_next(SendOutcome::Retry { error: "421".to_owned(), after: None });
+    let sender = Sender::new(&store, Arc::new(mailer.clone()));
+    sender.send(&email().on_unknown(OnUnknown::SendAgain)).await.unwrap_err();
+    let (row, other) = (row(&store).await, Uuid::new_v4());
+    let longest_send = Duration::ZERO;
+    let start = EmailStart { sender: other, run_id: None, attempt: 1, recomposed: None, longest_send };
+    store.start_email(row.id, start).await.unwrap();
+    store.email_body_begins(row.id, other, 1).await.unwrap();
+
+    let id = Jobs::new(&store).enqueue::<SendReceipt>(()).await.unwrap().id();
+    let worker = Worker::new(&store).register(SendReceipt { sender });
+    worker.run_until_idle().await.unwrap();
+
+    let run = store.run(id).await.unwrap().unwrap();
+    assert_eq!((run.state, run.failures, mailer.tries()), (RunState::Pending, 0, 1));
+    clock.advance(Duration::from_secs(11 * 60));
+    worker.run_until_idle().await.unwrap();
+    assert_eq!(store.run(id).await.unwrap().unwrap().state, RunState::Succeeded);
+    assert_eq!(mailer.tries(), 2);
+}
+
+struct SendReceipt {
+    sender: Sender,
+}
+
+#[async_trait]
+impl Job for SendReceipt {
+    const NAME: &'static str = "send-receipt";
+    type Input = ();
+    type Output = ();
+
+    async fn run(&self, run: &RunContext, _: ()) -> Result<(), JobError> {
+        let email = email().on_unknown(OnUnknown::SendAgain);
+        run.step("send", || async { self.sender.send(&email).await.map(drop).map_err(JobError::from) }).await
+    }
 }

@@ -7,7 +7,7 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use riqle_jobs_core::{
-    EmailLog, Memory, SendError,
+    EmailLog, ManualClock, Memory, SendError,
     email::{EmailDetail, EmailRecord, EmailStatus, OnUnknown, SendPhase},
 };
 use tokio::sync::Notify;
@@ -18,6 +18,8 @@ use self::support::{
 };
 
 const ADA: &str = "ada@example.com";
+/// Of an outbox that waits 20 seconds for any answer.
+const LONGEST_SEND: Duration = Duration::from_secs(40);
 
 fn url(server: &FaultServer) -> String {
     format!("smtp://127.0.0.1:{}?tls=none", server.port)
@@ -51,10 +53,49 @@ async fn a_sent_email_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn of_two_senders_at_the_same_moment_one_sends() {
+    let go_on = Arc::new(Notify::new());
+    let server = FaultServer::start(Script::new().fault("BODY", Fault::Waits(Arc::clone(&go_on)))).await;
+    let store = Memory::with_clock(&ManualClock::new());
+    let (first, second) = (Outbox::over(&store, &url(&server)), Outbox::over(&store, &url(&server)));
+    let sends = tokio::spawn(async move { first.send(&email(ADA)).await });
+    server.has_received(1).await;
+
+    let error = second.send(&email(ADA)).await.unwrap_err();
+    assert!(matches!(error, SendError::OnItsWay { after } if after == Duration::from_secs(1)), "{error}");
+    go_on.notify_one();
+    let receipt = sends.await.unwrap().unwrap();
+
+    assert_eq!(second.send(&email(ADA)).await.unwrap(), receipt);
+    let row = second.row().await;
+    assert_eq!((row.status, row.sends, unknown_events(&store, &row).await), (EmailStatus::Sent, 1, 0));
+    assert_eq!(server.received().len(), 1);
+}
+
+#[tokio::test]
+async fn whoever_waits_for_another_sender_looks_less_and_less_often() {
+    let server = FaultServer::start(Script::new()).await;
+    let clock = ManualClock::new();
+    let store = Memory::with_clock(&clock);
+    die_after_the_server_has_taken_it(&server, &store, OnUnknown::SendAgain).await;
+    let outbox = Outbox::over(&store, &url(&server));
+    let mut looks = Vec::new();
+    while let Err(error) = outbox.send(&email(ADA)).await {
+        let SendError::OnItsWay { after } = error else { panic!("{error}") };
+        looks.push(after.as_secs());
+        clock.advance(after);
+    }
+    assert_eq!(looks, [1, 1, 2, 4, 8, 16, 8]);
+    assert_eq!(server.received().len(), 2);
+}
+
+#[tokio::test]
 async fn after_a_crash_before_the_record_the_same_email_goes_out_again() {
     let server = FaultServer::start(Script::new()).await;
-    let store = Memory::new();
+    let clock = ManualClock::new();
+    let store = Memory::with_clock(&clock);
     die_after_the_server_has_taken_it(&server, &store, OnUnknown::SendAgain).await;
+    clock.advance(LONGEST_SEND);
     let outbox = Outbox::over(&store, &url(&server));
     let dead = outbox.row().await;
     assert_eq!((dead.status, dead.phase, dead.sends), (EmailStatus::Pending, SendPhase::Body, 1));
@@ -71,8 +112,10 @@ async fn after_a_crash_before_the_record_the_same_email_goes_out_again() {
 #[tokio::test]
 async fn after_a_crash_before_the_record_an_email_that_must_not_come_twice_is_held() {
     let server = FaultServer::start(Script::new()).await;
-    let store = Memory::new();
+    let clock = ManualClock::new();
+    let store = Memory::with_clock(&clock);
     die_after_the_server_has_taken_it(&server, &store, OnUnknown::Hold).await;
+    clock.advance(LONGEST_SEND);
     let outbox = Outbox::over(&store, &url(&server));
     for _ in 0..2 {
         let error = outbox.send(&email(ADA).on_unknown(OnUnknown::Hold)).await.unwrap_err();

@@ -307,6 +307,7 @@ impl Mailer for Overtaken {
             run_id: None,
             attempt: 1,
             recomposed: None,
+            longest_send: Duration::ZERO,
         };
         self.0.start_email(row.id, start).await.unwrap();
         let outcome = self.1.send(message, transmission).await;

@@ -29,9 +29,9 @@ impl EmailLog for Postgres {
             .await
     }
 
-    async fn email_body_begins(&self, id: EmailId, sender: Uuid) -> Result<(), Error> {
-        self.ask("email_body_begins", &(id, sender), |work, (id, sender)| {
-            Box::pin(email_body_begins(work, *id, *sender))
+    async fn email_body_begins(&self, id: EmailId, sender: Uuid, sends: u32) -> Result<(), Error> {
+        self.ask("email_body_begins", &(id, sender, sends), |work, (id, sender, sends)| {
+            Box::pin(email_body_begins(work, *id, *sender, *sends))
         })
         .await
     }
@@ -174,6 +174,11 @@ async fn start_email(
     let before = row.as_ref().map(record).transpose()?.ok_or_else(|| {
         into_driver(Error::new(ErrorKind::NotFound, "start_email", format!("no email {id}")))
     })?;
+    let now = work.timed("SELECT riqle.now($1) AS now").fetch_one(&mut *work.connection).await?;
+    let now = time(&now, "now")?;
+    if start.waits_for(&before, now).is_some() {
+        return Ok((before, now));
+    }
     let recomposed = start.recomposed.as_ref();
     work.timed(include_str!("../queries/start_email.sql"))
         .bind(id.as_uuid())
@@ -184,15 +189,15 @@ async fn start_email(
         .bind(recomposed.map(|(_, message)| message.clone()))
         .execute(&mut *work.connection)
         .await?;
-    let now = work.timed("SELECT riqle.now($1) AS now").fetch_one(&mut *work.connection).await?;
-    Ok((before, time(&now, "now")?))
+    Ok((before, now))
 }
 
-async fn email_body_begins(work: &mut Work<'_>, id: EmailId, sender: Uuid) -> DriverResult<()> {
+async fn email_body_begins(work: &mut Work<'_>, id: EmailId, sender: Uuid, sends: u32) -> DriverResult<()> {
     let held = work
         .timed(include_str!("../queries/email_body_begins.sql"))
         .bind(id.as_uuid())
         .bind(sender)
+        .bind(i64::from(sends))
         .execute(&mut *work.connection)
         .await?;
     if held.rows_affected() == 0 {

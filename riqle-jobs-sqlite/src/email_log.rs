@@ -32,11 +32,11 @@ impl EmailLog for Sqlite {
             .await
     }
 
-    async fn email_body_begins(&self, id: EmailId, sender: Uuid) -> Result<(), Error> {
+    async fn email_body_begins(&self, id: EmailId, sender: Uuid, sends: u32) -> Result<(), Error> {
         let writer = &self.shared.writer;
         writer
-            .change("email_body_begins", (id, sender), |write, (id, sender)| {
-                Box::pin(email_body_begins(write, *id, *sender))
+            .change("email_body_begins", (id, sender, sends), |write, (id, sender, sends)| {
+                Box::pin(email_body_begins(write, *id, *sender, *sends))
             })
             .await
     }
@@ -179,6 +179,9 @@ async fn start_email(
     let before = find_email(&mut write.connection, id).await?.ok_or_else(|| {
         into_driver(Error::new(ErrorKind::NotFound, "start_email", format!("no email {id}")))
     })?;
+    if start.waits_for(&before, write.now).is_some() {
+        return Ok((before, write.now));
+    }
     let recomposed = start.recomposed.as_ref();
     sqlx::query(include_str!("../queries/start_email.sql"))
         .bind(id.as_uuid())
@@ -193,10 +196,11 @@ async fn start_email(
     Ok((before, write.now))
 }
 
-async fn email_body_begins(write: &mut Write, id: EmailId, sender: Uuid) -> DriverResult<()> {
+async fn email_body_begins(write: &mut Write, id: EmailId, sender: Uuid, sends: u32) -> DriverResult<()> {
     let held = sqlx::query(include_str!("../queries/email_body_begins.sql"))
         .bind(id.as_uuid())
         .bind(sender)
+        .bind(sends)
         .bind(millis(write.now))
         .execute(&mut write.connection)
         .await?;

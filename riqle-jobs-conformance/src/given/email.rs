@@ -1,5 +1,7 @@
 //! What cases about emails begin with.
 
+use std::time::Duration;
+
 use riqle_jobs_core::{
     EmailId, EmailLog,
     email::{EmailDetail, EmailEnding, EmailRecord, EmailStart, EmailStatus, NewEmail, OnUnknown, SendPhase},
@@ -72,9 +74,15 @@ pub(crate) async fn started(log: &(impl EmailLog + ?Sized), id: EmailId) -> Uuid
     start.sender
 }
 
-/// A new sender.
+/// A new sender, which waits for nobody.
 pub(crate) fn start() -> EmailStart {
-    EmailStart { sender: Uuid::new_v4(), run_id: None, attempt: 1, recomposed: None }
+    EmailStart {
+        sender: Uuid::new_v4(),
+        run_id: None,
+        attempt: 1,
+        recomposed: None,
+        longest_send: Duration::ZERO,
+    }
 }
 
 /// The row, as it stands.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -19,18 +21,20 @@ pub trait EmailLog: Send + Sync {
     /// Takes a row that is not sent for one send, away from whoever had it: sets status `pending`, detail
     /// `sending`, phase `started`, and the run, attempt and (where given) the composed message. A row in phase
     /// `body` stays there: that the body may have left is forgotten only once an outcome is known. Answers with
-    /// the row as it was before, and the store's time. A sent row is left as it is.
+    /// the row as it was before, and the store's time. A sent row is left as it is, and one that the start waits
+    /// for ([`EmailStart::waits_for`]).
     ///
     /// # Errors
     /// `NotFound`; `Unavailable`.
     async fn start_email(&self, id: EmailId, start: EmailStart) -> Result<(EmailRecord, Timestamp), Error>;
 
-    /// Sets phase `body`, counts a send, and notes the time of the first.
+    /// Sets phase `body`, detail `sending` and the count of sends, and notes the time of the first. `sends` is one
+    /// more than the row had when `sender` took it, so a call that is repeated counts once.
     ///
     /// # Errors
     /// `LeaseLost` where another sender has taken the row, its run has given up or it is sent; `Unavailable`:
     /// don't send.
-    async fn email_body_begins(&self, id: EmailId, sender: Uuid) -> Result<(), Error>;
+    async fn email_body_begins(&self, id: EmailId, sender: Uuid, sends: u32) -> Result<(), Error>;
 
     /// Records how a send ended. `Sent` is a fact and is always recorded, the first one for good; any other ending
     /// only while `sender` still has the row and it is not sent, else it changes nothing. An ending with detail
@@ -204,6 +208,28 @@ pub struct EmailStart {
     pub attempt: u32,
     /// Provider and bytes, where the mailer is another than when the intent was recorded.
     pub recomposed: Option<(String, Vec<u8>)>,
+    /// For how long the body of another sender may be on its way, and is waited for.
+    pub longest_send: Duration,
+}
+
+impl EmailStart {
+    /// How much longer another sender's body may be on its way; `None` where the row can be taken. For every store
+    /// alike, which then leaves the row as it is, and for the sender, which then sends nothing.
+    ///
+    /// Only the phase `body` is waited for: before it a sender that is overtaken is refused. Not waited for is a
+    /// sender of the same run, since whoever claimed the run knows by its lease that the earlier one is gone; nor one
+    /// whose outcome was recorded, or whose run has given up.
+    pub fn waits_for(&self, row: &EmailRecord, now: Timestamp) -> Option<Duration> {
+        let is_on_its_way = row.status == EmailStatus::Pending
+            && row.phase == SendPhase::Body
+            && row.detail == EmailDetail::Sending;
+        let is_of_this_run = self.run_id.is_some() && self.run_id == row.run_id;
+        if !is_on_its_way || is_of_this_run {
+            return None;
+        }
+        let lasted = Duration::try_from(now.duration_since(row.updated_at)).unwrap_or(Duration::ZERO);
+        self.longest_send.checked_sub(lasted).filter(|left| !left.is_zero())
+    }
 }
 
 /// How a send ended, for the log.

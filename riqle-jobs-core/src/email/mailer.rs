@@ -6,6 +6,9 @@ use uuid::Uuid;
 use super::{Email, EmailLog, MessageIdentity};
 use crate::{EmailId, Error};
 
+/// What SMTP gives the final reply (RFC 5321, section 4.5.3.2.6), and a minute for the log.
+const LONGEST_SEND: Duration = Duration::from_secs(11 * 60);
+
 /// Hands an email to a provider: once, without retrying inside; the durable run does that.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
@@ -23,6 +26,13 @@ pub trait Mailer: Send + Sync {
     /// For how long after a first send the provider drops a second one with the same key; zero where a
     /// second one is delivered again.
     fn repeat_is_safe_for(&self) -> Duration;
+
+    /// How long a body is on its way at most: from [`Transmission::body_begins`] until its outcome is recorded.
+    /// So long nobody but the run itself sends the email again, unless the provider drops repeats. By default 11
+    /// minutes.
+    fn longest_send(&self) -> Duration {
+        LONGEST_SEND
+    }
 
     /// Sends. Calls [`Transmission::body_begins`] just before the first byte of the body goes out, and sends
     /// nothing where that fails.
@@ -47,7 +57,16 @@ pub struct OutgoingMessage {
 /// Records how far a send has come.
 #[derive(Clone)]
 pub struct Transmission {
-    record: Option<(Arc<dyn EmailLog>, EmailId, Uuid)>,
+    record: Option<Record>,
+}
+
+#[derive(Clone)]
+struct Record {
+    log: Arc<dyn EmailLog>,
+    email: EmailId,
+    sender: Uuid,
+    /// With this one.
+    sends: u32,
 }
 
 impl Transmission {
@@ -56,17 +75,20 @@ impl Transmission {
         Self { record: None }
     }
 
-    pub(crate) fn recorded(log: Arc<dyn EmailLog>, email: EmailId, sender: Uuid) -> Self {
-        Self { record: Some((log, email, sender)) }
+    pub(crate) fn recorded(log: Arc<dyn EmailLog>, email: EmailId, sender: Uuid, sends: u32) -> Self {
+        Self { record: Some(Record { log, email, sender, sends }) }
     }
 
-    /// From here on the email may have left. To be called before the first byte of the body goes out.
+    /// From here on the email may have left. To be called before the first byte of the body goes out; a second call
+    /// of the same send changes nothing.
     ///
     /// # Errors
     /// Where it can't be recorded, or another sender has taken the email over: don't send.
     pub async fn body_begins(&self) -> Result<(), Error> {
         match &self.record {
-            Some((log, email, sender)) => log.email_body_begins(*email, *sender).await,
+            Some(Record { log, email, sender, sends }) => {
+                log.email_body_begins(*email, *sender, *sends).await
+            }
             None => Ok(()),
         }
     }

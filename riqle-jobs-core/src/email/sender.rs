@@ -66,6 +66,13 @@ pub enum SendError {
         /// When to look again; `None` after a day of looking.
         after: Option<Duration>,
     },
+    /// Another sender has the same email on its way, or died with it there. Looked at again after `after`, at no
+    /// charge; sent again only once the other can't be at it any more.
+    #[error("the email is on its way by another sender")]
+    OnItsWay {
+        /// When to look again.
+        after: Duration,
+    },
     /// It may have been sent, and is sent again with the same key.
     #[error("email may have been sent: {0}")]
     Unknown(String),
@@ -85,6 +92,7 @@ impl SendError {
                 JobError::dead(message).alert()
             }
             SendError::Misconfigured { after: Some(after), .. } => JobError::snooze(*after, message).alert(),
+            SendError::OnItsWay { after } => JobError::snooze(*after, message),
             SendError::Retry { after: Some(after), .. } => JobError::retry_after(*after, message),
             SendError::Retry { after: None, .. } | SendError::Unknown(_) | SendError::Log(_) => {
                 JobError::retry(message)
@@ -112,7 +120,8 @@ impl Sender {
     ///
     /// The intent and the composed bytes are recorded first, then those bytes are sent, in this and every later
     /// attempt. An email that a crash left half sent goes out again only where the provider drops the repeat,
-    /// nothing of the body had left, or its policy says so.
+    /// nothing of the body had left, or its policy says so; and from elsewhere than the same run only after
+    /// [`Mailer::longest_send`], since the sender may not have crashed at all.
     ///
     /// # Errors
     /// See [`SendError`].
@@ -212,10 +221,14 @@ impl Sender {
             run_id: step.map(|step| step.run.id()),
             attempt: step.map_or(row.attempt, |step| step.run.attempt()),
             recomposed: recomposed.as_ref().map(|(_, bytes)| (provider, bytes.clone())),
+            longest_send: self.longest_send(recomposed.is_some()),
         };
-        let (before, now) = self.log.start_email(row.id, start).await?;
+        let (before, now) = self.log.start_email(row.id, start.clone()).await?;
         if before.status == EmailStatus::Sent {
             return Ok(receipt(before));
+        }
+        if let Some(left) = start.waits_for(&before, now) {
+            return Err(SendError::OnItsWay { after: next_look_for_another(&start, left) });
         }
         let send = OneSend { sender: self, row: &before, id: sender, now };
         send.check_suppression().await?;
@@ -223,6 +236,12 @@ impl Sender {
         let (from, bytes) =
             recomposed.unwrap_or_else(|| (stored_address(&before.from), before.message.clone()));
         send.transmit(from, bytes).await
+    }
+
+    /// Nobody waits where a repeat is dropped; but no provider drops what another one has.
+    fn longest_send(&self, other_provider: bool) -> Duration {
+        let is_dropped = !other_provider && !self.mailer.repeat_is_safe_for().is_zero();
+        if is_dropped { Duration::ZERO } else { self.mailer.longest_send() }
     }
 
     async fn intend(
@@ -334,7 +353,9 @@ impl OneSend<'_> {
             message_id: self.row.header_message_id.clone(),
             bytes,
         };
-        let transmission = Transmission::recorded(Arc::clone(&self.sender.log), self.row.id, self.id);
+        let log = Arc::clone(&self.sender.log);
+        let sends = self.row.sends.saturating_add(1);
+        let transmission = Transmission::recorded(log, self.row.id, self.id, sends);
         match self.sender.mailer.send(&message, &transmission).await {
             SendOutcome::Accepted { message_id, reply } => {
                 let ending = EmailEnding::Sent { message_id: message_id.clone(), reply };
@@ -398,6 +419,11 @@ impl OneSend<'_> {
     fn time_since(&self, earlier: Timestamp) -> Duration {
         Duration::try_from(self.now.duration_since(earlier)).unwrap_or(Duration::ZERO)
     }
+}
+
+/// A second at first, then as long as the other has been at it, and no longer than it may be.
+fn next_look_for_another(start: &EmailStart, left: Duration) -> Duration {
+    start.longest_send.saturating_sub(left).max(Duration::from_secs(1)).min(left)
 }
 
 /// A quarter of an hour at first, then as long as it has lasted, at most 6 h; `None` after a day.

@@ -60,14 +60,15 @@ impl EmailLog for Memory {
         Ok((before, now))
     }
 
-    async fn email_body_begins(&self, id: EmailId, sender: Uuid) -> Result<(), Error> {
+    async fn email_body_begins(&self, id: EmailId, sender: Uuid, sends: u32) -> Result<(), Error> {
         let (mut state, now) = self.begin();
         let row = state.emails.rows.get_mut(&id).filter(|row| row.is_held_by(sender)).ok_or_else(|| {
             let message = format!("another sender has taken email {id}");
             Error::new(ErrorKind::LeaseLost, "email_body_begins", message)
         })?;
+        row.record.detail = EmailDetail::Sending;
         row.record.phase = SendPhase::Body;
-        row.record.sends = row.record.sends.saturating_add(1);
+        row.record.sends = sends;
         row.record.first_send_at.get_or_insert(now);
         row.record.updated_at = now;
         Ok(())
@@ -222,7 +223,7 @@ impl Row {
 
     fn start(&mut self, start: EmailStart, now: Timestamp) {
         let record = &mut self.record;
-        if record.status == EmailStatus::Sent {
+        if record.status == EmailStatus::Sent || start.waits_for(record, now).is_some() {
             return;
         }
         self.sender = Some(start.sender);

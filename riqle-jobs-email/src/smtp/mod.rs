@@ -207,6 +207,11 @@ impl Mailer for SmtpMailer {
         Duration::ZERO
     }
 
+    /// What the body may take, and as much as an answer to a command for the log.
+    fn longest_send(&self) -> Duration {
+        self.timeouts.body.saturating_add(self.timeouts.command)
+    }
+
     async fn send(&self, message: &OutgoingMessage, transmission: &Transmission) -> SendOutcome {
         match self.deliver(message, transmission).await {
             Ok(outcome) => outcome,

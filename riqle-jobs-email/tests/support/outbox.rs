@@ -85,6 +85,10 @@ impl Mailer for Spy {
         self.mailer.repeat_is_safe_for()
     }
 
+    fn longest_send(&self) -> Duration {
+        self.mailer.longest_send()
+    }
+
     async fn send(&self, message: &OutgoingMessage, transmission: &Transmission) -> SendOutcome {
         let outcome = self.mailer.send(message, transmission).await;
         self.outcomes.lock().unwrap().push(outcome.clone());
