@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use riqle_jobs_core::{Error, ErrorKind, Memory, Store};
 
-/// Opens the store that `url` names: `memory:`, `sqlite:PATH` or `postgres://…`.
+/// Opens the store that `url` names: `memory:`, `sqlite:PATH` or `postgres://…`. The scheme may be written in any case.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), riqle_jobs::Error> {
@@ -16,7 +16,7 @@ use riqle_jobs_core::{Error, ErrorKind, Memory, Store};
 /// database that the server refuses; `Unavailable`
 /// for a store that can't be reached now.
 pub async fn connect(url: &str) -> Result<Arc<dyn Store>, Error> {
-    match scheme(url) {
+    match scheme(url).as_deref() {
         Some("memory") => Ok(Arc::new(Memory::new())),
         #[cfg(feature = "sqlite")]
         Some("sqlite") => Ok(Arc::new(riqle_jobs_sqlite::Sqlite::connect(url).await?)),
@@ -40,8 +40,8 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Store>, Error> {
 #[cfg(feature = "email")]
 pub fn mailer(url: &str) -> Result<Arc<dyn riqle_jobs_core::Mailer>, Error> {
     match url.split_once(':') {
-        Some(("resend", "")) => resend(),
-        Some(("resend", _)) => {
+        Some((scheme, "")) if scheme.eq_ignore_ascii_case("resend") => resend(),
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("resend") => {
             let line = "nothing stands behind resend: in the mail URL; the key goes into RESEND_API_KEY";
             Err(Error::new(ErrorKind::Misconfigured, "mailer", line))
         }
@@ -67,8 +67,9 @@ fn resend() -> Result<Arc<dyn riqle_jobs_core::Mailer>, Error> {
     Err(not_compiled_in("mailer", "resend", "resend"))
 }
 
-fn scheme(url: &str) -> Option<&str> {
-    url.split_once(':').map(|(scheme, _)| scheme)
+/// In lower case: schemes are compared without (RFC 3986, section 3.1).
+fn scheme(url: &str) -> Option<String> {
+    url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase())
 }
 
 #[cfg(any(
@@ -89,4 +90,28 @@ fn unknown_scheme(operation: &'static str, url: &str, known: &str) -> Error {
         None => format!("not a URL; use {known}"),
     };
     Error::new(ErrorKind::Misconfigured, operation, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_scheme_is_known_in_any_case() {
+        for url in ["memory:", "Memory:", "MEMORY:"] {
+            assert!(connect(url).await.is_ok(), "{url}");
+        }
+        for url in ["SQLITE:", "SQLite:?mode=x", "Postgres://localhost:port", "POSTGRESQL://localhost:port"] {
+            let line = connect(url).await.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(!line.contains("unknown scheme"), "{line}");
+        }
+    }
+
+    #[cfg(feature = "email")]
+    #[test]
+    fn a_mailer_s_scheme_is_known_in_any_case() {
+        assert!(mailer("FILE:mail").is_ok());
+        let line = mailer("RESEND:re_s3cret").err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(line.contains("nothing stands behind resend:") && !line.contains("s3cret"), "{line}");
+    }
 }

@@ -51,10 +51,11 @@ macro_rules! execute_all {
 impl Database {
     pub async fn open(config: &Config) -> Result<(Self, Arc<dyn Store>), Failure> {
         let url = &config.jobs_url;
-        let (database, store): (Self, Arc<dyn Store>) = if url.starts_with("postgres") {
+        let scheme = url.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        let (database, store): (Self, Arc<dyn Store>) = if scheme.starts_with("postgres") {
             let postgres = Postgres::connect(url).await?;
             (Self::Postgres(postgres.clone()), Arc::new(postgres))
-        } else if url.starts_with("sqlite:") {
+        } else if scheme == "sqlite" {
             let file = Sqlite::connect(url).await?;
             (Self::Sqlite { file: file.clone(), holds_the_runs: true }, Arc::new(file))
         } else {

@@ -168,10 +168,12 @@ struct Url {
 
 impl Url {
     fn parse(url: &str) -> Result<Self, Error> {
-        let rest = url
-            .strip_prefix("sqlite:")
+        let rest = match url.split_once(':') {
+            // Schemes are compared without case (RFC 3986, section 3.1).
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("sqlite") => rest,
             // Not quoted: another store's URL holds a password.
-            .ok_or_else(|| misconfigured("the URL is not of the form sqlite:PATH".to_owned()))?;
+            _ => return Err(misconfigured("the URL is not of the form sqlite:PATH".to_owned())),
+        };
         let rest = rest.strip_prefix("//").unwrap_or(rest);
         let (file, query) = rest.split_once('?').unwrap_or((rest, ""));
         if is_in_memory(Path::new(file)) || query.contains("mode=memory") {
@@ -182,10 +184,10 @@ impl Url {
         }
         let mut synchronous = Synchronous::default();
         for option in query.split('&').filter(|option| !option.is_empty()) {
-            synchronous = match option.split_once('=') {
-                Some(("synchronous", value)) => value.parse()?,
-                _ => {
-                    let message = format!("unknown option {option:?} of the URL; synchronous=normal is one");
+            synchronous = match option.split_once('=').unwrap_or((option, "")) {
+                ("synchronous", value) => value.parse()?,
+                (unknown, _) => {
+                    let message = format!("unknown parameter {unknown:?} of the URL; known is synchronous");
                     return Err(misconfigured(message));
                 }
             };

@@ -145,13 +145,20 @@ async fn a_url_that_can_not_be_meant_is_told_with_the_way_out() {
         ("sqlite:", "sqlite:PATH"),
         ("jobs.db", "sqlite:PATH"),
         ("sqlite:jobs.db?synchronous=off", "full or normal"),
-        ("sqlite:jobs.db?cache=shared", "synchronous=normal"),
+        ("sqlite:jobs.db?cache=shared", "known is synchronous"),
+        ("sqlite:jobs.db?pasword=s3cret", "\"pasword\""),
     ] {
         let error = refused(url).await;
         assert_eq!(error.kind(), ErrorKind::Misconfigured, "{url}: {error}");
-        assert!(error.message().contains(way_out), "{url}: {error}");
+        assert!(error.message().contains(way_out) && !error.message().contains("s3cret"), "{url}: {error}");
         assert!(!Path::new("jobs.db").exists(), "{url} made a file");
     }
+}
+
+#[tokio::test]
+async fn the_scheme_may_be_written_in_any_case() {
+    let folder = TempDir::new().unwrap();
+    Sqlite::connect(&url(&folder).replacen("sqlite", "SQLite", 1)).await.unwrap();
 }
 
 #[tokio::test]
