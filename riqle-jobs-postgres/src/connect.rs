@@ -202,6 +202,31 @@ impl PostgresOptions {
 /// What of a URL is ours.
 #[derive(Default)]
 struct OfUrl {
+/// The parameters of a URL that are ours.
+const OF_STORE: [&str; 3] = ["schema", "listen", "keep_succeeded"];
+/// Those that sqlx knows, by libpq's names and its own.
+const OF_DRIVER: [&str; 19] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+    "options[NAME]",
+    "statement-cache-capacity",
+];
+
     schema: Option<String>,
     listens: Option<bool>,
     keeps_succeeded: Option<bool>,
@@ -214,7 +239,7 @@ fn parse(url: &str) -> Result<(PgConnectOptions, OfUrl), Error> {
         return Err(misconfigured(format!("a URL with the scheme {:?} is {form}", url.scheme())));
     }
     let mut ours = OfUrl::default();
-    let mut theirs = Vec::new();
+    let mut of_driver = Vec::new();
     for (name, value) in url.query_pairs() {
         match name.as_ref() {
             "schema" => ours.schema = Some(value.into_owned()),
@@ -232,10 +257,20 @@ fn parse(url: &str) -> Result<(PgConnectOptions, OfUrl), Error> {
                     other => return Err(misconfigured(format!("keep_succeeded is 0 or 1, not {other:?}"))),
                 });
             }
-            _ => theirs.push((name.into_owned(), value.into_owned())),
+            known
+                if OF_DRIVER.contains(&known) || (known.starts_with("options[") && known.ends_with(']')) =>
+            {
+                of_driver.push((name.into_owned(), value.into_owned()));
+            }
+            // The driver would only warn, with the value, which can be a password under a misspelt name.
+            unknown => {
+                let known = [&OF_STORE[..], &OF_DRIVER[..]].concat().join(", ");
+                let message = format!("unknown parameter {unknown:?} of the URL; known are {known}");
+                return Err(misconfigured(message));
+            }
         }
     }
-    url.query_pairs_mut().clear().extend_pairs(theirs);
+    url.query_pairs_mut().clear().extend_pairs(of_driver);
     let options = PgConnectOptions::from_url(&url).map_err(|error| translate("connect", error))?;
     let options = match options.get_application_name() {
         None => options.application_name("riqle-jobs"),

@@ -47,8 +47,10 @@ pub(crate) struct Shared {
 }
 
 impl Postgres {
-    /// Connects to `postgres://user:password@host:port/database` and brings the schema up to date. Beside what
-    /// [libpq's URL](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING) knows (`sslmode`, …):
+    /// Connects to `postgres://user:password@host:port/database` and brings the schema up to date. Of the parameters of
+    /// [libpq's URL](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING) it takes `sslmode`,
+    /// `sslrootcert`, `sslcert`, `sslkey`, `host`, `hostaddr`, `port`, `dbname`, `user`, `password`, `application_name` and
+    /// `options`; also `options[NAME]`, a setting of the connection, and `statement-cache-capacity`. Its own are:
     ///
     /// - `schema=NAME`: the tables' schema; default `riqle`.
     /// - `keep_succeeded=0`: as [`PostgresOptions::keep_succeeded`] says.
@@ -59,6 +61,8 @@ impl Postgres {
     /// # Errors
     /// As [`PostgresOptions::open`].
     pub async fn connect(url: &str) -> Result<Self, Error> {
+    /// Any other parameter is refused.
+    ///
         Self::options(url).open().await
     }
 

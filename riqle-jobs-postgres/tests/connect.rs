@@ -44,6 +44,22 @@ async fn a_wrong_url_is_named_and_its_password_is_not() {
     assert!(kind == ErrorKind::Misconfigured && line.contains("listen is on or off"), "{line}");
     let (kind, line) = refused(&format!("{}?schema=No%20Schema", database_url())).await;
     assert!(kind == ErrorKind::Misconfigured && line.contains("lower-case"), "{line}");
+    for misspelt in ["lisen=off", "pasword=secret", "channel_binding=require"] {
+        let (kind, line) = refused(&format!("{}?{misspelt}", database_url())).await;
+        let (name, value) = misspelt.split_once('=').unwrap();
+        assert!(kind == ErrorKind::Misconfigured && line.contains(name) && !line.contains(value), "{line}");
+        assert!(line.contains("schema, listen, keep_succeeded, sslmode"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_url_takes_the_parameters_of_the_driver() {
+    let schema = Schema::new();
+    let url = format!("{}&application_name=shop&options[lock_timeout]=5s&sslmode=prefer", schema.url());
+    let store = Postgres::connect(&url.replacen("postgres", "Postgres", 1)).await.unwrap();
+    let shown = sqlx::query("SELECT current_setting('application_name'), current_setting('lock_timeout')");
+    let row = shown.fetch_one(store.pool()).await.unwrap();
+    assert_eq!((row.get::<&str, _>(0), row.get::<&str, _>(1)), ("shop", "5s"));
 }
 
 #[tokio::test]
