@@ -22,17 +22,17 @@ impl Postgres {
     /// stands by itself and is recorded in the table `migrations` of the schema; what is recorded need not run again.
     ///
     /// # Errors
-    /// `Misconfigured` for a schema's name that is not made of lower-case letters, digits and underscores.
+    /// `Misconfigured` for a schema's name that is not made of lower-case letters, digits and underscores, or begins with
+    /// `pg_`.
     pub fn migrations(schema: &str) -> Result<String, Error> {
         let statements = Statements::new(schema, false)?;
-        let mut sql = format!("CREATE SCHEMA IF NOT EXISTS {schema};\n{};\n", statements.text(TABLE));
+        let mut sql = format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\";\n{};\n", statements.text(TABLE));
         for (index, (name, migration)) in MIGRATIONS.into_iter().enumerate() {
             sql += &format!("\n-- Migration {}, {name}.\n", index + 1);
             sql += &statements.text(migration);
-            sql += &format!(
-                "\nINSERT INTO {schema}.migrations (number, name) VALUES ({}, '{name}');\n",
-                index + 1
-            );
+            let insert =
+                format!("INSERT INTO riqle.migrations (number, name) VALUES ({}, '{name}')", index + 1);
+            sql += &format!("\n{};\n", statements.text(&insert));
         }
         Ok(sql)
     }
@@ -70,15 +70,17 @@ async fn apply(connection: &mut PgConnection, statements: &Statements) -> Driver
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended('riqle-jobs migrations of ' || $1, 0))";
     sqlx::query(lock).persistent(false).bind(schema.to_owned()).execute(&mut *transaction).await?;
     if !exists(&mut transaction, "SELECT to_regnamespace($1) IS NOT NULL", schema).await? {
-        sqlx::raw_sql(AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).execute(&mut *transaction).await?;
+        sqlx::raw_sql(AssertSqlSafe(format!("CREATE SCHEMA \"{schema}\"")))
+            .execute(&mut *transaction)
+            .await?;
     }
     sqlx::raw_sql(AssertSqlSafe(statements.text(TABLE))).execute(&mut *transaction).await?;
     let newest = newest(&mut transaction, statements).await?;
     for (index, (name, sql)) in MIGRATIONS.into_iter().enumerate().skip(newest) {
         sqlx::raw_sql(AssertSqlSafe(statements.text(sql))).execute(&mut *transaction).await?;
         let number = i32::try_from(index + 1).unwrap_or(i32::MAX);
-        let insert = format!("INSERT INTO {schema}.migrations (number, name) VALUES ($1, $2)");
-        statements.query_once(&insert).bind(number).bind(name).execute(&mut *transaction).await?;
+        let insert = "INSERT INTO riqle.migrations (number, name) VALUES ($1, $2)";
+        statements.query_once(insert).bind(number).bind(name).execute(&mut *transaction).await?;
     }
     transaction.commit().await
 }
@@ -96,12 +98,12 @@ async fn newest_in_transaction(
 
 /// The number of the newest migration; 0 where there is none.
 async fn newest(connection: &mut PgConnection, statements: &Statements) -> DriverResult<usize> {
-    let table = format!("{}.migrations", statements.schema());
+    let table = statements.text("riqle.migrations");
     if !exists(connection, "SELECT to_regclass($1) IS NOT NULL", &table).await? {
         return Ok(0);
     }
-    let newest = format!("SELECT coalesce(max(number), 0) FROM {table}");
-    let row = statements.query_once(&newest).fetch_one(connection).await?;
+    let newest = "SELECT coalesce(max(number), 0) FROM riqle.migrations";
+    let row = statements.query_once(newest).fetch_one(connection).await?;
     Ok(usize::try_from(row.try_get::<i32, _>(0)?).unwrap_or(usize::MAX))
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct Statements {
 
 impl Statements {
     /// # Errors
-    /// `Misconfigured` for a schema's name that would have to be quoted.
+    /// `Misconfigured` for a schema's name that is not plain, or that PostgreSQL keeps for itself.
     pub(crate) fn new(schema: &str, named: bool) -> Result<Self, Error> {
         let starts_well = schema.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
@@ -31,6 +31,11 @@ impl Statements {
             let message = format!(
                 "schema {schema:?} is not made of at most 63 lower-case letters, digits and underscores"
             );
+            return Err(Error::new(ErrorKind::Misconfigured, "connect", message));
+        }
+        if schema.starts_with("pg_") {
+            let message =
+                format!("schema {schema:?} begins with pg_, as PostgreSQL's own do; choose another");
             return Err(Error::new(ErrorKind::Misconfigured, "connect", message));
         }
         Ok(Self { schema: schema.to_owned(), named, texts: Mutex::default() })
@@ -60,9 +65,9 @@ impl Statements {
         sqlx::query(AssertSqlSafe(self.text(text))).persistent(false)
     }
 
-    /// The text for this schema.
+    /// The text for this schema, whose name may be a word of SQL.
     pub(crate) fn text(&self, template: &str) -> String {
-        template.replace("riqle.", &format!("{}.", self.schema))
+        template.replace("riqle.", &format!("\"{}\".", self.schema))
     }
 
     fn kept(&self, template: &'static str) -> Arc<str> {

@@ -44,6 +44,8 @@ async fn a_wrong_url_is_named_and_its_password_is_not() {
     assert!(kind == ErrorKind::Misconfigured && line.contains("listen is on or off"), "{line}");
     let (kind, line) = refused(&format!("{}?schema=No%20Schema", database_url())).await;
     assert!(kind == ErrorKind::Misconfigured && line.contains("lower-case"), "{line}");
+    let (kind, line) = refused(&format!("{}?schema=pg_shop", database_url())).await;
+    assert!(kind == ErrorKind::Misconfigured && line.contains("begins with pg_"), "{line}");
     for misspelt in ["lisen=off", "pasword=secret", "channel_binding=require"] {
         let (kind, line) = refused(&format!("{}?{misspelt}", database_url())).await;
         let (name, value) = misspelt.split_once('=').unwrap();
@@ -60,6 +62,23 @@ async fn a_url_takes_the_parameters_of_the_driver() {
     let shown = sqlx::query("SELECT current_setting('application_name'), current_setting('lock_timeout')");
     let row = shown.fetch_one(store.pool()).await.unwrap();
     assert_eq!((row.get::<&str, _>(0), row.get::<&str, _>(1)), ("shop", "5s"));
+}
+
+#[tokio::test]
+async fn a_schema_may_be_named_by_a_word_of_sql_or_end_like_the_default() {
+    for name in ["order", "user", "my_riqle"] {
+        let schema = Schema { name: name.to_owned() };
+        execute(format!("DROP SCHEMA IF EXISTS \"{name}\" CASCADE")).await;
+        for _ in 0..2 {
+            let store = Postgres::connect(&schema.url()).await.unwrap();
+            let id = store.enqueue(vec![greeting()]).await.unwrap()[0].id();
+            assert!(store.run(id).await.unwrap().is_some());
+            assert_eq!(store.health().await.unwrap().problems, Vec::<String>::new());
+        }
+        execute(format!("DROP SCHEMA \"{name}\" CASCADE")).await;
+        execute(Postgres::migrations(name).unwrap()).await;
+        Postgres::options(&schema.url()).migrate(false).open().await.unwrap();
+    }
 }
 
 #[tokio::test]

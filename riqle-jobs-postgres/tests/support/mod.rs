@@ -41,7 +41,7 @@ impl Schema {
 
 impl Drop for Schema {
     fn drop(&mut self) {
-        let sql = format!("DROP SCHEMA IF EXISTS {} CASCADE", self.name);
+        let sql = format!("DROP SCHEMA IF EXISTS \"{}\" CASCADE", self.name);
         // On a runtime of its own: the test's may be ending.
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
