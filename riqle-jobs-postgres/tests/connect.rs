@@ -7,8 +7,8 @@ mod support;
 use std::time::Duration;
 
 use riqle_jobs_core::{
-    ErrorKind, Hint, Inspect, Job, JobError, Jobs, ManualClock, NewRun, Operate, Payload, Priority, Queue,
-    Retention, RunContext, Worker, async_trait,
+    EmailLog, ErrorKind, Hint, Inspect, Job, JobError, Jobs, ManualClock, NewRun, Operate, Payload, Priority,
+    Queue, Retention, RunContext, Worker, async_trait,
 };
 use riqle_jobs_postgres::Postgres;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
@@ -251,6 +251,40 @@ async fn a_day_of_the_history_that_is_over_is_dropped_whole_with_its_steps() {
     let row = sqlx::query(AssertSqlSafe(left)).fetch_one(&mut connection).await.unwrap();
     assert_eq!((row.get::<i64, _>(0), row.get::<bool, _>(1)), (0, true));
     assert_eq!(row.get::<i64, _>(2), 4, "today, two days ahead, and the rest");
+}
+
+#[tokio::test]
+async fn an_email_that_is_sent_again_while_it_is_pruned_stays() {
+    let schema = Schema::new();
+    let store = Postgres::connect(&schema.url()).await.unwrap();
+    let name = &schema.name;
+    execute(format!(
+        "INSERT INTO {name}.emails (id, status, detail, phase, provider, created_at, updated_at, idempotency_key,
+                                    header_message_id, sent_from, recipient, recipient_folded, subject, template, attempt,
+                                    on_unknown, message)
+         VALUES (gen_random_uuid(), 'failed', 'rejected', 'ended', 'smtp', 0, 0, 'key-1', '<1@riqle.com>',
+                 'orders@riqle.com', 'ada@example.com', 'ada@example.com', 'Hello', 'welcome', 1, 'hold', '')"
+    ))
+    .await;
+    let mut replay = PgConnection::connect(&database_url()).await.unwrap();
+    let mut replay = replay.begin().await.unwrap();
+    let update =
+        format!("UPDATE {name}.emails SET status = 'pending', detail = 'sending', phase = 'started'");
+    sqlx::raw_sql(AssertSqlSafe(update)).execute(&mut *replay).await.unwrap();
+    let pruning = tokio::spawn({
+        let store = store.clone();
+        async move { store.prune(Retention::default()).await.unwrap().emails }
+    });
+    let waits = format!(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%DELETE%{name}%emails%')"
+    );
+    while !sqlx::query(AssertSqlSafe(waits.clone())).fetch_one(store.pool()).await.unwrap().get::<bool, _>(0)
+    {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    replay.commit().await.unwrap();
+    assert_eq!(pruning.await.unwrap(), 0);
+    assert_eq!(store.emails(Default::default()).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
