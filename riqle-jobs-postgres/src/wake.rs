@@ -99,7 +99,7 @@ impl Wakes {
         Wake::by(move || wakes.send(hint.clone()))
     }
 
-    /// Hints from now on; the first call begins to listen to other processes.
+    /// Hints from now on; where nobody listens to other processes, a call begins to.
     pub(crate) fn wake_ups(self: &Arc<Self>) -> WakeUps {
         if let Some(remote) = &self.remote
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -173,8 +173,19 @@ impl Drop for Sending<'_> {
     }
 }
 
-/// The listening connection, which comes back by itself and ends with the last handle.
+/// The listening connection, which comes back by itself and ends with the last handle, or with its runtime: then the next
+/// who waits for hints listens on his own.
 struct Listening(Weak<Wakes>);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if let Some(wakes) = self.0.upgrade()
+            && let Some(remote) = &wakes.remote
+        {
+            remote.listens.store(false, Ordering::Release);
+        }
+    }
+}
 
 impl Listening {
     async fn run(self, closed: Arc<Notify>) {

@@ -186,6 +186,20 @@ async fn another_process_is_told_at_once_and_the_listener_comes_back() {
     told(&producer, &mut hints, &due).await;
 }
 
+#[test]
+fn a_later_runtime_is_told_too_once_the_one_that_listened_has_ended() {
+    let schema = Schema::new();
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let worker = runtime().block_on(async { Postgres::connect(&schema.url()).await.unwrap() });
+    for _ in 0..2 {
+        runtime().block_on(async {
+            let producer = Postgres::connect(&schema.url()).await.unwrap();
+            let mut hints = worker.wake_ups();
+            told(&producer, &mut hints, &Hint::Due(Some("default".to_owned()))).await;
+        });
+    }
+}
+
 /// Enqueues until the hint has come: who listens is not known from outside.
 async fn told(producer: &Postgres, hints: &mut riqle_jobs_core::WakeUps, wanted: &Hint) {
     for _ in 0..100 {
