@@ -10,6 +10,9 @@ use crate::{
 
 /// A store in one schema of a PostgreSQL database. A handle: clones share connections, which close with the last of them.
 ///
+/// [`Inspect::health`](riqle_jobs_core::Inspect::health) names a transaction that is open for more than 5 minutes. Of
+/// other users it sees them only with the rights of `pg_monitor`; without, it says nothing of them.
+///
 /// ```no_run
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -58,11 +61,11 @@ impl Postgres {
     ///   runs are then found by polling. The application's own statements through such a pooler need sqlx's
     ///   `persistent(false)`.
     ///
+    /// Any other parameter is refused.
+    ///
     /// # Errors
     /// As [`PostgresOptions::open`].
     pub async fn connect(url: &str) -> Result<Self, Error> {
-    /// Any other parameter is refused.
-    ///
         Self::options(url).open().await
     }
 

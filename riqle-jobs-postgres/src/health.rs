@@ -11,7 +11,8 @@ use crate::{
 
 /// More dead rows than this, and more than live ones, slow claims down.
 const MANY_DEAD_ROWS: i64 = 50_000;
-/// A transaction that is older, in seconds, keeps dead rows from being vacuumed.
+/// A transaction that is older, in seconds, keeps dead rows from being vacuumed. Those of other users are seen only with
+/// the rights of `pg_monitor`: the server hides when they began from everybody else.
 const OLD_TRANSACTION: i64 = 5 * 60;
 
 /// How the store and its work are doing.
