@@ -21,8 +21,9 @@ use crate::{
     work::within,
 };
 
-/// Of each connection that the store makes for itself. Its statements stay prepared, and a plan that was made when the
-/// tables were small must do when they are large: by their indexes, always.
+/// Of each connection that the store makes for its own statements. They stay prepared, and a plan that was made when the
+/// tables were small must do when they are large: by their indexes, always. Connections that the application gets are
+/// its own: its statements are planned as the server does by default.
 const SETTINGS: [(&str, &str); 5] = [
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
@@ -150,8 +151,10 @@ impl PostgresOptions {
         let listens = self.listens.or(of_url.listens).unwrap_or(true);
         let statements = Arc::new(Statements::new(&schema, listens)?);
         // A pooler refuses options that it does not know; there each statement is planned anew.
-        let options = if listens { options.options(SETTINGS) } else { options.extra_float_digits(None) };
-        let options = options.disable_statement_logging();
+        let of_application = if listens { options } else { options.extra_float_digits(None) };
+        let of_application = of_application.disable_statement_logging();
+        let options = of_application.clone();
+        let options = if listens { options.options(SETTINGS) } else { options };
         let mut connection = match tokio::time::timeout(CONNECTED_WITHIN, options.connect()).await {
             Ok(connection) => connection.map_err(|error| unreachable(&options, error))?,
             Err(_) => {
@@ -178,7 +181,7 @@ impl PostgresOptions {
             PgPoolOptions::new()
                 .max_connections(self.connections)
                 .acquire_timeout(CONNECTED_WITHIN)
-                .connect_lazy_with(options.clone())
+                .connect_lazy_with(of_application)
         });
         let wake = Wakes::new(&connections, &options, &statements, listens);
         Ok(Postgres {
@@ -199,9 +202,6 @@ impl PostgresOptions {
     }
 }
 
-/// What of a URL is ours.
-#[derive(Default)]
-struct OfUrl {
 /// The parameters of a URL that are ours.
 const OF_STORE: [&str; 3] = ["schema", "listen", "keep_succeeded"];
 /// Those that sqlx knows, by libpq's names and its own.
@@ -227,6 +227,9 @@ const OF_DRIVER: [&str; 19] = [
     "statement-cache-capacity",
 ];
 
+/// What of a URL is ours.
+#[derive(Default)]
+struct OfUrl {
     schema: Option<String>,
     listens: Option<bool>,
     keeps_succeeded: Option<bool>,

@@ -82,7 +82,10 @@ impl Postgres {
         PostgresOptions::of_pool(pool).open().await
     }
 
-    /// The pool that transactions are begun in: the application's own, where there is one.
+    /// The pool that transactions are begun in: the application's own, where there is one. Its connections have the
+    /// settings that the server gives to everybody, also for what the store does in a transaction of theirs: while the
+    /// tables have grown from nothing within the last minute, and autovacuum has not looked at them since, that can
+    /// take some 10 ms.
     pub fn pool(&self) -> &PgPool {
         &self.shared.begun_in
     }

@@ -82,6 +82,21 @@ async fn a_schema_may_be_named_by_a_word_of_sql_or_end_like_the_default() {
 }
 
 #[tokio::test]
+async fn the_application_gets_connections_with_the_server_s_own_settings() {
+    const SETTINGS: &str =
+        "SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings WHERE name IN
+             ('enable_seqscan', 'enable_bitmapscan', 'plan_cache_mode', 'jit', 'default_transaction_isolation')";
+    let mut plain = PgConnection::connect(&database_url()).await.unwrap();
+    let expected: String = sqlx::query(SETTINGS).fetch_one(&mut plain).await.unwrap().get(0);
+    let schema = Schema::new();
+    let store = schema.open(&ManualClock::new()).await;
+    let of_pool: String = sqlx::query(SETTINGS).fetch_one(store.pool()).await.unwrap().get(0);
+    let mut transaction = store.begin().await.unwrap();
+    let of_transaction: String = sqlx::query(SETTINGS).fetch_one(&mut *transaction).await.unwrap().get(0);
+    assert_eq!((of_pool, of_transaction), (expected.clone(), expected));
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_unavailable() {
     let (kind, line) = refused("postgres://u:secret@127.0.0.1:9/shop").await;
     assert!(kind == ErrorKind::Unavailable && line.contains("127.0.0.1:9"), "{line}");
