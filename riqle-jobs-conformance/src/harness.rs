@@ -1,7 +1,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use riqle_jobs_core::{ManualClock, Store};
+use riqle_jobs_core::{Error, ManualClock, NewRun, Staging, Store, Wake, store::NewEvent};
 
 /// How the suite gets at a store. One is started for each case.
 #[async_trait]
@@ -19,6 +19,34 @@ pub trait Harness: Send + Sync {
 
     /// The clock of every handle.
     fn clock(&self) -> &ManualClock;
+}
+
+/// How a store is got at that stages for others.
+#[async_trait]
+pub trait StagingHarness: Harness {
+    /// The store's first handle, as [`Harness::store`].
+    fn staging(&self) -> Arc<dyn Staging>;
+
+    /// Another handle, as [`Harness::second_handle`].
+    async fn second_staging(&self) -> Arc<dyn Staging>;
+
+    /// Stages the runs and then the events in one transaction, and ends it so; answers with both wakes, not fired. A
+    /// transaction whose staging is refused is committed all the same, and the refusal answered.
+    async fn stage(
+        &self,
+        runs: Vec<NewRun>,
+        events: Vec<NewEvent>,
+        end: TransactionEnd,
+    ) -> Result<[Wake; 2], Error>;
+}
+
+/// How a transaction of the application ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionEnd {
+    /// It is committed.
+    Commit,
+    /// It is rolled back.
+    RollBack,
 }
 
 /// Runs a case; one that hangs fails after a minute.

@@ -37,6 +37,8 @@
 //! # fn main() {}
 //! ```
 //!
+//! A store that also stages for others writes a [`StagingHarness`] and [`staging_suite!`].
+//!
 //! A case is a `pub async fn` in the module of its area, named for the promise it holds, and listed in `suite.rs`.
 //! A bug that one store had begins its fix with a case here, so that every store gets it.
 
@@ -44,9 +46,11 @@
 
 mod given;
 mod harness;
+mod memory_staging;
 mod model;
 mod suite;
 mod unreliable;
+mod unreliable_staging;
 
 pub mod cancel;
 pub mod claim;
@@ -70,9 +74,12 @@ pub mod registry;
 pub mod retry;
 pub mod run_now;
 pub mod settle;
+pub mod staging;
 pub mod steps;
 pub mod unique;
 
-pub use harness::{Harness, within_limit};
+pub use harness::{Harness, StagingHarness, TransactionEnd, within_limit};
+pub use memory_staging::MemoryStaging;
 pub use model::{random_operations_match_memory, run_model_test};
 pub use unreliable::{Fault, LostReplies, Unreliable};
+pub use unreliable_staging::UnreliableStaging;

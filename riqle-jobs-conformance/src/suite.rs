@@ -305,6 +305,34 @@ macro_rules! conformance_suite {
     };
 }
 
+/// Emits every case of a staging, for a type that is a [`StagingHarness`](crate::StagingHarness).
+#[macro_export]
+macro_rules! staging_suite {
+    ($harness:ty) => {
+        $crate::conformance_area!($harness, staging: [
+            a_run_is_taken_as_it_was_staged,
+            an_event_is_taken_as_it_was_staged,
+            f18_a_transaction_that_rolls_back_stages_nothing,
+            the_same_id_again_stages_nothing_more,
+            f14_what_is_over_a_limit_is_refused_at_once_and_nothing_of_it_staged,
+            items_are_taken_in_the_order_of_staging_and_never_more_than_asked_for,
+            no_item_is_taken_behind_so_many_bytes,
+            what_one_relay_has_taken_no_other_takes_before_its_lease_ends,
+            a_relay_is_answered_again_what_it_has_taken_and_its_lease_prolonged,
+            of_many_relays_at_once_each_takes_other_items,
+            what_is_removed_is_gone_and_may_be_removed_again,
+            a_refused_item_is_kept_aside_with_its_first_error,
+            refused_items_come_in_pages,
+            a_refused_item_moves_when_it_is_staged_again,
+            the_status_tells_what_waits_and_what_was_refused,
+            a_waiting_relay_is_woken_by_the_wake,
+            f18_what_was_staged_arrives_once_and_leaves_nothing_behind,
+            a_delay_counts_from_the_staging,
+            of_several_relays_at_once_each_item_is_moved_once,
+        ]);
+    };
+}
+
 /// One area of [`conformance_suite!`].
 #[doc(hidden)]
 #[macro_export]

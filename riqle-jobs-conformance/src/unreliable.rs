@@ -52,15 +52,24 @@ impl Unreliable {
         operation: &'static str,
         call: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let lost =
-            |when: &str| Error::new(ErrorKind::Unavailable, operation, format!("failed {when} its effect"));
-        match (self.faults)(operation) {
-            None => call.await,
-            Some(Fault::Before) => Err(lost("before")),
-            Some(Fault::After) => {
-                call.await?;
-                Err(lost("after"))
-            }
+        befallen((self.faults)(operation), operation, call).await
+    }
+}
+
+/// A call under its fault.
+pub(crate) async fn befallen<T>(
+    fault: Option<Fault>,
+    operation: &'static str,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let lost =
+        |when: &str| Error::new(ErrorKind::Unavailable, operation, format!("failed {when} its effect"));
+    match fault {
+        None => call.await,
+        Some(Fault::Before) => Err(lost("before")),
+        Some(Fault::After) => {
+            call.await?;
+            Err(lost("after"))
         }
     }
 }

@@ -29,7 +29,10 @@ fn every_case_that_is_written_is_listed_once() {
 fn cases_in(source: &str) -> Vec<String> {
     let functions = source.split("\npub async fn ").skip(1).filter_map(|rest| rest.split_once('('));
     let mut cases: Vec<_> = functions
-        .filter(|(_, parameters)| parameters.trim_start().starts_with("harness: &dyn Harness"))
+        .filter(|(_, parameters)| {
+            let first = parameters.trim_start();
+            first.starts_with("harness: &dyn Harness") || first.starts_with("harness: &dyn StagingHarness")
+        })
         .map(|(name, _)| name.to_owned())
         .collect();
     cases.sort();

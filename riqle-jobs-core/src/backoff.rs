@@ -31,3 +31,9 @@ impl Backoff {
         self.tries = 0;
     }
 }
+
+/// A pause ±20%, so that what was started together does not look together.
+pub(crate) fn jittered(pause: Duration, seed: u64) -> Duration {
+    let percent = 80 + u32::try_from(mix(seed) % 41).unwrap_or(20);
+    pause * percent / 100
+}

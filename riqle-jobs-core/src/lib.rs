@@ -21,6 +21,7 @@ mod memory;
 mod notes;
 mod payload;
 mod policy;
+mod relay;
 mod state;
 pub mod store;
 pub mod testing;
@@ -40,12 +41,13 @@ pub use limits::Limits;
 pub use memory::Memory;
 pub use payload::{Codec, Fingerprint, Payload};
 pub use policy::{Jitter, RetryPolicy};
+pub use relay::Relay;
 pub use state::{Reason, RunState};
 pub use store::{
-    AsStore, AttemptOutcome, AttemptRecord, ClaimRequest, Claimed, ClaimedRun, Due, Ending, Enqueued, Hint,
-    Inspect, LeaseAnswer, LeaseConnection, LeaseRef, LogLevel, NewRun, Operate, OtherInput, Priority, Queue,
-    Registry, Replay, ReplayFrom, Retention, Run, RunFilter, SavedStep, Settlement, StepSave, Store, Unique,
-    UniqueScope, Wake, WakeSender, WakeUps,
+    AsStaging, AsStore, AttemptOutcome, AttemptRecord, ClaimRequest, Claimed, ClaimedRun, Due, Ending,
+    Enqueued, Hint, Inspect, LeaseAnswer, LeaseConnection, LeaseRef, LogLevel, NewRun, Operate, OtherInput,
+    Priority, Queue, Registry, Replay, ReplayFrom, Retention, Run, RunFilter, SavedStep, Settlement, Staging,
+    StepSave, Store, Unique, UniqueScope, Wake, WakeSender, WakeUps,
 };
 
 pub use unreadable_step::UnreadableStep;

@@ -42,13 +42,7 @@ impl Limits {
     /// # Errors
     /// `Rejected`, with the index of the first run that is at fault, the field and the limit.
     pub fn check_group(&self, runs: &[NewRun]) -> Result<(), Error> {
-        if runs.len() > self.group_runs {
-            return Err(rejected(format!(
-                "a group has at most {} runs, this one has {}",
-                self.group_runs,
-                runs.len()
-            )));
-        }
+        self.check_count(runs)?;
         for (index, run) in runs.iter().enumerate() {
             self.check_run(run).map_err(|error| error.at_index(index))?;
             if run.queue != runs[0].queue {
@@ -58,6 +52,29 @@ impl Limits {
                 ))
                 .at_index(index));
             }
+        }
+        Ok(())
+    }
+
+    /// Checks runs to be staged, of any queues.
+    ///
+    /// # Errors
+    /// As [`check_group`](Self::check_group).
+    pub fn check_staged(&self, runs: &[NewRun]) -> Result<(), Error> {
+        self.check_count(runs)?;
+        for (index, run) in runs.iter().enumerate() {
+            self.check_run(run).map_err(|error| error.at_index(index))?;
+        }
+        Ok(())
+    }
+
+    fn check_count(&self, runs: &[NewRun]) -> Result<(), Error> {
+        if runs.len() > self.group_runs {
+            return Err(rejected(format!(
+                "a group has at most {} runs, this one has {}",
+                self.group_runs,
+                runs.len()
+            )));
         }
         Ok(())
     }

@@ -2,11 +2,18 @@
 
 use std::sync::Arc;
 
-use riqle_jobs_conformance::{Harness, conformance_suite, model_test};
-use riqle_jobs_core::{ManualClock, Memory, Store, async_trait};
+use riqle_jobs_conformance::{
+    Harness, MemoryStaging, StagingHarness, TransactionEnd, conformance_suite, model_test, staging_suite,
+};
+use riqle_jobs_core::{
+    Error, Hint, Limits, ManualClock, Memory, NewRun, Staging, Store, Wake, WakeSender, async_trait,
+    events::check_events,
+    store::{NewEvent, Staged},
+};
 
 struct InMemory {
     store: Memory,
+    staging: MemoryStaging,
     clock: ManualClock,
 }
 
@@ -14,7 +21,8 @@ struct InMemory {
 impl Harness for InMemory {
     async fn start() -> Self {
         let clock = ManualClock::new();
-        Self { store: Memory::with_clock(&clock), clock }
+        let staging = MemoryStaging::new(&clock);
+        Self { store: Memory::with_clock(&clock), staging, clock }
     }
 
     fn store(&self) -> Arc<dyn Store> {
@@ -30,5 +38,34 @@ impl Harness for InMemory {
     }
 }
 
+/// The double that stands for a staging in core's tests, held to what it stands for.
+#[async_trait]
+impl StagingHarness for InMemory {
+    fn staging(&self) -> Arc<dyn Staging> {
+        Arc::new(self.staging.clone())
+    }
+
+    async fn second_staging(&self) -> Arc<dyn Staging> {
+        self.staging()
+    }
+
+    async fn stage(
+        &self,
+        runs: Vec<NewRun>,
+        events: Vec<NewEvent>,
+        end: TransactionEnd,
+    ) -> Result<[Wake; 2], Error> {
+        Limits::default().check_staged(&runs)?;
+        check_events(&events, Limits::default())?;
+        if end == TransactionEnd::RollBack {
+            return Ok([(); 2].map(|()| WakeSender::default().wake(Hint::Staged)));
+        }
+        let runs: Vec<Staged> = runs.into_iter().map(Staged::run).collect::<Result<_, _>>()?;
+        let events: Vec<Staged> = events.into_iter().map(Staged::event).collect::<Result<_, _>>()?;
+        Ok([self.staging.stage(runs), self.staging.stage(events)])
+    }
+}
+
 conformance_suite!(InMemory);
+staging_suite!(InMemory);
 model_test!(InMemory);

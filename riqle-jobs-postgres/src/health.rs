@@ -6,6 +6,7 @@ use crate::{
     error::Result,
     registry::registered_workers,
     rows::{get, get_count, time},
+    staging::staging_status,
     work::Work,
 };
 
@@ -23,6 +24,7 @@ pub(crate) async fn health(work: &mut Work<'_>) -> Result<Health> {
     let workers = registered_workers(work).await?;
     let now: i64 = get(&row, "now")?;
     let mut problems = problems(&row)?;
+    problems.extend(staging_status(work).await?.problems(from_millis(now)));
     if work.frozen.is_none() && !days(work.connection, work.statements).await?.contains(&Day::of(now)) {
         let problem = "today's partition of the history is missing, so ended runs are pruned one by one: the store \
                        needs the right to create tables in its schema";

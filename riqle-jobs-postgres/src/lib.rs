@@ -33,6 +33,7 @@ mod queue;
 mod registry;
 mod rows;
 mod settle;
+mod staging;
 mod statements;
 mod step_in;
 mod steps;

@@ -8,7 +8,7 @@ use riqle_jobs_core::{
     Enqueued, Error, Hint, NewRun, Wake,
     events::{check_events, runs_started_by},
     from_millis,
-    store::{NewEvent, StoredEvent},
+    store::{NewEvent, Staged, StoredEvent},
 };
 use sqlx::{PgConnection, Postgres as Driver, Row, Transaction};
 
@@ -17,6 +17,7 @@ use crate::{
     enqueue::{Within, enqueue},
     error::{Result as DriverResult, from_driver, into_driver, is_worth_repeating},
     registry::{mark_started, registered_jobs, store_events},
+    staging::stage,
     work::{Apply, Work, answered, within},
 };
 
@@ -128,6 +129,47 @@ impl Postgres {
             })
             .await?;
         Ok((ids, self.shared.wake.wake(Hint::Due(None))))
+    }
+
+    /// Stages runs, of any queues, in the caller's transaction: once it commits, a [`Relay`](riqle_jobs_core::Relay)
+    /// moves them into the store that they are meant for. Fire the [`Wake`] after the commit.
+    ///
+    /// Unique keys are looked at when the runs arrive there, delays count from now. A run that is staged here under its
+    /// id already is left as it was. `connection` is as for [`enqueue_in`](Self::enqueue_in).
+    ///
+    /// # Errors
+    /// `Rejected` over a limit of this store, with the index; `Unavailable`. Nothing is staged then, and the transaction
+    /// can go on unless the connection itself broke off.
+    pub async fn stage_in(&self, connection: &mut PgConnection, runs: Vec<NewRun>) -> Result<Wake, Error> {
+        self.shared.limits.check_staged(&runs)?;
+        let items = runs.into_iter().map(Staged::run).collect::<Result<Vec<_>, _>>()?;
+        self.stage_all("stage_in", connection, items).await
+    }
+
+    /// Stages events in the caller's transaction, as [`stage_in`](Self::stage_in) does runs: once moved they start the
+    /// jobs that the other store knows.
+    ///
+    /// # Errors
+    /// As [`stage_in`](Self::stage_in).
+    pub async fn stage_event_in(
+        &self,
+        connection: &mut PgConnection,
+        events: Vec<NewEvent>,
+    ) -> Result<Wake, Error> {
+        check_events(&events, self.shared.limits)?;
+        let items = events.into_iter().map(Staged::event).collect::<Result<Vec<_>, _>>()?;
+        self.stage_all("stage_event_in", connection, items).await
+    }
+
+    async fn stage_all(
+        &self,
+        operation: &'static str,
+        connection: &mut PgConnection,
+        items: Vec<Staged>,
+    ) -> Result<Wake, Error> {
+        self.all_or_nothing(operation, connection, &items, |work, items| Box::pin(stage(work, items)))
+            .await?;
+        Ok(self.shared.wake.wake(Hint::Staged))
     }
 
     /// Undoes what `apply` wrote where it fails, and only that.

@@ -275,6 +275,7 @@ fn payload(process: Uuid, hint: &Hint) -> String {
         Hint::Due(Some(queue)) => format!("{process} due {queue}"),
         Hint::Due(None) => format!("{process} due"),
         Hint::Cancelled(run) => format!("{process} cancelled {run}"),
+        Hint::Staged => format!("{process} staged"),
     }
 }
 
@@ -286,6 +287,7 @@ fn hint(own: Uuid, payload: &str) -> Option<Hint> {
         return None;
     }
     Some(match (words.next(), words.next()) {
+        (Some("staged"), None) => Hint::Staged,
         (Some("due"), Some(queue)) => Hint::Due(Some(queue.to_owned())),
         (Some("cancelled"), Some(run)) => match run.parse::<RunId>() {
             Ok(run) => Hint::Cancelled(run),

@@ -6,6 +6,7 @@ use crate::{
     error::Result,
     registry::registered_workers,
     rows::{get, get_count, millis, time},
+    staging::staging_status,
 };
 
 /// How the store and its work are doing.
@@ -19,10 +20,11 @@ pub(crate) async fn health(connection: &mut SqliteConnection, now: Timestamp) ->
         "SELECT (SELECT count(*) FROM riqle_runs WHERE state = 'running' AND lease_until <= ?1) AS leases,
                           (SELECT max(number) FROM riqle_migrations) AS schema";
     let row = sqlx::query(expired).bind(millis(now)).fetch_one(&mut *connection).await?;
-    let workers = registered_workers(connection).await?;
+    let workers = registered_workers(&mut *connection).await?;
     Ok(Health {
         expired_leases: get_count(&row, "leases")?,
         schema: get(&row, "schema")?,
+        problems: staging_status(connection).await?.problems(now),
         ..Health::of_due(due, &workers, now)
     })
 }

@@ -34,6 +34,7 @@ mod queue;
 mod registry;
 mod rows;
 mod settle;
+mod staging;
 mod step_in;
 mod steps;
 mod transaction;

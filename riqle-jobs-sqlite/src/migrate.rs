@@ -4,9 +4,10 @@ use sqlx::{Connection, Row, SqliteConnection};
 use crate::error::{is_busy, translate};
 
 /// Forward only: once released, a migration is never edited.
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     ("first_schema", include_str!("../migrations/0001_first_schema.sql")),
     ("notes_metrics_and_lists", include_str!("../migrations/0002_notes_metrics_and_lists.sql")),
+    ("staging", include_str!("../migrations/0003_staging.sql")),
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS riqle_migrations (

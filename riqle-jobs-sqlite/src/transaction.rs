@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use riqle_jobs_core::{
     Enqueued, Error, Hint, NewRun, Wake,
     events::{check_events, runs_started_by},
-    store::{NewEvent, StoredEvent},
+    store::{NewEvent, Staged, StoredEvent},
 };
 use sqlx::{Sqlite as Driver, SqliteConnection, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
@@ -21,6 +21,7 @@ use crate::{
     handle::Shared,
     lanes::Lanes,
     registry::{mark_started, registered_jobs, store_events},
+    staging::stage,
 };
 
 /// A transaction that may write: the application's own statements run on the [`SqliteConnection`] that it derefs to.
@@ -129,6 +130,54 @@ impl Sqlite {
         .await
         .map_err(|error| from_driver("send_event_in", error))?;
         Ok((ids, self.shared.in_process.wake.wake(Hint::Due(None))))
+    }
+}
+
+impl Sqlite {
+    /// Stages runs, of any queues, in the caller's transaction: once it commits, a [`Relay`](riqle_jobs_core::Relay)
+    /// moves them into the store that they are meant for. Fire the [`Wake`] after the commit.
+    ///
+    /// Unique keys are looked at when the runs arrive there, delays count from now. A run that is staged here under its
+    /// id already is left as it was. `connection` is as for [`enqueue_in`](Self::enqueue_in).
+    ///
+    /// # Errors
+    /// `Rejected` over a limit of this store, with the index; `Unavailable`. Nothing is staged then, and the transaction
+    /// can go on.
+    pub async fn stage_in(
+        &self,
+        connection: &mut SqliteConnection,
+        runs: Vec<NewRun>,
+    ) -> Result<Wake, Error> {
+        self.shared.limits.check_staged(&runs)?;
+        let items = runs.into_iter().map(Staged::run).collect::<Result<Vec<_>, _>>()?;
+        self.stage_all("stage_in", connection, &items).await
+    }
+
+    /// Stages events in the caller's transaction, as [`stage_in`](Self::stage_in) does runs: once moved they start the
+    /// jobs that the other store knows.
+    ///
+    /// # Errors
+    /// As [`stage_in`](Self::stage_in).
+    pub async fn stage_event_in(
+        &self,
+        connection: &mut SqliteConnection,
+        events: Vec<NewEvent>,
+    ) -> Result<Wake, Error> {
+        check_events(&events, self.shared.limits)?;
+        let items = events.into_iter().map(Staged::event).collect::<Result<Vec<_>, _>>()?;
+        self.stage_all("stage_event_in", connection, &items).await
+    }
+
+    async fn stage_all(
+        &self,
+        operation: &'static str,
+        connection: &mut SqliteConnection,
+        items: &[Staged],
+    ) -> Result<Wake, Error> {
+        all_or_nothing(connection, async |connection| stage(connection, items, self.now()).await)
+            .await
+            .map_err(|error| from_driver(operation, error))?;
+        Ok(self.shared.in_process.wake.wake(Hint::Staged))
     }
 }
 

@@ -4,8 +4,10 @@
 
 use std::sync::Arc;
 
-use riqle_jobs_conformance::{Harness, conformance_suite, model_test};
-use riqle_jobs_core::{ManualClock, Store, async_trait};
+use riqle_jobs_conformance::{
+    Harness, StagingHarness, TransactionEnd, conformance_suite, model_test, staging_suite,
+};
+use riqle_jobs_core::{Error, ManualClock, NewRun, Staging, Store, Wake, async_trait, store::NewEvent};
 use riqle_jobs_sqlite::Sqlite;
 use tempfile::TempDir;
 
@@ -42,5 +44,33 @@ impl Harness for OnDisk {
     }
 }
 
+#[async_trait]
+impl StagingHarness for OnDisk {
+    fn staging(&self) -> Arc<dyn Staging> {
+        Arc::new(self.store.clone())
+    }
+
+    async fn second_staging(&self) -> Arc<dyn Staging> {
+        Arc::new(open(&self.folder, &self.clock).await)
+    }
+
+    async fn stage(
+        &self,
+        runs: Vec<NewRun>,
+        events: Vec<NewEvent>,
+        end: TransactionEnd,
+    ) -> Result<[Wake; 2], Error> {
+        let mut transaction = self.store.begin().await?;
+        let of_runs = self.store.stage_in(&mut transaction, runs).await;
+        let of_events = self.store.stage_event_in(&mut transaction, events).await;
+        match end {
+            TransactionEnd::Commit => transaction.commit().await?,
+            TransactionEnd::RollBack => transaction.rollback().await?,
+        }
+        Ok([of_runs?, of_events?])
+    }
+}
+
 conformance_suite!(OnDisk);
+staging_suite!(OnDisk);
 model_test!(OnDisk);

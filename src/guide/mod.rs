@@ -1,4 +1,4 @@
-//! The guide: [a first job](first_job), [`steps`], [`deploys`].
+//! The guide: [a first job](first_job), [`steps`], [`deploys`], [`staging`].
 
 #[doc = include_str!("first_job.md")]
 pub mod first_job {}
@@ -8,3 +8,6 @@ pub mod steps {}
 
 #[doc = include_str!("deploys.md")]
 pub mod deploys {}
+
+#[doc = include_str!("staging.md")]
+pub mod staging {}

@@ -13,6 +13,8 @@ mod queue_status;
 mod registry;
 mod replay;
 mod run;
+mod staged;
+mod staging;
 mod wake;
 
 use std::sync::Arc;
@@ -43,6 +45,12 @@ pub use registry::{
 };
 pub use replay::{Replay, ReplayFrom};
 pub use run::{Due, Enqueued, NewRun, OtherInput, Priority, Unique, UniqueScope};
+pub use staged::{Staged, StagedItem, StagedKind};
+#[cfg(feature = "mock")]
+pub use staging::MockStaging;
+pub use staging::{
+    AsStaging, RefusedStaged, StagedNumber, StagedRequest, Staging, StagingStatus, TakenStaged,
+};
 pub use wake::{Hint, Wake, WakeSender, WakeUps};
 
 use crate::EmailLog;

@@ -47,7 +47,8 @@ impl Default for Priority {
 }
 
 /// When a run is due. What is relative counts from the store's clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Due {
     /// At once.
     Now,
@@ -58,7 +59,8 @@ pub enum Due {
 }
 
 /// How long a unique key stays taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum UniqueScope {
     /// Until the run is first claimed, or ends.
     WhilePending,
@@ -69,7 +71,8 @@ pub enum UniqueScope {
 }
 
 /// What a taken key with another input means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum OtherInput {
     /// An error of kind `Conflict`: the caller reuses a key by mistake.
     Conflicts,
@@ -78,7 +81,7 @@ pub enum OtherInput {
 }
 
 /// A key that only one run of the job may hold at a time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unique {
     /// The key, unique per job; `event/…` belongs to events.
     pub key: String,

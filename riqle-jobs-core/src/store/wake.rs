@@ -4,13 +4,15 @@ use tokio::sync::broadcast;
 
 use crate::RunId;
 
-/// A hint from a store to the workers of its process.
+/// A hint from a store to the workers and relays of its process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hint {
     /// Something became due in this queue, or may have in any.
     Due(Option<String>),
     /// This run was cancelled while it ran.
     Cancelled(RunId),
+    /// Something was staged for a relay.
+    Staged,
 }
 
 /// Sends hints; a store holds one and clones share it.

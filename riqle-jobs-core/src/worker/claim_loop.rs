@@ -9,7 +9,7 @@ use tokio::time::sleep_until;
 use super::{Settings, Shutdown, buffer::HeldRun, running::Shared};
 use crate::{
     ClaimRequest, Claimed, ClaimedRun, Clock, Error, ErrorKind, Hint, LeaseToken, Queue, WakeUps,
-    backoff::Backoff, policy::mix,
+    backoff::{Backoff, jittered},
 };
 
 /// Claimed runs that no slot has taken for so long go back, to workers with free slots.
@@ -232,6 +232,7 @@ impl ClaimLoop {
                 }
             }
             Hint::Cancelled(run) => self.shared.held.run_was_cancelled(run),
+            Hint::Staged => {}
         }
     }
 
@@ -285,8 +286,7 @@ impl ClaimLoop {
     fn jittered_poll(&mut self) -> Duration {
         self.polls += 1;
         let seed = self.settings.id.as_uuid().as_u64_pair().0.wrapping_add(self.polls);
-        let percent = 80 + u32::try_from(mix(seed) % 41).unwrap_or(20);
-        self.settings.poll * percent / 100
+        jittered(self.settings.poll, seed)
     }
 
     async fn give_back_stale(&self) {

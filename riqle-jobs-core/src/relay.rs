@@ -1,0 +1,261 @@
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    AsStaging, AsStore, Error, ErrorKind, Hint, LeaseToken, Shutdown, Staging, Store, WakeUps,
+    backoff::{Backoff, jittered},
+    events,
+    limits::{ERROR_BYTES, clean_text},
+    store::{StagedItem, StagedNumber, StagedRequest, TakenStaged},
+};
+
+/// Moved together; small, so that a relay that dies holds little up.
+const MOST_AT_ONCE: usize = 500;
+const BYTES_AT_ONCE: usize = 8 << 20;
+/// How long what a dead relay had taken waits for another.
+const LEASE: Duration = Duration::from_secs(10);
+/// How long a round under way may go on once stopping has begun.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Moves runs and events that an application has staged in transactions of its SQL database into the store that its jobs
+/// run on. It needs no job and no worker: it may run in any process that reaches both, and in several at once.
+///
+/// Each item arrives once: it is enqueued under the id that it was staged with, and removed afterwards; a crash in
+/// between repeats the enqueue, which changes nothing. This holds for as long as the other store remembers the id:
+/// an event's for 24 h, a run's until it is pruned. While either store is away the relay waits, with jittered backoff.
+///
+/// Delays count from the staging. A unique key and its period begin with the arrival: a run whose key is held there by
+/// then joins the holder, as an enqueue would, and does not exist under its own id. With another input it is refused.
+/// What is refused is kept aside with its error, for [`Staging::refused_staged`], and holds nothing up.
+///
+/// Items arrive in the order in which they were staged, queue by queue in batches; relays at the same time, and
+/// transactions that commit late, mix it.
+///
+/// ```no_run
+/// # async fn start<S: riqle_jobs_core::Staging + Clone + 'static>(database: S, store: riqle_jobs_core::Memory) {
+/// use riqle_jobs_core::Relay;
+///
+/// # let stop = std::future::pending();
+/// Relay::new(&database, &store).run_until(stop).await;
+/// # }
+/// ```
+pub struct Relay {
+    staging: Arc<dyn Staging>,
+    store: Arc<dyn Store>,
+    token: LeaseToken,
+    poll: Duration,
+}
+
+impl Relay {
+    /// A relay from where the application stages to the store that its jobs run on.
+    pub fn new(staging: &impl AsStaging, store: &impl AsStore) -> Self {
+        Self {
+            staging: staging.as_staging(),
+            store: store.as_store(),
+            token: LeaseToken::new(),
+            poll: Duration::from_secs(1),
+        }
+    }
+
+    /// How often it looks for what no hint told of, ±20%. Default 1 s, at least 1 ms.
+    #[must_use]
+    pub fn poll_interval(mut self, poll: Duration) -> Self {
+        self.poll = poll.clamp(Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
+        self
+    }
+
+    /// Runs until the process is told to stop, by SIGTERM or Ctrl-C.
+    ///
+    /// # Errors
+    /// `Misconfigured` where the signal handler can't be set.
+    pub async fn run(&self) -> Result<(), Error> {
+        let shutdown = Shutdown::on_signals()?;
+        self.run_until(shutdown.stopping()).await;
+        Ok(())
+    }
+
+    /// Runs until `stop` resolves; what is under way then is moved to its end, for at most 5 s.
+    pub async fn run_until(&self, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        // Interest is registered before the first look, so no hint falls between.
+        let mut hints = self.staging.staging_wake_ups();
+        let mut answered = Answered::default();
+        let seed = self.token.as_uuid().as_u64_pair().0;
+        let (mut backoff, mut polls) = (Backoff::new(seed), 0);
+        loop {
+            let ended = {
+                let round = self.round(&mut answered);
+                tokio::pin!(round);
+                tokio::select! {
+                    ended = &mut round => ended,
+                    () = &mut stop => {
+                        // Not dropped half way: what it has taken would wait for the end of the lease.
+                        let _ = timeout(GRACE, round).await;
+                        return;
+                    }
+                }
+            };
+            let (pause, is_idle) = match ended {
+                Ok(0) => {
+                    backoff.reset();
+                    polls += 1;
+                    (jittered(self.poll, seed.wrapping_add(polls)), true)
+                }
+                Ok(_) => {
+                    backoff.reset();
+                    continue;
+                }
+                Err(error) => {
+                    if error.kind() == ErrorKind::Unavailable {
+                        tracing::warn!(%error, "can't relay, trying on");
+                    } else {
+                        tracing::error!(%error, "can't relay, trying on");
+                    }
+                    if answered.in_this_round > 0 {
+                        backoff.reset();
+                    }
+                    (backoff.next_delay(), false)
+                }
+            };
+            tokio::select! {
+                () = &mut stop => return,
+                () = sleep(pause) => {}
+                () = staged(&mut hints), if is_idle => {}
+            }
+        }
+    }
+
+    /// Moves what is staged until nothing is: for tests, and for processes that are started for one round.
+    ///
+    /// # Errors
+    /// The first error of either store; what was moved until then stays so.
+    pub async fn run_until_idle(&self) -> Result<(), Error> {
+        let mut answered = Answered::default();
+        while self.round(&mut answered).await? > 0 {}
+        Ok(())
+    }
+
+    /// One batch; answers how many items were taken.
+    async fn round(&self, answered: &mut Answered) -> Result<usize, Error> {
+        answered.in_this_round = 0;
+        self.record(answered).await?;
+        let request =
+            StagedRequest { token: self.token, limit: MOST_AT_ONCE, bytes: BYTES_AT_ONCE, lease: LEASE };
+        let taken = self.staging.take_staged(request).await?;
+        let mut moved = Ok(());
+        for group in groups(&taken, answered) {
+            // One queue's slot may be away, and the others' there.
+            moved = moved.and(self.hand_over(group, answered).await);
+        }
+        self.record(answered).await?;
+        moved.map(|()| taken.len())
+    }
+
+    /// Hands a group to the store: whole, and where something in it is refused, half by half down to what it is.
+    async fn hand_over(&self, group: Group, answered: &mut Answered) -> Result<(), Error> {
+        let mut parts = vec![group];
+        while let Some(mut part) = parts.pop() {
+            match self.send(&part).await {
+                Ok(()) => answered.arrive(&part),
+                Err(error) if is_away(&error) => return Err(error),
+                Err(error) => {
+                    let second = part.split_off(part.len().div_ceil(2));
+                    match part.first() {
+                        Some((number, _)) if second.is_empty() => answered.refuse(*number, error),
+                        _ => parts.extend([second, part]),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&self, part: &Group) -> Result<(), Error> {
+        let (mut runs, mut new_events) = (Vec::new(), Vec::new());
+        for (_, item) in part {
+            match item {
+                StagedItem::Run(run) => runs.push(run.clone()),
+                StagedItem::Event(event) => new_events.push(event.clone()),
+            }
+        }
+        if !new_events.is_empty() {
+            events::send(&*self.store, new_events).await?;
+        }
+        if !runs.is_empty() {
+            let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
+            for (run, answer) in ids.into_iter().zip(self.store.enqueue(runs).await?) {
+                if answer.id() != run {
+                    tracing::info!(%run, holder = %answer.id(), "a staged run's unique key is held, it joins the holder");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the staging what the store has answered. What can't be told stays, for the next time.
+    async fn record(&self, answered: &mut Answered) -> Result<(), Error> {
+        if !answered.arrived.is_empty() {
+            self.staging.remove_staged(answered.arrived.clone()).await?;
+            answered.arrived.clear();
+        }
+        while let Some((number, error)) = answered.refused.last() {
+            self.staging.refuse_staged(*number, error).await?;
+            answered.refused.pop();
+        }
+        Ok(())
+    }
+}
+
+/// What the store has answered and the staging does not know yet.
+#[derive(Default)]
+struct Answered {
+    arrived: Vec<StagedNumber>,
+    refused: Vec<(StagedNumber, String)>,
+    /// Items that got on, though others may not have.
+    in_this_round: usize,
+}
+
+impl Answered {
+    fn arrive(&mut self, part: &Group) {
+        self.arrived.extend(part.iter().map(|(number, _)| *number));
+        self.in_this_round += part.len();
+    }
+
+    fn refuse(&mut self, number: StagedNumber, error: Error) {
+        tracing::error!(number = number.0, %error, "a staged item was refused; it is kept aside");
+        self.refused.push((number, clean_text(&error.to_string(), ERROR_BYTES)));
+    }
+}
+
+/// What is handed over in one call, in the order of staging.
+type Group = Vec<(StagedNumber, StagedItem)>;
+
+/// The runs of each queue, and the events, since a call is atomic within one queue only. What can't be read is refused.
+fn groups(taken: &[TakenStaged], answered: &mut Answered) -> impl Iterator<Item = Group> + use<> {
+    let mut groups: BTreeMap<Option<String>, Group> = BTreeMap::new();
+    for staged in taken {
+        match staged.item() {
+            Ok(item) => {
+                let queue = match &item {
+                    StagedItem::Run(run) => Some(run.queue.clone()),
+                    StagedItem::Event(_) => None,
+                };
+                groups.entry(queue).or_default().push((staged.number, item));
+            }
+            Err(error) => answered.refuse(staged.number, error),
+        }
+    }
+    groups.into_values()
+}
+
+/// Whether it is the store that is at fault, or how it was opened; otherwise it is what was handed to it.
+fn is_away(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Misconfigured)
+}
+
+/// Resolves once something may have been staged.
+async fn staged(hints: &mut WakeUps) {
+    // `Due` of any queue is what stands for hints that were missed.
+    while !matches!(hints.next().await, Hint::Staged | Hint::Due(None)) {}
+}

@@ -1,0 +1,153 @@
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{NewEvent, TakenStaged, Unique};
+use crate::{Due, Error, ErrorKind, Fingerprint, NewRun, Payload, Priority, RunId, state::closed_set};
+
+closed_set! {
+    /// What an item of a staging is.
+    StagedKind {
+        /// A run to be enqueued.
+        Run = "run",
+        /// An event to be sent.
+        Event = "event",
+    }
+}
+
+/// A run or an event in the form in which a staging stores it. It is written and read here alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Staged {
+    /// Which of the two.
+    pub kind: StagedKind,
+    /// The id of the run or event; an item of the same kind and id is the same item.
+    pub id: String,
+    /// All the rest but the payload: JSON text.
+    pub head: String,
+    /// The run's input, or the event's data.
+    pub payload: Payload,
+}
+
+/// What was staged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StagedItem {
+    /// A run to be enqueued.
+    Run(NewRun),
+    /// An event to be sent.
+    Event(NewEvent),
+}
+
+#[derive(Serialize, Deserialize)]
+struct RunHead {
+    job: String,
+    queue: String,
+    priority: Priority,
+    due: Due,
+    /// In hexadecimal.
+    fingerprint: String,
+    unique: Option<Unique>,
+    reference: Option<String>,
+    event_id: Option<String>,
+    gates: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EventHead {
+    name: String,
+    due_at: Option<Timestamp>,
+}
+
+impl Staged {
+    /// A run to be staged.
+    ///
+    /// # Errors
+    /// `Rejected` where it has no JSON form.
+    pub fn run(run: NewRun) -> Result<Self, Error> {
+        let head = RunHead {
+            job: run.job,
+            queue: run.queue,
+            priority: run.priority,
+            due: run.due,
+            fingerprint: format!("{:032x}", u128::from_be_bytes(run.fingerprint.0)),
+            unique: run.unique,
+            reference: run.reference,
+            event_id: run.event_id,
+            gates: run.gates,
+        };
+        Ok(Self { kind: StagedKind::Run, id: run.id.to_string(), head: written(&head)?, payload: run.input })
+    }
+
+    /// An event to be staged.
+    ///
+    /// # Errors
+    /// `Rejected` where it has no JSON form.
+    pub fn event(event: NewEvent) -> Result<Self, Error> {
+        let head = written(&EventHead { name: event.name, due_at: event.due_at })?;
+        Ok(Self { kind: StagedKind::Event, id: event.id, head, payload: event.data })
+    }
+
+    /// What was staged.
+    ///
+    /// # Errors
+    /// `Corrupt` where the stored form can't be read.
+    pub fn item(&self) -> Result<StagedItem, Error> {
+        let payload = self.payload.clone();
+        match self.kind {
+            StagedKind::Run => {
+                let head: RunHead = self.read_head()?;
+                let fingerprint = u128::from_str_radix(&head.fingerprint, 16).map_err(unreadable)?;
+                Ok(StagedItem::Run(NewRun {
+                    id: self.id.parse::<RunId>().map_err(unreadable)?,
+                    job: head.job,
+                    queue: head.queue,
+                    priority: head.priority,
+                    due: head.due,
+                    input: payload,
+                    fingerprint: Fingerprint(fingerprint.to_be_bytes()),
+                    unique: head.unique,
+                    reference: head.reference,
+                    event_id: head.event_id,
+                    gates: head.gates,
+                }))
+            }
+            StagedKind::Event => {
+                let EventHead { name, due_at } = self.read_head()?;
+                Ok(StagedItem::Event(NewEvent { id: self.id.clone(), name, data: payload, due_at }))
+            }
+        }
+    }
+
+    fn read_head<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_str(&self.head).map_err(unreadable)
+    }
+}
+
+impl TakenStaged {
+    /// What was staged; of a delay that which is left of it.
+    ///
+    /// # Errors
+    /// As [`Staged::item`].
+    pub fn item(&self) -> Result<StagedItem, Error> {
+        let mut item = self.staged.item()?;
+        if let StagedItem::Run(run) = &mut item
+            && let Due::In(delay) = run.due
+        {
+            run.due = match delay.saturating_sub(self.waited) {
+                Duration::ZERO => Due::Now,
+                left => Due::In(left),
+            };
+        }
+        Ok(item)
+    }
+}
+
+fn written<T: Serialize>(head: &T) -> Result<String, Error> {
+    serde_json::to_string(head).map_err(|cause| {
+        Error::new(ErrorKind::Rejected, "stage", format!("no JSON form: {cause}")).caused_by(cause)
+    })
+}
+
+fn unreadable(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Corrupt, "read", "what is staged can't be read").caused_by(cause)
+}

@@ -1,0 +1,167 @@
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::{Staged, wake::WakeUps};
+use crate::{Error, LeaseToken};
+
+/// What SQL stores do beside: they hold runs and events that were staged in a transaction of the application, until a
+/// [`Relay`](crate::Relay) has moved them into the store that its jobs run on.
+///
+/// An item is taken under a lease, so that relays at the same time move different ones, and is removed once the other
+/// store has it. Nothing but the removal is fenced by the lease's end: an item that two relays move arrives once, by
+/// its id.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Staging: Send + Sync {
+    /// Takes items that nobody else has, the ones staged first, under a lease. What the token has taken before is
+    /// answered again, its lease prolonged; what was refused is not.
+    ///
+    /// # Errors
+    /// `Unavailable`; repeating with the same token is safe.
+    async fn take_staged(&self, request: StagedRequest) -> Result<Vec<TakenStaged>, Error>;
+
+    /// Removes items that have arrived, or that an operator gives up. Those that are not there are left out.
+    ///
+    /// # Errors
+    /// `Unavailable`; repeating is safe.
+    async fn remove_staged(&self, items: Vec<StagedNumber>) -> Result<(), Error>;
+
+    /// Keeps an item aside, with the error for which it can't arrive. The first refusal stays; one that is not there
+    /// is left out.
+    ///
+    /// # Errors
+    /// `Unavailable`; repeating is safe.
+    async fn refuse_staged(&self, item: StagedNumber, error: &str) -> Result<(), Error>;
+
+    /// The items that were refused, the ones staged first, at most `limit`; only those behind `after`, for pages.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Corrupt` where a stored word is unknown.
+    async fn refused_staged(
+        &self,
+        limit: usize,
+        after: Option<StagedNumber>,
+    ) -> Result<Vec<RefusedStaged>, Error>;
+
+    /// Makes a refused item move again, and wakes the relays. Its delay counts from when it was first staged.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such item; `Unavailable`; repeating is safe.
+    async fn stage_again(&self, item: StagedNumber) -> Result<(), Error>;
+
+    /// How much is staged.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn staging_status(&self) -> Result<StagingStatus, Error>;
+
+    /// Hints that something was staged ([`Hint::Staged`](crate::Hint::Staged), among others). They may be lost;
+    /// polling finds what they miss.
+    fn staging_wake_ups(&self) -> WakeUps;
+}
+
+/// What [`Relay::new`](crate::Relay::new) takes: a SQL store's handle, or an `Arc<dyn Staging>`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` stages nothing",
+    label = "expected a SQL store's handle, such as `Sqlite` or `Postgres`, or `Arc<dyn Staging>`"
+)]
+pub trait AsStaging {
+    /// A shared handle.
+    fn as_staging(&self) -> Arc<dyn Staging>;
+}
+
+impl AsStaging for Arc<dyn Staging> {
+    fn as_staging(&self) -> Arc<dyn Staging> {
+        Arc::clone(self)
+    }
+}
+
+impl<S: Staging + Clone + 'static> AsStaging for S {
+    fn as_staging(&self) -> Arc<dyn Staging> {
+        Arc::new(self.clone())
+    }
+}
+
+/// Names an item among those of its staging; rises as they are staged, and is never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StagedNumber(pub i64);
+
+/// What a relay asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StagedRequest {
+    /// The relay's own, the same in each request.
+    pub token: LeaseToken,
+    /// At most so many items.
+    pub limit: usize,
+    /// No further item once those before it have so many bytes of input or data.
+    pub bytes: usize,
+    /// For how long they are the relay's.
+    pub lease: Duration,
+}
+
+/// An item that a relay has taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenStaged {
+    /// Which.
+    pub number: StagedNumber,
+    /// What was staged.
+    pub staged: Staged,
+    /// How long ago, both times by the staging store's clock.
+    pub waited: Duration,
+}
+
+/// An item that the other store has refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedStaged {
+    /// Which.
+    pub number: StagedNumber,
+    /// What was staged.
+    pub staged: Staged,
+    /// When it was staged.
+    pub staged_at: Timestamp,
+    /// When it was refused.
+    pub refused_at: Timestamp,
+    /// Why.
+    pub error: String,
+}
+
+/// How much is staged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StagingStatus {
+    /// Items that are on their way.
+    pub waiting: u64,
+    /// When the first of these was staged.
+    pub oldest: Option<Timestamp>,
+    /// Items that were refused.
+    pub refused: u64,
+}
+
+impl StagingStatus {
+    /// An item that waits longer has no relay, or its other store is away.
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// What a health page says of it, a line each, with what to do about it.
+    pub fn problems(&self, now: Timestamp) -> Vec<String> {
+        let mut problems = Vec::new();
+        if let Some(waited) =
+            self.oldest.and_then(|oldest| Duration::try_from(now.duration_since(oldest)).ok())
+            && waited >= Self::LONG
+        {
+            problems.push(format!(
+                "{} staged runs or events wait, the oldest for {} s: see whether a relay runs, and whether it reaches \
+                 the store that it moves them to",
+                self.waiting,
+                waited.as_secs()
+            ));
+        }
+        if self.refused > 0 {
+            problems.push(format!(
+                "{} staged runs or events were refused by the store that they go to: see Staging::refused_staged",
+                self.refused
+            ));
+        }
+        problems
+    }
+}

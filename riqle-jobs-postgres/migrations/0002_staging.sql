@@ -1,0 +1,19 @@
+-- Runs and events that the application has staged in its transactions, until a relay has moved them into another store.
+-- Rows come and go all the time, so they are vacuumed early.
+CREATE TABLE riqle.staged (
+    number      bigint   NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    staged_at   bigint   NOT NULL,
+    taken_until bigint,  -- null: nobody has it, as the next
+    refused_at  bigint,  -- null unless the other store has refused it, as the error
+    taken_by    uuid,    -- the token of the relay that has it
+    codec       smallint NOT NULL,
+    kind        text     NOT NULL COLLATE "C" CHECK (kind IN ('run', 'event')),
+    id          text     NOT NULL COLLATE "C",
+    error       text,
+    head        text     NOT NULL, -- JSON that core writes and reads
+    payload     bytea    NOT NULL,
+    UNIQUE (kind, id)
+) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
+
+CREATE INDEX staged_waiting ON riqle.staged (number) WHERE refused_at IS NULL;
+CREATE INDEX staged_refused ON riqle.staged (number) WHERE refused_at IS NOT NULL;

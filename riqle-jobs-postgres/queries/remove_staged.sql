@@ -1,0 +1,1 @@
+DELETE FROM riqle.staged WHERE number = ANY ($1::bigint[])

@@ -1,0 +1,1 @@
+SELECT * FROM riqle_staged WHERE refused_at IS NOT NULL AND number > ?1 ORDER BY number LIMIT ?2
