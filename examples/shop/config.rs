@@ -21,8 +21,8 @@ pub struct Config {
     pub jobs_url: String,
     pub mail_url: String,
     pub mail_from: Mailbox,
-    /// Where the shop's own tables are, when the store has no place for them.
-    pub shop_url: String,
+    /// Where the shop's own tables are, where that is not the store's database.
+    pub shop_url: Option<String>,
     /// Several while one is being replaced, with commas between.
     stripe_secret: Option<String>,
     /// Told apart from the orders of earlier starts on the same database.
@@ -62,6 +62,10 @@ impl Config {
             Some(url) => url,
             None => format!("sqlite:{}", in_folder("shop.db")?),
         };
+        let speaks_sql =
+            ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| jobs_url.starts_with(scheme));
+        let shop_url =
+            variable("RIQLE_SHOP_DB").or_else(|| (!speaks_sql).then(|| "sqlite:shop.db".to_owned()));
         let mail_url = match variable("RIQLE_MAIL_URL") {
             Some(url) => url,
             None => format!("file:{}", in_folder("mail")?),
@@ -72,12 +76,12 @@ impl Config {
             address,
             demo,
             exit_when_idle,
+            shop_url: shop_url.filter(|url| *url != jobs_url),
             jobs_url,
             mail_url,
             mail_from: Mailbox::parse(
                 &variable("RIQLE_MAIL_FROM").unwrap_or("Riqle <orders@riqle.com>".to_owned()),
             )?,
-            shop_url: variable("RIQLE_SHOP_DB").unwrap_or("sqlite:shop.db".to_owned()),
             stripe_secret,
             suffix,
             folder,

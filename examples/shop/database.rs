@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use riqle_jobs::{
-    Enqueued, JobError, Jobs, NewRun, Queue, Store, async_trait,
+    AsStaging, JobError, NewRun, Relay, RunId, Staging, Store, async_trait,
     email::{Money, Order, OrderItem, Orders, Product},
     postgres::Postgres,
     sqlite::Sqlite,
@@ -15,23 +15,12 @@ const TABLES: &str = include_str!("tables.sql");
 /// Of two shops that start at once, one makes the tables.
 const ONE_BY_ONE: &str = "SELECT pg_advisory_xact_lock(1)";
 
-/// The shop's own tables: in the store's database where that speaks SQL, else in a SQLite file of their own.
-#[derive(Clone)]
-pub enum Database {
-    Postgres(Postgres),
-    Sqlite {
-        file: Sqlite,
-        /// The runs are in the same file.
-        holds_the_runs: bool,
-    },
-}
-
 /// The same on either database: the two drivers have no type in common.
 macro_rules! on_either {
     ($database:expr, $either:ident => $body:expr) => {
         match $database {
-            Database::Postgres($either) => $body,
-            Database::Sqlite { file: $either, .. } => $body,
+            Tables::Postgres($either) => $body,
+            Tables::Sqlite($either) => $body,
         }
     };
 }
@@ -48,57 +37,88 @@ macro_rules! execute_all {
     };
 }
 
+/// The shop's own tables: in the store's database, where that speaks SQL and no other is named, else in a database of
+/// their own, which then stages the runs.
+#[derive(Clone)]
+pub struct Database {
+    tables: Tables,
+    stages: bool,
+}
+
+#[derive(Clone)]
+enum Tables {
+    Postgres(Postgres),
+    Sqlite(Sqlite),
+}
+
+impl Tables {
+    async fn open(url: &str) -> Result<Self, Failure> {
+        Ok(if url.to_ascii_lowercase().starts_with("postgres") {
+            Self::Postgres(Postgres::connect(url).await?)
+        } else {
+            Self::Sqlite(Sqlite::connect(url).await?)
+        })
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        on_either!(self, either => Arc::new(either.clone()))
+    }
+}
+
 impl Database {
     pub async fn open(config: &Config) -> Result<(Self, Arc<dyn Store>), Failure> {
-        let url = &config.jobs_url;
-        let scheme = url.split(':').next().unwrap_or_default().to_ascii_lowercase();
-        let (database, store): (Self, Arc<dyn Store>) = if scheme.starts_with("postgres") {
-            let postgres = Postgres::connect(url).await?;
-            (Self::Postgres(postgres.clone()), Arc::new(postgres))
-        } else if scheme == "sqlite" {
-            let file = Sqlite::connect(url).await?;
-            (Self::Sqlite { file: file.clone(), holds_the_runs: true }, Arc::new(file))
-        } else {
-            let store = riqle_jobs::connect(url).await?;
-            let file = Sqlite::connect(&config.shop_url).await?;
-            (Self::Sqlite { file, holds_the_runs: false }, store)
+        let (tables, store) = match &config.shop_url {
+            Some(url) => (Tables::open(url).await?, riqle_jobs::connect(&config.jobs_url).await?),
+            None => {
+                let tables = Tables::open(&config.jobs_url).await?;
+                let store = tables.store();
+                (tables, store)
+            }
         };
-        on_either!(&database, either => {
+        on_either!(&tables, either => {
             let mut transaction = either.begin().await?;
-            if let Self::Postgres(_) = &database {
+            if let Tables::Postgres(_) = &tables {
                 sqlx::raw_sql(ONE_BY_ONE).execute(&mut *transaction).await?;
             }
             sqlx::raw_sql(TABLES).execute(&mut *transaction).await?;
             transaction.commit().await?;
         });
-        Ok((database, store))
+        Ok((Self { tables, stages: config.shop_url.is_some() }, store))
     }
 
-    /// Writes what happened and enqueues its run: in one transaction where both are in one database. Elsewhere the run
-    /// is enqueued after the commit; whoever told of the event must tell again if that fails, and the run's unique key
-    /// makes the repeat harmless.
-    pub async fn record(&self, fact: &Fact, run: NewRun, jobs: &Jobs) -> Result<Enqueued, Failure> {
-        let answers = on_either!(self, either => {
+    /// Where runs are staged, if they are.
+    pub fn staging(&self) -> Option<Arc<dyn Staging>> {
+        self.stages.then(|| on_either!(&self.tables, either => either.as_staging()))
+    }
+
+    /// What moves the staged runs into `store`.
+    pub fn relay(&self, store: &Arc<dyn Store>) -> Option<Relay> {
+        self.staging().map(|staging| Relay::new(&staging, store))
+    }
+
+    /// Writes what happened and enqueues its run, or stages it, in one transaction. Whoever told of the event must tell
+    /// again if that fails, and the run's unique key makes the repeat harmless.
+    pub async fn record(&self, fact: &Fact, run: NewRun) -> Result<RunId, Failure> {
+        on_either!(&self.tables, either => {
             let mut transaction = either.begin().await?;
             execute_all!(statements(fact), &mut transaction);
-            if let Self::Sqlite { holds_the_runs: false, .. } = self {
-                transaction.commit().await?;
-                Queue::enqueue(&**jobs.store(), vec![run]).await?
+            let (id, wake) = if self.stages {
+                (run.id, either.stage_in(&mut transaction, vec![run]).await?)
             } else {
                 let (answers, wake) = either.enqueue_in(&mut transaction, vec![run]).await?;
-                transaction.commit().await?;
-                wake.fire();
-                answers
-            }
-        });
-        answers.first().copied().ok_or_else(|| "the store answered for no run".into())
+                (answers.first().ok_or("the store answered for no run")?.id(), wake)
+            };
+            transaction.commit().await?;
+            wake.fire();
+            Ok(id)
+        })
     }
 
     pub async fn order_row(&self, id: &str) -> Result<Option<OrderRow>, sqlx::Error> {
         let query =
             "SELECT id, status, amount, currency, customer_email, fulfilled_at, refunded_at, refunded_amount
                      FROM orders WHERE id = $1";
-        on_either!(self, either => {
+        on_either!(&self.tables, either => {
             let row = sqlx::query(query).bind(id).fetch_optional(either.pool()).await?;
             row.map(|row| {
                 Ok(OrderRow {
@@ -119,7 +139,7 @@ impl Database {
     async fn items(&self, order: &str) -> Result<Vec<OrderItem>, sqlx::Error> {
         let query = "SELECT product_id, name, quantity, unit_price FROM order_items
                      JOIN products ON products.id = product_id WHERE order_id = $1 ORDER BY position";
-        on_either!(self, either => {
+        on_either!(&self.tables, either => {
             let rows = sqlx::query(query).bind(order).fetch_all(either.pool()).await?;
             rows.into_iter()
                 .map(|row| {
@@ -136,7 +156,7 @@ impl Database {
     /// Sets a time where it is not set yet.
     async fn mark(&self, query: &'static str, id: &str) -> Result<(), JobError> {
         let now = riqle_jobs::Clock::Server.local_now().to_string();
-        on_either!(self, either => {
+        on_either!(&self.tables, either => {
             let mut transaction = either.begin().await?;
             sqlx::query(query).bind(now).bind(id).execute(&mut *transaction).await?;
             Ok(transaction.commit().await?)

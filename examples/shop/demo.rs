@@ -1,4 +1,7 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use riqle_jobs::{
     Email, EmailLog, Inspect, Jobs, ReplayFrom, Run, RunId, RunState,
@@ -96,8 +99,17 @@ impl Demo<'_> {
     async fn follow(&self, id: RunId) -> Result<Run, Failure> {
         let store = self.jobs.store();
         let mut shown = 0;
+        let arrives_until = Instant::now() + Duration::from_secs(10);
         loop {
-            let run = Inspect::run(&**store, id).await?.ok_or("the run is gone")?;
+            let run = match Inspect::run(&**store, id).await? {
+                Some(run) => run,
+                // Staged, and on its way.
+                None if Instant::now() < arrives_until => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
+                None => return Err("the run is gone".into()),
+            };
             let moments = testing::timeline_of(&run);
             for moment in &moments[shown.min(moments.len())..] {
                 self.printer.moment(&run, moment, moments[0].at);

@@ -17,7 +17,7 @@ mod webhook;
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use riqle_jobs::{
-    Inspect, Jobs, RunState, Sender, Shutdown, Store, Worker,
+    Inspect, Jobs, RunState, Sender, Shutdown, Staging, Store, Worker,
     email::{
         Brand, Orders,
         jobs::{SendPurchaseConfirmation, SendRefundNotification, SendWelcomeEmail},
@@ -59,6 +59,8 @@ async fn run() -> Result<(), Failure> {
         .register(SendWelcomeEmail::new(sender, brand))
         .on_alert(|alert| eprintln!("shop: {} needs attention: {}", alert.job, alert.error));
 
+    let (staging, relay) = (database.staging(), database.relay(&store));
+
     printer.start(&config, address);
     let shop = Shop { database, jobs: jobs.clone(), secrets: config.stripe_secrets()?.map(Arc::new) };
     let server = axum::serve(listener, routes::router(shop)).with_graceful_shutdown({
@@ -71,12 +73,17 @@ async fn run() -> Result<(), Failure> {
         async move { worker.run_with(&shutdown).await }
     });
 
+    let relaying = relay.map(|relay| {
+        let shutdown = shutdown.clone();
+        tokio::spawn(async move { relay.run_until(shutdown.stopping()).await })
+    });
+
     let told = async {
         if config.demo {
             demo::play(&config, address, &jobs, &printer).await?;
         }
         if config.exit_when_idle {
-            until_idle(&store).await?;
+            until_idle(&store, staging).await?;
             printer.end();
             shutdown.stop();
         } else {
@@ -93,6 +100,9 @@ async fn run() -> Result<(), Failure> {
     }
     working.await??;
     server.await??;
+    if let Some(relaying) = relaying {
+        relaying.await?;
+    }
     played
 }
 
@@ -104,8 +114,13 @@ async fn listen(config: &Config) -> Result<TcpListener, Failure> {
     })
 }
 
-/// Waits until no run is pending, running or waiting.
-async fn until_idle(store: &Arc<dyn Store>) -> Result<(), Failure> {
+/// Waits until no run is staged, pending, running or waiting.
+async fn until_idle(store: &Arc<dyn Store>, staging: Option<Arc<dyn Staging>>) -> Result<(), Failure> {
+    while let Some(staging) = &staging
+        && staging.staging_status().await?.waiting > 0
+    {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let live = [RunState::Pending, RunState::Running, RunState::Waiting];
     while Inspect::counts(&**store).await?.iter().any(|count| live.contains(&count.state)) {
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use riqle_jobs::{
-    Clock, Error, ErrorKind, Jobs, NewRun, UniqueScope,
+    Clock, Error, Jobs, NewRun, OtherInput, Unique, UniqueScope,
     email::jobs::{PurchaseConfirmation, RefundNotification, WelcomeEmail},
     web::webhooks::stripe::{Event, Fact, SIGNATURE_HEADER, Secrets},
 };
@@ -57,13 +57,10 @@ async fn record(shop: &Shop, fact: &Fact, event: &Event) -> Result<Option<String
         Fact::OrderPaid { order_id, .. } => format!("order/{order_id}"),
         _ => format!("stripe/{}", event.id),
     };
-    let run = run.unique_within(key, UniqueScope::Period(EVENT_KEPT));
-    match shop.database.record(fact, run, &shop.jobs).await {
-        Ok(enqueued) => Ok(Some(enqueued.id().to_string())),
-        // It came before, with other content: the first one counts.
-        Err(failure) if kind(&failure) == Some(ErrorKind::Conflict) => Ok(None),
-        Err(failure) => Err(failure),
-    }
+    // What came before counts, also with other content: a staged run hears of no conflict.
+    let unique = Unique { key, scope: UniqueScope::Period(EVENT_KEPT), other_input: OtherInput::IsIgnored };
+    let run = NewRun { unique: Some(unique), ..run };
+    Ok(Some(shop.database.record(fact, run).await?.to_string()))
 }
 
 fn run_for(fact: &Fact) -> Result<Option<NewRun>, Error> {
@@ -81,10 +78,6 @@ fn run_for(fact: &Fact) -> Result<Option<NewRun>, Error> {
         }
         _ => return Ok(None),
     }))
-}
-
-fn kind(failure: &Failure) -> Option<ErrorKind> {
-    failure.downcast_ref::<Error>().map(Error::kind)
 }
 
 pub fn refuse(status: StatusCode, error: &str) -> Response {

@@ -27,7 +27,29 @@ fn customer(order: usize) -> String {
 async fn orders_that_come_while_the_shop_is_killed_again_and_again_are_each_confirmed() {
     let folder = tempfile::tempdir().unwrap();
     let jobs_url = format!("sqlite:{}", folder.path().join("shop.db").display());
-    each_order_is_confirmed(&jobs_url, 1).await;
+    each_order_is_confirmed(&jobs_url, None, 1).await;
+}
+
+/// F18: the orders are in one file, the runs in another store; what is staged is moved by the shop's own relay.
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_that_are_staged_while_the_shop_is_killed_are_each_confirmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name| format!("sqlite:{}", folder.path().join(name).display());
+    each_order_is_confirmed(&file("jobs.db"), Some(&file("shop.db")), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_that_are_staged_for_redis_while_the_shop_is_killed_are_each_confirmed() {
+    let Ok(server) = std::env::var("REDIS_URL") else {
+        eprintln!("not run: REDIS_URL names no server; `cargo xtask test` starts one");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let shop_db = format!("sqlite:{}", folder.path().join("shop.db").display());
+    let separator = if server.contains('?') { '&' } else { '?' };
+    let prefix = format!("shop_{}", riqle_jobs::RunId::new().as_uuid().simple());
+    let jobs_url = format!("{server}{separator}prefix={prefix}");
+    each_order_is_confirmed(&jobs_url, Some(&shop_db), 1).await;
 }
 
 /// Two shops on one database, each killed in turn.
@@ -44,18 +66,23 @@ async fn orders_that_come_while_two_shops_on_postgresql_are_killed_are_each_conf
     let separator = if server.contains('?') { '&' } else { '?' };
     // The shop's own tables go where the search path points.
     let jobs_url = format!("{server}{separator}schema={schema}&options=-c%20search_path%3D{schema}");
-    each_order_is_confirmed(&jobs_url, 2).await;
+    each_order_is_confirmed(&jobs_url, None, 2).await;
     let drop = format!("DROP SCHEMA {schema} CASCADE");
     sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut connection).await.unwrap();
 }
 
-async fn each_order_is_confirmed(jobs_url: &str, shops: usize) {
+/// With `shop_db` the shop's own tables are there, and stage the runs.
+async fn each_order_is_confirmed(jobs_url: &str, shop_db: Option<&str>, shops: usize) {
     let (orders, kills) = (setting("RIQLE_ORDERS", 100), setting("RIQLE_KILLS", 8));
     let receiver = SmtpReceiver::start().await;
+    let start = async |mail_url: &str| match shop_db {
+        Some(shop_db) => Shop::start_staging(jobs_url, shop_db, mail_url).await,
+        None => Shop::start(jobs_url, mail_url).await,
+    };
     let mail_url = format!("smtp://{}?tls=none", receiver.address);
     let mut all = Vec::new();
     for _ in 0..shops {
-        all.push(Shop::start(jobs_url, &mail_url).await);
+        all.push(start(&mail_url).await);
     }
 
     // Orders are released as the kills go on, so that each kill finds some under way.

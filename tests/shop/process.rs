@@ -51,11 +51,13 @@ pub struct Shop {
 impl Shop {
     /// Starts it; `mail_url` says where its emails go.
     pub async fn start(jobs_url: &str, mail_url: &str) -> Self {
-        let environment = vec![
-            ("RIQLE_JOBS_URL", jobs_url.to_owned()),
-            ("RIQLE_MAIL_URL", mail_url.to_owned()),
-            ("STRIPE_WEBHOOK_SECRET", SECRET.to_owned()),
-        ];
+        Self::start_with(environment(jobs_url, mail_url)).await
+    }
+
+    /// As [`start`](Self::start), with its own tables in a database of their own, which stages its runs.
+    pub async fn start_staging(jobs_url: &str, shop_db: &str, mail_url: &str) -> Self {
+        let mut environment = environment(jobs_url, mail_url);
+        environment.push(("RIQLE_SHOP_DB", shop_db.to_owned()));
         Self::start_with(environment).await
     }
 
@@ -100,6 +102,14 @@ impl Shop {
         let signature = sign(SECRET, now, body.as_bytes());
         http_client::post(address, "/webhooks/stripe", (SIGNATURE_HEADER, &signature), body.as_bytes()).await
     }
+}
+
+fn environment(jobs_url: &str, mail_url: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("RIQLE_JOBS_URL", jobs_url.to_owned()),
+        ("RIQLE_MAIL_URL", mail_url.to_owned()),
+        ("STRIPE_WEBHOOK_SECRET", SECRET.to_owned()),
+    ]
 }
 
 /// A GET's status and JSON; `None` where the shop is not there.
