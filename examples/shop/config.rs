@@ -62,8 +62,8 @@ impl Config {
             Some(url) => url,
             None => format!("sqlite:{}", in_folder("shop.db")?),
         };
-        let speaks_sql =
-            ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| jobs_url.starts_with(scheme));
+        let scheme = jobs_url.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        let speaks_sql = matches!(scheme.as_str(), "sqlite" | "postgres" | "postgresql");
         let shop_url =
             variable("RIQLE_SHOP_DB").or_else(|| (!speaks_sql).then(|| "sqlite:shop.db".to_owned()));
         let mail_url = match variable("RIQLE_MAIL_URL") {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use riqle_jobs_core::{
     EmailLog, ErrorKind, Hint, Inspect, Job, JobError, Jobs, ManualClock, NewRun, Operate, Payload, Priority,
-    Queue, Retention, RunContext, Worker, async_trait,
+    Queue, Retention, RunContext, Staging, Worker, async_trait,
 };
 use riqle_jobs_postgres::Postgres;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
@@ -221,6 +221,26 @@ async fn told(producer: &Postgres, hints: &mut riqle_jobs_core::WakeUps, wanted:
         producer.enqueue(vec![greeting()]).await.unwrap();
         let heard = tokio::time::timeout(Duration::from_millis(100), hints.next()).await;
         if heard.is_ok_and(|hint| hint == *wanted) {
+            return;
+        }
+    }
+    panic!("no hint has come");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_in_another_process_is_told_of_what_was_staged() {
+    let schema = Schema::new();
+    let (shop, relay) =
+        (Postgres::connect(&schema.url()).await.unwrap(), Postgres::connect(&schema.url()).await.unwrap());
+    let mut hints = relay.staging_wake_ups();
+    // Until the hint has come: who listens is not known from outside.
+    for _ in 0..100 {
+        let mut transaction = shop.begin().await.unwrap();
+        let wake = shop.stage_in(&mut transaction, vec![greeting()]).await.unwrap();
+        transaction.commit().await.unwrap();
+        wake.fire();
+        let heard = tokio::time::timeout(Duration::from_millis(100), hints.next()).await;
+        if heard.is_ok_and(|hint| hint == Hint::Staged) {
             return;
         }
     }
