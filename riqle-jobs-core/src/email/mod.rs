@@ -5,6 +5,7 @@ mod log;
 mod mailer;
 mod message;
 mod resolution;
+mod row;
 mod sender;
 
 pub use delivery::{EmailKey, NewEmailEvent, RecordedEmailEvent, take_delivery_event};
@@ -20,4 +21,5 @@ pub use mailer::{Mailer, OutgoingMessage, SendOutcome, Transmission};
 pub(crate) use message::sha256_hex;
 pub use message::{Email, Mailbox, MessageIdentity, OnUnknown, visible_text};
 pub use resolution::Resolution;
+pub use row::EmailRow;
 pub use sender::{Receipt, SendError, Sender};

@@ -27,6 +27,15 @@ impl<'a> Admission<'a> {
         self.keys.insert((job, key), Holder { run, fingerprint });
     }
 
+    /// That the key of `run` is taken by `holder` with another input: for stores that decide where they write.
+    pub fn conflict(run: &NewRun, unique: &Unique, holder: RunId) -> Error {
+        let message = format!(
+            "unique key {:?} of job {:?} is taken by run {holder} with another input",
+            unique.key, run.job
+        );
+        Error::new(ErrorKind::Conflict, "enqueue", message)
+    }
+
     /// What storing the group answers; where it may be stored, its ids and keys are taken for the groups after it.
     ///
     /// # Errors
@@ -62,11 +71,7 @@ impl Holder {
     /// Answers with the holder, where `run` may share it.
     fn hit_by(self, run: &NewRun, unique: &Unique) -> Result<RunId, Error> {
         if self.fingerprint != run.fingerprint && unique.other_input == OtherInput::Conflicts {
-            let message = format!(
-                "unique key {:?} of job {:?} is taken by run {} with another input",
-                unique.key, run.job, self.run
-            );
-            return Err(Error::new(ErrorKind::Conflict, "enqueue", message));
+            return Err(Admission::conflict(run, unique, self.run));
         }
         Ok(self.run)
     }

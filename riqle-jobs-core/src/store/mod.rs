@@ -2,6 +2,7 @@
 
 mod admission;
 mod attempt;
+mod group_commit;
 mod health;
 mod histogram;
 mod inspect;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 pub use admission::Admission;
 pub use attempt::{AttemptOutcome, AttemptRecord};
+pub use group_commit::{GroupCommit, Stored};
 pub use health::{Health, WORKER_GONE_AFTER};
 pub use histogram::Histogram;
 #[cfg(feature = "mock")]

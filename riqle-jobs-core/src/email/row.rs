@@ -1,0 +1,185 @@
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{
+    EmailDetail, EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, EmailStatus, NewEmail,
+    NewEmailEvent, Resolution, SendPhase,
+};
+use crate::Error;
+
+/// All that is kept of an email, and what each operation makes of it: for stores that read a row, change it and write it
+/// back. A method that answers `false` has changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmailRow {
+    /// What everybody sees.
+    pub record: EmailRecord,
+    /// Who has it for a send.
+    pub sender: Option<Uuid>,
+    /// What happened to it, oldest first.
+    pub events: Vec<EmailEvent>,
+    /// The sends whose unknown outcome is among the events: sender, and the count of sends.
+    pub unknown: HashSet<(Uuid, u32)>,
+}
+
+impl EmailRow {
+    /// Of an intent.
+    pub fn new(email: NewEmail, now: Timestamp) -> Self {
+        Self { record: queued(email, now), sender: None, events: Vec::new(), unknown: HashSet::new() }
+    }
+
+    /// As [`EmailLog::email_body_begins`](super::EmailLog::email_body_begins).
+    pub fn body_begins(&mut self, sender: Uuid, sends: u32, now: Timestamp) -> bool {
+        if !self.is_held_by(sender) {
+            return false;
+        }
+        self.record.detail = EmailDetail::Sending;
+        self.record.phase = SendPhase::Body;
+        self.record.sends = sends;
+        self.record.first_send_at.get_or_insert(now);
+        self.record.updated_at = now;
+        true
+    }
+
+    /// As [`EmailLog::fail_emails_of_run`](super::EmailLog::fail_emails_of_run).
+    pub fn fail(&mut self, error: &str, now: Timestamp) -> bool {
+        if self.record.status != EmailStatus::Pending {
+            return false;
+        }
+        self.record.status = EmailStatus::Failed;
+        self.record.error = Some(error.to_owned());
+        self.record.updated_at = now;
+        // Whoever still sends it must not make it pending again: nobody would take it up.
+        self.sender = None;
+        true
+    }
+
+    /// As [`EmailLog::resolve_email`](super::EmailLog::resolve_email).
+    ///
+    /// # Errors
+    /// As [`Resolution::apply_to`].
+    pub fn resolve(&mut self, resolution: Resolution, by: &str, now: Timestamp) -> Result<bool, Error> {
+        let Some(event) = resolution.apply_to(&mut self.record, by, now)? else { return Ok(false) };
+        self.events.push(event);
+        self.sender = None;
+        Ok(true)
+    }
+
+    fn is_held_by(&self, sender: Uuid) -> bool {
+        self.sender == Some(sender) && self.record.status != EmailStatus::Sent
+    }
+
+    /// Appends a checked event, once for its id, and changes the row as it says.
+    pub fn take_event(&mut self, event: NewEmailEvent, now: Timestamp) -> bool {
+        let id = Some(event.provider_event_id.clone());
+        if self.events.iter().any(|known| known.provider_event_id == id) {
+            return false;
+        }
+        event.apply_to(&mut self.record, now);
+        self.events.push(EmailEvent {
+            at: now,
+            detail: event.detail,
+            text: event.text,
+            occurred_at: Some(event.at),
+            provider_event_id: id,
+        });
+        true
+    }
+
+    /// As [`EmailLog::start_email`](super::EmailLog::start_email).
+    pub fn start(&mut self, start: EmailStart, now: Timestamp) -> bool {
+        let record = &mut self.record;
+        if record.status == EmailStatus::Sent || start.waits_for(record, now).is_some() {
+            return false;
+        }
+        self.sender = Some(start.sender);
+        record.status = EmailStatus::Pending;
+        record.detail = EmailDetail::Sending;
+        // That the body may have left is forgotten only once an outcome is known.
+        if record.phase != SendPhase::Body {
+            record.phase = SendPhase::Started;
+        }
+        record.run_id = start.run_id.or(record.run_id);
+        record.attempt = start.attempt;
+        if let Some((provider, message)) = start.recomposed {
+            record.provider = provider;
+            record.message = message;
+        }
+        record.updated_at = now;
+        true
+    }
+
+    /// As [`EmailLog::end_email`](super::EmailLog::end_email).
+    pub fn end(&mut self, sender: Uuid, ending: EmailEnding, now: Timestamp) -> bool {
+        match ending {
+            EmailEnding::Sent { message_id, reply } if self.record.status != EmailStatus::Sent => {
+                self.record.status = EmailStatus::Sent;
+                self.record.detail = EmailDetail::Accepted;
+                self.record.phase = SendPhase::Ended;
+                self.record.message_id = Some(message_id);
+                self.record.reply = Some(reply);
+                self.record.sent_at = Some(now);
+                self.record.updated_at = now;
+            }
+            EmailEnding::NotSent { status, detail, error } if self.is_held_by(sender) => {
+                if detail == EmailDetail::Unknown && self.unknown.insert((sender, self.record.sends)) {
+                    let text = Some(error.clone());
+                    let event =
+                        EmailEvent { at: now, detail, text, occurred_at: None, provider_event_id: None };
+                    self.events.push(event);
+                }
+                self.record.status = status;
+                self.record.detail = detail;
+                self.record.phase = match detail {
+                    EmailDetail::Unknown | EmailDetail::Held => SendPhase::Body,
+                    _ => SendPhase::Ended,
+                };
+                self.record.error = Some(error);
+                self.record.updated_at = now;
+            }
+            _ => return false,
+        }
+        true
+    }
+}
+
+impl EmailFilter {
+    /// Whether a row is asked for, its place in the list aside.
+    pub fn lists(&self, record: &EmailRecord) -> bool {
+        self.status.is_none_or(|status| record.status == status)
+            && (self.reference.is_none() || self.reference == record.reference)
+            && (self.run_id.is_none() || self.run_id == record.run_id)
+            && self.to.as_ref().is_none_or(|to| to.to_lowercase() == record.to.to_lowercase())
+    }
+}
+
+fn queued(email: NewEmail, now: Timestamp) -> EmailRecord {
+    EmailRecord {
+        id: email.id,
+        status: EmailStatus::Pending,
+        detail: EmailDetail::Queued,
+        provider: email.provider,
+        message_id: None,
+        error: None,
+        created_at: now,
+        updated_at: now,
+        sent_at: None,
+        first_send_at: None,
+        sends: 0,
+        phase: SendPhase::Queued,
+        idempotency_key: email.idempotency_key,
+        header_message_id: email.header_message_id,
+        from: email.from,
+        to: email.to,
+        subject: email.subject,
+        template: email.template,
+        reference: email.reference,
+        run_id: email.run_id,
+        step: email.step,
+        attempt: email.attempt,
+        on_unknown: email.on_unknown,
+        reply: None,
+        message: email.message,
+    }
+}
