@@ -1,4 +1,7 @@
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use riqle_jobs_core::{
     AttemptOutcome, ClaimRequest, Ending, Enqueued, LeaseAnswer, LeaseRef, LeaseToken, LogLevel, NewRun,
@@ -25,6 +28,8 @@ const MOST_OPEN: usize = 200;
 #[derive(Default)]
 pub(super) struct Choices {
     runs: Vec<RunId>,
+    /// Of each run that was enqueued its queue.
+    queues: HashMap<RunId, String>,
     /// Runs that have not ended.
     open: HashSet<RunId>,
     /// Runs that died or were cancelled.
@@ -70,7 +75,10 @@ impl Choices {
     /// Remembers what an operation has brought.
     pub(super) fn learn(&mut self, random: &mut Random, operation: &Operation, answer: &Answer) {
         match (operation, answer) {
-            (_, Answer::Enqueued(runs)) => {
+            (Operation::Enqueue(new), Answer::Enqueued(runs)) => {
+                for (new, _) in new.iter().zip(runs).filter(|(_, run)| run.is_new()) {
+                    self.queues.insert(new.id, new.queue.clone());
+                }
                 self.runs.extend(runs.iter().copied().map(Enqueued::id));
                 self.open.extend(runs.iter().filter(|run| run.is_new()).copied().map(Enqueued::id));
             }
@@ -114,7 +122,10 @@ impl Choices {
             job: random.percent(30).then(|| job(random).to_owned()),
             queue: random.percent(30).then(|| queue(random).to_owned()),
             reference: random.percent(15).then(|| reference(random)),
-            unique_key: random.percent(15).then(|| key(random)),
+            unique_key: random.percent(15).then(|| {
+                let queue = queue(random);
+                key(random, queue)
+            }),
             error_fingerprint: random.percent(15).then(|| fingerprint(random)),
             enqueued_from: random.percent(15).then_some(from),
             enqueued_before: random.percent(15).then_some(from),
@@ -135,7 +146,10 @@ impl Choices {
     fn new_run(&mut self, random: &mut Random, queue: &str) -> NewRun {
         let priority = Priority::ALL[random.below(Priority::ALL.len())];
         let mut run = NewRun::with_payload(job(random), queue, priority, input(random));
-        run.id = if random.percent(3) { self.run(random) } else { self.new_id(random) };
+        // An id comes again where it came first: a repeated enqueue is of the same queue.
+        let again = random.percent(3).then(|| self.run(random));
+        let again = again.filter(|id| self.queues.get(id).is_some_and(|of| of == queue));
+        run.id = again.unwrap_or_else(|| self.new_id(random));
         if random.percent(40) {
             run = run.delay(random.duration(30_000));
         } else if random.percent(20) {
@@ -148,7 +162,7 @@ impl Choices {
                 _ => UniqueScope::Period(random.duration(60_000)),
             };
             let other_input = if random.percent(70) { OtherInput::IsIgnored } else { OtherInput::Conflicts };
-            run.unique = Some(Unique { key: key(random), scope, other_input });
+            run.unique = Some(Unique { key: key(random, queue), scope, other_input });
         }
         if random.percent(30) {
             run = run.reference(reference(random));
@@ -271,8 +285,9 @@ fn job(random: &mut Random) -> &'static str {
     JOBS[random.below(JOBS.len())]
 }
 
-fn key(random: &mut Random) -> String {
-    format!("key {}", random.below(5))
+/// A key belongs to a job, and a job to a queue: no key is asked for in two of them.
+fn key(random: &mut Random, queue: &str) -> String {
+    format!("{queue} {}", random.below(5))
 }
 
 fn reference(random: &mut Random) -> String {
