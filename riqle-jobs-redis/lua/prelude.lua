@@ -1,0 +1,134 @@
+-- What every script begins with. KEYS[1] is the prefix of the keys, with the hash tag in it; all other keys begin with it.
+-- A run's id, token and worker are 16 bytes; times and lengths are milliseconds; numbers in stored values are little endian.
+-- Lua does not roll back: a script looks, gathers what it will write in a plan, and carries it out at the end.
+local P = KEYS[1]
+local call = redis.call
+local NONE = string.rep('\0', 16)
+-- Lua's stack holds no more arguments than some thousands.
+local PORTION = 1000
+
+-- The time that stands in for the server's, or the server's.
+local function time(frozen)
+  if frozen ~= '' then return tonumber(frozen) end
+  local now = call('TIME')
+  return now[1] * 1000 + math.floor(now[2] / 1000)
+end
+
+-- The values of fields of a hash, in order.
+local function get(key, fields)
+  local values = {}
+  for first = 1, #fields, PORTION do
+    local last = math.min(first + PORTION - 1, #fields)
+    local found = call('HMGET', key, unpack(fields, first, last))
+    for n = 1, #found do values[first + n - 1] = found[n] end
+  end
+  return values
+end
+
+local plan = { zrem = {}, hdel = {}, del = {}, srem = {}, sadd = {}, zadd = {}, hset = {}, rpush = {} }
+local TYPES = { zrem = 'zset', hdel = 'hash', srem = 'set', sadd = 'set', zadd = 'zset', hset = 'hash', rpush = 'list' }
+
+-- Plans a command: of a sorted set score and member, of a hash field and value, else a member.
+local function put(kind, key, one, two)
+  local list = plan[kind][key]
+  if not list then
+    list = {}
+    plan[kind][key] = list
+  end
+  list[#list + 1] = one
+  if two ~= nil then list[#list + 1] = two end
+end
+
+-- Checks the types, then writes. What frees memory goes first: Redis asks for memory before the first write only, so a
+-- script that has something to free gets through, and one that only adds is refused whole.
+local function carry_out()
+  for kind, keys in pairs(plan) do
+    for key in pairs(keys) do
+      local type = TYPES[kind] and call('TYPE', key).ok
+      if type and type ~= TYPES[kind] and type ~= 'none' then
+        error('RIQLE ' .. key .. ' is a ' .. type .. ', not a ' .. TYPES[kind])
+      end
+    end
+  end
+  for _, kind in ipairs({ 'zrem', 'hdel', 'srem', 'del', 'sadd', 'zadd', 'hset', 'rpush' }) do
+    for key, list in pairs(plan[kind]) do
+      if kind == 'del' then
+        call('DEL', key)
+      else
+        for first = 1, #list, PORTION do
+          call(kind, key, unpack(list, first, math.min(first + PORTION - 1, #list)))
+        end
+      end
+    end
+  end
+end
+
+-- What changes of a run, as rows.rs reads it too.
+local STATE = '<c1c16c16c16i8i8i8I4I4BBc0c16Bc0Hc0Hc0BI4c0'
+
+local function read(text)
+  local r, place = {}, nil
+  r.kind, r.token, r.settled, r.worker, r.claimed, r.due, r.ended, r.failures, r.crashes, r.priority, r.reason,
+    r.replayed, r.job, r.unique, r.error, r.attempts, r.log, place = struct.unpack(STATE, text)
+  r.output = string.sub(text, place)
+  return r
+end
+
+local function written(r)
+  return struct.pack(STATE, r.kind, r.token, r.settled, r.worker, r.claimed, r.due, r.ended, r.failures, r.crashes,
+    r.priority, #r.reason, r.reason, r.replayed, #r.job, r.job, #r.unique, r.unique, #r.error, r.error, r.attempts,
+    #r.log, r.log) .. r.output
+end
+
+-- Adds the record of the attempt that ends now; the newest 25 are kept.
+local function note_attempt(r, rest, now)
+  local record = struct.pack('<i8i8', r.claimed, now) .. r.worker .. rest
+  if r.attempts >= 25 then
+    r.log = string.sub(r.log, 5 + struct.unpack('<I4', r.log))
+  else
+    r.attempts = r.attempts + 1
+  end
+  r.log = r.log .. struct.pack('<I4', #record) .. record
+end
+
+-- What never changes of a run, as far as scripts look at it: priority, job, unique key, reference.
+local function parse(body)
+  local b, flags, place = {}, nil, nil
+  flags, b.priority, b.job, place = struct.unpack('<BBBc0', body, 9)
+  b.scope = flags % 4
+  if b.scope > 0 then
+    b.period, b.print, b.key, place = struct.unpack('<i8c16Hc0', body, place)
+    b.unique = b.job .. '\0' .. b.key
+  end
+  if math.floor(flags / 8) % 2 == 1 then b.reference = struct.unpack('<Hc0', body, place) end
+  return b
+end
+
+-- Lets go of a unique key, unless it belongs to a later run by now.
+local function release(unique, id)
+  local holder = call('HGET', P .. 'unique', unique)
+  if holder and string.sub(holder, 1, 16) == id then
+    put('hdel', P .. 'unique', unique)
+    put('zrem', P .. 'expiring', unique)
+  end
+end
+
+-- How a token stands to a run: it holds it, an operator cancelled the run under it, it settled it, or none of these.
+local function fence(r, token)
+  if not r then return 'lost' end
+  if r.kind == 'r' and r.token == token then return 'holds' end
+  if r.kind == 'c' and r.token == token then return 'cancelled' end
+  if r.settled == token then return 'settled' end
+  return 'lost'
+end
+
+-- Takes a running run out of where it stands: among the held, or, once its lease was found to have run out, the due.
+local function take_out(id, r)
+  local expired = P .. 'expired:' .. r.job
+  if call('ZSCORE', expired, id) then
+    put('zrem', expired, id)
+    put('zrem', P .. 'due:' .. r.priority .. ':' .. r.job, id)
+  else
+    put('zrem', P .. 'held:' .. r.job, id)
+  end
+end

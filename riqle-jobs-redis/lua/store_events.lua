@@ -1,0 +1,28 @@
+-- Stores events; what came less than so long ago under an id stays. ARGV: 1 frozen time, 2 for how many milliseconds an id
+-- is kept, then three an event: id, name, and what is kept of it. Answers what is stored under each id.
+local now = time(ARGV[1])
+local stored, known = {}, {}
+local number = tonumber(call('HGET', P .. 'events:next', 'number') or '0')
+for n = 3, #ARGV, 3 do
+  local id, name = ARGV[n], ARGV[n + 1]
+  local before = known[id] or call('HGET', P .. 'events', id)
+  if before then
+    local received, _, old_number, old_name = struct.unpack('<i8I4i8Hc0', before)
+    if received + tonumber(ARGV[2]) <= now then
+      put('zrem', P .. 'events:idle:' .. old_name, struct.pack('>I4I4', math.floor(old_number / 2 ^ 32), old_number % 2 ^ 32) .. id)
+      before = nil
+    end
+  end
+  if not before then
+    number = number + 1
+    before = struct.pack('<i8I4i8Hc0', now, 0, number, #name, name) .. ARGV[n + 2]
+    put('hset', P .. 'events', id, before)
+    put('zadd', P .. 'events:received', now, id)
+    put('zadd', P .. 'events:idle:' .. name, 0, struct.pack('>I4I4', math.floor(number / 2 ^ 32), number % 2 ^ 32) .. id)
+    put('hset', P .. 'events:next', 'number', string.format('%.0f', number))
+  end
+  known[id] = before
+  stored[#stored + 1] = before
+end
+carry_out()
+return stored

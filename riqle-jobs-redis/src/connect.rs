@@ -1,0 +1,70 @@
+use std::sync::Arc;
+
+use riqle_jobs_core::{Clock, Error, ErrorKind, Limits};
+
+use crate::{
+    Redis,
+    error::unavailable,
+    handle::Shared,
+    server::Server,
+    settings::Settings,
+    url::{OfUrl, Secret, parse},
+    wake::Wakes,
+};
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is opened until `open`"]
+pub struct RedisOptions {
+    url: Secret,
+    clock: Clock,
+    limits: Limits,
+}
+
+impl RedisOptions {
+    pub(crate) fn of_url(url: &str) -> Self {
+        Self { url: Secret(url.to_owned()), clock: Clock::default(), limits: Limits::default() }
+    }
+
+    /// Takes the time from `clock`, such as a `&ManualClock`, and not from the server.
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
+        self
+    }
+
+    /// Sets what the store accepts.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Connects, and looks how the server keeps what it is given.
+    ///
+    /// # Errors
+    /// `Misconfigured` for a wrong URL, user or password, a server older than 6.2, and one that throws runs away when its
+    /// memory is full; `Unavailable` where the server can't be reached.
+    pub async fn open(self) -> Result<Redis, Error> {
+        let OfUrl { place, addresses, keys, replicas, allows_eviction } = parse(&self.url.0)?;
+        let server = Server::new(place, replicas);
+        let settings = Settings::of(&server).await.map_err(|error| match error.kind() {
+            ErrorKind::Unavailable => {
+                let message =
+                    format!("no Redis server answers at {addresses} ({}); is it running?", error.message());
+                unavailable("connect", message).caused_by(error)
+            }
+            _ => error,
+        })?;
+        settings.iter().try_for_each(|settings| settings.check(allows_eviction))?;
+        let wake = Wakes::new(&server, &keys);
+        Ok(Redis {
+            shared: Arc::new(Shared {
+                server,
+                keys,
+                clock: self.clock,
+                limits: self.limits,
+                groups: Default::default(),
+                wake,
+            }),
+        })
+    }
+}

@@ -1,0 +1,137 @@
+use std::{collections::HashMap, sync::Arc};
+
+use redis::{Value, cmd};
+use riqle_jobs_core::{
+    Enqueued, Error, ErrorKind, Hint, NewRun,
+    store::{Admission, Stored},
+};
+
+use crate::{
+    Redis,
+    frame::Frame,
+    rows::{due, new_body},
+    script::ENQUEUE,
+    values::{list, number, run_id, unexpected},
+};
+
+/// A server takes no larger command as a rule.
+const GROUP_BYTES: usize = 256 << 20;
+
+impl Redis {
+    /// Stores a group, together with those of other callers.
+    pub(crate) async fn enqueue_group(&self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error> {
+        let bytes: usize = runs.iter().map(|run| run.input.bytes.len()).sum();
+        if bytes > GROUP_BYTES {
+            let message = format!("inputs of a group have at most {GROUP_BYTES} bytes, these have {bytes}");
+            return Err(Error::new(ErrorKind::Rejected, "enqueue", message));
+        }
+        let store = self.clone();
+        let write = move |groups| {
+            let store = store.clone();
+            async move { store.store_groups(groups).await }
+        };
+        self.shared.groups.enqueue(runs, write).await
+    }
+
+    /// Queue by queue: one that can't be written keeps its callers from an answer, and they repeat.
+    async fn store_groups(&self, groups: Arc<Vec<Vec<NewRun>>>) -> Stored {
+        let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (place, group) in groups.iter().enumerate() {
+            let queue = group.first().map_or("", |run| run.queue.as_str());
+            places.entry(queue).or_default().push(place);
+        }
+        let mut answers: Vec<_> = groups.iter().map(|_| Ok(Vec::new())).collect();
+        for (queue, places) in places {
+            let of_queue: Vec<&[NewRun]> = places.iter().map(|place| groups[*place].as_slice()).collect();
+            for (place, answer) in places.into_iter().zip(self.store_of(queue, &of_queue).await?) {
+                answers[place] = answer;
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn store_of(
+        &self,
+        queue: &str,
+        groups: &[&[NewRun]],
+    ) -> Result<Vec<Result<Vec<Enqueued>, Error>>, Error> {
+        let mut arguments = arguments(self.frozen(), groups);
+        let mut answer = self.call_durably("enqueue", &ENQUEUE, queue, arguments.clone()).await?;
+        if answer == Value::BulkString(b"unknown".to_vec()) {
+            // Before its first run, so that nobody overlooks that one.
+            self.enter_queues([queue]).await?;
+            arguments[1] = b"1".to_vec();
+            answer = self.call_durably("enqueue", &ENQUEUE, queue, arguments).await?;
+        }
+        let stored: Vec<_> = list(answer)?
+            .into_iter()
+            .zip(groups)
+            .map(|(answer, group)| group_answer(answer, group))
+            .collect::<Result<_, Error>>()?;
+        let is_new = |answer: &Result<Vec<Enqueued>, Error>| {
+            answer.as_ref().is_ok_and(|answers| answers.iter().any(|answer| answer.is_new()))
+        };
+        if stored.iter().any(is_new) {
+            self.shared.wake.send(Hint::Due(Some(queue.to_owned())));
+        }
+        Ok(stored)
+    }
+
+    /// Makes queues known to whoever looks at all of them.
+    pub(crate) async fn enter_queues<'a>(
+        &self,
+        queues: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), Error> {
+        let mut enter = cmd("SADD");
+        enter.arg(self.shared.keys.of_registry("queues"));
+        for queue in queues {
+            enter.arg(queue);
+        }
+        self.shared.server.ask("enqueue", &self.shared.keys.registry(), &[enter]).await.map(drop)
+    }
+}
+
+fn arguments(frozen: Vec<u8>, groups: &[&[NewRun]]) -> Vec<Vec<u8>> {
+    let mut lanes: Vec<(&str, u8)> = Vec::new();
+    let mut runs = Vec::with_capacity(groups.iter().map(|group| 1 + 2 * group.len()).sum());
+    for group in groups {
+        runs.push(group.len().to_string().into_bytes());
+        for run in *group {
+            let lane = (run.job.as_str(), run.priority.number());
+            let number = lanes.iter().position(|known| *known == lane).unwrap_or_else(|| {
+                lanes.push(lane);
+                lanes.len() - 1
+            });
+            let (kind, millis) = due(run.due);
+            let mut head = Frame(Vec::with_capacity(27));
+            head.uuid(run.id.as_uuid());
+            head.raw(&u16::try_from(number + 1).unwrap_or(u16::MAX).to_le_bytes());
+            head.byte(kind).long(millis);
+            runs.push(head.0);
+            runs.push(new_body(run));
+        }
+    }
+    let mut arguments = vec![frozen, b"0".to_vec(), lanes.len().to_string().into_bytes()];
+    for (job, priority) in lanes {
+        arguments.extend([job.as_bytes().to_vec(), priority.to_string().into_bytes()]);
+    }
+    arguments.append(&mut runs);
+    arguments
+}
+
+fn group_answer(answer: Value, group: &[NewRun]) -> Result<Result<Vec<Enqueued>, Error>, Error> {
+    let mut answers = list(answer)?;
+    if let [Value::Int(_), _] = answers.as_slice() {
+        let (holder, index) = (answers.pop(), answers.pop());
+        let (Some(holder), Some(index)) = (holder, index) else { return Err(unexpected()) };
+        let index = usize::try_from(number(index)?).unwrap_or(usize::MAX);
+        let run = group.get(index).ok_or_else(unexpected)?;
+        let unique = run.unique.as_ref().ok_or_else(unexpected)?;
+        return Ok(Err(Admission::conflict(run, unique, run_id(holder)?).at_index(index)));
+    }
+    let of_run = |(answer, run): (Value, &NewRun)| match answer {
+        Value::BulkString(text) if text == b"n" => Ok(Enqueued::New(run.id)),
+        id => run_id(id).map(Enqueued::Existing),
+    };
+    Ok(Ok(answers.into_iter().zip(group).map(of_run).collect::<Result<_, Error>>()?))
+}

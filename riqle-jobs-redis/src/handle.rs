@@ -1,0 +1,102 @@
+use std::{fmt, sync::Arc};
+
+use redis::Value;
+use riqle_jobs_core::{Clock, Error, Limits, store::GroupCommit};
+
+use crate::{
+    RedisOptions,
+    keys::Keys,
+    script::Script,
+    server::{Repeat, Server, Wait},
+    wake::Wakes,
+};
+
+/// A store on a Redis server or cluster. A handle: clones share connections, which close with the last of them.
+///
+/// ```no_run
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), riqle_jobs_core::Error> {
+/// use riqle_jobs_core::{Jobs, NewRun, Payload, Priority, Queue};
+/// use riqle_jobs_redis::Redis;
+///
+/// let store = Redis::connect("redis://localhost").await?;
+/// let run = NewRun::with_payload("confirm-order", "default", Priority::DEFAULT, Payload::json("o-1")?);
+/// store.enqueue(vec![run]).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Redis {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) server: Server,
+    pub(crate) keys: Keys,
+    pub(crate) clock: Clock,
+    pub(crate) limits: Limits,
+    pub(crate) groups: GroupCommit,
+    pub(crate) wake: Arc<Wakes>,
+}
+
+impl Redis {
+    /// Connects to `redis://user:password@host:port/database`, `rediss://…` (TLS) or
+    /// `redis-cluster://user:password@host:port,host:port`. Parameters:
+    ///
+    /// - `prefix=NAME`: what all keys begin with; default `riqle`.
+    /// - `wait=N`: an enqueue, a settlement and the saving of a step answer once N replicas have them; default 0.
+    /// - `allow_eviction=true`: also a server that throws runs away when its memory is full.
+    /// - `ca=FILE`: the root certificate (PEM) for `rediss://`, in place of the well-known ones.
+    ///
+    /// # Errors
+    /// As [`RedisOptions::open`].
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::options(url).open().await
+    }
+
+    /// As [`connect`](Self::connect), with more to choose.
+    pub fn options(url: &str) -> RedisOptions {
+        RedisOptions::of_url(url)
+    }
+
+    /// Calls a script for a queue's keys.
+    pub(crate) async fn call(
+        &self,
+        operation: &'static str,
+        script: &Script,
+        queue: &str,
+        arguments: Vec<Vec<u8>>,
+    ) -> Result<Value, Error> {
+        let prefix = self.shared.keys.queue(queue);
+        let server = &self.shared.server;
+        server.call(operation, script, &prefix, &arguments, Repeat::Safe, Wait::ForNobody).await
+    }
+
+    /// As [`call`](Self::call), for what is answered once as many replicas have it as `wait` asks for.
+    pub(crate) async fn call_durably(
+        &self,
+        operation: &'static str,
+        script: &Script,
+        queue: &str,
+        arguments: Vec<Vec<u8>>,
+    ) -> Result<Value, Error> {
+        let prefix = self.shared.keys.queue(queue);
+        let server = &self.shared.server;
+        server.call(operation, script, &prefix, &arguments, Repeat::Safe, Wait::ForReplicas).await
+    }
+
+    /// The time that stands in for the server's, as scripts take it: milliseconds, or nothing.
+    pub(crate) fn frozen(&self) -> Vec<u8> {
+        let clock = self.shared.clock.manual();
+        clock.map_or_else(Vec::new, |clock| clock.now().as_millisecond().to_string().into_bytes())
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis")
+            .field("keys", &self.shared.keys)
+            .field("limits", &self.shared.limits)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,102 @@
+//! Every key, with its type. What belongs to a queue stands under one hash tag, in one slot of a cluster; so do the
+//! registry and the email log. A run's id is 16 bytes in keys, fields and members.
+//!
+//! Of a queue, after `riqle:{QUEUE}:` (`lua/` builds them too):
+//!
+//! | key | type | holds | stays after everything is pruned |
+//! |---|---|---|---|
+//! | `jobs` | set | the jobs that have runs here | no |
+//! | `runs` | hash | id → what never changes: input, job, keys ([`Body`](crate::rows::Body)) | no |
+//! | `states` | hash | id → what changes, from the first claim or the end on ([`State`](crate::rows::State)) | no |
+//! | `due:PRIORITY:JOB` | sorted set | pending runs, and those whose lease was found to have run out, by due time | no |
+//! | `held:JOB` | sorted set | running runs by the end of their lease | no |
+//! | `expired:JOB` | sorted set | running runs that stand in `due`, by the end of their lease | no |
+//! | `open:JOB` | sorted set | ids of runs that have not ended, in their order | no |
+//! | `succeeded:JOB`, `cancelled:JOB`, `dead:JOB`, `replayed:JOB` | sorted set | ids of ended runs, in their order | no |
+//! | `ended`, `letters` | sorted set | ended runs, and dead letters, by their end | no |
+//! | `unique` | hash | job and unique key → run, fingerprint, end of the period | no |
+//! | `expiring` | sorted set | job and unique key by the end of their period | no |
+//! | `references`, `keys`, `errors` | sorted set | reference, unique key, fingerprint of an error, each before an id | no |
+//! | `steps:ID` | hash | number and name of a step → place, time, length, result | no |
+//! | `notes:ID` | hash | progress; the newest line's claim and number | no |
+//! | `lines:ID` | list | log lines | no |
+//! | `settings` | hash | the pause | while it lasts |
+//! | `waited` | string | nothing; written before a `WAIT`, so that it waits for all before | yes |
+//!
+//! Of the registry, after `{riqle:registry}:`:
+//!
+//! | key | type | holds | stays after everything is pruned |
+//! |---|---|---|---|
+//! | `queues` | set | every queue that ever had a run, a job or a pause | yes |
+//! | `jobs` | hash | job → when it was seen, its declaration | yes |
+//! | `workers` | hash | worker → when it began and was seen, its report | until it stops |
+//! | `events` | hash | event → when it came, what it started, its number, name, data | no |
+//! | `events:received` | sorted set | events by the time they came | no |
+//! | `events:idle:NAME` | sorted set | events that started nothing, by number | no |
+//! | `events:next` | hash | the newest number | yes |
+//! | `metrics` | hash | minute, worker and job → what they counted | no |
+//! | `metrics:minutes` | sorted set | the same fields by minute | no |
+//!
+//! Of the email log, after `{riqle:email}:`:
+//!
+//! | key | type | holds | stays after everything is pruned |
+//! |---|---|---|---|
+//! | `rows` | hash | id → the email, its sender, its events | while it is pending |
+//! | `ids` | sorted set | ids in their order | with the rows |
+//! | `by` | hash | idempotency key, message ids → id | with the rows |
+//! | `lists` | sorted set | status, reference, run, folded recipient, each before an id | with the rows |
+//! | `done` | sorted set | emails that are not pending, by their creation | no |
+//! | `suppressed` | hash | address → when and why | until it is taken off |
+//! | `suppressed:list` | sorted set | the addresses in their order | until they are taken off |
+
+use riqle_jobs_core::{Error, ErrorKind};
+
+/// The keys of one installation of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    /// # Errors
+    /// `Misconfigured` for a prefix with other characters than letters, digits, `-`, `_`, `.` and `:`.
+    pub(crate) fn new(prefix: &str) -> Result<Self, Error> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+        if prefix.is_empty() || prefix.len() > 64 || !prefix.chars().all(is_plain) {
+            let message = format!("prefix is 1 to 64 letters, digits and -_.: and not {prefix:?}");
+            return Err(Error::new(ErrorKind::Misconfigured, "connect", message));
+        }
+        Ok(Self { prefix: prefix.to_owned() })
+    }
+
+    /// What the keys of a queue begin with. Its name is the hash tag, so braces in it are written otherwise.
+    pub(crate) fn queue(&self, queue: &str) -> String {
+        let name = queue.replace('%', "%25").replace('{', "%7b").replace('}', "%7d");
+        format!("{}:{{{name}}}:", self.prefix)
+    }
+
+    /// What the registry's keys begin with.
+    pub(crate) fn registry(&self) -> String {
+        format!("{{{}:registry}}:", self.prefix)
+    }
+
+    /// A key of the registry.
+    pub(crate) fn of_registry(&self, key: &str) -> String {
+        self.registry() + key
+    }
+
+    /// What the keys of the email log begin with.
+    pub(crate) fn email(&self) -> String {
+        format!("{{{}:email}}:", self.prefix)
+    }
+
+    /// A key of the email log.
+    pub(crate) fn of_email(&self, key: &str) -> String {
+        self.email() + key
+    }
+
+    /// The channel of hints to other processes.
+    pub(crate) fn channel(&self) -> String {
+        format!("{}:hints", self.prefix)
+    }
+}

@@ -1,0 +1,320 @@
+use async_trait::async_trait;
+use redis::{Value, cmd};
+use riqle_jobs_core::{
+    Error, ErrorKind, Hint, Operate, Payload, Reason, Replay, Retention, Run, RunId, RunState,
+    store::{Pause, Pruned},
+};
+use uuid::Uuid;
+
+use crate::{
+    Redis,
+    change::{Change, TRIES, outrun},
+    claim::saved_steps,
+    frame::Frame,
+    inspect::Found,
+    rows::{State, StoredUnique},
+    values::{bytes, groups, maybe_bytes, number},
+};
+
+#[async_trait]
+impl Operate for Redis {
+    async fn replay(&self, id: RunId, new_run: RunId, replay: Replay) -> Result<(), Error> {
+        self.shared.limits.check_replay(&replay)?;
+        for _ in 0..TRIES {
+            let found = self.known("replay", id).await?;
+            if found.state.replayed_by == new_run.as_uuid() {
+                return Ok(());
+            }
+            self.check_replay(&found, new_run).await?;
+            let change = self.replay_change(&found, new_run, &replay).await?;
+            if self.change_of("replay", &found, change).await? {
+                self.shared.wake.send(Hint::Due(Some(found.queue)));
+                return Ok(());
+            }
+        }
+        Err(outrun("replay"))
+    }
+
+    async fn cancel(&self, id: RunId) -> Result<(), Error> {
+        for _ in 0..TRIES {
+            let found = self.known("cancel", id).await?;
+            let run = found.shown()?;
+            if run.reason == Some(Reason::CancelledByOperator) {
+                return Ok(());
+            }
+            if run.state.is_ended() {
+                return Err(rejected("cancel", id, format!("is {} already", run.state)));
+            }
+            let change = self.cancel_change(&found, &run).await?;
+            if self.change_of("cancel", &found, change).await? {
+                if run.state == RunState::Running {
+                    self.shared.wake.send(Hint::Cancelled(id));
+                }
+                return Ok(());
+            }
+        }
+        Err(outrun("cancel"))
+    }
+
+    async fn run_now(&self, id: RunId) -> Result<(), Error> {
+        for _ in 0..TRIES {
+            let found = self.known("run_now", id).await?;
+            let run = found.shown()?;
+            match run.state {
+                RunState::Pending if run.due_at.as_millisecond() <= found.now => return Ok(()),
+                RunState::Pending | RunState::Waiting => {}
+                state => return Err(rejected("run_now", id, format!("is {state}"))),
+            }
+            let mut change = unchanged(&found).zadd(&lane(&run), found.now, key(id));
+            if found.state_bytes.is_some() {
+                let state = State { due_at: found.now, ..found.state.clone() };
+                change = change.hset("states", key(id), state.write());
+            }
+            if self.change_of("run_now", &found, change).await? {
+                self.shared.wake.send(Hint::Due(Some(found.queue)));
+                return Ok(());
+            }
+        }
+        Err(outrun("run_now"))
+    }
+
+    async fn pause_queue(&self, queue: &str, by: &str, why: &str) -> Result<(), Error> {
+        let pause = Pause::new(queue, by, why, riqle_jobs_core::Queue::now(self).await?)?;
+        self.enter_queues([queue]).await?;
+        let mut frame = Frame::default();
+        frame.long(pause.at.as_millisecond()).text(&pause.by).text(&pause.why);
+        let change = Change::default().expect("settings", "pause", None).hset("settings", "pause", frame.0);
+        // Where there is one already, it stays.
+        self.change("pause_queue", &self.shared.keys.queue(queue), change).await.map(drop)
+    }
+
+    async fn resume_queue(&self, queue: &str) -> Result<(), Error> {
+        let prefix = self.shared.keys.queue(queue);
+        let resume = cmd("HDEL").arg(format!("{prefix}settings")).arg("pause").take();
+        let removed = self.shared.server.ask("resume_queue", &prefix, &[resume]).await?;
+        if removed.into_iter().map(number).sum::<Result<i64, _>>()? > 0 {
+            self.shared.wake.send(Hint::Due(Some(queue.to_owned())));
+        }
+        Ok(())
+    }
+
+    async fn discard(&self, id: RunId) -> Result<(), Error> {
+        for _ in 0..TRIES {
+            let Some(found) = self.find("discard", id).await? else { return Ok(()) };
+            let run = found.shown()?;
+            if run.state != RunState::Dead {
+                return Err(rejected("discard", id, format!("is {}, no dead letter", run.state)));
+            }
+            if let Some(by) = run.replayed_by {
+                return Err(rejected("discard", id, format!("was replayed by run {by}")));
+            }
+            if self.change_of("discard", &found, discard_change(&found, &run)).await? {
+                return Ok(());
+            }
+        }
+        Err(outrun("discard"))
+    }
+
+    async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
+        Ok(Pruned {
+            runs: self.prune_runs(&retention).await?,
+            events: self.prune_events(retention.events).await?,
+            emails: self.prune_emails(retention.emails).await?,
+            metrics: self.prune_metrics(retention.metrics).await?,
+        })
+    }
+}
+
+impl Redis {
+    async fn known(&self, operation: &'static str, id: RunId) -> Result<Found, Error> {
+        let missing = || Error::new(ErrorKind::NotFound, operation, format!("no run {id}"));
+        self.find(operation, id).await?.ok_or_else(missing)
+    }
+
+    async fn change_of(&self, operation: &'static str, found: &Found, change: Change) -> Result<bool, Error> {
+        self.change(operation, &self.shared.keys.queue(&found.queue), change).await
+    }
+
+    /// Who holds a run's unique key, as it is stored.
+    async fn holder(&self, found: &Found, unique: &StoredUnique) -> Result<Option<Vec<u8>>, Error> {
+        let prefix = self.shared.keys.queue(&found.queue);
+        let field = unique.field(&found.body.job);
+        let get = cmd("HGET").arg(format!("{prefix}unique")).arg(field).take();
+        let answers = self.shared.server.ask("unique", &prefix, &[get]).await?;
+        maybe_bytes(answers.into_iter().next().unwrap_or(Value::Nil))
+    }
+
+    async fn cancel_change(&self, found: &Found, run: &Run) -> Result<Change, Error> {
+        let (id, job) = (key(found.id), &run.job);
+        let is_running = run.state == RunState::Running;
+        let state = State {
+            kind: b'c',
+            token: if is_running { found.state.token } else { Uuid::nil() },
+            reason: Reason::CancelledByOperator.as_str().to_owned(),
+            ended_at: found.now,
+            due_at: run.due_at.as_millisecond(),
+            ..found.state.clone()
+        };
+        let mut change = unchanged(found)
+            .zrem(&format!("open:{job}"), id)
+            .zrem(&lane(run), id)
+            .zrem(&format!("held:{job}"), id)
+            .zrem(&format!("expired:{job}"), id)
+            .zadd(&format!("cancelled:{job}"), 0, id)
+            .zadd("ended", found.now, id)
+            .hset("states", id, state.write());
+        if let Some(unique) = found.body.unique.as_ref().filter(|unique| !unique.outlasts_its_run())
+            && let Some(holder) = self.holder(found, unique).await?
+            && holder.starts_with(&id)
+        {
+            let field = unique.field(job);
+            change = change.expect("unique", &field, Some(&holder)).hdel("unique", &field);
+        }
+        Ok(change)
+    }
+
+    async fn check_replay(&self, found: &Found, new_run: RunId) -> Result<(), Error> {
+        let run = found.shown()?;
+        if let Some(by) = run.replayed_by {
+            return Err(rejected("replay", run.id, format!("was replayed by run {by}")));
+        }
+        if !matches!(run.state, RunState::Dead | RunState::Cancelled) {
+            return Err(rejected("replay", run.id, format!("is {}, neither dead nor cancelled", run.state)));
+        }
+        if self.find("replay", new_run).await?.is_some() {
+            return Err(rejected("replay", new_run, "is stored already".to_owned()));
+        }
+        Ok(())
+    }
+
+    async fn replay_change(&self, found: &Found, new_run: RunId, replay: &Replay) -> Result<Change, Error> {
+        let (old, new, job, now) = (key(found.id), key(new_run), &found.body.job, found.now);
+        let mut body = found.body.clone();
+        body.enqueued_at = riqle_jobs_core::from_millis(now);
+        body.replays = Some((body.replays.map_or(found.id, |(root, _)| root), found.id));
+        if let Some(input) = &replay.input {
+            body.input = input.clone();
+            if let Some(unique) = &mut body.unique {
+                unique.fingerprint = Payload::fingerprint(input);
+            }
+        }
+        let state = State { replayed_by: new_run.as_uuid(), ..found.state.clone() };
+        let mut change = unchanged(found)
+            .expect("runs", new, None)
+            .hset("states", old, state.write())
+            .hset("runs", new, body.write())
+            .zadd(&format!("due:{}:{job}", body.priority.number()), now, new)
+            .zadd(&format!("open:{job}"), 0, new)
+            .sadd("jobs", job);
+        if found.state.kind == b'd' {
+            change = change
+                .zrem(&format!("dead:{job}"), old)
+                .zrem("letters", old)
+                .zadd(&format!("replayed:{job}"), 0, old)
+                .zadd("ended", found.state.ended_at, old);
+        }
+        if let Some(reference) = &body.reference {
+            change = change.zadd("references", 0, member(reference, new_run));
+        }
+        if let Some(unique) = &body.unique {
+            let holder = self.free_key(found, unique).await?;
+            let field = unique.field(job);
+            let expires = if unique.outlasts_its_run() { now.saturating_add(unique.period) } else { 0 };
+            let mut value = Frame(new.to_vec());
+            value.raw(&unique.fingerprint.0).long(expires);
+            change = change.expect("unique", &field, holder.as_deref()).hset("unique", &field, value.0).zadd(
+                "keys",
+                0,
+                member(&unique.key, new_run),
+            );
+            if expires != 0 {
+                change = change.zadd("expiring", expires, &field);
+            }
+        }
+        self.keep_steps(found, new_run, replay, change).await
+    }
+
+    /// The unique key as it is stored, which the run's replay may take.
+    async fn free_key(&self, found: &Found, unique: &StoredUnique) -> Result<Option<Vec<u8>>, Error> {
+        let Some(stored) = self.holder(found, unique).await? else { return Ok(None) };
+        let mut reader = crate::frame::Reader(&stored);
+        let (holder, _, expires) = (RunId::from_uuid(reader.uuid()?), reader.uuid()?, reader.long()?);
+        if holder != found.id && (expires == 0 || expires > found.now) {
+            let message = format!("the unique key of run {} is taken by run {holder}", found.id);
+            return Err(Error::new(ErrorKind::Conflict, "replay", message));
+        }
+        Ok(Some(stored))
+    }
+
+    /// Takes the steps over that the replay begins with.
+    async fn keep_steps(
+        &self,
+        found: &Found,
+        new_run: RunId,
+        replay: &Replay,
+        mut change: Change,
+    ) -> Result<Change, Error> {
+        let stored = self.stored_steps(found).await?;
+        let steps = saved_steps(stored.clone())?;
+        let kept = replay.from.kept_steps(&steps);
+        let target = [b"steps:", key(new_run).as_slice()].concat();
+        let pairs = match stored {
+            Value::Map(pairs) => pairs.into_iter().map(<[Value; 2]>::from).collect(),
+            stored => groups(stored)?,
+        };
+        for [field, value] in pairs {
+            let (field, value) = (bytes(field)?, bytes(value)?);
+            let (_, step) = crate::rows::step(&field, &value)?;
+            if kept.iter().any(|kept| kept.ordinal == step.ordinal && kept.name == step.name) {
+                change = change.hset_of(&target, &field, &value);
+            }
+        }
+        Ok(change)
+    }
+}
+
+/// Only where the run stands as it was read.
+fn unchanged(found: &Found) -> Change {
+    let id = key(found.id);
+    Change::default().expect("states", id, found.state_bytes.as_deref()).expect(
+        "runs",
+        id,
+        Some(&found.body_bytes),
+    )
+}
+
+fn discard_change(found: &Found, run: &Run) -> Change {
+    let id = key(found.id);
+    let mut change = unchanged(found)
+        .zrem(&format!("dead:{}", run.job), id)
+        .zrem("letters", id)
+        .hdel("states", id)
+        .hdel("runs", id);
+    let indexed =
+        [("references", &run.reference), ("keys", &run.unique_key), ("errors", &run.error_fingerprint)];
+    for (index, text) in indexed {
+        if let Some(text) = text {
+            change = change.zrem(index, member(text, run.id));
+        }
+    }
+    for kind in [b"steps:", b"notes:", b"lines:"] {
+        change = change.del([kind.as_slice(), &id].concat());
+    }
+    change
+}
+
+fn lane(run: &Run) -> String {
+    format!("due:{}:{}", run.priority.number(), run.job)
+}
+
+fn key(id: RunId) -> [u8; 16] {
+    id.as_uuid().into_bytes()
+}
+
+fn member(text: &str, id: RunId) -> Vec<u8> {
+    [text.as_bytes(), &[0], key(id).as_slice()].concat()
+}
+
+fn rejected(operation: &'static str, id: RunId, problem: String) -> Error {
+    Error::new(ErrorKind::Rejected, operation, format!("run {id} {problem}"))
+}

@@ -1,0 +1,179 @@
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::future::try_join_all;
+use jiff::Timestamp;
+use redis::Value;
+use riqle_jobs_core::{
+    ClaimRequest, Claimed, Clock, Enqueued, Error, Hint, LeaseAnswer, LeaseConnection, LeaseRef, LeaseToken,
+    Limits, NewRun, Queue, Settlement, StepSave, WakeUps, from_millis, store::Note,
+};
+use tokio::time::timeout;
+
+use crate::{
+    Redis,
+    error::unavailable,
+    script::{EXTEND, GIVE_BACK, RUN},
+    server::{Repeat, Server, Wait},
+    values::{fixed, list, number, unexpected, word},
+};
+
+/// How long the keeper of leases waits for an answer: less than a lease.
+const EXTENDED_WITHIN: Duration = Duration::from_secs(5);
+
+#[async_trait]
+impl Queue for Redis {
+    async fn enqueue(&self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error> {
+        self.shared.limits.check_group(&runs)?;
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.enqueue_group(runs).await
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<Claimed, Error> {
+        self.claim_runs(request).await
+    }
+
+    async fn give_back(&self, queue: &str, token: LeaseToken) -> Result<(), Error> {
+        let token = token.as_uuid().as_bytes().to_vec();
+        if number(self.call("give_back", &GIVE_BACK, queue, vec![token]).await?)? > 0 {
+            self.shared.wake.send(Hint::Due(Some(queue.to_owned())));
+        }
+        Ok(())
+    }
+
+    async fn extend(&self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error> {
+        extend(self, &self.shared.server, &leases, lease).await
+    }
+
+    async fn save_steps(&self, steps: Vec<StepSave>) -> Result<Vec<LeaseAnswer>, Error> {
+        let store = |queue, steps| self.save_steps_of(queue, steps);
+        by_queue(&steps, |step| &step.lease.queue, store).await
+    }
+
+    async fn annotate(&self, notes: Vec<Note>) -> Result<Vec<LeaseAnswer>, Error> {
+        by_queue(&notes, |note| &note.lease.queue, |queue, notes| self.annotate_of(queue, notes)).await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<LeaseAnswer>, Error> {
+        let settle = |queue, settlements| self.settle_of(queue, settlements);
+        by_queue(&settlements, |settlement| &settlement.lease.queue, settle).await
+    }
+
+    async fn lease_connection(&self) -> Result<Box<dyn LeaseConnection>, Error> {
+        Ok(Box::new(RedisLeaseConnection { store: self.clone(), server: self.shared.server.another() }))
+    }
+
+    fn wake_ups(&self) -> WakeUps {
+        self.shared.wake.wake_ups()
+    }
+
+    fn clock(&self) -> Clock {
+        self.shared.clock.clone()
+    }
+
+    async fn now(&self) -> Result<Timestamp, Error> {
+        if let Some(clock) = self.shared.clock.manual() {
+            return Ok(clock.now());
+        }
+        let prefix = self.shared.keys.registry();
+        let server = &self.shared.server;
+        let answer = server.call("now", &RUN, &prefix, &[], Repeat::Safe, Wait::ForNobody).await?;
+        let [now, _] = fixed(answer)?;
+        Ok(from_millis(number(now)?))
+    }
+
+    fn limits(&self) -> Limits {
+        self.shared.limits
+    }
+}
+
+/// Writes items queue by queue, each in its own slot, and answers in their order.
+pub(crate) async fn by_queue<'a, T, F>(
+    items: &'a [T],
+    queue: impl Fn(&'a T) -> &'a Arc<str>,
+    write: impl Fn(&'a str, Vec<&'a T>) -> F,
+) -> Result<Vec<LeaseAnswer>, Error>
+where
+    F: Future<Output = Result<Vec<LeaseAnswer>, Error>>,
+{
+    let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (place, item) in items.iter().enumerate() {
+        places.entry(queue(item)).or_default().push(place);
+    }
+    let written = try_join_all(places.iter().map(|(queue, places)| {
+        let of_queue = places.iter().map(|place| &items[*place]).collect();
+        write(queue, of_queue)
+    }));
+    let mut answers = vec![LeaseAnswer::LeaseLost; items.len()];
+    for (places, written) in places.values().zip(written.await?) {
+        for (place, answer) in places.iter().zip(written) {
+            answers[*place] = answer;
+        }
+    }
+    Ok(answers)
+}
+
+/// What a script says of how tokens stand to their runs; a settled one may have settled before.
+pub(crate) fn answers(value: Value, settled: LeaseAnswer) -> Result<Vec<LeaseAnswer>, Error> {
+    let answer = |value| match word(value)?.as_str() {
+        "holds" => Ok(LeaseAnswer::Done),
+        "cancelled" => Ok(LeaseAnswer::CancelRequested),
+        "settled" => Ok(settled),
+        "lost" => Ok(LeaseAnswer::LeaseLost),
+        _ => Err(unexpected()),
+    };
+    list(value)?.into_iter().map(answer).collect()
+}
+
+/// Run and token of a lease, as scripts take them.
+pub(crate) fn id_and_token(lease: &LeaseRef) -> Vec<u8> {
+    [*lease.run.as_uuid().as_bytes(), *lease.token.as_uuid().as_bytes()].concat()
+}
+
+async fn extend(
+    store: &Redis,
+    server: &Server,
+    leases: &[LeaseRef],
+    lease: Duration,
+) -> Result<Vec<LeaseAnswer>, Error> {
+    let millis = crate::rows::wait_millis(lease).to_string().into_bytes();
+    by_queue(
+        leases,
+        |lease| &lease.queue,
+        |queue, leases| {
+            let mut arguments = vec![store.frozen(), millis.clone()];
+            arguments.extend(leases.into_iter().map(id_and_token));
+            let prefix = store.shared.keys.queue(queue);
+            async move {
+                let called =
+                    server.call("extend", &EXTEND, &prefix, &arguments, Repeat::Safe, Wait::ForNobody);
+                answers(called.await?, LeaseAnswer::LeaseLost)
+            }
+        },
+    )
+    .await
+}
+
+/// Extends leases on a connection of its own, made on the keeper's runtime: neither a batch that is under way nor a body
+/// that blocks the application's runtime keeps it from that.
+struct RedisLeaseConnection {
+    store: Redis,
+    server: Server,
+}
+
+#[async_trait]
+impl LeaseConnection for RedisLeaseConnection {
+    async fn extend(&mut self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error> {
+        let extended = extend(&self.store, &self.server, &leases, lease);
+        match timeout(EXTENDED_WITHIN, extended).await {
+            Ok(extended) => extended,
+            Err(_) => {
+                // Whatever it still waits for.
+                self.server = self.server.another();
+                Err(unavailable("extend", format!("the server has not answered within {EXTENDED_WITHIN:?}")))
+            }
+        }
+    }
+}

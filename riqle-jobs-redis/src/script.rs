@@ -1,0 +1,63 @@
+//! The scripts, which the server knows by their hash.
+
+use std::sync::LazyLock;
+
+use redis::Cmd;
+
+/// A script with its prelude, and its hash.
+pub(crate) struct Script {
+    text: &'static str,
+    hash: String,
+}
+
+macro_rules! script {
+    ($name:ident, $file:literal) => {
+        pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
+            Script::new(concat!(
+                include_str!("../lua/prelude.lua"),
+                "\n",
+                include_str!(concat!("../lua/", $file))
+            ))
+        });
+    };
+}
+
+script!(ANNOTATE, "annotate.lua");
+script!(CHANGE, "change.lua");
+script!(CLAIM, "claim.lua");
+script!(ENQUEUE, "enqueue.lua");
+script!(EXTEND, "extend.lua");
+script!(GIVE_BACK, "give_back.lua");
+script!(PRUNE, "prune.lua");
+script!(QUEUES, "queues.lua");
+script!(RUN, "run.lua");
+script!(RUNS, "runs.lua");
+script!(SAVE_STEPS, "save_steps.lua");
+script!(SETTLE, "settle.lua");
+script!(STORE_EVENTS, "store_events.lua");
+
+impl Script {
+    fn new(text: &'static str) -> Self {
+        Self { text, hash: redis::Script::new(text).get_hash().to_owned() }
+    }
+
+    /// Calls it by its hash.
+    pub(crate) fn by_hash(&self, prefix: &str, arguments: &[Vec<u8>]) -> Cmd {
+        call("EVALSHA", &self.hash, prefix, arguments)
+    }
+
+    /// Calls it by its text, after which the server knows it.
+    pub(crate) fn by_text(&self, prefix: &str, arguments: &[Vec<u8>]) -> Cmd {
+        call("EVAL", self.text, prefix, arguments)
+    }
+}
+
+fn call(command: &str, script: &str, prefix: &str, arguments: &[Vec<u8>]) -> Cmd {
+    let bytes: usize = arguments.iter().map(Vec::len).sum();
+    let mut call = Cmd::with_capacity(arguments.len() + 4, bytes + script.len() + prefix.len() + 16);
+    call.arg(command).arg(script).arg(1).arg(prefix);
+    for argument in arguments {
+        call.arg(argument.as_slice());
+    }
+    call
+}

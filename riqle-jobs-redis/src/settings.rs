@@ -1,0 +1,117 @@
+//! How the servers keep what they are given, as they say themselves.
+
+use redis::{Value, cmd};
+use riqle_jobs_core::{Error, ErrorKind};
+
+use crate::server::Server;
+
+/// Of a server, or of a master of a cluster.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    version: String,
+    maxmemory_policy: String,
+    /// `1` or `0`; empty where the server does not say.
+    aof_enabled: String,
+    aof_last_write_status: String,
+    /// Empty where the server does not say: managed ones refuse CONFIG.
+    appendfsync: String,
+}
+
+impl Settings {
+    /// Of each server that holds keys.
+    pub(crate) async fn of(server: &Server) -> Result<Vec<Self>, Error> {
+        let mut settings = Vec::new();
+        for node in server.of_masters(cmd("INFO")).await? {
+            settings.push(Self::of_info(&text(node)));
+        }
+        if let Ok(nodes) = server.of_masters(cmd("CONFIG").arg("GET").arg("appendfsync").take()).await {
+            for (node, settings) in nodes.into_iter().zip(&mut settings) {
+                settings.appendfsync = last_text(node);
+            }
+        }
+        Ok(settings)
+    }
+
+    fn of_info(info: &str) -> Self {
+        let value = |name: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.unwrap_or_default().trim().to_owned()
+        };
+        Self {
+            version: value("redis_version"),
+            maxmemory_policy: value("maxmemory_policy"),
+            aof_enabled: value("aof_enabled"),
+            aof_last_write_status: value("aof_last_write_status"),
+            appendfsync: String::new(),
+        }
+    }
+
+    /// # Errors
+    /// `Misconfigured` where the server is too old, or would throw runs away.
+    pub(crate) fn check(&self, allows_eviction: bool) -> Result<(), Error> {
+        let mut version = self.version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        let version = (version.next().unwrap_or(0), version.next().unwrap_or(0));
+        if !self.version.is_empty() && version < (6, 2) {
+            return Err(wrong(format!("the server is Redis {}; the store needs 6.2 or later", self.version)));
+        }
+        // The volatile policies throw away only what has a time to live, which nothing of ours has.
+        if self.maxmemory_policy.starts_with("allkeys") && !allows_eviction {
+            return Err(wrong(format!(
+                "maxmemory-policy is {}, so the server throws runs away when its memory is full: set it to noeviction, \
+                 or add allow_eviction=true to the URL if runs may be lost",
+                self.maxmemory_policy
+            )));
+        }
+        Ok(())
+    }
+
+    /// What an operator should know, a line each.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.maxmemory_policy.starts_with("allkeys") {
+            problems.push(format!(
+                "maxmemory-policy is {}: runs are thrown away when the memory is full; set it to noeviction",
+                self.maxmemory_policy
+            ));
+        }
+        match (self.aof_enabled.as_str(), self.appendfsync.as_str()) {
+            ("0", _) => problems.push(
+                "appendonly is off: a restart of the server loses what came after its last snapshot; set it to yes"
+                    .to_owned(),
+            ),
+            ("1", "no") => problems.push(
+                "appendfsync is no: a crash of the machine loses what its system had not written; set it to everysec \
+                 (at most a second is lost) or always"
+                    .to_owned(),
+            ),
+            _ => {}
+        }
+        if self.aof_last_write_status == "err" {
+            problems.push("the server can't write its append-only file: see its log and its disk".to_owned());
+        }
+        problems
+    }
+}
+
+fn text(value: Value) -> String {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => text,
+        _ => String::new(),
+    }
+}
+
+/// The last text of a list or map.
+fn last_text(value: Value) -> String {
+    match value {
+        Value::Array(values) => values.into_iter().next_back().map(last_text).unwrap_or_default(),
+        Value::Map(pairs) => {
+            pairs.into_iter().next_back().map(|(_, value)| last_text(value)).unwrap_or_default()
+        }
+        value => text(value),
+    }
+}
+
+fn wrong(message: String) -> Error {
+    Error::new(ErrorKind::Misconfigured, "connect", message)
+}

@@ -1,0 +1,53 @@
+use riqle_jobs_core::{Ending, Error, Hint, LeaseAnswer, Reason, Settlement};
+
+use crate::{
+    Redis,
+    frame::Frame,
+    queue::{answers, id_and_token},
+    rows::wait_millis,
+    script::SETTLE,
+    values::{fixed, number},
+};
+
+impl Redis {
+    /// Records how claims of runs of one queue ended, whose lease still holds.
+    pub(crate) async fn settle_of(
+        &self,
+        queue: &str,
+        settlements: Vec<&Settlement>,
+    ) -> Result<Vec<LeaseAnswer>, Error> {
+        let mut arguments = Vec::with_capacity(1 + 4 * settlements.len());
+        arguments.push(self.frozen());
+        for settlement in settlements {
+            arguments.extend(of_settlement(settlement));
+        }
+        let [due_again, settled] = fixed(self.call_durably("settle", &SETTLE, queue, arguments).await?)?;
+        if number(due_again)? > 0 {
+            self.shared.wake.send(Hint::Due(Some(queue.to_owned())));
+        }
+        answers(settled, LeaseAnswer::Done)
+    }
+}
+
+fn of_settlement(settlement: &Settlement) -> [Vec<u8>; 4] {
+    let delay = match settlement.ending {
+        Ending::Again { after } => Some(wait_millis(after)),
+        _ => None,
+    };
+    let mut head = Frame(id_and_token(&settlement.lease));
+    head.byte(settlement.ending.state().as_str().as_bytes()[0]).number(settlement.failures);
+    head.long(delay.unwrap_or(-1)).word(settlement.ending.reason().map_or("", Reason::as_str));
+    let mut attempt = Frame::default();
+    attempt.number(settlement.attempt).word(settlement.outcome.as_str()).long(delay.unwrap_or(-1));
+    attempt.maybe(settlement.error.as_deref(), |frame, error| frame.raw(error.as_bytes()));
+    let fingerprint = match (&settlement.error, &settlement.error_fingerprint) {
+        (None, _) => Vec::new(),
+        (Some(_), None) => b"-".to_vec(),
+        (Some(_), Some(fingerprint)) => [b"=", fingerprint.as_bytes()].concat(),
+    };
+    let mut output = Frame::default();
+    if let Ending::Succeeded { output: payload } = &settlement.ending {
+        output.payload(payload);
+    }
+    [head.0, attempt.0, fingerprint, output.0]
+}
