@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use riqle_jobs_core::{Error, ErrorKind, Memory, Store};
 
-/// Opens the store that `url` names: `memory:`, `sqlite:PATH` or `postgres://…`. The scheme may be written in any case.
+/// Opens the store that `url` names: `memory:`, `sqlite:PATH`, `postgres://…`, `redis://…`, `rediss://…` or
+/// `redis-cluster://h1,h2`. The scheme may be written in any case.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), riqle_jobs::Error> {
@@ -26,7 +27,15 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Store>, Error> {
         Some("postgres" | "postgresql") => Ok(Arc::new(riqle_jobs_postgres::Postgres::connect(url).await?)),
         #[cfg(not(feature = "postgres"))]
         Some("postgres" | "postgresql") => Err(not_compiled_in("connect", "postgres", "postgres")),
-        _ => Err(unknown_scheme("connect", url, "memory:, sqlite:PATH or postgres://…")),
+        #[cfg(feature = "redis")]
+        Some("redis" | "rediss" | "redis-cluster" | "rediss-cluster") => {
+            Ok(Arc::new(riqle_jobs_redis::Redis::connect(url).await?))
+        }
+        #[cfg(not(feature = "redis"))]
+        Some("redis" | "rediss" | "redis-cluster" | "rediss-cluster") => {
+            Err(not_compiled_in("connect", "redis", "redis"))
+        }
+        _ => Err(unknown_scheme("connect", url, "memory:, sqlite:PATH, postgres://… or redis://…")),
     }
 }
 
@@ -75,6 +84,7 @@ fn scheme(url: &str) -> Option<String> {
 #[cfg(any(
     not(feature = "sqlite"),
     not(feature = "postgres"),
+    not(feature = "redis"),
     all(feature = "email", not(feature = "resend"))
 ))]
 fn not_compiled_in(operation: &'static str, scheme: &str, feature: &str) -> Error {

@@ -28,6 +28,12 @@ pub mod postgres {
     pub use riqle_jobs_postgres::*;
 }
 
+/// The store in memory on a server or a cluster: Redis and Valkey.
+#[cfg(feature = "redis")]
+pub mod redis {
+    pub use riqle_jobs_redis::*;
+}
+
 /// Signed webhooks.
 #[cfg(feature = "web")]
 pub mod web {

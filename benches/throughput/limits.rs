@@ -19,6 +19,8 @@ pub(crate) async fn print(url: &str, folder: &Path) {
         print_rate("limit_drain", DRAIN_RUNS, channel().await);
     } else if url.starts_with("sqlite:") {
         disk(folder);
+    } else if url.starts_with("redis:") {
+        redis_loops();
     } else {
         disk(folder);
         server().await;
@@ -118,5 +120,80 @@ async fn server() {
         });
     }
     takers.join_all().await;
+    print_rate("limit_drain", DRAIN_RUNS, begun.elapsed());
+}
+
+fn redis() -> redis::Connection {
+    let url = std::env::var("REDIS_URL").expect("REDIS_URL names no server; cargo xtask bench starts one");
+    redis::Client::open(url).unwrap().get_connection().unwrap()
+}
+
+/// The URL of an empty server: everything on it is deleted.
+pub(crate) fn fresh_redis() -> String {
+    let mut connection = redis();
+    redis::cmd("FLUSHALL").exec(&mut connection).unwrap();
+    std::env::var("REDIS_URL").unwrap()
+}
+
+/// How much memory the server has in use, in bytes.
+pub(crate) fn redis_memory() -> u64 {
+    let info: String = redis::cmd("INFO").arg("memory").query(&mut redis()).unwrap();
+    let used = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
+    used.unwrap().trim().parse().unwrap()
+}
+
+/// How the server keeps what it is given.
+pub(crate) fn redis_settings() -> String {
+    let mut connection = redis();
+    let mut shown = Vec::new();
+    for setting in ["appendonly", "appendfsync", "maxmemory-policy"] {
+        let (name, value): (String, String) =
+            redis::cmd("CONFIG").arg("GET").arg(setting).query(&mut connection).unwrap();
+        shown.push(format!("{name}={value}"));
+    }
+    shown.join(", ")
+}
+
+/// Raw loops of scripts: a thousand put in at once, and a hundred taken at once, and then deleted.
+fn redis_loops() {
+    let put = redis::Script::new(
+        "for n = 1, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[n], ARGV[n + 1])
+         redis.call('ZADD', KEYS[1], ARGV[n], ARGV[n]) end",
+    );
+    let take = redis::Script::new(
+        "local ids = redis.call('ZRANGE', KEYS[1], 0, 99)
+         if #ids == 0 then return {} end
+         redis.call('ZREM', KEYS[1], unpack(ids))
+         for _, id in ipairs(ids) do redis.call('HSET', KEYS[3], id, ARGV[1]) end
+         return { ids, redis.call('HMGET', KEYS[2], unpack(ids)) }",
+    );
+    let end = redis::Script::new(
+        "redis.call('HDEL', KEYS[3], unpack(ARGV)) return redis.call('HDEL', KEYS[2], unpack(ARGV))",
+    );
+    let mut connection = redis();
+    let (due, inputs, held) = ("{raw}:due", "{raw}:inputs", "{raw}:held");
+    let all: Vec<u64> = (0..DRAIN_RUNS).collect();
+    let begun = Instant::now();
+    for ids in all.chunks(1_000) {
+        let mut call = put.key(due);
+        call.key(inputs);
+        ids.iter().for_each(|id| {
+            call.arg(*id).arg(serde_json::to_vec(&order(*id)).unwrap());
+        });
+        call.invoke::<()>(&mut connection).unwrap();
+    }
+    print_rate("limit_bulk", DRAIN_RUNS, begun.elapsed());
+    let begun = Instant::now();
+    loop {
+        let taken: Vec<Vec<Vec<u8>>> =
+            take.key(due).key(inputs).key(held).arg("worker").invoke(&mut connection).unwrap();
+        let Some(ids) = taken.first() else { break };
+        let mut call = end.key(due);
+        call.key(inputs).key(held);
+        ids.iter().for_each(|id| {
+            call.arg(id);
+        });
+        call.invoke::<()>(&mut connection).unwrap();
+    }
     print_rate("limit_drain", DRAIN_RUNS, begun.elapsed());
 }

@@ -25,7 +25,7 @@ const DRAIN_RUNS: u64 = 50_000;
 const STEP_RUNS: u64 = 5_000;
 const IDLE_RUNS: usize = 500;
 const CONCURRENCY: usize = 32;
-const COUNTED: &str = "every enqueue is answered after its commit, a drain is counted once settled";
+const COUNTED: &str = "every enqueue is answered after its write, a drain is counted once settled";
 
 fn main() {
     // cargo passes --bench; the rest is ours.
@@ -58,7 +58,10 @@ struct Figure {
 /// Interleaved, so that a noisy minute hits every work alike.
 fn all_works(store: &str, rounds: usize, json: Option<String>) {
     let mut values: BTreeMap<(usize, String), Vec<f64>> = BTreeMap::new();
-    let works = ["enqueue_one", "enqueue_16", "enqueue_bulk", "drain", "limit", "steps", "idle"];
+    let mut works = vec!["enqueue_one", "enqueue_16", "enqueue_bulk", "drain", "limit", "steps", "idle"];
+    if store == "redis" {
+        works.push("size");
+    }
     for _ in 0..rounds {
         for (place, work) in works.iter().enumerate() {
             let output = std::process::Command::new(std::env::current_exe().unwrap())
@@ -96,6 +99,7 @@ fn all_works(store: &str, rounds: usize, json: Option<String>) {
     match store {
         "sqlite" => println!("synchronous=FULL; {COUNTED}"),
         "postgres" => println!("{}; {COUNTED}", limits::settings()),
+        "redis" => println!("{}; {COUNTED}", limits::redis_settings()),
         _ => {}
     }
     if let Some(file) = json {
@@ -106,6 +110,7 @@ fn all_works(store: &str, rounds: usize, json: Option<String>) {
 fn unit(work: &str) -> &'static str {
     match work {
         "memory" => "MB",
+        "run_size" => "bytes",
         work if work.starts_with("disk_") || work.starts_with("idle_") || work.starts_with("claim_") => "ms",
         _ => "runs/s",
     }
@@ -118,7 +123,8 @@ async fn one_work(store: &str, work: &str) {
         "memory" => "memory:".to_owned(),
         "sqlite" => format!("sqlite:{}", folder.path().join("jobs.db").display()),
         "postgres" => limits::fresh_schema().await,
-        other => panic!("unknown store {other:?}; use memory, sqlite or postgres"),
+        "redis" => limits::fresh_redis(),
+        other => panic!("unknown store {other:?}; use memory, sqlite, postgres or redis"),
     };
     let store = riqle_jobs::connect(&url).await.unwrap();
     match work {
@@ -129,6 +135,7 @@ async fn one_work(store: &str, work: &str) {
         "limit" => limits::print(&url, folder.path()).await,
         "steps" => steps(&store).await,
         "claim" => claim(&store).await,
+        "size" => size(&store).await,
         "idle" => idle(&store).await,
         other => panic!("unknown work {other:?}"),
     }
@@ -172,6 +179,18 @@ struct Order {
 
 fn order(number: u64) -> Order {
     Order { order_id: format!("order-{number:012}"), number }
+}
+
+/// How much of the server's memory a pending run takes, with an input of 200 bytes.
+async fn size(store: &Arc<dyn Store>) {
+    const RUNS: u64 = 100_000;
+    let before = limits::redis_memory();
+    let input = Payload::from_json_text(format!("\"{}\"", "x".repeat(198)));
+    for _ in 0..RUNS / 1_000 {
+        let run = |_| NewRun::with_payload(Nothing::NAME, "default", Priority::DEFAULT, input.clone());
+        store.enqueue((0..1_000).map(run).collect()).await.unwrap();
+    }
+    println!("run_size {}", (limits::redis_memory() - before) as f64 / RUNS as f64);
 }
 
 fn print_rate(work: &str, runs: u64, took: Duration) {

@@ -1,6 +1,6 @@
 use std::{collections::HashMap, sync::Arc};
 
-use redis::{Value, cmd};
+use redis::Value;
 use riqle_jobs_core::{
     Enqueued, Error, ErrorKind, Hint, NewRun,
     store::{Admission, Stored},
@@ -8,9 +8,11 @@ use riqle_jobs_core::{
 
 use crate::{
     Redis,
+    change::Change,
     frame::Frame,
     rows::{due, new_body},
     script::ENQUEUE,
+    server::NOTHING_YET,
     values::{list, number, run_id, unexpected},
 };
 
@@ -57,7 +59,7 @@ impl Redis {
     ) -> Result<Vec<Result<Vec<Enqueued>, Error>>, Error> {
         let mut arguments = arguments(self.frozen(), groups);
         let mut answer = self.call_durably("enqueue", &ENQUEUE, queue, arguments.clone()).await?;
-        if answer == Value::BulkString(b"unknown".to_vec()) {
+        if answer == Value::BulkString(NOTHING_YET.to_vec()) {
             // Before its first run, so that nobody overlooks that one.
             self.enter_queues([queue]).await?;
             arguments[1] = b"1".to_vec();
@@ -82,12 +84,8 @@ impl Redis {
         &self,
         queues: impl IntoIterator<Item = &'a str>,
     ) -> Result<(), Error> {
-        let mut enter = cmd("SADD");
-        enter.arg(self.shared.keys.of_registry("queues"));
-        for queue in queues {
-            enter.arg(queue);
-        }
-        self.shared.server.ask("enqueue", &self.shared.keys.registry(), &[enter]).await.map(drop)
+        let change = queues.into_iter().fold(Change::default(), |change, queue| change.sadd("queues", queue));
+        self.change("enqueue", &self.shared.keys.registry(), change).await.map(drop)
     }
 }
 

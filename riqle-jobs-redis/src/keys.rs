@@ -42,6 +42,7 @@
 //! | key | type | holds | stays after everything is pruned |
 //! |---|---|---|---|
 //! | `rows` | hash | id → the email, its sender, its events | while it is pending |
+//! | `messages` | hash | id → the bytes that are sent | with the rows |
 //! | `ids` | sorted set | ids in their order | with the rows |
 //! | `by` | hash | idempotency key, message ids → id | with the rows |
 //! | `lists` | sorted set | status, reference, run, folded recipient, each before an id | with the rows |

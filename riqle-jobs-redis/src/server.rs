@@ -30,6 +30,9 @@ const TRIES: u32 = 5;
 /// newest write. The deletion comes first, since that needs no memory.
 const MARK: &str = "redis.call('DEL', KEYS[1]) redis.call('SET', KEYS[1], '')";
 
+/// What the script of an enqueue answers where its queue is to be entered first.
+pub(crate) const NOTHING_YET: &[u8] = b"unknown";
+
 /// Where the store is.
 #[derive(Clone)]
 pub(crate) enum Place {
@@ -153,7 +156,8 @@ impl Server {
     }
 
     fn replicated(&self, operation: &'static str, mut answers: Vec<Value>) -> Result<Value, Error> {
-        if answers.len() > 1 {
+        // A script that answers so has stored nothing yet.
+        if answers.len() > 1 && answers[0] != Value::BulkString(NOTHING_YET.to_vec()) {
             let confirmed = match answers.pop() {
                 Some(Value::Int(confirmed)) => u32::try_from(confirmed).unwrap_or(0),
                 _ => 0,

@@ -7,7 +7,13 @@ use crate::{
 
 pub(crate) fn run(options: &[&str]) -> Result<(), String> {
     let mut bench = cargo("bench --package riqle-jobs --bench throughput --locked --");
-    let servers = options.contains(&"postgres").then(|| Servers::start(Durability::Full)).transpose()?;
+    let servers = if options.contains(&"postgres") {
+        Some(Servers::start_postgres(Durability::Full)?)
+    } else if options.contains(&"redis") {
+        Some(Servers::start_redis()?)
+    } else {
+        None
+    };
     if let Some(servers) = &servers {
         servers.tell(&mut bench);
     }

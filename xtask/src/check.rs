@@ -3,7 +3,8 @@
 use crate::command::{cargo, output, root, run};
 
 /// Each alone, with no default feature.
-const FEATURES: &[&str] = &["sqlite", "postgres", "email", "smtp", "resend", "dkim", "doctor", "web", "mock"];
+const FEATURES: &[&str] =
+    &["sqlite", "postgres", "redis", "email", "smtp", "resend", "dkim", "doctor", "web", "mock"];
 /// What core must never pull in.
 const DRIVERS: &[&str] = &["sqlx", "redis", "lettre", "hyper", "axum", "reqwest", "rustls", "libsqlite3-sys"];
 /// What no crate may pull in.

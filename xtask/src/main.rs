@@ -20,7 +20,7 @@ usage: cargo xtask COMMAND
   emails         writes the sample emails and an index to target/emails/, and lints them
   servers COMMAND …
                  runs a command while the servers of the tests stand: cargo xtask servers cargo test -p riqle-jobs-postgres
-  bench --store memory|sqlite|postgres [--json FILE] [--rounds N]
+  bench --store memory|sqlite|postgres|redis [--json FILE] [--rounds N]
                  enqueue, drain, steps, latency and memory, beside the figures of peers";
 
 fn main() -> ExitCode {

@@ -6,28 +6,39 @@ use crate::command::{output, run};
 
 #[path = "../../riqle-jobs-postgres/tests/support/cluster.rs"]
 mod cluster;
+#[path = "../../riqle-jobs-redis/tests/support/redis_server.rs"]
+mod redis_server;
 
 use cluster::Cluster;
 pub(crate) use cluster::Durability;
+use redis_server::{RedisCluster, RedisServer};
 
 /// They stop where this is dropped.
 pub(crate) struct Servers {
     postgres: Option<Cluster>,
+    redis: Option<RedisServer>,
+    redis_cluster: Option<RedisCluster>,
 }
 
 impl Servers {
-    /// Starts what `DATABASE_URL` does not name.
+    /// Starts what `DATABASE_URL`, `REDIS_URL` and `REDIS_CLUSTER_URL` do not name.
     pub(crate) fn start(durability: Durability) -> Result<Self, String> {
-        if std::env::var_os("DATABASE_URL").is_some() {
-            return Ok(Self { postgres: None });
-        }
-        let postgres = Cluster::start(durability).or_else(|problem| {
-            install_postgres().map_err(|_| problem)?;
-            Cluster::start(durability)
-        })?;
-        install_pgbouncer()?;
-        println!("PostgreSQL for the tests: {}", postgres.url());
-        Ok(Self { postgres: Some(postgres) })
+        Ok(Self {
+            postgres: postgres(durability)?,
+            redis: redis("REDIS_URL", || RedisServer::start(&[]))?,
+            redis_cluster: redis("REDIS_CLUSTER_URL", RedisCluster::start)?,
+        })
+    }
+
+    /// Starts a PostgreSQL server alone.
+    pub(crate) fn start_postgres(durability: Durability) -> Result<Self, String> {
+        Ok(Self { postgres: postgres(durability)?, redis: None, redis_cluster: None })
+    }
+
+    /// Starts a Redis server alone.
+    pub(crate) fn start_redis() -> Result<Self, String> {
+        let redis = redis("REDIS_URL", || RedisServer::start(&[]))?;
+        Ok(Self { postgres: None, redis, redis_cluster: None })
     }
 
     /// Tells a command where they are.
@@ -35,7 +46,38 @@ impl Servers {
         if let Some(postgres) = &self.postgres {
             command.env("DATABASE_URL", postgres.url());
         }
+        if let Some(redis) = &self.redis {
+            command.env("REDIS_URL", redis.url());
+        }
+        if let Some(cluster) = &self.redis_cluster {
+            command.env("REDIS_CLUSTER_URL", cluster.url());
+        }
     }
+}
+
+fn postgres(durability: Durability) -> Result<Option<Cluster>, String> {
+    if std::env::var_os("DATABASE_URL").is_some() {
+        return Ok(None);
+    }
+    let postgres = Cluster::start(durability).or_else(|problem| {
+        install_postgres().map_err(|_| problem)?;
+        Cluster::start(durability)
+    })?;
+    install_pgbouncer()?;
+    println!("PostgreSQL for the tests: {}", postgres.url());
+    Ok(Some(postgres))
+}
+
+fn redis<T>(variable: &str, start: impl Fn() -> Result<T, String>) -> Result<Option<T>, String> {
+    if std::env::var_os(variable).is_some() {
+        return Ok(None);
+    }
+    if !redis_server::is_installed() {
+        let way_out = "the tests need redis-server and redis-cli: apt-get install redis-server";
+        run(Command::new("apt-get").args(["install", "-y", "redis-server"]))
+            .map_err(|_| way_out.to_owned())?;
+    }
+    start().map(Some)
 }
 
 /// `cargo xtask servers COMMAND …`: runs a command while they stand.

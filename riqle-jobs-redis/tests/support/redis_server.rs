@@ -92,7 +92,10 @@ impl RedisServer {
     fn wait(&mut self) -> Result<(), String> {
         let begun = Instant::now();
         loop {
-            if self.command(&["PING"]).is_ok_and(|answer| answer.starts_with("+PONG")) {
+            if self
+                .command(&["PING"])
+                .is_ok_and(|answer| answer.starts_with("+PONG") || answer.starts_with("-NOAUTH"))
+            {
                 return Ok(());
             }
             if begun.elapsed() > STARTS_WITHIN {

@@ -1,0 +1,239 @@
+//! Every key is in the list of `keys.rs`, with its type, and goes where the list says so.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::time::Duration;
+
+use riqle_jobs_conformance::{Harness, random_operations_match_memory};
+use riqle_jobs_core::{
+    EmailId, EmailLog, Inspect, ManualClock, Operate, Registry, Retention, RunFilter, RunId, RunState, Store,
+    WorkerId, async_trait,
+    email::{EmailEnding, EmailStart, NewEmail, OnUnknown},
+    store::{JobDeclaration, MinuteMetrics, NewEvent, WorkerReport},
+};
+use riqle_jobs_core::{Payload, Priority};
+use riqle_jobs_redis::Redis;
+
+use crate::support::{Prefix, redis_url};
+
+/// A line of the list: what the key begins with, its type, and whether it stays after everything is pruned.
+struct Listed {
+    begins: String,
+    is_whole: bool,
+    kind: String,
+    stays: bool,
+}
+
+/// The tables of the documentation of `keys.rs`.
+fn list() -> Vec<Listed> {
+    let mut listed = Vec::new();
+    let mut family = "";
+    for line in include_str!("../src/keys.rs").lines().filter_map(|line| line.strip_prefix("//! ")) {
+        for (word, of) in
+            [("Of a queue", "}:"), ("Of the registry", ":registry}:"), ("Of the email log", ":email}:")]
+        {
+            if line.starts_with(word) {
+                family = of;
+            }
+        }
+        let columns: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [keys, kind, _, stays] = columns.as_slice() else { continue };
+        if !keys.starts_with('`') {
+            continue;
+        }
+        for key in keys.split(", ") {
+            let key = key.trim_matches('`');
+            let fixed = key.find(|c: char| c.is_ascii_uppercase()).unwrap_or(key.len());
+            listed.push(Listed {
+                begins: format!("{family}{}", &key[..fixed]),
+                is_whole: fixed == key.len(),
+                kind: match *kind {
+                    "sorted set" => "zset".to_owned(),
+                    kind => kind.to_owned(),
+                },
+                stays: *stays != "no",
+            });
+        }
+    }
+    assert!(listed.len() > 30, "the list was not understood");
+    listed
+}
+
+fn connection() -> redis::Connection {
+    redis::Client::open(redis_url()).unwrap().get_connection().unwrap()
+}
+
+/// The keys that begin so, with their types.
+fn keys(begins: &str) -> Vec<(String, String)> {
+    let mut connection = connection();
+    let pattern = format!("*{begins}*");
+    let mut scan = redis::cmd("SCAN");
+    scan.cursor_arg(0).arg("MATCH").arg(pattern).arg("COUNT").arg(10_000);
+    let found: Vec<Vec<u8>> = scan.iter(&mut connection).unwrap().map(Result::unwrap).collect();
+    let kind = |key: &Vec<u8>| redis::cmd("TYPE").arg(key).query::<String>(&mut connection).unwrap();
+    let kinds: Vec<_> = found.iter().map(kind).collect();
+    found.iter().map(|key| String::from_utf8_lossy(key).into_owned()).zip(kinds).collect()
+}
+
+/// What comes after prefix and hash tag of a queue, registry or email log.
+fn listed<'a>(list: &'a [Listed], key: &str) -> &'a Listed {
+    let is_of = |listed: &&Listed| {
+        let place = key.find(&listed.begins).map(|place| place + listed.begins.len());
+        place.is_some_and(|end| if listed.is_whole { end == key.len() } else { end <= key.len() })
+    };
+    let found: Vec<&Listed> = list.iter().filter(is_of).collect();
+    assert!(!found.is_empty(), "key {key:?} is in no list");
+    // Of keys that begin alike the longest.
+    found.into_iter().max_by_key(|listed| (listed.is_whole, listed.begins.len())).unwrap()
+}
+
+struct OnServer {
+    store: Redis,
+    clock: ManualClock,
+    prefix: Prefix,
+}
+
+#[async_trait]
+impl Harness for OnServer {
+    async fn start() -> Self {
+        let (prefix, clock) = (Prefix::on_server(), ManualClock::new());
+        let store = prefix.open(&clock).await;
+        Self { store, clock, prefix }
+    }
+
+    fn store(&self) -> std::sync::Arc<dyn Store> {
+        std::sync::Arc::new(self.store.clone())
+    }
+
+    async fn second_handle(&self) -> std::sync::Arc<dyn Store> {
+        std::sync::Arc::new(self.prefix.open(&self.clock).await)
+    }
+
+    fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+}
+
+/// What the random operations leave out.
+async fn fill_the_rest(store: &Redis) {
+    let declaration = JobDeclaration {
+        name: "greet".to_owned(),
+        queue: "mail".to_owned(),
+        priority: Priority::DEFAULT,
+        trigger: None,
+        policy: None,
+    };
+    store.register_jobs(vec![declaration]).await.unwrap();
+    let worker = WorkerReport {
+        id: WorkerId::new(),
+        label: "worker".to_owned(),
+        version: "1".to_owned(),
+        jobs: vec!["greet".to_owned()],
+        concurrency: 1,
+        running: 0,
+    };
+    store.report_worker(worker.clone()).await.unwrap();
+    let now = riqle_jobs_core::Queue::now(store).await.unwrap();
+    store.report_metrics(worker.id, vec![MinuteMetrics::new("greet", now)]).await.unwrap();
+    let event = |id: &str| NewEvent {
+        id: id.to_owned(),
+        name: "user/created".to_owned(),
+        data: Payload::from_json_text("1"),
+        due_at: None,
+    };
+    store.store_events(vec![event("a"), event("b")]).await.unwrap();
+    store.mark_started("a", 1).await.unwrap();
+    let email = NewEmail {
+        id: EmailId::new(),
+        idempotency_key: "key".to_owned(),
+        provider: "file".to_owned(),
+        header_message_id: "<1@example.com>".to_owned(),
+        from: "a@example.com".to_owned(),
+        to: "B@example.com".to_owned(),
+        subject: "subject".to_owned(),
+        template: "template".to_owned(),
+        reference: Some("order-1".to_owned()),
+        run_id: Some(RunId::new()),
+        step: None,
+        attempt: 1,
+        on_unknown: OnUnknown::Hold,
+        message: b"message".to_vec(),
+    };
+    let id = store.intend_email(email).await.unwrap().id;
+    let sender = uuid::Uuid::now_v7();
+    let start = EmailStart { sender, run_id: None, attempt: 1, recomposed: None };
+    store.start_email(id, start).await.unwrap();
+    store.email_body_begins(id, sender).await.unwrap();
+    let sent = EmailEnding::Sent { message_id: "m-1".to_owned(), reply: "ok".to_owned() };
+    store.end_email(id, sender, sent).await.unwrap();
+    store.suppress("c@example.com", "bounced").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_key_is_listed_with_its_type_and_what_is_pruned_leaves_none() {
+    let list = list();
+    let scene = OnServer::start().await;
+    random_operations_match_memory(&scene, 11, 1_500).await;
+    fill_the_rest(&scene.store).await;
+    // Also what the conformance suite has left on the same server.
+    let all = keys("test-");
+    assert!(all.len() > 40, "{all:?}");
+    for (key, kind) in &all {
+        assert_eq!(listed(&list, key).kind, *kind, "{key:?}");
+    }
+
+    let store = &scene.store;
+    for queue in store.queues().await.unwrap() {
+        store.resume_queue(&queue.name).await.unwrap();
+    }
+    let open = vec![RunState::Pending, RunState::Running];
+    loop {
+        let runs = store.runs(RunFilter { states: open.clone(), ..RunFilter::default() }).await.unwrap();
+        if runs.is_empty() {
+            break;
+        }
+        for run in runs {
+            store.cancel(run.id).await.unwrap();
+        }
+    }
+    scene.clock.advance(Duration::from_secs(400 * 24 * 3600));
+    let zero = Some(Duration::ZERO);
+    let retention = Retention { ended: zero, dead: zero, events: zero, emails: zero, metrics: zero };
+    let pruned = store.prune(retention).await.unwrap();
+    assert!(pruned.runs > 100 && (pruned.events, pruned.emails, pruned.metrics) == (2, 1, 1), "{pruned:?}");
+    assert_eq!(store.counts().await.unwrap(), []);
+
+    for (key, _) in keys(&scene.prefix.name) {
+        let listed = listed(&list, &key);
+        assert!(listed.stays, "{key:?} is left");
+        let is_of_emails = key.contains(":email}:") && !key.contains("suppressed");
+        assert!(!is_of_emails, "{key:?} is left of an email that is no longer there");
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_is_told_and_nothing_is_half_written() {
+    // Not one that the other test looks at.
+    let prefix = format!("theirs-{}", uuid::Uuid::now_v7().simple());
+    let store = Redis::connect(&format!("{}?prefix={prefix}", redis_url())).await.unwrap();
+    let run = || {
+        riqle_jobs_core::NewRun::with_payload(
+            "greet",
+            "mail",
+            Priority::DEFAULT,
+            Payload::from_json_text("1"),
+        )
+    };
+    let theirs = format!("{}:{{mail}}:open:greet", prefix);
+    redis::cmd("SET").arg(&theirs).arg("theirs").exec(&mut connection()).unwrap();
+
+    let error = riqle_jobs_core::Queue::enqueue(&store, vec![run()]).await.unwrap_err();
+
+    assert_eq!(error.kind(), riqle_jobs_core::ErrorKind::Corrupt, "{error}");
+    assert!(error.to_string().contains("prefix"), "{error}");
+    let left: Vec<String> = keys(&prefix).into_iter().map(|(key, _)| key).collect();
+    let entered = format!("{{{}:registry}}:queues", prefix);
+    assert!(left.iter().all(|key| *key == theirs || *key == entered), "{left:?}");
+}
