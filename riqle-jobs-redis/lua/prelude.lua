@@ -123,9 +123,11 @@ local function fence(r, token)
 end
 
 -- Takes a running run out of where it stands: among the held, or, once its lease was found to have run out, the due.
+local has_expired = {}
 local function take_out(id, r)
   local expired = P .. 'expired:' .. r.job
-  if call('ZSCORE', expired, id) then
+  if has_expired[expired] == nil then has_expired[expired] = call('ZCARD', expired) > 0 end
+  if has_expired[expired] and call('ZSCORE', expired, id) then
     put('zrem', expired, id)
     put('zrem', P .. 'due:' .. r.priority .. ':' .. r.job, id)
   else

@@ -36,8 +36,8 @@ pub(crate) const NOTHING_YET: &[u8] = b"unknown";
 /// Where the store is.
 #[derive(Clone)]
 pub(crate) enum Place {
-    Server(Client),
-    Cluster(ClusterClient, Vec<Client>),
+    Server(Box<Client>),
+    Cluster(Box<ClusterClient>, Vec<Client>),
 }
 
 /// Whether a command may be sent again where it is unknown what became of it.
@@ -273,7 +273,7 @@ impl Place {
     /// The nodes that were named.
     pub(crate) fn nodes(&self) -> &[Client] {
         match self {
-            Place::Server(client) => std::slice::from_ref(client),
+            Place::Server(client) => std::slice::from_ref(client.as_ref()),
             Place::Cluster(_, nodes) => nodes,
         }
     }

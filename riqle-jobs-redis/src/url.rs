@@ -42,7 +42,7 @@ pub(crate) fn parse(url: &str) -> Result<OfUrl, Error> {
     let place = match scheme {
         "redis" | "rediss" => {
             let client = client(scheme, rest, parameters.root.as_deref())?;
-            Place::Server(client)
+            Place::Server(Box::new(client))
         }
         "redis-cluster" | "rediss-cluster" => cluster(scheme, rest, &parameters)?,
         other => return Err(wrong(format!("a URL with the scheme {other:?} is not of the form {FORM}"))),
@@ -142,7 +142,7 @@ fn cluster(scheme: &str, rest: &str, parameters: &Parameters) -> Result<Place, E
         builder = builder.certs(TlsCertificates { client_tls: None, root_cert: Some(root.to_vec()) });
     }
     let client = builder.build().map_err(|_| wrong(format!("the URL is not of the form {FORM}")))?;
-    Ok(Place::Cluster(client, nodes))
+    Ok(Place::Cluster(Box::new(client), nodes))
 }
 
 /// TLS is rustls with ring, unless the application has chosen another provider.

@@ -6,6 +6,7 @@ use crate::command::{output, run};
 
 #[path = "../../riqle-jobs-postgres/tests/support/cluster.rs"]
 mod cluster;
+#[allow(dead_code, reason = "the tests do more with them")]
 #[path = "../../riqle-jobs-redis/tests/support/redis_server.rs"]
 mod redis_server;
 

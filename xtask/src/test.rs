@@ -24,9 +24,13 @@ pub(crate) fn torture() -> Result<(), String> {
     run(cargo("test --locked --release --package riqle-jobs-core --package riqle-jobs-sqlite model")
         .env("RIQLE_MODEL_SEEDS", "20")
         .env("RIQLE_MODEL_OPERATIONS", "100000"))?;
-    let mut model = cargo("test --locked --release --package riqle-jobs-postgres --test conformance model");
-    servers.tell(&mut model);
-    run(model.env("RIQLE_MODEL_SEEDS", "20").env("RIQLE_MODEL_OPERATIONS", "10000"))
+    run(cargo("test --locked --release --package riqle-jobs-redis --test faults").env("RIQLE_CUTS", "60"))?;
+    for package in ["riqle-jobs-postgres", "riqle-jobs-redis"] {
+        let mut model = cargo("test --locked --release --test conformance --package");
+        servers.tell(model.args([package, "model"]));
+        run(model.env("RIQLE_MODEL_SEEDS", "20").env("RIQLE_MODEL_OPERATIONS", "10000"))?;
+    }
+    Ok(())
 }
 
 fn kills(servers: &Servers) -> Result<(), String> {

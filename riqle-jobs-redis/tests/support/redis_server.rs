@@ -45,11 +45,6 @@ impl RedisServer {
         self.port
     }
 
-    /// The process, while it runs.
-    pub(crate) fn process(&self) -> Option<u32> {
-        self.server.as_ref().map(Child::id)
-    }
-
     /// Starts the server where it has stopped, on the data that it had.
     pub(crate) fn start_again(&mut self) -> Result<(), String> {
         // What is killed can't stop its server; so a shell waits for the end of a pipe that nobody writes to.
