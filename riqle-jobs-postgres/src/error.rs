@@ -60,10 +60,35 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, String) {
 /// A statement that waited for a lock as long as it may.
 const LOCK_TIMEOUT: &str = "55P03";
 
-/// Whether it waited for another transaction in vain.
-pub(crate) fn waited_for_a_lock(error: &Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<sqlx::Error>());
-    matches!(cause, Some(sqlx::Error::Database(database)) if database.code().as_deref() == Some(LOCK_TIMEOUT))
+/// Another transaction holds what is needed; it may end soon.
+#[derive(Debug)]
+pub(crate) struct HeldUp;
+
+impl HeldUp {
+    /// Whether it is what an error says.
+    pub(crate) fn is(error: &Error) -> bool {
+        std::error::Error::source(error).is_some_and(|cause| cause.is::<HeldUp>())
+    }
+
+    /// Whether a statement failed for it.
+    pub(crate) fn is_cause_of(error: &Error) -> bool {
+        let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<sqlx::Error>());
+        matches!(cause, Some(sqlx::Error::Database(database)) if database.code().as_deref() == Some(LOCK_TIMEOUT))
+    }
+}
+
+impl std::fmt::Display for HeldUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a transaction that has not ended holds the unique key")
+    }
+}
+
+impl std::error::Error for HeldUp {}
+
+impl From<HeldUp> for Error {
+    fn from(held_up: HeldUp) -> Self {
+        Error::new(ErrorKind::Unavailable, "enqueue", held_up.to_string()).caused_by(held_up)
+    }
 }
 
 /// A statement that was prepared before a migration added a column; another connection prepares it anew.
@@ -153,9 +178,4 @@ pub(crate) fn from_driver(operation: &'static str, error: sqlx::Error) -> Error 
         },
         error => translate(operation, error),
     }
-}
-
-/// A second copy of an error, for another caller of the same batch.
-pub(crate) fn copy_of(error: &Error, operation: &'static str) -> Error {
-    Error::new(error.kind(), operation, error.message())
 }

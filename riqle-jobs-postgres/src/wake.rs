@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use riqle_jobs_core::{Hint, RunId, Wake, WakeSender, WakeUps};
+use riqle_jobs_core::{Hint, Wake, WakeSender, WakeUps};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::{sync::Notify, time::timeout};
 use uuid::Uuid;
@@ -73,7 +73,7 @@ impl Wakes {
     /// Tells the workers of this process, and in a moment those of others.
     pub(crate) fn send(self: &Arc<Self>, hint: Hint) {
         if let Some(remote) = &self.remote {
-            let payload = payload(remote.process, &hint);
+            let payload = hint.message(remote.process);
             let mut waiting = remote.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             if !waiting.payloads.contains(&payload) {
                 waiting.payloads.push(payload);
@@ -239,7 +239,7 @@ impl Listening {
         loop {
             match timeout(SILENCE, listener.try_recv()).await {
                 Ok(Ok(Some(notification))) => {
-                    if let Some(hint) = hint(process, notification.payload())
+                    if let Some(hint) = Hint::from_message(process, notification.payload())
                         && !self.tell(hint)
                     {
                         return Ok(());
@@ -268,31 +268,4 @@ struct Broken {
 
 async fn answered<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
     timeout(ANSWERED_WITHIN, answer).await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut))
-}
-
-fn payload(process: Uuid, hint: &Hint) -> String {
-    match hint {
-        Hint::Due(Some(queue)) => format!("{process} due {queue}"),
-        Hint::Due(None) => format!("{process} due"),
-        Hint::Cancelled(run) => format!("{process} cancelled {run}"),
-        Hint::Staged => format!("{process} staged"),
-    }
-}
-
-/// What another process tells; nothing where it is one's own word. What is not understood means: look.
-fn hint(own: Uuid, payload: &str) -> Option<Hint> {
-    let mut words = payload.splitn(3, ' ');
-    let process: Option<Uuid> = words.next().and_then(|word| word.parse().ok());
-    if process == Some(own) {
-        return None;
-    }
-    Some(match (words.next(), words.next()) {
-        (Some("staged"), None) => Hint::Staged,
-        (Some("due"), Some(queue)) => Hint::Due(Some(queue.to_owned())),
-        (Some("cancelled"), Some(run)) => match run.parse::<RunId>() {
-            Ok(run) => Hint::Cancelled(run),
-            Err(_) => Hint::Due(None),
-        },
-        _ => Hint::Due(None),
-    })
 }

@@ -50,13 +50,13 @@ impl EmailLog for Redis {
         Ok((before, now))
     }
 
-    async fn email_body_begins(&self, id: EmailId, sender: Uuid) -> Result<(), Error> {
+    async fn email_body_begins(&self, id: EmailId, sender: Uuid, sends: u32) -> Result<(), Error> {
         let overtaken = || {
             let message = format!("another sender has taken email {id}");
             Error::new(ErrorKind::LeaseLost, "email_body_begins", message)
         };
         let begins = |row: &mut EmailRow, now| {
-            if row.body_begins(sender, now) { Ok(true) } else { Err(overtaken()) }
+            if row.body_begins(sender, sends, now) { Ok(true) } else { Err(overtaken()) }
         };
         self.change_email("email_body_begins", id, begins).await?.map(drop).ok_or_else(overtaken)
     }

@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::StreamExt;
 use redis::{Client, RedisResult, cmd};
-use riqle_jobs_core::{Hint, Jitter, RetryPolicy, RunId, WakeSender, WakeUps};
+use riqle_jobs_core::{Hint, Jitter, RetryPolicy, WakeSender, WakeUps};
 use tokio::{sync::Notify, time::timeout};
 use uuid::Uuid;
 
@@ -59,7 +59,7 @@ impl Wakes {
 
     /// Tells the workers of this process, and in a moment those of others.
     pub(crate) fn send(self: &Arc<Self>, hint: Hint) {
-        let message = message(self.process, &hint);
+        let message = hint.message(self.process);
         self.local.send(hint);
         let mut waiting = self.waiting();
         if !waiting.messages.contains(&message) {
@@ -190,7 +190,7 @@ impl Listening {
             match timeout(SILENCE, messages.next()).await {
                 Ok(Some(message)) => {
                     let text = String::from_utf8_lossy(message.get_payload_bytes()).into_owned();
-                    if let Some(hint) = hint(process, &text)
+                    if let Some(hint) = Hint::from_message(process, &text)
                         && !self.tell(hint)
                     {
                         return Ok(());
@@ -213,29 +213,4 @@ async fn answered<T>(answer: impl Future<Output = RedisResult<T>>) -> RedisResul
         Ok(answer) => answer,
         Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
     }
-}
-
-fn message(process: Uuid, hint: &Hint) -> String {
-    match hint {
-        Hint::Due(Some(queue)) => format!("{process} due {queue}"),
-        Hint::Due(None) => format!("{process} due"),
-        Hint::Cancelled(run) => format!("{process} cancelled {run}"),
-    }
-}
-
-/// What another process tells; nothing where it is one's own word. What is not understood means: look.
-fn hint(own: Uuid, message: &str) -> Option<Hint> {
-    let mut words = message.splitn(3, ' ');
-    let process: Option<Uuid> = words.next().and_then(|word| word.parse().ok());
-    if process == Some(own) {
-        return None;
-    }
-    Some(match (words.next(), words.next()) {
-        (Some("due"), Some(queue)) => Hint::Due(Some(queue.to_owned())),
-        (Some("cancelled"), Some(run)) => match run.parse::<RunId>() {
-            Ok(run) => Hint::Cancelled(run),
-            Err(_) => Hint::Due(None),
-        },
-        _ => Hint::Due(None),
-    })
 }

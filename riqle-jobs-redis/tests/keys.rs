@@ -163,9 +163,10 @@ async fn fill_the_rest(store: &Redis) {
     };
     let id = store.intend_email(email).await.unwrap().id;
     let sender = uuid::Uuid::now_v7();
-    let start = EmailStart { sender, run_id: None, attempt: 1, recomposed: None };
+    let start =
+        EmailStart { sender, run_id: None, attempt: 1, recomposed: None, longest_send: Duration::ZERO };
     store.start_email(id, start).await.unwrap();
-    store.email_body_begins(id, sender).await.unwrap();
+    store.email_body_begins(id, sender, 1).await.unwrap();
     let sent = EmailEnding::Sent { message_id: "m-1".to_owned(), reply: "ok".to_owned() };
     store.end_email(id, sender, sent).await.unwrap();
     store.suppress("c@example.com", "bounced").await.unwrap();

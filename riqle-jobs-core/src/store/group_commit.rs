@@ -61,6 +61,8 @@ impl GroupCommit {
                         break;
                     }
                     write_groups(next, &write).await;
+                    // Those that were just answered come with their next group.
+                    tokio::task::yield_now().await;
                 }
             });
         }

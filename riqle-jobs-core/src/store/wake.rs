@@ -1,6 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use tokio::sync::broadcast;
+use uuid::Uuid;
 
 use crate::RunId;
 
@@ -13,6 +14,33 @@ pub enum Hint {
     Cancelled(RunId),
     /// Something was staged for a relay.
     Staged,
+}
+
+impl Hint {
+    /// As one process tells the others, with the name of the one that tells.
+    pub fn message(&self, process: Uuid) -> String {
+        match self {
+            Hint::Due(Some(queue)) => format!("{process} due {queue}"),
+            Hint::Due(None) => format!("{process} due"),
+            Hint::Cancelled(run) => format!("{process} cancelled {run}"),
+            Hint::Staged => format!("{process} staged"),
+        }
+    }
+
+    /// What another process tells; nothing where it is the word of `own`. What is not understood means: look.
+    pub fn from_message(own: Uuid, message: &str) -> Option<Hint> {
+        let mut words = message.splitn(3, ' ');
+        let process: Option<Uuid> = words.next().and_then(|word| word.parse().ok());
+        if process == Some(own) {
+            return None;
+        }
+        Some(match (words.next(), words.next()) {
+            (Some("staged"), None) => Hint::Staged,
+            (Some("due"), Some(queue)) => Hint::Due(Some(queue.to_owned())),
+            (Some("cancelled"), Some(run)) => run.parse().map_or(Hint::Due(None), Hint::Cancelled),
+            _ => Hint::Due(None),
+        })
+    }
 }
 
 /// Sends hints; a store holds one and clones share it.
