@@ -353,6 +353,11 @@ async fn lost_by_a_failover(parameters: &str) -> Vec<RunId> {
     // While runs come and go.
     sleep(Duration::from_millis(800)).await;
     tokio::task::block_in_place(|| cluster.nodes[master].kill());
+    while !cluster.nodes.iter().enumerate().any(|(n, node)| n != master && is_master(node)) {
+        sleep(Duration::from_millis(20)).await;
+    }
+    // It comes back as a replica: without one nothing is acknowledged where `wait` asks for it.
+    tokio::task::block_in_place(|| cluster.nodes[master].start_again()).unwrap();
     let runs = timeout(Duration::from_secs(60), producing).await.expect("the replica takes over").unwrap();
     scene.all_that_are_there_end_as_they_should(&runs).await
 }
