@@ -14,6 +14,7 @@ use riqle_jobs::{
         },
     },
     postgres::Postgres,
+    redis::Redis,
     sqlite::Sqlite,
     testing::{self, RecordingMailer},
 };
@@ -175,4 +176,17 @@ async fn the_three_jobs_fail_by_their_timelines_on_postgresql() {
     the_three_jobs_fail_by_their_timelines(Arc::new(store.clone()), clock).await;
     let drop = format!("DROP SCHEMA {schema} CASCADE");
     sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(store.pool()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_three_jobs_fail_by_their_timelines_on_redis() {
+    let Ok(server) = std::env::var("REDIS_URL") else {
+        eprintln!("not run: REDIS_URL names no server; `cargo xtask test` starts one");
+        return;
+    };
+    let separator = if server.contains('?') { '&' } else { '?' };
+    let url = format!("{server}{separator}prefix=timelines_{}", RunId::new().as_uuid().simple());
+    let clock = ManualClock::new();
+    let store = Redis::options(&url).clock(&clock).open().await.unwrap();
+    the_three_jobs_fail_by_their_timelines(Arc::new(store), clock).await;
 }

@@ -14,6 +14,7 @@ use redis::{
 };
 use riqle_jobs_core::{Error, Jitter, RetryPolicy};
 use tokio::time::{sleep, timeout};
+use uuid::Uuid;
 
 use crate::error::{is_of_the_connection, is_refused_for_now, is_unknown_script, translate, unavailable};
 use crate::script::Script;
@@ -21,7 +22,7 @@ use crate::script::Script;
 /// How long a connection may take to be made.
 pub(crate) const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
 /// How long an answer may take: a connection whose other end is gone must not hold anybody for ever.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 /// How long replicas have for what `wait` asks of them.
 const REPLICATED_WITHIN: Duration = Duration::from_secs(1);
 const TRIES: u32 = 5;
@@ -191,9 +192,7 @@ impl Server {
             return Err(translate(operation, error));
         }
         let waits = RetryPolicy::exponential(Duration::from_millis(20)).jitter(Jitter::Full);
-        let seed =
-            u64::from(std::process::id()) ^ u64::from(std::time::Instant::now().elapsed().subsec_nanos());
-        sleep(waits.delay_after(*tries, seed)).await;
+        sleep(waits.delay_after(*tries, Uuid::new_v4().as_u64_pair().0)).await;
         Ok(())
     }
 
