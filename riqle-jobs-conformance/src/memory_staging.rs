@@ -61,6 +61,9 @@ impl Staging for MemoryStaging {
         let (mut taken, mut bytes) = (Vec::new(), 0);
         for (number, item) in self.items().iter_mut() {
             let is_free = |(token, until)| token == request.token || until <= now;
+            if request.after.is_some_and(|after| *number <= after) {
+                continue;
+            }
             if item.refused.is_some() || !item.taken.is_none_or(is_free) {
                 continue;
             }

@@ -16,7 +16,7 @@ fn event(id: &str) -> NewEvent {
 
 /// Takes at most so many items under `token`.
 fn request(token: LeaseToken, limit: usize) -> StagedRequest {
-    StagedRequest { token, limit, bytes: 1 << 20, lease: LEASE }
+    StagedRequest { token, after: None, limit, bytes: 1 << 20, lease: LEASE }
 }
 
 async fn taken(staging: &dyn Staging) -> Vec<TakenStaged> {
@@ -136,6 +136,18 @@ pub async fn items_are_taken_in_the_order_of_staging_and_never_more_than_asked_f
     assert!(none.is_empty());
     assert_eq!(items(&rest), as_items(&runs[3..]));
     assert!(numbers(&first).is_sorted() && first[2].number < rest[0].number);
+}
+
+pub async fn only_items_behind_a_number_are_taken_where_one_is_given(harness: &dyn StagingHarness) {
+    let staging = harness.staging();
+    let (token, runs) = (LeaseToken::new(), runs(3));
+    committed(harness, &runs).await;
+    let first = staging.take_staged(request(token, 1)).await.unwrap();
+
+    let behind = StagedRequest { after: Some(first[0].number), ..request(token, 10) };
+    let rest = staging.take_staged(behind).await.unwrap();
+
+    assert_eq!(items(&rest), as_items(&runs[1..]));
 }
 
 pub async fn no_item_is_taken_behind_so_many_bytes(harness: &dyn StagingHarness) {

@@ -316,6 +316,7 @@ macro_rules! staging_suite {
             the_same_id_again_stages_nothing_more,
             f14_what_is_over_a_limit_is_refused_at_once_and_nothing_of_it_staged,
             items_are_taken_in_the_order_of_staging_and_never_more_than_asked_for,
+            only_items_behind_a_number_are_taken_where_one_is_given,
             no_item_is_taken_behind_so_many_bytes,
             what_one_relay_has_taken_no_other_takes_before_its_lease_ends,
             a_relay_is_answered_again_what_it_has_taken_and_its_lease_prolonged,

@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::time::{sleep, timeout};
 
@@ -136,20 +140,35 @@ impl Relay {
         Ok(())
     }
 
-    /// One batch; answers how many items were taken.
+    /// One batch, and further ones as long as a queue is away that the others are not to wait for; answers how many items
+    /// were taken.
     async fn round(&self, answered: &mut Answered) -> Result<usize, Error> {
         answered.in_this_round = 0;
         self.record(answered).await?;
-        let request =
-            StagedRequest { token: self.token, limit: MOST_AT_ONCE, bytes: BYTES_AT_ONCE, lease: LEASE };
-        let taken = self.staging.take_staged(request).await?;
-        let mut moved = Ok(());
-        for group in groups(&taken, answered) {
-            // One queue's slot may be away, and the others' there.
-            moved = moved.and(self.hand_over(group, answered).await);
+        let (mut after, mut count, mut moved) = (None, 0, Ok(()));
+        let mut away = BTreeSet::new();
+        loop {
+            let taken = self.staging.take_staged(self.request(after)).await?;
+            after = taken.last().map(|last| last.number);
+            count += taken.len();
+            for (queue, group) in groups(&taken, answered) {
+                if away.contains(&queue) {
+                    continue;
+                }
+                if let Err(error) = self.hand_over(group, answered).await {
+                    moved = moved.and(Err(error));
+                    away.insert(queue);
+                }
+            }
+            self.record(answered).await?;
+            if away.is_empty() || after.is_none() {
+                return moved.map(|()| count);
+            }
         }
-        self.record(answered).await?;
-        moved.map(|()| taken.len())
+    }
+
+    fn request(&self, after: Option<StagedNumber>) -> StagedRequest {
+        StagedRequest { token: self.token, after, limit: MOST_AT_ONCE, bytes: BYTES_AT_ONCE, lease: LEASE }
     }
 
     /// Hands a group to the store: whole, and where something in it is refused, half by half down to what it is.
@@ -232,7 +251,7 @@ impl Answered {
 type Group = Vec<(StagedNumber, StagedItem)>;
 
 /// The runs of each queue, and the events, since a call is atomic within one queue only. What can't be read is refused.
-fn groups(taken: &[TakenStaged], answered: &mut Answered) -> impl Iterator<Item = Group> + use<> {
+fn groups(taken: &[TakenStaged], answered: &mut Answered) -> BTreeMap<Option<String>, Group> {
     let mut groups: BTreeMap<Option<String>, Group> = BTreeMap::new();
     for staged in taken {
         match staged.item() {
@@ -246,12 +265,12 @@ fn groups(taken: &[TakenStaged], answered: &mut Answered) -> impl Iterator<Item 
             Err(error) => answered.refuse(staged.number, error),
         }
     }
-    groups.into_values()
+    groups
 }
 
-/// Whether it is the store that is at fault, or how it was opened; otherwise it is what was handed to it.
+/// Whether it is the store that is at fault, or how it was opened, and not what was handed to it.
 fn is_away(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Misconfigured)
+    !matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Conflict)
 }
 
 /// Resolves once something may have been staged.

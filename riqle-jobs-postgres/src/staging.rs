@@ -86,6 +86,7 @@ async fn take_staged(work: &mut Work<'_>, request: StagedRequest) -> DriverResul
         .bind(size(request.limit))
         .bind(size(request.bytes))
         .bind(millis_of(request.lease))
+        .bind(request.after.map_or(0, |after| after.0))
         .fetch_all(&mut *work.connection)
         .await?;
     let taken = |row: &PgRow| {

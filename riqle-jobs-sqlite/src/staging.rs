@@ -109,6 +109,7 @@ async fn take_staged(
         .bind(index(request.limit))
         .bind(index(request.bytes))
         .bind(millis(later(now, request.lease)))
+        .bind(request.after.map_or(0, |after| after.0))
         .fetch_all(connection)
         .await?;
     let taken = |row: &SqliteRow| {

@@ -93,6 +93,8 @@ pub struct StagedNumber(pub i64);
 pub struct StagedRequest {
     /// The relay's own, the same in each request.
     pub token: LeaseToken,
+    /// Only items behind this one.
+    pub after: Option<StagedNumber>,
     /// At most so many items.
     pub limit: usize,
     /// No further item once those before it have so many bytes of input or data.

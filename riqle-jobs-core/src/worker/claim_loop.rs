@@ -8,7 +8,7 @@ use tokio::time::sleep_until;
 
 use super::{Settings, Shutdown, buffer::HeldRun, running::Shared};
 use crate::{
-    ClaimRequest, Claimed, ClaimedRun, Clock, Error, ErrorKind, Hint, LeaseToken, Queue, WakeUps,
+    ClaimRequest, Claimed, ClaimedRun, Clock, Error, ErrorKind, Hint, LeaseToken, Queue, Store, WakeUps,
     backoff::{Backoff, jittered},
 };
 
@@ -25,10 +25,7 @@ pub(super) struct ClaimLoop {
     queues: Vec<QueueView>,
     /// The queue whose turn it is.
     turn: usize,
-    backoff: Backoff,
     polls: u64,
-    /// Claims whose answer never came: what they hold is to be given back.
-    unanswered: Vec<(Arc<str>, LeaseToken)>,
 }
 
 /// What the loop knows of a queue.
@@ -41,11 +38,16 @@ struct QueueView {
     due: Option<Timestamp>,
     /// How many leases had been let go when a claim last found nothing due.
     nothing_due_after: Option<u64>,
+    /// Claims whose answer never came: what they hold is to be given back.
+    unanswered: Vec<LeaseToken>,
+    /// Each queue may stand on a server of its own.
+    backoff: Backoff,
 }
 
 impl ClaimLoop {
     pub(super) fn new(shared: Arc<Shared>, settings: Settings) -> Self {
         let mut queues: Vec<QueueView> = Vec::new();
+        let seed = settings.id.as_uuid().as_u64_pair().0;
         for (queue, jobs) in shared.jobs_by_queue() {
             queues.push(QueueView {
                 name: queue.into(),
@@ -53,21 +55,13 @@ impl ClaimLoop {
                 look_at: Instant::now(),
                 due: None,
                 nothing_due_after: None,
+                unanswered: Vec::new(),
+                backoff: Backoff::new(seed.wrapping_add(queues.len() as u64)),
             });
         }
         // Interest is registered before the first look, so no hint falls between.
         let hints = Queue::wake_ups(&*shared.store);
-        Self {
-            clock: Queue::clock(&*shared.store),
-            backoff: Backoff::new(settings.id.as_uuid().as_u64_pair().0),
-            shared,
-            settings,
-            hints,
-            queues,
-            turn: 0,
-            polls: 0,
-            unanswered: Vec::new(),
-        }
+        Self { clock: Queue::clock(&*shared.store), shared, settings, hints, queues, turn: 0, polls: 0 }
     }
 
     /// Claims until stopping begins.
@@ -82,11 +76,11 @@ impl ClaimLoop {
 
     /// Gives back what claims without an answer may hold.
     pub(super) async fn give_back_unanswered(&mut self) -> Result<(), Error> {
-        while let Some((queue, token)) = self.unanswered.last() {
-            Queue::give_back(&*self.shared.store, queue, *token).await?;
-            self.unanswered.pop();
+        let mut all = Ok(());
+        for view in &mut self.queues {
+            all = all.and(view.give_back_unanswered(&*self.shared.store).await);
         }
-        Ok(())
+        all
     }
 
     /// One claim or one wait; true at the end.
@@ -110,13 +104,13 @@ impl ClaimLoop {
             Some(index) if wanted > 0 => {
                 let token = LeaseToken::new();
                 let request = self.request(index, wanted, token);
-                let view = &self.queues[index];
-                self.unanswered.push((Arc::clone(&view.name), token));
                 let ended_before = self.shared.held.ended();
                 let begun = Instant::now();
                 let store = Arc::clone(&self.shared.store);
+                let view = &mut self.queues[index];
                 let claim = async {
-                    self.give_back_lost_claims(token).await?;
+                    view.give_back_unanswered(&*store).await?;
+                    view.unanswered.push(token);
                     Queue::claim(&*store, request).await
                 };
                 tokio::select! {
@@ -163,23 +157,13 @@ impl ClaimLoop {
         }
     }
 
-    /// All but the claim that is about to be made.
-    async fn give_back_lost_claims(&mut self, but: LeaseToken) -> Result<(), Error> {
-        if self.unanswered.len() == 1 {
-            return Ok(());
-        }
-        let newest = self.unanswered.pop().filter(|(_, token)| *token == but);
-        let given_back = self.give_back_unanswered().await;
-        self.unanswered.extend(newest);
-        given_back
-    }
-
     fn claimed(&mut self, index: usize, begun: Instant, ended_before: u64, claimed: Result<Claimed, Error>) {
         self.turn = (index + 1) % self.queues.len();
+        let view = &mut self.queues[index];
         match claimed {
             Ok(claimed) => {
-                self.unanswered.clear();
-                self.backoff.reset();
+                view.unanswered.clear();
+                view.backoff.reset();
                 self.take(index, begun, ended_before, claimed);
             }
             Err(error) => {
@@ -188,11 +172,8 @@ impl ClaimLoop {
                 } else {
                     tracing::error!(%error, "can't claim, trying on");
                 }
-                // Not slept here, so that a stop is heard.
-                let again = Instant::now() + self.backoff.next_delay();
-                for view in &mut self.queues {
-                    view.look_at = view.look_at.max(again);
-                }
+                // Not slept here, so that a stop is heard and the other queues have their turn.
+                view.look_at = Instant::now() + view.backoff.next_delay();
             }
         }
     }
@@ -293,5 +274,15 @@ impl ClaimLoop {
         for held in self.shared.buffer.take_stale(LONGEST_AHEAD) {
             self.shared.settler.give_back(&held.run).await;
         }
+    }
+}
+
+impl QueueView {
+    async fn give_back_unanswered(&mut self, store: &dyn Store) -> Result<(), Error> {
+        while let Some(token) = self.unanswered.last() {
+            Queue::give_back(store, &self.name, *token).await?;
+            self.unanswered.pop();
+        }
+        Ok(())
     }
 }

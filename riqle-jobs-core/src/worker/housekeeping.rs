@@ -23,12 +23,16 @@ pub(super) async fn keep(
     meter: Arc<Meter>,
 ) {
     let mut backoff = Backoff::new(settings.id.as_uuid().as_u64_pair().1);
-    while let Err(error) = events::register(&*store, jobs.clone()).await {
-        tracing::warn!(%error, "can't register jobs, trying on");
-        backoff.wait().await;
-    }
+    let mut is_registered = false;
     let mut tidy_at = Instant::now() + TIDY_EVERY;
     loop {
+        // A store that is full must not be kept from being pruned.
+        if !is_registered {
+            match events::register(&*store, jobs.clone()).await {
+                Ok(()) => is_registered = true,
+                Err(error) => tracing::warn!(%error, "can't register jobs, trying on"),
+            }
+        }
         let report = report(&jobs, &settings, &held);
         if let Err(error) = Registry::report_worker(&*store, report).await {
             tracing::debug!(%error, "can't report the worker");
@@ -46,7 +50,11 @@ pub(super) async fn keep(
                 tracing::warn!(%error, "can't prune");
             }
         }
-        sleep(REPORT_EVERY).await;
+        if is_registered {
+            sleep(REPORT_EVERY).await;
+        } else {
+            backoff.wait().await;
+        }
     }
 }
 
