@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use futures_util::future::try_join_all;
 use jiff::Timestamp;
 
 use crate::{
@@ -15,6 +16,8 @@ pub const EVENT_ID_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// For how long a registration triggers, and an event waits for one.
 pub const REGISTRATION_TRIGGERS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const PORTION: usize = 500;
+/// So that a store can join them into one commit.
+const MARKED_AT_ONCE: usize = 32;
 
 /// Checks events as they come from outside.
 ///
@@ -98,11 +101,17 @@ async fn start(store: &dyn Store, events: &[StoredEvent]) -> Result<usize, Error
             by_queue.entry(run.queue.clone()).or_default().push(run);
         }
     }
-    for runs in by_queue.into_values() {
-        store.enqueue(runs).await?;
+    // Many events of many jobs may be more than a group; the next repeats what an interruption leaves out.
+    let most = store.limits().group_runs.max(1);
+    for mut runs in by_queue.into_values() {
+        while !runs.is_empty() {
+            let rest = runs.split_off(most.min(runs.len()));
+            store.enqueue(std::mem::replace(&mut runs, rest)).await?;
+        }
     }
-    for (id, runs) in &started {
-        store.mark_started(id, *runs).await?;
+    for portion in started.chunks(MARKED_AT_ONCE) {
+        let marked: Vec<_> = portion.iter().map(|(id, runs)| store.mark_started(id, *runs)).collect();
+        try_join_all(marked).await?;
     }
     Ok(started.len())
 }
