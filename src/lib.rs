@@ -34,7 +34,7 @@ pub mod redis {
     pub use riqle_jobs_redis::*;
 }
 
-/// Signed webhooks.
+/// Routers for axum: the event API, health, jobs, signed webhooks.
 #[cfg(feature = "web")]
 pub mod web {
     pub use riqle_jobs_web::*;

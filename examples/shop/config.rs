@@ -1,6 +1,9 @@
 use std::{path::PathBuf, sync::OnceLock};
 
-use riqle_jobs::{Mailbox, web::webhooks::stripe::Secrets};
+use riqle_jobs::{
+    Mailbox,
+    web::webhooks::{resend, stripe::Secrets},
+};
 
 use crate::Failure;
 
@@ -11,7 +14,8 @@ usage: cargo run --example shop -- [FLAGS]
   --no-demo          plays no sale
   --exit-when-idle   ends when no run is pending, running or waiting
 
-environment: RIQLE_JOBS_URL, RIQLE_MAIL_URL, RIQLE_MAIL_FROM, RIQLE_SHOP_DB, STRIPE_WEBHOOK_SECRET (see the README)";
+environment: RIQLE_JOBS_URL, RIQLE_MAIL_URL, RIQLE_MAIL_FROM, RIQLE_SHOP_DB, STRIPE_WEBHOOK_SECRET,
+             RESEND_WEBHOOK_SECRET, RIQLE_EVENT_KEY (see the README)";
 
 /// What the flags and the environment say.
 pub struct Config {
@@ -25,6 +29,10 @@ pub struct Config {
     pub shop_url: Option<String>,
     /// Several while one is being replaced, with commas between.
     stripe_secret: Option<String>,
+    /// The same.
+    resend_secret: Option<String>,
+    /// The same; without one events are taken on loopback alone.
+    event_key: Option<String>,
     /// Told apart from the orders of earlier starts on the same database.
     pub suffix: String,
     /// What a demo made for itself.
@@ -83,6 +91,8 @@ impl Config {
                 &variable("RIQLE_MAIL_FROM").unwrap_or("Riqle <orders@riqle.com>".to_owned()),
             )?,
             stripe_secret,
+            resend_secret: variable("RESEND_WEBHOOK_SECRET"),
+            event_key: variable("RIQLE_EVENT_KEY").or_else(|| variable("INNGEST_EVENT_KEY")),
             suffix,
             folder,
         }))
@@ -97,6 +107,17 @@ impl Config {
     pub fn stripe_secrets(&self) -> Result<Option<Secrets>, Failure> {
         let Some(secrets) = &self.stripe_secret else { return Ok(None) };
         Ok(Some(Secrets::new(secrets.split(',').map(str::trim))?))
+    }
+
+    /// The same of Resend's webhook.
+    pub fn resend_secrets(&self) -> Result<Option<resend::Secrets>, Failure> {
+        let Some(secrets) = &self.resend_secret else { return Ok(None) };
+        Ok(Some(resend::Secrets::new(secrets.split(',').map(str::trim))?))
+    }
+
+    /// The keys of the event API.
+    pub fn event_keys(&self) -> impl Iterator<Item = &str> {
+        self.event_key.iter().flat_map(|keys| keys.split(',').map(str::trim))
     }
 }
 

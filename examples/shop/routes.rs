@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, Path, State},
@@ -5,28 +7,34 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use riqle_jobs::{EmailLog, Inspect, email::EmailFilter, web::webhooks::stripe::BODY_BYTES};
+use riqle_jobs::{
+    EmailLog,
+    email::EmailFilter,
+    web::{
+        EventApi, health,
+        webhooks::{resend, stripe::BODY_BYTES},
+    },
+};
 use serde_json::{Value, json};
 
 use crate::{
     Failure,
+    config::Config,
     webhook::{self, Shop, refuse},
 };
 
-pub fn router(shop: Shop) -> Router {
-    Router::new()
+pub fn router(shop: Shop, config: &Config, address: SocketAddr) -> Result<Router, Failure> {
+    let events = EventApi::new(&shop.jobs).keys(config.event_keys()).bound_to(address);
+    let of_jobs = events
+        .router()
+        .merge(health::router(&shop.jobs))
+        .merge(resend::router(&shop.jobs, config.resend_secrets()?));
+    Ok(Router::new()
         .route("/webhooks/stripe", post(webhook::stripe).layer(DefaultBodyLimit::max(BODY_BYTES)))
-        .route("/health", get(health))
         .route("/orders/{id}", get(order))
         .route("/orders/{id}/emails", get(emails))
         .with_state(shop)
-}
-
-async fn health(State(shop): State<Shop>) -> Response {
-    match Inspect::counts(&**shop.jobs.store()).await {
-        Ok(_) => Json(json!({"status": 200, "message": "OK"})).into_response(),
-        Err(error) => away(&error.into()),
-    }
+        .merge(of_jobs))
 }
 
 async fn order(State(shop): State<Shop>, Path(id): Path<String>) -> Response {

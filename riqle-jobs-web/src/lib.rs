@@ -1,5 +1,36 @@
-//! What applications put on the web beside their jobs: signed webhooks.
+//! What applications put on the web beside their jobs: routers for axum, to be merged or nested.
+//!
+//! | router | routes |
+//! |---|---|
+//! | [`EventApi`] | `POST /e/{key}`: events, as the official Inngest SDKs send them |
+//! | [`health::router`] | `GET /health` |
+//! | [`api::router`] | `GET /api/jobs`, `POST /api/jobs/{name}/runs`; for whom, says [`security::Access`] |
+//! | [`webhooks::stripe::Webhook`] | `POST /webhooks/stripe` |
+//! | [`webhooks::resend::router`] | `POST /webhooks/resend` |
+//!
+//! Every answer is JSON, errors as `{"error": "…", "status": 400}`. Nothing is open unless the application says so.
+//!
+//! ```
+//! use riqle_jobs_core::{Jobs, Memory};
+//! use riqle_jobs_web::{EventApi, api, health, security::{Access, Role}};
+//!
+//! # fn app() -> axum::Router {
+//! let jobs = Jobs::new(&Memory::new());
+//! let access = Access::closed().bearer("deploys", "a long secret", Role::Operator);
+//! axum::Router::new()
+//!     .merge(EventApi::new(&jobs).keys(["a key of the shop"]).router())
+//!     .merge(health::router(&jobs))
+//!     .nest("/riqle", api::router(&jobs, access))
+//! # }
+//! ```
 //!
 //! Applications reach this through the facade, `riqle-jobs`, with its feature `web`.
 
+mod answer;
+pub mod api;
+mod event_api;
+pub mod health;
+pub mod security;
 pub mod webhooks;
+
+pub use event_api::EventApi;

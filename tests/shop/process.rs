@@ -32,9 +32,16 @@ pub async fn run(flags: &[&str], environment: &[(&str, String)]) -> Output {
 
 fn command(flags: &[&str], environment: &[(&str, String)]) -> Command {
     let mut command = Command::new(binary());
-    for name in
-        ["RIQLE_JOBS_URL", "RIQLE_MAIL_URL", "RIQLE_MAIL_FROM", "RIQLE_SHOP_DB", "STRIPE_WEBHOOK_SECRET"]
-    {
+    for name in [
+        "RIQLE_JOBS_URL",
+        "RIQLE_MAIL_URL",
+        "RIQLE_MAIL_FROM",
+        "RIQLE_SHOP_DB",
+        "RIQLE_EVENT_KEY",
+        "INNGEST_EVENT_KEY",
+        "STRIPE_WEBHOOK_SECRET",
+        "RESEND_WEBHOOK_SECRET",
+    ] {
         command.env_remove(name);
     }
     command.args(flags).envs(environment.iter().cloned()).stdin(Stdio::null()).kill_on_drop(true);

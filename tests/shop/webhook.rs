@@ -112,3 +112,36 @@ async fn a_shop_without_a_secret_answers_503_and_says_so() {
     let (status, answer) = shop.deliver(&checkout("evt_1", "order-1", "ada@example.com")).await.unwrap();
     assert_eq!((status, answer), (503, json!({"error": "STRIPE_WEBHOOK_SECRET is not set"})));
 }
+
+#[tokio::test]
+async fn an_event_with_the_key_starts_its_email_and_resend_without_a_secret_is_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let shop = Shop::start_with(vec![
+        ("RIQLE_JOBS_URL", format!("sqlite:{}", folder.path().join("shop.db").display())),
+        ("RIQLE_MAIL_URL", format!("file:{}", folder.path().join("mail").display())),
+        ("INNGEST_EVENT_KEY", "new-key, old-key".to_owned()),
+    ])
+    .await;
+    let body =
+        json!([{"name": "email/welcome", "data": {"userId": "7", "email": "ada@example.com"}, "id": "e-1"}]);
+    let send = async |path: &str| {
+        post(shop.address, path, ("x-inngest-sdk", "js:v4.24.0"), body.to_string().as_bytes()).await.unwrap()
+    };
+    assert_eq!(send("/e/wrong").await.0, 401);
+    assert_eq!(send("/e/old-key").await, (200, json!({"ids": ["e-1"], "status": 200})));
+    assert_eq!(send("/e/new-key").await, (200, json!({"ids": ["e-1"], "status": 200})));
+    let sent = async {
+        loop {
+            let mail = std::fs::read_dir(folder.path().join("mail")).map_or(0, Iterator::count);
+            if mail > 0 {
+                return mail;
+            }
+            // The email is written by a worker of another process.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert_eq!(tokio::time::timeout(Duration::from_secs(30), sent).await.unwrap(), 1);
+    let (status, answer) = send("/webhooks/resend").await;
+    let error = "no secret of the Resend webhook is configured (RESEND_WEBHOOK_SECRET)";
+    assert_eq!((status, answer), (503, json!({"error": error, "status": 503})));
+}

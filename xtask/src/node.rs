@@ -34,6 +34,6 @@ pub(crate) fn modules() -> Result<PathBuf, String> {
 }
 
 fn install_node() -> Result<(), String> {
-    let way_out = "the tests need Node.js 20 with npm, for a double of Resend: apt-get install nodejs npm";
+    let way_out = "the tests need Node.js 20 with npm, for a double of Resend and the SDKs of others: apt-get install nodejs npm";
     run(Command::new("apt-get").args(["install", "-y", "nodejs", "npm"])).map_err(|_| way_out.to_owned())
 }

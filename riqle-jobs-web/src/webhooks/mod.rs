@@ -1,3 +1,16 @@
 //! Signed webhooks of other services.
 
+mod error;
+pub mod resend;
 pub mod stripe;
+
+use std::time::Duration;
+
+pub use error::WebhookError;
+
+/// The largest body that a route reads, in bytes: 1 MiB.
+pub const BODY_BYTES: usize = 1 << 20;
+/// How far a signature's time may be off, in seconds: what the services' own libraries allow.
+const TOLERANCE: u64 = 300;
+/// Senders wait for some 15 s.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);

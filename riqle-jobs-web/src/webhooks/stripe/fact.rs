@@ -1,4 +1,5 @@
-use serde_json::Value;
+use riqle_jobs_core::{Error, Payload, store::NewEvent};
+use serde_json::{Value, json};
 
 use super::{Event, WebhookError};
 
@@ -39,6 +40,29 @@ pub enum Fact {
         /// `name`.
         name: Option<String>,
     },
+}
+
+impl Fact {
+    /// The event that starts the email: `email/purchase-confirmation`, `email/refund-notification` or `email/welcome`, with
+    /// `id` as its id and the data that these jobs read.
+    ///
+    /// # Errors
+    /// None that a caller could cause.
+    pub fn job_event(&self, id: &str) -> Result<NewEvent, Error> {
+        let (name, data) = match self {
+            Fact::OrderPaid { order_id, email, .. } => {
+                ("email/purchase-confirmation", json!({"orderId": order_id, "customerEmail": email}))
+            }
+            Fact::OrderRefunded { order_id, email, reason, .. } => (
+                "email/refund-notification",
+                json!({"orderId": order_id, "customerEmail": email, "refundReason": reason}),
+            ),
+            Fact::CustomerCreated { user_id, email, name } => {
+                ("email/welcome", json!({"userId": user_id, "email": email, "name": name}))
+            }
+        };
+        Ok(NewEvent { id: id.to_owned(), name: name.to_owned(), data: Payload::json(&data)?, due_at: None })
+    }
 }
 
 impl Event {

@@ -15,9 +15,12 @@
 //! ```
 
 mod fact;
+mod route;
 mod signature;
 
+pub use super::{BODY_BYTES, WebhookError};
 pub use fact::Fact;
+pub use route::Webhook;
 pub use signature::{Secrets, sign};
 
 use serde::Deserialize;
@@ -25,8 +28,6 @@ use serde_json::Value;
 
 /// The header that carries the signature.
 pub const SIGNATURE_HEADER: &str = "stripe-signature";
-/// The largest body that a route should read, in bytes: 1 MiB.
-pub const BODY_BYTES: usize = 1 << 20;
 
 /// An event whose signature was right.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -49,41 +50,4 @@ impl Event {
     pub fn object(&self) -> &Value {
         &self.data.object
     }
-}
-
-/// Why a webhook was not taken. Each is answered with 400: a repeat would fail alike.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum WebhookError {
-    /// No secret to check with.
-    #[error("no webhook secret is configured")]
-    NoSecret,
-    /// The header is missing.
-    #[error("the Stripe-Signature header is missing")]
-    NoSignature,
-    /// The header is not of the form `t=…,v1=…`.
-    #[error("the Stripe-Signature header is not of the form t=…,v1=…")]
-    MalformedSignature,
-    /// Signed too long ago, or in the future.
-    #[error("the signature is {off_by} s off this clock, more than {tolerance} s")]
-    Stale {
-        /// How far, in seconds.
-        off_by: u64,
-        /// How far is allowed, in seconds.
-        tolerance: u64,
-    },
-    /// No signature fits any secret.
-    #[error("the signature does not fit: another secret, or a changed body")]
-    WrongSignature,
-    /// The body is no event.
-    #[error("the body is no Stripe event: {0}")]
-    NoEvent(String),
-    /// The event lacks what the job needs.
-    #[error("the event {kind} lacks {field}")]
-    Lacks {
-        /// The event's type.
-        kind: String,
-        /// What is missing.
-        field: &'static str,
-    },
 }

@@ -4,9 +4,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::{Event, WebhookError};
+use crate::webhooks::TOLERANCE;
 
-/// How far a signature's time may be off, in seconds: what Stripe's own libraries allow.
-const TOLERANCE: u64 = 300;
+const HEADER: &str = "Stripe-Signature";
 
 /// The secrets of a webhook route: more than one while a secret is being replaced.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ impl Secrets {
     /// # Errors
     /// What is wrong with header, time, signature or body, in this order.
     pub fn verify(&self, header: Option<&str>, body: &[u8], now: i64) -> Result<Event, WebhookError> {
-        let header = Header::parse(header.ok_or(WebhookError::NoSignature)?)?;
+        let header = Header::parse(header.ok_or(WebhookError::NoSignature(HEADER))?)?;
         let off_by = now.abs_diff(header.time);
         if off_by > TOLERANCE {
             return Err(WebhookError::Stale { off_by, tolerance: TOLERANCE });
@@ -99,7 +99,7 @@ impl<'a> Header<'a> {
         }
         match time_text.map(|text| (text, text.parse())) {
             Some((time_text, Ok(time))) if !signatures.is_empty() => Ok(Self { time, time_text, signatures }),
-            _ => Err(WebhookError::MalformedSignature),
+            _ => Err(WebhookError::MalformedSignature { header: HEADER, form: "t=…,v1=…" }),
         }
     }
 }

@@ -1,0 +1,81 @@
+//! How everything here answers: JSON, in time, and a refusal in one line.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{FromRequest, Request},
+    http::{HeaderName, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use riqle_jobs_core::{Error, ErrorKind};
+use serde::Serialize;
+use serde_json::json;
+
+/// Neither guessed at nor kept by whoever reads it.
+const HEADERS: [(HeaderName, &str); 2] =
+    [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::CACHE_CONTROL, "no-store")];
+
+/// A status and a line that says why.
+pub(crate) type Refused = (StatusCode, String);
+
+pub(crate) fn answer(status: StatusCode, body: impl Serialize) -> Response {
+    (status, HEADERS, Json(body)).into_response()
+}
+
+pub(crate) fn refuse(status: StatusCode, error: &str) -> Response {
+    answer(status, json!({"error": error, "status": status.as_u16()}))
+}
+
+/// The status of what a store refuses: the caller's fault, or to be repeated, or ours.
+pub(crate) fn status_of(error: &Error) -> StatusCode {
+    match error.kind() {
+        ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Rejected => StatusCode::BAD_REQUEST,
+        ErrorKind::Conflict => StatusCode::CONFLICT,
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// What a caller is told of an error: of its own fault what it is, of ours no more than what to do. The rest is logged.
+pub(crate) fn told(error: &Error) -> String {
+    match status_of(error) {
+        StatusCode::SERVICE_UNAVAILABLE => {
+            tracing::warn!(%error, "the store is away");
+            "the store is away, send it again".to_owned()
+        }
+        StatusCode::INTERNAL_SERVER_ERROR => {
+            tracing::error!(%error, "the store fails");
+            "the store fails, see the log".to_owned()
+        }
+        _ => error.message().to_owned(),
+    }
+}
+
+pub(crate) fn failed(error: &Error) -> Response {
+    refuse(status_of(error), &told(error))
+}
+
+/// For a path that is there, with another method.
+pub(crate) async fn method_not_allowed() -> Response {
+    refuse(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method")
+}
+
+/// Reads a body of at most `most` bytes; the route must carry `DefaultBodyLimit::max(most)`.
+pub(crate) async fn read(request: Request, most: usize) -> Result<Bytes, Refused> {
+    Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            (StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {most} bytes"))
+        }
+        status => (status, "the body can't be read".to_owned()),
+    })
+}
+
+/// Gives the answer up after a time, so that a slow sender or store holds nothing for ever.
+pub(crate) async fn within(limit: Duration, answer: impl Future<Output = Response>) -> Response {
+    tokio::time::timeout(limit, answer)
+        .await
+        .unwrap_or_else(|_| refuse(StatusCode::SERVICE_UNAVAILABLE, "no answer in time, send it again"))
+}

@@ -1,0 +1,144 @@
+//! What tools ask and do, as JSON: which jobs there are, and a run of one.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, FromRef, Path, Request, State},
+    http::{HeaderMap, StatusCode, header},
+    response::Response,
+    routing::{get, post},
+};
+use jiff::Timestamp;
+use riqle_jobs_core::{
+    Error, Jobs, NewRun, Payload, Queue, Registry, later,
+    store::{JobDeclaration, WORKER_GONE_AFTER},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{json, value::RawValue};
+
+use crate::{
+    answer::{answer, failed, method_not_allowed, read, refuse, within},
+    security::{Access, Operator, Viewer},
+};
+
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+/// What a body has beside the input.
+const AROUND_THE_INPUT: usize = 1024;
+
+/// The routes, for those whom `access` lets in.
+///
+/// `GET /api/jobs`, for viewers: `{"jobs": [{"name", "queue", "priority", "trigger", "policy", "seenAt", "workers"}]}`, by
+/// name: what was registered, when last, and how many workers are alive that run it.
+///
+/// `POST /api/jobs/{name}/runs` with `{"input": …}`, for operators: 201 and `{"id": "…", "status": 201}`. The input is kept
+/// to the letter. The body's type must be `application/json`, which a form of another site can't send.
+pub fn router(jobs: &Jobs, access: Access) -> Router {
+    let most = jobs.store().limits().input_bytes.saturating_add(AROUND_THE_INPUT);
+    Router::new()
+        .route("/api/jobs", get(list))
+        .route("/api/jobs/{name}/runs", post(start).layer(DefaultBodyLimit::max(most)))
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(Web { jobs: jobs.clone(), access, most })
+}
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Web {
+    jobs: Jobs,
+    access: Access,
+    /// Bytes of a body.
+    most: usize,
+}
+
+impl FromRef<Web> for Access {
+    fn from_ref(web: &Web) -> Self {
+        web.access.clone()
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed {
+    #[serde(flatten)]
+    declaration: JobDeclaration,
+    seen_at: Timestamp,
+    workers: usize,
+}
+
+async fn list(_: Viewer, State(web): State<Web>) -> Response {
+    within(ANSWERS_WITHIN, async {
+        match listed(&web.jobs).await {
+            Ok(jobs) => answer(StatusCode::OK, json!({"jobs": jobs})),
+            Err(error) => failed(&error),
+        }
+    })
+    .await
+}
+
+async fn listed(jobs: &Jobs) -> Result<Vec<Listed>, Error> {
+    let store = jobs.store();
+    let (known, workers) = (Registry::jobs(&**store).await?, Registry::workers(&**store).await?);
+    let now = Queue::now(&**store).await?;
+    let alive: Vec<_> =
+        workers.iter().filter(|worker| later(worker.seen_at, WORKER_GONE_AFTER) > now).collect();
+    let listed = known.into_iter().map(|job| Listed {
+        workers: alive.iter().filter(|worker| worker.report.jobs.contains(&job.declaration.name)).count(),
+        seen_at: job.seen_at,
+        declaration: job.declaration,
+    });
+    Ok(listed.collect())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Start<'a> {
+    #[serde(borrow)]
+    input: &'a RawValue,
+}
+
+async fn start(
+    Operator(user): Operator,
+    State(web): State<Web>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    if !is_json(&headers) {
+        let error = "the body's content type is not application/json";
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, error);
+    }
+    within(ANSWERS_WITHIN, async {
+        let body = match read(request, web.most).await {
+            Ok(body) => body,
+            Err((status, error)) => return refuse(status, &error),
+        };
+        let Ok(Start { input }) = serde_json::from_slice(&body) else {
+            return refuse(StatusCode::BAD_REQUEST, r#"the body is not of the form {"input": …}"#);
+        };
+        match start_run(&web.jobs, &name, input).await {
+            Ok(Some(id)) => {
+                tracing::info!(by = user.name, job = name, run = id, "run started by hand");
+                answer(StatusCode::CREATED, json!({"id": id, "status": 201}))
+            }
+            Ok(None) => refuse(StatusCode::NOT_FOUND, "no worker has registered a job of this name"),
+            Err(error) => failed(&error),
+        }
+    })
+    .await
+}
+
+async fn start_run(jobs: &Jobs, name: &str, input: &RawValue) -> Result<Option<String>, Error> {
+    let known = Registry::jobs(&**jobs.store()).await?;
+    let Some(job) = known.into_iter().map(|job| job.declaration).find(|job| job.name == name) else {
+        return Ok(None);
+    };
+    let run = NewRun::with_payload(&job.name, &job.queue, job.priority, Payload::from_json_text(input.get()));
+    let enqueued = Queue::enqueue(&**jobs.store(), vec![run]).await?;
+    Ok(enqueued.first().map(|enqueued| enqueued.id().to_string()))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}

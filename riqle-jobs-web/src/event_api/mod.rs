@@ -1,0 +1,149 @@
+mod batch;
+mod ids;
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Path, Request, State, rejection::PathRejection},
+    http::{HeaderMap, Method, StatusCode},
+    response::Response,
+    routing::post,
+};
+use riqle_jobs_core::{Error, Jobs, Queue};
+use serde_json::json;
+use tower_http::cors::{Any, CorsLayer};
+
+use self::{batch::Batch, ids::Ids};
+use crate::{
+    answer::{Refused, answer, method_not_allowed, read, refuse, status_of, told, within},
+    security::{Secret, is_from_this_machine},
+};
+
+/// The largest body of a request, in bytes.
+const REQUEST_BYTES: usize = 16 << 20;
+/// The largest event that can be allowed, in bytes.
+const LARGEST_EVENT: usize = 3 << 20;
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+const SEED_HEADER: &str = "x-inngest-event-id-seed";
+
+/// The route `POST /e/{key}`: takes events as the official Inngest SDKs and curl send them.
+///
+/// The body is an array of events or one event: `{"name": "email/welcome", "data": {…}, "ts": 1795460942017, "id": "…"}`.
+/// `data` becomes the input of the runs, to the letter (without one, `{}`); `ts`, in milliseconds since 1970, schedules
+/// them where it is in the future; an event whose `id` came within 24 h starts nothing. `user` and `v` are not kept.
+/// The answer is `{"ids": ["…"], "status": 200}`, in the order of the events: the event's own id, else a ULID. Anything
+/// else is `{"ids": [], "status": 400, "error": "…"}`, and nothing is stored. 503 means: send the same again.
+///
+/// A request has at most 5,000 events and 16 MiB.
+#[derive(Clone)]
+pub struct EventApi {
+    jobs: Jobs,
+    keys: Vec<Secret>,
+    is_development: bool,
+    event_bytes: usize,
+}
+
+impl EventApi {
+    /// One without keys, which answers 503 until it is given some.
+    pub fn new(jobs: &Jobs) -> Self {
+        Self { jobs: jobs.clone(), keys: Vec::new(), is_development: false, event_bytes: 512 << 10 }
+    }
+
+    /// The keys that are taken: several while one is being replaced. Empty ones are left out.
+    #[must_use]
+    pub fn keys<K: AsRef<str>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
+        let keys = keys.into_iter().filter(|key| !key.as_ref().is_empty());
+        self.keys.extend(keys.map(|key| Secret::new(key.as_ref())));
+        self
+    }
+
+    /// Where the server listens. Without keys any key is taken, where this is a loopback address, from the same machine:
+    /// development mode.
+    #[must_use]
+    pub fn bound_to(mut self, address: SocketAddr) -> Self {
+        self.is_development = address.ip().is_loopback();
+        self
+    }
+
+    /// The largest event, in bytes as it is sent: 512 KiB by default, 3 MiB at most. The data alone must also fit into
+    /// the [`input_bytes`](riqle_jobs_core::Limits::input_bytes) of the store.
+    #[must_use]
+    pub fn event_bytes(mut self, bytes: usize) -> Self {
+        self.event_bytes = bytes.min(LARGEST_EVENT);
+        self
+    }
+
+    /// The route; other sites' pages may call it, too (CORS).
+    pub fn router(self) -> Router {
+        let methods = [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS];
+        Router::new()
+            .route("/e/{key}", post(take).layer(DefaultBodyLimit::max(REQUEST_BYTES)))
+            .method_not_allowed_fallback(method_not_allowed)
+            .layer(CorsLayer::new().allow_origin(Any).allow_methods(methods).allow_headers(Any))
+            .with_state(Arc::new(self))
+    }
+
+    fn admit(&self, key: &str, request: &Request) -> Result<(), Refused> {
+        // All of them are compared, so that the time tells nothing.
+        let fitting = self.keys.iter().filter(|one| one.fits(key)).count();
+        let (status, line) = match (self.keys.is_empty(), self.is_development) {
+            (false, _) if fitting > 0 => return Ok(()),
+            (false, _) => (StatusCode::UNAUTHORIZED, "unknown event key"),
+            (true, true) if is_from_this_machine(request.uri(), request.headers()) => return Ok(()),
+            (true, true) => {
+                let line = "without an event key, events are taken from the same machine alone";
+                (StatusCode::UNAUTHORIZED, line)
+            }
+            (true, false) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "no event key is configured (RIQLE_EVENT_KEY)")
+            }
+        };
+        Err((status, line.to_owned()))
+    }
+
+    async fn send(&self, body: &[u8], headers: &HeaderMap) -> Result<Vec<String>, Refused> {
+        let batch = Batch::read(body, self.event_bytes).map_err(|line| (StatusCode::BAD_REQUEST, line))?;
+        let seed = headers.get(SEED_HEADER).and_then(|seed| seed.to_str().ok());
+        let refused = |error: Error| {
+            let line = error.index().map_or_else(String::new, |index| batch.place(index)) + &told(&error);
+            (status_of(&error), line)
+        };
+        // What is in the future, the store's clock says.
+        let now = Queue::now(&**self.jobs.store()).await.map_err(refused)?;
+        self.jobs.send_events(batch.events(&Ids::new(seed, now), now)).await.map_err(refused)
+    }
+}
+
+impl fmt::Debug for EventApi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EventApi({} keys)", self.keys.len())
+    }
+}
+
+/// `POST /e/{key}`
+async fn take(
+    State(api): State<Arc<EventApi>>,
+    key: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    // A key that is no UTF-8 is no key.
+    let key = key.map_or_else(|_| String::new(), |Path(key)| key);
+    if let Err((status, line)) = api.admit(&key, &request) {
+        return refuse(status, &line);
+    }
+    within(ANSWERS_WITHIN, async {
+        let headers = request.headers().clone();
+        let sent = match read(request, REQUEST_BYTES).await {
+            Ok(body) => api.send(&body, &headers).await,
+            Err(refused) => Err(refused),
+        };
+        match sent {
+            Ok(ids) => answer(StatusCode::OK, json!({"ids": ids, "status": 200})),
+            Err((status, error)) => {
+                answer(status, json!({"ids": [], "status": status.as_u16(), "error": error}))
+            }
+        }
+    })
+    .await
+}

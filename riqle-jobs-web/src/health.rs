@@ -1,0 +1,64 @@
+//! `GET /health`: whether the store answers and somebody works. Open to all: load balancers hold no keys.
+
+use std::time::Duration;
+
+use axum::{Router, extract::State, http::StatusCode, response::Response, routing::get};
+use jiff::Timestamp;
+use riqle_jobs_core::{Error, Inspect, Jobs, Queue, Registry, later, store::WORKER_GONE_AFTER};
+use serde::Serialize;
+
+use crate::answer::{answer, method_not_allowed, refuse, told};
+
+/// A balancer has turned away by then.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// The route `GET /health`: 200 and `{"status": 200, "message": "OK", "oldestDue": null, "workers": 1}`, where
+/// `oldestDue` is the time (RFC 3339) since when the run waits that has waited longest, of those that are due now.
+/// 503, with an `error`, where the store does not answer or no worker is alive.
+pub fn router(jobs: &Jobs) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(jobs.clone())
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+    oldest_due: Option<Timestamp>,
+    workers: usize,
+}
+
+async fn health(State(jobs): State<Jobs>) -> Response {
+    match tokio::time::timeout(ANSWERS_WITHIN, look(&jobs)).await {
+        Ok(Ok(found)) => {
+            answer(StatusCode::from_u16(found.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), found)
+        }
+        Ok(Err(error)) => {
+            told(&error);
+            refuse(StatusCode::SERVICE_UNAVAILABLE, "the store is away")
+        }
+        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer"),
+    }
+}
+
+async fn look(jobs: &Jobs) -> Result<Answer, Error> {
+    let store = jobs.store();
+    let health = Inspect::health(&**store).await?;
+    let now = Queue::now(&**store).await?;
+    let workers = Registry::workers(&**store).await?;
+    let alive = workers.iter().filter(|worker| later(worker.seen_at, WORKER_GONE_AFTER) > now).count();
+    let is_well = alive > 0;
+    Ok(Answer {
+        status: if is_well { 200 } else { 503 },
+        message: is_well.then_some("OK"),
+        error: (!is_well).then_some("no worker is alive"),
+        oldest_due: health.oldest_due,
+        workers: alive,
+    })
+}

@@ -1,0 +1,188 @@
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use axum::{
+    extract::{FromRef, FromRequestParts},
+    http::{HeaderValue, StatusCode, header, request::Parts},
+    response::Response,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use super::{Secret, is_from_this_machine};
+use crate::answer::refuse;
+
+/// What somebody may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Look.
+    Viewer,
+    /// Look and act.
+    Operator,
+}
+
+/// Who a request is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The name, as the record of what was done will say it.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+}
+
+/// An application's own way to tell who a request is from, such as its sessions.
+#[async_trait::async_trait]
+pub trait Authenticate: Send + Sync {
+    /// Names the user of a request, or answers it: with 401, or with the way to a login page.
+    async fn user(&self, request: &Parts) -> Result<User, Response>;
+}
+
+/// Who may look and act: holders of tokens, of names with passwords, or whom the application names.
+#[derive(Clone, Default)]
+pub struct Access {
+    credentials: Vec<Credential>,
+    own: Option<Arc<dyn Authenticate>>,
+    is_open_here: bool,
+}
+
+#[derive(Clone)]
+struct Credential {
+    scheme: Scheme,
+    secret: Secret,
+    user: User,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Bearer,
+    Basic,
+}
+
+impl Access {
+    /// Nobody: every request is answered 503, which says so.
+    pub fn closed() -> Self {
+        Self::default()
+    }
+
+    /// Whom the application's own middleware names.
+    pub fn by(authenticate: impl Authenticate + 'static) -> Self {
+        Self { own: Some(Arc::new(authenticate)), ..Self::default() }
+    }
+
+    /// Also who sends `Authorization: Bearer TOKEN`. An empty token lets nobody in.
+    #[must_use]
+    pub fn bearer(self, name: &str, token: &str, role: Role) -> Self {
+        self.with(Scheme::Bearer, name, token, token, role)
+    }
+
+    /// Also who gives this name and password (HTTP basic authentication). An empty password lets nobody in.
+    #[must_use]
+    pub fn basic(self, name: &str, password: &str, role: Role) -> Self {
+        self.with(Scheme::Basic, name, password, &format!("{name}:{password}"), role)
+    }
+
+    /// Without any of these: whoever is on this machine is an operator, where the server listens on a loopback address.
+    /// Requests through a proxy or under another host name are not.
+    #[must_use]
+    pub fn bound_to(mut self, address: SocketAddr) -> Self {
+        self.is_open_here = address.ip().is_loopback();
+        self
+    }
+
+    fn with(mut self, scheme: Scheme, name: &str, given: &str, secret: &str, role: Role) -> Self {
+        if !given.is_empty() {
+            let user = User { name: name.to_owned(), role };
+            self.credentials.push(Credential { scheme, secret: Secret::new(secret), user });
+        }
+        self
+    }
+
+    /// Names the user of a request, or answers it.
+    async fn user(&self, request: &Parts) -> Result<User, Response> {
+        if let Some(user) = self.holder_of_a_credential(request) {
+            return Ok(user);
+        }
+        if let Some(own) = &self.own {
+            return own.user(request).await;
+        }
+        if !self.credentials.is_empty() {
+            return Err(self.unauthorized());
+        }
+        if !self.is_open_here {
+            let error = "closed: no token, password or authentication of the application is configured";
+            return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, error));
+        }
+        if !is_from_this_machine(&request.uri, &request.headers) {
+            let error = "without a token or password this is for requests from the same machine alone";
+            return Err(refuse(StatusCode::UNAUTHORIZED, error));
+        }
+        Ok(User { name: "local".to_owned(), role: Role::Operator })
+    }
+
+    fn holder_of_a_credential(&self, request: &Parts) -> Option<User> {
+        let (scheme, given) = credential(request)?;
+        // All of them are compared, so that the time tells nothing about which one was close.
+        let fits = |credential: &&Credential| credential.scheme == scheme && credential.secret.fits(&given);
+        let fitting: Vec<&Credential> = self.credentials.iter().filter(fits).collect();
+        fitting.first().map(|credential| credential.user.clone())
+    }
+
+    fn unauthorized(&self) -> Response {
+        let mut response =
+            refuse(StatusCode::UNAUTHORIZED, "a token or a name and password are missing or wrong");
+        let asks_for_a_password = self.credentials.iter().any(|one| one.scheme == Scheme::Basic);
+        let challenge =
+            if asks_for_a_password { r#"Basic realm="riqle-jobs", charset="UTF-8""# } else { "Bearer" };
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        response
+    }
+
+    async fn admit(&self, request: &Parts, role: Role) -> Result<User, Response> {
+        let user = self.user(request).await?;
+        if user.role < role {
+            return Err(refuse(StatusCode::FORBIDDEN, "a viewer may look, and not act"));
+        }
+        Ok(user)
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Access({} credentials)", self.credentials.len())
+    }
+}
+
+/// What `Authorization` holds: a token, or `name:password`.
+fn credential(request: &Parts) -> Option<(Scheme, String)> {
+    let (scheme, given) = request.headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some((Scheme::Bearer, given.trim().to_owned()));
+    }
+    let decoded = STANDARD.decode(given.trim()).ok()?;
+    scheme.eq_ignore_ascii_case("basic").then_some((Scheme::Basic, String::from_utf8(decoded).ok()?))
+}
+
+/// In a handler's arguments: whoever may look.
+pub(crate) struct Viewer;
+/// In a handler's arguments: who may act.
+pub(crate) struct Operator(pub(crate) User);
+
+impl<S: Send + Sync> FromRequestParts<S> for Viewer
+where
+    Access: FromRef<S>,
+{
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        Access::from_ref(state).admit(parts, Role::Viewer).await.map(|_| Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Operator
+where
+    Access: FromRef<S>,
+{
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        Access::from_ref(state).admit(parts, Role::Operator).await.map(Self)
+    }
+}

@@ -1,0 +1,44 @@
+/// Why a webhook was not taken. Each is answered with 400: a repeat would fail alike.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WebhookError {
+    /// No secret to check with.
+    #[error("no webhook secret is configured")]
+    NoSecret,
+    /// A secret is not of the form that the service gives.
+    #[error("a webhook secret is not of the form whsec_ and base64")]
+    MalformedSecret,
+    /// A header is missing.
+    #[error("the header {0} is missing")]
+    NoSignature(&'static str),
+    /// A header is not of the form that it should have.
+    #[error("the header {header} is not of the form {form}")]
+    MalformedSignature {
+        /// Its name.
+        header: &'static str,
+        /// Such as `t=…,v1=…`.
+        form: &'static str,
+    },
+    /// Signed too long ago, or in the future.
+    #[error("the signature is {off_by} s off this clock, more than {tolerance} s")]
+    Stale {
+        /// How far, in seconds.
+        off_by: u64,
+        /// How far is allowed, in seconds.
+        tolerance: u64,
+    },
+    /// No signature fits any secret.
+    #[error("the signature does not fit: another secret, or a changed body")]
+    WrongSignature,
+    /// The body is no event.
+    #[error("the body is no event: {0}")]
+    NoEvent(String),
+    /// The event lacks what is needed.
+    #[error("the event {kind} lacks {field}")]
+    Lacks {
+        /// The event's type.
+        kind: String,
+        /// What is missing.
+        field: &'static str,
+    },
+}

@@ -1,0 +1,106 @@
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderMap, StatusCode},
+    response::Response,
+    routing::post,
+};
+use riqle_jobs_core::{
+    Clock, Error, ErrorKind, Jobs, Store, earlier,
+    email::{NewEmailEvent, take_delivery_event},
+};
+use serde_json::json;
+
+use super::{Delivery, Report, Secrets};
+use crate::{
+    answer::{answer, failed, method_not_allowed, read, refuse, within},
+    webhooks::{ANSWERS_WITHIN, BODY_BYTES, WebhookError},
+};
+
+/// For how long an email that the log does not know may be one that is about to be recorded.
+const MAY_STILL_COME: Duration = Duration::from_secs(60 * 60);
+
+/// The route `POST /webhooks/resend`: verifies what Resend reports of emails and writes it into the email log, once for each
+/// `svix-id`. A permanent bounce and a complaint put the address on the suppression list; a report of an email whose
+/// outcome was unknown resolves it as sent.
+///
+/// Answers 200 once it is recorded, or where it is of no use to the log; 400 with the reason where it is not genuine; 404
+/// where the log knows no such email, for an hour: a delivery can be faster than the record of the send; 503 where there is
+/// no secret or the store is away. Resend repeats what was not answered with 200.
+pub fn router(jobs: &Jobs, secrets: Option<Secrets>) -> Router {
+    Router::new()
+        .route("/webhooks/resend", post(take).layer(DefaultBodyLimit::max(BODY_BYTES)))
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(Shared { jobs: jobs.clone(), secrets: secrets.map(Arc::new) })
+}
+
+#[derive(Clone)]
+struct Shared {
+    jobs: Jobs,
+    secrets: Option<Arc<Secrets>>,
+}
+
+async fn take(State(Shared { jobs, secrets }): State<Shared>, request: Request) -> Response {
+    let Some(secrets) = secrets else {
+        let error = "no secret of the Resend webhook is configured (RESEND_WEBHOOK_SECRET)";
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, error);
+    };
+    within(ANSWERS_WITHIN, async {
+        let headers = request.headers().clone();
+        let body = match read(request, BODY_BYTES).await {
+            Ok(body) => body,
+            Err((status, error)) => return refuse(status, &error),
+        };
+        let now = Clock::Server.local_now().as_second();
+        let verified = secrets.verify(delivery(&headers), &body, now);
+        match verified.and_then(|report| Ok((report.email_event()?, report))) {
+            Ok((Some(event), report)) => record(&**jobs.store(), &report, event).await,
+            Ok((None, _)) => answer(StatusCode::OK, json!({"received": true, "ignored": true})),
+            Err(error) => refuse_webhook(&error),
+        }
+    })
+    .await
+}
+
+fn delivery(headers: &HeaderMap) -> Option<Delivery<'_>> {
+    let header = |name| headers.get(name).and_then(|header| header.to_str().ok());
+    Some(Delivery {
+        id: header("svix-id")?,
+        timestamp: header("svix-timestamp")?,
+        signature: header("svix-signature")?,
+    })
+}
+
+fn refuse_webhook(error: &WebhookError) -> Response {
+    tracing::warn!(%error, "a webhook of Resend was refused");
+    refuse(StatusCode::BAD_REQUEST, &error.to_string())
+}
+
+async fn record(store: &dyn Store, report: &Report, event: NewEmailEvent) -> Response {
+    match record_by_any_key(store, report, event).await {
+        Ok(is_new) => answer(StatusCode::OK, json!({"received": true, "new": is_new})),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            if report.at < earlier(Clock::Server.local_now(), MAY_STILL_COME) {
+                return answer(StatusCode::OK, json!({"received": true, "ignored": true}));
+            }
+            refuse(StatusCode::NOT_FOUND, "the email log knows no such email yet")
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+/// By Resend's id; an email whose send was never answered has none, and is found by its Message-ID.
+async fn record_by_any_key(store: &dyn Store, report: &Report, event: NewEmailEvent) -> Result<bool, Error> {
+    let by_id = take_delivery_event(store, event.clone()).await;
+    match (by_id, report.other_key()) {
+        (Err(error), Some(email)) if error.kind() == ErrorKind::NotFound => {
+            let known_at_resend = format!("at Resend {}", report.email_id());
+            let text =
+                event.text.map_or(known_at_resend.clone(), |text| format!("{text}; {known_at_resend}"));
+            take_delivery_event(store, NewEmailEvent { email, text: Some(text), ..event }).await
+        }
+        (answer, _) => answer,
+    }
+}

@@ -1,0 +1,223 @@
+//! Health, jobs and runs of them, over real HTTP, on memory and SQLite; and who is let in.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::net::SocketAddr;
+
+use axum::{
+    Router,
+    http::{StatusCode, request::Parts},
+    response::{IntoResponse, Response},
+};
+use riqle_jobs_core::{Registry, Worker, WorkerId, async_trait, store::WorkerReport};
+use riqle_jobs_web::{
+    api, health,
+    security::{Access, Authenticate, Role, User},
+};
+use serde_json::json;
+
+use self::support::{Bench, Welcome, get, post, request, serve};
+
+const VIEWER: &str = "Authorization: Bearer see\r\n";
+const OPERATOR: &str = "Authorization: bearer act\r\n";
+/// grace:Grüße
+const BASIC: &str = "Authorization: Basic Z3JhY2U6R3LDvMOfZQ==\r\n";
+const RUNS: &str = "/riqle/api/jobs/send-welcome-email/runs";
+
+fn access() -> Access {
+    Access::closed().bearer("board", "see", Role::Viewer).bearer("deploys", "act", Role::Operator).basic(
+        "grace",
+        "Grüße",
+        Role::Operator,
+    )
+}
+
+async fn web(bench: &Bench, access: Access) -> SocketAddr {
+    serve(|_| Router::new().nest("/riqle", api::router(&bench.jobs, access))).await
+}
+
+async fn worker_reports(bench: &Bench) {
+    let report = WorkerReport {
+        id: WorkerId::new(),
+        label: "<script>".to_owned(),
+        version: "1".to_owned(),
+        jobs: vec!["send-welcome-email".to_owned()],
+        concurrency: 1,
+        running: 0,
+    };
+    Registry::report_worker(bench.store(), report).await.unwrap();
+}
+
+#[tokio::test]
+async fn health_says_whether_the_store_answers_and_somebody_works() {
+    for bench in Bench::all().await {
+        let address = serve(|_| health::router(&bench.jobs)).await;
+        let answer = get(address, "/health", "").await;
+        let expected = json!({"status": 503, "error": "no worker is alive", "oldestDue": null, "workers": 0});
+        assert_eq!((answer.status, answer.json()), (503, expected));
+
+        worker_reports(&bench).await;
+        let answer = get(address, "/health", "").await;
+        assert_eq!(answer.json(), json!({"status": 200, "message": "OK", "oldestDue": null, "workers": 1}));
+
+        let run = bench.jobs.enqueue::<Welcome>(json!({})).await.unwrap().id();
+        let due_at = bench.store().run(run).await.unwrap().unwrap().due_at.to_string();
+        assert_eq!(get(address, "/health", "").await.json()["oldestDue"], due_at);
+
+        bench.goes_away();
+        let answer = get(address, "/health", "").await;
+        assert_eq!(
+            (answer.status, answer.json()),
+            (503, json!({"error": "the store is away", "status": 503}))
+        );
+    }
+}
+
+#[tokio::test]
+async fn jobs_are_listed_with_who_runs_them() {
+    for bench in Bench::all().await {
+        let worker = Worker::new(bench.jobs.store()).register(Welcome);
+        worker.run_until_idle().await.unwrap();
+        worker_reports(&bench).await;
+        let address = web(&bench, access()).await;
+        let answer = get(address, "/riqle/api/jobs", VIEWER).await;
+        assert_eq!(answer.status, 200);
+        let mut jobs = answer.json();
+        assert!(jobs["jobs"][0].as_object_mut().unwrap().remove("seenAt").unwrap().is_string());
+        assert!(jobs["jobs"][0].as_object_mut().unwrap().remove("policy").unwrap().is_string());
+        assert_eq!(
+            jobs,
+            json!({"jobs": [{
+                "name": "send-welcome-email",
+                "queue": "email",
+                "priority": 2,
+                "trigger": "email/welcome",
+                "workers": 1,
+            }]})
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_started_with_test_data_that_is_kept_to_the_letter() {
+    for bench in Bench::all().await {
+        let address = web(&bench, access()).await;
+        let input = r#"{"amount": 9007199254740993, "name": "<script>"}"#;
+        let answer = post(address, RUNS, BASIC, format!(r#"{{"input":{input}}}"#)).await;
+        assert_eq!(answer.status, 201);
+        let runs = bench.runs().await;
+        assert_eq!(answer.json(), json!({"id": runs[0].id, "status": 201}));
+        assert_eq!(runs[0].input.bytes, input.as_bytes());
+        assert_eq!((runs[0].job.as_str(), runs[0].queue.as_str()), ("send-welcome-email", "email"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_input_starts_nothing() {
+    for bench in Bench::all().await {
+        let address = web(&bench, access()).await;
+        let large = format!(r#"{{"input":"{}"}}"#, "x".repeat(1 << 20));
+        let larger = format!(r#"{{"input":"{}"}}"#, "x".repeat((1 << 20) + 2_000));
+        for (status, path, body) in [
+            (400, RUNS, "{"),
+            (400, RUNS, "7"),
+            (400, RUNS, "{}"),
+            (400, RUNS, r#"{"input":1,"inputs":2}"#),
+            (400, RUNS, large.as_str()),
+            (413, RUNS, larger.as_str()),
+            (404, "/riqle/api/jobs/%3Cscript%3E/runs", r#"{"input":1}"#),
+        ] {
+            let answer = post(address, path, OPERATOR, body).await;
+            assert_eq!(answer.status, status, "{} of {:.30}", answer.text, body);
+            assert_eq!(answer.json()["status"], status);
+        }
+        // As a form of another site would send it.
+        let (line, headers) = (format!("POST {RUNS}"), format!("{BASIC}Content-Type: text/plain\r\n"));
+        assert_eq!(request(address, &line, &headers, br#"{"input":1}"#).await.status, 415);
+        assert!(bench.runs().await.is_empty());
+        bench.goes_away();
+        assert_eq!(post(address, RUNS, OPERATOR, r#"{"input":1}"#).await.status, 503);
+        assert_eq!(get(address, "/riqle/api/jobs", VIEWER).await.status, 503);
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_may_look_and_not_act_and_others_neither() {
+    let bench = &Bench::all().await[0];
+    let address = web(bench, access()).await;
+    let body = r#"{"input":1}"#;
+    assert_eq!(get(address, "/riqle/api/jobs", VIEWER).await.status, 200);
+    let answer = post(address, RUNS, VIEWER, body).await;
+    assert_eq!((answer.status, &answer.json()["error"]), (403, &json!("a viewer may look, and not act")));
+    for nobody in [
+        "",
+        "Authorization: Bearer sea\r\n",
+        "Authorization: Bearer\r\n",
+        "Authorization: Bearer \r\n",
+        "Authorization: Basic see\r\n",
+        // grace: and no password
+        "Authorization: Basic Z3JhY2U6\r\n",
+        "Authorization: Bearer grace:Grüße\r\n",
+    ] {
+        let answer = get(address, "/riqle/api/jobs", nobody).await;
+        assert_eq!(answer.status, 401, "{nobody}");
+        assert!(answer.head.contains("www-authenticate: basic"), "{}", answer.head);
+        assert_eq!(post(address, RUNS, nobody, body).await.status, 401, "{nobody}");
+    }
+    assert!(bench.runs().await.is_empty());
+}
+
+#[tokio::test]
+async fn without_configuration_it_is_closed_or_open_to_the_machine_itself() {
+    let bench = &Bench::all().await[0];
+    // An empty token is what an unset variable gives.
+    let closed =
+        web(bench, Access::closed().bearer("x", "", Role::Operator).basic("x", "", Role::Operator)).await;
+    for headers in ["", "Authorization: Bearer \r\n", OPERATOR] {
+        let answer = get(closed, "/riqle/api/jobs", headers).await;
+        let error = "closed: no token, password or authentication of the application is configured";
+        assert_eq!((answer.status, answer.json()), (503, json!({"error": error, "status": 503})));
+    }
+    let here = serve(|address| api::router(&bench.jobs, Access::closed().bound_to(address))).await;
+    assert_eq!(get(here, "/api/jobs", "").await.status, 200);
+    assert_eq!(get(here, "/api/jobs", "Host: rebound.example\r\n").await.status, 401);
+    assert_eq!(get(here, "/api/jobs", "Forwarded: for=203.0.113.7\r\n").await.status, 401);
+    let locked = serve(|address| api::router(&bench.jobs, access().bound_to(address))).await;
+    assert_eq!(get(locked, "/api/jobs", "").await.status, 401);
+}
+
+/// The application's sessions.
+struct Sessions;
+
+#[async_trait]
+impl Authenticate for Sessions {
+    async fn user(&self, request: &Parts) -> Result<User, Response> {
+        match request.headers.get("cookie").and_then(|cookie| cookie.to_str().ok()) {
+            Some("session=ada") => Ok(User { name: "ada".to_owned(), role: Role::Viewer }),
+            _ => Err((StatusCode::SEE_OTHER, [("location", "/login")]).into_response()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_application_names_its_users_itself_beside_tokens() {
+    let bench = &Bench::all().await[0];
+    let access = Access::by(Sessions).bearer("deploys", "act", Role::Operator);
+    let address = web(bench, access).await;
+    assert_eq!(get(address, "/riqle/api/jobs", "Cookie: session=ada\r\n").await.status, 200);
+    assert_eq!(post(address, RUNS, "Cookie: session=ada\r\n", r#"{"input":1}"#).await.status, 403);
+    assert_eq!(post(address, RUNS, OPERATOR, r#"{"input":1}"#).await.status, 201);
+    let answer = get(address, "/riqle/api/jobs", "").await;
+    assert!(answer.status == 303 && answer.head.contains("location: /login"), "{}", answer.head);
+}
+
+#[tokio::test]
+async fn other_methods_are_answered_as_json_too() {
+    let bench = &Bench::all().await[0];
+    let address = web(bench, access()).await;
+    let answer = request(address, "DELETE /riqle/api/jobs", OPERATOR, b"").await;
+    assert_eq!(answer.json(), json!({"error": "this path takes another method", "status": 405}));
+    let secret = format!("{:?}", access());
+    assert_eq!(secret, "Access(3 credentials)");
+}

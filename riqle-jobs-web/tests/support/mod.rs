@@ -1,0 +1,154 @@
+//! A server of our routers, a client, and stores to test them over.
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod node;
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use axum::Router;
+use riqle_jobs_conformance::{Fault, Unreliable};
+use riqle_jobs_core::{Inspect, Job, JobError, Jobs, Memory, Run, RunContext, RunFilter, Store, async_trait};
+use riqle_jobs_sqlite::Sqlite;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+/// A job that an event starts; its input is whatever comes.
+pub struct Welcome;
+
+#[async_trait]
+impl Job for Welcome {
+    const NAME: &'static str = "send-welcome-email";
+    const TRIGGER: Option<&'static str> = Some("email/welcome");
+    const QUEUE: &'static str = "email";
+    type Input = Value;
+    type Output = Value;
+
+    async fn run(&self, _: &RunContext, input: Value) -> Result<Value, JobError> {
+        Ok(input)
+    }
+}
+
+/// A store to test over, which can be sent away.
+pub struct Bench {
+    pub jobs: Jobs,
+    away: Arc<AtomicBool>,
+    _folder: Option<TempDir>,
+}
+
+impl Bench {
+    fn over(store: Arc<dyn Store>, folder: Option<TempDir>) -> Self {
+        let away = Arc::new(AtomicBool::new(false));
+        let is_away = Arc::clone(&away);
+        let store = Unreliable::new(store, move |_| is_away.load(Ordering::SeqCst).then_some(Fault::Before));
+        Self { jobs: Jobs::new(&store), away, _folder: folder }
+    }
+
+    /// On memory and on SQLite, each with the job [`Welcome`] declared.
+    pub async fn all() -> Vec<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("jobs.db").display());
+        let sqlite = Sqlite::connect(&url).await.unwrap();
+        let all = vec![Self::over(Arc::new(Memory::new()), None), Self::over(Arc::new(sqlite), Some(folder))];
+        for bench in &all {
+            bench.jobs.declare::<Welcome>().await.unwrap();
+        }
+        all
+    }
+
+    pub fn store(&self) -> &dyn Store {
+        &**self.jobs.store()
+    }
+
+    /// From now on each call of the store fails.
+    pub fn goes_away(&self) {
+        self.away.store(true, Ordering::SeqCst);
+    }
+
+    pub fn comes_back(&self) {
+        self.away.store(false, Ordering::SeqCst);
+    }
+
+    /// Oldest first, up to 10,000.
+    pub async fn runs(&self) -> Vec<Run> {
+        let filter = RunFilter { limit: 10_000, ..RunFilter::default() };
+        let mut runs = Inspect::runs(self.store(), filter).await.unwrap();
+        runs.reverse();
+        runs
+    }
+
+    /// The inputs of all runs, as text.
+    pub async fn inputs(&self) -> Vec<String> {
+        let inputs = self.runs().await.into_iter().map(|run| String::from_utf8(run.input.bytes).unwrap());
+        inputs.collect()
+    }
+}
+
+/// Serves on loopback until the test ends.
+pub async fn serve(router: impl FnOnce(SocketAddr) -> Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = router(address);
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    address
+}
+
+/// An answer, whole.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    /// In lower case.
+    pub head: String,
+    pub text: String,
+}
+
+impl Answer {
+    /// Each answer says that it is JSON, and is.
+    pub fn json(&self) -> Value {
+        assert!(self.head.contains("content-type: application/json"), "{}", self.head);
+        serde_json::from_str(&self.text).unwrap()
+    }
+}
+
+/// One request on a connection of its own; headers as lines, each ended by CRLF. A `Host` of its own replaces the usual one.
+pub async fn request(address: SocketAddr, line: &str, headers: &str, body: &[u8]) -> Answer {
+    let host =
+        if headers.to_lowercase().contains("host:") { String::new() } else { format!("Host: {address}\r\n") };
+    let length = body.len();
+    let head =
+        format!("{line} HTTP/1.1\r\n{host}Content-Length: {length}\r\nConnection: close\r\n{headers}\r\n");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let (mut reader, mut writer) = stream.split();
+    let mut answer = Vec::new();
+    let write = async {
+        writer.write_all(head.as_bytes()).await?;
+        writer.write_all(body).await
+    };
+    // A server may answer and close before it has read all of it.
+    let (_, read) = tokio::join!(write, reader.read_to_end(&mut answer));
+    if answer.is_empty() {
+        read.unwrap();
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, text) = answer.split_once("\r\n\r\n").expect("an answer with a head");
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head: head.to_lowercase(), text: text.to_owned() }
+}
+
+pub async fn post(address: SocketAddr, path: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
+    let headers = format!("Content-Type: application/json\r\n{headers}");
+    request(address, &format!("POST {path}"), &headers, body.as_ref()).await
+}
+
+pub async fn get(address: SocketAddr, path: &str, headers: &str) -> Answer {
+    request(address, &format!("GET {path}"), headers, b"").await
+}

@@ -1,0 +1,333 @@
+//! The webhook routes, over real HTTP, on memory and SQLite.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use riqle_jobs_core::{
+    Clock, Email, Error, Mailbox, Mailer, Payload, Sender, async_trait,
+    email::{
+        EmailDetail, EmailFilter, EmailRecord, EmailStatus, MessageIdentity, OnUnknown, OutgoingMessage,
+        SendOutcome, Transmission,
+    },
+    store::NewEvent,
+    testing::RecordingMailer,
+};
+use riqle_jobs_web::webhooks::{resend, stripe};
+use serde_json::{Value, json};
+
+use self::support::{Answer, Bench, post, serve};
+
+const STRIPE: &str = "whsec_of_stripe";
+const OLD: &str = "whsec_b2xk";
+const NEW: &str = "whsec_bmV3";
+
+fn now() -> i64 {
+    Clock::Server.local_now().as_second()
+}
+
+async fn routes(bench: &Bench) -> SocketAddr {
+    let stripe = stripe::Webhook::new(&bench.jobs, stripe::Secrets::new(["whsec_other", STRIPE]).ok());
+    let resend = resend::router(&bench.jobs, resend::Secrets::new([NEW, OLD]).ok());
+    serve(|_| stripe.router().merge(resend)).await
+}
+
+async fn by_stripe(address: SocketAddr, event: &Value) -> Answer {
+    let body = event.to_string();
+    let headers = format!("Stripe-Signature: {}\r\n", stripe::sign(STRIPE, now(), body.as_bytes()));
+    post(address, "/webhooks/stripe", &headers, body).await
+}
+
+fn customer(id: &str, name: &str) -> Value {
+    let object = json!({"id": "cus_1", "email": "ada@example.com", "name": name});
+    json!({"id": id, "type": "customer.created", "data": {"object": object}})
+}
+
+#[tokio::test]
+async fn an_event_of_stripe_starts_its_job_once_however_often_it_comes() {
+    for bench in Bench::all().await {
+        let address = routes(&bench).await;
+        for name in ["<script>alert(1)</script>", "another"] {
+            let answer = by_stripe(address, &customer("evt_1", name)).await;
+            assert_eq!((answer.status, answer.json()), (200, json!({"received": true, "ids": ["evt_1"]})));
+        }
+        let inputs = bench.inputs().await;
+        assert_eq!(inputs.len(), 1);
+        let input: Value = serde_json::from_str(&inputs[0]).unwrap();
+        let expected =
+            json!({"userId": "cus_1", "email": "ada@example.com", "name": "<script>alert(1)</script>"});
+        assert_eq!(input, expected);
+        let ignored =
+            by_stripe(address, &json!({"id": "evt_2", "type": "invoice.paid", "data": {"object": {}}})).await;
+        assert_eq!(ignored.json(), json!({"received": true, "ignored": true}));
+    }
+}
+
+#[tokio::test]
+async fn the_three_events_of_stripe_become_the_three_of_the_emails() {
+    let bench = &Bench::all().await[0];
+    let address = routes(bench).await;
+    let session = json!({
+        "id": "cs_1", "metadata": {"orderId": "order-1"}, "payment_status": "paid", "amount_total": 5300,
+        "customer_details": {"email": "ada@example.com"}, "currency": "usd",
+    });
+    let charge = json!({
+        "metadata": {"orderId": "order-1", "refundReason": "broken"}, "receipt_email": "ada@example.com",
+        "amount_refunded": 5300, "currency": "usd",
+    });
+    let paid = json!({"id": "evt_1", "type": "checkout.session.completed", "data": {"object": session}});
+    let refunded = json!({"id": "evt_2", "type": "charge.refunded", "data": {"object": charge}});
+    for event in [&paid, &refunded] {
+        assert_eq!(by_stripe(address, event).await.status, 200);
+    }
+    let names = ["email/purchase-confirmation", "email/refund-notification"].map(str::to_owned).to_vec();
+    let stored = bench.store().idle_events(names, 10).await.unwrap();
+    let stored: Vec<(&str, Value)> = stored
+        .iter()
+        .map(|stored| (stored.event.name.as_str(), stored.event.data.decode().unwrap()))
+        .collect();
+    let order = json!({"orderId": "order-1", "customerEmail": "ada@example.com"});
+    let refund = json!({"orderId": "order-1", "customerEmail": "ada@example.com", "refundReason": "broken"});
+    assert_eq!(stored, [("email/purchase-confirmation", order), ("email/refund-notification", refund)]);
+}
+
+#[tokio::test]
+async fn an_application_maps_the_events_of_stripe_itself() {
+    let bench = &Bench::all().await[0];
+    let webhook = stripe::Webhook::new(&bench.jobs, stripe::Secrets::new([STRIPE]).ok());
+    let webhook = webhook.mapping(|event| match event.kind.as_str() {
+        "invoice.paid" => Ok(Some(NewEvent {
+            id: event.id.clone(),
+            name: "email/welcome".to_owned(),
+            data: Payload::json(&event.object()["total"])?,
+            due_at: None,
+        })),
+        "nameless" => Ok(Some(NewEvent {
+            id: event.id.clone(),
+            name: String::new(),
+            data: Payload::json(&1)?,
+            due_at: None,
+        })),
+        "broken" => Err("a secret of ours".into()),
+        _ => Ok(None),
+    });
+    let address = serve(|_| webhook.router()).await;
+    let event = |kind: &str| json!({"id": "evt_1", "type": kind, "data": {"object": {"total": 9007199254740993_i64}}});
+    assert_eq!(by_stripe(address, &event("invoice.paid")).await.status, 200);
+    assert_eq!(by_stripe(address, &event("nameless")).await.status, 400);
+    let answer = by_stripe(address, &event("broken")).await;
+    assert_eq!((answer.status, &answer.json()["error"]), (500, &json!("the mapping fails, see the log")));
+    assert_eq!(bench.inputs().await, ["9007199254740993"]);
+}
+
+#[tokio::test]
+async fn what_is_not_genuine_is_refused_with_its_reason() {
+    for bench in Bench::all().await {
+        let address = routes(&bench).await;
+        let body = customer("evt_1", "Ada").to_string();
+        let stale = format!("Stripe-Signature: {}\r\n", stripe::sign(STRIPE, now() - 400, body.as_bytes()));
+        let wrong = format!("Stripe-Signature: {}\r\n", stripe::sign("whsec_x", now(), body.as_bytes()));
+        for headers in ["", "Stripe-Signature: nonsense\r\n", &stale, &wrong] {
+            let answer = post(address, "/webhooks/stripe", headers, &body).await;
+            assert_eq!((answer.status, &answer.json()["status"]), (400, &json!(400)), "{headers}");
+        }
+        let large = "x".repeat((1 << 20) + 1);
+        assert_eq!(post(address, "/webhooks/stripe", &stale, &large).await.status, 413);
+        assert_eq!(post(address, "/webhooks/resend", "", &large).await.status, 413);
+        assert_eq!(post(address, "/webhooks/resend", "", "{}").await.status, 400);
+        let lacks = json!({"id": "evt_2", "type": "customer.created", "data": {"object": {"id": "cus_1"}}});
+        let answer = by_stripe(address, &lacks).await;
+        let error = "the event customer.created lacks an email address";
+        assert_eq!((answer.status, answer.json()), (400, json!({"error": error, "status": 400})));
+        assert!(bench.runs().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn without_a_secret_and_while_the_store_is_away_the_sender_is_to_repeat() {
+    for bench in Bench::all().await {
+        let address = routes(&bench).await;
+        let email = email_sent(&bench).await;
+        bench.goes_away();
+        assert_eq!(by_stripe(address, &customer("evt_1", "Ada")).await.status, 503);
+        assert_eq!(report(address, "msg_1", "email.delivered", &email, json!({})).await.status, 503);
+        bench.comes_back();
+        assert_eq!(by_stripe(address, &customer("evt_1", "Ada")).await.status, 200);
+        assert_eq!(report(address, "msg_1", "email.delivered", &email, json!({})).await.status, 200);
+
+        let none = stripe::Webhook::new(&bench.jobs, None).router().merge(resend::router(&bench.jobs, None));
+        let address = serve(|_| none).await;
+        for (path, error) in [
+            ("/webhooks/stripe", "no secret of the Stripe webhook is configured (STRIPE_WEBHOOK_SECRET)"),
+            ("/webhooks/resend", "no secret of the Resend webhook is configured (RESEND_WEBHOOK_SECRET)"),
+        ] {
+            let answer = post(address, path, "", "{}").await;
+            assert_eq!((answer.status, answer.json()), (503, json!({"error": error, "status": 503})));
+        }
+    }
+}
+
+/// A mailer that is named as Resend's is.
+struct NamedResend(RecordingMailer);
+
+#[async_trait]
+impl Mailer for NamedResend {
+    fn provider(&self) -> &'static str {
+        "resend"
+    }
+
+    fn compose(&self, email: &Email, identity: &MessageIdentity) -> Result<Vec<u8>, Error> {
+        self.0.compose(email, identity)
+    }
+
+    fn repeat_is_safe_for(&self) -> Duration {
+        self.0.repeat_is_safe_for()
+    }
+
+    async fn send(&self, message: &OutgoingMessage, transmission: &Transmission) -> SendOutcome {
+        self.0.send(message, transmission).await
+    }
+}
+
+async fn send(bench: &Bench, outcome: SendOutcome) -> EmailRecord {
+    let mailer = NamedResend(RecordingMailer::new());
+    mailer.0.answer_next(outcome);
+    let from = Mailbox::parse("Riqle <orders@riqle.com>").unwrap();
+    let email = Email::new(
+        "note",
+        from,
+        Mailbox::parse("Ada@example.com").unwrap(),
+        "Hi",
+        "<p>Hi</p>".to_owned(),
+        "Hi".to_owned(),
+    );
+    let email = email.idempotency_key("note to ada").on_unknown(OnUnknown::Hold);
+    let _ = Sender::new(bench.jobs.store(), Arc::new(mailer)).send(&email).await;
+    bench.store().emails(EmailFilter::default()).await.unwrap().remove(0)
+}
+
+async fn email_sent(bench: &Bench) -> Value {
+    send(bench, SendOutcome::Accepted { message_id: "re_1".to_owned(), reply: String::new() }).await;
+    json!({"email_id": "re_1"})
+}
+
+/// Signed with the old secret, beside a signature of another version and one that does not fit.
+async fn report(address: SocketAddr, id: &str, kind: &str, email: &Value, more: Value) -> Answer {
+    let mut data = email.clone();
+    data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let at = Clock::Server.local_now().to_string();
+    let body = json!({"type": kind, "created_at": at, "data": data}).to_string();
+    deliver(address, id, &body).await
+}
+
+async fn deliver(address: SocketAddr, id: &str, body: &str) -> Answer {
+    let signature = resend::sign(OLD, id, now(), body.as_bytes()).unwrap();
+    let headers = format!(
+        "svix-id: {id}\r\nsvix-timestamp: {}\r\nsvix-signature: v1a,xx v1,AAAA {signature}\r\n",
+        now()
+    );
+    post(address, "/webhooks/resend", &headers, body).await
+}
+
+async fn row(bench: &Bench) -> EmailRecord {
+    bench.store().emails(EmailFilter::default()).await.unwrap().remove(0)
+}
+
+#[tokio::test]
+async fn reports_of_resend_stand_in_the_email_log_once_in_whatever_order_they_come() {
+    for bench in Bench::all().await {
+        let address = routes(&bench).await;
+        let email = email_sent(&bench).await;
+        for (id, kind) in [
+            ("msg_2", "email.delivered"),
+            ("msg_1", "email.delivery_delayed"),
+            ("msg_2", "email.delivered"),
+            ("msg_0", "email.sent"),
+        ] {
+            assert_eq!(report(address, id, kind, &email, json!({})).await.status, 200, "{kind}");
+        }
+        for kind in ["email.opened", "contact.created", "what.is.new"] {
+            let answer = report(address, "msg_9", kind, &email, json!({})).await;
+            assert_eq!(answer.json(), json!({"received": true, "ignored": true}), "{kind}");
+        }
+        let row = row(&bench).await;
+        assert_eq!((row.status, row.detail), (EmailStatus::Sent, EmailDetail::Delivered));
+        let events = bench.store().email_events(row.id).await.unwrap();
+        let events: Vec<_> = events
+            .iter()
+            .filter_map(|event| {
+                Some((event.provider_event_id.as_deref()?, event.detail, event.text.as_deref()))
+            })
+            .collect();
+        assert_eq!(
+            events,
+            [
+                ("msg_2", EmailDetail::Delivered, None),
+                ("msg_1", EmailDetail::Accepted, Some("delivery delayed")),
+                ("msg_0", EmailDetail::Accepted, None),
+            ]
+        );
+        assert_eq!(bench.store().suppression("ada@example.com").await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn permanent_bounces_and_complaints_suppress_the_address_and_passing_ones_do_not() {
+    let bounce = |kind: &str| json!({"bounce": {"type": kind, "subType": "General", "message": "no such <b>user</b>"}});
+    let cases = [
+        ("email.bounced", bounce("Transient"), EmailDetail::Bounced, false),
+        ("email.bounced", bounce("Permanent"), EmailDetail::Bounced, true),
+        ("email.complained", json!({}), EmailDetail::Complained, true),
+        ("email.suppressed", json!({"suppressed": {"message": "on the list"}}), EmailDetail::Bounced, true),
+        ("email.failed", json!({"failed": {"reason": "reached_daily_quota"}}), EmailDetail::Bounced, false),
+    ];
+    for (kind, more, detail, is_suppressed) in cases {
+        for bench in Bench::all().await {
+            let address = routes(&bench).await;
+            let email = email_sent(&bench).await;
+            let answer = report(address, "msg_1", kind, &email, more.clone()).await;
+            assert_eq!((answer.status, answer.json()), (200, json!({"received": true, "new": true})));
+            assert_eq!(row(&bench).await.detail, detail, "{kind}");
+            let suppression = bench.store().suppression("ada@example.com").await.unwrap();
+            assert_eq!(suppression.is_some(), is_suppressed, "{kind}: {suppression:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_report_resolves_an_outcome_that_nobody_knew() {
+    for bench in Bench::all().await {
+        let address = routes(&bench).await;
+        let held = send(&bench, SendOutcome::Unknown { error: "the answer was lost".to_owned() }).await;
+        assert!(held.status != EmailStatus::Sent && held.message_id.is_none(), "{held:?}");
+        let reference = held.header_message_id.trim_start_matches('<').split('@').next().unwrap();
+        let headers = [("Auto-Submitted", "auto-generated"), ("X-Entity-Ref-ID", reference)];
+        let headers: Vec<Value> =
+            headers.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        let email = json!({"email_id": "re_7", "from": "Riqle <orders@riqle.com>", "headers": headers});
+        assert_eq!(report(address, "msg_1", "email.delivered", &email, json!({})).await.status, 200);
+        let row = row(&bench).await;
+        assert_eq!((row.status, row.detail), (EmailStatus::Sent, EmailDetail::Delivered));
+        let events = bench.store().email_events(row.id).await.unwrap();
+        assert_eq!(events.last().unwrap().text.as_deref(), Some("at Resend re_7"));
+    }
+}
+
+#[tokio::test]
+async fn a_report_of_an_email_that_is_not_recorded_yet_is_to_be_repeated_for_an_hour() {
+    for bench in Bench::all().await {
+        let address = routes(&bench).await;
+        let unknown = json!({"email_id": "re_1"});
+        let answer = report(address, "msg_1", "email.delivered", &unknown, json!({})).await;
+        let error = "the email log knows no such email yet";
+        assert_eq!((answer.status, answer.json()), (404, json!({"error": error, "status": 404})));
+        let old =
+            r#"{"type":"email.delivered","created_at":"2026-01-01T00:00:00Z","data":{"email_id":"re_1"}}"#;
+        assert_eq!(deliver(address, "msg_2", old).await.json(), json!({"received": true, "ignored": true}));
+        email_sent(&bench).await;
+        assert_eq!(report(address, "msg_1", "email.delivered", &unknown, json!({})).await.status, 200);
+        let lacks = deliver(address, "msg_3", r#"{"type":"email.delivered","data":{}}"#).await;
+        assert_eq!(lacks.json()["error"], "the event email.delivered lacks data.email_id");
+    }
+}
