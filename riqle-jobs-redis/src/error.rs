@@ -27,13 +27,22 @@ fn classify(error: &RedisError) -> (ErrorKind, &'static str) {
     }
 }
 
+/// The word that an error of the server begins with. Redis 6.2 tells what a script was refused behind words of its own:
+/// `ERR Error running script (…): @user_script:27: @user_script: 27: -READONLY You can't write …`.
+fn word(error: &RedisError) -> &str {
+    let word = error.code().unwrap_or_default();
+    let Some(detail) = error.detail().filter(|detail| detail.starts_with("Error running script")) else {
+        return word;
+    };
+    let refused = detail.rsplit_once(" -").and_then(|(_, refused)| refused.split_whitespace().next());
+    refused.filter(|refused| refused.chars().all(|c| c.is_ascii_uppercase())).unwrap_or(word)
+}
+
 /// By the word that an error of the server begins with.
 fn of_server(error: &RedisError) -> (ErrorKind, &'static str) {
     use ErrorKind::{Corrupt, Misconfigured, Unavailable};
     let detail = error.detail().unwrap_or_default();
-    match error.code().unwrap_or_default() {
-        // Some versions tell a script's errors behind a word of their own.
-        _ if detail.contains("OOM command not allowed") => (Unavailable, OUT_OF_MEMORY),
+    match word(error) {
         "OOM" => (Unavailable, OUT_OF_MEMORY),
         _ if detail.contains("non local key") || detail.contains("accesses a non local") => {
             (Unavailable, "the queue's slot is being moved to another node")
@@ -68,16 +77,13 @@ const OUT_OF_MEMORY: &str = "the server is out of memory and stores nothing more
 pub(crate) fn is_of_the_connection(error: &RedisError) -> bool {
     use redis::ErrorKind as Driver;
     matches!(error.kind(), Driver::Io | Driver::Parse | Driver::ClusterConnectionNotFound)
-        || matches!(error.kind(), Driver::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown))
+        || matches!(word(error), "READONLY" | "MASTERDOWN")
 }
 
-/// Whether the server refused the command before it did anything, and may take it in a moment.
+/// Whether the server refused the command before it did anything, and may take it in a moment. What lasts longer (OOM,
+/// MISCONF, NOREPLICAS) is answered at once.
 pub(crate) fn is_refused_for_now(error: &RedisError) -> bool {
-    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, TryAgain};
-    matches!(
-        error.kind(),
-        redis::ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | Moved | ReadOnly | TryAgain)
-    )
+    matches!(word(error), "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "MOVED" | "READONLY" | "TRYAGAIN")
 }
 
 /// Whether the server does not know the script, or no longer.
@@ -87,4 +93,42 @@ pub(crate) fn is_unknown_script(error: &RedisError) -> bool {
 
 pub(crate) fn unavailable(operation: &'static str, message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Unavailable, operation, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the driver reads it from the wire.
+    #[allow(clippy::unwrap_used)]
+    fn of(line: &str) -> RedisError {
+        let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+        value.extract_error().unwrap_err()
+    }
+
+    #[test]
+    fn what_a_script_was_refused_is_understood_in_the_words_of_both_versions() {
+        const OLD: &str = "ERR Error running script (call to f_0a4d55a8d778e5022fab701977c5d840bbc486d0): @user_script:27: \
+             @user_script: 27: -";
+        for (refused, told, is_of_connection, is_for_now) in [
+            ("READONLY You can't write against a read only replica.", "failed over", true, true),
+            ("MASTERDOWN Link with MASTER is down.", "rearranged", true, true),
+            ("NOREPLICAS Not enough good replicas to write.", "fewer replicas", false, false),
+            ("MISCONF Errors writing to the AOF file: No space", "save its data", false, false),
+            ("OOM command not allowed when used memory > 'maxmemory'.", "out of memory", false, false),
+            ("CLUSTERDOWN Hash slot not served", "rearranged", false, true),
+        ] {
+            let of_7 = format!("{refused} script: 0a4d55a8d778e502, on @user_script:27.");
+            for line in [format!("{OLD}{refused}"), of_7, refused.to_owned()] {
+                let error = of(&line);
+                assert_eq!(is_of_the_connection(&error), is_of_connection, "{line}");
+                assert_eq!(is_refused_for_now(&error), is_for_now, "{line}");
+                let error = translate("enqueue", error);
+                assert_eq!(error.kind(), ErrorKind::Unavailable, "{line}");
+                assert!(error.message().contains(told), "{error}");
+            }
+        }
+        let ours = format!("{}RIQLE key is a string, not a zset", &OLD[..OLD.len() - 1]);
+        assert_eq!(translate("enqueue", of(&ours)).kind(), ErrorKind::Corrupt);
+    }
 }
