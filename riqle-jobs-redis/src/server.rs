@@ -20,7 +20,12 @@ use crate::error::{is_of_the_connection, is_refused_for_now, is_unknown_script, 
 use crate::script::Script;
 
 /// How long a connection may take to be made.
-pub(crate) const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
+const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
+/// How long a connection to one node of a cluster may take: so that one that accepts and never answers keeps nobody from
+/// the others.
+pub(crate) const NODE_CONNECTED_WITHIN: Duration = Duration::from_secs(1);
+/// How long a node of a cluster may take to answer: its replica takes over sooner as a rule.
+pub(crate) const NODE_ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 /// How long an answer may take: a connection whose other end is gone must not hold anybody for ever.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 /// How long replicas have for what `wait` asks of them.

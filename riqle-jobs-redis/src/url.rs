@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::{
     keys::Keys,
-    server::{CONNECTED_WITHIN, Place},
+    server::{NODE_ANSWERED_WITHIN, NODE_CONNECTED_WITHIN, Place},
 };
 
 /// A text that may hold a password.
@@ -136,8 +136,8 @@ fn cluster(scheme: &str, rest: &str, parameters: &Parameters) -> Result<Place, E
     // What is sent again is decided here, by what the operation is.
     let mut builder = ClusterClientBuilder::new(infos)
         .retries(0)
-        .connection_timeout(CONNECTED_WITHIN)
-        .response_timeout(CONNECTED_WITHIN * 4);
+        .connection_timeout(NODE_CONNECTED_WITHIN)
+        .response_timeout(NODE_ANSWERED_WITHIN);
     if let Some(root) = root {
         builder = builder.certs(TlsCertificates { client_tls: None, root_cert: Some(root.to_vec()) });
     }

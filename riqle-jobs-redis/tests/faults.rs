@@ -335,15 +335,17 @@ async fn f19_a_server_out_of_memory_refuses_whole_groups_and_lets_workers_drain(
     scene.all_end_as_they_should(&accepted).await;
 }
 
+/// Whether it holds the queue of the jobs here, and is no replica.
+fn is_master(node: &RedisServer) -> bool {
+    node.command(&["EXISTS", "riqle:{default}:jobs"]).is_ok_and(|answer| answer.starts_with(":1"))
+}
+
 /// Kills the master of the queue while runs come, and answers with those that were acknowledged and are not there.
 async fn lost_by_a_failover(parameters: &str) -> Vec<RunId> {
     let mut cluster = RedisCluster::start().unwrap();
     let url = format!("{}{parameters}", cluster.url());
     let scene = Scene::start(url.clone(), 3);
     let producing = tokio::spawn(enqueue(url, 0..1000));
-    let is_master = |node: &RedisServer| {
-        node.command(&["EXISTS", "riqle:{default}:jobs"]).is_ok_and(|answer| answer.starts_with(":1"))
-    };
     let master = loop {
         match cluster.nodes.iter().position(is_master) {
             Some(master) => break master,
@@ -372,4 +374,21 @@ async fn f20_a_master_that_fails_over_loses_at_most_what_was_not_replicated() {
 #[tokio::test(flavor = "multi_thread")]
 async fn f20_with_wait_a_master_that_fails_over_loses_nothing() {
     assert_eq!(lost_by_a_failover("?wait=1").await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f20_a_master_that_accepts_and_never_answers_holds_up_nobody_once_its_replica_took_over() {
+    let cluster = RedisCluster::start().unwrap();
+    let runs = enqueue(cluster.url(), 0..20).await;
+    let master = cluster.nodes.iter().position(is_master).unwrap();
+    cluster.nodes[master].signal("-STOP").unwrap();
+    while !cluster.nodes.iter().enumerate().any(|(n, node)| n != master && is_master(node)) {
+        sleep(Duration::from_millis(20)).await;
+    }
+
+    let store = Redis::connect(&cluster.url()).await.unwrap();
+
+    assert!(store.run(runs[0]).await.unwrap().is_some());
+    let scene = Scene::start(cluster.url(), 0);
+    assert_eq!(scene.all_that_are_there_end_as_they_should(&runs).await, []);
 }

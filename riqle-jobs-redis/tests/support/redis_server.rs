@@ -84,6 +84,13 @@ impl RedisServer {
         command(self.port, words)
     }
 
+    /// Sends its process a signal, such as `-STOP`.
+    pub(crate) fn signal(&self, signal: &str) -> Result<(), String> {
+        let info = self.command(&["INFO", "server"])?;
+        let process = info.lines().find_map(|line| line.strip_prefix("process_id:")).unwrap_or_default();
+        run(Command::new("kill").args([signal, process.trim()]))
+    }
+
     fn wait(&mut self) -> Result<(), String> {
         let begun = Instant::now();
         loop {
