@@ -1,5 +1,5 @@
 -- Takes the first due runs of a queue: by priority, due time, id.
--- ARGV: 1 frozen time, 2 at most so many, 3 token, 4 worker, 5 lease in milliseconds, 6 most bytes of bodies, 7… jobs.
+-- ARGV: 1 frozen time, 2 at most so many, 3 token, 4 worker, 5 lease in milliseconds, 6 most bytes of bodies and steps, 7… jobs.
 -- Answers now; when the next run is due or the next lease runs out, or false; id, due time and body of each run that is
 -- claimed for the first time and is no replay; id, due time, body, state and steps of each other.
 local now, limit, token, worker = time(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
@@ -55,11 +55,19 @@ end
 local first, again, bytes, place = {}, {}, 0, 1
 local head = struct.pack('<c1c16c16c16i8', 'r', token, NONE, worker, now)
 local rest = {}
+
+local function steps(id)
+  local saved = call('HGETALL', P .. 'steps:' .. id)
+  for _, text in ipairs(saved) do bytes = bytes + #text end
+  return saved
+end
+
 while place <= #taken and bytes <= most do
   local ids = {}
   for n = place, math.min(place + 99, #taken) do ids[#ids + 1] = taken[n][2] end
   local bodies, states = get(P .. 'runs', ids), get(P .. 'states', ids)
   for n, id in ipairs(ids) do
+    if bytes > most then break end
     local due, id_due, job, lane, priority = taken[place + n - 1], nil, nil, nil, nil
     id_due, job, lane, priority = due[1], due[3], due[4], due[5]
     local body, state = bodies[n], states[n]
@@ -76,7 +84,7 @@ while place <= #taken and bytes <= most do
         end
         r.kind, r.token, r.worker, r.claimed = 'r', token, worker, now
         state = written(r)
-        again[#again + 1] = { id, id_due, body, state, call('HGETALL', P .. 'steps:' .. id) }
+        again[#again + 1] = { id, id_due, body, state, steps(id) }
       else
         local tail = rest[lane]
         if scope == 2 or not tail then
@@ -88,7 +96,7 @@ while place <= #taken and bytes <= most do
         state = head .. struct.pack('<i8', id_due) .. tail
         -- A replay may begin with steps.
         if string.byte(body, 9) >= 64 then
-          again[#again + 1] = { id, id_due, body, state, call('HGETALL', P .. 'steps:' .. id) }
+          again[#again + 1] = { id, id_due, body, state, steps(id) }
         else
           local size = #first
           first[size + 1], first[size + 2], first[size + 3] = id, id_due, body

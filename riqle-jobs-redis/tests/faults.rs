@@ -335,6 +335,29 @@ async fn f19_a_server_out_of_memory_refuses_whole_groups_and_lets_workers_drain(
     scene.all_end_as_they_should(&accepted).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_brings_no_more_bytes_of_inputs_than_a_worker_can_hold() {
+    let server = RedisServer::start(&[]).unwrap();
+    let store = Redis::connect(&server.url()).await.unwrap();
+    let input = riqle_jobs_core::Payload::json(&"x".repeat(1_000_000)).unwrap();
+    let run = || NewRun::with_payload("large", "default", riqle_jobs_core::Priority::DEFAULT, input.clone());
+    store.enqueue((0..40).map(|_| run()).collect()).await.unwrap();
+    let claim = || {
+        store.claim(riqle_jobs_core::ClaimRequest {
+            queue: "default".to_owned(),
+            jobs: Arc::from(["large".to_owned()]),
+            limit: 40,
+            lease: LEASE,
+            token: riqle_jobs_core::LeaseToken::new(),
+            worker: riqle_jobs_core::WorkerId::new(),
+        })
+    };
+
+    // 32 MiB, and the run that goes beyond.
+    assert_eq!(claim().await.unwrap().runs.len(), 34);
+    assert_eq!(claim().await.unwrap().runs.len(), 6);
+}
+
 /// Whether it holds the queue of the jobs here, and is no replica.
 fn is_master(node: &RedisServer) -> bool {
     node.command(&["EXISTS", "riqle:{default}:jobs"]).is_ok_and(|answer| answer.starts_with(":1"))
