@@ -15,6 +15,7 @@ for n, state in ipairs(get(P .. 'states', ids)) do
   local id, note, r = ids[n], notes[n], state and read(state)
   answers[n] = fence(r, note.token)
   if answers[n] == 'holds' then
+    put_back(id, r)
     local key = P .. 'notes:' .. id
     if note.progress ~= '' then put('hset', key, 'progress', note.progress) end
     if note.lines > 0 then

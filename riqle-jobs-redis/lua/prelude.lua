@@ -134,3 +134,15 @@ local function take_out(id, r)
     put('zrem', P .. 'held:' .. r.job, id)
   end
 end
+
+-- Takes a running run out of where its lease stands, and puts it there again: a script that adds then asks for no memory.
+local function put_back(id, r)
+  for _, list in ipairs({ 'held:', 'expired:' }) do
+    local key = P .. list .. r.job
+    local till = call('ZSCORE', key, id)
+    if till then
+      put('zrem', key, id)
+      put('zadd', key, till, id)
+    end
+  end
+end

@@ -6,8 +6,10 @@ local ids, answers, counts, seen = {}, {}, {}, {}
 for n = 2, #ARGV, 3 do ids[#ids + 1] = string.sub(ARGV[n], 1, 16) end
 for n, state in ipairs(get(P .. 'states', ids)) do
   local id, head, name, result = ids[n], ARGV[3 * n - 1], ARGV[3 * n], ARGV[3 * n + 1]
-  answers[n] = fence(state and read(state), string.sub(head, 17, 32))
+  local r = state and read(state)
+  answers[n] = fence(r, string.sub(head, 17, 32))
   if answers[n] == 'holds' then
+    put_back(id, r)
     local steps = P .. 'steps:' .. id
     local place = seen[id .. name]
     if not place then
