@@ -2,9 +2,14 @@ use std::time::Duration;
 
 use riqle_jobs_core::{Error, Retention};
 
-use crate::{Redis, rows::wait_millis, script::PRUNE, values::count};
+use crate::{
+    Redis,
+    rows::wait_millis,
+    script::PRUNE,
+    values::{count, fixed},
+};
 
-/// How many runs a prune deletes in one call, so that nobody waits for it long.
+/// How many runs, and how many unique keys, a prune deletes in one call, so that nobody waits for it long.
 const PORTION: u64 = 500;
 
 impl Redis {
@@ -19,9 +24,10 @@ impl Redis {
             loop {
                 let portion = PORTION.to_string().into_bytes();
                 let arguments = vec![self.frozen(), kept(retention.ended), kept(retention.dead), portion];
-                let runs = count(self.call("prune", &PRUNE, &queue, arguments).await?)?;
+                let [runs, keys] = fixed(self.call("prune", &PRUNE, &queue, arguments).await?)?;
+                let (runs, keys) = (count(runs)?, count(keys)?);
                 pruned += runs;
-                if runs < PORTION {
+                if runs < PORTION && keys < PORTION {
                     break;
                 }
             }

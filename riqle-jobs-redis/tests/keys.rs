@@ -9,7 +9,7 @@ use std::time::Duration;
 use riqle_jobs_conformance::{Harness, random_operations_match_memory};
 use riqle_jobs_core::{
     EmailId, EmailLog, Inspect, ManualClock, Operate, Registry, Retention, RunFilter, RunId, RunState, Store,
-    WorkerId, async_trait,
+    UniqueScope, WorkerId, async_trait,
     email::{EmailEnding, EmailStart, NewEmail, OnUnknown},
     store::{JobDeclaration, MinuteMetrics, NewEvent, WorkerReport},
 };
@@ -212,6 +212,25 @@ async fn every_key_is_listed_with_its_type_and_what_is_pruned_leaves_none() {
         let is_of_emails = key.contains(":email}:") && !key.contains("suppressed");
         assert!(!is_of_emails, "{key:?} is left of an email that is no longer there");
     }
+}
+
+#[tokio::test]
+async fn unique_keys_whose_period_is_over_leave_with_one_prune() {
+    let scene = OnServer::start().await;
+    let run = |n: u32| {
+        let input = Payload::from_json_text("1");
+        let run = riqle_jobs_core::NewRun::with_payload("greet", "mail", Priority::DEFAULT, input);
+        run.unique_within(format!("key-{n}"), UniqueScope::Period(Duration::from_secs(60)))
+    };
+    riqle_jobs_core::Queue::enqueue(&scene.store, (0..1_200).map(run).collect()).await.unwrap();
+    scene.clock.advance(Duration::from_secs(3_600));
+
+    // No run has ended.
+    let pruned = scene.store.prune(Retention::default()).await.unwrap();
+
+    assert_eq!(pruned.runs, 0);
+    let left = |key: &str| !keys(&format!("{}:{{mail}}:{key}", scene.prefix.name)).is_empty();
+    assert!(left("runs") && !left("unique") && !left("expiring"));
 }
 
 #[tokio::test]
