@@ -23,7 +23,7 @@
 //! | `settings` | hash | the pause | while it lasts |
 //! | `waited` | string | nothing; written before a `WAIT`, so that it waits for all before | yes |
 //!
-//! Of the registry, after `{riqle:registry}:`:
+//! Of the registry, after `riqle:{%registry}:`:
 //!
 //! | key | type | holds | stays after everything is pruned |
 //! |---|---|---|---|
@@ -37,7 +37,7 @@
 //! | `metrics` | hash | minute, worker and job → what they counted | no |
 //! | `metrics:minutes` | sorted set | the same fields by minute | no |
 //!
-//! Of the email log, after `{riqle:email}:`:
+//! Of the email log, after `riqle:{%email}:`:
 //!
 //! | key | type | holds | stays after everything is pruned |
 //! |---|---|---|---|
@@ -76,9 +76,9 @@ impl Keys {
         format!("{}:{{{name}}}:", self.prefix)
     }
 
-    /// What the registry's keys begin with.
+    /// What the registry's keys begin with. No queue's name is written so: a `%` in one is `%25`.
     pub(crate) fn registry(&self) -> String {
-        format!("{{{}:registry}}:", self.prefix)
+        format!("{}:{{%registry}}:", self.prefix)
     }
 
     /// A key of the registry.
@@ -88,7 +88,7 @@ impl Keys {
 
     /// What the keys of the email log begin with.
     pub(crate) fn email(&self) -> String {
-        format!("{{{}:email}}:", self.prefix)
+        format!("{}:{{%email}}:", self.prefix)
     }
 
     /// A key of the email log.

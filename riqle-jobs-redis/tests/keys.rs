@@ -32,7 +32,7 @@ fn list() -> Vec<Listed> {
     let mut family = "";
     for line in include_str!("../src/keys.rs").lines().filter_map(|line| line.strip_prefix("//! ")) {
         for (word, of) in
-            [("Of a queue", "}:"), ("Of the registry", ":registry}:"), ("Of the email log", ":email}:")]
+            [("Of a queue", "}:"), ("Of the registry", ":{%registry}:"), ("Of the email log", ":{%email}:")]
         {
             if line.starts_with(word) {
                 family = of;
@@ -183,6 +183,7 @@ async fn every_key_is_listed_with_its_type_and_what_is_pruned_leaves_none() {
     assert!(all.len() > 40, "{all:?}");
     for (key, kind) in &all {
         assert_eq!(listed(&list, key).kind, *kind, "{key:?}");
+        assert!(key.starts_with("test-"), "{key:?} does not begin with the prefix");
     }
 
     let store = &scene.store;
@@ -209,7 +210,7 @@ async fn every_key_is_listed_with_its_type_and_what_is_pruned_leaves_none() {
     for (key, _) in keys(&scene.prefix.name) {
         let listed = listed(&list, &key);
         assert!(listed.stays, "{key:?} is left");
-        let is_of_emails = key.contains(":email}:") && !key.contains("suppressed");
+        let is_of_emails = key.contains(":{%email}:") && !key.contains("suppressed");
         assert!(!is_of_emails, "{key:?} is left of an email that is no longer there");
     }
 }
@@ -254,6 +255,6 @@ async fn a_key_of_another_type_is_told_and_nothing_is_half_written() {
     assert_eq!(error.kind(), riqle_jobs_core::ErrorKind::Corrupt, "{error}");
     assert!(error.to_string().contains("prefix"), "{error}");
     let left: Vec<String> = keys(&prefix).into_iter().map(|(key, _)| key).collect();
-    let entered = format!("{{{}:registry}}:queues", prefix);
+    let entered = format!("{}:{{%registry}}:queues", prefix);
     assert!(left.iter().all(|key| *key == theirs || *key == entered), "{left:?}");
 }
