@@ -74,7 +74,7 @@ impl Wakes {
         }
     }
 
-    /// Hints from now on; the first call begins to listen to other processes.
+    /// Hints from now on; where nobody listens to other processes, a call begins to.
     pub(crate) fn wake_ups(self: &Arc<Self>) -> WakeUps {
         if let Ok(runtime) = tokio::runtime::Handle::try_current()
             && !self.listens.swap(true, Ordering::AcqRel)
@@ -139,8 +139,17 @@ impl Drop for Sending<'_> {
     }
 }
 
-/// The listening connection, which comes back by itself and ends with the last handle.
+/// The listening connection, which comes back by itself and ends with the last handle, or with its runtime: then the next
+/// who waits for hints listens on his own.
 struct Listening(Weak<Wakes>);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if let Some(wakes) = self.0.upgrade() {
+            wakes.listens.store(false, Ordering::Release);
+        }
+    }
+}
 
 impl Listening {
     async fn run(&self) {

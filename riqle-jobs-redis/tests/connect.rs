@@ -4,7 +4,7 @@
 
 mod support;
 
-use riqle_jobs_core::{ErrorKind, Inspect, NewRun, Payload, Priority, Queue};
+use riqle_jobs_core::{ErrorKind, Hint, Inspect, NewRun, Payload, Priority, Queue, WakeUps};
 use riqle_jobs_redis::Redis;
 
 use crate::support::redis_server::RedisServer;
@@ -107,6 +107,31 @@ async fn wait_without_replicas_is_told_and_repeating_is_safe() {
     store.enqueue(vec![run.clone()]).await.unwrap();
     assert!(!store.enqueue(vec![run.clone()]).await.unwrap()[0].is_new());
     assert!(store.run(run.id).await.unwrap().is_some());
+}
+
+#[test]
+fn a_later_runtime_is_told_too_once_the_one_that_listened_has_ended() {
+    let server = RedisServer::start(&[]).unwrap();
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let worker = runtime().block_on(async { Redis::connect(&server.url()).await.unwrap() });
+    for _ in 0..2 {
+        runtime().block_on(async {
+            let producer = Redis::connect(&server.url()).await.unwrap();
+            told(&producer, &mut worker.wake_ups()).await;
+        });
+    }
+}
+
+/// Enqueues until the hint has come: who listens is not known from outside.
+async fn told(producer: &Redis, hints: &mut WakeUps) {
+    for _ in 0..100 {
+        producer.enqueue(vec![greeting()]).await.unwrap();
+        let heard = tokio::time::timeout(std::time::Duration::from_millis(100), hints.next()).await;
+        if heard.is_ok_and(|hint| hint == Hint::Due(Some("default".to_owned()))) {
+            return;
+        }
+    }
+    panic!("no hint has come");
 }
 
 #[tokio::test(flavor = "multi_thread")]
