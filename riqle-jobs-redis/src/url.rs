@@ -38,13 +38,21 @@ pub(crate) fn parse(url: &str) -> Result<OfUrl, Error> {
     let (scheme, rest) =
         url.split_once("://").ok_or_else(|| wrong(format!("the URL is not of the form {FORM}")))?;
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if query.contains('@') {
+        // It may be half of a password.
+        return Err(wrong(
+            "the URL has an @ behind a ?: write ? in a password as %3F, and @ in a parameter as %40"
+                .to_owned(),
+        ));
+    }
     let parameters = Parameters::read(query)?;
-    let place = match scheme {
+    let scheme = scheme.to_ascii_lowercase();
+    let place = match scheme.as_str() {
         "redis" | "rediss" => {
-            let client = client(scheme, rest, parameters.root.as_deref())?;
+            let client = client(&scheme, rest, parameters.root.as_deref())?;
             Place::Server(Box::new(client))
         }
-        "redis-cluster" | "rediss-cluster" => cluster(scheme, rest, &parameters)?,
+        "redis-cluster" | "rediss-cluster" => cluster(&scheme, rest, &parameters)?,
         other => return Err(wrong(format!("a URL with the scheme {other:?} is not of the form {FORM}"))),
     };
     let addresses: Vec<_> =

@@ -40,6 +40,14 @@ async fn a_wrong_url_is_named_and_its_password_is_not() {
 }
 
 #[tokio::test]
+async fn a_question_mark_in_a_password_is_told_and_no_part_of_the_password_is() {
+    for url in ["redis://:pa?secret/rd@host", "redis://ada:pa?wait=secret@host", "rediss://:a#secret@host"] {
+        let (kind, line) = refused(url).await;
+        assert!(kind == ErrorKind::Misconfigured && (line.contains("%3F") || !url.contains('?')), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_unavailable() {
     for url in ["redis://u:secret@127.0.0.1:9", "redis-cluster://u:secret@127.0.0.1:9,127.0.0.1:10"] {
         let (kind, line) = refused(url).await;
