@@ -41,8 +41,8 @@ impl RedisOptions {
     /// Connects, and looks how the server keeps what it is given.
     ///
     /// # Errors
-    /// `Misconfigured` for a wrong URL, user or password, a server older than 6.2, and one that throws runs away when its
-    /// memory is full; `Unavailable` where the server can't be reached.
+    /// `Misconfigured` for a wrong URL, user or password, a server older than 6.2, a server named as a cluster or the other
+    /// way round, and one that throws runs away when its memory is full; `Unavailable` where the server can't be reached.
     pub async fn open(self) -> Result<Redis, Error> {
         let OfUrl { place, addresses, keys, replicas, allows_eviction } = parse(&self.url.0)?;
         let server = Server::new(place, replicas);
@@ -54,7 +54,7 @@ impl RedisOptions {
             }
             _ => error,
         })?;
-        settings.iter().try_for_each(|settings| settings.check(allows_eviction))?;
+        settings.iter().try_for_each(|settings| settings.check(server.place(), allows_eviction))?;
         let wake = Wakes::new(&server, &keys);
         Ok(Redis {
             shared: Arc::new(Shared {

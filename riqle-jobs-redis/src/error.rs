@@ -61,6 +61,13 @@ fn of_server(error: &RedisError) -> (ErrorKind, &'static str) {
         _ if detail.contains("RIQLE ") || detail.contains("WRONGTYPE") => {
             (Corrupt, "another application uses a key of ours; choose another prefix")
         }
+        _ if detail.contains("cluster support disabled") => {
+            (Misconfigured, "the server is no cluster: name it by redis:// or rediss://")
+        }
+        _ if detail.contains("SELECT is not allowed in cluster mode") => (Misconfigured, OF_A_CLUSTER),
+        _ if detail.contains("DB index is out of range") => {
+            (Misconfigured, "the server has no database of the URL's number")
+        }
         _ if detail.contains("max number of clients") => {
             (Unavailable, "the server takes no more connections")
         }
@@ -72,6 +79,10 @@ fn of_server(error: &RedisError) -> (ErrorKind, &'static str) {
 }
 
 const OUT_OF_MEMORY: &str = "the server is out of memory and stores nothing more: raise maxmemory, or let workers and pruning free some";
+
+/// To whoever names it as a server alone.
+pub(crate) const OF_A_CLUSTER: &str =
+    "the server is a node of a cluster: name it by redis-cluster:// or rediss-cluster://, without a database";
 
 /// Whether the connection, not the command, has failed.
 pub(crate) fn is_of_the_connection(error: &RedisError) -> bool {

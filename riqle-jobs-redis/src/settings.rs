@@ -3,12 +3,17 @@
 use redis::{Value, cmd};
 use riqle_jobs_core::{Error, ErrorKind};
 
-use crate::server::Server;
+use crate::{
+    error::OF_A_CLUSTER,
+    server::{Place, Server},
+};
 
 /// Of a server, or of a master of a cluster.
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
     version: String,
+    /// `standalone` or `cluster`.
+    mode: String,
     maxmemory_policy: String,
     /// `1` or `0`; empty where the server does not say.
     aof_enabled: String,
@@ -39,6 +44,7 @@ impl Settings {
         };
         Self {
             version: value("redis_version"),
+            mode: value("redis_mode"),
             maxmemory_policy: value("maxmemory_policy"),
             aof_enabled: value("aof_enabled"),
             aof_last_write_status: value("aof_last_write_status"),
@@ -47,12 +53,16 @@ impl Settings {
     }
 
     /// # Errors
-    /// `Misconfigured` where the server is too old, or would throw runs away.
-    pub(crate) fn check(&self, allows_eviction: bool) -> Result<(), Error> {
+    /// `Misconfigured` where the server is too old, belongs to a cluster that the URL does not speak of, or would throw
+    /// runs away.
+    pub(crate) fn check(&self, place: &Place, allows_eviction: bool) -> Result<(), Error> {
         let mut version = self.version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
         let version = (version.next().unwrap_or(0), version.next().unwrap_or(0));
         if !self.version.is_empty() && version < (6, 2) {
             return Err(wrong(format!("the server is Redis {}; the store needs 6.2 or later", self.version)));
+        }
+        if matches!(place, Place::Server(_)) && self.mode == "cluster" {
+            return Err(wrong(OF_A_CLUSTER.to_owned()));
         }
         // The volatile policies throw away only what has a time to live, which nothing of ours has.
         if self.maxmemory_policy.starts_with("allkeys") && !allows_eviction {

@@ -47,6 +47,22 @@ async fn a_question_mark_in_a_password_is_told_and_no_part_of_the_password_is() 
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_another_than_the_url_says_is_refused() {
+    let (server, node) =
+        (RedisServer::start(&[]).unwrap(), RedisServer::start(&["--cluster-enabled", "yes"]).unwrap());
+    for (url, named) in [
+        (node.url(), "redis-cluster://"),
+        (format!("{}/3", node.url()), "redis-cluster://"),
+        (server.url().replace("redis:", "redis-cluster:"), "redis://"),
+        (format!("{}/99", server.url()), "database"),
+    ] {
+        let (kind, line) = refused(&url).await;
+        assert!(kind == ErrorKind::Misconfigured && line.contains(named), "{url}: {line}");
+    }
+    Redis::connect(&server.url().replace("redis:", "REDIS:")).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_server_that_is_not_there_is_unavailable() {
     for url in ["redis://u:secret@127.0.0.1:9", "redis-cluster://u:secret@127.0.0.1:9,127.0.0.1:10"] {
