@@ -3,12 +3,7 @@
 use redis::Value;
 use riqle_jobs_core::Error;
 
-use crate::{
-    Redis,
-    error::unavailable,
-    script::CHANGE,
-    server::{Repeat, Wait},
-};
+use crate::{Redis, error::unavailable, script::CHANGE, server::Repeat};
 
 /// How often a change is decided anew before whoever asked is told to come again.
 pub(crate) const TRIES: usize = 20;
@@ -83,9 +78,7 @@ impl Redis {
         let mut arguments = vec![change.conditions.to_string().into_bytes()];
         arguments.extend(change.arguments);
         arguments.extend(change.commands);
-        let server = &self.shared.server;
-        let changed =
-            server.call(operation, &CHANGE, prefix, &arguments, Repeat::Safe, Wait::ForReplicas).await?;
+        let changed = self.durably().call(operation, &CHANGE, prefix, &arguments, Repeat::Safe).await?;
         Ok(changed == Value::Int(1))
     }
 }

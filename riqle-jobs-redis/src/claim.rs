@@ -7,7 +7,7 @@ use crate::{
     Redis,
     rows::{Body, State, step, wait_millis},
     script::CLAIM,
-    server::{Repeat, Wait},
+    server::Repeat,
     values::{bytes, fixed, groups, list, maybe_number, number, run_id},
 };
 
@@ -32,7 +32,7 @@ impl Redis {
         arguments.extend(jobs.map(|job| job.as_bytes().to_vec()));
         let prefix = self.shared.keys.queue(&request.queue);
         let server = &self.shared.server;
-        let claim = server.call("claim", &CLAIM, &prefix, &arguments, Repeat::Never, Wait::ForNobody);
+        let claim = server.call("claim", &CLAIM, &prefix, &arguments, Repeat::Never);
         let [now, next_due, first, again] = fixed(claim.await?)?;
         let claimed =
             Claiming { queue: Arc::from(request.queue.as_str()), request: &request, now: number(now)? };

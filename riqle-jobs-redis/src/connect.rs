@@ -45,7 +45,8 @@ impl RedisOptions {
     /// way round, and one that throws runs away when its memory is full; `Unavailable` where the server can't be reached.
     pub async fn open(self) -> Result<Redis, Error> {
         let OfUrl { place, addresses, keys, replicas, allows_eviction } = parse(&self.url.0)?;
-        let server = Server::new(place, replicas);
+        let server = Server::new(place, 0);
+        let waiting = (replicas > 0).then(|| server.that_waits_for(replicas));
         let settings = Settings::of(&server).await.map_err(|error| match error.kind() {
             ErrorKind::Unavailable => {
                 let message =
@@ -59,6 +60,7 @@ impl RedisOptions {
         Ok(Redis {
             shared: Arc::new(Shared {
                 server,
+                waiting,
                 keys,
                 clock: self.clock,
                 limits: self.limits,

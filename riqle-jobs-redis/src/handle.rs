@@ -7,7 +7,7 @@ use crate::{
     RedisOptions,
     keys::Keys,
     script::Script,
-    server::{Repeat, Server, Wait},
+    server::{Repeat, Server},
     wake::Wakes,
 };
 
@@ -33,6 +33,8 @@ pub struct Redis {
 pub(crate) struct Shared {
     pub(crate) server: Server,
     pub(crate) keys: Keys,
+    /// Where `wait` asks for replicas.
+    pub(crate) waiting: Option<Server>,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
     pub(crate) groups: GroupCommit,
@@ -69,7 +71,7 @@ impl Redis {
     ) -> Result<Value, Error> {
         let prefix = self.shared.keys.queue(queue);
         let server = &self.shared.server;
-        server.call(operation, script, &prefix, &arguments, Repeat::Safe, Wait::ForNobody).await
+        server.call(operation, script, &prefix, &arguments, Repeat::Safe).await
     }
 
     /// As [`call`](Self::call), for what is answered once as many replicas have it as `wait` asks for.
@@ -81,8 +83,12 @@ impl Redis {
         arguments: Vec<Vec<u8>>,
     ) -> Result<Value, Error> {
         let prefix = self.shared.keys.queue(queue);
-        let server = &self.shared.server;
-        server.call(operation, script, &prefix, &arguments, Repeat::Safe, Wait::ForReplicas).await
+        self.durably().call(operation, script, &prefix, &arguments, Repeat::Safe).await
+    }
+
+    /// The server for what is answered once as many replicas have it as `wait` asks for.
+    pub(crate) fn durably(&self) -> &Server {
+        self.shared.waiting.as_ref().unwrap_or(&self.shared.server)
     }
 
     /// The time that stands in for the server's, as scripts take it: milliseconds, or nothing.

@@ -14,7 +14,7 @@ use crate::{
     Redis,
     error::unavailable,
     script::{EXTEND, GIVE_BACK, RUN},
-    server::{Repeat, Server, Wait},
+    server::{Repeat, Server},
     values::{fixed, list, number, unexpected, word},
 };
 
@@ -79,7 +79,7 @@ impl Queue for Redis {
         }
         let prefix = self.shared.keys.registry();
         let server = &self.shared.server;
-        let answer = server.call("now", &RUN, &prefix, &[], Repeat::Safe, Wait::ForNobody).await?;
+        let answer = server.call("now", &RUN, &prefix, &[], Repeat::Safe).await?;
         let [now, _] = fixed(answer)?;
         Ok(from_millis(number(now)?))
     }
@@ -147,8 +147,7 @@ async fn extend(
             arguments.extend(leases.into_iter().map(id_and_token));
             let prefix = store.shared.keys.queue(queue);
             async move {
-                let called =
-                    server.call("extend", &EXTEND, &prefix, &arguments, Repeat::Safe, Wait::ForNobody);
+                let called = server.call("extend", &EXTEND, &prefix, &arguments, Repeat::Safe);
                 answers(called.await?, LeaseAnswer::LeaseLost)
             }
         },

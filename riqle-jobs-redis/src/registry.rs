@@ -18,7 +18,7 @@ use crate::{
     frame::{Frame, Reader, corrupt},
     rows::wait_millis,
     script::STORE_EVENTS,
-    server::{Repeat, Wait},
+    server::Repeat,
     values::{bytes, list, maybe_bytes, unexpected, word},
 };
 
@@ -101,10 +101,8 @@ impl Registry for Redis {
             arguments.push(kept.0);
         }
         let registry = self.shared.keys.registry();
-        let server = &self.shared.server;
-        let stored = server
-            .call("store_events", &STORE_EVENTS, &registry, &arguments, Repeat::Safe, Wait::ForReplicas)
-            .await?;
+        let stored =
+            self.durably().call("store_events", &STORE_EVENTS, &registry, &arguments, Repeat::Safe).await?;
         let stored = list(stored)?;
         if stored.len() != events.len() {
             return Err(unexpected());

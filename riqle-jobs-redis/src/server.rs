@@ -53,16 +53,9 @@ pub(crate) enum Repeat {
     Never,
 }
 
-/// Whether replicas are waited for, where the URL asks for it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wait {
-    ForReplicas,
-    ForNobody,
-}
-
 pub(crate) struct Server {
     place: Place,
-    /// How many replicas have what they were told before anybody is answered.
+    /// How many replicas have what a script wrote before its caller is answered.
     replicas: u32,
     /// With a number, so that whoever finds it broken does not drop a newer one.
     current: Mutex<(u64, Option<Link>)>,
@@ -83,7 +76,13 @@ impl Server {
 
     /// One that shares nothing with this one but the address.
     pub(crate) fn another(&self) -> Self {
-        Self::new(self.place.clone(), self.replicas)
+        self.that_waits_for(self.replicas)
+    }
+
+    /// Another one, whose scripts are answered once so many replicas have what they wrote. A `WAIT` holds up all that
+    /// comes behind it on the same connection.
+    pub(crate) fn that_waits_for(&self, replicas: u32) -> Self {
+        Self::new(self.place.clone(), replicas)
     }
 
     pub(crate) fn place(&self) -> &Place {
@@ -98,9 +97,8 @@ impl Server {
         prefix: &str,
         arguments: &[Vec<u8>],
         repeat: Repeat,
-        wait: Wait,
     ) -> Result<Value, Error> {
-        let waits = wait == Wait::ForReplicas && self.replicas > 0;
+        let waits = self.replicas > 0;
         let mut is_known = true;
         let mut tries = 0;
         loop {

@@ -133,6 +133,28 @@ async fn wait_without_replicas_is_told_and_repeating_is_safe() {
     assert!(store.run(run.id).await.unwrap().is_some());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_replicas_holds_up_no_read() {
+    let server = RedisServer::start(&[]).unwrap();
+    let store = Redis::connect(&format!("{}?wait=1", server.url())).await.unwrap();
+    let run = greeting();
+    // Without a replica each of these waits for a second, one after the other.
+    let waiting: Vec<_> = (0..10)
+        .map(|n| {
+            let (store, run) = (store.clone(), NewRun { queue: format!("queue-{n}"), ..run.clone() });
+            tokio::spawn(async move { store.enqueue(vec![run]).await.map(drop) })
+        })
+        .collect();
+    while !server.command(&["INFO", "clients"]).unwrap().contains("blocked_clients:1") {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+
+    store.run(run.id).await.unwrap();
+
+    assert!(waiting.iter().any(|waiting| !waiting.is_finished()), "the read came last");
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
 #[test]
 fn a_later_runtime_is_told_too_once_the_one_that_listened_has_ended() {
     let server = RedisServer::start(&[]).unwrap();
