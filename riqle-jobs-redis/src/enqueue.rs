@@ -1,9 +1,12 @@
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use redis::Value;
 use riqle_jobs_core::{
     Enqueued, Error, ErrorKind, Hint, NewRun,
-    store::{Admission, Stored},
+    store::{Admission, GroupCommit, Stored},
 };
 
 use crate::{
@@ -16,6 +19,20 @@ use crate::{
     values::{list, number, run_id, unexpected},
 };
 
+/// What waits of each queue: one whose server is away holds up no other.
+#[derive(Default)]
+pub(crate) struct Groups(Mutex<HashMap<String, GroupCommit>>);
+
+impl Groups {
+    fn of(&self, queue: &str) -> GroupCommit {
+        let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match groups.get(queue) {
+            Some(group) => group.clone(),
+            None => groups.entry(queue.to_owned()).or_default().clone(),
+        }
+    }
+}
+
 /// A server takes no larger command as a rule.
 const GROUP_BYTES: usize = 256 << 20;
 
@@ -27,36 +44,17 @@ impl Redis {
             let message = format!("inputs of a group have at most {GROUP_BYTES} bytes, these have {bytes}");
             return Err(Error::new(ErrorKind::Rejected, "enqueue", message));
         }
+        let queue = runs.first().map_or_else(String::new, |run| run.queue.clone());
+        let groups = self.shared.groups.of(&queue);
         let store = self.clone();
-        let write = move |groups| {
-            let store = store.clone();
-            async move { store.store_groups(groups).await }
+        let write = move |groups: Arc<Vec<Vec<NewRun>>>| {
+            let (store, queue) = (store.clone(), queue.clone());
+            async move { store.store_groups(&queue, &groups).await }
         };
-        self.shared.groups.enqueue(runs, write).await
+        groups.enqueue(runs, write).await
     }
 
-    /// Queue by queue: one that can't be written keeps its callers from an answer, and they repeat.
-    async fn store_groups(&self, groups: Arc<Vec<Vec<NewRun>>>) -> Stored {
-        let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
-        for (place, group) in groups.iter().enumerate() {
-            let queue = group.first().map_or("", |run| run.queue.as_str());
-            places.entry(queue).or_default().push(place);
-        }
-        let mut answers: Vec<_> = groups.iter().map(|_| Ok(Vec::new())).collect();
-        for (queue, places) in places {
-            let of_queue: Vec<&[NewRun]> = places.iter().map(|place| groups[*place].as_slice()).collect();
-            for (place, answer) in places.into_iter().zip(self.store_of(queue, &of_queue).await?) {
-                answers[place] = answer;
-            }
-        }
-        Ok(answers)
-    }
-
-    async fn store_of(
-        &self,
-        queue: &str,
-        groups: &[&[NewRun]],
-    ) -> Result<Vec<Result<Vec<Enqueued>, Error>>, Error> {
+    async fn store_groups(&self, queue: &str, groups: &[Vec<NewRun>]) -> Stored {
         let mut arguments = arguments(self.frozen(), groups);
         let mut answer = self.call_durably("enqueue", &ENQUEUE, queue, arguments.clone()).await?;
         if answer == Value::BulkString(NOTHING_YET.to_vec()) {
@@ -89,12 +87,12 @@ impl Redis {
     }
 }
 
-fn arguments(frozen: Vec<u8>, groups: &[&[NewRun]]) -> Vec<Vec<u8>> {
+fn arguments(frozen: Vec<u8>, groups: &[Vec<NewRun>]) -> Vec<Vec<u8>> {
     let mut lanes: Vec<(&str, u8)> = Vec::new();
     let mut runs = Vec::with_capacity(groups.iter().map(|group| 1 + 2 * group.len()).sum());
     for group in groups {
         runs.push(group.len().to_string().into_bytes());
-        for run in *group {
+        for run in group {
             let lane = (run.job.as_str(), run.priority.number());
             let number = lanes.iter().position(|known| *known == lane).unwrap_or_else(|| {
                 lanes.push(lane);

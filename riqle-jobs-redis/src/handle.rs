@@ -1,10 +1,11 @@
 use std::{fmt, sync::Arc};
 
 use redis::Value;
-use riqle_jobs_core::{Clock, Error, Limits, store::GroupCommit};
+use riqle_jobs_core::{Clock, Error, Limits};
 
 use crate::{
     RedisOptions,
+    enqueue::Groups,
     keys::Keys,
     script::Script,
     server::{Repeat, Server},
@@ -32,12 +33,12 @@ pub struct Redis {
 
 pub(crate) struct Shared {
     pub(crate) server: Server,
-    pub(crate) keys: Keys,
     /// Where `wait` asks for replicas.
     pub(crate) waiting: Option<Server>,
+    pub(crate) keys: Keys,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
-    pub(crate) groups: GroupCommit,
+    pub(crate) groups: Groups,
     pub(crate) wake: Arc<Wakes>,
 }
 

@@ -1,7 +1,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use redis::Value;
 use riqle_jobs_core::{
@@ -89,7 +89,8 @@ impl Queue for Redis {
     }
 }
 
-/// Writes items queue by queue, each in its own slot, and answers in their order.
+/// Writes items queue by queue, each in its own slot, and answers in their order; with the error of one that failed once
+/// all have answered.
 pub(crate) async fn by_queue<'a, T, F>(
     items: &'a [T],
     queue: impl Fn(&'a T) -> &'a Arc<str>,
@@ -102,13 +103,14 @@ where
     for (place, item) in items.iter().enumerate() {
         places.entry(queue(item)).or_default().push(place);
     }
-    let written = try_join_all(places.iter().map(|(queue, places)| {
+    let written = join_all(places.iter().map(|(queue, places)| {
         let of_queue = places.iter().map(|place| &items[*place]).collect();
         write(queue, of_queue)
     }));
     let mut answers = vec![LeaseAnswer::LeaseLost; items.len()];
-    for (places, written) in places.values().zip(written.await?) {
-        for (place, answer) in places.iter().zip(written) {
+    // Each has its answer first: what was written of a queue that is there is not in doubt for one that is away.
+    for (places, written) in places.values().zip(written.await) {
+        for (place, answer) in places.iter().zip(written?) {
             answers[*place] = answer;
         }
     }
@@ -174,5 +176,33 @@ impl LeaseConnection for RedisLeaseConnection {
                 Err(unavailable("extend", format!("the server has not answered within {EXTENDED_WITHIN:?}")))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_queue_that_is_away_takes_no_other_ones_answer_along() {
+        let queues: Vec<Arc<str>> = ["away", "one", "two"].map(Arc::from).into();
+        let written = AtomicUsize::new(0);
+        let write = |queue: &str, items: Vec<&Arc<str>>| {
+            let (is_away, count, written) = (queue == "away", items.len(), &written);
+            async move {
+                if is_away {
+                    return Err(unavailable("settle", "it is away"));
+                }
+                tokio::task::yield_now().await;
+                written.fetch_add(1, Ordering::Relaxed);
+                Ok(vec![LeaseAnswer::Done; count])
+            }
+        };
+
+        let answered = by_queue(&queues, |queue| queue, write).await;
+
+        assert!(answered.is_err() && written.load(Ordering::Relaxed) == 2);
     }
 }

@@ -420,3 +420,37 @@ async fn f20_a_master_that_accepts_and_never_answers_holds_up_nobody_once_its_re
     let scene = Scene::start(cluster.url(), 0);
     assert_eq!(scene.all_that_are_there_end_as_they_should(&runs).await, []);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_whose_server_hangs_holds_up_no_enqueue_of_another() {
+    let cluster = RedisCluster::start().unwrap();
+    for node in &cluster.nodes {
+        node.command(&["CONFIG", "SET", "cluster-replica-no-failover", "yes"]).unwrap();
+    }
+    let store = Redis::connect(&cluster.url()).await.unwrap();
+    let run = |queue: &str| NewRun { queue: queue.to_owned(), ..NewRun::of::<Told>(&0).unwrap() };
+    // In slots of different masters.
+    let holder = |queue: &str| {
+        let key = format!("riqle:{{{queue}}}:jobs");
+        let holds =
+            |node: &RedisServer| node.command(&["EXISTS", &key]).is_ok_and(|answer| answer.starts_with(":1"));
+        cluster.nodes.iter().position(holds)
+    };
+    for queue in ["q0", "q1"] {
+        store.enqueue(vec![run(queue)]).await.unwrap();
+    }
+    let (away, there) = (holder("q0").unwrap(), holder("q1").unwrap());
+    assert_ne!(away, there);
+    cluster.nodes[away].signal("-STOP").unwrap();
+    let hung = tokio::spawn({
+        let (store, run) = (store.clone(), run("q0"));
+        async move { store.enqueue(vec![run]).await.map(drop) }
+    });
+    // Until it is surely under way.
+    sleep(Duration::from_millis(200)).await;
+
+    store.enqueue(vec![run("q1")]).await.unwrap();
+
+    assert!(!hung.is_finished(), "the other queue came after it");
+    assert_eq!(hung.await.unwrap().unwrap_err().kind(), ErrorKind::Unavailable);
+}
