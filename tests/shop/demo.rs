@@ -43,7 +43,7 @@ async fn a_wrong_setting_is_one_clear_line() {
         (
             "RIQLE_JOBS_URL",
             "oracle:x",
-            "shop: connect: unknown scheme \"oracle\"; use memory:, sqlite:PATH or postgres://…\n",
+            "shop: connect: unknown scheme \"oracle\"; use memory:, sqlite:PATH, postgres://… or redis://…\n",
         ),
         ("RIQLE_MAIL_FROM", "nobody", "shop: address: not an email address of the form local@domain\n"),
     ] {
