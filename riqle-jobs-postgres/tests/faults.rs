@@ -240,8 +240,9 @@ async fn f01_workers_that_are_killed_lose_no_run_and_no_saved_step() {
 async fn f02_a_server_that_crashes_again_and_again_strands_nothing() {
     let mut scene = Scene::start(3);
     let url = scene.cluster.url();
-    let crashes = std::env::var("RIQLE_CRASHES").ok().and_then(|count| count.parse().ok()).unwrap_or(3);
-    let producing = tokio::spawn(async move { enqueue(&url, 0..1000).await });
+    let crashes: u32 = std::env::var("RIQLE_CRASHES").ok().and_then(|count| count.parse().ok()).unwrap_or(3);
+    // Runs come for as long as the crashes do.
+    let producing = tokio::spawn(async move { enqueue(&url, 0..1000.max(crashes * 300)).await });
     for _ in 0..crashes {
         sleep(Duration::from_millis(700)).await;
         let cluster = &mut scene.cluster;
@@ -250,6 +251,7 @@ async fn f02_a_server_that_crashes_again_and_again_strands_nothing() {
             cluster.start_again().unwrap();
         });
     }
+    eprintln!("{crashes} crashes; runs still came at the last: {}", !producing.is_finished());
     let runs = producing.await.unwrap();
     scene.all_end_as_they_should(&runs).await;
     for worker in &mut scene.workers {
