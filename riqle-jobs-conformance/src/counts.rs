@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use riqle_jobs_core::{NewRun, RunFilter, RunId, RunState, Settlement, Store, store::JobCount};
+use riqle_jobs_core::{NewRun, ReplayFrom, RunFilter, RunId, RunState, Settlement, Store, store::JobCount};
 
 use crate::{Harness, given::*};
 
@@ -185,4 +185,123 @@ pub async fn runs_are_listed_by_the_time_of_their_enqueue(harness: &dyn Harness)
     assert_eq!(listed(&*store, between.clone()).await, [ids[2], ids[1]]);
     let pending = RunFilter { states: vec![RunState::Pending], ..between };
     assert_eq!(listed(&*store, pending).await, [ids[2]]);
+}
+
+async fn counted(store: &dyn Store, filter: RunFilter) -> u64 {
+    store.count_runs(filter, 100).await.unwrap()
+}
+
+pub async fn a_filter_counts_what_it_lists(harness: &dyn Harness) {
+    let store = harness.store();
+    let ids = one_of_each(&*store).await;
+    let other = harness.second_handle().await;
+    let some = |text: &str| Some(text.to_owned());
+    let of = |states: &[RunState]| RunFilter { states: states.to_vec(), ..RunFilter::default() };
+    let (pending, dead) = (RunState::Pending, RunState::Dead);
+    for (filter, expected) in [
+        (RunFilter::default(), 7),
+        (of(&[RunState::Pending]), 3),
+        (of(&[RunState::Running]), 1),
+        (of(&[RunState::Waiting]), 0),
+        (of(&[RunState::Succeeded]), 1),
+        (of(&[RunState::Dead]), 1),
+        (of(&[RunState::Cancelled]), 1),
+        (of(&[dead, pending, dead]), 4),
+        (RunFilter { job: some("greet"), ..RunFilter::default() }, 6),
+        (RunFilter { job: some("greet"), ..of(&[pending]) }, 2),
+        (RunFilter { job: some("Greet"), ..of(&[pending]) }, 0),
+        (RunFilter { queue: some("reports"), ..RunFilter::default() }, 1),
+        (RunFilter { queue: some("mail"), job: some("bill"), ..RunFilter::default() }, 0),
+        (RunFilter { queue: some("mail"), ..of(&[dead, RunState::Running]) }, 2),
+        (RunFilter { reference: some("user-7"), ..RunFilter::default() }, 5),
+        (RunFilter { reference: some("user-7"), ..of(&[pending]) }, 1),
+        (RunFilter { before: Some(ids[3]), ..RunFilter::default() }, 3),
+        (RunFilter { before: Some(ids[3]), ..of(&[dead, RunState::Running]) }, 1),
+        (RunFilter { before: Some(ids[0]), ..RunFilter::default() }, 0),
+    ] {
+        assert_eq!(counted(&*other, filter.clone()).await, expected, "{filter:?}");
+        assert_eq!(listed(&*store, filter.clone()).await.len() as u64, expected, "{filter:?}");
+    }
+}
+
+pub async fn a_page_does_not_limit_the_count(harness: &dyn Harness) {
+    let store = harness.store();
+    store.enqueue((0..150).map(|_| run_of(GREET)).collect()).await.unwrap();
+
+    for limit in [0, 1, 1000] {
+        let filter = RunFilter { limit, ..RunFilter::default() };
+        assert_eq!(store.count_runs(filter, 10_001).await.unwrap(), 150);
+    }
+}
+
+pub async fn a_count_stops_where_it_is_told(harness: &dyn Harness) {
+    let store = harness.store();
+    one_of_each(&*store).await;
+    let pending = RunFilter { states: vec![RunState::Pending], ..RunFilter::default() };
+    let of_greet = RunFilter { job: Some(GREET.to_owned()), ..RunFilter::default() };
+    let referring = RunFilter { reference: Some("user-7".to_owned()), ..RunFilter::default() };
+
+    for (filter, all) in [(RunFilter::default(), 7), (pending, 3), (of_greet, 6), (referring, 5)] {
+        for most in [0, 1, 2, all - 1, all, all + 1, u64::from(u32::MAX), u64::MAX] {
+            let count = store.count_runs(filter.clone(), most).await.unwrap();
+            assert_eq!(count, all.min(most), "{filter:?} to {most}");
+        }
+    }
+}
+
+pub async fn runs_are_counted_by_key_error_and_time_of_enqueue(harness: &dyn Harness) {
+    let store = harness.store();
+    let some = |text: &str| Some(text.to_owned());
+    for print in ["aa", "bb", "aa"] {
+        enqueued(&*store, run_of(GREET).unique("greet:ada")).await;
+        let claim = claimed(&*store).await;
+        settled(&*store, Settlement { error_fingerprint: some(print), ..dies(&claim) }).await;
+        harness.clock().advance(secs(1));
+    }
+    enqueued(&*store, run_of(GREET).unique("greet:ada")).await;
+
+    let dead = RunFilter { states: vec![RunState::Dead], ..RunFilter::default() };
+    for (filter, expected) in [
+        (RunFilter { unique_key: some("greet:ada"), ..RunFilter::default() }, 4),
+        (RunFilter { unique_key: some("greet:ada"), ..dead.clone() }, 3),
+        (RunFilter { unique_key: some("greet"), ..dead.clone() }, 0),
+        (RunFilter { error_fingerprint: some("aa"), ..dead.clone() }, 2),
+        (RunFilter { error_fingerprint: some("aa"), ..RunFilter::default() }, 2),
+        (RunFilter { error_fingerprint: some(""), ..RunFilter::default() }, 1),
+        (RunFilter { error_fingerprint: some(""), ..dead.clone() }, 0),
+        (RunFilter { enqueued_from: Some(at(1000)), ..RunFilter::default() }, 3),
+        (RunFilter { enqueued_from: Some(at(1000)), ..dead.clone() }, 2),
+        (RunFilter { enqueued_before: Some(at(2000)), ..dead }, 2),
+    ] {
+        assert_eq!(counted(&*store, filter.clone()).await, expected, "{filter:?}");
+    }
+}
+
+pub async fn a_replayed_run_is_counted_only_where_no_state_is_asked(harness: &dyn Harness) {
+    let store = harness.store();
+    let original = enqueued(&*store, run_of(GREET)).await;
+    settled(&*store, dies(&claimed(&*store).await)).await;
+    store.replay(original, RunId::new(), ReplayFrom::Start.into()).await.unwrap();
+
+    assert_eq!(counted(&*store, RunFilter::default()).await, 2);
+    let dead = RunFilter { states: vec![RunState::Dead], ..RunFilter::default() };
+    assert_eq!(counted(&*store, dead).await, 0);
+    let all = RunFilter { states: RunState::ALL.to_vec(), ..RunFilter::default() };
+    assert_eq!(counted(&*store, all).await, 1);
+}
+
+pub async fn runs_without_an_error_are_listed_by_the_empty_fingerprint(harness: &dyn Harness) {
+    let store = harness.store();
+    let ids: Vec<_> = (0..4).map(|_| run_of(GREET)).collect();
+    let expected: Vec<_> = ids.iter().map(|run| run.id).collect();
+    store.enqueue(ids).await.unwrap();
+    let claims = store.claim(claim_of(&[GREET], 3)).await.unwrap().runs;
+    let crashed = Settlement { error: None, ..dies(&claims[0]) };
+    let failed = Settlement { error_fingerprint: Some("aa".to_owned()), ..dies(&claims[1]) };
+    store.settle(vec![crashed, failed, succeeds(&claims[2])]).await.unwrap();
+
+    let none = RunFilter { error_fingerprint: Some(String::new()), ..RunFilter::default() };
+    assert_eq!(listed(&*store, none.clone()).await, [expected[3], expected[2], expected[0]]);
+    let dead = RunFilter { states: vec![RunState::Dead], ..none };
+    assert_eq!(listed(&*harness.second_handle().await, dead).await, [expected[0]]);
 }

@@ -406,6 +406,15 @@ pub async fn emails_are_listed_newest_first_by_what_is_asked(harness: &dyn Harne
     assert_eq!(listed(failed).await, [ids[1]]);
     let pending = EmailFilter { status: Some(EmailStatus::Pending), ..all.clone() };
     assert_eq!(listed(pending).await, [ids[3], ids[2], ids[0]]);
+    let details = |details: &[EmailDetail]| EmailFilter { details: details.to_vec(), ..all.clone() };
+    assert_eq!(listed(details(&[EmailDetail::Rejected])).await, [ids[1]]);
+    assert_eq!(listed(details(&[EmailDetail::Queued])).await, [ids[3], ids[2], ids[0]]);
+    let both = details(&[EmailDetail::Rejected, EmailDetail::Queued]);
+    assert_eq!(listed(EmailFilter { limit: 3, ..both.clone() }).await, [ids[3], ids[2], ids[1]]);
+    assert_eq!(listed(EmailFilter { before: Some(ids[2]), ..both }).await, [ids[1], ids[0]]);
+    assert!(listed(details(&[EmailDetail::Bounced])).await.is_empty());
+    let failed_queued = EmailFilter { status: Some(EmailStatus::Failed), ..details(&[EmailDetail::Queued]) };
+    assert!(listed(failed_queued).await.is_empty());
     let order = EmailFilter { reference: some("order-1001"), ..all.clone() };
     assert_eq!(listed(order).await, [ids[2], ids[1], ids[0]]);
     assert_eq!(listed(EmailFilter { run_id: Some(run), ..all.clone() }).await, [ids[2], ids[0]]);

@@ -1,6 +1,7 @@
 //! What most cases begin with.
 
 pub(crate) mod email;
+pub(crate) mod operator;
 
 use std::{sync::Arc, time::Duration};
 

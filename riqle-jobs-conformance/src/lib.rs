@@ -52,11 +52,13 @@ mod suite;
 mod unreliable;
 mod unreliable_staging;
 
+pub mod audit;
 pub mod cancel;
 pub mod claim;
 pub mod concurrency;
 pub mod counts;
 pub mod crash;
+pub mod dead_groups;
 pub mod dead_letters;
 pub mod email_delivery;
 pub mod email_log;

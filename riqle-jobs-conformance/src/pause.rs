@@ -2,7 +2,7 @@
 
 use riqle_jobs_core::{
     ErrorKind, Hint, NewRun, RunState, Store,
-    store::{Pause, QueueStatus},
+    store::{COUNTED_TO, Pause, QueueStatus},
 };
 
 use crate::{Harness, given::*};
@@ -164,4 +164,23 @@ pub async fn a_queue_whose_runs_have_ended_is_not_listed(harness: &dyn Harness) 
     settled(&*store, succeeds(&claimed(&*store).await)).await;
 
     assert_eq!(store.queues().await.unwrap(), []);
+}
+
+pub async fn a_queue_is_counted_exactly_below_the_bound_and_at_least_to_it(harness: &dyn Harness) {
+    let store = harness.store();
+    let most = usize::try_from(COUNTED_TO).unwrap();
+    store.enqueue((0..most - 1).map(|_| run_of(GREET)).collect()).await.unwrap();
+    let later = || (0..most - 1).map(|_| run_of(GREET).delay(secs(60)));
+    store.enqueue(later().collect()).await.unwrap();
+    let exact = QueueStatus { due: COUNTED_TO - 1, scheduled: COUNTED_TO - 1, ..empty("mail") };
+    assert_eq!(store.queues().await.unwrap(), [QueueStatus { oldest_due: Some(at(0)), ..exact }]);
+
+    let mut more = vec![run_of(GREET), run_of(GREET)];
+    more.extend(later().take(2));
+    store.enqueue(more).await.unwrap();
+
+    let found = store.queues().await.unwrap().remove(0);
+    for count in [found.due, found.scheduled] {
+        assert!((COUNTED_TO..=COUNTED_TO + 1).contains(&count), "{found:?}");
+    }
 }

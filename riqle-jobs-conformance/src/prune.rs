@@ -5,12 +5,12 @@ use std::time::Duration;
 use riqle_jobs_core::{
     ReplayFrom, Retention, RunId, Store, UniqueScope,
     email::EmailFilter,
-    store::{NewEvent, Pruned},
+    store::{ActionKind, ActionState, NewAction, NewEvent, Pruned, WorkerOrder},
 };
 
 use crate::{
     Harness,
-    given::{email::*, *},
+    given::{email::*, operator::*, *},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -53,7 +53,7 @@ pub async fn ended_runs_go_with_their_steps_once_they_are_older(harness: &dyn Ha
     harness.clock().advance(ms(1));
     let pruned = store.prune(retention).await.unwrap();
 
-    assert_eq!(pruned, Pruned { runs: 2, events: 0, emails: 0, metrics: 0 });
+    assert_eq!(pruned, Pruned { runs: 2, ..Pruned::default() });
     for id in [done, cancelled] {
         assert_eq!((store.run(id).await.unwrap(), store.steps(id).await.unwrap()), (None, vec![]));
     }
@@ -84,7 +84,7 @@ pub async fn dead_letters_have_a_time_of_their_own(harness: &dyn Harness) {
     assert_eq!(store.prune(Retention::default()).await.unwrap(), Pruned::default());
     assert!(store.run(id).await.unwrap().is_some());
     let retention = Retention { dead: Some(DAY * 999), ..Retention::FOREVER };
-    assert_eq!(store.prune(retention).await.unwrap(), Pruned { runs: 1, events: 0, emails: 0, metrics: 0 });
+    assert_eq!(store.prune(retention).await.unwrap(), Pruned { runs: 1, ..Pruned::default() });
     assert_eq!(store.run(id).await.unwrap(), None);
 }
 
@@ -96,7 +96,7 @@ pub async fn a_replayed_dead_letter_goes_like_any_ended_run(harness: &dyn Harnes
 
     let pruned = store.prune(Retention::default()).await.unwrap();
 
-    assert_eq!(pruned, Pruned { runs: 1, events: 0, emails: 0, metrics: 0 });
+    assert_eq!(pruned, Pruned { runs: 1, ..Pruned::default() });
     assert_eq!(store.run(original).await.unwrap(), None);
     assert_eq!(seen(&*store, new_run).await.replay_of, Some(original));
 }
@@ -129,7 +129,7 @@ pub async fn events_go_once_they_are_older_and_never_within_24_hours(harness: &d
     assert_eq!(store.idle_events(vec![name.into()], 10).await.unwrap().len(), 1);
     harness.clock().advance(ms(1));
     assert_eq!(store.prune(Retention::default()).await.unwrap(), Pruned::default());
-    assert_eq!(store.prune(hour).await.unwrap(), Pruned { runs: 0, events: 1, emails: 0, metrics: 0 });
+    assert_eq!(store.prune(hour).await.unwrap(), Pruned { events: 1, ..Pruned::default() });
     assert_eq!(store.idle_events(vec![name.into()], 10).await.unwrap(), []);
 }
 
@@ -145,8 +145,48 @@ pub async fn emails_go_once_they_are_older_and_never_while_pending(harness: &dyn
 
     let pruned = store.prune(Retention::default()).await.unwrap();
 
-    assert_eq!(pruned, Pruned { runs: 0, events: 0, emails: 1, metrics: 0 });
+    assert_eq!(pruned, Pruned { emails: 1, ..Pruned::default() });
     assert_eq!(store.email(done).await.unwrap(), None);
     let left = store.emails(EmailFilter::default()).await.unwrap();
     assert_eq!(left.iter().map(|row| row.id).collect::<Vec<_>>(), [pending]);
+}
+
+pub async fn actions_go_a_time_after_their_first_record(harness: &dyn Harness) {
+    let store = harness.store();
+    let year = DAY * 365;
+    let (old, newer) = (action(ActionKind::Cancel), action(ActionKind::Pause));
+    store.record_action(old.clone()).await.unwrap();
+    harness.clock().advance(ms(1));
+    store.record_action(newer.clone()).await.unwrap();
+    harness.clock().advance(year - ms(1));
+    store.record_action(NewAction { state: ActionState::Done, ..old.clone() }).await.unwrap();
+    assert_eq!(store.prune(Retention::default()).await.unwrap(), Pruned::default());
+    harness.clock().advance(ms(1));
+    assert_eq!(store.prune(Retention::FOREVER).await.unwrap(), Pruned::default());
+
+    let pruned = store.prune(Retention::default()).await.unwrap();
+
+    assert_eq!(pruned, Pruned { actions: 1, ..Pruned::default() });
+    let left = harness.second_handle().await.actions(10, None).await.unwrap();
+    assert_eq!(left.iter().map(|recorded| recorded.action.id).collect::<Vec<_>>(), [newer.id]);
+    assert_eq!(store.action(old.id).await.unwrap(), None);
+}
+
+pub async fn workers_are_forgotten_a_day_after_their_last_report_whatever_is_kept(harness: &dyn Harness) {
+    let store = harness.store();
+    let (silent, alive) = (worker("pod-1"), worker("pod-2"));
+    store.report_worker(silent.clone()).await.unwrap();
+    store.report_worker(alive.clone()).await.unwrap();
+    store.order_worker(silent.id, WorkerOrder::Drain).await.unwrap();
+
+    harness.clock().advance(DAY);
+    store.report_worker(alive.clone()).await.unwrap();
+    store.prune(Retention::FOREVER).await.unwrap();
+    assert_eq!(store.workers().await.unwrap().len(), 2);
+    harness.clock().advance(ms(1));
+    assert_eq!(store.prune(Retention::FOREVER).await.unwrap(), Pruned::default());
+
+    let left = harness.second_handle().await.workers().await.unwrap();
+    assert_eq!(left.iter().map(|worker| worker.report.id).collect::<Vec<_>>(), [alive.id]);
+    assert_eq!(store.report_worker(silent).await.unwrap(), WorkerOrder::Work, "it is a new one");
 }

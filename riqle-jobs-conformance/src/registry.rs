@@ -1,11 +1,14 @@
 //! Jobs and workers, as they announce themselves.
 
 use riqle_jobs_core::{
-    LeaseAnswer, Priority, WorkerId,
-    store::{JobDeclaration, RegisteredJob, RegisteredWorker, WorkerReport},
+    ErrorKind, LeaseAnswer, Priority, WorkerId,
+    store::{JobDeclaration, RegisteredJob, RegisteredWorker, WorkerOrder, WorkerReport},
 };
 
-use crate::{Harness, given::*};
+use crate::{
+    Harness,
+    given::{operator::*, *},
+};
 
 fn job(name: &str) -> JobDeclaration {
     JobDeclaration {
@@ -14,17 +17,6 @@ fn job(name: &str) -> JobDeclaration {
         priority: Priority::HIGH,
         trigger: Some("user/created".to_owned()),
         policy: Some("exponential".to_owned()),
-    }
-}
-
-fn worker(label: &str) -> WorkerReport {
-    WorkerReport {
-        id: WorkerId::new(),
-        label: label.to_owned(),
-        version: "0.1.0".to_owned(),
-        jobs: vec!["greet".to_owned(), "bill".to_owned()],
-        concurrency: 32,
-        running: 3,
     }
 }
 
@@ -62,8 +54,13 @@ pub async fn a_worker_is_known_as_it_reported_last(harness: &dyn Harness) {
     let busy = WorkerReport { running: 32, jobs: vec!["greet".to_owned()], ..first.clone() };
     store.report_worker(busy.clone()).await.unwrap();
 
-    let known =
-        |report, started, seen| RegisteredWorker { report, started_at: at(started), seen_at: at(seen) };
+    let order = WorkerOrder::Work;
+    let known = |report, started, seen| RegisteredWorker {
+        report,
+        started_at: at(started),
+        seen_at: at(seen),
+        order,
+    };
     let expected = [known(busy, 0, 2000), known(second, 1000, 1000)];
     assert_eq!(harness.second_handle().await.workers().await.unwrap(), expected);
 }
@@ -102,4 +99,51 @@ pub async fn f30_workers_of_one_label_are_told_apart(harness: &dyn Harness) {
     assert_eq!(run.attempts[0].worker, old.id);
     let answers = store.settle(vec![succeeds(&lost), succeeds(&current)]).await.unwrap();
     assert_eq!(answers, [LeaseAnswer::LeaseLost, LeaseAnswer::Done]);
+}
+
+pub async fn a_new_worker_is_to_work(harness: &dyn Harness) {
+    let store = harness.store();
+    let first = worker("pod-1");
+
+    assert_eq!(store.report_worker(first.clone()).await.unwrap(), WorkerOrder::Work);
+    assert_eq!(store.report_worker(first).await.unwrap(), WorkerOrder::Work);
+}
+
+pub async fn an_order_is_answered_to_each_report_of_its_worker(harness: &dyn Harness) {
+    let store = harness.store();
+    let (ordered, other) = (worker("pod-1"), worker("pod-2"));
+    store.report_worker(ordered.clone()).await.unwrap();
+    store.report_worker(other.clone()).await.unwrap();
+    harness.clock().advance(secs(1));
+
+    let operator = harness.second_handle().await;
+    operator.order_worker(ordered.id, WorkerOrder::Drain).await.unwrap();
+    operator.order_worker(ordered.id, WorkerOrder::Drain).await.unwrap();
+
+    let known = operator.workers().await.unwrap();
+    let order_of = |id| known.iter().find(|worker| worker.report.id == id).map(|worker| worker.order);
+    assert_eq!(order_of(ordered.id), Some(WorkerOrder::Drain));
+    assert_eq!(order_of(other.id), Some(WorkerOrder::Work));
+    assert!(known.iter().all(|worker| worker.seen_at == at(0)), "an order is no sign of life");
+    for running in [3, 0] {
+        let report = WorkerReport { running, ..ordered.clone() };
+        assert_eq!(store.report_worker(report).await.unwrap(), WorkerOrder::Drain);
+    }
+    assert_eq!(store.report_worker(other).await.unwrap(), WorkerOrder::Work);
+    operator.order_worker(ordered.id, WorkerOrder::Work).await.unwrap();
+    assert_eq!(store.report_worker(ordered).await.unwrap(), WorkerOrder::Work);
+}
+
+pub async fn a_worker_that_is_not_known_takes_no_order(harness: &dyn Harness) {
+    let store = harness.store();
+    let stopped = worker("pod-1");
+    store.report_worker(stopped.clone()).await.unwrap();
+    store.remove_worker(stopped.id).await.unwrap();
+
+    for id in [stopped.id, WorkerId::new()] {
+        let error = store.order_worker(id, WorkerOrder::Drain).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+    assert_eq!(store.workers().await.unwrap(), []);
+    assert_eq!(store.report_worker(stopped).await.unwrap(), WorkerOrder::Work);
 }

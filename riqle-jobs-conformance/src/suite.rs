@@ -127,6 +127,18 @@ macro_rules! conformance_suite {
             idle_events_are_those_that_started_nothing_oldest_first,
             f16_an_event_that_comes_many_times_at_once_starts_one_run,
             f16_an_event_that_comes_again_after_its_run_ended_starts_nothing,
+            events_are_stored_with_the_runs_that_they_start,
+            events_that_are_started_again_start_nothing,
+            an_event_that_was_stored_without_its_runs_is_started_with_what_came_first,
+            runs_that_were_enqueued_before_their_event_was_counted_are_not_enqueued_again,
+            an_event_id_that_was_stored_under_another_name_starts_nothing,
+            an_event_id_twice_in_a_list_starts_once,
+            a_started_event_may_come_again_after_24_hours,
+            a_started_event_wakes_waiting_workers,
+            where_a_run_of_an_event_is_refused_nothing_is_stored,
+            of_many_starts_of_an_event_at_once_one_enqueues_its_runs,
+            many_events_may_start_more_runs_than_a_group_has,
+            an_event_that_is_refused_leaves_the_others_of_its_list_unsent,
         ]);
         $crate::conformance_area!($harness, cancel: [
             a_pending_run_is_cancelled_and_never_claimed,
@@ -161,6 +173,16 @@ macro_rules! conformance_suite {
             f11_a_replay_may_have_an_edited_input,
             f14_an_edited_input_over_the_limit_is_refused,
         ]);
+        $crate::conformance_area!($harness, dead_groups: [
+            dead_letters_are_grouped_by_job_and_error_the_last_to_die_first,
+            groups_of_one_time_come_by_job_and_error,
+            of_runs_that_died_at_one_time_the_newest_is_that_of_the_greatest_id,
+            one_job_in_several_queues_is_one_group,
+            a_group_goes_by_the_newest_error_and_by_any_where_the_last_attempt_brought_none,
+            a_run_leaves_its_group_when_it_is_replayed_discarded_or_pruned,
+            a_group_has_as_many_runs_as_its_filter_lists,
+            a_group_is_counted_exactly_below_the_bound_and_at_least_to_it,
+        ]);
         $crate::conformance_area!($harness, counts: [
             an_empty_store_counts_and_lists_nothing,
             counts_tell_jobs_and_states_apart,
@@ -172,6 +194,12 @@ macro_rules! conformance_suite {
             runs_are_listed_by_unique_key,
             runs_are_listed_by_the_fingerprint_of_their_newest_error,
             runs_are_listed_by_the_time_of_their_enqueue,
+            a_filter_counts_what_it_lists,
+            a_page_does_not_limit_the_count,
+            a_count_stops_where_it_is_told,
+            runs_are_counted_by_key_error_and_time_of_enqueue,
+            a_replayed_run_is_counted_only_where_no_state_is_asked,
+            runs_without_an_error_are_listed_by_the_empty_fingerprint,
         ]);
         $crate::conformance_area!($harness, health: [
             an_empty_store_is_healthy,
@@ -244,12 +272,25 @@ macro_rules! conformance_suite {
             a_key_taken_for_a_period_outlasts_its_pruned_run,
             events_go_once_they_are_older_and_never_within_24_hours,
             emails_go_once_they_are_older_and_never_while_pending,
+            actions_go_a_time_after_their_first_record,
+            workers_are_forgotten_a_day_after_their_last_report_whatever_is_kept,
         ]);
         $crate::conformance_area!($harness, registry: [
             jobs_are_known_by_name_as_they_were_announced_last,
             a_worker_is_known_as_it_reported_last,
             a_worker_that_stopped_is_forgotten,
             f30_workers_of_one_label_are_told_apart,
+            a_new_worker_is_to_work,
+            an_order_is_answered_to_each_report_of_its_worker,
+            a_worker_that_is_not_known_takes_no_order,
+        ]);
+        $crate::conformance_area!($harness, audit: [
+            an_action_is_kept_as_it_was_recorded_last_with_the_time_of_its_first_record,
+            an_action_that_is_not_there_is_none,
+            every_kind_and_state_of_an_action_is_kept,
+            actions_come_newest_first_in_pages,
+            an_action_says_who_acts,
+            the_texts_of_an_action_are_cleaned_and_cut,
         ]);
         $crate::conformance_area!($harness, pause: [
             a_paused_queue_gives_no_run_to_any_claimer,
@@ -262,6 +303,7 @@ macro_rules! conformance_suite {
             a_resume_wakes_waiting_workers,
             queues_are_listed_by_name_with_what_they_hold,
             a_queue_whose_runs_have_ended_is_not_listed,
+            a_queue_is_counted_exactly_below_the_bound_and_at_least_to_it,
         ]);
         $crate::conformance_area!($harness, run_now: [
             a_run_that_was_due_later_is_due_now,
@@ -287,6 +329,7 @@ macro_rules! conformance_suite {
             what_many_workers_report_is_added_up,
             metrics_are_read_by_minute_and_job,
             metrics_go_once_they_are_older,
+            spans_of_each_length_are_kept_and_read_apart,
         ]);
         $crate::conformance_area!($harness, email_delivery: [
             a_delivery_event_is_appended_once_for_its_id,

@@ -5,16 +5,17 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use riqle_jobs_core::{
-    ClaimRequest, Claimed, Clock, EmailId, EmailLog, Enqueued, Error, ErrorKind, Inspect, LeaseAnswer,
-    LeaseConnection, LeaseRef, LeaseToken, Limits, NewRun, Operate, Queue, Registry, Replay, Retention, Run,
-    RunFilter, RunId, SavedStep, Settlement, StepSave, Store, WakeUps, WorkerId,
+    ActionId, Audit, ClaimRequest, Claimed, Clock, EmailId, EmailLog, Enqueued, Error, ErrorKind, Inspect,
+    LeaseAnswer, LeaseConnection, LeaseRef, LeaseToken, Limits, NewRun, Operate, Queue, Registry, Replay,
+    Retention, Run, RunFilter, RunId, SavedStep, Settlement, StepSave, Store, WakeUps, WorkerId,
     email::{
         EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, NewEmail, NewEmailEvent,
         RecordedEmailEvent, Resolution, Suppression,
     },
     store::{
-        Health, JobCount, JobDeclaration, MetricsFilter, MinuteMetrics, NewEvent, Note, Pruned, QueueStatus,
-        RegisteredJob, RegisteredWorker, RunNotes, StoredEvent, WorkerReport,
+        DeadGroup, EventStart, Health, JobCount, JobDeclaration, JobMetrics, MetricsFilter, NewAction,
+        NewEvent, Note, Pruned, QueueStatus, RecordedAction, RegisteredJob, RegisteredWorker, RunNotes,
+        StoredEvent, WorkerOrder, WorkerReport,
     },
 };
 use uuid::Uuid;
@@ -156,7 +157,7 @@ impl Registry for Unreliable {
         self.call("jobs", self.inner.jobs()).await
     }
 
-    async fn report_worker(&self, worker: WorkerReport) -> Result<(), Error> {
+    async fn report_worker(&self, worker: WorkerReport) -> Result<WorkerOrder, Error> {
         self.call("report_worker", self.inner.report_worker(worker)).await
     }
 
@@ -168,12 +169,16 @@ impl Registry for Unreliable {
         self.call("workers", self.inner.workers()).await
     }
 
-    async fn report_metrics(&self, worker: WorkerId, minutes: Vec<MinuteMetrics>) -> Result<(), Error> {
-        self.call("report_metrics", self.inner.report_metrics(worker, minutes)).await
+    async fn report_metrics(&self, worker: WorkerId, metrics: Vec<JobMetrics>) -> Result<(), Error> {
+        self.call("report_metrics", self.inner.report_metrics(worker, metrics)).await
     }
 
     async fn store_events(&self, events: Vec<NewEvent>) -> Result<Vec<StoredEvent>, Error> {
         self.call("store_events", self.inner.store_events(events)).await
+    }
+
+    async fn start_events(&self, events: Vec<EventStart>) -> Result<Vec<StoredEvent>, Error> {
+        self.call("start_events", self.inner.start_events(events)).await
     }
 
     async fn mark_started(&self, event_id: &str, runs: u32) -> Result<(), Error> {
@@ -199,6 +204,14 @@ impl Inspect for Unreliable {
         self.call("runs", self.inner.runs(filter)).await
     }
 
+    async fn count_runs(&self, filter: RunFilter, most: u64) -> Result<u64, Error> {
+        self.call("count_runs", self.inner.count_runs(filter, most)).await
+    }
+
+    async fn dead_groups(&self, limit: usize) -> Result<Vec<DeadGroup>, Error> {
+        self.call("dead_groups", self.inner.dead_groups(limit)).await
+    }
+
     async fn counts(&self) -> Result<Vec<JobCount>, Error> {
         self.call("counts", self.inner.counts()).await
     }
@@ -215,7 +228,7 @@ impl Inspect for Unreliable {
         self.call("notes", self.inner.notes(id)).await
     }
 
-    async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<MinuteMetrics>, Error> {
+    async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<JobMetrics>, Error> {
         self.call("metrics", self.inner.metrics(filter)).await
     }
 }
@@ -240,6 +253,10 @@ impl Operate for Unreliable {
 
     async fn resume_queue(&self, queue: &str) -> Result<(), Error> {
         self.call("resume_queue", self.inner.resume_queue(queue)).await
+    }
+
+    async fn order_worker(&self, worker: WorkerId, order: WorkerOrder) -> Result<(), Error> {
+        self.call("order_worker", self.inner.order_worker(worker, order)).await
     }
 
     async fn discard(&self, id: RunId) -> Result<(), Error> {
@@ -307,6 +324,21 @@ impl EmailLog for Unreliable {
 
     async fn suppressions(&self, limit: usize, after: Option<String>) -> Result<Vec<Suppression>, Error> {
         self.call("suppressions", self.inner.suppressions(limit, after)).await
+    }
+}
+
+#[async_trait]
+impl Audit for Unreliable {
+    async fn record_action(&self, action: NewAction) -> Result<(), Error> {
+        self.call("record_action", self.inner.record_action(action)).await
+    }
+
+    async fn action(&self, id: ActionId) -> Result<Option<RecordedAction>, Error> {
+        self.call("action", self.inner.action(id)).await
+    }
+
+    async fn actions(&self, limit: usize, before: Option<ActionId>) -> Result<Vec<RecordedAction>, Error> {
+        self.call("actions", self.inner.actions(limit, before)).await
     }
 }
 
@@ -395,7 +427,7 @@ impl Registry for LostReplies {
         self.inner.jobs().await
     }
 
-    async fn report_worker(&self, worker: WorkerReport) -> Result<(), Error> {
+    async fn report_worker(&self, worker: WorkerReport) -> Result<WorkerOrder, Error> {
         self.inner.report_worker(worker.clone()).await?;
         self.inner.report_worker(worker).await
     }
@@ -409,14 +441,19 @@ impl Registry for LostReplies {
         self.inner.workers().await
     }
 
-    async fn report_metrics(&self, worker: WorkerId, minutes: Vec<MinuteMetrics>) -> Result<(), Error> {
-        self.inner.report_metrics(worker, minutes.clone()).await?;
-        self.inner.report_metrics(worker, minutes).await
+    async fn report_metrics(&self, worker: WorkerId, metrics: Vec<JobMetrics>) -> Result<(), Error> {
+        self.inner.report_metrics(worker, metrics.clone()).await?;
+        self.inner.report_metrics(worker, metrics).await
     }
 
     async fn store_events(&self, events: Vec<NewEvent>) -> Result<Vec<StoredEvent>, Error> {
         self.inner.store_events(events.clone()).await?;
         self.inner.store_events(events).await
+    }
+
+    async fn start_events(&self, events: Vec<EventStart>) -> Result<Vec<StoredEvent>, Error> {
+        self.inner.start_events(events.clone()).await?;
+        self.inner.start_events(events).await
     }
 
     async fn mark_started(&self, event_id: &str, runs: u32) -> Result<(), Error> {
@@ -443,6 +480,14 @@ impl Inspect for LostReplies {
         self.inner.runs(filter).await
     }
 
+    async fn count_runs(&self, filter: RunFilter, most: u64) -> Result<u64, Error> {
+        self.inner.count_runs(filter, most).await
+    }
+
+    async fn dead_groups(&self, limit: usize) -> Result<Vec<DeadGroup>, Error> {
+        self.inner.dead_groups(limit).await
+    }
+
     async fn counts(&self) -> Result<Vec<JobCount>, Error> {
         self.inner.counts().await
     }
@@ -459,7 +504,7 @@ impl Inspect for LostReplies {
         self.inner.notes(id).await
     }
 
-    async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<MinuteMetrics>, Error> {
+    async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<JobMetrics>, Error> {
         self.inner.metrics(filter).await
     }
 }
@@ -489,6 +534,11 @@ impl Operate for LostReplies {
     async fn resume_queue(&self, queue: &str) -> Result<(), Error> {
         self.inner.resume_queue(queue).await?;
         self.inner.resume_queue(queue).await
+    }
+
+    async fn order_worker(&self, worker: WorkerId, order: WorkerOrder) -> Result<(), Error> {
+        self.inner.order_worker(worker, order).await?;
+        self.inner.order_worker(worker, order).await
     }
 
     async fn discard(&self, id: RunId) -> Result<(), Error> {
@@ -567,5 +617,21 @@ impl EmailLog for LostReplies {
 
     async fn suppressions(&self, limit: usize, after: Option<String>) -> Result<Vec<Suppression>, Error> {
         self.inner.suppressions(limit, after).await
+    }
+}
+
+#[async_trait]
+impl Audit for LostReplies {
+    async fn record_action(&self, action: NewAction) -> Result<(), Error> {
+        self.inner.record_action(action.clone()).await?;
+        self.inner.record_action(action).await
+    }
+
+    async fn action(&self, id: ActionId) -> Result<Option<RecordedAction>, Error> {
+        self.inner.action(id).await
+    }
+
+    async fn actions(&self, limit: usize, before: Option<ActionId>) -> Result<Vec<RecordedAction>, Error> {
+        self.inner.actions(limit, before).await
     }
 }

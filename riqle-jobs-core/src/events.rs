@@ -1,5 +1,6 @@
-//! What events start. The order makes every crash harmless: an event is stored before anybody looks for its jobs,
-//! a job is registered before anybody looks for its events, and each (job, event id) starts once.
+//! What events start. An event is stored with the runs that it starts, and each (job, event id) starts once, so that
+//! every crash and repeat is harmless. A job is registered before anybody looks for the events that wait for it; one that is
+//! stored in between, by a sender that knew no job of it yet, is found when the worker looks again, within a minute.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::{
     Due, Error, ErrorKind, Limits, NewRun, Store, clock, limits,
-    store::{JobDeclaration, NewEvent, RegisteredJob, StoredEvent},
+    store::{EventStart, JobDeclaration, NewEvent, RegisteredJob, StoredEvent},
 };
 
 /// For how long an event id starts nothing again.
@@ -58,10 +59,39 @@ pub fn runs_started_by(event: &NewEvent, jobs: &[RegisteredJob], now: Timestamp)
 }
 
 pub(crate) async fn send(store: &dyn Store, events: Vec<NewEvent>) -> Result<Vec<String>, Error> {
-    check_events(&events, store.limits())?;
-    let stored = store.store_events(events).await?;
-    start(store, &stored).await?;
-    Ok(stored.into_iter().map(|stored| stored.event.id).collect())
+    let limits = store.limits();
+    check_events(&events, limits)?;
+    let ids = events.iter().map(|event| event.id.clone()).collect();
+    let jobs = store.jobs().await?;
+    let now = store.now().await?;
+    let starts: Vec<_> = events
+        .into_iter()
+        .map(|event| EventStart { runs: runs_started_by(&event, &jobs, now), event })
+        .collect();
+    // Before the first portion, so that what is refused is refused whole.
+    limits.check_event_runs(&starts)?;
+    for portion in portions(starts, limits.group_runs) {
+        store.start_events(portion).await?;
+    }
+    Ok(ids)
+}
+
+/// So that no call starts many more runs than a group has, nor stores many more events.
+fn portions(starts: Vec<EventStart>, most: usize) -> Vec<Vec<EventStart>> {
+    let mut portions: Vec<Vec<EventStart>> = Vec::new();
+    let mut room = 0;
+    for start in starts {
+        let takes = start.runs.len().max(1);
+        match portions.last_mut() {
+            Some(portion) if takes <= room => portion.push(start),
+            _ => {
+                portions.push(vec![start]);
+                room = most;
+            }
+        }
+        room = room.saturating_sub(takes);
+    }
+    portions
 }
 
 pub(crate) async fn register(store: &dyn Store, jobs: Vec<JobDeclaration>) -> Result<(), Error> {

@@ -73,6 +73,10 @@ id! {
     /// Names a row of the email log.
     EmailId, Uuid::now_v7()
 }
+id! {
+    /// Names an action of an operator.
+    ActionId, Uuid::now_v7()
+}
 
 impl RunId {
     /// The id under which [`Jobs::replay_all`](crate::Jobs::replay_all) replays this run: always the same one, so that

@@ -33,7 +33,7 @@ pub use clock::{Clock, ManualClock, earlier, from_millis, later, millis_of};
 pub use context::{RunContext, StepSlot, StopReason};
 pub use email::{Email, EmailLog, Mailbox, Mailer, Receipt, SendError, Sender};
 pub use error::{Cause, Error, ErrorKind};
-pub use id::{EmailId, LeaseToken, RunId, WorkerId};
+pub use id::{ActionId, EmailId, LeaseToken, RunId, WorkerId};
 pub use job::{Job, Step};
 pub use job_error::JobError;
 pub use jobs::{Enqueue, Jobs};
@@ -44,7 +44,7 @@ pub use policy::{Jitter, RetryPolicy};
 pub use relay::Relay;
 pub use state::{Reason, RunState};
 pub use store::{
-    AsStaging, AsStore, AttemptOutcome, AttemptRecord, ClaimRequest, Claimed, ClaimedRun, Due, Ending,
+    AsStaging, AsStore, AttemptOutcome, AttemptRecord, Audit, ClaimRequest, Claimed, ClaimedRun, Due, Ending,
     Enqueued, Hint, Inspect, LeaseAnswer, LeaseConnection, LeaseRef, LogLevel, NewRun, Operate, OtherInput,
     Priority, Queue, Registry, Replay, ReplayFrom, Retention, Run, RunFilter, SavedStep, Settlement, Staging,
     StepSave, Store, Unique, UniqueScope, Wake, WakeSender, WakeUps,

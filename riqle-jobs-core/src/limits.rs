@@ -1,6 +1,9 @@
 //! How long, large and many things may be, and the checks that say so.
 
-use crate::{Error, ErrorKind, NewRun, Payload, store::Replay};
+use crate::{
+    Error, ErrorKind, NewRun, OtherInput, Payload, Unique,
+    store::{EventStart, Replay},
+};
 
 /// The longest name of a job, queue, step, event or codec, in bytes.
 pub const NAME_BYTES: usize = 128;
@@ -10,7 +13,7 @@ pub const EVENT_NAME_BYTES: usize = 512;
 pub const KEY_BYTES: usize = 512;
 /// The longest error text that is kept with an attempt, in bytes; the rest is cut.
 pub const ERROR_BYTES: usize = 8 * 1024;
-/// The longest log line, progress text or reason of a pause that is kept, in bytes; the rest is cut.
+/// The longest log line, progress text, reason of a pause or text of an action that is kept, in bytes; the rest is cut.
 pub const TEXT_BYTES: usize = 1024;
 /// How many log lines are kept with a run, newest last.
 pub const LINES_KEPT: usize = 100;
@@ -68,6 +71,21 @@ impl Limits {
         Ok(())
     }
 
+    /// Checks the runs that events start, of any queues and in any number. None can be in conflict with another.
+    ///
+    /// # Errors
+    /// As [`check_group`](Self::check_group), with the index of the event; also for a run without a key of the event.
+    pub fn check_event_runs(&self, events: &[EventStart]) -> Result<(), Error> {
+        for (index, start) in events.iter().enumerate() {
+            let checked = start.runs.iter().try_for_each(|run| {
+                check_event_key(run)?;
+                self.check_run(run)
+            });
+            checked.map_err(|error| error.at_index(index))?;
+        }
+        Ok(())
+    }
+
     fn check_count(&self, runs: &[NewRun]) -> Result<(), Error> {
         if runs.len() > self.group_runs {
             return Err(rejected(format!(
@@ -106,6 +124,16 @@ impl Limits {
     pub fn check_result(&self, field: &str, result: &Payload) -> Result<(), Error> {
         check_size(field, result, self.result_bytes)
     }
+}
+
+fn check_event_key(run: &NewRun) -> Result<(), Error> {
+    let is_of_event = |unique: &Unique| {
+        unique.other_input == OtherInput::IsIgnored && unique.key.starts_with(EVENT_KEY_PREFIX)
+    };
+    if !run.unique.as_ref().is_some_and(is_of_event) {
+        return Err(rejected(format!("run {} has no unique key of an event", run.id)));
+    }
+    Ok(())
 }
 
 fn check_size(field: &str, payload: &Payload, limit: usize) -> Result<(), Error> {

@@ -59,6 +59,16 @@ proptest! {
         let text = serde_json::to_string(&histogram).unwrap();
         prop_assert_eq!(serde_json::from_str::<Histogram>(&text).unwrap(), histogram);
     }
+
+    #[test]
+    fn counts_come_by_bucket_and_bring_back_the_same_in_any_order(durations in durations()) {
+        let histogram = Histogram::of(durations.iter().copied());
+        let mut counts: Vec<_> = histogram.counts().collect();
+        prop_assert!(counts.is_sorted());
+        prop_assert_eq!(counts.iter().map(|(_, count)| count).sum::<u64>(), durations.len() as u64);
+        counts.reverse();
+        prop_assert_eq!(counts.into_iter().collect::<Histogram>(), histogram);
+    }
 }
 
 #[test]

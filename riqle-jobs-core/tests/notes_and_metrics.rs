@@ -14,7 +14,7 @@ use std::{
 use riqle_jobs_conformance::{Fault, Unreliable};
 use riqle_jobs_core::{
     Inspect, JobError, Jobs, LogLevel, Memory, Operate, RunContext, RunState, Worker,
-    store::{Histogram, LoggedLine, MetricsFilter, MinuteMetrics, Progress, RunNotes},
+    store::{Histogram, JobMetrics, LoggedLine, MetricsFilter, Progress, RunNotes, Span},
 };
 use support::{Bench, Scripted};
 use tokio::sync::Notify;
@@ -167,13 +167,18 @@ async fn attempts_are_counted_by_job_and_minute() {
     worker.run_until_idle().await.unwrap();
 
     let end = bench.clock.now().checked_add(Duration::from_secs(1)).unwrap();
-    let metrics = Inspect::metrics(&bench.store, MetricsFilter::between(start, end)).await.unwrap();
+    let metrics =
+        Inspect::metrics(&bench.store, MetricsFilter::between(Span::Minute, start, end)).await.unwrap();
     let counts: Vec<_> =
         metrics.iter().map(|m| (m.job.as_str(), m.started, m.succeeded, m.failed, m.dead)).collect();
     assert_eq!(counts, [("scripted", 4, 2, 2, 1), ("scripted", 1, 0, 1, 0)]);
     assert_eq!((metrics[0].run_time.count(), metrics[1].run_time.count()), (4, 1));
     let wait = metrics[0].wait.percentile(50.0).unwrap();
     assert!((59..67).contains(&wait.as_secs()), "{wait:?}");
+    let quarter = MetricsFilter::between(Span::QuarterHour, start, end);
+    let quarter = Inspect::metrics(&bench.store, quarter).await.unwrap();
+    let counts: Vec<_> = quarter.iter().map(|m| (m.start, m.started, m.run_time.count())).collect();
+    assert_eq!(counts, [(start, 5, 5)], "both minutes together");
 }
 
 #[tokio::test]
@@ -188,7 +193,8 @@ async fn two_runs_of_a_worker_in_a_minute_are_added_up() {
     }
 
     let end = start.checked_add(Duration::from_secs(1)).unwrap();
-    let metrics = Inspect::metrics(&bench.store, MetricsFilter::between(start, end)).await.unwrap();
+    let metrics =
+        Inspect::metrics(&bench.store, MetricsFilter::between(Span::Minute, start, end)).await.unwrap();
     assert_eq!((metrics.len(), metrics[0].started, metrics[0].succeeded), (1, 3, 3));
 }
 
@@ -221,11 +227,11 @@ async fn a_worker_leaves_a_paused_queue_alone_and_goes_on_when_it_is_resumed() {
 
 #[test]
 fn a_histogram_is_written_as_sparse_pairs() {
-    let mut minute = MinuteMetrics::new("greet", riqle_jobs_core::from_millis(61_000));
+    let mut minute = JobMetrics::new("greet", Span::Minute, riqle_jobs_core::from_millis(61_000));
     minute.wait =
         Histogram::of([Duration::from_micros(99), Duration::from_micros(100), Duration::from_secs(1 << 40)]);
     let text = serde_json::to_string(&minute).unwrap();
-    assert!(text.contains(r#""minute":"1970-01-01T00:01:00Z""#), "{text}");
+    assert!(text.contains(r#""span":"minute","start":"1970-01-01T00:01:00Z""#), "{text}");
     assert!(text.contains(r#""wait":[[0,1],[1,1],[237,1]],"run_time":[]"#), "{text}");
-    assert_eq!(serde_json::from_str::<MinuteMetrics>(&text).unwrap(), minute);
+    assert_eq!(serde_json::from_str::<JobMetrics>(&text).unwrap(), minute);
 }

@@ -1,9 +1,11 @@
--- What is known of the store itself. $1 frozen time.
+-- What is known of the store itself. $1 frozen time, $2 how many leases of a lane are counted at most.
 WITH clock AS MATERIALIZED (SELECT riqle.now($1) AS now)
 SELECT clock.now,
        (SELECT coalesce(sum(r.runs), 0)::bigint FROM riqle.lanes l CROSS JOIN LATERAL (
-            SELECT count(*) AS runs FROM riqle.runs
-            WHERE lane = l.lane AND state = 'running' AND lease_until <= clock.now) r) AS expired_leases,
+            SELECT count(*) AS runs FROM (
+                SELECT 1 FROM riqle.runs
+                WHERE lane = l.lane AND state = 'running' AND lease_until <= clock.now LIMIT $2) expired
+        ) r) AS expired_leases,
        (SELECT max(number) FROM riqle.migrations) AS schema,
        (SELECT n_dead_tup FROM pg_stat_all_tables WHERE relid = 'riqle.runs'::regclass) AS dead_rows,
        (SELECT n_live_tup FROM pg_stat_all_tables WHERE relid = 'riqle.runs'::regclass) AS live_rows,

@@ -1,7 +1,8 @@
 -- A page of runs, newest first, in the place of whose arms stand queries for ids: each one range of one index.
 WITH given AS (
     SELECT $1::uuid AS before, $2::text AS reference, $3::text AS unique_key, $4::text AS error_fingerprint,
-           $5::bigint AS enqueued_from, $6::bigint AS enqueued_before, $7::bigint AS size, $8::bigint[] AS lanes
+           $5::bigint AS enqueued_from, $6::bigint AS enqueued_before, $7::bigint AS size, $8::bigint[] AS lanes,
+           $9::bigint[] AS full_lanes
 ),
 page AS MATERIALIZED (SELECT id FROM (/* arms */) arms ORDER BY id DESC LIMIT $7)
 SELECT a.*, l.queue, l.job, l.priority

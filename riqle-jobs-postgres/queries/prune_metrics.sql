@@ -1,3 +1,5 @@
-DELETE FROM riqle.metrics
-WHERE (minute, job, worker) IN
-      (SELECT minute, job, worker FROM riqle.metrics WHERE minute < $1 ORDER BY minute LIMIT $2 FOR UPDATE SKIP LOCKED)
+-- Also what workers of the version before still count.
+WITH of_version_before AS (DELETE FROM riqle.metrics WHERE minute < $1)
+DELETE FROM riqle.job_metrics
+WHERE (span, start, job, worker) IN (
+    SELECT span, start, job, worker FROM riqle.job_metrics WHERE start < $1 ORDER BY start LIMIT $2 FOR UPDATE SKIP LOCKED)

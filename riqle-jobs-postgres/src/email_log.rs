@@ -226,33 +226,53 @@ async fn end_email(work: &mut Work<'_>, id: EmailId, sender: Uuid, ending: &Emai
 }
 
 async fn list_emails(work: &mut Work<'_>, filter: &EmailFilter) -> DriverResult<Vec<EmailRecord>> {
-    let conditions = [
-        (filter.before.is_some(), " AND id < $1"),
-        (filter.status.is_some(), " AND status = $2"),
-        (filter.reference.is_some(), " AND reference = $3"),
-        (filter.run_id.is_some(), " AND run_id = $4"),
-        (filter.to.is_some(), " AND recipient_folded = $5"),
-        (filter.idempotency_key.is_some(), " AND idempotency_key = $6"),
-    ];
-    let conditions: String =
-        conditions.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, condition)| condition).collect();
-    let select = format!(
-        "WITH given AS (SELECT $1::uuid, $2::text, $3::text, $4::uuid, $5::text, $6::text)
-         SELECT * FROM riqle.emails WHERE true{conditions} ORDER BY id DESC LIMIT $7"
-    );
     let rows = work
         .statements
-        .query_once(&select)
+        .query_once(&page(filter))
         .bind(filter.before.map(|id| id.as_uuid()))
         .bind(filter.status.map(|status| status.as_str()))
         .bind(filter.reference.clone())
         .bind(filter.run_id.map(|id| id.as_uuid()))
         .bind(filter.to.as_ref().map(|to| to.to_lowercase()))
         .bind(filter.idempotency_key.clone())
+        .bind(filter.details.iter().map(|detail| detail.as_str()).collect::<Vec<_>>())
         .bind(size(filter.page_size()))
         .fetch_all(&mut *work.connection)
         .await?;
     rows.iter().map(record).collect()
+}
+
+/// The query of a page; what is not asked for does not stand in it.
+fn page(filter: &EmailFilter) -> String {
+    let has_key = filter.reference.is_some()
+        || filter.run_id.is_some()
+        || filter.to.is_some()
+        || filter.idempotency_key.is_some();
+    let conditions = [
+        (filter.before.is_some(), " AND id < $1"),
+        (filter.status.is_some(), " AND status >= $2 AND status <= $2"),
+        (filter.reference.is_some(), " AND reference = $3"),
+        (filter.run_id.is_some(), " AND run_id = $4"),
+        (filter.to.is_some(), " AND recipient_folded = $5"),
+        (filter.idempotency_key.is_some(), " AND idempotency_key = $6"),
+        (has_key && !filter.details.is_empty(), " AND detail = ANY ($7)"),
+    ];
+    let conditions: String =
+        conditions.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, condition)| condition).collect();
+    // Written as ranges and an order that only the index of details, or of statuses, has: that of the ids would be read to
+    // its end where few have them.
+    let rows = if !has_key && !filter.details.is_empty() {
+        format!(
+            "SELECT e.id FROM (SELECT DISTINCT unnest($7)) AS d(detail) CROSS JOIN LATERAL (
+                 SELECT id FROM riqle.emails WHERE detail >= d.detail AND detail <= d.detail{conditions}
+                 ORDER BY detail DESC, id DESC LIMIT $8) e"
+        )
+    } else if !has_key && filter.status.is_some() {
+        format!("SELECT id FROM riqle.emails WHERE true{conditions} ORDER BY status DESC, id DESC LIMIT $8")
+    } else {
+        format!("SELECT id FROM riqle.emails WHERE true{conditions} ORDER BY id DESC LIMIT $8")
+    };
+    include_str!("../queries/list_emails.sql").replace("/* rows */", &rows)
 }
 
 const fn on_unknown_word(on_unknown: OnUnknown) -> &'static str {

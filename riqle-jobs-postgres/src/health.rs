@@ -1,11 +1,14 @@
-use riqle_jobs_core::{from_millis, store::Health};
+use riqle_jobs_core::{
+    from_millis,
+    store::{COUNTED_TO, Health},
+};
 use sqlx::postgres::PgRow;
 
 use crate::{
     days::{Day, days},
     error::Result,
     registry::registered_workers,
-    rows::{get, get_count, time},
+    rows::{count, get, get_count, time},
     staging::staging_status,
     work::Work,
 };
@@ -18,13 +21,14 @@ const OLD_TRANSACTION: i64 = 5 * 60;
 
 /// How the store and its work are doing.
 pub(crate) async fn health(work: &mut Work<'_>) -> Result<Health> {
-    let row = work.timed(include_str!("../queries/health.sql")).fetch_one(&mut *work.connection).await?;
+    let health = work.timed(include_str!("../queries/health.sql")).bind(count(COUNTED_TO));
+    let row = health.fetch_one(&mut *work.connection).await?;
     let due = work.timed(include_str!("../queries/due_jobs.sql")).fetch_all(&mut *work.connection).await?;
     let due = due.iter().map(|row| Ok((get(row, "job")?, time(row, "due_at")?))).collect::<Result<_>>()?;
     let workers = registered_workers(work).await?;
     let now: i64 = get(&row, "now")?;
     let mut problems = problems(&row)?;
-    problems.extend(staging_status(work).await?.problems(from_millis(now)));
+    problems.extend(staging_status(work, Some(COUNTED_TO)).await?.problems(from_millis(now)));
     if work.frozen.is_none() && !days(work.connection, work.statements).await?.contains(&Day::of(now)) {
         let problem = "today's partition of the history is missing, so ended runs are pruned one by one: the store \
                        needs the right to create tables in its schema";

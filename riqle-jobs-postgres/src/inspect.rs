@@ -1,7 +1,10 @@
 use async_trait::async_trait;
 use riqle_jobs_core::{
     Error, Inspect, Priority, Run, RunFilter, RunId, RunState, SavedStep, WorkerId,
-    store::{Health, Holder, JobCount, MetricsFilter, MinuteMetrics, Pause, QueueStatus, RunNotes},
+    store::{
+        COUNTED_TO, DeadGroup, Health, Holder, JobCount, JobMetrics, MetricsFilter, Pause, QueueStatus,
+        RunNotes,
+    },
 };
 use sqlx::postgres::PgRow;
 
@@ -10,11 +13,12 @@ use crate::{
     attempts::read_attempts,
     error::{Result as DriverResult, into_driver},
     health::health,
-    list::list_runs,
+    list::{count_runs, list_runs},
     metrics::read_metrics,
     notes::read_notes,
     rows::{
-        get, get_count, get_narrow, maybe_run_id, maybe_time, maybe_word, payload, run_id, small, time, word,
+        count, get, get_count, get_narrow, maybe_run_id, maybe_time, maybe_word, payload, run_id, small,
+        time, word,
     },
     steps::saved_step,
     work::Work,
@@ -41,6 +45,25 @@ impl Inspect for Postgres {
         self.ask("runs", &filter, |work, filter| Box::pin(list_runs(work, filter))).await
     }
 
+    async fn count_runs(&self, filter: RunFilter, most: u64) -> Result<u64, Error> {
+        self.ask("count_runs", &(filter, most), |work, (filter, most)| {
+            Box::pin(count_runs(work, filter, *most))
+        })
+        .await
+    }
+
+    async fn dead_groups(&self, limit: usize) -> Result<Vec<DeadGroup>, Error> {
+        self.ask("dead_groups", &limit, |work, limit| {
+            Box::pin(async move {
+                let groups = work.query(include_str!("../queries/dead_groups.sql"));
+                let rows = groups.fetch_all(&mut *work.connection).await?;
+                let groups = rows.iter().map(dead_group).collect::<DriverResult<Vec<_>>>()?;
+                Ok(DeadGroup::merged(groups, *limit))
+            })
+        })
+        .await
+    }
+
     async fn counts(&self) -> Result<Vec<JobCount>, Error> {
         self.ask("counts", &(), |work, ()| {
             Box::pin(async move {
@@ -57,7 +80,7 @@ impl Inspect for Postgres {
     async fn queues(&self) -> Result<Vec<QueueStatus>, Error> {
         self.ask("queues", &(), |work, ()| {
             Box::pin(async move {
-                let queues = work.timed(include_str!("../queries/queues.sql"));
+                let queues = work.timed(include_str!("../queries/queues.sql")).bind(count(COUNTED_TO));
                 queues.fetch_all(&mut *work.connection).await?.iter().map(queue_status).collect()
             })
         })
@@ -72,13 +95,24 @@ impl Inspect for Postgres {
         self.ask("notes", &id, |work, id| Box::pin(read_notes(work, *id))).await
     }
 
-    async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<MinuteMetrics>, Error> {
+    async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<JobMetrics>, Error> {
         self.ask("metrics", &filter, |work, filter| Box::pin(read_metrics(work, filter))).await
     }
 }
 
 fn job_count(row: &PgRow) -> DriverResult<JobCount> {
     Ok(JobCount { job: get(row, "job")?, state: word(row, "state")?, runs: get_count(row, "runs")? })
+}
+
+fn dead_group(row: &PgRow) -> DriverResult<DeadGroup> {
+    Ok(DeadGroup {
+        job: get(row, "job")?,
+        error_fingerprint: get(row, "error_fingerprint")?,
+        runs: get_count(row, "runs")?,
+        first_at: time(row, "first_at")?,
+        last_at: time(row, "last_at")?,
+        newest: run_id(row, "newest")?,
+    })
 }
 
 fn queue_status(row: &PgRow) -> DriverResult<QueueStatus> {

@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod attempts;
+mod audit;
 mod batches;
 mod claim;
 mod connect;
@@ -17,6 +18,7 @@ mod email_events;
 mod email_log;
 mod enqueue;
 mod error;
+mod events;
 mod fence;
 mod floors;
 mod handle;
@@ -29,6 +31,7 @@ mod migrate;
 mod notes;
 mod operate;
 mod portions;
+mod prune;
 mod queue;
 mod registry;
 mod rows;

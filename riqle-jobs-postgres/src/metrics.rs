@@ -1,6 +1,6 @@
 use riqle_jobs_core::{
     Error, ErrorKind, WorkerId,
-    store::{Histogram, MetricsFilter, MinuteMetrics},
+    store::{Histogram, JobMetrics, MetricsFilter, Span},
 };
 use sqlx::postgres::PgRow;
 
@@ -10,49 +10,53 @@ use crate::{
     work::Work,
 };
 
-/// Replaces what a worker has reported of these jobs and minutes.
+/// Replaces what a worker has reported of these jobs and spans.
 pub(crate) async fn report_metrics(
     work: &mut Work<'_>,
     worker: WorkerId,
-    minutes: &[MinuteMetrics],
+    metrics: &[JobMetrics],
 ) -> Result<()> {
-    fn column<T>(minutes: &[MinuteMetrics], value: impl Fn(&MinuteMetrics) -> T) -> Vec<T> {
-        minutes.iter().map(value).collect()
+    fn column<T>(metrics: &[JobMetrics], value: impl Fn(&JobMetrics) -> T) -> Vec<T> {
+        metrics.iter().map(value).collect()
     }
-    let texts = |of: fn(&MinuteMetrics) -> &Histogram| {
-        minutes.iter().map(|minute| text(of(minute))).collect::<Result<Vec<_>>>()
+    let texts = |of: fn(&JobMetrics) -> &Histogram| {
+        metrics.iter().map(|one| text(of(one))).collect::<Result<Vec<_>>>()
     };
     work.query(include_str!("../queries/report_metrics.sql"))
         .bind(worker.as_uuid())
-        .bind(column(minutes, |minute| millis(minute.minute)))
-        .bind(column(minutes, |minute| minute.job.clone()))
-        .bind(column(minutes, |minute| count(minute.started)))
-        .bind(column(minutes, |minute| count(minute.succeeded)))
-        .bind(column(minutes, |minute| count(minute.failed)))
-        .bind(column(minutes, |minute| count(minute.dead)))
-        .bind(texts(|minute| &minute.wait)?)
-        .bind(texts(|minute| &minute.run_time)?)
+        .bind(column(metrics, |one| one.span.as_str()))
+        .bind(column(metrics, |one| millis(one.start)))
+        .bind(column(metrics, |one| one.job.clone()))
+        .bind(column(metrics, |one| count(one.started)))
+        .bind(column(metrics, |one| count(one.succeeded)))
+        .bind(column(metrics, |one| count(one.failed)))
+        .bind(column(metrics, |one| count(one.dead)))
+        .bind(texts(|one| &one.wait)?)
+        .bind(texts(|one| &one.run_time)?)
         .execute(&mut *work.connection)
         .await
         .map(drop)
 }
 
-/// What the jobs did, minute by minute.
-pub(crate) async fn read_metrics(work: &mut Work<'_>, filter: &MetricsFilter) -> Result<Vec<MinuteMetrics>> {
+/// What the jobs did, span by span.
+pub(crate) async fn read_metrics(work: &mut Work<'_>, filter: &MetricsFilter) -> Result<Vec<JobMetrics>> {
     let rows = work
         .query(include_str!("../queries/metrics.sql"))
+        .bind(filter.span.as_str())
         .bind(millis_up(filter.from))
         .bind(millis_up(filter.before))
         .bind(filter.job.clone())
         .fetch_all(&mut *work.connection)
         .await?;
-    Ok(MinuteMetrics::merged(rows.iter().map(minute).collect::<Result<Vec<_>>>()?))
+    let metrics = rows.iter().map(|row| job_metrics(row, filter.span)).collect::<Result<Vec<_>>>()?;
+    Ok(JobMetrics::merged(metrics))
 }
 
-fn minute(row: &PgRow) -> Result<MinuteMetrics> {
-    Ok(MinuteMetrics {
+fn job_metrics(row: &PgRow, span: Span) -> Result<JobMetrics> {
+    Ok(JobMetrics {
         job: get(row, "job")?,
-        minute: time(row, "minute")?,
+        span,
+        start: time(row, "start")?,
         started: get_count(row, "started")?,
         succeeded: get_count(row, "succeeded")?,
         failed: get_count(row, "failed")?,

@@ -9,9 +9,10 @@ use crate::{
 };
 
 /// Forward only: once released, a migration is never edited. Each leaves the tables so that the version before goes on.
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     ("first_schema", include_str!("../migrations/0001_first_schema.sql")),
     ("staging", include_str!("../migrations/0002_staging.sql")),
+    ("dashboard", include_str!("../migrations/0003_dashboard.sql")),
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS riqle.migrations (

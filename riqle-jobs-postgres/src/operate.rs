@@ -1,26 +1,19 @@
-use std::time::Duration;
-
 use async_trait::async_trait;
 use riqle_jobs_core::{
     Error, ErrorKind, Hint, Operate, Payload, Reason, Replay, ReplayFrom, Retention, Run, RunId, RunState,
-    events::EVENT_ID_KEPT,
-    from_millis, millis_of,
-    store::{Pause, Pruned},
+    WorkerId, from_millis,
+    store::{Pause, Pruned, WorkerOrder},
 };
 use sqlx::Row;
-use uuid::Uuid;
 
 use crate::{
     Postgres,
-    days::{days_over, drop_day, empty_day, open_days},
     error::{Outrun, Result as DriverResult, into_driver},
     inspect::find_run,
-    rows::{codec, get_count, maybe_run_id},
+    registry::order_worker,
+    rows::{codec, maybe_run_id},
     work::Work,
 };
-
-/// How much a prune deletes in one transaction, so that nobody waits for it long.
-const PORTION: i64 = 1_000;
 
 #[async_trait]
 impl Operate for Postgres {
@@ -58,68 +51,24 @@ impl Operate for Postgres {
         self.ask("resume_queue", &queue.to_owned(), |work, queue| Box::pin(resume_queue(work, queue))).await
     }
 
+    async fn order_worker(&self, worker: WorkerId, order: WorkerOrder) -> Result<(), Error> {
+        self.ask("order_worker", &(worker, order), |work, (worker, order)| {
+            Box::pin(order_worker(work, *worker, *order))
+        })
+        .await
+    }
+
     async fn discard(&self, id: RunId) -> Result<(), Error> {
         self.change("discard", &id, |work, id| Box::pin(discard(work, *id))).await
     }
 
     async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
-        let runs = self.prune_days(retention.ended).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the days of the history could not be looked after; that is done later");
-            self.shared.upkeep.put_off();
-            0
-        });
-        let mut pruned = Pruned { runs, ..Pruned::default() };
-        loop {
-            let portion = self.change("prune", &retention, |work, kept| Box::pin(prune(work, kept))).await?;
-            pruned.runs += portion.runs;
-            pruned.events += portion.events;
-            pruned.emails += portion.emails;
-            pruned.metrics += portion.metrics;
-            // Dead letters and history have a portion each.
-            let most = portion.runs.max(portion.events).max(portion.emails).max(portion.metrics);
-            if most < PORTION.unsigned_abs() {
-                return Ok(pruned);
-            }
-        }
-    }
-}
-
-impl Postgres {
-    /// Drops the days of the history that are over, and makes those to come.
-    async fn prune_days(&self, kept: Option<Duration>) -> Result<u64, Error> {
-        if self.frozen().is_some() || !self.shared.upkeep.is_due() {
-            return Ok(0);
-        }
-        self.ask("prune", &(), |work, ()| Box::pin(open_days(work.connection, work.statements))).await?;
-        let Some(kept) = kept else { return Ok(0) };
-        let over = self
-            .ask("prune", &kept, |work, kept| {
-                Box::pin(async move {
-                    let before = now(work).await?.saturating_sub(millis_of(*kept));
-                    days_over(work.connection, work.statements, before).await
-                })
-            })
-            .await?;
-        let mut runs = 0;
-        for day in over {
-            let mut after = Some(Uuid::nil());
-            while let Some(last) = after {
-                after = self
-                    .ask("prune", &(day, last), |work, (day, last)| {
-                        Box::pin(empty_day(work.connection, work.statements, *day, *last))
-                    })
-                    .await?;
-            }
-            runs += self
-                .ask("prune", &day, |work, day| Box::pin(drop_day(work.connection, work.statements, *day)))
-                .await?;
-        }
-        Ok(runs)
+        self.prune_all(&retention).await
     }
 }
 
 /// The store's time, in milliseconds.
-async fn now(work: &mut Work<'_>) -> DriverResult<i64> {
+pub(crate) async fn now(work: &mut Work<'_>) -> DriverResult<i64> {
     work.timed("SELECT riqle.now($1)").fetch_one(&mut *work.connection).await?.try_get(0)
 }
 
@@ -264,37 +213,6 @@ async fn discard(work: &mut Work<'_>, id: RunId) -> DriverResult<()> {
     }
     let discard = work.query(include_str!("../queries/discard.sql")).bind(id.as_uuid());
     discard.execute(&mut *work.connection).await.map(drop)
-}
-
-/// Deletes a portion of each kind.
-async fn prune(work: &mut Work<'_>, retention: &Retention) -> DriverResult<Pruned> {
-    let now = now(work).await?;
-    let before = |kept: Option<Duration>| kept.map(|kept| now.saturating_sub(millis_of(kept)));
-    work.query("DELETE FROM riqle.unique_keys WHERE expires_at <= $1")
-        .bind(now)
-        .execute(&mut *work.connection)
-        .await?;
-    let runs = work
-        .query(include_str!("../queries/prune_runs.sql"))
-        .bind(before(retention.ended))
-        .bind(before(retention.dead))
-        .bind(PORTION)
-        .fetch_one(&mut *work.connection)
-        .await?;
-    let events = before(retention.events.map(|kept| kept.max(EVENT_ID_KEPT)));
-    Ok(Pruned {
-        runs: get_count(&runs, "runs")?,
-        events: delete(work, include_str!("../queries/prune_events.sql"), events).await?,
-        emails: delete(work, include_str!("../queries/prune_emails.sql"), before(retention.emails)).await?,
-        metrics: delete(work, include_str!("../queries/prune_metrics.sql"), before(retention.metrics))
-            .await?,
-    })
-}
-
-/// Deletes a portion of what is older, and answers how much.
-async fn delete(work: &mut Work<'_>, template: &'static str, before: Option<i64>) -> DriverResult<u64> {
-    let delete = work.query(template).bind(before).bind(PORTION);
-    Ok(delete.execute(&mut *work.connection).await?.rows_affected())
 }
 
 /// Locks a run where it stands, so that what is then read of it stays so. One that moves meanwhile is looked for again.

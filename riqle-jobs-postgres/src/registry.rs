@@ -1,20 +1,21 @@
 use async_trait::async_trait;
 use riqle_jobs_core::{
-    Error, Priority, Registry, WorkerId,
-    events::EVENT_ID_KEPT,
-    millis_of,
+    Error, ErrorKind, Priority, Registry, WorkerId,
     store::{
-        JobDeclaration, MinuteMetrics, NewEvent, RegisteredJob, RegisteredWorker, StoredEvent, WorkerReport,
+        EventStart, JobDeclaration, JobMetrics, NewEvent, RegisteredJob, RegisteredWorker, StoredEvent,
+        WorkerOrder, WorkerReport,
     },
 };
 use sqlx::postgres::PgRow;
 
 use crate::{
     Postgres,
+    enqueue::Within,
     error::{Result as DriverResult, into_driver},
+    events::{idle_events, mark_started, start_events, store_events},
     lanes::{Lane, store_lanes},
     metrics::report_metrics,
-    rows::{codec, get, get_u32, maybe_time, millis, payload, size, small, time},
+    rows::{get, get_u32, small, time, word},
     work::Work,
 };
 
@@ -28,7 +29,7 @@ impl Registry for Postgres {
         self.ask("jobs", &(), |work, ()| Box::pin(registered_jobs(work))).await
     }
 
-    async fn report_worker(&self, worker: WorkerReport) -> Result<(), Error> {
+    async fn report_worker(&self, worker: WorkerReport) -> Result<WorkerOrder, Error> {
         self.ask("report_worker", &worker, |work, worker| Box::pin(report_worker(work, worker))).await
     }
 
@@ -44,15 +45,23 @@ impl Registry for Postgres {
         self.ask("workers", &(), |work, ()| Box::pin(registered_workers(work))).await
     }
 
-    async fn report_metrics(&self, worker: WorkerId, minutes: Vec<MinuteMetrics>) -> Result<(), Error> {
-        self.ask("report_metrics", &(worker, minutes), |work, (worker, minutes)| {
-            Box::pin(report_metrics(work, *worker, minutes))
+    async fn report_metrics(&self, worker: WorkerId, metrics: Vec<JobMetrics>) -> Result<(), Error> {
+        self.ask("report_metrics", &(worker, metrics), |work, (worker, metrics)| {
+            Box::pin(report_metrics(work, *worker, metrics))
         })
         .await
     }
 
     async fn store_events(&self, events: Vec<NewEvent>) -> Result<Vec<StoredEvent>, Error> {
         self.change("store_events", &events, |work, events| Box::pin(store_events(work, events))).await
+    }
+
+    async fn start_events(&self, events: Vec<EventStart>) -> Result<Vec<StoredEvent>, Error> {
+        self.shared.limits.check_event_runs(&events)?;
+        self.change("start_events", &events, |work, events| {
+            Box::pin(start_events(work, Within::Ours, events))
+        })
+        .await
     }
 
     async fn mark_started(&self, event_id: &str, runs: u32) -> Result<(), Error> {
@@ -64,15 +73,7 @@ impl Registry for Postgres {
 
     async fn idle_events(&self, names: Vec<String>, limit: usize) -> Result<Vec<StoredEvent>, Error> {
         self.ask("idle_events", &(names, limit), |work, (names, limit)| {
-            Box::pin(async move {
-                let rows = work
-                    .query(include_str!("../queries/idle_events.sql"))
-                    .bind(names.clone())
-                    .bind(size(*limit))
-                    .fetch_all(&mut *work.connection)
-                    .await?;
-                rows.iter().map(stored_event).collect()
-            })
+            Box::pin(idle_events(work, names, *limit))
         })
         .await
     }
@@ -115,17 +116,37 @@ fn registered_job(row: &PgRow) -> DriverResult<RegisteredJob> {
     Ok(RegisteredJob { declaration, seen_at: time(row, "seen_at")? })
 }
 
-async fn report_worker(work: &mut Work<'_>, worker: &WorkerReport) -> DriverResult<()> {
-    work.timed(include_str!("../queries/report_worker.sql"))
+async fn report_worker(work: &mut Work<'_>, worker: &WorkerReport) -> DriverResult<WorkerOrder> {
+    let row = work
+        .timed(include_str!("../queries/report_worker.sql"))
         .bind(worker.id.as_uuid())
         .bind(worker.label.clone())
         .bind(worker.version.clone())
         .bind(worker.jobs.clone())
         .bind(i64::from(worker.concurrency))
         .bind(i64::from(worker.running))
+        .fetch_one(&mut *work.connection)
+        .await?;
+    word(&row, "ordered")
+}
+
+/// What a worker is to do from its next report on.
+pub(crate) async fn order_worker(
+    work: &mut Work<'_>,
+    worker: WorkerId,
+    order: WorkerOrder,
+) -> DriverResult<()> {
+    let ordered = work
+        .query("UPDATE riqle.workers SET ordered = $2 WHERE id = $1")
+        .bind(worker.as_uuid())
+        .bind(order.as_str())
         .execute(&mut *work.connection)
-        .await
-        .map(drop)
+        .await?;
+    if ordered.rows_affected() == 0 {
+        let message = format!("no worker {worker} is registered");
+        return Err(into_driver(Error::new(ErrorKind::NotFound, "order_worker", message)));
+    }
+    Ok(())
 }
 
 /// Every worker that reported, the one seen last first.
@@ -143,51 +164,10 @@ fn registered_worker(row: &PgRow) -> DriverResult<RegisteredWorker> {
         concurrency: get_u32(row, "concurrency")?,
         running: get_u32(row, "running")?,
     };
-    Ok(RegisteredWorker { report, started_at: time(row, "started_at")?, seen_at: time(row, "seen_at")? })
-}
-
-/// Stores events; answers with what is stored under each id. In the order of their ids, as everybody does.
-pub(crate) async fn store_events(work: &mut Work<'_>, events: &[NewEvent]) -> DriverResult<Vec<StoredEvent>> {
-    work.timed(include_str!("../queries/forget_event.sql"))
-        .bind(events.iter().map(|event| event.id.clone()).collect::<Vec<_>>())
-        .bind(millis_of(EVENT_ID_KEPT))
-        .execute(&mut *work.connection)
-        .await?;
-    let mut by_id: Vec<(usize, &NewEvent)> = events.iter().enumerate().collect();
-    by_id.sort_by(|(_, a), (_, b)| a.id.cmp(&b.id));
-    let mut stored = Vec::with_capacity(events.len());
-    for (n, event) in by_id {
-        let row = work
-            .timed(include_str!("../queries/store_event.sql"))
-            .bind(event.id.clone())
-            .bind(event.name.clone())
-            .bind(event.due_at.map(millis))
-            .bind(codec(event.data.codec))
-            .bind(event.data.bytes.clone())
-            .fetch_one(&mut *work.connection)
-            .await?;
-        stored.push((n, stored_event(&row)?));
-    }
-    stored.sort_by_key(|(n, _)| *n);
-    Ok(stored.into_iter().map(|(_, event)| event).collect())
-}
-
-/// Counts `runs` as started by the event.
-pub(crate) async fn mark_started(work: &mut Work<'_>, id: &str, runs: u32) -> DriverResult<()> {
-    work.query("UPDATE riqle.events SET started = $2 WHERE id = $1")
-        .bind(id.to_owned())
-        .bind(i64::from(runs))
-        .execute(&mut *work.connection)
-        .await
-        .map(drop)
-}
-
-fn stored_event(row: &PgRow) -> DriverResult<StoredEvent> {
-    let event = NewEvent {
-        id: get(row, "id")?,
-        name: get(row, "name")?,
-        data: payload(row, "codec", "data")?,
-        due_at: maybe_time(row, "due_at")?,
-    };
-    Ok(StoredEvent { event, received_at: time(row, "received_at")?, started: get_u32(row, "started")? })
+    Ok(RegisteredWorker {
+        report,
+        started_at: time(row, "started_at")?,
+        seen_at: time(row, "seen_at")?,
+        order: word(row, "ordered")?,
+    })
 }

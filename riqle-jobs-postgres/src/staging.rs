@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use crate::{
     Postgres,
     error::{Result as DriverResult, into_driver},
-    rows::{codec, get, get_count, maybe_time, payload, size, time, word},
+    rows::{codec, count, get, get_count, maybe_time, payload, size, time, word},
     work::Work,
 };
 
@@ -58,7 +58,7 @@ impl Staging for Postgres {
     }
 
     async fn staging_status(&self) -> Result<StagingStatus, Error> {
-        self.ask("staging_status", &(), |work, ()| Box::pin(staging_status(work))).await
+        self.ask("staging_status", &(), |work, ()| Box::pin(staging_status(work, None))).await
     }
 
     fn staging_wake_ups(&self) -> WakeUps {
@@ -108,9 +108,9 @@ async fn stage_again(work: &mut Work<'_>, item: StagedNumber) -> DriverResult<()
     Ok(())
 }
 
-/// How much is staged.
-pub(crate) async fn staging_status(work: &mut Work<'_>) -> DriverResult<StagingStatus> {
-    let status = work.query(include_str!("../queries/staging_status.sql"));
+/// How much is staged, counted to `most` where that is given.
+pub(crate) async fn staging_status(work: &mut Work<'_>, most: Option<u64>) -> DriverResult<StagingStatus> {
+    let status = work.query(include_str!("../queries/staging_status.sql")).bind(most.map(count));
     let row = status.fetch_one(&mut *work.connection).await?;
     Ok(StagingStatus {
         waiting: get_count(&row, "waiting")?,

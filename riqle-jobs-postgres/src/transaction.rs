@@ -1,5 +1,4 @@
 use std::{
-    collections::BTreeMap,
     fmt,
     ops::{Deref, DerefMut},
 };
@@ -8,7 +7,7 @@ use riqle_jobs_core::{
     Enqueued, Error, Hint, NewRun, Wake,
     events::{check_events, runs_started_by},
     from_millis,
-    store::{NewEvent, Staged, StoredEvent},
+    store::{EventStart, NewEvent, Staged},
 };
 use sqlx::{PgConnection, Postgres as Driver, Row, Transaction};
 
@@ -16,7 +15,8 @@ use crate::{
     Postgres,
     enqueue::{Within, enqueue},
     error::{Result as DriverResult, from_driver, into_driver, is_worth_repeating},
-    registry::{mark_started, registered_jobs, store_events},
+    events::start_events,
+    registry::registered_jobs,
     staging::stage,
     work::{Apply, Work, answered, within},
 };
@@ -214,31 +214,12 @@ async fn send_events(
     store: &Postgres,
     events: &[NewEvent],
 ) -> DriverResult<Vec<String>> {
-    let stored = store_events(work, events).await?;
-    start(work, store, &stored).await?;
-    Ok(stored.into_iter().map(|stored| stored.event.id).collect())
-}
-
-/// Stores the runs that events start which have started none.
-async fn start(work: &mut Work<'_>, store: &Postgres, events: &[StoredEvent]) -> DriverResult<()> {
-    if events.iter().all(|stored| stored.started > 0) {
-        return Ok(());
-    }
     let jobs = registered_jobs(work).await?;
     let now = work.timed("SELECT riqle.now($1)").fetch_one(&mut *work.connection).await?;
     let now = from_millis(now.try_get(0)?);
-    let mut by_queue: BTreeMap<String, Vec<NewRun>> = BTreeMap::new();
-    for stored in events.iter().filter(|stored| stored.started == 0) {
-        let runs = runs_started_by(&stored.event, &jobs, now);
-        let count = u32::try_from(runs.len()).unwrap_or(u32::MAX);
-        mark_started(work, &stored.event.id, count).await?;
-        for run in runs {
-            by_queue.entry(run.queue.clone()).or_default().push(run);
-        }
-    }
-    let groups: Vec<_> = by_queue.values().map(Vec::as_slice).collect();
-    for answers in enqueue(work, Within::Callers(store), &groups).await? {
-        answers.map_err(into_driver)?;
-    }
-    Ok(())
+    let start =
+        |event: &NewEvent| EventStart { event: event.clone(), runs: runs_started_by(event, &jobs, now) };
+    let starts: Vec<_> = events.iter().map(start).collect();
+    start_events(work, Within::Callers(store), &starts).await?;
+    Ok(events.iter().map(|event| event.id.clone()).collect())
 }

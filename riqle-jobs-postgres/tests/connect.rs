@@ -160,7 +160,7 @@ async fn f28_ten_that_open_a_new_schema_at_once_make_it_once() {
     let mut connection = PgConnection::connect(&database_url()).await.unwrap();
     let count = format!("SELECT count(*) FROM {}.migrations", schema.name);
     let migrations: i64 = sqlx::query(AssertSqlSafe(count)).fetch_one(&mut connection).await.unwrap().get(0);
-    assert_eq!(migrations, 2);
+    assert_eq!(migrations, 3);
 }
 
 #[tokio::test]

@@ -28,14 +28,9 @@ if returned[1] then
   for _, kind in ipairs({ 'zrem', 'zadd' }) do plan[kind] = {} end
 end
 
--- Ids are not text: the order of Lua's strings depends on the server's locale.
 local function comes_before(a, b)
   if a[1] ~= b[1] then return a[1] < b[1] end
-  for place = 1, 16 do
-    local x, y = string.byte(a[2], place), string.byte(b[2], place)
-    if x ~= y then return x < y end
-  end
-  return false
+  return is_less(a[2], b[2])
 end
 
 local taken = {}

@@ -14,6 +14,15 @@ local function time(frozen)
   return now[1] * 1000 + math.floor(now[2] / 1000)
 end
 
+-- Whether an id comes before another. They are not text: the order of Lua's strings depends on the server's locale.
+local function is_less(a, b)
+  for place = 1, 16 do
+    local x, y = string.byte(a, place), string.byte(b, place)
+    if x ~= y then return x < y end
+  end
+  return false
+end
+
 -- The values of fields of a hash, in order.
 local function get(key, fields)
   local values = {}
@@ -25,10 +34,11 @@ local function get(key, fields)
   return values
 end
 
-local plan = { zrem = {}, hdel = {}, del = {}, srem = {}, sadd = {}, zadd = {}, hset = {}, rpush = {} }
-local TYPES = { zrem = 'zset', hdel = 'hash', srem = 'set', sadd = 'set', zadd = 'zset', hset = 'hash', rpush = 'list' }
+local plan = { zrem = {}, hdel = {}, del = {}, srem = {}, sadd = {}, zadd = {}, hset = {}, rpush = {}, sort = {} }
+local TYPES = { zrem = 'zset', hdel = 'hash', srem = 'set', sadd = 'set', zadd = 'zset', hset = 'hash', rpush = 'list', sort = 'zset' }
 
--- Plans a command: of a sorted set score and member, of a hash field and value, else a member.
+-- Plans a command: of a sorted set score and member, of a hash field and value, else a member. 'sort' puts a group of dead
+-- letters, once it stands as planned, where its last one belongs.
 local function put(kind, key, one, two)
   local list = plan[kind][key]
   if not list then
@@ -58,6 +68,16 @@ local function carry_out()
         for first = 1, #list, PORTION do
           call(kind, key, unpack(list, first, math.min(first + PORTION - 1, #list)))
         end
+      end
+    end
+  end
+  local sorted = {}
+  for key, names in pairs(plan.sort) do
+    for _, name in ipairs(names) do
+      if not sorted[name] then
+        sorted[name] = true
+        local last = call('ZRANGE', P .. 'group:' .. name, -1, -1, 'WITHSCORES')[2]
+        if last then call('ZADD', key, '-' .. last, name) else call('ZREM', key, name) end
       end
     end
   end
@@ -111,6 +131,23 @@ local function release(unique, id)
     put('hdel', P .. 'unique', unique)
     put('zrem', P .. 'expiring', unique)
   end
+end
+
+-- Dead letters of a job whose newest errors are alike, or that have none, stand in one group.
+local function group(r)
+  return r.job .. '\0' .. string.sub(r.error, 2)
+end
+
+local function join_group(id, r)
+  put('zadd', P .. 'group:' .. group(r), r.ended, id)
+  put('zadd', P .. 'dead-errors:' .. r.job, 0, string.sub(r.error, 2) .. '\0' .. id)
+  put('sort', P .. 'groups', group(r))
+end
+
+local function leave_group(id, r)
+  put('zrem', P .. 'group:' .. group(r), id)
+  put('zrem', P .. 'dead-errors:' .. r.job, string.sub(r.error, 2) .. '\0' .. id)
+  put('sort', P .. 'groups', group(r))
 end
 
 -- How a token stands to a run: it holds it, an operator cancelled the run under it, it settled it, or none of these.

@@ -27,9 +27,13 @@ for n, list in ipairs({ 'ended', 'letters' }) do
       put('hdel', P .. 'runs', id)
       if states[m] then
         local r = read(states[m])
-        local of_kind = r.kind == 'd' and r.replayed ~= NONE and 'replayed:' or LISTS[r.kind]
-        put('zrem', P .. of_kind .. b.job, id)
-        if #r.error > 1 then put('zrem', P .. 'errors', string.sub(r.error, 2) .. '\0' .. id) end
+        local was_replayed = r.kind == 'd' and r.replayed ~= NONE
+        put('zrem', P .. (was_replayed and 'replayed:' or LISTS[r.kind]) .. b.job, id)
+        if r.kind == 'd' and not was_replayed then
+          leave_group(id, r)
+        elseif #r.error > 1 then
+          put('zrem', P .. 'errors:' .. b.job, string.sub(r.error, 2) .. '\0' .. id)
+        end
         put('hdel', P .. 'states', id)
       end
     end

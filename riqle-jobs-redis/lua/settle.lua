@@ -15,10 +15,12 @@ for n, state in ipairs(get(P .. 'states', ids)) do
     changed[id] = r
     take_out(id, r)
     r.kind, r.settled, r.token, r.failures, r.reason = kind, token, NONE, failures, reason
-    if ARGV[place + 2] ~= '' and ARGV[place + 2] ~= r.error then
-      if #r.error > 1 then put('zrem', P .. 'errors', string.sub(r.error, 2) .. '\0' .. id) end
-      r.error = ARGV[place + 2]
-      if #r.error > 1 then put('zadd', P .. 'errors', 0, string.sub(r.error, 2) .. '\0' .. id) end
+    -- Errors of dead letters stand apart.
+    local print = ARGV[place + 2] ~= '' and ARGV[place + 2] or r.error
+    if print ~= r.error or kind == 'd' then
+      if #r.error > 1 then put('zrem', P .. 'errors:' .. r.job, string.sub(r.error, 2) .. '\0' .. id) end
+      r.error = print
+      if #print > 1 and kind ~= 'd' then put('zadd', P .. 'errors:' .. r.job, 0, string.sub(print, 2) .. '\0' .. id) end
     end
     note_attempt(r, ARGV[place + 1], now)
     if kind == 'p' then
@@ -30,6 +32,7 @@ for n, state in ipairs(get(P .. 'states', ids)) do
       put('zrem', P .. 'open:' .. r.job, id)
       put('zadd', P .. LISTS[kind] .. r.job, 0, id)
       put('zadd', P .. (kind == 'd' and 'letters' or 'ended'), now, id)
+      if kind == 'd' then join_group(id, r) end
       if r.unique ~= '' then release(r.unique, id) end
     end
     put('hset', P .. 'states', id, written(r))

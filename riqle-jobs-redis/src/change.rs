@@ -49,6 +49,11 @@ impl Change {
         self.command("sadd", key, member.as_ref(), &[])
     }
 
+    /// Puts a group of dead letters where its last one belongs, or takes it off the list where it is empty.
+    pub(crate) fn sort_group(self, name: &str) -> Self {
+        self.command("sort", "groups", name.as_bytes(), &[])
+    }
+
     pub(crate) fn del(self, key: impl AsRef<[u8]>) -> Self {
         let mut change = self;
         change.commands.extend([b"del".to_vec(), key.as_ref().to_vec(), b"1".to_vec(), Vec::new()]);

@@ -16,7 +16,9 @@ use uuid::Uuid;
 use crate::{
     Redis,
     change::{Change, TRIES, outrun},
-    email_row::{self, by_key, delete, key, of_recipient, of_reference, of_run, of_status, replace},
+    email_row::{
+        self, by_key, delete, key, of_detail, of_recipient, of_reference, of_run, of_status, replace,
+    },
     frame::{Frame, Reader},
     rows::wait_millis,
     values::{bytes, fixed, list, maybe_bytes, unexpected, word},
@@ -273,7 +275,7 @@ impl Redis {
         }
     }
 
-    /// The newest ids of the narrowest list of what is asked for, below one.
+    /// The newest ids of the narrowest list of what is asked for, or of some that are as narrow, below one.
     async fn newest_emails(
         &self,
         filter: &EmailFilter,
@@ -282,11 +284,35 @@ impl Redis {
     ) -> Result<Vec<EmailId>, Error> {
         let narrowest = (filter.run_id.map(of_run))
             .or_else(|| filter.reference.as_deref().map(of_reference))
-            .or_else(|| filter.to.as_deref().map(of_recipient))
-            .or_else(|| filter.status.map(of_status));
+            .or_else(|| filter.to.as_deref().map(of_recipient));
+        let lists: Vec<String> = match narrowest {
+            Some(list) => vec![list],
+            None if !filter.details.is_empty() => filter.details.iter().copied().map(of_detail).collect(),
+            None => filter.status.map(of_status).into_iter().collect(),
+        };
+        let ranges: Vec<_> = if lists.is_empty() {
+            vec![self.newest_of(None, before, portion)]
+        } else {
+            lists.iter().map(|list| self.newest_of(Some(list), before, portion)).collect()
+        };
+        let mut ids = Vec::new();
+        for members in self.of_email("emails", &ranges).await? {
+            for member in list(members)? {
+                ids.push(email_id(&bytes(member)?)?);
+            }
+        }
+        // Whatever stands in two lists has changed in between.
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        ids.dedup();
+        ids.truncate(portion);
+        Ok(ids)
+    }
+
+    /// Asks for the newest ids of a list or of all, below one.
+    fn newest_of(&self, list: Option<&String>, before: Option<EmailId>, portion: usize) -> redis::Cmd {
         let id = before.map(key);
         let id = id.as_ref().map_or(&[][..], |id| id.as_slice());
-        let (index, above, below) = match narrowest {
+        let (index, above, below) = match list {
             Some(text) => {
                 let end: &[u8] = if before.is_some() { &[0] } else { &[1] };
                 let above = [b"(", text.as_bytes(), end, id].concat();
@@ -295,16 +321,10 @@ impl Redis {
             None if before.is_some() => ("ids", [b"(", id].concat(), b"-".to_vec()),
             None => ("ids", b"+".to_vec(), b"-".to_vec()),
         };
-        let range = cmd("ZREVRANGEBYLEX")
-            .arg(self.shared.keys.of_email(index))
-            .arg(above)
-            .arg(below)
-            .arg("LIMIT")
-            .arg(0)
-            .arg(portion)
-            .take();
-        let members = list(self.of_email("emails", &[range]).await?.remove(0))?;
-        members.into_iter().map(|member| email_id(&bytes(member)?)).collect()
+        let mut range = cmd("ZREVRANGEBYLEX");
+        range.arg(self.shared.keys.of_email(index)).arg(above).arg(below);
+        range.arg("LIMIT").arg(0).arg(portion);
+        range
     }
 
     /// Deletes rows that are old enough and not pending; answers how many.

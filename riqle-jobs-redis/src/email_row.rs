@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use riqle_jobs_core::{
     EmailId, Error, RunId,
-    email::{EmailEvent, EmailRecord, EmailRow, EmailStatus, OnUnknown},
+    email::{EmailDetail, EmailEvent, EmailRecord, EmailRow, EmailStatus, OnUnknown},
     from_millis,
 };
 
@@ -128,6 +128,10 @@ pub(crate) fn of_status(status: EmailStatus) -> String {
     format!("status {status}")
 }
 
+pub(crate) fn of_detail(detail: EmailDetail) -> String {
+    format!("detail {detail}")
+}
+
 pub(crate) fn of_reference(reference: &str) -> String {
     format!("reference {reference}")
 }
@@ -154,7 +158,7 @@ pub(crate) fn by_header(id: &str) -> String {
 }
 
 fn lists(record: &EmailRecord) -> BTreeSet<Vec<u8>> {
-    let mut lists = vec![of_status(record.status), of_recipient(&record.to)];
+    let mut lists = vec![of_status(record.status), of_detail(record.detail), of_recipient(&record.to)];
     lists.extend(record.reference.as_deref().map(of_reference));
     lists.extend(record.run_id.map(of_run));
     lists.into_iter().map(|list| [list.as_bytes(), &[0], &key(record.id)].concat()).collect()

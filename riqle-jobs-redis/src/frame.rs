@@ -25,6 +25,15 @@ impl Frame {
         self.raw(&number.to_le_bytes())
     }
 
+    /// In as few bytes as it needs: seven bits in each, the lowest first.
+    pub(crate) fn count(&mut self, mut count: u64) -> &mut Self {
+        while count >= 0x80 {
+            self.byte(count.to_le_bytes()[0] | 0x80);
+            count >>= 7;
+        }
+        self.byte(count.to_le_bytes()[0])
+    }
+
     pub(crate) fn uuid(&mut self, uuid: Uuid) -> &mut Self {
         self.raw(uuid.as_bytes())
     }
@@ -80,7 +89,7 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         let mut array = [0; N];
         array.copy_from_slice(self.raw(N)?);
         Ok(array)
@@ -96,6 +105,18 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn long(&mut self) -> Result<i64, Error> {
         self.array().map(i64::from_le_bytes)
+    }
+
+    pub(crate) fn count(&mut self) -> Result<u64, Error> {
+        let mut count = 0;
+        for place in 0..10 {
+            let byte = self.byte()?;
+            count |= u64::from(byte & 0x7f) << (7 * place);
+            if byte < 0x80 {
+                return Ok(count);
+            }
+        }
+        Err(corrupt("a number is too long"))
     }
 
     pub(crate) fn uuid(&mut self) -> Result<Uuid, Error> {
@@ -149,4 +170,22 @@ pub(crate) fn text(bytes: &[u8]) -> Result<String, Error> {
 
 pub(crate) fn corrupt(problem: impl Into<String>) -> Error {
     Error::new(ErrorKind::Corrupt, "read", problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_takes_as_few_bytes_as_it_needs_and_is_read_back() {
+        for (count, bytes) in [(0, 1), (127, 1), (128, 2), (16_383, 2), (16_384, 3), (u64::MAX, 10)] {
+            let mut frame = Frame::default();
+            frame.count(count);
+            assert_eq!(frame.0.len(), bytes, "{count}");
+            let mut reader = Reader(&frame.0);
+            assert_eq!((reader.count().unwrap(), reader.rest()), (count, &[][..]));
+        }
+        assert!(Reader(&[0x80]).count().is_err());
+        assert!(Reader(&[0xff; 11]).count().is_err());
+    }
 }

@@ -5,7 +5,7 @@ use futures_util::future::try_join_all;
 use redis::{Value, cmd};
 use riqle_jobs_core::{
     Error, Inspect, Run, RunFilter, RunId, RunState, SavedStep, from_millis,
-    store::{Health, JobCount, MetricsFilter, MinuteMetrics, Pause, QueueStatus, RunNotes},
+    store::{DeadGroup, Health, JobCount, JobMetrics, MetricsFilter, Pause, QueueStatus, RunNotes},
 };
 
 use crate::{
@@ -31,6 +31,14 @@ impl Inspect for Redis {
 
     async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, Error> {
         self.list_runs(&filter).await
+    }
+
+    async fn count_runs(&self, filter: RunFilter, most: u64) -> Result<u64, Error> {
+        self.count_listed(&filter, most).await
+    }
+
+    async fn dead_groups(&self, limit: usize) -> Result<Vec<DeadGroup>, Error> {
+        self.list_dead_groups(limit).await
     }
 
     async fn counts(&self) -> Result<Vec<JobCount>, Error> {
@@ -67,7 +75,7 @@ impl Inspect for Redis {
         notes(maybe_bytes(progress)?, lines)
     }
 
-    async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<MinuteMetrics>, Error> {
+    async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<JobMetrics>, Error> {
         self.read_metrics(&filter).await
     }
 }

@@ -14,9 +14,13 @@
 //! | `open:JOB` | sorted set | ids of runs that have not ended, in their order | no |
 //! | `succeeded:JOB`, `cancelled:JOB`, `dead:JOB`, `replayed:JOB` | sorted set | ids of ended runs, in their order | no |
 //! | `ended`, `letters` | sorted set | ended runs, and dead letters, by their end | no |
+//! | `group:NAME` | sorted set | dead letters of a job with the same fingerprint of their newest error, by their end | no |
+//! | `groups` | sorted set | names of these: job and fingerprint, by their newest end, the last one first | no |
 //! | `unique` | hash | job and unique key → run, fingerprint, end of the period | no |
 //! | `expiring` | sorted set | job and unique key by the end of their period | no |
-//! | `references`, `keys`, `errors` | sorted set | reference, unique key, fingerprint of an error, each before an id | no |
+//! | `references`, `keys` | sorted set | reference, unique key, each before an id | no |
+//! | `errors:JOB` | sorted set | fingerprint of the newest error before an id, of runs that are no dead letters | no |
+//! | `dead-errors:JOB` | sorted set | the same of dead letters; nothing before an id where there is no error | no |
 //! | `steps:ID` | hash | number and name of a step → place, time, length, result | no |
 //! | `notes:ID` | hash | progress; the newest line's claim and number | no |
 //! | `lines:ID` | list | log lines | no |
@@ -29,13 +33,17 @@
 //! |---|---|---|---|
 //! | `queues` | set | every queue that ever had a run, a job or a pause | yes |
 //! | `jobs` | hash | job → when it was seen, its declaration | yes |
-//! | `workers` | hash | worker → when it began and was seen, its report | until it stops |
+//! | `workers` | hash | worker → when it began and was seen, its report | until it stops or is forgotten |
+//! | `workers:orders` | hash | worker → what it was ordered | until it stops or is forgotten |
 //! | `events` | hash | event → when it came, what it started, its number, name, data | no |
 //! | `events:received` | sorted set | events by the time they came | no |
 //! | `events:idle:NAME` | sorted set | events that started nothing, by number | no |
 //! | `events:next` | hash | the newest number | yes |
-//! | `metrics` | hash | minute, worker and job → what they counted | no |
-//! | `metrics:minutes` | sorted set | the same fields by minute | no |
+//! | `metrics` | hash | span of time, worker and job → what they counted | no |
+//! | `metrics:of:SPAN` | sorted set | its fields with spans of one length, by their start | no |
+//! | `actions` | hash | action → when it was first and last recorded, what it is | no |
+//! | `actions:ids` | sorted set | ids of actions in their order | no |
+//! | `actions:recorded` | sorted set | the same by their first record | no |
 //!
 //! Of the email log, after `riqle:{%email}:`:
 //!
@@ -45,7 +53,7 @@
 //! | `messages` | hash | id → the bytes that are sent | with the rows |
 //! | `ids` | sorted set | ids in their order | with the rows |
 //! | `by` | hash | idempotency key, message ids → id | with the rows |
-//! | `lists` | sorted set | status, reference, run, folded recipient, each before an id | with the rows |
+//! | `lists` | sorted set | status, detail, reference, run, folded recipient, each before an id | with the rows |
 //! | `done` | sorted set | emails that are not pending, by their creation | no |
 //! | `suppressed` | hash | address → when and why | until it is taken off |
 //! | `suppressed:list` | sorted set | the addresses in their order | until they are taken off |

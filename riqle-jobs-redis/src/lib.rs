@@ -8,14 +8,18 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod audit;
 mod change;
 mod claim;
 mod connect;
+mod count;
+mod dead_groups;
 mod email_events;
 mod email_log;
 mod email_row;
 mod enqueue;
 mod error;
+mod events;
 mod frame;
 mod handle;
 mod health;
@@ -37,6 +41,7 @@ mod steps;
 mod url;
 mod values;
 mod wake;
+mod workers;
 
 pub use connect::RedisOptions;
 pub use handle::Redis;

@@ -18,10 +18,7 @@ const PORTION: usize = 100;
 impl Redis {
     /// A page of runs, newest id first.
     pub(crate) async fn list_runs(&self, filter: &RunFilter) -> Result<Vec<Run>, Error> {
-        let queues = match &filter.queue {
-            Some(queue) => vec![queue.clone()],
-            None => self.known_queues("runs").await?,
-        };
+        let queues = self.queues_of("runs", filter).await?;
         let (page, portion) = (filter.page_size(), filter.page_size().max(PORTION));
         let mut listed = Vec::new();
         let mut before = filter.before;
@@ -51,6 +48,18 @@ impl Redis {
         }
     }
 
+    /// The queues that are asked for.
+    pub(crate) async fn queues_of(
+        &self,
+        operation: &'static str,
+        filter: &RunFilter,
+    ) -> Result<Vec<String>, Error> {
+        match &filter.queue {
+            Some(queue) => Ok(vec![queue.clone()]),
+            None => self.known_queues(operation).await,
+        }
+    }
+
     /// The newest ids of a queue that may be listed, below one.
     async fn newest(
         &self,
@@ -59,46 +68,40 @@ impl Redis {
         before: Option<RunId>,
         portion: usize,
     ) -> Result<Vec<RunId>, Error> {
-        let indexed = [
-            ("references", &filter.reference),
-            ("keys", &filter.unique_key),
-            ("errors", &filter.error_fingerprint),
-        ];
-        let id = before.map(|id| id.as_uuid().into_bytes());
-        let id = id.as_ref().map_or(&[][..], |id| id.as_slice());
-        let indexed = indexed.into_iter().find_map(|(index, text)| Some((index, text.as_ref()?)));
-        let (above, below, lists) = match indexed {
-            Some((index, text)) => {
-                let end: &[u8] = if before.is_some() { &[0] } else { &[1] };
-                let above = [b"(", text.as_bytes(), end, id].concat();
-                (above, [b"[", text.as_bytes(), &[0]].concat(), vec![index.to_owned()])
-            }
-            None => {
-                let above = if before.is_some() { [b"(", id].concat() } else { b"+".to_vec() };
-                (above, b"-".to_vec(), self.lists(queue, filter).await?)
-            }
-        };
+        let place = Place::of(filter);
+        let lists = self.lists("runs", queue, &place, filter).await?;
         if lists.is_empty() {
             return Ok(Vec::new());
         }
-        let mut arguments = vec![above, below, portion.to_string().into_bytes()];
+        let before = before.map(|id| id.as_uuid().into_bytes());
+        let above = place.above(before.as_ref().map(<[u8; 16]>::as_slice));
+        let mut arguments = vec![above, place.below(), portion.to_string().into_bytes()];
         arguments.extend(lists.into_iter().map(String::into_bytes));
         list(self.call("runs", &RUNS, queue, arguments).await?)?.into_iter().map(run_id).collect()
     }
 
-    /// The lists of the filter's states and jobs.
-    async fn lists(&self, queue: &str, filter: &RunFilter) -> Result<Vec<String>, Error> {
+    /// The lists of a queue in which ids of what is asked for stand.
+    pub(crate) async fn lists(
+        &self,
+        operation: &'static str,
+        queue: &str,
+        place: &Place<'_>,
+        filter: &RunFilter,
+    ) -> Result<Vec<String>, Error> {
+        let kinds = match &place.lists {
+            Lists::One(list) => return Ok(vec![(*list).to_owned()]),
+            Lists::OfEachJob(kinds) => kinds,
+        };
         let jobs = match &filter.job {
             Some(job) => vec![job.clone()],
             None => {
                 let prefix = self.shared.keys.queue(queue);
                 let members = cmd("SMEMBERS").arg(format!("{prefix}jobs")).take();
-                let answers = self.shared.server.ask("runs", &prefix, &[members]).await?;
+                let answers = self.shared.server.ask(operation, &prefix, &[members]).await?;
                 let jobs = answers.into_iter().next().map(list).transpose()?.unwrap_or_default();
                 jobs.into_iter().map(word).collect::<Result<_, _>>()?
             }
         };
-        let kinds = kinds(&filter.states);
         Ok(jobs.iter().flat_map(|job| kinds.iter().map(move |kind| format!("{kind}:{job}"))).collect())
     }
 
@@ -113,6 +116,68 @@ impl Redis {
         });
         let found = try_join_all(by_queue).await?;
         found.into_iter().flatten().map(|found| Ok((found.id, found.shown()?))).collect()
+    }
+}
+
+/// Where the ids of what is asked for stand: all over lists, or in those of an index behind a text.
+pub(crate) struct Place<'a> {
+    pub(crate) lists: Lists,
+    text: Option<&'a str>,
+}
+
+pub(crate) enum Lists {
+    One(&'static str),
+    /// What comes before the job.
+    OfEachJob(Vec<&'static str>),
+}
+
+impl<'a> Place<'a> {
+    pub(crate) fn of(filter: &'a RunFilter) -> Self {
+        if let Some(reference) = &filter.reference {
+            return Self { lists: Lists::One("references"), text: Some(reference) };
+        }
+        if let Some(key) = &filter.unique_key {
+            return Self { lists: Lists::One("keys"), text: Some(key) };
+        }
+        let is_dead = |state: &RunState| *state == RunState::Dead;
+        let are_dead_letters = !filter.states.is_empty() && filter.states.iter().all(is_dead);
+        let (text, kinds) = match &filter.error_fingerprint {
+            Some(fingerprint) if are_dead_letters => (Some(fingerprint.as_str()), vec!["dead-errors"]),
+            // Of what has no error, only dead letters are indexed.
+            Some(fingerprint) if !fingerprint.is_empty() => {
+                let has_dead = filter.states.is_empty() || filter.states.iter().any(is_dead);
+                let kinds = if has_dead { vec!["errors", "dead-errors"] } else { vec!["errors"] };
+                (Some(fingerprint.as_str()), kinds)
+            }
+            _ => (None, kinds(&filter.states)),
+        };
+        Self { lists: Lists::OfEachJob(kinds), text }
+    }
+
+    /// The upper bound as ZREVRANGEBYLEX takes it: below an id, or of all.
+    pub(crate) fn above(&self, before: Option<&[u8]>) -> Vec<u8> {
+        match (self.text, before) {
+            (Some(text), Some(id)) => [b"(", text.as_bytes(), &[0], id].concat(),
+            (Some(text), None) => [b"(", text.as_bytes(), &[1]].concat(),
+            (None, Some(id)) => [b"(", id].concat(),
+            (None, None) => b"+".to_vec(),
+        }
+    }
+
+    pub(crate) fn below(&self) -> Vec<u8> {
+        self.text.map_or_else(|| b"-".to_vec(), |text| [b"[", text.as_bytes(), &[0]].concat())
+    }
+
+    /// Whether each run in the lists is asked for, as far as states and job say.
+    pub(crate) fn is_exact(&self, filter: &RunFilter) -> bool {
+        let is_of_time = filter.enqueued_from.is_some() || filter.enqueued_before.is_some();
+        let Lists::OfEachJob(kinds) = &self.lists else { return false };
+        let is_of_states = match (&filter.error_fingerprint, self.text) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(_), Some(_)) => filter.states.is_empty() || kinds.as_slice() == ["dead-errors"],
+        };
+        is_of_states && !is_of_time
     }
 }
 
@@ -136,6 +201,7 @@ fn kinds(states: &[RunState]) -> Vec<&'static str> {
 
 fn is_listed(run: &Run, filter: &RunFilter) -> bool {
     let is = |asked: &Option<String>, found: Option<&str>| asked.is_none() || asked.as_deref() == found;
+    let fingerprint = run.error_fingerprint.as_deref().unwrap_or_default();
     // A dead run that was replayed is no longer among the dead letters.
     let was_replayed = run.state == RunState::Dead && run.replayed_by.is_some();
     (filter.states.is_empty() || filter.states.contains(&run.state) && !was_replayed)
@@ -143,7 +209,7 @@ fn is_listed(run: &Run, filter: &RunFilter) -> bool {
         && is(&filter.queue, Some(&run.queue))
         && is(&filter.reference, run.reference.as_deref())
         && is(&filter.unique_key, run.unique_key.as_deref())
-        && is(&filter.error_fingerprint, run.error_fingerprint.as_deref())
+        && is(&filter.error_fingerprint, Some(fingerprint))
         && filter.enqueued_from.is_none_or(|from| from <= run.enqueued_at)
         && filter.enqueued_before.is_none_or(|before| run.enqueued_at < before)
 }

@@ -1,8 +1,8 @@
 use async_trait::async_trait;
 use redis::{Value, cmd};
 use riqle_jobs_core::{
-    Error, ErrorKind, Hint, Operate, Payload, Reason, Replay, Retention, Run, RunId, RunState,
-    store::{Pause, Pruned},
+    Error, ErrorKind, Hint, Operate, Payload, Reason, Replay, Retention, Run, RunId, RunState, WorkerId,
+    store::{Pause, Pruned, WorkerOrder},
 };
 use uuid::Uuid;
 
@@ -10,6 +10,7 @@ use crate::{
     Redis,
     change::{Change, TRIES, outrun},
     claim::saved_steps,
+    dead_groups,
     frame::Frame,
     inspect::Found,
     rows::{State, StoredUnique},
@@ -98,6 +99,10 @@ impl Operate for Redis {
         Ok(())
     }
 
+    async fn order_worker(&self, worker: WorkerId, order: WorkerOrder) -> Result<(), Error> {
+        self.order(worker, order).await
+    }
+
     async fn discard(&self, id: RunId) -> Result<(), Error> {
         for _ in 0..TRIES {
             let Some(found) = self.find("discard", id).await? else { return Ok(()) };
@@ -108,7 +113,7 @@ impl Operate for Redis {
             if let Some(by) = run.replayed_by {
                 return Err(rejected("discard", id, format!("was replayed by run {by}")));
             }
-            if self.change_of("discard", &found, discard_change(&found, &run)).await? {
+            if self.change_of("discard", &found, discard_change(&found, &run)?).await? {
                 return Ok(());
             }
         }
@@ -116,11 +121,13 @@ impl Operate for Redis {
     }
 
     async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
+        self.forget_workers().await?;
         Ok(Pruned {
             runs: self.prune_runs(&retention).await?,
             events: self.prune_events(retention.events).await?,
             emails: self.prune_emails(retention.emails).await?,
             metrics: self.prune_metrics(retention.metrics).await?,
+            actions: self.prune_actions(retention.actions).await?,
         })
     }
 }
@@ -212,6 +219,10 @@ impl Redis {
                 .zrem("letters", old)
                 .zadd(&format!("replayed:{job}"), 0, old)
                 .zadd("ended", found.state.ended_at, old);
+            change = leave_group(change, found)?;
+            if let Some(fingerprint) = found.state.fingerprint()? {
+                change = change.zadd(&format!("errors:{job}"), 0, member(&fingerprint, found.id));
+            }
         }
         if let Some(reference) = &body.reference {
             change = change.zadd("references", 0, member(reference, new_run));
@@ -283,16 +294,14 @@ fn unchanged(found: &Found) -> Change {
     )
 }
 
-fn discard_change(found: &Found, run: &Run) -> Change {
+fn discard_change(found: &Found, run: &Run) -> Result<Change, Error> {
     let id = key(found.id);
     let mut change = unchanged(found)
         .zrem(&format!("dead:{}", run.job), id)
         .zrem("letters", id)
         .hdel("states", id)
         .hdel("runs", id);
-    let indexed =
-        [("references", &run.reference), ("keys", &run.unique_key), ("errors", &run.error_fingerprint)];
-    for (index, text) in indexed {
+    for (index, text) in [("references", &run.reference), ("keys", &run.unique_key)] {
         if let Some(text) = text {
             change = change.zrem(index, member(text, run.id));
         }
@@ -300,7 +309,17 @@ fn discard_change(found: &Found, run: &Run) -> Change {
     for kind in [b"steps:", b"notes:", b"lines:"] {
         change = change.del([kind.as_slice(), &id].concat());
     }
-    change
+    leave_group(change, found)
+}
+
+/// Takes a dead letter out of the group of those that are like it.
+fn leave_group(change: Change, found: &Found) -> Result<Change, Error> {
+    let (job, fingerprint) = (&found.state.job, found.state.fingerprint()?.unwrap_or_default());
+    let name = dead_groups::name(job, &fingerprint);
+    Ok(change
+        .zrem(&format!("group:{name}"), key(found.id))
+        .zrem(&format!("dead-errors:{job}"), member(&fingerprint, found.id))
+        .sort_group(&name))
 }
 
 fn lane(run: &Run) -> String {

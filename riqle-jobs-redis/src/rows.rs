@@ -293,6 +293,14 @@ impl State {
         })
     }
 
+    /// That of the newest error.
+    pub(crate) fn fingerprint(&self) -> Result<Option<String>, Error> {
+        match self.error_fingerprint.as_slice() {
+            [] | [b'-'] => Ok(None),
+            [_, text @ ..] => crate::frame::text(text).map(Some),
+        }
+    }
+
     fn attempts(&self) -> Result<Vec<AttemptRecord>, Error> {
         let mut log = Reader(&self.log);
         (0..self.attempts).map(|_| attempt(&mut Reader(log.bytes()?))).collect()
@@ -328,10 +336,6 @@ pub(crate) fn shown(
         [] => None,
         output => Some(Reader(output).payload()?),
     };
-    let error_fingerprint = match state.error_fingerprint.as_slice() {
-        [] | [b'-'] => None,
-        [_, text @ ..] => Some(crate::frame::text(text)?),
-    };
     let due_at = if run_state == RunState::Pending { time.unwrap_or(state.due_at) } else { state.due_at };
     Ok(Run {
         id,
@@ -353,7 +357,7 @@ pub(crate) fn shown(
             lease_until: from_millis(time.unwrap_or(state.claimed_at)),
         }),
         attempts: state.attempts()?,
-        error_fingerprint,
+        error_fingerprint: state.fingerprint()?,
         root: body.replays.map_or(id, |(root, _)| root),
         replay_of: body.replays.map(|(_, replay_of)| replay_of),
         replayed_by,

@@ -25,15 +25,19 @@ macro_rules! script {
 script!(ANNOTATE, "annotate.lua");
 script!(CHANGE, "change.lua");
 script!(CLAIM, "claim.lua");
+script!(DEAD_GROUPS, "dead_groups.lua");
 script!(ENQUEUE, "enqueue.lua");
 script!(EXTEND, "extend.lua");
 script!(GIVE_BACK, "give_back.lua");
+script!(MARK_STARTED, "mark_started.lua");
+script!(MATCHES, "matches.lua");
 script!(PRUNE, "prune.lua");
 script!(QUEUES, "queues.lua");
 script!(RUN, "run.lua");
 script!(RUNS, "runs.lua");
 script!(SAVE_STEPS, "save_steps.lua");
 script!(SETTLE, "settle.lua");
+script!(SIZES, "sizes.lua");
 script!(STORE_EVENTS, "store_events.lua");
 
 impl Script {

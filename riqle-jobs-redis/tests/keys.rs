@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use riqle_jobs_conformance::{Harness, random_operations_match_memory};
 use riqle_jobs_core::{
-    EmailId, EmailLog, Inspect, ManualClock, Operate, Registry, Retention, RunFilter, RunId, RunState, Store,
-    UniqueScope, WorkerId, async_trait,
+    ActionId, EmailId, EmailLog, Inspect, ManualClock, Operate, Registry, Retention, RunFilter, RunId,
+    RunState, Store, UniqueScope, WorkerId, async_trait,
     email::{EmailEnding, EmailStart, NewEmail, OnUnknown},
-    store::{JobDeclaration, MinuteMetrics, NewEvent, WorkerReport},
+    store::{
+        ActionKind, ActionState, Audit, JobDeclaration, JobMetrics, NewAction, NewEvent, Span, WorkerOrder,
+        WorkerReport,
+    },
 };
 use riqle_jobs_core::{Payload, Priority};
 use riqle_jobs_redis::Redis;
@@ -136,7 +139,19 @@ async fn fill_the_rest(store: &Redis) {
     };
     store.report_worker(worker.clone()).await.unwrap();
     let now = riqle_jobs_core::Queue::now(store).await.unwrap();
-    store.report_metrics(worker.id, vec![MinuteMetrics::new("greet", now)]).await.unwrap();
+    let metrics = Span::ALL.iter().map(|span| JobMetrics::new("greet", *span, now)).collect();
+    store.report_metrics(worker.id, metrics).await.unwrap();
+    store.order_worker(worker.id, WorkerOrder::Drain).await.unwrap();
+    let action = NewAction {
+        id: ActionId::new(),
+        by: "ada".to_owned(),
+        kind: ActionKind::Pause,
+        subject: "mail".to_owned(),
+        detail: String::new(),
+        state: ActionState::Done,
+        outcome: String::new(),
+    };
+    store.record_action(action).await.unwrap();
     let event = |id: &str| NewEvent {
         id: id.to_owned(),
         name: "user/created".to_owned(),
@@ -202,10 +217,13 @@ async fn every_key_is_listed_with_its_type_and_what_is_pruned_leaves_none() {
     }
     scene.clock.advance(Duration::from_secs(400 * 24 * 3600));
     let zero = Some(Duration::ZERO);
-    let retention = Retention { ended: zero, dead: zero, events: zero, emails: zero, metrics: zero };
+    let retention =
+        Retention { ended: zero, dead: zero, events: zero, emails: zero, metrics: zero, actions: zero };
     let pruned = store.prune(retention).await.unwrap();
-    assert!(pruned.runs > 100 && (pruned.events, pruned.emails, pruned.metrics) == (2, 1, 1), "{pruned:?}");
+    let others = (pruned.events, pruned.emails, pruned.metrics, pruned.actions);
+    assert!(pruned.runs > 100 && others == (2, 1, 2, 1), "{pruned:?}");
     assert_eq!(store.counts().await.unwrap(), []);
+    assert_eq!(store.dead_groups(100).await.unwrap(), []);
 
     for (key, _) in keys(&scene.prefix.name) {
         let listed = listed(&list, &key);

@@ -1,3 +1,3 @@
-SELECT minute, job, started, succeeded, failed, dead, wait, run_time
+SELECT span, start, job, started, succeeded, failed, dead, wait, run_time
 FROM riqle_metrics
-WHERE minute >= ?1 AND minute < ?2 AND (?3 IS NULL OR job = ?3)
+WHERE span = ?1 AND start >= ?2 AND start < ?3 AND (?4 IS NULL OR job = ?4)

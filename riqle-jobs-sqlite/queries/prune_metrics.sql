@@ -1,3 +1,4 @@
 DELETE FROM riqle_metrics
-WHERE (minute, job, worker) IN
-      (SELECT minute, job, worker FROM riqle_metrics WHERE minute < ?1 ORDER BY minute LIMIT ?2)
+WHERE (span, start, job, worker) IN
+      (SELECT span, start, job, worker FROM riqle_metrics
+       WHERE span IN ('minute', 'quarter-hour') AND start < ?1 LIMIT ?2)

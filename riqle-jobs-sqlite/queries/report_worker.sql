@@ -3,3 +3,4 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
 ON CONFLICT (id) DO UPDATE
 SET label = excluded.label, version = excluded.version, jobs = excluded.jobs, concurrency = excluded.concurrency,
     running = excluded.running, seen_at = excluded.seen_at
+RETURNING ordered

@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 
 use riqle_jobs_core::{
     ClaimRequest, Claimed, Enqueued, Error, ErrorKind, LeaseAnswer, NewRun, Settlement, StepSave,
+    store::{EventStart, StoredEvent},
 };
 use tokio::sync::oneshot;
 
@@ -9,6 +10,7 @@ use crate::{
     claim::claim,
     enqueue::enqueue,
     error::{Result, copy_of, from_driver, into_driver},
+    events::start_events,
     settle::settle,
     steps::save_steps,
     writer::{Changing, Write},
@@ -59,6 +61,14 @@ impl Question for Vec<NewRun> {
     }
 }
 
+impl Question for Vec<EventStart> {
+    type Answer = Vec<StoredEvent>;
+
+    fn request(ask: Ask<Self, Self::Answer>) -> Request {
+        Request::StartEvents(ask)
+    }
+}
+
 impl Question for Vec<StepSave> {
     type Answer = Vec<LeaseAnswer>;
 
@@ -85,6 +95,7 @@ impl Question for ClaimRequest {
 
 pub(crate) enum Request {
     Enqueue(Ask<Vec<NewRun>, Vec<Enqueued>>),
+    StartEvents(Ask<Vec<EventStart>, Vec<StoredEvent>>),
     SaveSteps(Ask<Vec<StepSave>, Vec<LeaseAnswer>>),
     Settle(Ask<Vec<Settlement>, Vec<LeaseAnswer>>),
     Claim(Ask<ClaimRequest, Claimed>),
@@ -153,6 +164,7 @@ fn is_refusal(error: &Error) -> bool {
 #[derive(Default)]
 pub(crate) struct Batch {
     enqueues: Vec<Ask<Vec<NewRun>, Vec<Enqueued>>>,
+    starts: Vec<Ask<Vec<EventStart>, Vec<StoredEvent>>>,
     saves: Vec<Ask<Vec<StepSave>, Vec<LeaseAnswer>>>,
     settles: Vec<Ask<Vec<Settlement>, Vec<LeaseAnswer>>>,
     claims: Vec<Ask<ClaimRequest, Claimed>>,
@@ -163,6 +175,7 @@ impl Batch {
     pub(crate) fn push(&mut self, request: Request) {
         match request {
             Request::Enqueue(ask) => self.enqueues.push(ask),
+            Request::StartEvents(ask) => self.starts.push(ask),
             Request::SaveSteps(ask) => self.saves.push(ask),
             Request::Settle(ask) => self.settles.push(ask),
             Request::Claim(ask) => self.claims.push(ask),
@@ -171,7 +184,8 @@ impl Batch {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.enqueues.len() + self.saves.len() + self.settles.len() + self.claims.len() + self.changes.len()
+        let produced = self.enqueues.len() + self.starts.len();
+        produced + self.saves.len() + self.settles.len() + self.claims.len() + self.changes.len()
     }
 
     /// Whether nothing but claims is asked for.
@@ -205,6 +219,13 @@ impl Batch {
                 ask.outcome = Some(answer);
             }
         }
+        if !self.starts.is_empty() {
+            let starts: Vec<_> = self.starts.iter().flat_map(|ask| &ask.question).collect();
+            let Write { connection, lanes, now, .. } = write;
+            let (answers, queues) = start_events(connection, lanes, &starts, *now).await?;
+            queues.into_iter().for_each(|queue| write.hint(riqle_jobs_core::Hint::Due(Some(queue))));
+            distribute(&mut self.starts, answers);
+        }
         // One that nobody waits for would only hold its runs until their leases run out.
         for ask in self.claims.iter_mut().filter(|ask| !ask.answer.is_closed()) {
             ask.outcome = Some(Ok(claim(write, &ask.question).await?));
@@ -217,6 +238,7 @@ impl Batch {
 
     pub(crate) fn answer(self) {
         self.enqueues.into_iter().for_each(Ask::answer);
+        self.starts.into_iter().for_each(Ask::answer);
         self.saves.into_iter().for_each(Ask::answer);
         self.settles.into_iter().for_each(Ask::answer);
         self.claims.into_iter().for_each(Ask::answer);
@@ -226,6 +248,7 @@ impl Batch {
     pub(crate) fn fail(self, error: &Error) {
         let error = &copy_of(error);
         self.enqueues.into_iter().for_each(|ask| ask.fail(error));
+        self.starts.into_iter().for_each(|ask| ask.fail(error));
         self.saves.into_iter().for_each(|ask| ask.fail(error));
         self.settles.into_iter().for_each(|ask| ask.fail(error));
         self.claims.into_iter().for_each(|ask| ask.fail(error));
@@ -237,9 +260,10 @@ impl Batch {
         let saves = self.saves.into_iter().map(Request::SaveSteps);
         let settles = self.settles.into_iter().map(Request::Settle);
         let enqueues = self.enqueues.into_iter().map(Request::Enqueue);
+        let starts = self.starts.into_iter().map(Request::StartEvents);
         let claims = self.claims.into_iter().map(Request::Claim);
         let changes = self.changes.into_iter().map(Request::Change);
-        let requests = saves.chain(settles).chain(enqueues).chain(claims).chain(changes);
+        let requests = saves.chain(settles).chain(enqueues).chain(starts).chain(claims).chain(changes);
         requests
             .map(|request| {
                 let mut batch = Batch::default();

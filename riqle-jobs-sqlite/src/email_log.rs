@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use riqle_jobs_core::{
@@ -246,23 +248,7 @@ async fn list_emails(
 ) -> DriverResult<Vec<EmailRecord>> {
     // Above every id.
     let before = filter.before.map_or(vec![0xff; 17], |id| id.as_uuid().as_bytes().to_vec());
-    let mut sql = "SELECT * FROM riqle_emails WHERE id < ?1".to_owned();
-    if filter.status.is_some() {
-        sql.push_str(" AND status = ?2");
-    }
-    if filter.reference.is_some() {
-        sql.push_str(" AND reference = ?3");
-    }
-    if filter.run_id.is_some() {
-        sql.push_str(" AND run_id = ?4");
-    }
-    if filter.to.is_some() {
-        sql.push_str(" AND recipient_folded = ?5");
-    }
-    if filter.idempotency_key.is_some() {
-        sql.push_str(" AND idempotency_key = ?7");
-    }
-    sql.push_str(" ORDER BY id DESC LIMIT ?6");
+    let sql = page_of_emails(&filter);
     let rows = sqlx::query(AssertSqlSafe(sql))
         .bind(before)
         .bind(filter.status.map(|status| status.as_str()))
@@ -274,6 +260,36 @@ async fn list_emails(
         .fetch_all(connection)
         .await?;
     rows.iter().map(record).collect()
+}
+
+/// The query of a page. By details alone, each is one range of an index, which ends at its limit.
+pub(crate) fn page_of_emails(filter: &EmailFilter) -> String {
+    let conditions = [
+        (filter.status.is_some(), " AND status = ?2"),
+        (filter.reference.is_some(), " AND reference = ?3"),
+        (filter.run_id.is_some(), " AND run_id = ?4"),
+        (filter.to.is_some(), " AND recipient_folded = ?5"),
+        (filter.idempotency_key.is_some(), " AND idempotency_key = ?7"),
+    ];
+    let rest: String =
+        conditions.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, text)| text).collect();
+    let is_rare = conditions[1..].iter().any(|(is_asked, _)| *is_asked);
+    let details: BTreeSet<_> = filter.details.iter().map(|detail| format!("'{detail}'")).collect();
+    let which = match details.len() {
+        0 => rest,
+        _ if is_rare => format!(" AND detail IN ({}){rest}", Vec::from_iter(details).join(", ")),
+        _ => {
+            let arm = |detail| {
+                format!(
+                    "SELECT id FROM (SELECT id FROM riqle_emails INDEXED BY riqle_emails_detail
+                     WHERE id < ?1 AND detail = {detail}{rest} ORDER BY id DESC LIMIT ?6)"
+                )
+            };
+            let arms: Vec<_> = details.into_iter().map(arm).collect();
+            format!(" AND id IN ({})", arms.join(" UNION ALL "))
+        }
+    };
+    format!("SELECT * FROM riqle_emails WHERE id < ?1{which} ORDER BY id DESC LIMIT ?6")
 }
 
 const fn on_unknown_word(on_unknown: OnUnknown) -> &'static str {

@@ -1,19 +1,25 @@
 use async_trait::async_trait;
 use riqle_jobs_core::{
     Error, Inspect, Priority, Run, RunFilter, RunId, RunState, SavedStep, WorkerId,
-    store::{Health, Holder, JobCount, MetricsFilter, MinuteMetrics, Pause, QueueStatus, RunNotes},
+    store::{
+        COUNTED_TO, DeadGroup, Health, Holder, JobCount, JobMetrics, MetricsFilter, Pause, QueueStatus,
+        RunNotes,
+    },
 };
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     Sqlite,
     attempts::read_attempts,
+    dead_groups::dead_groups,
     error::{Result as DriverResult, into_driver},
     health::health,
-    list::list_runs,
+    list::{count_runs, list_runs},
     metrics::read_metrics,
     notes::read_notes,
-    rows::{get, get_count, maybe_run_id, maybe_time, maybe_word, millis, payload, run_id, time, word},
+    rows::{
+        count, get, get_count, maybe_run_id, maybe_time, maybe_word, millis, payload, run_id, time, word,
+    },
     steps::saved_step,
 };
 
@@ -40,6 +46,19 @@ impl Inspect for Sqlite {
         self.read("runs", |mut connection| async move { list_runs(&mut connection, filter).await }).await
     }
 
+    async fn count_runs(&self, filter: RunFilter, most: u64) -> Result<u64, Error> {
+        self.read(
+            "count_runs",
+            |mut connection| async move { count_runs(&mut connection, filter, most).await },
+        )
+        .await
+    }
+
+    async fn dead_groups(&self, limit: usize) -> Result<Vec<DeadGroup>, Error> {
+        self.read("dead_groups", |mut connection| async move { dead_groups(&mut connection, limit).await })
+            .await
+    }
+
     async fn counts(&self) -> Result<Vec<JobCount>, Error> {
         self.read("counts", |mut connection| async move {
             let rows = sqlx::query(include_str!("../queries/counts.sql")).fetch_all(&mut *connection).await?;
@@ -54,7 +73,8 @@ impl Inspect for Sqlite {
         let now = millis(self.now());
         self.read("queues", |mut connection| async move {
             let queues = include_str!("../queries/queues.sql");
-            let rows = sqlx::query(queues).bind(now).fetch_all(&mut *connection).await?;
+            let rows =
+                sqlx::query(queues).bind(now).bind(count(COUNTED_TO)).fetch_all(&mut *connection).await?;
             rows.iter().map(queue_status).collect()
         })
         .await
@@ -69,7 +89,7 @@ impl Inspect for Sqlite {
         self.read("notes", |mut connection| async move { read_notes(&mut connection, id).await }).await
     }
 
-    async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<MinuteMetrics>, Error> {
+    async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<JobMetrics>, Error> {
         self.read("metrics", |mut connection| async move { read_metrics(&mut connection, &filter).await })
             .await
     }

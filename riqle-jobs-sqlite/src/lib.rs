@@ -10,13 +10,16 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod attempts;
+mod audit;
 mod batch;
 mod claim;
 mod connect;
+mod dead_groups;
 mod email_events;
 mod email_log;
 mod enqueue;
 mod error;
+mod events;
 mod fence;
 mod handle;
 mod health;

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use crate::{
     error::Result,
     inspect::{RUN, shown},
-    rows::millis_up,
+    rows::{Query, count, get_count, millis_up},
 };
 
 /// With more parts than this a list would be slow to plan, and SQLite allows 500: then the tables are walked by id.
@@ -19,23 +19,41 @@ pub(crate) async fn list_runs(connection: &mut SqliteConnection, filter: RunFilt
     if lanes.is_empty() {
         return Ok(Vec::new());
     }
+    let most = i64::try_from(filter.page_size()).unwrap_or(i64::MAX);
+    let rows = asked(&page(&filter, &lanes), &filter, most).fetch_all(connection).await?;
+    let mut runs = rows.iter().map(shown).collect::<Result<Vec<_>>>()?;
+    runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.id));
+    Ok(runs)
+}
+
+/// How many runs all pages have, `most` at most.
+pub(crate) async fn count_runs(
+    connection: &mut SqliteConnection,
+    filter: RunFilter,
+    most: u64,
+) -> Result<u64> {
+    let lanes = lanes(connection, &filter).await?;
+    if lanes.is_empty() {
+        return Ok(0);
+    }
+    let row = asked(&number(&filter, &lanes), &filter, count(most)).fetch_one(connection).await?;
+    get_count(&row, "runs")
+}
+
+/// A query with what a filter says bound to it. Neither is it worth keeping prepared, nor is its text the caller's: it is
+/// made of numbers and words of ours.
+fn asked<'q>(sql: &'q str, filter: &'q RunFilter, most: i64) -> Query<'q> {
     // Above every id.
     let before = filter.before.map_or(vec![0xff; 17], |id| id.as_uuid().as_bytes().to_vec());
-    // Neither is it worth keeping prepared, nor is its text the caller's: it is made of numbers and words of ours.
-    let rows = sqlx::query(AssertSqlSafe(page(&filter, &lanes)))
+    sqlx::query(AssertSqlSafe(sql))
         .persistent(false)
         .bind(before)
         .bind(filter.reference.as_ref())
         .bind(filter.unique_key.as_ref())
-        .bind(filter.error_fingerprint.as_ref())
+        .bind(filter.error_fingerprint.as_ref().filter(|print| !print.is_empty()))
         .bind(filter.enqueued_from.map(millis_up))
         .bind(filter.enqueued_before.map(millis_up))
-        .bind(i64::try_from(filter.page_size()).unwrap_or(i64::MAX))
-        .fetch_all(connection)
-        .await?;
-    let mut runs = rows.iter().map(shown).collect::<Result<Vec<_>>>()?;
-    runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.id));
-    Ok(runs)
+        .bind(most)
 }
 
 /// The lanes of the filter's job and queue.
@@ -50,9 +68,26 @@ async fn lanes(connection: &mut SqliteConnection, filter: &RunFilter) -> Result<
 
 /// The query of a page.
 pub(crate) fn page(filter: &RunFilter, lanes: &[i64]) -> String {
-    let arms: Vec<_> = arms(filter, lanes).into_iter().map(|arm| format!("SELECT id FROM ({arm})")).collect();
+    let arms = arms(filter, lanes, Walk::ByIdWhereAllAreAsked);
+    let arms: Vec<_> =
+        arms.iter().map(|arm| format!("SELECT id FROM ({arm} ORDER BY id DESC LIMIT ?7)")).collect();
     let page = include_str!("../queries/list_runs.sql").replace("/* arms */", &arms.join(" UNION ALL "));
     format!("{page}{}", RUN.replace("id = ?1", "id IN (SELECT id FROM page)"))
+}
+
+/// The query of a count, which stops at its limit.
+pub(crate) fn number(filter: &RunFilter, lanes: &[i64]) -> String {
+    let arms = arms(filter, lanes, Walk::ByLane).join(" UNION ALL ");
+    format!("SELECT count(*) AS runs FROM (SELECT id FROM ({arms}) LIMIT ?7)")
+}
+
+/// How runs are walked that nothing but their state tells apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Walk {
+    /// In the indexes of their lanes, which are smaller than the tables.
+    ByLane,
+    /// In the tables, where runs of all states and lanes are asked for, newest first.
+    ByIdWhereAllAreAsked,
 }
 
 /// Runs of one state in one table, with the index of such runs of a lane.
@@ -82,36 +117,40 @@ impl Part {
     }
 }
 
-fn arms(filter: &RunFilter, lanes: &[i64]) -> Vec<String> {
+fn arms(filter: &RunFilter, lanes: &[i64], walk: Walk) -> Vec<String> {
     let parts: Vec<_> = PARTS.iter().filter(|part| part.is_listed_by(filter)).collect();
     let is_of_lanes = filter.job.is_some() || filter.queue.is_some();
-    let is_filtered = is_of_lanes || !filter.states.is_empty();
+    let is_filtered = is_of_lanes || !filter.states.is_empty() || walk == Walk::ByLane;
+    let are_few = lanes.len() * parts.len() <= MOST_ARMS;
     let rest = conditions(filter);
-    let arm = |part: &Part, how: &str, which: &str| {
-        let table = part.table;
-        format!("SELECT id FROM {table} {how} WHERE id < ?1{which}{rest} ORDER BY id DESC LIMIT ?7")
+    let arm = |table: &str, how: &str, which: &str| {
+        format!("SELECT id FROM {table} {how} WHERE id < ?1{which}{rest}")
     };
-    let key = key(filter);
-    if key.is_none() && is_filtered && lanes.len() * parts.len() <= MOST_ARMS {
-        let by_lane = |part: &Part, lane: &i64| {
-            let which = format!("{} AND lane = {lane}", of_states(&[part]));
-            arm(part, &format!("INDEXED BY {}", part.index), &which)
-        };
-        return parts.iter().flat_map(|part| lanes.iter().map(|lane| by_lane(part, lane))).collect();
-    }
-    let tables = parts.chunk_by(|part, next| part.table == next.table);
-    tables
-        .filter_map(|parts| {
-            let part = parts.first()?;
-            let mut which = if filter.states.is_empty() { String::new() } else { of_states(parts) };
-            if is_of_lanes {
-                let lanes: Vec<_> = lanes.iter().map(i64::to_string).collect();
-                which.push_str(&format!(" AND lane IN ({})", lanes.join(", ")));
+    let by_lanes = |table: &str, index: &str, which: &str| {
+        let of_lane =
+            |lane| arm(table, &format!("INDEXED BY {index}"), &format!("{which} AND lane = {lane}"));
+        lanes.iter().map(of_lane).collect::<Vec<_>>()
+    };
+    let mut arms = Vec::new();
+    for parts in parts.chunk_by(|part, next| part.table == next.table) {
+        let Some(Part { table, .. }) = parts.first() else { continue };
+        match key(filter, table) {
+            Some(ERROR) if *table == DEAD && are_few => arms.extend(by_lanes(table, "riqle_dead_error", "")),
+            None if is_filtered && are_few => {
+                arms.extend(parts.iter().flat_map(|part| by_lanes(table, part.index, &of_states(&[part]))));
             }
-            let how = key.map(|key| format!("INDEXED BY {}_{key}", part.table));
-            Some(arm(part, how.as_deref().unwrap_or("NOT INDEXED"), &which))
-        })
-        .collect()
+            key => {
+                let mut which = if filter.states.is_empty() { String::new() } else { of_states(parts) };
+                if is_of_lanes {
+                    let lanes: Vec<_> = lanes.iter().map(i64::to_string).collect();
+                    which.push_str(&format!(" AND lane IN ({})", lanes.join(", ")));
+                }
+                let how = key.map(|key| format!("INDEXED BY {table}_{key}"));
+                arms.push(arm(table, how.as_deref().unwrap_or("NOT INDEXED"), &which));
+            }
+        }
+    }
+    arms
 }
 
 /// The condition that parts of one table share.
@@ -124,21 +163,25 @@ fn of_states(parts: &[&Part]) -> String {
     }
 }
 
-/// The index of the rarest thing that is asked for.
-fn key(filter: &RunFilter) -> Option<&'static str> {
+const ERROR: &str = "error";
+
+/// The index of the rarest thing that is asked for. Most runs have no error, unless they are dead.
+fn key(filter: &RunFilter, table: &str) -> Option<&'static str> {
     match filter {
         RunFilter { unique_key: Some(_), .. } => Some("unique_key"),
         RunFilter { reference: Some(_), .. } => Some("reference"),
-        RunFilter { error_fingerprint: Some(_), .. } => Some("error"),
+        RunFilter { error_fingerprint: Some(print), .. } if table == DEAD || !print.is_empty() => Some(ERROR),
         _ => None,
     }
 }
 
 fn conditions(filter: &RunFilter) -> String {
+    let print = filter.error_fingerprint.as_deref();
     let conditions = [
         (filter.reference.is_some(), " AND reference = ?2"),
         (filter.unique_key.is_some(), " AND unique_key = ?3"),
-        (filter.error_fingerprint.is_some(), " AND error_fingerprint = ?4"),
+        (print == Some(""), " AND error_fingerprint IS NULL"),
+        (print.is_some_and(|print| !print.is_empty()), " AND error_fingerprint = ?4"),
         (filter.enqueued_from.is_some(), " AND enqueued_at >= ?5"),
         (filter.enqueued_before.is_some(), " AND enqueued_at < ?6"),
     ];

@@ -1,57 +1,60 @@
 use riqle_jobs_core::{
     Error, ErrorKind, WorkerId,
-    store::{Histogram, MetricsFilter, MinuteMetrics},
+    store::{Histogram, JobMetrics, MetricsFilter},
 };
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     error::{Result, into_driver},
-    rows::{Query, count, for_each, get, get_count, json, millis, millis_up, time},
+    rows::{Query, count, for_each, get, get_count, json, millis, millis_up, time, word},
 };
 
-/// Replaces what a worker has reported of these jobs and minutes.
+/// Replaces what a worker has reported of these jobs and spans.
 pub(crate) async fn report_metrics(
     connection: &mut SqliteConnection,
     worker: WorkerId,
-    minutes: &[MinuteMetrics],
+    metrics: &[JobMetrics],
 ) -> Result<()> {
-    let minutes = minutes
+    let metrics = metrics
         .iter()
-        .map(|minute| Ok((minute, text(&minute.wait)?, text(&minute.run_time)?)))
+        .map(|one| Ok((one, text(&one.wait)?, text(&one.run_time)?)))
         .collect::<Result<Vec<_>>>()?;
-    let row = |query: Query<'static>, _, (minute, wait, run_time): &(&MinuteMetrics, String, String)| {
+    let row = |query: Query<'static>, _, (one, wait, run_time): &(&JobMetrics, String, String)| {
         query
-            .bind(millis(minute.minute))
-            .bind(minute.job.clone())
-            .bind(count(minute.started))
-            .bind(count(minute.succeeded))
-            .bind(count(minute.failed))
-            .bind(count(minute.dead))
+            .bind(one.span.as_str())
+            .bind(millis(one.start))
+            .bind(one.job.clone())
+            .bind(count(one.started))
+            .bind(count(one.succeeded))
+            .bind(count(one.failed))
+            .bind(count(one.dead))
             .bind(wait.clone())
             .bind(run_time.clone())
     };
     let template = include_str!("../queries/report_metrics.sql");
-    for_each(connection, template, |query| query.bind(worker.as_uuid()), &minutes, row).await.map(drop)
+    for_each(connection, template, |query| query.bind(worker.as_uuid()), &metrics, row).await.map(drop)
 }
 
-/// What the jobs did, minute by minute.
+/// What the jobs did in each span of time.
 pub(crate) async fn read_metrics(
     connection: &mut SqliteConnection,
     filter: &MetricsFilter,
-) -> Result<Vec<MinuteMetrics>> {
+) -> Result<Vec<JobMetrics>> {
     let rows = sqlx::query(include_str!("../queries/metrics.sql"))
+        .bind(filter.span.as_str())
         .bind(millis_up(filter.from))
         .bind(millis_up(filter.before))
         .bind(&filter.job)
         .fetch_all(connection)
         .await?;
-    Ok(MinuteMetrics::merged(rows.iter().map(minute).collect::<Result<Vec<_>>>()?))
+    Ok(JobMetrics::merged(rows.iter().map(of_worker).collect::<Result<Vec<_>>>()?))
 }
 
-fn minute(row: &SqliteRow) -> Result<MinuteMetrics> {
-    Ok(MinuteMetrics {
+fn of_worker(row: &SqliteRow) -> Result<JobMetrics> {
+    Ok(JobMetrics {
         job: get(row, "job")?,
-        minute: time(row, "minute")?,
+        span: word(row, "span")?,
+        start: time(row, "start")?,
         started: get_count(row, "started")?,
         succeeded: get_count(row, "succeeded")?,
         failed: get_count(row, "failed")?,

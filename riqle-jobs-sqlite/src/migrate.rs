@@ -4,10 +4,11 @@ use sqlx::{Connection, Row, SqliteConnection};
 use crate::error::{is_busy, translate};
 
 /// Forward only: once released, a migration is never edited.
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     ("first_schema", include_str!("../migrations/0001_first_schema.sql")),
     ("notes_metrics_and_lists", include_str!("../migrations/0002_notes_metrics_and_lists.sql")),
     ("staging", include_str!("../migrations/0003_staging.sql")),
+    ("what_a_dashboard_asks", include_str!("../migrations/0004_what_a_dashboard_asks.sql")),
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS riqle_migrations (
@@ -61,4 +62,27 @@ async fn newest(connection: &mut SqliteConnection) -> Result<usize, sqlx::Error>
 
 async fn is_current(connection: &mut SqliteConnection) -> bool {
     newest(connection).await.is_ok_and(|newest| newest == MIGRATIONS.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_counted_by_the_minute_is_kept_by_the_minute() {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        for (_, sql) in &MIGRATIONS[..3] {
+            sqlx::raw_sql(*sql).execute(&mut connection).await.unwrap();
+        }
+        let counted = "INSERT INTO riqle_metrics VALUES (60000, 'greet', x'01', 5, 3, 2, 1, '[[0,5]]', '[]')";
+        sqlx::raw_sql(counted).execute(&mut connection).await.unwrap();
+
+        sqlx::raw_sql(MIGRATIONS[3].1).execute(&mut connection).await.unwrap();
+
+        let row = sqlx::query("SELECT span, start, job, started, wait FROM riqle_metrics");
+        let row = row.fetch_one(&mut connection).await.unwrap();
+        let numbers: (i64, i64) = (row.get("start"), row.get("started"));
+        let texts: [&str; 3] = ["span", "job", "wait"].map(|column| row.get(column));
+        assert_eq!((numbers, texts), ((60_000, 5), ["minute", "greet", "[[0,5]]"]));
+    }
 }

@@ -3,9 +3,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use riqle_jobs_core::{
     Error, ErrorKind, Hint, Operate, Payload, Reason, Replay, ReplayFrom, Retention, Run, RunId, RunState,
-    earlier,
+    WorkerId, earlier,
     events::EVENT_ID_KEPT,
-    store::{Pause, Pruned},
+    store::{Pause, Pruned, WORKER_FORGOTTEN_AFTER, WorkerOrder},
 };
 use sqlx::Row;
 
@@ -13,6 +13,7 @@ use crate::{
     Sqlite,
     error::{Result as DriverResult, into_driver},
     inspect::find_run,
+    registry::order_worker,
     rows::{maybe_run_id, millis},
     settle::release_keys,
     writer::Write,
@@ -66,6 +67,15 @@ impl Operate for Sqlite {
             .await
     }
 
+    async fn order_worker(&self, worker: WorkerId, order: WorkerOrder) -> Result<(), Error> {
+        let writer = &self.shared.writer;
+        writer
+            .change("order_worker", (worker, order), |write, (worker, order)| {
+                Box::pin(order_worker(&mut write.connection, *worker, *order))
+            })
+            .await
+    }
+
     async fn discard(&self, id: RunId) -> Result<(), Error> {
         let writer = &self.shared.writer;
         writer.change("discard", id, |write, id| Box::pin(discard(write, *id))).await
@@ -81,9 +91,10 @@ impl Operate for Sqlite {
             pruned.events += portion.events;
             pruned.emails += portion.emails;
             pruned.metrics += portion.metrics;
+            pruned.actions += portion.actions;
+            let Pruned { runs, events, emails, metrics, actions } = portion;
             // Dead letters and history have a portion each.
-            let most = portion.runs.max(portion.events).max(portion.emails).max(portion.metrics);
-            if most < u64::from(PORTION) {
+            if runs.max(events).max(emails).max(metrics).max(actions) < u64::from(PORTION) {
                 return Ok(pruned);
             }
         }
@@ -259,11 +270,24 @@ async fn prune(write: &mut Write, retention: &Retention) -> DriverResult<Pruned>
         .bind(PORTION)
         .execute(&mut *connection)
         .await?;
+    let actions = sqlx::query(
+        "DELETE FROM riqle_actions WHERE id IN
+         (SELECT id FROM riqle_actions WHERE at < ?1 ORDER BY at LIMIT ?2)",
+    )
+    .bind(before(retention.actions))
+    .bind(PORTION)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("DELETE FROM riqle_workers WHERE seen_at < ?1")
+        .bind(before(Some(WORKER_FORGOTTEN_AFTER)))
+        .execute(&mut *connection)
+        .await?;
     Ok(Pruned {
         runs: runs.try_get::<i64, _>(0)?.unsigned_abs(),
         events: events.rows_affected(),
         emails: emails.rows_affected(),
         metrics: metrics.rows_affected(),
+        actions: actions.rows_affected(),
     })
 }
 

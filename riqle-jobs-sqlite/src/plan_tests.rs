@@ -7,7 +7,8 @@ use tempfile::TempDir;
 use crate::{
     Sqlite,
     claim::{Due, Lane},
-    list::page,
+    email_log::page_of_emails,
+    list::{number, page},
 };
 
 async fn plan(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
@@ -86,6 +87,10 @@ async fn nothing_that_grows_is_scanned_on_the_way_of_a_run() {
             include_str!("../queries/trim_lines.sql"),
             include_str!("../queries/set_progress.sql"),
             include_str!("../queries/report_metrics.sql"),
+            include_str!("../queries/forget_events.sql"),
+            include_str!("../queries/store_events.sql"),
+            include_str!("../queries/stored_events.sql"),
+            include_str!("../queries/mark_started.sql"),
         ];
         for query in queries {
             let plan = plan(connection, query).await;
@@ -122,6 +127,7 @@ async fn a_list_reads_ranges_of_indexes() {
     let by_reference = RunFilter { reference: Some("order-1".to_owned()), ..RunFilter::default() };
     let by_key = RunFilter { unique_key: Some("key".to_owned()), ..RunFilter::default() };
     let by_error = RunFilter { error_fingerprint: Some("error".to_owned()), ..dead.clone() };
+    let without_error = RunFilter { error_fingerprint: Some(String::new()), ..dead.clone() };
     let of_lane = [
         "SEARCH runs USING COVERING INDEX runs_list (lane=? AND id<?)",
         "SEARCH runs USING INDEX runs_leases (lane=?)",
@@ -145,8 +151,10 @@ async fn a_list_reads_ranges_of_indexes() {
             });
             assert_eq!(plan_of_page(connection, &filter).await, expected);
         }
-        let expected = ["SEARCH dead USING INDEX dead_error (error_fingerprint=? AND id<?)"];
+        let expected =
+            ["SEARCH dead USING COVERING INDEX dead_error (error_fingerprint=? AND lane=? AND id<?)"];
         assert_eq!(plan_of_page(connection, &by_error).await, expected);
+        assert_eq!(plan_of_page(connection, &without_error).await, expected);
     })
     .await;
 }
@@ -163,13 +171,82 @@ async fn what_is_counted_and_cleared_away_is_read_from_indexes() {
             assert_eq!(plan.iter().find(reads_rows), None, "{plan:#?}");
         }
         for (table, time) in
-            [("riqle_history", "ended_at"), ("riqle_dead", "ended_at"), ("riqle_metrics", "minute")]
+            [("riqle_history", "ended_at"), ("riqle_dead", "ended_at"), ("riqle_actions", "at")]
         {
             let plan =
                 plan(connection, &format!("SELECT 1 FROM {table} WHERE {time} < ?1 ORDER BY {time} LIMIT 9"))
                     .await;
             assert!(plan.len() == 1 && plan[0].contains(&format!("({time}<?)")), "{plan:#?}");
         }
+        for query in [include_str!("../queries/metrics.sql"), include_str!("../queries/prune_metrics.sql")] {
+            let plan = plan(connection, query).await;
+            let by_time = |line: &String| line.contains("PRIMARY KEY (span=? AND start");
+            assert!(plan.iter().any(by_time), "{plan:#?}");
+            assert!(plan.iter().all(|line| !line.contains("SCAN riqle_metrics")), "{plan:#?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn counting_to_a_bound_reads_indexes_and_sorts_nothing() {
+    let all = RunFilter::default();
+    let dead = RunFilter { states: vec![RunState::Dead], ..RunFilter::default() };
+    let by_error = RunFilter { error_fingerprint: Some("error".to_owned()), ..dead.clone() };
+    let without_error = RunFilter { error_fingerprint: Some(String::new()), ..dead.clone() };
+    let live = RunFilter { states: vec![RunState::Pending, RunState::Running], ..RunFilter::default() };
+    let since = RunFilter { enqueued_from: Some(from_millis(0)), ..live.clone() };
+    with_store(async |connection| {
+        for filter in [all, dead, by_error, without_error, live, since] {
+            let plan = plan(connection, &number(&filter, &[7, 8])).await;
+            let of_runs: Vec<_> = plan.iter().filter(|line| line.contains("riqle_")).collect();
+            assert!(!of_runs.is_empty() && of_runs.iter().all(|line| line.contains("lane=?")), "{plan:#?}");
+            assert!(plan.iter().all(|line| !line.contains("TEMP B-TREE")), "{plan:#?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn groups_and_queues_are_found_by_seeks() {
+    with_store(async |connection| {
+        let queries = [
+            include_str!("../queries/dead_groups.sql"),
+            include_str!("../queries/queues.sql"),
+            include_str!("../queries/due_jobs.sql"),
+        ];
+        for query in queries {
+            let plan = plan(connection, query).await;
+            let of_runs: Vec<_> = plan
+                .iter()
+                .filter(|line| line.contains(" d ") || line.contains(" r ") || line.contains("riqle_runs"))
+                .collect();
+            let by_lane = |line: &&&String| line.contains("COVERING INDEX") && line.contains("lane=?");
+            assert!(!of_runs.is_empty() && of_runs.iter().all(|line| by_lane(&line)), "{plan:#?}");
+            let sorts = plan.iter().filter(|line| line.contains("TEMP B-TREE"));
+            // The queues themselves, which are few.
+            assert!(sorts.count() <= usize::from(query.contains("GROUP BY queue")), "{plan:#?}");
+        }
+        let groups = plan(connection, include_str!("../queries/dead_groups.sql")).await;
+        let expected = "SEARCH d USING COVERING INDEX riqle_dead_groups (lane=? AND error_fingerprint>?)";
+        assert_eq!(groups.iter().filter(|line| **line == expected).count(), 1, "{groups:#?}");
+        let expected = "SEARCH d USING COVERING INDEX riqle_dead_groups (lane=? AND error_fingerprint=?)";
+        assert!(groups.iter().filter(|line| **line == expected).count() >= 3, "{groups:#?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn emails_are_listed_from_indexes() {
+    use riqle_jobs_core::email::{EmailDetail, EmailFilter};
+
+    let by_details =
+        EmailFilter { details: vec![EmailDetail::Held, EmailDetail::Unknown], ..EmailFilter::default() };
+    with_store(async |connection| {
+        let plan = plan(connection, &page_of_emails(&by_details)).await;
+        let expected = "SEARCH riqle_emails USING COVERING INDEX riqle_emails_detail (detail=? AND id<?)";
+        assert_eq!(plan.iter().filter(|line| **line == expected).count(), 2, "{plan:#?}");
+        assert!(plan.iter().all(|line| !line.contains("SCAN riqle_emails")), "{plan:#?}");
     })
     .await;
 }

@@ -1,11 +1,10 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use riqle_jobs_core::{
-    Error, Priority, Registry, WorkerId, earlier,
-    events::EVENT_ID_KEPT,
-    from_millis,
+    Error, ErrorKind, Priority, Registry, WorkerId,
     store::{
-        JobDeclaration, MinuteMetrics, NewEvent, RegisteredJob, RegisteredWorker, StoredEvent, WorkerReport,
+        EventStart, JobDeclaration, JobMetrics, NewEvent, RegisteredJob, RegisteredWorker, StoredEvent,
+        WorkerOrder, WorkerReport,
     },
 };
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
@@ -13,8 +12,9 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 use crate::{
     Sqlite,
     error::{Result as DriverResult, into_driver},
+    events::{mark_started, store_events, stored_event},
     metrics::report_metrics,
-    rows::{get, json, maybe_time, millis, payload, time},
+    rows::{get, json, millis, time, word},
 };
 
 #[async_trait]
@@ -32,7 +32,7 @@ impl Registry for Sqlite {
         self.read("jobs", |mut connection| async move { registered_jobs(&mut connection).await }).await
     }
 
-    async fn report_worker(&self, worker: WorkerReport) -> Result<(), Error> {
+    async fn report_worker(&self, worker: WorkerReport) -> Result<WorkerOrder, Error> {
         let writer = &self.shared.writer;
         writer
             .change("report_worker", worker, |write, worker| {
@@ -55,11 +55,11 @@ impl Registry for Sqlite {
         self.read("workers", |mut connection| async move { registered_workers(&mut connection).await }).await
     }
 
-    async fn report_metrics(&self, worker: WorkerId, minutes: Vec<MinuteMetrics>) -> Result<(), Error> {
+    async fn report_metrics(&self, worker: WorkerId, metrics: Vec<JobMetrics>) -> Result<(), Error> {
         let writer = &self.shared.writer;
         writer
-            .change("report_metrics", (worker, minutes), |write, (worker, minutes)| {
-                Box::pin(report_metrics(&mut write.connection, *worker, minutes))
+            .change("report_metrics", (worker, metrics), |write, (worker, metrics)| {
+                Box::pin(report_metrics(&mut write.connection, *worker, metrics))
             })
             .await
     }
@@ -68,16 +68,24 @@ impl Registry for Sqlite {
         let writer = &self.shared.writer;
         writer
             .change("store_events", events, |write, events| {
-                Box::pin(store_events(&mut write.connection, events, write.now))
+                Box::pin(async {
+                    let events: Vec<_> = events.iter().collect();
+                    store_events(&mut write.connection, &events, write.now).await
+                })
             })
             .await
+    }
+
+    async fn start_events(&self, events: Vec<EventStart>) -> Result<Vec<StoredEvent>, Error> {
+        self.shared.limits.check_event_runs(&events)?;
+        self.shared.writer.ask("start_events", events).await
     }
 
     async fn mark_started(&self, event_id: &str, runs: u32) -> Result<(), Error> {
         let writer = &self.shared.writer;
         writer
-            .change("mark_started", (event_id.to_owned(), runs), |write, (id, runs)| {
-                Box::pin(mark_started(&mut write.connection, id, *runs))
+            .change("mark_started", (event_id.to_owned(), runs), |write, started| {
+                Box::pin(mark_started(&mut write.connection, std::slice::from_ref(started)))
             })
             .await
     }
@@ -135,8 +143,8 @@ async fn report_worker(
     connection: &mut SqliteConnection,
     worker: &WorkerReport,
     now: Timestamp,
-) -> DriverResult<()> {
-    sqlx::query(include_str!("../queries/report_worker.sql"))
+) -> DriverResult<WorkerOrder> {
+    let row = sqlx::query(include_str!("../queries/report_worker.sql"))
         .bind(worker.id.as_uuid())
         .bind(&worker.label)
         .bind(&worker.version)
@@ -144,9 +152,27 @@ async fn report_worker(
         .bind(worker.concurrency)
         .bind(worker.running)
         .bind(millis(now))
+        .fetch_one(connection)
+        .await?;
+    word(&row, "ordered")
+}
+
+/// Tells a worker what to do from its next report on.
+pub(crate) async fn order_worker(
+    connection: &mut SqliteConnection,
+    worker: WorkerId,
+    order: WorkerOrder,
+) -> DriverResult<()> {
+    let ordered = sqlx::query("UPDATE riqle_workers SET ordered = ?2 WHERE id = ?1")
+        .bind(worker.as_uuid())
+        .bind(order.as_str())
         .execute(connection)
-        .await
-        .map(drop)
+        .await?;
+    if ordered.rows_affected() == 0 {
+        let message = format!("no worker {worker} is registered");
+        return Err(into_driver(Error::new(ErrorKind::NotFound, "order_worker", message)));
+    }
+    Ok(())
 }
 
 /// Every worker that reported, the one seen last first.
@@ -166,48 +192,10 @@ fn registered_worker(row: &SqliteRow) -> DriverResult<RegisteredWorker> {
         concurrency: get(row, "concurrency")?,
         running: get(row, "running")?,
     };
-    Ok(RegisteredWorker { report, started_at: time(row, "started_at")?, seen_at: time(row, "seen_at")? })
-}
-
-/// Stores events; answers with what is stored under each id.
-pub(crate) async fn store_events(
-    connection: &mut SqliteConnection,
-    events: &[NewEvent],
-    now: Timestamp,
-) -> DriverResult<Vec<StoredEvent>> {
-    let mut stored = Vec::with_capacity(events.len());
-    for event in events {
-        let row = sqlx::query(include_str!("../queries/store_event.sql"))
-            .bind(&event.id)
-            .bind(&event.name)
-            .bind(millis(now))
-            .bind(event.due_at.map(|time| millis(from_millis(millis(time)))))
-            .bind(event.data.codec.0)
-            .bind(&event.data.bytes)
-            .bind(millis(earlier(now, EVENT_ID_KEPT)))
-            .fetch_one(&mut *connection)
-            .await?;
-        stored.push(stored_event(&row)?);
-    }
-    Ok(stored)
-}
-
-/// Counts `runs` as started by the event.
-pub(crate) async fn mark_started(connection: &mut SqliteConnection, id: &str, runs: u32) -> DriverResult<()> {
-    sqlx::query("UPDATE riqle_events SET started = ?2 WHERE id = ?1")
-        .bind(id)
-        .bind(runs)
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
-fn stored_event(row: &SqliteRow) -> DriverResult<StoredEvent> {
-    let event = NewEvent {
-        id: get(row, "id")?,
-        name: get(row, "name")?,
-        data: payload(row, "codec", "data")?,
-        due_at: maybe_time(row, "due_at")?,
-    };
-    Ok(StoredEvent { event, received_at: time(row, "received_at")?, started: get(row, "started")? })
+    Ok(RegisteredWorker {
+        report,
+        started_at: time(row, "started_at")?,
+        seen_at: time(row, "seen_at")?,
+        order: word(row, "ordered")?,
+    })
 }

@@ -1,5 +1,4 @@
 use std::{
-    collections::BTreeMap,
     fmt,
     ops::{Deref, DerefMut},
     sync::Arc,
@@ -9,7 +8,7 @@ use jiff::Timestamp;
 use riqle_jobs_core::{
     Enqueued, Error, Hint, NewRun, Wake,
     events::{check_events, runs_started_by},
-    store::{NewEvent, Staged, StoredEvent},
+    store::{EventStart, NewEvent, Staged},
 };
 use sqlx::{Sqlite as Driver, SqliteConnection, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
@@ -18,9 +17,10 @@ use crate::{
     Sqlite,
     enqueue::enqueue,
     error::{from_driver, into_driver, translate},
+    events::start_events,
     handle::Shared,
     lanes::Lanes,
-    registry::{mark_started, registered_jobs, store_events},
+    registry::registered_jobs,
     staging::stage,
 };
 
@@ -121,11 +121,15 @@ impl Sqlite {
         events: Vec<NewEvent>,
     ) -> Result<(Vec<String>, Wake), Error> {
         check_events(&events, self.shared.limits)?;
-        let ids = all_or_nothing(connection, async |connection| {
+        let ids = events.iter().map(|event| event.id.clone()).collect();
+        all_or_nothing(connection, async |connection| {
             let now = self.now();
-            let stored = store_events(connection, &events, now).await?;
-            start(connection, &stored, now).await?;
-            Ok(stored.into_iter().map(|stored| stored.event.id).collect())
+            let jobs = registered_jobs(connection).await?;
+            let start = |event| EventStart { runs: runs_started_by(&event, &jobs, now), event };
+            let starts: Vec<_> = events.into_iter().map(start).collect();
+            self.shared.limits.check_event_runs(&starts).map_err(into_driver)?;
+            let starts: Vec<_> = starts.iter().collect();
+            start_events(connection, &mut Lanes::default(), &starts, now).await
         })
         .await
         .map_err(|error| from_driver("send_event_in", error))?;
@@ -179,32 +183,6 @@ impl Sqlite {
             .map_err(|error| from_driver(operation, error))?;
         Ok(self.shared.in_process.wake.wake(Hint::Staged))
     }
-}
-
-/// Stores the runs that events start which have started none.
-async fn start(
-    connection: &mut SqliteConnection,
-    events: &[StoredEvent],
-    now: Timestamp,
-) -> Result<(), sqlx::Error> {
-    if events.iter().all(|stored| stored.started > 0) {
-        return Ok(());
-    }
-    let jobs = registered_jobs(connection).await?;
-    let mut by_queue: BTreeMap<String, Vec<NewRun>> = BTreeMap::new();
-    for stored in events.iter().filter(|stored| stored.started == 0) {
-        let runs = runs_started_by(&stored.event, &jobs, now);
-        let count = u32::try_from(runs.len()).unwrap_or(u32::MAX);
-        mark_started(connection, &stored.event.id, count).await?;
-        for run in runs {
-            by_queue.entry(run.queue.clone()).or_default().push(run);
-        }
-    }
-    let groups: Vec<_> = by_queue.values().map(Vec::as_slice).collect();
-    for answers in enqueue(connection, &mut Lanes::default(), &groups, now).await? {
-        answers.map_err(into_driver)?;
-    }
-    Ok(())
 }
 
 /// Undoes what `change` wrote where it fails, and only that.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use riqle_jobs_core::{
     LogLevel, Reason, RunState,
     email::{EmailDetail, EmailStatus, SendPhase},
-    store::StagedKind,
+    store::{Span, StagedKind, WorkerOrder},
 };
 use riqle_jobs_sqlite::Sqlite;
 use sqlx::Row;
@@ -43,6 +43,11 @@ async fn the_schema_knows_the_words_of_core_and_no_others() {
         assert_eq!(checked(&store, table, "reason").await, words(Reason::ALL, Reason::as_str));
     }
     assert_eq!(checked(&store, "riqle_staged", "kind").await, words(StagedKind::ALL, StagedKind::as_str));
+    assert_eq!(checked(&store, "riqle_metrics", "span").await, words(Span::ALL, Span::as_str));
+    assert_eq!(
+        checked(&store, "riqle_workers", "ordered").await,
+        words(WorkerOrder::ALL, WorkerOrder::as_str)
+    );
     assert_eq!(checked(&store, "riqle_log_lines", "level").await, words(LogLevel::ALL, LogLevel::as_str));
     assert_eq!(checked(&store, "riqle_emails", "status").await, words(EmailStatus::ALL, EmailStatus::as_str));
     assert_eq!(checked(&store, "riqle_emails", "phase").await, words(SendPhase::ALL, SendPhase::as_str));

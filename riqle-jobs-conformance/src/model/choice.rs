@@ -126,7 +126,10 @@ impl Choices {
                 let queue = queue(random);
                 key(random, queue)
             }),
-            error_fingerprint: random.percent(15).then(|| fingerprint(random)),
+            error_fingerprint: random.percent(20).then(|| match random.below(4) {
+                0 => String::new(),
+                _ => fingerprint(random),
+            }),
             enqueued_from: random.percent(15).then_some(from),
             enqueued_before: random.percent(15).then_some(from),
             before: random.percent(20).then(|| self.run(random)),
@@ -325,12 +328,13 @@ fn step(random: &mut Random, held: &Held) -> StepSave {
 }
 
 fn settlement(random: &mut Random, held: &Held) -> Settlement {
-    let (ending, outcome) = match random.below(10) {
+    let (ending, outcome) = match random.below(11) {
         0..=3 => (Ending::Succeeded { output: input(random) }, AttemptOutcome::Succeeded),
         4..=5 => (Ending::Again { after: random.duration(20_000) }, AttemptOutcome::Failed),
         6 => (Ending::Again { after: Duration::ZERO }, AttemptOutcome::Snoozed),
         7 => (Ending::GiveBack, AttemptOutcome::GivenBack),
         8 => (Ending::Dead { reason: Reason::RetriesExhausted }, AttemptOutcome::Failed),
+        9 => (Ending::Dead { reason: Reason::Crashes }, AttemptOutcome::Crashed),
         _ => (Ending::Cancelled { reason: Reason::CancelledByBody }, AttemptOutcome::Cancelled),
     };
     let has_failed = outcome == AttemptOutcome::Failed;

@@ -1,6 +1,6 @@
 use riqle_jobs_core::{
     Run, RunFilter, RunId, SavedStep, Store,
-    store::{JobCount, QueueStatus, RunNotes},
+    store::{DeadGroup, JobCount, QueueStatus, RunNotes},
 };
 
 /// All that an operator can see of runs.
@@ -9,6 +9,7 @@ pub(super) struct VisibleState {
     pub(super) runs: Vec<(Run, Vec<SavedStep>, RunNotes)>,
     counts: Vec<JobCount>,
     queues: Vec<QueueStatus>,
+    dead_groups: Vec<DeadGroup>,
 }
 
 pub(super) async fn visible_state(store: &dyn Store) -> VisibleState {
@@ -31,11 +32,13 @@ pub(super) async fn visible_state(store: &dyn Store) -> VisibleState {
         runs,
         counts: store.counts().await.expect("runs are counted"),
         queues: store.queues().await.expect("queues are listed"),
+        dead_groups: store.dead_groups(1000).await.expect("dead letters are grouped"),
     }
 }
 
-/// The ids that a filter lists.
-pub(super) async fn visible_lists(store: &dyn Store, filter: &RunFilter) -> Vec<RunId> {
+/// The ids that a filter lists, and how many it counts.
+pub(super) async fn visible_lists(store: &dyn Store, filter: &RunFilter) -> (Vec<RunId>, u64) {
     let runs = store.runs(filter.clone()).await.expect("runs are listed");
-    runs.iter().map(|run| run.id).collect()
+    let count = store.count_runs(filter.clone(), 50).await.expect("runs are counted");
+    (runs.iter().map(|run| run.id).collect(), count)
 }

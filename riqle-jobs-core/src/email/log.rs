@@ -313,6 +313,8 @@ pub struct EmailRecord {
 pub struct EmailFilter {
     /// With this status.
     pub status: Option<EmailStatus>,
+    /// With one of these details.
+    pub details: Vec<EmailDetail>,
     /// With this reference.
     pub reference: Option<String>,
     /// The one with this idempotency key.

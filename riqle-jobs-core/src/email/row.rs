@@ -148,6 +148,7 @@ impl EmailFilter {
     /// Whether a row is asked for, its place in the list aside.
     pub fn lists(&self, record: &EmailRecord) -> bool {
         self.status.is_none_or(|status| record.status == status)
+            && (self.details.is_empty() || self.details.contains(&record.detail))
             && (self.reference.is_none() || self.reference == record.reference)
             && (self.run_id.is_none() || self.run_id == record.run_id)
             && self.to.as_ref().is_none_or(|to| to.to_lowercase() == record.to.to_lowercase())

@@ -17,9 +17,9 @@ pub(super) struct DueRuns {
     numbers: HashMap<Arc<str>, HashMap<Arc<str>, usize>>,
 }
 
-struct Lane {
-    queue: Arc<str>,
-    job: Arc<str>,
+pub(super) struct Lane {
+    pub(super) queue: Arc<str>,
+    pub(super) job: Arc<str>,
     /// Pending runs, and those whose lease was found to have run out, for each priority.
     due: [BTreeSet<(Timestamp, RunId)>; Priority::ALL.len()],
     /// Running runs by the end of their lease, with their place among the due ones.
@@ -79,6 +79,9 @@ impl DueRuns {
 
     /// Takes a run out, wherever it stands.
     pub(super) fn remove(&mut self, id: RunId, run: &StoredRun) {
+        if run.state.is_ended() {
+            return;
+        }
         let lane = &mut self.lanes[run.lane];
         let is_leased = run.lease.is_some_and(|lease| lane.leases.remove(&(lease.until, id)).is_some());
         if !is_leased {
@@ -128,11 +131,12 @@ impl DueRuns {
     /// Every running run of a queue.
     pub(super) fn running(&self, queue: &str) -> Vec<RunId> {
         let numbers = self.numbers.get(queue).into_iter().flat_map(HashMap::values);
-        numbers
-            .map(|number| &self.lanes[*number])
-            .flat_map(|lane| lane.leases.keys().map(|(_, id)| id).chain(&lane.expired))
-            .copied()
-            .collect()
+        numbers.flat_map(|number| self.lanes[*number].running()).collect()
+    }
+
+    /// Every lane, with its number.
+    pub(super) fn lanes(&self) -> impl Iterator<Item = (usize, &Lane)> {
+        self.lanes.iter().enumerate()
     }
 
     fn lanes_of(&self, queue: &str, jobs: &[String]) -> Vec<usize> {
@@ -145,6 +149,42 @@ impl DueRuns {
 }
 
 impl Lane {
+    /// Its running runs, in no order.
+    pub(super) fn running(&self) -> impl Iterator<Item = RunId> {
+        self.leases.keys().map(|(_, id)| id).chain(&self.expired).copied()
+    }
+
+    pub(super) fn running_count(&self) -> usize {
+        self.leases.len() + self.expired.len()
+    }
+
+    pub(super) fn pending_count(&self) -> usize {
+        self.due.iter().map(BTreeSet::len).sum::<usize>() - self.expired.len()
+    }
+
+    /// Running runs whose lease has run out.
+    pub(super) fn expired_count(&self, now: Timestamp) -> usize {
+        self.expired.len() + self.leases.keys().take_while(|(until, _)| *until <= now).count()
+    }
+
+    /// When the first of its pending runs is due.
+    pub(super) fn first_due(&self) -> Option<Timestamp> {
+        let pending = |runs: &BTreeSet<(Timestamp, RunId)>| {
+            runs.iter().find(|(_, id)| !self.expired.contains(id)).map(|(due_at, _)| *due_at)
+        };
+        self.due.iter().filter_map(pending).min()
+    }
+
+    /// How many pending runs are due and how many later, each counted to `most` at most.
+    pub(super) fn due_and_later(&self, now: Timestamp, most: u64) -> (usize, usize) {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let pending = |(_, id): &&(Timestamp, RunId)| !self.expired.contains(id);
+        let due = self.due.iter().flat_map(|runs| runs.iter().take_while(|(due_at, _)| *due_at <= now));
+        let later =
+            self.due.iter().flat_map(|runs| runs.iter().rev().take_while(|(due_at, _)| *due_at > now));
+        (due.filter(pending).take(most).count(), later.filter(pending).take(most).count())
+    }
+
     /// Files runs whose lease has run out among the due ones, in the place that they had.
     fn find_expired(&mut self, now: Timestamp) {
         while let Some(lease) = self.leases.first_entry()

@@ -1,15 +1,19 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::Bound::{Excluded, Unbounded},
 };
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 
-use super::{Memory, run::StoredRun};
+use super::{
+    Memory, State,
+    due::Lane,
+    lists::{LaneLists, NewestFirst, lists_print},
+    run::StoredRun,
+};
 use crate::{
     Error, Inspect, Registry, Run, RunFilter, RunId, RunState, SavedStep,
-    store::{Health, JobCount, MetricsFilter, MinuteMetrics, QueueStatus, RunNotes},
+    store::{DeadGroup, Health, JobCount, JobMetrics, MetricsFilter, QueueStatus, RunNotes},
 };
 
 #[async_trait]
@@ -23,21 +27,39 @@ impl Inspect for Memory {
     }
 
     async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, Error> {
-        let before = filter.before.map_or(Unbounded, Excluded);
         let state = self.state();
-        let newest_first = state.runs.range((Unbounded, before)).rev();
+        let running = state.running_alone(&filter);
+        let newest_first = NewestFirst::of(state.lists_for(&filter, &running), filter.before);
         Ok(newest_first
+            .filter_map(|id| Some((id, state.runs.get(&id)?)))
             .filter(|(_, run)| run.is_listed_by(&filter))
             .take(filter.page_size())
-            .map(|(id, run)| run.shown(*id))
+            .map(|(id, run)| run.shown(id))
             .collect())
+    }
+
+    async fn count_runs(&self, filter: RunFilter, most: u64) -> Result<u64, Error> {
+        let state = self.state();
+        if filter.is_known_by_lane() {
+            let counts = state.lane_counts(&filter).filter(|(_, state, _)| filter.asks_for(*state));
+            return Ok(counts.map(|(_, _, runs)| runs).sum::<u64>().min(most));
+        }
+        let running = state.running_alone(&filter);
+        let end = filter.before.map_or(Unbounded, Excluded);
+        let ids = state.lists_for(&filter, &running).into_iter().flat_map(|ids| ids.range((Unbounded, end)));
+        let listed = ids.filter(|id| state.runs.get(id).is_some_and(|run| run.is_listed_by(&filter)));
+        Ok(listed.take(usize::try_from(most).unwrap_or(usize::MAX)).count() as u64)
+    }
+
+    async fn dead_groups(&self, limit: usize) -> Result<Vec<DeadGroup>, Error> {
+        Ok(DeadGroup::merged(self.state().dead_groups(), limit))
     }
 
     async fn counts(&self) -> Result<Vec<JobCount>, Error> {
         let state = self.state();
         let mut counts: BTreeMap<(&str, RunState), u64> = BTreeMap::new();
-        for run in state.runs.values().filter(|run| run.counts_as(run.state)) {
-            *counts.entry((&run.job, run.state)).or_default() += 1;
+        for (job, state, runs) in state.lane_counts(&RunFilter::default()).filter(|(_, _, runs)| *runs > 0) {
+            *counts.entry((job, state)).or_default() += runs;
         }
         let counts = counts.into_iter();
         Ok(counts.map(|((job, state), runs)| JobCount { job: job.to_owned(), state, runs }).collect())
@@ -51,19 +73,11 @@ impl Inspect for Memory {
     async fn health(&self) -> Result<Health, Error> {
         let workers = Registry::workers(self).await?;
         let (state, now) = self.begin();
-        let pending = |run: &&StoredRun| {
-            run.state == RunState::Pending
-                && run.due_at <= now
-                && !state.paused.contains_key(run.queue.as_ref())
-        };
-        let mut due: BTreeMap<&str, Timestamp> = BTreeMap::new();
-        for run in state.runs.values().filter(pending) {
-            let first = due.entry(&run.job).or_insert(run.due_at);
-            *first = run.due_at.min(*first);
-        }
-        let due = due.into_iter().map(|(job, due_at)| (job.to_owned(), due_at)).collect();
-        let leases = state.runs.values().filter_map(|run| run.lease);
-        let expired_leases = leases.filter(|lease| lease.until <= now).count() as u64;
+        let lanes = || state.due.lanes().map(|(_, lane)| lane);
+        let given = lanes().filter(|lane| !state.paused.contains_key(lane.queue.as_ref()));
+        let due = given.filter_map(|lane| Some((lane.job.as_ref().to_owned(), lane.first_due()?)));
+        let due = due.filter(|(_, due_at)| *due_at <= now).collect();
+        let expired_leases = lanes().map(|lane| lane.expired_count(now) as u64).sum();
         Ok(Health { expired_leases, ..Health::of_due(due, &workers, now) })
     }
 
@@ -71,8 +85,99 @@ impl Inspect for Memory {
         Ok(self.state().runs.get(&id).map(|run| run.notes.shown.clone()).unwrap_or_default())
     }
 
-    async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<MinuteMetrics>, Error> {
+    async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<JobMetrics>, Error> {
         Ok(self.state().metrics.read(&filter))
+    }
+}
+
+impl State {
+    fn lanes_for(&self, filter: &RunFilter) -> impl Iterator<Item = (&Lane, &LaneLists)> {
+        let asked = self.due.lanes().filter(|(_, lane)| {
+            filter.job.as_ref().is_none_or(|job| **job == *lane.job)
+                && filter.queue.as_ref().is_none_or(|queue| **queue == *lane.queue)
+        });
+        asked.filter_map(|(number, lane)| Some((lane, self.lists.lane(number)?)))
+    }
+
+    /// The running runs, where a filter asks for them and for none else that have not ended: few among many pending.
+    fn running_alone(&self, filter: &RunFilter) -> BTreeSet<RunId> {
+        let is_alone = !filter.states.is_empty() && !filter.asks_for(RunState::Pending);
+        if !is_alone || !filter.asks_for(RunState::Running) {
+            return BTreeSet::new();
+        }
+        self.lanes_for(filter).flat_map(|(lane, _)| lane.running()).collect()
+    }
+
+    /// The lists in which a filter may find some.
+    fn lists_for<'a>(&'a self, filter: &RunFilter, running: &'a BTreeSet<RunId>) -> Vec<&'a BTreeSet<RunId>> {
+        let mut all = vec![running];
+        for (lane, lists) in self.lanes_for(filter) {
+            all.extend(lists.ended_lists(filter));
+            let waits = filter.asks_for(RunState::Waiting) && lane.waiting_count(lists) > 0;
+            let pends = filter.asks_for(RunState::Pending) && lane.pending_count() > 0;
+            if pends || waits {
+                all.push(lists.live());
+            }
+        }
+        all
+    }
+
+    /// How many runs are in each state, by lane; a lane is told by its job.
+    fn lane_counts(&self, filter: &RunFilter) -> impl Iterator<Item = (&str, RunState, u64)> {
+        self.lanes_for(filter).flat_map(|(lane, lists)| {
+            RunState::ALL.iter().map(move |state| {
+                let runs = match state {
+                    RunState::Pending => lane.pending_count(),
+                    RunState::Running => lane.running_count(),
+                    RunState::Waiting => lane.waiting_count(lists),
+                    RunState::Succeeded | RunState::Dead | RunState::Cancelled => lists.ended(*state),
+                };
+                (lane.job.as_ref(), *state, runs as u64)
+            })
+        })
+    }
+
+    /// The groups of each lane.
+    fn dead_groups(&self) -> Vec<DeadGroup> {
+        let groups = self.due.lanes().filter_map(|(number, lane)| Some((lane, self.lists.lane(number)?)));
+        let groups = groups.flat_map(|(lane, lists)| {
+            lists.dead().filter_map(|(print, letters)| {
+                let (first_at, (last_at, newest)) = letters.ends()?;
+                Some(DeadGroup {
+                    job: lane.job.as_ref().to_owned(),
+                    error_fingerprint: print.clone(),
+                    runs: letters.len() as u64,
+                    first_at,
+                    last_at,
+                    newest,
+                })
+            })
+        });
+        groups.collect()
+    }
+}
+
+impl Lane {
+    fn waiting_count(&self, lists: &LaneLists) -> usize {
+        lists.live().len() - self.pending_count() - self.running_count()
+    }
+}
+
+impl RunFilter {
+    fn asks_for(&self, state: RunState) -> bool {
+        self.states.is_empty() || self.states.contains(&state)
+    }
+
+    /// Whether it asks for certain states, and beside them for nothing but job and queue.
+    fn is_known_by_lane(&self) -> bool {
+        let known = Self {
+            states: self.states.clone(),
+            job: self.job.clone(),
+            queue: self.queue.clone(),
+            limit: self.limit,
+            ..Self::default()
+        };
+        !self.states.is_empty() && *self == known
     }
 }
 
@@ -89,7 +194,7 @@ impl StoredRun {
             && filter.queue.as_ref().is_none_or(|queue| **queue == *self.queue)
             && (filter.reference.is_none() || filter.reference == self.reference)
             && filter.unique_key.as_ref().is_none_or(|key| self.unique_key() == Some(key.as_str()))
-            && (filter.error_fingerprint.is_none() || filter.error_fingerprint == self.error_fingerprint)
+            && lists_print(filter, self.error_fingerprint.as_deref())
             && filter.enqueued_from.is_none_or(|from| from <= self.enqueued_at)
             && filter.enqueued_before.is_none_or(|before| self.enqueued_at < before)
     }

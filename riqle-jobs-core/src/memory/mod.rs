@@ -1,9 +1,11 @@
 //! The store in memory. It keeps every promise of a store but outliving its process, and is the model that the
 //! other stores are compared with.
 
+mod audit;
 mod due;
 mod email_log;
 mod inspect;
+mod lists;
 mod metrics;
 mod notes;
 mod operate;
@@ -14,7 +16,7 @@ mod run;
 mod unique;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -22,9 +24,16 @@ use std::{
 use jiff::Timestamp;
 
 use self::{
-    due::DueRuns, email_log::Emails, metrics::Metrics, registry::Known, run::StoredRun, unique::UniqueKeys,
+    audit::Actions,
+    due::DueRuns,
+    email_log::Emails,
+    lists::{Lists, Shelf},
+    metrics::Metrics,
+    registry::Known,
+    run::StoredRun,
+    unique::UniqueKeys,
 };
-use crate::{Clock, Limits, RunId, RunState, WakeSender, store::Pause};
+use crate::{Clock, Limits, RunId, WakeSender, store::Pause};
 
 /// A store in this process's memory: for tests, and for work that may be lost with the process.
 ///
@@ -91,52 +100,42 @@ impl fmt::Debug for Memory {
 struct State {
     runs: BTreeMap<RunId, StoredRun>,
     due: DueRuns,
+    lists: Lists,
     unique: UniqueKeys,
-    /// Succeeded, cancelled and replayed runs by their end.
-    history: BTreeSet<(Timestamp, RunId)>,
-    /// Dead letters by their end.
-    dead_letters: BTreeSet<(Timestamp, RunId)>,
     paused: BTreeMap<String, Pause>,
     known: Known,
     metrics: Metrics,
     emails: Emails,
+    actions: Actions,
 }
 
 impl State {
-    /// Files a run that is in no index under what it is now.
-    fn index(&mut self, id: RunId) {
-        let Some(run) = self.runs.get(&id) else { return };
-        match (run.state, run.ended_at) {
-            (RunState::Dead, Some(ended_at)) if run.replayed_by.is_none() => {
-                self.dead_letters.insert((ended_at, id));
-            }
-            (_, Some(ended_at)) => {
-                self.history.insert((ended_at, id));
-            }
-            _ => self.due.insert(id, run),
+    /// Keeps a new run and files it.
+    fn insert(&mut self, id: RunId, run: StoredRun) {
+        self.due.insert(id, &run);
+        self.lists.insert(id, &run);
+        self.runs.insert(id, run);
+    }
+
+    /// Changes a run and files it anew.
+    fn change(&mut self, id: RunId, change: impl FnOnce(&mut StoredRun)) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let shelf = Shelf::of(run);
+        self.due.remove(id, run);
+        change(run);
+        self.due.insert(id, run);
+        if Shelf::of(run) != shelf {
+            self.lists.remove(id, run, shelf);
+            self.lists.insert(id, run);
         }
         if run.state.is_ended() {
             self.unique.run_ended(id, run);
         }
     }
 
-    /// Takes a run out of every index.
-    fn unindex(&mut self, id: RunId) {
-        let Some(run) = self.runs.get(&id) else { return };
-        if let Some(ended_at) = run.ended_at {
-            self.dead_letters.remove(&(ended_at, id));
-            self.history.remove(&(ended_at, id));
-        } else {
-            self.due.remove(id, run);
-        }
-    }
-
-    /// Changes a run and files it anew.
-    fn change(&mut self, id: RunId, change: impl FnOnce(&mut StoredRun)) {
-        self.unindex(id);
-        if let Some(run) = self.runs.get_mut(&id) {
-            change(run);
-        }
-        self.index(id);
+    fn delete(&mut self, id: RunId) {
+        let Some(run) = self.runs.remove(&id) else { return };
+        self.due.remove(id, &run);
+        self.lists.remove(id, &run, Shelf::of(&run));
     }
 }

@@ -1,12 +1,12 @@
-use std::collections::BTreeSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::{Memory, State, run::StoredRun};
 use crate::{
-    Error, ErrorKind, Hint, Operate, Reason, Replay, Retention, RunId, RunState, clock,
-    store::{Pause, Pruned},
+    Error, ErrorKind, Hint, Operate, Reason, Replay, Retention, RunId, RunState, WorkerId, clock,
+    store::{Pause, Pruned, WorkerOrder},
 };
 
 #[async_trait]
@@ -23,8 +23,7 @@ impl Operate for Memory {
         let queue = replay.queue.as_ref().to_owned();
         state.change(id, |original| original.replayed_by = Some(new_run));
         state.unique.take(new_run, &replay, now);
-        state.runs.insert(new_run, replay);
-        state.index(new_run);
+        state.insert(new_run, replay);
         drop(state);
         self.wake.send(Hint::Due(Some(queue)));
         Ok(())
@@ -79,6 +78,10 @@ impl Operate for Memory {
         Ok(())
     }
 
+    async fn order_worker(&self, worker: WorkerId, order: WorkerOrder) -> Result<(), Error> {
+        self.state().known.order_worker(worker, order)
+    }
+
     async fn discard(&self, id: RunId) -> Result<(), Error> {
         let mut state = self.state();
         let Some(run) = state.runs.get(&id) else { return Ok(()) };
@@ -95,10 +98,10 @@ impl Operate for Memory {
     async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
         let (mut state, now) = self.begin();
         state.unique.remove_expired(now);
-        let history = retention.ended.map(|kept| clock::earlier(now, kept));
-        let dead = retention.dead.map(|kept| clock::earlier(now, kept));
-        let mut old = ended_before(&state.history, history);
-        old.extend(ended_before(&state.dead_letters, dead));
+        state.known.forget_workers(now);
+        let before = |kept: Option<Duration>| kept.map(|kept| clock::earlier(now, kept));
+        let mut old = before(retention.ended).map(|time| state.lists.ended_before(time)).unwrap_or_default();
+        old.extend(before(retention.dead).into_iter().flat_map(|time| state.lists.dead_before(time)));
         for id in &old {
             state.delete(*id);
         }
@@ -107,6 +110,7 @@ impl Operate for Memory {
             events: state.known.prune(retention.events, now),
             emails: state.emails.prune(retention.emails, now),
             metrics: state.metrics.prune(retention.metrics, now),
+            actions: state.actions.prune(retention.actions, now),
         })
     }
 }
@@ -135,16 +139,6 @@ impl State {
             _ => Ok(()),
         }
     }
-
-    fn delete(&mut self, id: RunId) {
-        self.unindex(id);
-        self.runs.remove(&id);
-    }
-}
-
-fn ended_before(runs: &BTreeSet<(Timestamp, RunId)>, time: Option<Timestamp>) -> Vec<RunId> {
-    let Some(time) = time else { return Vec::new() };
-    runs.iter().take_while(|(ended_at, _)| *ended_at < time).map(|(_, id)| *id).collect()
 }
 
 fn rejected(operation: &'static str, id: RunId, problem: String) -> Error {

@@ -122,7 +122,7 @@ impl LeaseConnection for Memory {
 
 impl State {
     /// What storing the group would answer; an error where it must not be stored.
-    fn answers_to(&self, runs: &[NewRun], now: Timestamp) -> Result<Vec<Enqueued>, Error> {
+    pub(super) fn answers_to(&self, runs: &[NewRun], now: Timestamp) -> Result<Vec<Enqueued>, Error> {
         let mut admission = Admission::default();
         for run in runs {
             if self.runs.contains_key(&run.id) {
@@ -137,13 +137,12 @@ impl State {
         admission.admit(runs)
     }
 
-    fn store(&mut self, run: NewRun, now: Timestamp) {
+    pub(super) fn store(&mut self, run: NewRun, now: Timestamp) {
         let id = run.id;
         let lane = self.due.lane(&run.queue, &run.job);
         let run = StoredRun::new(run, lane, self.due.names(lane), now);
         self.unique.take(id, &run, now);
-        self.runs.insert(id, run);
-        self.index(id);
+        self.insert(id, run);
     }
 
     /// Claims a run that was taken out of the due ones.

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::State;
-use crate::{RunState, store::QueueStatus};
+use crate::store::{COUNTED_TO, QueueStatus};
 
 impl State {
     /// The queues that are paused or hold runs that have not ended, by name.
@@ -12,19 +12,19 @@ impl State {
         for (queue, pause) in &self.paused {
             queues.entry(queue).or_insert_with(|| empty(queue)).pause = Some(pause.clone());
         }
-        for run in self.runs.values().filter(|run| !run.state.is_ended()) {
-            let queue = queues.entry(&run.queue).or_insert_with(|| empty(&run.queue));
-            match run.state {
-                RunState::Pending if run.due_at <= now => {
-                    queue.due += 1;
-                    queue.oldest_due =
-                        queue.oldest_due.map_or(Some(run.due_at), |due| Some(due.min(run.due_at)));
-                }
-                RunState::Pending => queue.scheduled += 1,
-                RunState::Running => queue.running += 1,
-                RunState::Waiting => queue.waiting += 1,
-                RunState::Succeeded | RunState::Dead | RunState::Cancelled => {}
+        for (number, lane) in self.due.lanes() {
+            let live = self.lists.lane(number).map_or(0, |lists| lists.live().len());
+            if live == 0 {
+                continue;
             }
+            let queue = queues.entry(&lane.queue).or_insert_with(|| empty(&lane.queue));
+            let (due, later) = lane.due_and_later(now, COUNTED_TO);
+            queue.due += due as u64;
+            queue.scheduled += later as u64;
+            queue.running += lane.running_count() as u64;
+            queue.waiting += (live - lane.pending_count() - lane.running_count()) as u64;
+            let first_due = lane.first_due().filter(|due_at| *due_at <= now);
+            queue.oldest_due = queue.oldest_due.into_iter().chain(first_due).min();
         }
         queues.into_values().collect()
     }

@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -8,10 +8,11 @@ use jiff::Timestamp;
 
 use super::Memory;
 use crate::{
-    Error, Registry, WorkerId, clock,
+    Error, ErrorKind, Hint, Registry, WorkerId, clock,
     events::EVENT_ID_KEPT,
     store::{
-        JobDeclaration, MinuteMetrics, NewEvent, RegisteredJob, RegisteredWorker, StoredEvent, WorkerReport,
+        EventStart, JobDeclaration, JobMetrics, NewEvent, RegisteredJob, RegisteredWorker, StoredEvent,
+        WORKER_FORGOTTEN_AFTER, WorkerOrder, WorkerReport,
     },
 };
 
@@ -40,12 +41,14 @@ impl Registry for Memory {
         Ok(self.state().known.jobs.values().cloned().collect())
     }
 
-    async fn report_worker(&self, report: WorkerReport) -> Result<(), Error> {
+    async fn report_worker(&self, report: WorkerReport) -> Result<WorkerOrder, Error> {
         let (mut state, now) = self.begin();
-        let known = state.known.workers.get(&report.id).map(|worker| worker.started_at);
-        let worker = RegisteredWorker { started_at: known.unwrap_or(now), seen_at: now, report };
+        let known = state.known.workers.get(&report.id);
+        let (started_at, order) =
+            known.map_or((now, WorkerOrder::Work), |worker| (worker.started_at, worker.order));
+        let worker = RegisteredWorker { started_at, seen_at: now, order, report };
         state.known.workers.insert(worker.report.id, worker);
-        Ok(())
+        Ok(order)
     }
 
     async fn remove_worker(&self, worker: WorkerId) -> Result<(), Error> {
@@ -59,9 +62,9 @@ impl Registry for Memory {
         Ok(workers)
     }
 
-    async fn report_metrics(&self, worker: WorkerId, minutes: Vec<MinuteMetrics>) -> Result<(), Error> {
-        let metrics = &mut self.state().metrics;
-        minutes.into_iter().for_each(|minute| metrics.report(worker, minute));
+    async fn report_metrics(&self, worker: WorkerId, metrics: Vec<JobMetrics>) -> Result<(), Error> {
+        let known = &mut self.state().metrics;
+        metrics.into_iter().for_each(|one| known.report(worker, one));
         Ok(())
     }
 
@@ -70,12 +73,31 @@ impl Registry for Memory {
         Ok(events.into_iter().map(|event| state.known.store_event(event, now)).collect())
     }
 
-    async fn mark_started(&self, event_id: &str, runs: u32) -> Result<(), Error> {
-        let known = &mut self.state().known;
-        if let Some(event) = known.event_numbers.get(event_id).and_then(|number| known.events.get_mut(number))
-        {
-            event.started = runs;
+    async fn start_events(&self, events: Vec<EventStart>) -> Result<Vec<StoredEvent>, Error> {
+        self.limits.check_event_runs(&events)?;
+        let (mut state, now) = self.begin();
+        let mut due = BTreeSet::new();
+        let mut answers = Vec::with_capacity(events.len());
+        for start in events {
+            let stored = state.known.store_event(start.event.clone(), now);
+            let runs = start.runs_for(&stored);
+            let started = u32::try_from(runs.len()).unwrap_or(u32::MAX);
+            let enqueued = state.answers_to(&runs, now)?;
+            for (run, _) in runs.into_iter().zip(enqueued).filter(|(_, answer)| answer.is_new()) {
+                due.insert(run.queue.clone());
+                state.store(run, now);
+            }
+            let started = stored.started.max(started);
+            state.known.mark_started(&stored.event.id, started);
+            answers.push(StoredEvent { started, ..stored });
         }
+        drop(state);
+        due.into_iter().for_each(|queue| self.wake.send(Hint::Due(Some(queue))));
+        Ok(answers)
+    }
+
+    async fn mark_started(&self, event_id: &str, runs: u32) -> Result<(), Error> {
+        self.state().known.mark_started(event_id, runs);
         Ok(())
     }
 
@@ -104,6 +126,26 @@ impl Known {
         self.event_numbers.insert(stored.event.id.clone(), number);
         self.events.insert(number, stored.clone());
         stored
+    }
+
+    fn mark_started(&mut self, event_id: &str, runs: u32) {
+        if let Some(event) = self.event_numbers.get(event_id).and_then(|number| self.events.get_mut(number)) {
+            event.started = runs;
+        }
+    }
+
+    pub(super) fn order_worker(&mut self, id: WorkerId, order: WorkerOrder) -> Result<(), Error> {
+        let worker = self.workers.get_mut(&id).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "order_worker", format!("no worker {id} is registered"))
+        })?;
+        worker.order = order;
+        Ok(())
+    }
+
+    /// Takes workers off the list that have long been silent.
+    pub(super) fn forget_workers(&mut self, now: Timestamp) {
+        let before = clock::earlier(now, WORKER_FORGOTTEN_AFTER);
+        self.workers.retain(|_, worker| worker.seen_at >= before);
     }
 
     /// Deletes old events; answers how many.

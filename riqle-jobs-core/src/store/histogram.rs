@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{cmp::Ordering, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -23,7 +23,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
-    counts: BTreeMap<u16, u64>,
+    /// In the order of their buckets.
+    counts: Vec<(u16, u64)>,
 }
 
 /// 100 µs are eight of these.
@@ -48,14 +49,31 @@ impl Histogram {
 
     /// Adds what another one has counted.
     pub fn merge(&mut self, other: &Histogram) {
-        for (bucket, count) in &other.counts {
-            self.add(*bucket, *count);
+        let mut merged = Vec::with_capacity(self.counts.len().max(other.counts.len()));
+        let (mut ours, mut theirs) = (self.counts.as_slice(), other.counts.as_slice());
+        while let ([(our, count), our_rest @ ..], [(their, more), their_rest @ ..]) = (ours, theirs) {
+            let ordering = our.cmp(their);
+            merged.push(match ordering {
+                Ordering::Less => (*our, *count),
+                Ordering::Equal => (*our, count.saturating_add(*more)),
+                Ordering::Greater => (*their, *more),
+            });
+            ours = if ordering == Ordering::Greater { ours } else { our_rest };
+            theirs = if ordering == Ordering::Less { theirs } else { their_rest };
         }
+        merged.extend_from_slice(ours);
+        merged.extend_from_slice(theirs);
+        self.counts = merged;
+    }
+
+    /// The buckets that hold any, in order, and how many.
+    pub fn counts(&self) -> impl ExactSizeIterator<Item = (u16, u64)> {
+        self.counts.iter().copied()
     }
 
     /// How many were counted.
     pub fn count(&self) -> u64 {
-        self.counts.values().fold(0, |sum, count| sum.saturating_add(*count))
+        self.counts.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 
     /// So many percent took at most so long: the upper end of the bucket of the value at that rank. `None` where
@@ -76,8 +94,16 @@ impl Histogram {
     }
 
     fn add(&mut self, bucket: u16, count: u64) {
-        let sum = self.counts.entry(bucket.min(LAST_BUCKET)).or_default();
-        *sum = sum.saturating_add(count);
+        let bucket = bucket.min(LAST_BUCKET);
+        // Those that are read come in order.
+        if self.counts.last().is_none_or(|(last, _)| *last < bucket) {
+            self.counts.push((bucket, count));
+            return;
+        }
+        match self.counts.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
+            Ok(place) => self.counts[place].1 = self.counts[place].1.saturating_add(count),
+            Err(place) => self.counts.insert(place, (bucket, count)),
+        }
     }
 }
 
@@ -99,6 +125,15 @@ fn upper_end(bucket: u16) -> Duration {
     Duration::from_nanos(units.saturating_mul(12_500))
 }
 
+/// Of buckets and how many each has counted, as [`Histogram::counts`] gives them.
+impl FromIterator<(u16, u64)> for Histogram {
+    fn from_iter<I: IntoIterator<Item = (u16, u64)>>(counts: I) -> Self {
+        let mut histogram = Self::default();
+        counts.into_iter().for_each(|(bucket, count)| histogram.add(bucket, count));
+        histogram
+    }
+}
+
 impl Serialize for Histogram {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(&self.counts)
@@ -107,10 +142,6 @@ impl Serialize for Histogram {
 
 impl<'de> Deserialize<'de> for Histogram {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut histogram = Self::default();
-        for (bucket, count) in Vec::<(u16, u64)>::deserialize(deserializer)? {
-            histogram.add(bucket, count);
-        }
-        Ok(histogram)
+        Vec::<(u16, u64)>::deserialize(deserializer).map(Self::from_iter)
     }
 }

@@ -1,8 +1,11 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{Health, MetricsFilter, MinuteMetrics, QueueStatus, RunNotes};
+use super::{DeadGroup, Health, JobMetrics, MetricsFilter, QueueStatus, RunNotes};
 use crate::{AttemptRecord, Error, Payload, Priority, Reason, RunId, RunState, SavedStep, WorkerId};
+
+/// Where counting may stop: a number below it is exact, another is at least this one and may be less than there is.
+pub const COUNTED_TO: u64 = 10_000;
 
 /// Read: what operators, dashboards and tests see.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -26,6 +29,20 @@ pub trait Inspect: Send + Sync {
     /// `Unavailable`; `Corrupt` where a stored word is unknown.
     async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, Error>;
 
+    /// How many runs `runs` would list on all its pages together, counted to `most` at most; `before` counts, too,
+    /// `limit` does not.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn count_runs(&self, filter: RunFilter, most: u64) -> Result<u64, Error>;
+
+    /// Dead letters by job and fingerprint of their newest error, at most `limit` groups, the one in which a run died
+    /// last first; of several at the same time by job and fingerprint.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn dead_groups(&self, limit: usize) -> Result<Vec<DeadGroup>, Error>;
+
     /// How many runs of each job are in each state, by job and state; zero counts are left out,
     /// and so are dead runs that were replayed.
     ///
@@ -33,7 +50,8 @@ pub trait Inspect: Send + Sync {
     /// `Unavailable`.
     async fn counts(&self) -> Result<Vec<JobCount>, Error>;
 
-    /// The queues that are paused or hold runs that have not ended, by name.
+    /// The queues that are paused or hold runs that have not ended, by name. Of each job and state no more than
+    /// [`COUNTED_TO`] runs need be counted.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -51,11 +69,11 @@ pub trait Inspect: Send + Sync {
     /// `Unavailable`; `Corrupt` where a stored word is unknown.
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error>;
 
-    /// What the jobs did minute by minute, merged over the workers, by minute and job.
+    /// What the jobs did in each span of time, merged over the workers, by its start and job.
     ///
     /// # Errors
     /// `Unavailable`; `Corrupt` where a stored histogram can't be read.
-    async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<MinuteMetrics>, Error>;
+    async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<JobMetrics>, Error>;
 }
 
 /// A run as it stands.
@@ -143,7 +161,7 @@ pub struct RunFilter {
     pub reference: Option<String>,
     /// With this unique key.
     pub unique_key: Option<String>,
-    /// With this fingerprint of the newest error.
+    /// With this fingerprint of the newest error; the empty one is of those that have none.
     pub error_fingerprint: Option<String>,
     /// Enqueued then or later.
     pub enqueued_from: Option<Timestamp>,

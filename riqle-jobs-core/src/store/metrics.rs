@@ -1,18 +1,46 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::histogram::Histogram;
-use crate::from_millis;
+use crate::{from_millis, millis_of, state::closed_set};
 
-/// What a job did within a minute: of one worker as it is reported, of all as it is read.
+closed_set! {
+    /// How long a time is that is counted as one. Workers count both, so that a week is read from few rows.
+    Span {
+        /// A minute.
+        Minute = "minute",
+        /// A quarter of an hour.
+        QuarterHour = "quarter-hour",
+    }
+}
+
+impl Span {
+    /// How long it is.
+    pub const fn length(self) -> Duration {
+        match self {
+            Span::Minute => Duration::from_secs(60),
+            Span::QuarterHour => Duration::from_secs(15 * 60),
+        }
+    }
+
+    /// The start of the span that holds `time`: a multiple of its length since 1970.
+    pub fn start_of(self, time: Timestamp) -> Timestamp {
+        let length = millis_of(self.length());
+        from_millis(time.as_millisecond().div_euclid(length).saturating_mul(length))
+    }
+}
+
+/// What a job did within a span of time: of one worker as it is reported, of all as it is read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MinuteMetrics {
+pub struct JobMetrics {
     /// The job's name.
     pub job: String,
-    /// The start of the minute, by the store's clock.
-    pub minute: Timestamp,
+    /// How long a time it is of.
+    pub span: Span,
+    /// The start of that time, by the store's clock.
+    pub start: Timestamp,
     /// Attempts that began.
     pub started: u64,
     /// Attempts that succeeded.
@@ -27,12 +55,13 @@ pub struct MinuteMetrics {
     pub run_time: Histogram,
 }
 
-impl MinuteMetrics {
-    /// Of a minute in which nothing has happened yet; `time` is anywhere in it.
-    pub fn new(job: impl Into<String>, time: Timestamp) -> Self {
+impl JobMetrics {
+    /// Of a time in which nothing has happened yet; `time` is anywhere in it.
+    pub fn new(job: impl Into<String>, span: Span, time: Timestamp) -> Self {
         Self {
             job: job.into(),
-            minute: Self::start_of(time),
+            span,
+            start: span.start_of(time),
             started: 0,
             succeeded: 0,
             failed: 0,
@@ -42,13 +71,8 @@ impl MinuteMetrics {
         }
     }
 
-    /// The start of the minute that holds `time`.
-    pub fn start_of(time: Timestamp) -> Timestamp {
-        from_millis(time.as_millisecond().div_euclid(60_000).saturating_mul(60_000))
-    }
-
-    /// Adds what another worker did of the same job in the same minute.
-    pub fn merge(&mut self, other: &MinuteMetrics) {
+    /// Adds what another worker did of the same job in the same time.
+    pub fn merge(&mut self, other: &JobMetrics) {
         self.started = self.started.saturating_add(other.started);
         self.succeeded = self.succeeded.saturating_add(other.succeeded);
         self.failed = self.failed.saturating_add(other.failed);
@@ -57,34 +81,36 @@ impl MinuteMetrics {
         self.run_time.merge(&other.run_time);
     }
 
-    /// Merges the reports of many workers as [`Inspect::metrics`](crate::Inspect::metrics) answers them: by minute,
-    /// then job.
-    pub fn merged(reports: impl IntoIterator<Item = MinuteMetrics>) -> Vec<MinuteMetrics> {
-        let mut minutes: BTreeMap<(Timestamp, String), MinuteMetrics> = BTreeMap::new();
+    /// Merges the reports of many workers as [`Inspect::metrics`](crate::Inspect::metrics) answers them: by start, then
+    /// job. All are of one span.
+    pub fn merged(reports: impl IntoIterator<Item = JobMetrics>) -> Vec<JobMetrics> {
+        let mut merged: BTreeMap<(Timestamp, String), JobMetrics> = BTreeMap::new();
         for report in reports {
-            let merged = minutes
-                .entry((report.minute, report.job.clone()))
-                .or_insert_with(|| MinuteMetrics::new(report.job.clone(), report.minute));
-            merged.merge(&report);
+            let one = merged
+                .entry((report.start, report.job.clone()))
+                .or_insert_with(|| JobMetrics::new(report.job.clone(), report.span, report.start));
+            one.merge(&report);
         }
-        minutes.into_values().collect()
+        merged.into_values().collect()
     }
 }
 
-/// Which minutes to read.
+/// Which metrics to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricsFilter {
     /// Of this job; of all where it is not given.
     pub job: Option<String>,
-    /// Minutes that start then or later.
+    /// Of spans of this length.
+    pub span: Span,
+    /// That start then or later.
     pub from: Timestamp,
-    /// Minutes that start before.
+    /// That start before.
     pub before: Timestamp,
 }
 
 impl MetricsFilter {
     /// Of all jobs, from `from` on and before `before`.
-    pub fn between(from: Timestamp, before: Timestamp) -> Self {
-        Self { job: None, from, before }
+    pub fn between(span: Span, from: Timestamp, before: Timestamp) -> Self {
+        Self { job: None, span, from, before }
     }
 }

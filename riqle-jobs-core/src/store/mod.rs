@@ -2,6 +2,8 @@
 
 mod admission;
 mod attempt;
+mod audit;
+mod dead_group;
 mod group_commit;
 mod health;
 mod histogram;
@@ -22,17 +24,21 @@ use std::sync::Arc;
 
 pub use admission::Admission;
 pub use attempt::{AttemptOutcome, AttemptRecord};
+#[cfg(feature = "mock")]
+pub use audit::MockAudit;
+pub use audit::{ActionKind, ActionState, Audit, NewAction, RecordedAction};
+pub use dead_group::DeadGroup;
 pub use group_commit::{GroupCommit, Stored};
 pub use health::{Health, WORKER_GONE_AFTER};
 pub use histogram::Histogram;
 #[cfg(feature = "mock")]
 pub use inspect::MockInspect;
-pub use inspect::{Holder, Inspect, JobCount, Run, RunFilter};
-pub use metrics::{MetricsFilter, MinuteMetrics};
+pub use inspect::{COUNTED_TO, Holder, Inspect, JobCount, Run, RunFilter};
+pub use metrics::{JobMetrics, MetricsFilter, Span};
 pub use notes::{LogLevel, LogLine, LoggedLine, Note, Progress, RunNotes};
 #[cfg(feature = "mock")]
 pub use operate::MockOperate;
-pub use operate::{Operate, Pruned, Retention};
+pub use operate::{Operate, Pruned, Retention, WORKER_FORGOTTEN_AFTER};
 #[cfg(feature = "mock")]
 pub use queue::MockQueue;
 pub use queue::{
@@ -43,7 +49,8 @@ pub use queue_status::{Pause, QueueStatus};
 #[cfg(feature = "mock")]
 pub use registry::MockRegistry;
 pub use registry::{
-    JobDeclaration, NewEvent, RegisteredJob, RegisteredWorker, Registry, StoredEvent, WorkerReport,
+    EventStart, JobDeclaration, NewEvent, RegisteredJob, RegisteredWorker, Registry, StoredEvent,
+    WorkerOrder, WorkerReport,
 };
 pub use replay::{Replay, ReplayFrom};
 pub use run::{Due, Enqueued, NewRun, OtherInput, Priority, Unique, UniqueScope};
@@ -58,9 +65,9 @@ pub use wake::{Hint, Wake, WakeSender, WakeUps};
 use crate::EmailLog;
 
 /// Everything that a store does; implemented by whatever implements the parts.
-pub trait Store: Queue + Registry + Inspect + Operate + EmailLog {}
+pub trait Store: Queue + Registry + Inspect + Operate + EmailLog + Audit {}
 
-impl<S: Queue + Registry + Inspect + Operate + EmailLog + ?Sized> Store for S {}
+impl<S: Queue + Registry + Inspect + Operate + EmailLog + Audit + ?Sized> Store for S {}
 
 /// What [`Jobs::new`](crate::Jobs::new) and [`Worker::new`](crate::Worker::new) take: a store's handle
 /// (`Memory`, `Sqlite`, …) or an `Arc<dyn Store>` as `connect` returns it.

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::Replay;
-use crate::{Error, RunId};
+use super::{Replay, WorkerOrder};
+use crate::{Error, RunId, WorkerId};
 
 /// Act: what operators do.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -46,18 +46,28 @@ pub trait Operate: Send + Sync {
     /// `Unavailable`. Repeating is safe.
     async fn resume_queue(&self, queue: &str) -> Result<(), Error>;
 
+    /// Tells a worker what to do from its next report on; see [`WorkerOrder`].
+    ///
+    /// # Errors
+    /// `NotFound` where no such worker is registered; `Unavailable`. Repeating is safe.
+    async fn order_worker(&self, worker: WorkerId, order: WorkerOrder) -> Result<(), Error>;
+
     /// Deletes a dead letter with its steps and notes. A unique key taken for a period stays taken.
     ///
     /// # Errors
     /// `Rejected` where the run stands elsewhere or was replayed; `Unavailable`. One that is not there is fine.
     async fn discard(&self, id: RunId) -> Result<(), Error>;
 
-    /// Deletes what is older than the retention says, in bounded portions.
+    /// Deletes what is older than the retention says, in bounded portions; and workers that have not reported for
+    /// [`WORKER_FORGOTTEN_AFTER`], whatever it says.
     ///
     /// # Errors
     /// `Unavailable`; what was deleted so far stays deleted.
     async fn prune(&self, retention: Retention) -> Result<Pruned, Error>;
 }
+
+/// After so long without a report a worker is taken off the list.
+pub const WORKER_FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// For how long things are kept, by the store's clock. `None` keeps for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +80,10 @@ pub struct Retention {
     pub events: Option<Duration>,
     /// Rows of the email log that are not pending, from their creation. Default 90 days.
     pub emails: Option<Duration>,
-    /// Metrics, from the start of their minute. Default 7 days.
+    /// Metrics, from the start of their span. Default 7 days.
     pub metrics: Option<Duration>,
+    /// Actions of operators, from their first record. Default a year.
+    pub actions: Option<Duration>,
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -84,6 +96,7 @@ impl Default for Retention {
             events: Some(DAY * 7),
             emails: Some(DAY * 90),
             metrics: Some(DAY * 7),
+            actions: Some(DAY * 365),
         }
     }
 }
@@ -91,7 +104,7 @@ impl Default for Retention {
 impl Retention {
     /// Keeps everything.
     pub const FOREVER: Retention =
-        Retention { ended: None, dead: None, events: None, emails: None, metrics: None };
+        Retention { ended: None, dead: None, events: None, emails: None, metrics: None, actions: None };
 }
 
 /// How much a prune deleted.
@@ -103,6 +116,8 @@ pub struct Pruned {
     pub events: u64,
     /// Rows of the email log.
     pub emails: u64,
-    /// Minutes of a job and a worker.
+    /// Spans of a job and a worker.
     pub metrics: u64,
+    /// Actions of operators.
+    pub actions: u64,
 }

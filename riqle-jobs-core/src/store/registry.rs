@@ -2,8 +2,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::MinuteMetrics;
-use crate::{Error, Payload, Priority, WorkerId};
+use super::{JobMetrics, NewRun};
+use crate::{Due, Error, Payload, Priority, WorkerId, state::closed_set};
 
 /// What is known across processes: jobs, workers, events.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -21,11 +21,11 @@ pub trait Registry: Send + Sync {
     /// `Unavailable`.
     async fn jobs(&self) -> Result<Vec<RegisteredJob>, Error>;
 
-    /// Notes that a worker is alive, now; replaces what was known of it.
+    /// Notes that a worker is alive, now; replaces what it reported before. Answers what it was ordered.
     ///
     /// # Errors
     /// `Unavailable`.
-    async fn report_worker(&self, worker: WorkerReport) -> Result<(), Error>;
+    async fn report_worker(&self, worker: WorkerReport) -> Result<WorkerOrder, Error>;
 
     /// Forgets a worker that has stopped.
     ///
@@ -39,11 +39,11 @@ pub trait Registry: Send + Sync {
     /// `Unavailable`.
     async fn workers(&self) -> Result<Vec<RegisteredWorker>, Error>;
 
-    /// Notes what a worker has counted: each item replaces what the worker has reported of that job and minute.
+    /// Notes what a worker has counted: each item replaces what the worker has reported of that job and span of time.
     ///
     /// # Errors
     /// `Unavailable`; repeating is safe.
-    async fn report_metrics(&self, worker: WorkerId, minutes: Vec<MinuteMetrics>) -> Result<(), Error>;
+    async fn report_metrics(&self, worker: WorkerId, metrics: Vec<JobMetrics>) -> Result<(), Error>;
 
     /// Stores events, all or none; one whose id came within 24 h (also earlier in the list) is left as it was.
     /// Answers in order with what is stored under each id.
@@ -51,6 +51,16 @@ pub trait Registry: Send + Sync {
     /// # Errors
     /// `Unavailable`; repeating is safe.
     async fn store_events(&self, events: Vec<NewEvent>) -> Result<Vec<StoredEvent>, Error>;
+
+    /// Stores events as [`store_events`](Self::store_events) does and, of those that have started nothing yet, enqueues
+    /// the runs and counts them as started, in as few commits as the store can: in SQL one, all or none. Answers as
+    /// `store_events` does, with the new counts.
+    ///
+    /// Each run has a unique key made of its event's id, so that it starts once, however often this is repeated.
+    ///
+    /// # Errors
+    /// As [`Queue::enqueue`](super::Queue::enqueue); `Unavailable`; repeating is safe.
+    async fn start_events(&self, events: Vec<EventStart>) -> Result<Vec<StoredEvent>, Error>;
 
     /// Counts `runs` as started by the event.
     ///
@@ -106,6 +116,16 @@ pub struct WorkerReport {
     pub running: u32,
 }
 
+closed_set! {
+    /// What a worker is to do.
+    WorkerOrder {
+        /// Take runs.
+        Work = "work",
+        /// Take no more runs, and end those that it has; it stays alive.
+        Drain = "drain",
+    }
+}
+
 /// A worker as the store knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisteredWorker {
@@ -115,6 +135,8 @@ pub struct RegisteredWorker {
     pub started_at: Timestamp,
     /// When it last reported.
     pub seen_at: Timestamp,
+    /// What it was ordered; it heeds it from its next report on.
+    pub order: WorkerOrder,
 }
 
 /// An event to be stored.
@@ -128,6 +150,33 @@ pub struct NewEvent {
     pub data: Payload,
     /// When its runs are due, where that is not at once.
     pub due_at: Option<Timestamp>,
+}
+
+/// An event with the runs that it starts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventStart {
+    /// The event.
+    pub event: NewEvent,
+    /// As [`runs_started_by`](crate::events::runs_started_by) makes them; may be none.
+    pub runs: Vec<NewRun>,
+}
+
+impl EventStart {
+    /// The runs that are to be enqueued where this is stored under the event's id: none where it has started some. The
+    /// first event under an id wins, so they take its data and due time; one of another name has other jobs, whose
+    /// workers adopt it.
+    pub fn runs_for(self, stored: &StoredEvent) -> Vec<NewRun> {
+        if stored.started > 0 || stored.event.name != self.event.name {
+            return Vec::new();
+        }
+        let mut runs = self.runs;
+        for run in &mut runs {
+            run.input = stored.event.data.clone();
+            run.fingerprint = run.input.fingerprint();
+            run.due = stored.event.due_at.map_or(Due::Now, Due::At);
+        }
+        runs
+    }
 }
 
 /// An event as it is stored.

@@ -2,14 +2,14 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use tokio::sync::{Notify, Semaphore};
 
-use crate::{ClaimedRun, context::Cancellation};
+use crate::{ClaimedRun, context::Cancellation, store::WorkerOrder};
 
 /// Claimed runs that wait for a free slot.
 ///
@@ -20,6 +20,8 @@ pub(super) struct Buffer {
     ready: Semaphore,
     idle_slots: AtomicUsize,
     freed: Mutex<Freed>,
+    /// Whether none are to be claimed, by an operator's order.
+    drains: AtomicBool,
     begun: Instant,
     /// Told when there may be room again.
     pub(super) room: Notify,
@@ -64,6 +66,7 @@ impl Buffer {
             ready: Semaphore::new(0),
             idle_slots: AtomicUsize::new(concurrency),
             freed: Mutex::default(),
+            drains: AtomicBool::new(false),
             begun: Instant::now(),
             room: Notify::new(),
         }
@@ -103,8 +106,19 @@ impl Buffer {
         }
     }
 
-    /// How many runs to claim now; 0 while enough wait.
+    /// Heeds an order: what waits here is run in any case.
+    pub(super) fn heed(&self, order: WorkerOrder) {
+        let drains = order == WorkerOrder::Drain;
+        if self.drains.swap(drains, Ordering::Relaxed) && !drains {
+            self.room.notify_one();
+        }
+    }
+
+    /// How many runs to claim now; 0 while enough wait, or where the worker drains.
     pub(super) fn wanted(&self) -> usize {
+        if self.drains.load(Ordering::Relaxed) {
+            return 0;
+        }
         let ahead = self.ahead();
         let waiting = self.waiting().len();
         if waiting > ahead / 2 {

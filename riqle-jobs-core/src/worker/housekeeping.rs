@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Settings, held_leases::HeldLeases, meter::Meter};
+use super::{Settings, held_leases::HeldLeases, running::Shared};
 use crate::{
     Operate, Registry, Store, WorkerId,
     backoff::Backoff,
@@ -10,48 +10,44 @@ use crate::{
     store::{JobDeclaration, WorkerReport},
 };
 
-const REPORT_EVERY: Duration = Duration::from_secs(10);
+pub(super) const REPORT_EVERY: Duration = Duration::from_secs(10);
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
-/// Announces the jobs, reports the worker and its metrics, adopts waiting events, prunes; none of it is on the way of a run, and a
-/// failure of any is tried again.
-pub(super) async fn keep(
-    store: Arc<dyn Store>,
-    jobs: Vec<JobDeclaration>,
-    settings: Settings,
-    held: Arc<HeldLeases>,
-    meter: Arc<Meter>,
-) {
+/// Announces the jobs, reports the worker and its metrics, heeds what it is ordered, adopts waiting events, prunes; none of it is
+/// on the way of a run, and a failure of any is tried again.
+pub(super) async fn keep(shared: Arc<Shared>, jobs: Vec<JobDeclaration>, settings: Settings) {
+    let store = &shared.store;
     let mut backoff = Backoff::new(settings.id.as_uuid().as_u64_pair().1);
     let mut is_registered = false;
     let mut tidy_at = Instant::now() + TIDY_EVERY;
     loop {
         // A store that is full must not be kept from being pruned.
         if !is_registered {
-            match events::register(&*store, jobs.clone()).await {
+            match events::register(&**store, jobs.clone()).await {
                 Ok(()) => is_registered = true,
                 Err(error) => tracing::warn!(%error, "can't register jobs, trying on"),
             }
         }
-        let report = report(&jobs, &settings, &held);
-        if let Err(error) = Registry::report_worker(&*store, report).await {
-            tracing::debug!(%error, "can't report the worker");
+        let report = report(&jobs, &settings, &shared.held);
+        match Registry::report_worker(&**store, report).await {
+            Ok(order) => shared.buffer.heed(order),
+            Err(error) => tracing::debug!(%error, "can't report the worker"),
         }
-        if let Err(error) = meter.report(&store, settings.id).await {
+        if let Err(error) = shared.meter.report(store, settings.id).await {
             tracing::debug!(%error, "can't report metrics");
         }
         if Instant::now() >= tidy_at {
             tidy_at = Instant::now() + TIDY_EVERY;
-            // Again, since an event's transaction may commit after its job was registered.
-            if let Err(error) = events::register(&*store, jobs.clone()).await {
+            // Again, since an event may be stored after its job was registered by a sender that did not know it yet.
+            if let Err(error) = events::register(&**store, jobs.clone()).await {
                 tracing::warn!(%error, "can't register jobs");
             }
-            if let Err(error) = Operate::prune(&*store, settings.retention).await {
+            if let Err(error) = Operate::prune(&**store, settings.retention).await {
                 tracing::warn!(%error, "can't prune");
             }
         }
         if is_registered {
-            sleep(REPORT_EVERY).await;
+            sleep(settings.report_every).await;
         } else {
             backoff.wait().await;
         }
@@ -71,5 +67,102 @@ fn report(jobs: &[JobDeclaration], settings: &Settings, held: &HeldLeases) -> Wo
         jobs: jobs.iter().map(|job| job.name.clone()).collect(),
         concurrency: u32::try_from(settings.concurrency).unwrap_or(u32::MAX),
         running: u32::try_from(held.len()).unwrap_or(u32::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::{Notify, Semaphore, mpsc};
+
+    use super::*;
+    use crate::{
+        Inspect, Job, JobError, Jobs, Memory, RunContext, RunState, Shutdown, Worker, store::WorkerOrder,
+    };
+
+    /// Tells that it has begun, and ends once it may.
+    struct Gated {
+        begun: mpsc::UnboundedSender<u64>,
+        may_end: Arc<Semaphore>,
+    }
+
+    #[async_trait::async_trait]
+    impl Job for Gated {
+        const NAME: &'static str = "gated";
+        type Input = u64;
+        type Output = u64;
+
+        async fn run(&self, _: &RunContext, input: u64) -> Result<u64, JobError> {
+            self.begun.send(input)?;
+            self.may_end.acquire().await?.forget();
+            Ok(input)
+        }
+    }
+
+    async fn within_limit<T>(event: impl Future<Output = T>) -> T {
+        timeout(Duration::from_secs(10), event).await.expect("it happens in time")
+    }
+
+    /// Until the worker has heeded its order: the first report may be an old one, the third begins after the second is heeded.
+    async fn heeds(reported: &Notify) {
+        for _ in 0..3 {
+            within_limit(reported.notified()).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_drains_takes_no_run_ends_what_it_has_and_goes_on_at_once_when_told() {
+        let store = Memory::new();
+        let jobs = Jobs::new(&store);
+        let (begun, mut begins) = mpsc::unbounded_channel();
+        let may_end = Arc::new(Semaphore::new(0));
+        let mut worker = Worker::new(&store)
+            .poll_interval(Duration::from_secs(3_600))
+            .register(Gated { begun, may_end: Arc::clone(&may_end) });
+        worker.settings.report_every = Duration::from_millis(5);
+        let (id, shutdown) = (worker.id(), Shutdown::new());
+        let running = tokio::spawn({
+            let shutdown = shutdown.clone();
+            async move { worker.run_with(&shutdown).await }
+        });
+        let first = jobs.enqueue::<Gated>(1).await.unwrap().id();
+        assert_eq!(within_limit(begins.recv()).await, Some(1));
+
+        jobs.store().order_worker(id, WorkerOrder::Drain).await.unwrap();
+        let reported = Arc::new(Notify::new());
+        let watching = tokio::spawn(watch_reports(store.clone(), Arc::clone(&reported)));
+        heeds(&reported).await;
+        let second = jobs.enqueue::<Gated>(2).await.unwrap().id();
+        may_end.add_permits(1);
+        let state = async |id| Inspect::run(&store, id).await.unwrap().unwrap().state;
+        within_limit(async {
+            while state(first).await != RunState::Succeeded {
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        heeds(&reported).await;
+        assert_eq!(state(second).await, RunState::Pending);
+
+        jobs.store().order_worker(id, WorkerOrder::Work).await.unwrap();
+        assert_eq!(within_limit(begins.recv()).await, Some(2));
+        may_end.add_permits(1);
+        shutdown.stop();
+        within_limit(running).await.unwrap().unwrap();
+        watching.abort();
+        assert_eq!(state(second).await, RunState::Succeeded);
+    }
+
+    /// Tells of each change of the time at which the worker was seen.
+    async fn watch_reports(store: Memory, reported: Arc<Notify>) {
+        let mut seen = None;
+        loop {
+            let workers = Registry::workers(&store).await.unwrap();
+            let now = workers.first().map(|worker| worker.seen_at);
+            if now != seen {
+                seen = now;
+                reported.notify_one();
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
     }
 }

@@ -8,20 +8,22 @@ use jiff::Timestamp;
 
 use super::buffer::HeldRun;
 use crate::{
-    AttemptOutcome, Ending, Error, Registry, Settlement, Store, WorkerId, clock, store::MinuteMetrics,
+    AttemptOutcome, Ending, Error, Registry, Settlement, Store, WorkerId, clock,
+    store::{JobMetrics, Span},
 };
 
-/// Minutes that are older than the newest by more than this are let go, once they are reported.
+/// Spans that start before the newest by more than this are let go, once they are reported.
 const KEPT: Duration = Duration::from_secs(60 * 60);
 
-/// Counts what a worker does, by job and minute; a report replaces the one before, so none is lost or counted twice.
+/// Counts what a worker does, by job, minute and quarter of an hour; a report replaces the one before, so none is lost or
+/// counted twice.
 #[derive(Default)]
 pub(super) struct Meter {
-    minutes: Mutex<HashMap<(&'static str, i64), Counted>>,
+    spans: Mutex<HashMap<(&'static str, Span, i64), Counted>>,
 }
 
 struct Counted {
-    metrics: MinuteMetrics,
+    metrics: JobMetrics,
     /// Changed since it was last reported.
     is_new: bool,
 }
@@ -76,7 +78,7 @@ impl Meter {
     /// Reports what has changed.
     pub(super) async fn report(&self, store: &Arc<dyn Store>, worker: WorkerId) -> Result<(), Error> {
         let changed: Vec<_> = self
-            .minutes()
+            .spans()
             .values()
             .filter(|counted| counted.is_new)
             .map(|counted| counted.metrics.clone())
@@ -89,27 +91,28 @@ impl Meter {
         Ok(())
     }
 
-    fn reported(&self, reported: &[MinuteMetrics]) {
-        let mut minutes = self.minutes();
-        for counted in minutes.values_mut() {
+    fn reported(&self, reported: &[JobMetrics]) {
+        let mut spans = self.spans();
+        for counted in spans.values_mut() {
             counted.is_new &= !reported.contains(&counted.metrics);
         }
-        let newest = minutes.keys().map(|(_, minute)| *minute).max().unwrap_or_default();
+        let newest = spans.keys().map(|(_, _, start)| *start).max().unwrap_or_default();
         let oldest = newest.saturating_sub(clock::millis_of(KEPT));
-        minutes.retain(|(_, minute), counted| counted.is_new || *minute >= oldest);
+        spans.retain(|(_, _, start), counted| counted.is_new || *start >= oldest);
     }
 
-    fn count(&self, job: &'static str, at: Timestamp, change: impl FnOnce(&mut MinuteMetrics)) {
-        let minute = MinuteMetrics::start_of(at);
-        let mut minutes = self.minutes();
-        let counted = minutes
-            .entry((job, minute.as_millisecond()))
-            .or_insert_with(|| Counted { metrics: MinuteMetrics::new(job, minute), is_new: true });
-        counted.is_new = true;
-        change(&mut counted.metrics);
+    fn count(&self, job: &'static str, at: Timestamp, change: impl Fn(&mut JobMetrics)) {
+        let mut spans = self.spans();
+        for span in Span::ALL.iter().copied() {
+            let counted = spans
+                .entry((job, span, span.start_of(at).as_millisecond()))
+                .or_insert_with(|| Counted { metrics: JobMetrics::new(job, span, at), is_new: true });
+            counted.is_new = true;
+            change(&mut counted.metrics);
+        }
     }
 
-    fn minutes(&self) -> MutexGuard<'_, HashMap<(&'static str, i64), Counted>> {
-        self.minutes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn spans(&self) -> MutexGuard<'_, HashMap<(&'static str, Span, i64), Counted>> {
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -65,6 +65,7 @@ struct Settings {
     grace: Duration,
     retention: Retention,
     panic_hook: bool,
+    report_every: Duration,
 }
 
 impl Worker {
@@ -83,6 +84,7 @@ impl Worker {
                 grace: Duration::from_secs(10),
                 retention: Retention::default(),
                 panic_hook: true,
+                report_every: housekeeping::REPORT_EVERY,
             },
             duplicate: None,
             stats: Arc::default(),
@@ -214,13 +216,7 @@ impl Worker {
         self.check()?;
         let running = Running::start(self)?;
         let mut keeping = JoinSet::new();
-        keeping.spawn(housekeeping::keep(
-            Arc::clone(&self.store),
-            self.declarations(),
-            self.settings.clone(),
-            running.held(),
-            Arc::clone(&self.meter),
-        ));
+        keeping.spawn(housekeeping::keep(running.shared(), self.declarations(), self.settings.clone()));
         let ended = running.until_stopped(shutdown).await;
         keeping.shutdown().await;
         self.report_metrics().await;

@@ -132,8 +132,8 @@ impl Running {
         })
     }
 
-    pub(super) fn held(&self) -> Arc<HeldLeases> {
-        Arc::clone(&self.shared.held)
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     pub(super) async fn until_stopped(mut self, shutdown: &Shutdown) -> Result<(), Error> {

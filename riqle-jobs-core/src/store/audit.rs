@@ -1,0 +1,117 @@
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ActionId, Error,
+    limits::{TEXT_BYTES, check_key, clean_text},
+    state::closed_set,
+};
+
+/// The record of what people did: who, what, to what, when, and how it ended.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Audit: Send + Sync {
+    /// Records an action, before it is done and again once it has ended: under an id that is there already it replaces
+    /// all but the time of the first record.
+    ///
+    /// # Errors
+    /// As [`NewAction::checked`]; `Unavailable`; repeating is safe.
+    async fn record_action(&self, action: NewAction) -> Result<(), Error>;
+
+    /// One action.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Corrupt` where what is stored can't be read.
+    async fn action(&self, id: ActionId) -> Result<Option<RecordedAction>, Error>;
+
+    /// At most `limit` actions, newest id first, of those older than `before`.
+    ///
+    /// # Errors
+    /// As [`action`](Self::action).
+    async fn actions(&self, limit: usize, before: Option<ActionId>) -> Result<Vec<RecordedAction>, Error>;
+}
+
+closed_set! {
+    /// What somebody did.
+    ActionKind {
+        /// Started a run.
+        Start = "start",
+        /// Replayed dead or cancelled runs.
+        Replay = "replay",
+        /// Cancelled runs.
+        Cancel = "cancel",
+        /// Made runs due now.
+        RunNow = "run-now",
+        /// Deleted dead letters.
+        Discard = "discard",
+        /// Paused a queue.
+        Pause = "pause",
+        /// Resumed a queue.
+        Resume = "resume",
+        /// Let a worker take no more runs, or again.
+        OrderWorker = "order-worker",
+        /// Settled an unknown outcome of an email.
+        ResolveEmail = "resolve-email",
+        /// Put an address on the suppression list.
+        Suppress = "suppress",
+        /// Took an address off the suppression list.
+        Unsuppress = "unsuppress",
+    }
+}
+
+closed_set! {
+    /// How far an action has come.
+    ActionState {
+        /// Begun; where it stays so, whoever did it went down in the middle of it.
+        Underway = "underway",
+        /// Done.
+        Done = "done",
+        /// Not done, or not to the end.
+        Failed = "failed",
+    }
+}
+
+/// An action to be recorded. Stores keep it as JSON text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewAction {
+    /// Its id.
+    pub id: ActionId,
+    /// Who: 1 to 512 bytes.
+    pub by: String,
+    /// What.
+    pub kind: ActionKind,
+    /// To what: a run, a queue, an address, or which runs; cleaned and capped.
+    pub subject: String,
+    /// More of it, for people: a reason, a pace, how an outcome was resolved; cleaned and capped; may be empty.
+    pub detail: String,
+    /// How far it has come.
+    pub state: ActionState,
+    /// What came of it, for people: a new run, how many, an error; cleaned and capped; may be empty.
+    pub outcome: String,
+}
+
+impl NewAction {
+    /// As every store keeps it.
+    ///
+    /// # Errors
+    /// `Rejected` where `by` is empty, too long or holds control characters.
+    pub fn checked(mut self) -> Result<Self, Error> {
+        check_key("who acts", &self.by)?;
+        for text in [&mut self.subject, &mut self.detail, &mut self.outcome] {
+            *text = clean_text(text, TEXT_BYTES);
+        }
+        Ok(self)
+    }
+}
+
+/// An action as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedAction {
+    /// What was recorded last.
+    pub action: NewAction,
+    /// When it was first recorded, by the store's clock.
+    pub at: Timestamp,
+    /// When it was last recorded.
+    pub changed_at: Timestamp,
+}

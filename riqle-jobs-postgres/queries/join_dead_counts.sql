@@ -1,0 +1,12 @@
+-- Joins what was counted of dead letters to a row for each lane and fingerprint. What somebody else is joining is stepped
+-- over.
+WITH parts AS (
+    DELETE FROM riqle.dead_counts WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM riqle.dead_counts
+        WHERE EXISTS (SELECT 1 FROM riqle.dead_counts GROUP BY lane, error_fingerprint HAVING count(*) > 1)
+        FOR UPDATE SKIP LOCKED))
+    RETURNING lane, error_fingerprint, runs
+)
+INSERT INTO riqle.dead_counts (lane, error_fingerprint, runs)
+SELECT lane, error_fingerprint, sum(runs)::bigint FROM parts
+GROUP BY lane, error_fingerprint HAVING sum(runs) <> 0

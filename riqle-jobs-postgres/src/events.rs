@@ -1,0 +1,111 @@
+use std::collections::{BTreeMap, HashMap};
+
+use riqle_jobs_core::{
+    NewRun,
+    events::EVENT_ID_KEPT,
+    millis_of,
+    store::{EventStart, NewEvent, StoredEvent},
+};
+use sqlx::postgres::PgRow;
+
+use crate::{
+    enqueue::{Within, enqueue},
+    error::{Result, into_driver},
+    rows::{codec, get, get_u32, maybe_time, millis, payload, size, time},
+    work::Work,
+};
+
+/// Stores events; answers with what is stored under each id. In the order of their ids, as everybody does.
+pub(crate) async fn store_events(work: &mut Work<'_>, events: &[NewEvent]) -> Result<Vec<StoredEvent>> {
+    work.timed(include_str!("../queries/forget_event.sql"))
+        .bind(events.iter().map(|event| event.id.clone()).collect::<Vec<_>>())
+        .bind(millis_of(EVENT_ID_KEPT))
+        .execute(&mut *work.connection)
+        .await?;
+    let mut by_id: Vec<(usize, &NewEvent)> = events.iter().enumerate().collect();
+    by_id.sort_by(|(_, a), (_, b)| a.id.cmp(&b.id));
+    let mut stored = Vec::with_capacity(events.len());
+    for (n, event) in by_id {
+        let row = work
+            .timed(include_str!("../queries/store_event.sql"))
+            .bind(event.id.clone())
+            .bind(event.name.clone())
+            .bind(event.due_at.map(millis))
+            .bind(codec(event.data.codec))
+            .bind(event.data.bytes.clone())
+            .fetch_one(&mut *work.connection)
+            .await?;
+        stored.push((n, stored_event(&row)?));
+    }
+    stored.sort_by_key(|(n, _)| *n);
+    Ok(stored.into_iter().map(|(_, event)| event).collect())
+}
+
+/// Stores events and, of those that have started nothing, the runs; all or nothing in the transaction of `work`.
+pub(crate) async fn start_events(
+    work: &mut Work<'_>,
+    within: Within<'_>,
+    starts: &[EventStart],
+) -> Result<Vec<StoredEvent>> {
+    let events: Vec<_> = starts.iter().map(|start| start.event.clone()).collect();
+    let mut stored = store_events(work, &events).await?;
+    let mut started: HashMap<String, u32> = HashMap::new();
+    let mut by_queue: BTreeMap<String, Vec<NewRun>> = BTreeMap::new();
+    for (start, stored) in starts.iter().zip(&mut stored) {
+        // The list may name it twice.
+        stored.started = started.get(&stored.event.id).copied().unwrap_or(stored.started);
+        let runs = start.clone().runs_for(stored);
+        if runs.is_empty() {
+            continue;
+        }
+        stored.started = u32::try_from(runs.len()).unwrap_or(u32::MAX);
+        started.insert(stored.event.id.clone(), stored.started);
+        for run in runs {
+            by_queue.entry(run.queue.clone()).or_default().push(run);
+        }
+    }
+    let groups: Vec<_> = by_queue.values().map(Vec::as_slice).collect();
+    for answers in enqueue(work, within, &groups).await? {
+        answers.map_err(into_driver)?;
+    }
+    mark_all_started(work, started).await?;
+    Ok(stored)
+}
+
+async fn mark_all_started(work: &mut Work<'_>, started: HashMap<String, u32>) -> Result<()> {
+    if started.is_empty() {
+        return Ok(());
+    }
+    let (ids, runs): (Vec<_>, Vec<_>) = started.into_iter().map(|(id, runs)| (id, i64::from(runs))).unzip();
+    work.query(include_str!("../queries/mark_started.sql"))
+        .bind(ids)
+        .bind(runs)
+        .execute(&mut *work.connection)
+        .await
+        .map(drop)
+}
+
+/// Counts `runs` as started by the event.
+pub(crate) async fn mark_started(work: &mut Work<'_>, id: &str, runs: u32) -> Result<()> {
+    mark_all_started(work, HashMap::from([(id.to_owned(), runs)])).await
+}
+
+/// Events with one of these names that have started nothing, oldest first.
+pub(crate) async fn idle_events(
+    work: &mut Work<'_>,
+    names: &[String],
+    limit: usize,
+) -> Result<Vec<StoredEvent>> {
+    let idle = work.query(include_str!("../queries/idle_events.sql")).bind(names.to_vec()).bind(size(limit));
+    idle.fetch_all(&mut *work.connection).await?.iter().map(stored_event).collect()
+}
+
+fn stored_event(row: &PgRow) -> Result<StoredEvent> {
+    let event = NewEvent {
+        id: get(row, "id")?,
+        name: get(row, "name")?,
+        data: payload(row, "codec", "data")?,
+        due_at: maybe_time(row, "due_at")?,
+    };
+    Ok(StoredEvent { event, received_at: time(row, "received_at")?, started: get_u32(row, "started")? })
+}

@@ -1,0 +1,38 @@
+-- What each worker has counted of a job within a span of time.
+ALTER TABLE riqle_metrics RENAME TO riqle_metrics_of_minutes;
+CREATE TABLE riqle_metrics (
+    span      TEXT    NOT NULL CHECK (span IN ('minute', 'quarter-hour')),
+    start     INTEGER NOT NULL,
+    job       TEXT    NOT NULL,
+    worker    BLOB    NOT NULL,
+    started   INTEGER NOT NULL,
+    succeeded INTEGER NOT NULL,
+    failed    INTEGER NOT NULL,
+    dead      INTEGER NOT NULL,
+    wait      TEXT    NOT NULL, -- a JSON array of buckets with their counts, as the next
+    run_time  TEXT    NOT NULL,
+    PRIMARY KEY (span, start, job, worker)
+) STRICT, WITHOUT ROWID;
+INSERT INTO riqle_metrics (span, start, job, worker, started, succeeded, failed, dead, wait, run_time)
+SELECT 'minute', minute, job, worker, started, succeeded, failed, dead, wait, run_time FROM riqle_metrics_of_minutes;
+DROP TABLE riqle_metrics_of_minutes;
+
+ALTER TABLE riqle_workers ADD COLUMN ordered TEXT NOT NULL DEFAULT 'work' CHECK (ordered IN ('work', 'drain'));
+
+-- What people did.
+CREATE TABLE riqle_actions (
+    id         BLOB    NOT NULL PRIMARY KEY,
+    at         INTEGER NOT NULL, -- when it was first recorded
+    changed_at INTEGER NOT NULL,
+    action     TEXT    NOT NULL  -- JSON that core writes and reads
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX riqle_actions_age ON riqle_actions (at);
+
+-- Dead letters whose newest errors are alike, in the order in which they died; and their lists, those without an error
+-- included.
+CREATE INDEX riqle_dead_groups ON riqle_dead (lane, error_fingerprint, ended_at);
+DROP INDEX riqle_dead_error;
+CREATE INDEX riqle_dead_error ON riqle_dead (error_fingerprint, lane);
+
+CREATE INDEX riqle_emails_detail ON riqle_emails (detail, id);
