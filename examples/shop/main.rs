@@ -63,7 +63,7 @@ async fn run() -> Result<(), Failure> {
 
     printer.start(&config, address);
     let shop = Shop { database, jobs: jobs.clone(), secrets: config.stripe_secrets()?.map(Arc::new) };
-    let router = routes::router(shop, &config, address)?;
+    let router = routes::router(shop, &config, address, &shutdown)?;
     let server = axum::serve(listener, router).with_graceful_shutdown({
         let shutdown = shutdown.clone();
         async move { shutdown.stopping().await }

@@ -6,7 +6,7 @@ use std::{
 
 use riqle_jobs::{Run, RunState, testing::Moment};
 
-use crate::config::Config;
+use crate::{config::Config, routes::DASHBOARD};
 
 /// What the shop shows on the terminal; colours only there.
 pub struct Printer {
@@ -23,6 +23,7 @@ impl Printer {
     pub fn start(&self, config: &Config, address: SocketAddr) {
         println!("{}", self.bold("The Riqle shop"));
         println!("  listens on  http://{address}");
+        println!("  dashboard:  http://{address}{DASHBOARD}");
         println!("  runs are in {}", without_password(&config.jobs_url));
         println!("  emails go to {}", without_password(&config.mail_url));
         if let Some(folder) = &config.folder {
@@ -74,7 +75,7 @@ impl Printer {
     }
 
     pub fn stays_up(&self, address: SocketAddr) {
-        println!("\nThe shop stays up at http://{address}; Ctrl-C ends it.");
+        println!("\nThe shop stays up; look at its runs at http://{address}{DASHBOARD}; Ctrl-C ends it.");
     }
 
     fn bold(&self, text: &str) -> String {

@@ -8,10 +8,11 @@ use axum::{
     routing::{get, post},
 };
 use riqle_jobs::{
-    EmailLog,
+    EmailLog, Shutdown,
     email::EmailFilter,
     web::{
-        EventApi, health,
+        Dashboard, EventApi, health,
+        security::Access,
         webhooks::{resend, stripe::BODY_BYTES},
     },
 };
@@ -23,13 +24,24 @@ use crate::{
     webhook::{self, Shop, refuse},
 };
 
-pub fn router(shop: Shop, config: &Config, address: SocketAddr) -> Result<Router, Failure> {
+/// Where the dashboard is.
+pub const DASHBOARD: &str = "/jobs";
+
+pub fn router(
+    shop: Shop,
+    config: &Config,
+    address: SocketAddr,
+    shutdown: &Shutdown,
+) -> Result<Router, Failure> {
     let events = EventApi::new(&shop.jobs).keys(config.event_keys()).bound_to(address);
     let of_jobs = events
         .router()
         .merge(health::router(&shop.jobs))
         .merge(resend::router(&shop.jobs, config.resend_secrets()?));
+    let access = Access::from_environment()?.bound_to(address);
+    let dashboard = Dashboard::new(&shop.jobs, access).until(shutdown).router();
     Ok(Router::new()
+        .nest(DASHBOARD, dashboard)
         .route("/webhooks/stripe", post(webhook::stripe).layer(DefaultBodyLimit::max(BODY_BYTES)))
         .route("/orders/{id}", get(order))
         .route("/orders/{id}/emails", get(emails))

@@ -1,4 +1,4 @@
-//! One operation on many dead letters.
+//! One operation on many runs.
 
 use std::{
     future::Future,
@@ -53,7 +53,7 @@ pub struct Skipped {
     pub problem: String,
 }
 
-/// A page of dead letters; small, so that what others do meanwhile is seen.
+/// A page of runs; small, so that what others do meanwhile is seen.
 const PAGE: usize = 200;
 /// How often a call to a store that is away is made, all in all.
 const TRIES: u32 = 6;
@@ -63,7 +63,7 @@ pub(crate) async fn replay_all(
     filter: RunFilter,
     pace: Pace,
 ) -> Result<BulkReport, Error> {
-    for_each_dead_letter(store, filter, pace, |run| {
+    for_each(store, filter, &[RunState::Dead], pace, |run| {
         store.replay(run.id, run.id.of_replay(), Replay::from(ReplayFrom::FailedStep))
     })
     .await
@@ -74,21 +74,50 @@ pub(crate) async fn discard_all(
     filter: RunFilter,
     pace: Pace,
 ) -> Result<BulkReport, Error> {
-    for_each_dead_letter(store, filter, pace, |run| store.discard(run.id)).await
+    for_each(store, filter, &[RunState::Dead], pace, |run| store.discard(run.id)).await
 }
 
-/// By falling id, so that runs which die meanwhile, replays among them, are not met.
-async fn for_each_dead_letter<F>(
+pub(crate) async fn cancel_all(
     store: &dyn Store,
     filter: RunFilter,
+    pace: Pace,
+) -> Result<BulkReport, Error> {
+    let states = [RunState::Pending, RunState::Running, RunState::Waiting];
+    for_each(store, filter, &states, pace, |run| cancel(store, run.id)).await
+}
+
+/// Ends a run that has not ended; its emails that wait to be sent are given up.
+pub(crate) async fn cancel(store: &dyn Store, id: RunId) -> Result<(), Error> {
+    store.cancel(id).await?;
+    store.fail_emails_of_run(id, "the run was cancelled").await
+}
+
+pub(crate) async fn run_all_now(
+    store: &dyn Store,
+    filter: RunFilter,
+    pace: Pace,
+) -> Result<BulkReport, Error> {
+    for_each(store, filter, &[RunState::Pending, RunState::Waiting], pace, |run| store.run_now(run.id)).await
+}
+
+/// By falling id, so that runs which come meanwhile, replays among them, are not met. Of the filter's states these count.
+async fn for_each<F>(
+    store: &dyn Store,
+    filter: RunFilter,
+    states: &[RunState],
     pace: Pace,
     operation: impl Fn(&Run) -> F,
 ) -> Result<BulkReport, Error>
 where
     F: Future<Output = Result<(), Error>>,
 {
+    let asked = |state: &RunState| filter.states.is_empty() || filter.states.contains(state);
+    let states: Vec<_> = states.iter().copied().filter(asked).collect();
+    if states.is_empty() {
+        return Ok(BulkReport::default());
+    }
     let most = if filter.limit == 0 { usize::MAX } else { filter.limit };
-    let mut page = RunFilter { states: vec![RunState::Dead], ..filter };
+    let mut page = RunFilter { states, ..filter };
     let mut report = BulkReport::default();
     let (begun, mut met) = (Instant::now(), 0_usize);
     while met < most {

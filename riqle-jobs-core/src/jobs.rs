@@ -96,7 +96,7 @@ impl Jobs {
     /// taken by now.
     ///
     /// The new run's id follows from the old one's, so an interrupted call is simply made again, and of two at the same
-    /// time each run is replayed once. States in the filter are ignored.
+    /// time each run is replayed once.
     ///
     /// # Errors
     /// `Unavailable` where the store stays away; what was replayed until then stays so. `Corrupt` where a page can't
@@ -111,6 +111,23 @@ impl Jobs {
     /// As [`replay_all`](Self::replay_all).
     pub async fn discard_all(&self, filter: RunFilter, pace: Pace) -> Result<BulkReport, Error> {
         bulk::discard_all(&*self.store, filter, pace).await
+    }
+
+    /// Cancels the runs that `filter` lists and that have not ended, as [`replay_all`](Self::replay_all) replays them.
+    ///
+    /// # Errors
+    /// As [`replay_all`](Self::replay_all).
+    pub async fn cancel_all(&self, filter: RunFilter, pace: Pace) -> Result<BulkReport, Error> {
+        bulk::cancel_all(&*self.store, filter, pace).await
+    }
+
+    /// Makes the runs due now that `filter` lists and that wait for their time, as [`replay_all`](Self::replay_all)
+    /// replays them.
+    ///
+    /// # Errors
+    /// As [`replay_all`](Self::replay_all).
+    pub async fn run_all_now(&self, filter: RunFilter, pace: Pace) -> Result<BulkReport, Error> {
+        bulk::run_all_now(&*self.store, filter, pace).await
     }
 
     /// Makes a run that waits for its time due now.
@@ -143,8 +160,7 @@ impl Jobs {
     /// # Errors
     /// As [`Operate::cancel`](crate::Operate::cancel).
     pub async fn cancel(&self, id: RunId) -> Result<(), Error> {
-        self.store.cancel(id).await?;
-        self.store.fail_emails_of_run(id, "the run was cancelled").await
+        bulk::cancel(&*self.store, id).await
     }
 
     /// The store, to inspect and operate.

@@ -28,9 +28,11 @@
 
 mod answer;
 pub mod api;
+mod dashboard;
 mod event_api;
 pub mod health;
 pub mod security;
 pub mod webhooks;
 
+pub use dashboard::{Dashboard, HIDDEN_KEYS};
 pub use event_api::EventApi;

@@ -7,8 +7,13 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 
+use riqle_jobs_core::{Error, ErrorKind};
+
 use super::{Secret, is_from_this_machine};
 use crate::answer::refuse;
+
+const OPERATOR_VARIABLE: &str = "RIQLE_JOBS_OPERATOR";
+const VIEWER_VARIABLE: &str = "RIQLE_JOBS_VIEWER";
 
 /// What somebody may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +65,23 @@ impl Access {
     /// Nobody: every request is answered 503, which says so.
     pub fn closed() -> Self {
         Self::default()
+    }
+
+    /// Who is named in the environment: `RIQLE_JOBS_OPERATOR` and `RIQLE_JOBS_VIEWER`, each `NAME:PASSWORD`. The password
+    /// is also taken as a bearer token. Where neither is set: nobody, as [`closed`](Self::closed).
+    ///
+    /// # Errors
+    /// `Misconfigured` where one is set and is not of that form, or its password has less than 8 characters.
+    pub fn from_environment() -> Result<Self, Error> {
+        let mut access = Self::closed();
+        for (variable, role) in [(OPERATOR_VARIABLE, Role::Operator), (VIEWER_VARIABLE, Role::Viewer)] {
+            let Some(given) = std::env::var(variable).ok().filter(|given| !given.is_empty()) else {
+                continue;
+            };
+            let (name, password) = name_and_password(variable, &given)?;
+            access = access.basic(name, password, role).bearer(name, password, role);
+        }
+        Ok(access)
     }
 
     /// Whom the application's own middleware names.
@@ -135,7 +157,7 @@ impl Access {
         response
     }
 
-    async fn admit(&self, request: &Parts, role: Role) -> Result<User, Response> {
+    pub(crate) async fn admit(&self, request: &Parts, role: Role) -> Result<User, Response> {
         let user = self.user(request).await?;
         if user.role < role {
             return Err(refuse(StatusCode::FORBIDDEN, "a viewer may look, and not act"));
@@ -148,6 +170,18 @@ impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Access({} credentials)", self.credentials.len())
     }
+}
+
+/// Names the variable and nothing of what it holds.
+fn name_and_password<'a>(variable: &str, given: &'a str) -> Result<(&'a str, &'a str), Error> {
+    let named = given
+        .split_once(':')
+        .filter(|(name, password)| !name.trim().is_empty() && password.chars().count() >= 8);
+    named.ok_or_else(|| {
+        let message =
+            format!("{variable} is not of the form NAME:PASSWORD, with a password of at least 8 characters");
+        Error::new(ErrorKind::Misconfigured, "access", message)
+    })
 }
 
 /// What `Authorization` holds: a token, or `name:password`.

@@ -1,0 +1,54 @@
+// Small comforts; every page can be read and used without them.
+"use strict";
+
+(() => {
+  const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+  const words = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+
+  // Times say how long ago they were, and the time itself to who points at them.
+  function tell(time) {
+    const at = Date.parse(time.dateTime);
+    if (Number.isNaN(at)) return;
+    const seconds = Math.round((at - Date.now()) / 1000);
+    const [unit, length] = units.find(([, length]) => Math.abs(seconds) >= length) ?? units[3];
+    const text = Math.abs(seconds) < 2 ? "now" : words.format(Math.trunc(seconds / length), unit);
+    if (time.textContent !== text) time.textContent = text;
+    time.title = new Date(at).toISOString();
+  }
+  const tellAll = () => document.querySelectorAll("time[datetime]").forEach(tell);
+
+  async function copy(button, text) {
+    const said = button.textContent;
+    try {
+      await navigator.clipboard.writeText(await text);
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = "Can't copy here";
+    }
+    setTimeout(() => { button.textContent = said; }, 1500);
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy], [data-copy-text], [data-copy-json]");
+    if (!button) return;
+    const { copy: from, copyText, copyJson } = button.dataset;
+    if (from) copy(button, document.getElementById(from).textContent);
+    else if (copyText) copy(button, copyText);
+    else copy(button, fetch(copyJson, { headers: { Accept: "application/json" } }).then((answer) => answer.text()));
+  });
+
+  document.addEventListener("change", (event) => {
+    if (!event.target.matches("[data-choose-all]")) return;
+    document.querySelectorAll('input[name="ids"]').forEach((box) => { box.checked = event.target.checked; });
+  });
+
+  document.addEventListener("submit", (event) => {
+    const question = event.target.dataset.confirm;
+    if (question && !window.confirm(question)) event.preventDefault();
+  });
+
+  document.addEventListener("htmx:after:swap", tellAll);
+  document.addEventListener("htmx:sse:after:message", tellAll);
+  setInterval(tellAll, 1000);
+  tellAll();
+})();

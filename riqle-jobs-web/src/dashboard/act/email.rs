@@ -1,0 +1,96 @@
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use riqle_jobs_core::{EmailId, EmailLog, email::Resolution, store::ActionKind};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{Done, Submitted, action, recorded};
+use crate::dashboard::{Web, failure::Failure, show::in_address};
+
+/// What somebody found out about an email that may have been sent.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct ResolveRequest {
+    outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Outcome {
+    /// It was sent.
+    Sent,
+    /// It was not sent.
+    NotSent,
+}
+
+/// An address.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct SuppressRequest {
+    address: String,
+    /// For people.
+    #[serde(default)]
+    reason: String,
+}
+
+/// Settles an unknown outcome.
+#[utoipa::path(post, path = "/emails/{id}/resolve", tag = "emails", params(("id" = uuid::Uuid, Path)),
+    request_body = ResolveRequest, responses((status = 200, body = Done),
+    (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn resolve(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    Submitted { visit, asked }: Submitted<ResolveRequest>,
+) -> Response {
+    let resolved = async {
+        let id: EmailId = id.parse().map_err(|_| Failure::not_found("email"))?;
+        let (resolution, word) = match asked.outcome {
+            Outcome::Sent => (Resolution::Sent, "as sent"),
+            Outcome::NotSent => (Resolution::NotSent, "as not sent"),
+        };
+        let action = action(&visit.user, ActionKind::ResolveEmail, &format!("email {id}"), word);
+        let resolve = EmailLog::resolve_email(&**web.jobs.store(), id, resolution, &visit.user.name);
+        recorded(&web.jobs, action, async { resolve.await.map(|()| String::new()) }).await
+    };
+    visit.ended(&format!("emails/{}", in_address(&id)), resolved.await)
+}
+
+/// Puts an address on the suppression list.
+#[utoipa::path(post, path = "/suppressions/add", tag = "emails", request_body = SuppressRequest, responses(
+    (status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn suppress(
+    State(web): State<Web>,
+    Submitted { visit, asked }: Submitted<SuppressRequest>,
+) -> Response {
+    let suppressed = async {
+        let address = address(&asked)?;
+        let reason = if asked.reason.trim().is_empty() { "by hand" } else { asked.reason.trim() };
+        let action = action(&visit.user, ActionKind::Suppress, address, reason);
+        let suppress = EmailLog::suppress(&**web.jobs.store(), address, reason);
+        recorded(&web.jobs, action, async { suppress.await.map(|()| String::new()) }).await
+    };
+    visit.ended("suppressions", suppressed.await)
+}
+
+/// Takes an address off the suppression list.
+#[utoipa::path(post, path = "/suppressions/remove", tag = "emails", request_body = SuppressRequest, responses(
+    (status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn unsuppress(
+    State(web): State<Web>,
+    Submitted { visit, asked }: Submitted<SuppressRequest>,
+) -> Response {
+    let unsuppressed = async {
+        let address = address(&asked)?;
+        let action = action(&visit.user, ActionKind::Unsuppress, address, "");
+        let unsuppress = EmailLog::unsuppress(&**web.jobs.store(), address);
+        recorded(&web.jobs, action, async { unsuppress.await.map(|()| String::new()) }).await
+    };
+    visit.ended("suppressions", unsuppressed.await)
+}
+
+fn address(asked: &SuppressRequest) -> Result<&str, Failure> {
+    let address = asked.address.trim();
+    let is_address = address.len() <= 320
+        && address.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
+    is_address.then_some(address).ok_or_else(|| Failure::bad("this is no email address"))
+}

@@ -1,0 +1,98 @@
+//! What operators do; each is recorded before it is done, and again with what came of it.
+
+pub(crate) mod email;
+pub(crate) mod job;
+pub(crate) mod queue;
+pub(crate) mod run;
+pub(crate) mod runs;
+mod submitted;
+pub(crate) mod worker;
+
+use axum::{
+    Json,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use riqle_jobs_core::{
+    ActionId, Audit, Error, Jobs,
+    store::{ActionKind, ActionState, NewAction},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+pub(crate) use self::submitted::Submitted;
+use super::{
+    HEADERS,
+    failure::Failure,
+    visit::{Visit, Wants},
+};
+use crate::security::User;
+
+/// That an action was done, as JSON.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Done {
+    /// What it is recorded under.
+    #[schema(value_type = uuid::Uuid)]
+    action: ActionId,
+    /// What came of it: a new run's id, how many, or nothing.
+    outcome: String,
+    status: u16,
+}
+
+/// An action about to be done.
+pub(crate) fn action(user: &User, kind: ActionKind, subject: &str, detail: &str) -> NewAction {
+    NewAction {
+        id: ActionId::new(),
+        by: user.name.clone(),
+        kind,
+        subject: subject.to_owned(),
+        detail: detail.to_owned(),
+        state: ActionState::Underway,
+        outcome: String::new(),
+    }
+}
+
+/// Does an action between its two records; what `act` answers is what came of it, for people.
+///
+/// # Errors
+/// As `act`; where the action can't be recorded it is not done.
+pub(crate) async fn recorded(
+    jobs: &Jobs,
+    action: NewAction,
+    act: impl Future<Output = Result<String, Error>>,
+) -> Result<(ActionId, String), Failure> {
+    Audit::record_action(&**jobs.store(), action.clone()).await?;
+    let done = act.await;
+    ended(jobs, &action, &done).await;
+    Ok((action.id, done?))
+}
+
+/// Records how an action ended. It was done whether or not this can be written, so a failure of that is only logged.
+pub(super) async fn ended(jobs: &Jobs, action: &NewAction, done: &Result<String, Error>) {
+    let (state, outcome) = match done {
+        Ok(outcome) => (ActionState::Done, outcome.clone()),
+        Err(error) => (ActionState::Failed, error.message().to_owned()),
+    };
+    let ended = NewAction { state, outcome, ..action.clone() };
+    if let Err(error) = Audit::record_action(&**jobs.store(), ended).await {
+        tracing::warn!(%error, by = action.by, kind = %action.kind, "can't record how an action ended");
+    }
+}
+
+impl Visit {
+    /// Answers that an action was done: browsers go on to a page, tools are told.
+    fn done(&self, path: &str, action: ActionId, outcome: String) -> Response {
+        if self.wants == Wants::Json {
+            return (HEADERS, Json(Done { action, outcome, status: 200 })).into_response();
+        }
+        (StatusCode::SEE_OTHER, HEADERS, [(header::LOCATION, self.to(path))]).into_response()
+    }
+
+    /// The same, or why not.
+    fn ended(&self, path: &str, ended: Result<(ActionId, String), Failure>) -> Response {
+        match ended {
+            Ok((action, outcome)) => self.done(path, action, outcome),
+            Err(failure) => self.fail(&failure),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use riqle_jobs_core::store::ActionKind;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{Done, Submitted, action, recorded, run::Nothing};
+use crate::dashboard::Web;
+
+/// Why a queue is paused.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default)]
+pub(crate) struct PauseRequest {
+    /// For people.
+    why: String,
+}
+
+/// Pauses a queue.
+#[utoipa::path(post, path = "/queues/{name}/pause", tag = "queues", params(("name" = String, Path)),
+    request_body = PauseRequest, responses((status = 200, body = Done),
+    (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn pause(
+    State(web): State<Web>,
+    Path(name): Path<String>,
+    Submitted { visit, asked }: Submitted<PauseRequest>,
+) -> Response {
+    let action = action(&visit.user, ActionKind::Pause, &format!("queue {name}"), &asked.why);
+    let pause =
+        async { web.jobs.pause_queue(&name, &visit.user.name, &asked.why).await.map(|()| String::new()) };
+    visit.ended("queues", recorded(&web.jobs, action, pause).await)
+}
+
+/// Resumes a queue.
+#[utoipa::path(post, path = "/queues/{name}/resume", tag = "queues", params(("name" = String, Path)),
+    responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn resume(
+    State(web): State<Web>,
+    Path(name): Path<String>,
+    Submitted { visit, .. }: Submitted<Nothing>,
+) -> Response {
+    let action = action(&visit.user, ActionKind::Resume, &format!("queue {name}"), "");
+    let resume = async { web.jobs.resume_queue(&name).await.map(|()| String::new()) };
+    visit.ended("queues", recorded(&web.jobs, action, resume).await)
+}

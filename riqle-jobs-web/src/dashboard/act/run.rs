@@ -1,0 +1,143 @@
+//! What is done to one run.
+
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use riqle_jobs_core::{Inspect, Operate, Payload, Replay, ReplayFrom, RunId, store::ActionKind};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::{Done, Submitted, action, recorded};
+use crate::dashboard::{
+    Web,
+    failure::Failure,
+    json_text::{Layout, rewrite},
+};
+
+/// How to replay a run.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+pub(crate) struct ReplayRequest {
+    /// `failed-step` (the default), `start`, or `step:NAME`.
+    from: String,
+    /// The new run's input, where it is not the old one's; kept to the letter.
+    #[schema(value_type = Option<serde_json::Value>)]
+    input: Option<Box<RawValue>>,
+    /// The same as text, as forms send it.
+    #[schema(ignore)]
+    input_text: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Nothing {}
+
+/// Starts a dead or cancelled run once more; the outcome is the new run's id.
+#[utoipa::path(post, path = "/runs/{id}/replay", tag = "runs", params(("id" = uuid::Uuid, Path)),
+    request_body = ReplayRequest, responses((status = 200, body = Done),
+    (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn replay(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    Submitted { visit, asked }: Submitted<ReplayRequest>,
+) -> Response {
+    let new_run = RunId::new();
+    let replayed = async {
+        let id = run_id(&id)?;
+        let from = match asked.from.as_str() {
+            "" | "failed-step" => ReplayFrom::FailedStep,
+            "start" => ReplayFrom::Start,
+            other => match other.strip_prefix("step:") {
+                Some(step) => ReplayFrom::Step(step.to_owned()),
+                None => return Err(Failure::bad("`from` is failed-step, start, or step:NAME")),
+            },
+        };
+        let input = edited_input(&web, id, &asked).await?;
+        let detail = match (&from, &input) {
+            (ReplayFrom::FailedStep, None) => "from the failed step".to_owned(),
+            (from, input) => {
+                let edited = if input.is_some() { ", with another input" } else { "" };
+                let from = match from {
+                    ReplayFrom::FailedStep => "the failed step".to_owned(),
+                    ReplayFrom::Start => "the start".to_owned(),
+                    ReplayFrom::Step(step) => format!("step {step}"),
+                };
+                format!("from {from}{edited}")
+            }
+        };
+        let action = action(&visit.user, ActionKind::Replay, &format!("run {id}"), &detail);
+        let replay = Operate::replay(&**web.jobs.store(), id, new_run, Replay { from, input });
+        recorded(&web.jobs, action, async { replay.await.map(|()| new_run.to_string()) }).await
+    };
+    visit.ended(&format!("runs/{new_run}"), replayed.await)
+}
+
+/// The input to replay with, where it is another one.
+async fn edited_input(web: &Web, id: RunId, asked: &ReplayRequest) -> Result<Option<Payload>, Failure> {
+    if let Some(input) = &asked.input {
+        return Ok(Some(Payload::from_json_text(input.get())));
+    }
+    let Some(text) = asked.input_text.as_deref().filter(|text| !text.trim().is_empty()) else {
+        return Ok(None);
+    };
+    let compact = |text: &str| rewrite(text, Layout::Compact, |_| false);
+    let edited = compact(text).ok_or_else(|| Failure::bad("the input is no JSON"))?;
+    let run = Inspect::run(&**web.jobs.store(), id).await?.ok_or_else(|| Failure::not_found("run"))?;
+    let old = std::str::from_utf8(&run.input.bytes).ok().and_then(compact);
+    Ok((old.as_deref() != Some(edited.as_str())).then(|| Payload::from_json_text(edited)))
+}
+
+/// Ends a run that has not ended.
+#[utoipa::path(post, path = "/runs/{id}/cancel", tag = "runs", params(("id" = uuid::Uuid, Path)),
+    responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn cancel(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    Submitted { visit, .. }: Submitted<Nothing>,
+) -> Response {
+    let cancelled = async {
+        let id = run_id(&id)?;
+        let action = action(&visit.user, ActionKind::Cancel, &format!("run {id}"), "");
+        recorded(&web.jobs, action, async { web.jobs.cancel(id).await.map(|()| String::new()) }).await
+    };
+    visit.ended(&format!("runs/{id}"), cancelled.await)
+}
+
+/// Makes a run due now.
+#[utoipa::path(post, path = "/runs/{id}/run-now", tag = "runs", params(("id" = uuid::Uuid, Path)),
+    responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn run_now(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    Submitted { visit, .. }: Submitted<Nothing>,
+) -> Response {
+    let made_due = async {
+        let id = run_id(&id)?;
+        let action = action(&visit.user, ActionKind::RunNow, &format!("run {id}"), "");
+        recorded(&web.jobs, action, async { web.jobs.run_now(id).await.map(|()| String::new()) }).await
+    };
+    visit.ended(&format!("runs/{id}"), made_due.await)
+}
+
+/// Deletes a dead letter.
+#[utoipa::path(post, path = "/runs/{id}/discard", tag = "runs", params(("id" = uuid::Uuid, Path)),
+    responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn discard(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    Submitted { visit, .. }: Submitted<Nothing>,
+) -> Response {
+    let discarded = async {
+        let id = run_id(&id)?;
+        let action = action(&visit.user, ActionKind::Discard, &format!("run {id}"), "");
+        let discard = Operate::discard(&**web.jobs.store(), id);
+        recorded(&web.jobs, action, async { discard.await.map(|()| String::new()) }).await
+    };
+    visit.ended("dead-letters", discarded.await)
+}
+
+fn run_id(id: &str) -> Result<RunId, Failure> {
+    id.parse().map_err(|_| Failure::not_found("run"))
+}

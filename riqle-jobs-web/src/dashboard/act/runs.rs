@@ -1,0 +1,202 @@
+//! What is done to many runs: to those that were chosen, or to all that match a search.
+
+use axum::{extract::State, response::Response};
+use riqle_jobs_core::{
+    BulkReport, Error, ErrorKind, Jobs, Operate, Pace, Replay, ReplayFrom, RunFilter, RunId, RunState,
+    store::ActionKind,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Done, Submitted, action, ended, recorded};
+use crate::dashboard::{Web, failure::Failure, pages::run_filter::Search, show::Count};
+
+/// So many may be chosen one by one.
+const MOST_CHOSEN: usize = 500;
+/// A list of those that were left as they are is cut off here.
+const MOST_SKIPPED: usize = 3;
+
+/// What to do to many runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Act {
+    /// Start dead ones once more, from the failed step.
+    Replay,
+    /// Delete dead ones.
+    Discard,
+    /// End those that have not ended.
+    Cancel,
+    /// Make those due that wait for their time.
+    RunNow,
+}
+
+/// What to do to which runs.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BulkRequest {
+    act: Act,
+    /// These, at most 500.
+    #[serde(default, alias = "id")]
+    #[schema(value_type = Vec<uuid::Uuid>)]
+    ids: Vec<RunId>,
+    /// Instead all that match; its `text` and `before` must be empty.
+    search: Option<Search>,
+    /// The same as the query of an address, as forms send it.
+    #[schema(ignore)]
+    query: Option<String>,
+    /// Of all that match at most so many a second; 100 where it is not given.
+    pace: Option<u32>,
+}
+
+/// Acts on many runs. All that match a search go on in the background: the answer comes at once, and the action's record
+/// tells when it has ended.
+#[utoipa::path(post, path = "/runs/act", tag = "runs", request_body = BulkRequest, responses(
+    (status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn act(
+    State(web): State<Web>,
+    Submitted { visit, asked }: Submitted<BulkRequest>,
+) -> Response {
+    let search = match (&asked.search, &asked.query) {
+        (Some(search), _) => Some(search.clone()),
+        (None, Some(query)) => match serde_html_form::from_str(query) {
+            Ok(search) => Some(search),
+            Err(_) => return visit.fail(&Failure::bad("the search can't be read")),
+        },
+        (None, None) => None,
+    };
+    let Some(search) = search else {
+        let back = format!("runs?state={}", asked.act.states()[0]);
+        let begun = async {
+            asked.check_chosen()?;
+            let subject = format!("{} chosen runs", Count(asked.ids.len() as u64));
+            let action = action(&visit.user, asked.act.kind(), &subject, "");
+            recorded(&web.jobs, action, on_chosen(&web.jobs, asked.act, &asked.ids)).await
+        };
+        return visit.ended(&back, begun.await);
+    };
+    let pace = asked.pace.unwrap_or(100).clamp(1, 10_000);
+    let begun = async {
+        let filter = asked.act.filter(&search)?;
+        let subject = format!("all runs with {}", search.query());
+        let action = action(&visit.user, asked.act.kind(), &subject, &format!("{pace} a second"));
+        riqle_jobs_core::Audit::record_action(&**web.jobs.store(), action.clone()).await?;
+        let (id, jobs, act) = (action.id, web.jobs.clone(), asked.act);
+        tokio::spawn(async move {
+            let done = on_all(&jobs, act, filter, Pace::per_second(pace)).await;
+            ended(&jobs, &action, &done.map(|report| told(&report))).await;
+        });
+        Ok((id, "begun".to_owned()))
+    };
+    match begun.await {
+        Ok((id, outcome)) => visit.done(&format!("audit/{id}"), id, outcome),
+        Err(failure) => visit.fail(&failure),
+    }
+}
+
+impl BulkRequest {
+    fn check_chosen(&self) -> Result<(), Failure> {
+        match self.ids.len() {
+            0 => Err(Failure::bad("no run was chosen")),
+            1..=MOST_CHOSEN => Ok(()),
+            _ => Err(Failure::bad(format!("at most {MOST_CHOSEN} runs are chosen one by one"))),
+        }
+    }
+}
+
+impl Act {
+    /// On a button.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Act::Replay => "Replay",
+            Act::Discard => "Discard",
+            Act::Cancel => "Cancel",
+            Act::RunNow => "Run now",
+        }
+    }
+
+    /// In an address or a form.
+    pub(crate) fn word(self) -> &'static str {
+        self.kind().as_str()
+    }
+
+    fn kind(self) -> ActionKind {
+        match self {
+            Act::Replay => ActionKind::Replay,
+            Act::Discard => ActionKind::Discard,
+            Act::Cancel => ActionKind::Cancel,
+            Act::RunNow => ActionKind::RunNow,
+        }
+    }
+
+    /// Of runs that it can be done to.
+    fn states(self) -> &'static [RunState] {
+        match self {
+            Act::Replay | Act::Discard => &[RunState::Dead],
+            Act::Cancel => &[RunState::Pending, RunState::Running, RunState::Waiting],
+            Act::RunNow => &[RunState::Pending, RunState::Waiting],
+        }
+    }
+
+    /// The runs that a search finds and that this can be done to.
+    pub(crate) fn filter(self, search: &Search) -> Result<RunFilter, Failure> {
+        if !search.text.trim().is_empty() {
+            return Err(Failure::bad(
+                "a search for words can't be acted on as a whole: choose runs, or a fingerprint",
+            ));
+        }
+        let filter = RunFilter { before: None, ..search.filter()? };
+        let asked = |state: &RunState| filter.states.is_empty() || filter.states.contains(state);
+        let states: Vec<_> = self.states().iter().copied().filter(asked).collect();
+        if states.is_empty() {
+            return Err(Failure::bad(format!("{} is not for runs of this state", self.name())));
+        }
+        Ok(RunFilter { states, ..filter })
+    }
+}
+
+async fn on_all(jobs: &Jobs, act: Act, filter: RunFilter, pace: Pace) -> Result<BulkReport, Error> {
+    match act {
+        Act::Replay => jobs.replay_all(filter, pace).await,
+        Act::Discard => jobs.discard_all(filter, pace).await,
+        Act::Cancel => jobs.cancel_all(filter, pace).await,
+        Act::RunNow => jobs.run_all_now(filter, pace).await,
+    }
+}
+
+async fn on_chosen(jobs: &Jobs, act: Act, ids: &[RunId]) -> Result<String, Error> {
+    let store = &**jobs.store();
+    let mut report = BulkReport::default();
+    for id in ids {
+        let done = match act {
+            Act::Replay => {
+                let how = Replay::from(ReplayFrom::FailedStep);
+                Operate::replay(store, *id, id.of_replay(), how).await
+            }
+            Act::Discard => Operate::discard(store, *id).await,
+            Act::Cancel => jobs.cancel(*id).await,
+            Act::RunNow => jobs.run_now(*id).await,
+        };
+        match done {
+            Ok(()) => report.done += 1,
+            Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+            Err(error) => report.skipped.push(riqle_jobs_core::Skipped {
+                run: *id,
+                kind: error.kind(),
+                problem: error.message().to_owned(),
+            }),
+        }
+    }
+    Ok(told(&report))
+}
+
+/// What came of it, for people.
+fn told(report: &BulkReport) -> String {
+    let mut told = format!("{} done", Count(report.done));
+    if !report.skipped.is_empty() {
+        let problems: Vec<_> =
+            report.skipped.iter().take(MOST_SKIPPED).map(|skipped| skipped.problem.as_str()).collect();
+        let skipped = Count(report.skipped.len() as u64);
+        told.push_str(&format!(", {skipped} left as they are: {}", problems.join("; ")));
+    }
+    told
+}

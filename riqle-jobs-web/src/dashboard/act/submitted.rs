@@ -1,0 +1,73 @@
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{StatusCode, header},
+    response::Response,
+};
+use serde::de::DeserializeOwned;
+use url::form_urlencoded;
+
+use crate::dashboard::{
+    Web, csrf,
+    failure::Failure,
+    visit::{Visit, Wants},
+};
+
+/// What an operator sends: a form of ours, or JSON.
+pub(crate) struct Submitted<T> {
+    pub(crate) visit: Visit,
+    pub(crate) asked: T,
+}
+
+/// The field of a form that repeats the cookie.
+const TOKEN: &str = "formToken";
+
+impl<T: DeserializeOwned> FromRequest<Web> for Submitted<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, web: &Web) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let mut visit = Visit::from_request_parts(&mut parts, web).await?;
+        let kind =
+            parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let is_json =
+            kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+        if is_json {
+            visit.wants = Wants::Json;
+        }
+        if let Err(failure) = visit.must_be_operator() {
+            return Err(visit.fail(&failure));
+        }
+        if !csrf::is_same_origin(&parts.headers) {
+            return Err(refuse(&visit, StatusCode::FORBIDDEN, "this was sent by a page of another site"));
+        }
+        let headers = parts.headers.clone();
+        let body = match Bytes::from_request(Request::from_parts(parts, body), web).await {
+            Ok(body) => body,
+            Err(rejection) => {
+                return Err(refuse(&visit, rejection.status(), "the body is too large or can't be read"));
+            }
+        };
+        let read = if is_json {
+            serde_json::from_slice(&body)
+                .map_err(|_| Failure::bad("the body is not of the form that is expected"))
+        } else {
+            let token = form_urlencoded::parse(&body).find(|(name, _)| name == TOKEN);
+            if !token.is_some_and(|(_, token)| csrf::is_repeated(&headers, &token)) {
+                let text =
+                    "the form is not of this page any more: go back, load the page again and repeat it";
+                return Err(refuse(&visit, StatusCode::FORBIDDEN, text));
+            }
+            serde_html_form::from_bytes(&body)
+                .map_err(|error| Failure::bad(format!("the form can't be read: {error}")))
+        };
+        match read {
+            Ok(asked) => Ok(Self { visit, asked }),
+            Err(failure) => Err(visit.fail(&failure)),
+        }
+    }
+}
+
+fn refuse(visit: &Visit, status: StatusCode, text: &str) -> Response {
+    visit.fail(&Failure { status, text: text.to_owned() })
+}

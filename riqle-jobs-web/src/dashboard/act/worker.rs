@@ -1,0 +1,40 @@
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use riqle_jobs_core::{
+    Operate, WorkerId,
+    store::{ActionKind, WorkerOrder},
+};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{Done, Submitted, action, recorded};
+use crate::dashboard::{Web, failure::Failure};
+
+/// What a worker is told.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct OrderRequest {
+    /// `drain`: take no more runs; `work`: take them again.
+    #[schema(value_type = String)]
+    order: WorkerOrder,
+}
+
+/// Tells a worker to take no more runs, or to take them again; it heeds it within ten seconds.
+#[utoipa::path(post, path = "/workers/{id}/order", tag = "queues", params(("id" = uuid::Uuid, Path)),
+    request_body = OrderRequest, responses((status = 200, body = Done),
+    (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn order(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    Submitted { visit, asked }: Submitted<OrderRequest>,
+) -> Response {
+    let ordered = async {
+        let id: WorkerId = id.parse().map_err(|_| Failure::not_found("worker"))?;
+        let action =
+            action(&visit.user, ActionKind::OrderWorker, &format!("worker {id}"), asked.order.as_str());
+        let order = Operate::order_worker(&**web.jobs.store(), id, asked.order);
+        recorded(&web.jobs, action, async { order.await.map(|()| String::new()) }).await
+    };
+    visit.ended("queues", ordered.await)
+}

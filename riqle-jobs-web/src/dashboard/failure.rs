@@ -1,0 +1,35 @@
+use axum::http::StatusCode;
+use riqle_jobs_core::Error;
+
+use crate::answer::{status_of, told};
+
+/// Why a page or an action is not to be had.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) status: StatusCode,
+    /// For people.
+    pub(crate) text: String,
+}
+
+impl Failure {
+    pub(crate) fn not_found(what: &str) -> Self {
+        Self { status: StatusCode::NOT_FOUND, text: format!("there is no such {what}") }
+    }
+
+    pub(crate) fn bad(text: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, text: text.into() }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { status: status_of(&error), text: told(&error) }
+    }
+}
+
+impl From<askama::Error> for Failure {
+    fn from(error: askama::Error) -> Self {
+        tracing::error!(%error, "a page can't be written");
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, text: "the page can't be written".to_owned() }
+    }
+}

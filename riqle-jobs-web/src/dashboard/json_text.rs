@@ -1,0 +1,178 @@
+//! JSON as text, to the letter: numbers of any size, keys in their order, none lost that is there twice.
+
+use serde::de::IgnoredAny;
+
+/// Deeper JSON is shown as it is.
+const DEEPEST: usize = 100;
+const HIDDEN: &str = r#""[hidden]""#;
+
+/// How it is laid out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    Compact,
+    Indented,
+}
+
+/// Lays JSON out, with the values of keys that `hides` names hidden. `None` where it is no JSON, or too deep.
+pub(crate) fn rewrite(text: &str, layout: Layout, hides: impl Fn(&str) -> bool) -> Option<String> {
+    serde_json::from_str::<IgnoredAny>(text).ok()?;
+    let mut writer =
+        Writer { rest: text.trim_start(), out: String::with_capacity(text.len() * 2), layout, hides };
+    writer.value(0)?;
+    Some(writer.out)
+}
+
+/// Walks over text that is JSON.
+struct Writer<'a, H> {
+    rest: &'a str,
+    out: String,
+    layout: Layout,
+    hides: H,
+}
+
+impl<'a, H: Fn(&str) -> bool> Writer<'a, H> {
+    fn value(&mut self, depth: usize) -> Option<()> {
+        if depth > DEEPEST {
+            return None;
+        }
+        match self.rest.as_bytes().first()? {
+            b'{' => self.container('}', depth),
+            b'[' => self.container(']', depth),
+            _ => {
+                let token = self.token()?;
+                self.out.push_str(token);
+                Some(())
+            }
+        }
+    }
+
+    fn container(&mut self, end: char, depth: usize) -> Option<()> {
+        let begin = self.take(1)?;
+        self.out.push_str(begin);
+        if self.rest.starts_with(end) {
+            let end = self.take(1)?;
+            self.out.push_str(end);
+            return Some(());
+        }
+        loop {
+            self.line(depth + 1);
+            if end == '}' {
+                self.member(depth + 1)?
+            } else {
+                self.value(depth + 1)?
+            }
+            let next = self.take(1)?;
+            if next != "," {
+                self.line(depth);
+                self.out.push_str(next);
+                return Some(());
+            }
+            self.out.push(',');
+        }
+    }
+
+    fn member(&mut self, depth: usize) -> Option<()> {
+        let key = self.token()?;
+        self.take(1)?;
+        self.out.push_str(key);
+        self.out.push_str(if self.layout == Layout::Indented { ": " } else { ":" });
+        let name: String = serde_json::from_str(key).ok()?;
+        let written = self.out.len();
+        self.value(depth)?;
+        if (self.hides)(&name) && !matches!(&self.out[written..], "null" | "\"\"") {
+            self.out.truncate(written);
+            self.out.push_str(HIDDEN);
+        }
+        Some(())
+    }
+
+    /// A string, number or word.
+    fn token(&mut self) -> Option<&'a str> {
+        let bytes = self.rest.as_bytes();
+        let mut end = 0;
+        if bytes.first() == Some(&b'"') {
+            end = 1;
+            while *bytes.get(end)? != b'"' {
+                end += if bytes[end] == b'\\' { 2 } else { 1 };
+            }
+            end += 1;
+        } else {
+            while bytes.get(end).is_some_and(|byte| !b",]} \t\r\n".contains(byte)) {
+                end += 1;
+            }
+        }
+        self.take(end)
+    }
+
+    /// So many bytes, and the blanks after them.
+    fn take(&mut self, bytes: usize) -> Option<&'a str> {
+        let (taken, rest) = self.rest.split_at_checked(bytes)?;
+        self.rest = rest.trim_start_matches([' ', '\t', '\r', '\n']);
+        Some(taken)
+    }
+
+    fn line(&mut self, depth: usize) {
+        if self.layout == Layout::Indented {
+            self.out.push('\n');
+            (0..depth).for_each(|_| self.out.push_str("  "));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> Option<String> {
+        rewrite(text, Layout::Compact, |key| key == "secret")
+    }
+
+    #[test]
+    fn what_is_written_is_kept_to_the_letter() {
+        for text in [
+            "12345678901234567890123",
+            "-1.50e+10",
+            r#"{"a":1,"a":2,"b":[]}"#,
+            r#"["\u0041\"}]",{},null,true]"#,
+            r#""""#,
+        ] {
+            assert_eq!(shown(text).as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn it_is_indented_with_nothing_else_changed() {
+        let text = " { \"a\" : [ 1 , {} ],\n\"b\":{\"c\":\"x y\"} } ";
+        let expected = "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": {\n    \"c\": \"x y\"\n  }\n}";
+        assert_eq!(rewrite(text, Layout::Indented, |_| false).unwrap(), expected);
+        assert_eq!(shown(text).unwrap(), r#"{"a":[1,{}],"b":{"c":"x y"}}"#);
+    }
+
+    #[test]
+    fn hidden_values_are_hidden_whole_and_absent_ones_are_not() {
+        let text = r#"{"secret":{"x":["}",1]},"b":[{"secret":"s"},{"secret":null}],"\u0073ecret":7}"#;
+        let expected =
+            r#"{"secret":"[hidden]","b":[{"secret":"[hidden]"},{"secret":null}],"\u0073ecret":"[hidden]"}"#;
+        assert_eq!(shown(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_no_json_or_too_deep_is_not_touched() {
+        assert_eq!(shown(""), None);
+        assert_eq!(shown("{"), None);
+        assert_eq!(shown("{} x"), None);
+        assert_eq!(shown(&("[".repeat(500) + &"]".repeat(500))), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_json_stays_what_it_was(text in "[\\[\\]{}:,\"a0 ]{0,40}") {
+            if let Ok(value) = serde_json::from_str::<serde_json::Value>(&text) {
+                let compact = rewrite(&text, Layout::Compact, |_| false).unwrap();
+                let indented = rewrite(&text, Layout::Indented, |_| false).unwrap();
+                proptest::prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&compact).unwrap(), value.clone());
+                proptest::prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&indented).unwrap(), value);
+            }
+        }
+    }
+}

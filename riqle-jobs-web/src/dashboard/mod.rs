@@ -1,0 +1,186 @@
+//! The dashboard: pages for people, the same as JSON for tools, and the actions of operators.
+
+mod act;
+mod assets;
+mod chart;
+mod csrf;
+mod failure;
+mod history;
+mod json_text;
+mod openapi;
+mod page;
+mod pages;
+mod redaction;
+mod show;
+mod stream;
+mod visit;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, FromRef},
+    http::{HeaderValue, header},
+    response::{IntoResponse, Redirect},
+    routing::{get, post},
+};
+use riqle_jobs_core::{Jobs, Shutdown};
+use tokio::sync::Semaphore;
+
+pub use self::redaction::HIDDEN_KEYS;
+use self::redaction::Redaction;
+use crate::security::Access;
+
+/// Pages that follow what they show, at the same time.
+const MOST_STREAMS: usize = 64;
+/// What a form has beside an input.
+const AROUND_THE_INPUT: usize = 64 * 1024;
+pub(crate) const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+
+/// The dashboard's routes, to be nested where the application likes.
+///
+/// Each page is also there as JSON, for requests that accept `application/json` before `text/html`; `GET /openapi.json`
+/// describes them. Actions are `POST`, for operators; each is recorded with who and when.
+///
+/// ```
+/// use riqle_jobs_core::{Jobs, Memory};
+/// use riqle_jobs_web::{Dashboard, security::{Access, Role}};
+///
+/// # fn app() -> axum::Router {
+/// let jobs = Jobs::new(&Memory::new());
+/// let access = Access::closed().basic("anna", "a long password", Role::Operator);
+/// axum::Router::new().nest("/riqle", Dashboard::new(&jobs, access).router())
+/// # }
+/// ```
+#[must_use = "it is served by its router"]
+pub struct Dashboard {
+    jobs: Jobs,
+    access: Access,
+    redaction: Redaction,
+    shutdown: Shutdown,
+}
+
+impl Dashboard {
+    /// The dashboard of a store, for those whom `access` lets in.
+    pub fn new(jobs: &Jobs, access: Access) -> Self {
+        Self { jobs: jobs.clone(), access, redaction: Redaction::default(), shutdown: Shutdown::new() }
+    }
+
+    /// Hides from viewers what stands in inputs, results and outputs under a key with one of these in its name, instead
+    /// of [what is hidden by default](crate::HIDDEN_KEYS); capitals, `-` and `_` make no difference. Operators see all.
+    pub fn hide_keys<'a>(mut self, parts: impl IntoIterator<Item = &'a str>) -> Self {
+        self.redaction = Redaction::new(parts);
+        self
+    }
+
+    /// Lets go of the pages that follow what they show as soon as stopping begins, so that a server that stops
+    /// gracefully need not wait for them; else each is let go within a minute.
+    pub fn until(mut self, shutdown: &Shutdown) -> Self {
+        self.shutdown = shutdown.clone();
+        self
+    }
+
+    /// The routes.
+    pub fn router(self) -> Router {
+        let most = self.jobs.store().limits().input_bytes.saturating_mul(3).saturating_add(AROUND_THE_INPUT);
+        let web = Web(Arc::new(Shared {
+            jobs: self.jobs,
+            access: self.access,
+            redaction: self.redaction,
+            shutdown: self.shutdown,
+            streams: Arc::new(Semaphore::new(MOST_STREAMS)),
+        }));
+        Router::new()
+            .merge(pages())
+            .merge(actions())
+            .layer(DefaultBodyLimit::max(most))
+            .route("/assets/{file}", get(assets::asset))
+            .route("/openapi.json", get(openapi::document))
+            .fallback(page::not_found)
+            .method_not_allowed_fallback(page::method_not_allowed)
+            .with_state(web)
+    }
+}
+
+fn pages() -> Router<Web> {
+    Router::new()
+        // Relative, so that it holds behind a proxy that serves this under another path.
+        .route("/", get(|visit: visit::Visit| async move { to_overview(&visit) }))
+        .route("/overview", get(pages::overview::show))
+        .route("/runs", get(pages::runs::show))
+        .route("/runs/confirm", get(pages::confirm::show))
+        .route("/runs/{id}", get(pages::run::show))
+        .route("/dead-letters", get(pages::dead_letters::show))
+        .route("/jobs", get(pages::jobs::show))
+        .route("/jobs/{name}", get(pages::job::show))
+        .route("/queues", get(pages::queues::show))
+        .route("/emails", get(pages::emails::show))
+        .route("/emails/{id}", get(pages::email::show))
+        .route("/emails/{id}/html", get(pages::email_parts::html))
+        .route("/emails/{id}/source", get(pages::email_parts::source))
+        .route("/suppressions", get(pages::suppressions::show))
+        .route("/audit", get(pages::audit::show))
+        .route("/audit/{id}", get(pages::action::show))
+}
+
+fn actions() -> Router<Web> {
+    Router::new()
+        .route("/runs/{id}/replay", post(act::run::replay))
+        .route("/runs/{id}/cancel", post(act::run::cancel))
+        .route("/runs/{id}/run-now", post(act::run::run_now))
+        .route("/runs/{id}/discard", post(act::run::discard))
+        .route("/runs/act", post(act::runs::act))
+        .route("/jobs/{name}/runs", post(act::job::start))
+        .route("/queues/{name}/pause", post(act::queue::pause))
+        .route("/queues/{name}/resume", post(act::queue::resume))
+        .route("/workers/{id}/order", post(act::worker::order))
+        .route("/emails/{id}/resolve", post(act::email::resolve))
+        .route("/suppressions/add", post(act::email::suppress))
+        .route("/suppressions/remove", post(act::email::unsuppress))
+}
+
+fn to_overview(visit: &visit::Visit) -> impl IntoResponse + use<> {
+    (HEADERS, Redirect::to(&visit.to("overview")))
+}
+
+/// What the handlers share.
+#[derive(Clone)]
+pub(crate) struct Web(Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) jobs: Jobs,
+    access: Access,
+    pub(crate) redaction: Redaction,
+    shutdown: Shutdown,
+    streams: Arc<Semaphore>,
+}
+
+impl std::ops::Deref for Web {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl FromRef<Web> for Access {
+    fn from_ref(web: &Web) -> Self {
+        web.access.clone()
+    }
+}
+
+/// What every answer of the dashboard carries: nothing is loaded from elsewhere, framed, guessed at or kept.
+pub(crate) const HEADERS: [(header::HeaderName, HeaderValue); 6] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+             frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        ),
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (header::VARY, HeaderValue::from_static("Accept, Cookie")),
+];

@@ -1,0 +1,158 @@
+use askama::Template;
+use axum::{
+    Json,
+    http::{StatusCode, header},
+    response::{Html, IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    ANSWERS_WITHIN, HEADERS,
+    failure::Failure,
+    stream,
+    visit::{Visit, Wants},
+};
+
+/// What a page shows: as JSON, and as the HTML of its body.
+pub(crate) trait Page: Serialize + Send + 'static {
+    /// Its place in the menu.
+    const PLACE: Place;
+
+    /// For the browser's tab.
+    fn title(&self) -> String;
+
+    /// The body, for whoever looks at it.
+    fn html(&self, visit: &Visit) -> Result<String, askama::Error>;
+}
+
+/// A place in the menu.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Overview,
+    Runs,
+    DeadLetters,
+    Jobs,
+    Queues,
+    Emails,
+    Audit,
+}
+
+impl Place {
+    const ALL: [Place; 7] = [
+        Place::Overview,
+        Place::Runs,
+        Place::DeadLetters,
+        Place::Jobs,
+        Place::Queues,
+        Place::Emails,
+        Place::Audit,
+    ];
+
+    fn path(self) -> &'static str {
+        match self {
+            Place::Overview => "overview",
+            Place::Runs => "runs",
+            Place::DeadLetters => "dead-letters",
+            Place::Jobs => "jobs",
+            Place::Queues => "queues",
+            Place::Emails => "emails",
+            Place::Audit => "audit",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Place::Overview => "Overview",
+            Place::Runs => "Runs",
+            Place::DeadLetters => "Dead letters",
+            Place::Jobs => "Jobs",
+            Place::Queues => "Queues",
+            Place::Emails => "Emails",
+            Place::Audit => "Audit",
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "layout.html")]
+struct Layout<'a> {
+    visit: &'a Visit,
+    title: &'a str,
+    place: Option<Place>,
+    body: &'a str,
+    is_live: bool,
+}
+
+impl Visit {
+    /// Answers with a page, in the form that is wanted; `load` is called again for a page that is followed.
+    pub(crate) async fn show<P: Page, F>(self, load: impl Fn() -> F + Send + Sync + 'static) -> Response
+    where
+        F: Future<Output = Result<P, Failure>> + Send,
+    {
+        if self.wants == Wants::Stream {
+            return stream::follow(self, load);
+        }
+        let shown = async {
+            let page = load().await?;
+            Ok(match self.wants {
+                Wants::Json => (HEADERS, Json(page)).into_response(),
+                _ => {
+                    let body = page.html(&self)?;
+                    self.whole(StatusCode::OK, &page.title(), Some(P::PLACE), &body, true)?
+                }
+            })
+        };
+        let shown = tokio::time::timeout(ANSWERS_WITHIN, shown).await.unwrap_or_else(|_| {
+            Err(Failure {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                text: "the store does not answer".to_owned(),
+            })
+        });
+        shown.unwrap_or_else(|failure| self.fail(&failure))
+    }
+
+    /// Answers that something is not to be had.
+    pub(crate) fn fail(&self, failure: &Failure) -> Response {
+        let status = failure.status;
+        if self.wants == Wants::Json {
+            let body = Json(json!({"error": failure.text, "status": status.as_u16()}));
+            return (status, HEADERS, body).into_response();
+        }
+        let body = Failed { status: status.as_u16(), text: &failure.text }.render();
+        body.and_then(|body| self.whole(status, "Not to be had", None, &body, false))
+            .unwrap_or_else(|_| (status, HEADERS, failure.text.clone()).into_response())
+    }
+
+    fn whole(
+        &self,
+        status: StatusCode,
+        title: &str,
+        place: Option<Place>,
+        body: &str,
+        is_live: bool,
+    ) -> Result<Response, askama::Error> {
+        let html = Layout { visit: self, title, place, body, is_live }.render()?;
+        let mut response = (status, HEADERS, Html(html)).into_response();
+        if let Some(cookie) = self.token.cookie(self.base.starts_with("https:")) {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+        Ok(response)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "failed.html")]
+struct Failed<'a> {
+    status: u16,
+    text: &'a str,
+}
+
+pub(crate) async fn not_found(visit: Visit) -> Response {
+    visit.fail(&Failure::not_found("page"))
+}
+
+pub(crate) async fn method_not_allowed(visit: Visit) -> Response {
+    let text = "this path takes another method".to_owned();
+    visit.fail(&Failure { status: StatusCode::METHOD_NOT_ALLOWED, text })
+}

@@ -1,0 +1,58 @@
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use riqle_jobs_core::{ActionId, Audit};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::audit::ActionRow;
+use crate::dashboard::{
+    Web,
+    failure::Failure,
+    page::{Page, Place},
+    visit::Visit,
+};
+
+/// An action of an operator; one on many runs tells how far it has come.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ActionPage {
+    #[serde(flatten)]
+    row: ActionRow,
+}
+
+/// One action.
+#[utoipa::path(get, path = "/audit/{id}", tag = "audit", params(("id" = uuid::Uuid, Path)), responses(
+    (status = 200, body = ActionPage), (status = 404, body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn show(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Response {
+    visit.show(move || ActionPage::load(web.clone(), id.clone())).await
+}
+
+impl ActionPage {
+    async fn load(web: Web, id: String) -> Result<Self, Failure> {
+        let id: ActionId = id.parse().map_err(|_| Failure::not_found("action"))?;
+        let recorded = Audit::action(&**web.jobs.store(), id).await?;
+        let row = recorded.map(ActionRow::from).ok_or_else(|| Failure::not_found("action"))?;
+        Ok(Self { row })
+    }
+}
+
+#[derive(Template)]
+#[template(path = "action.html")]
+struct Html<'a> {
+    page: &'a ActionPage,
+    visit: &'a Visit,
+}
+
+impl Page for ActionPage {
+    const PLACE: Place = Place::Audit;
+
+    fn title(&self) -> String {
+        format!("{} by {}", self.row.kind, self.row.by)
+    }
+
+    fn html(&self, visit: &Visit) -> Result<String, askama::Error> {
+        Html { page: self, visit }.render()
+    }
+}

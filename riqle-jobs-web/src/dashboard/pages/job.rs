@@ -1,0 +1,119 @@
+use askama::Template;
+use axum::{
+    extract::{Path, Query, State},
+    response::Response,
+};
+use futures_util::future::try_join_all;
+use riqle_jobs_core::{
+    Inspect, Queue, Registry, RunFilter, RunState, later,
+    store::{COUNTED_TO, WORKER_GONE_AFTER},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    jobs::JobRow,
+    overview::{Asked, Percentiles},
+    payload::PayloadView,
+    run_row::RunRow,
+    runs::Tab,
+};
+use crate::dashboard::{
+    Web,
+    chart::{Chart, charts},
+    failure::Failure,
+    history::{History, Range},
+    page::{Page, Place},
+    visit::Visit,
+};
+
+const NEWEST: usize = 10;
+
+/// A job, what it did lately, and a form to run it with test data.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct JobPage {
+    #[serde(flatten)]
+    job: JobRow,
+    range: Range,
+    /// How many runs stand where; counted to 10,000.
+    tabs: Vec<Tab>,
+    newest: Vec<RunRow>,
+    /// The input of the newest run.
+    last_input: Option<PayloadView>,
+    #[serde(skip)]
+    charts: Vec<Chart>,
+}
+
+/// One job.
+#[utoipa::path(get, path = "/jobs/{name}", tag = "jobs", params(("name" = String, Path), Asked), responses(
+    (status = 200, body = JobPage), (status = 404, body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn show(
+    visit: Visit,
+    State(web): State<Web>,
+    Path(name): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Response {
+    let viewer = visit.clone();
+    visit.show(move || JobPage::load(web.clone(), viewer.clone(), name.clone(), asked.range)).await
+}
+
+impl JobPage {
+    async fn load(web: Web, visit: Visit, name: String, range: Range) -> Result<Self, Failure> {
+        let store = &**web.jobs.store();
+        let of_job = RunFilter { job: Some(name.clone()), limit: NEWEST, ..RunFilter::default() };
+        let tabs = RunState::ALL.iter().map(|state| {
+            let filter = RunFilter { states: vec![*state], ..of_job.clone() };
+            async move { Ok(Tab::of(*state, Inspect::count_runs(store, filter, COUNTED_TO).await?)) }
+        });
+        let (jobs, workers, health, history, now, newest, tabs) = tokio::try_join!(
+            Registry::jobs(store),
+            Registry::workers(store),
+            Inspect::health(store),
+            History::read(store, range, Some(&name)),
+            Queue::now(store),
+            Inspect::runs(store, of_job.clone()),
+            try_join_all(tabs),
+        )?;
+        let job = jobs.into_iter().find(|job| job.declaration.name == name);
+        let job = job.ok_or_else(|| Failure::not_found("job"))?;
+        let alive: Vec<_> =
+            workers.into_iter().filter(|worker| later(worker.seen_at, WORKER_GONE_AFTER) > now).collect();
+        let is_orphaned = health.jobs_without_worker.contains(&name);
+        Ok(Self {
+            job: JobRow::of(job, &alive, is_orphaned, &history.all),
+            range,
+            tabs,
+            last_input: newest.first().map(|run| PayloadView::of(&run.input, &visit)),
+            newest: newest.iter().map(RunRow::from).collect(),
+            charts: charts(&history),
+        })
+    }
+
+    /// What the form begins with.
+    fn test_data(&self) -> String {
+        self.last_input
+            .as_ref()
+            .filter(|input| input.is_json())
+            .map_or_else(|| "{}".to_owned(), ToString::to_string)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "job.html")]
+struct Html<'a> {
+    page: &'a JobPage,
+    visit: &'a Visit,
+}
+
+impl Page for JobPage {
+    const PLACE: Place = Place::Jobs;
+
+    fn title(&self) -> String {
+        self.job.name.clone()
+    }
+
+    fn html(&self, visit: &Visit) -> Result<String, askama::Error> {
+        Html { page: self, visit }.render()
+    }
+}

@@ -1,0 +1,20 @@
+//! A file for each page: what it shows, and how it is read from the store.
+
+pub(crate) mod action;
+pub(crate) mod audit;
+pub(crate) mod confirm;
+pub(crate) mod dead_letters;
+pub(crate) mod email;
+pub(crate) mod email_parts;
+pub(crate) mod emails;
+pub(crate) mod job;
+pub(crate) mod jobs;
+pub(crate) mod overview;
+pub(crate) mod payload;
+pub(crate) mod queues;
+pub(crate) mod run;
+pub(crate) mod run_filter;
+pub(crate) mod run_row;
+pub(crate) mod runs;
+pub(crate) mod suppressions;
+pub(crate) mod verdict;

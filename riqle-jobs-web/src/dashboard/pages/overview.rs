@@ -1,0 +1,183 @@
+use askama::Template;
+use axum::{
+    extract::{Query, State},
+    response::Response,
+};
+use riqle_jobs_core::{
+    EmailLog, Inspect, Queue, Registry,
+    email::EmailFilter,
+    later,
+    store::{JobMetrics, WORKER_GONE_AFTER},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    emails::OPEN,
+    verdict::{Facts, Finding, Level, findings},
+};
+use crate::dashboard::{
+    Web,
+    chart::{Chart, charts},
+    failure::Failure,
+    history::{History, Range, success_rate},
+    page::{Page, Place},
+    show::{Count, Took, When, percent_text},
+    visit::Visit,
+};
+
+/// How things are.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OverviewPage {
+    /// The worst of the findings.
+    verdict: Level,
+    findings: Vec<Finding>,
+    /// Due runs that no worker has yet; counted to 10,000 for each job and queue.
+    due: Count,
+    running: Count,
+    workers: usize,
+    /// Since when the run waits that has waited longest.
+    oldest_due: Option<When>,
+    range: Range,
+    /// Of the range.
+    summary: Summary,
+    /// Of the range, job by job.
+    jobs: Vec<Summary>,
+    #[serde(skip)]
+    charts: Vec<Chart>,
+}
+
+/// What a job, or all of them, did over the range.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Summary {
+    /// The job's name; empty for all of them.
+    pub(crate) job: String,
+    pub(crate) succeeded: Count,
+    pub(crate) failed: Count,
+    pub(crate) dead: Count,
+    /// Of the attempts that ended, in percent.
+    pub(crate) success_percent: Option<f64>,
+    pub(crate) wait_ms: Percentiles,
+    pub(crate) run_time_ms: Percentiles,
+}
+
+/// Half of them, 95 and 99 of a hundred took at most so long, in milliseconds.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Percentiles {
+    pub(crate) p50: Option<Took>,
+    pub(crate) p95: Option<Took>,
+    pub(crate) p99: Option<Took>,
+}
+
+#[derive(Clone, Deserialize, IntoParams)]
+#[serde(default)]
+#[derive(Default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Asked {
+    /// `hour`, `day` or `week`.
+    pub(crate) range: Range,
+}
+
+/// The verdict, and what happened lately.
+#[utoipa::path(get, path = "/overview", tag = "overview", params(Asked), responses((status = 200, body = OverviewPage)))]
+pub(crate) async fn show(visit: Visit, State(web): State<Web>, Query(asked): Query<Asked>) -> Response {
+    visit.show(move || OverviewPage::load(web.clone(), asked.range)).await
+}
+
+impl OverviewPage {
+    async fn load(web: Web, range: Range) -> Result<Self, Failure> {
+        let store = &**web.jobs.store();
+        let open = EmailFilter { details: OPEN.to_vec(), limit: 100, ..EmailFilter::default() };
+        let (health, workers, queues, open, last_hour, now) = tokio::try_join!(
+            Inspect::health(store),
+            Registry::workers(store),
+            Inspect::queues(store),
+            EmailLog::emails(store, open),
+            History::read(store, Range::Hour, None),
+            Queue::now(store),
+        )?;
+        let open_emails = open.iter().filter(|email| email.may_have_been_sent()).count();
+        let facts = Facts {
+            health: &health,
+            workers: &workers,
+            queues: &queues,
+            last_hour: &last_hour,
+            open_emails,
+            now,
+        };
+        let findings = findings(&facts);
+        let history =
+            if range == Range::Hour { last_hour } else { History::read(store, range, None).await? };
+        Ok(Self {
+            verdict: findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Good),
+            findings,
+            due: Count(queues.iter().map(|queue| queue.due).sum()),
+            running: Count(queues.iter().map(|queue| queue.running).sum()),
+            workers: workers.iter().filter(|worker| later(worker.seen_at, WORKER_GONE_AFTER) > now).count(),
+            oldest_due: health.oldest_due.map(When),
+            range,
+            summary: Summary::of("", &history.all),
+            jobs: history.jobs.iter().map(|(job, metrics)| Summary::of(job, metrics)).collect(),
+            charts: charts(&history),
+        })
+    }
+
+    fn headline(&self) -> &'static str {
+        match self.verdict {
+            Level::Good => "All is well",
+            Level::Notice => "All is well, with a remark",
+            Level::Warning => "Something wants your attention",
+            Level::Bad => "Work stands still",
+        }
+    }
+}
+
+impl Summary {
+    pub(crate) fn of(job: &str, metrics: &JobMetrics) -> Self {
+        Self {
+            job: job.to_owned(),
+            succeeded: Count(metrics.succeeded),
+            failed: Count(metrics.failed),
+            dead: Count(metrics.dead),
+            success_percent: success_rate(metrics),
+            wait_ms: Percentiles::of(&metrics.wait),
+            run_time_ms: Percentiles::of(&metrics.run_time),
+        }
+    }
+
+    pub(crate) fn success(&self) -> String {
+        percent_text(self.success_percent)
+    }
+}
+
+impl Percentiles {
+    fn of(histogram: &riqle_jobs_core::store::Histogram) -> Self {
+        let at = |percent| histogram.percentile(percent).map(Took);
+        Self { p50: at(50.0), p95: at(95.0), p99: at(99.0) }
+    }
+
+    pub(crate) fn shown(took: &Option<Took>) -> String {
+        took.map_or_else(|| "–".to_owned(), |took| took.to_string())
+    }
+}
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct Html<'a> {
+    page: &'a OverviewPage,
+    visit: &'a Visit,
+}
+
+impl Page for OverviewPage {
+    const PLACE: Place = Place::Overview;
+
+    fn title(&self) -> String {
+        self.headline().to_owned()
+    }
+
+    fn html(&self, visit: &Visit) -> Result<String, askama::Error> {
+        Html { page: self, visit }.render()
+    }
+}

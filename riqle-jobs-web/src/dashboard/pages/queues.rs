@@ -1,0 +1,159 @@
+use askama::Template;
+use axum::{extract::State, response::Response};
+use riqle_jobs_core::{
+    Inspect, Queue, Registry, later,
+    store::{COUNTED_TO, Pause, QueueStatus, RegisteredWorker, WORKER_GONE_AFTER, WorkerOrder},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::dashboard::{
+    Web,
+    failure::Failure,
+    page::{Page, Place},
+    show::{Count, When},
+    visit::Visit,
+};
+
+/// The queues, and the workers that take their runs.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct QueuesPage {
+    queues: Vec<QueueRow>,
+    /// The most recently seen first.
+    workers: Vec<WorkerRow>,
+}
+
+/// A queue. Numbers from 10,000 on may be less than there is.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct QueueRow {
+    name: String,
+    due: Count,
+    scheduled: Count,
+    running: Count,
+    waiting: Count,
+    /// Since when the run waits that has waited longest.
+    oldest_due: Option<When>,
+    pause: Option<PauseView>,
+}
+
+/// Who paused a queue.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PauseView {
+    by: String,
+    why: String,
+    at: When,
+}
+
+/// A worker.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WorkerRow {
+    id: String,
+    label: String,
+    version: String,
+    jobs: Vec<String>,
+    concurrency: u32,
+    running: u32,
+    started_at: When,
+    seen_at: When,
+    is_alive: bool,
+    /// `work`, or `drain`: it takes no more runs.
+    order: &'static str,
+}
+
+/// Queues and workers.
+#[utoipa::path(get, path = "/queues", tag = "queues", responses((status = 200, body = QueuesPage)))]
+pub(crate) async fn show(visit: Visit, State(web): State<Web>) -> Response {
+    visit.show(move || QueuesPage::load(web.clone())).await
+}
+
+impl QueuesPage {
+    async fn load(web: Web) -> Result<Self, Failure> {
+        let store = &**web.jobs.store();
+        let (mut queues, jobs, workers, now) = tokio::try_join!(
+            Inspect::queues(store),
+            Registry::jobs(store),
+            Registry::workers(store),
+            Queue::now(store),
+        )?;
+        // A queue with nothing in it can be paused, too.
+        for job in jobs {
+            if !queues.iter().any(|queue| queue.name == job.declaration.queue) {
+                queues.push(idle(job.declaration.queue));
+            }
+        }
+        queues.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Self {
+            queues: queues.into_iter().map(QueueRow::from).collect(),
+            workers: workers.into_iter().map(|worker| WorkerRow::of(worker, now)).collect(),
+        })
+    }
+}
+
+fn idle(name: String) -> QueueStatus {
+    QueueStatus { name, pause: None, due: 0, scheduled: 0, running: 0, waiting: 0, oldest_due: None }
+}
+
+impl From<QueueStatus> for QueueRow {
+    fn from(queue: QueueStatus) -> Self {
+        Self {
+            name: queue.name,
+            due: Count(queue.due),
+            scheduled: Count(queue.scheduled),
+            running: Count(queue.running),
+            waiting: Count(queue.waiting),
+            oldest_due: queue.oldest_due.map(When),
+            pause: queue.pause.map(|Pause { by, why, at }| PauseView { by, why, at: When(at) }),
+        }
+    }
+}
+
+impl QueueRow {
+    /// A number as it is shown, with a plus where there may be more.
+    fn shown(count: &Count) -> String {
+        let plus = if count.0 >= COUNTED_TO { "+" } else { "" };
+        format!("{count}{plus}")
+    }
+}
+
+impl WorkerRow {
+    fn of(worker: RegisteredWorker, now: jiff::Timestamp) -> Self {
+        let RegisteredWorker { report, started_at, seen_at, order } = worker;
+        Self {
+            id: report.id.to_string(),
+            label: report.label,
+            version: report.version,
+            jobs: report.jobs,
+            concurrency: report.concurrency,
+            running: report.running,
+            started_at: When(started_at),
+            seen_at: When(seen_at),
+            is_alive: later(seen_at, WORKER_GONE_AFTER) > now,
+            order: order.as_str(),
+        }
+    }
+
+    fn is_draining(&self) -> bool {
+        self.order == WorkerOrder::Drain.as_str()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "queues.html")]
+struct Html<'a> {
+    page: &'a QueuesPage,
+    visit: &'a Visit,
+}
+
+impl Page for QueuesPage {
+    const PLACE: Place = Place::Queues;
+
+    fn title(&self) -> String {
+        "Queues and workers".to_owned()
+    }
+
+    fn html(&self, visit: &Visit) -> Result<String, askama::Error> {
+        Html { page: self, visit }.render()
+    }
+}

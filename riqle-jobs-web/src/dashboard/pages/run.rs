@@ -1,0 +1,336 @@
+use std::time::Duration;
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use jiff::Timestamp;
+use riqle_jobs_core::{
+    AttemptOutcome, AttemptRecord, EmailLog, Inspect, LogLevel, Queue, Registry, Run, RunId, RunState,
+    SavedStep, email::EmailFilter, millis_of, store::RunNotes,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{emails::EmailRow, payload::PayloadView, run_row::RunRow};
+use crate::dashboard::{
+    Web,
+    failure::Failure,
+    page::{Page, Place},
+    show::{Took, When, in_address},
+    visit::Visit,
+};
+
+/// A run with all that is known of it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RunPage {
+    #[serde(flatten)]
+    row: RunRow,
+    priority: u8,
+    failures: u32,
+    /// The error with its causes, whole.
+    whole_error: Option<String>,
+    error_fingerprint: Option<String>,
+    event_id: Option<String>,
+    #[schema(value_type = uuid::Uuid)]
+    root: RunId,
+    #[schema(value_type = Option<uuid::Uuid>)]
+    replay_of: Option<RunId>,
+    holder: Option<HolderView>,
+    input: PayloadView,
+    output: Option<PayloadView>,
+    /// Oldest first, the newest 25.
+    attempts: Vec<AttemptView>,
+    /// In the order in which they were saved.
+    steps: Vec<StepView>,
+    progress: Option<ProgressView>,
+    /// The newest 100 lines, oldest first.
+    log: Vec<LogView>,
+    /// The emails that it has sent or is to send.
+    emails: Vec<EmailRow>,
+    /// The store's time.
+    now: When,
+}
+
+/// Who has the run now.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct HolderView {
+    worker: String,
+    /// Its label, where it is still there.
+    label: Option<String>,
+    claimed_at: When,
+    lease_until: When,
+}
+
+/// One try.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AttemptView {
+    number: u32,
+    started_at: When,
+    ended_at: When,
+    took_ms: Took,
+    worker: String,
+    /// `succeeded`, `failed`, `snoozed`, `given-back`, `crashed` or `cancelled`.
+    outcome: &'static str,
+    /// With its causes, a line each, or the panic's message and place.
+    error: Option<String>,
+    /// How long until the run was due again.
+    delay_ms: Option<Took>,
+    #[serde(skip)]
+    bar: Bar,
+}
+
+/// A saved step.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StepView {
+    name: String,
+    /// 0 for the first of that name.
+    ordinal: u32,
+    saved_at: When,
+    took_ms: Took,
+    result: PayloadView,
+    #[serde(skip)]
+    bar: Bar,
+}
+
+/// How far the body has come.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ProgressView {
+    done: u64,
+    /// 0 where it is not known.
+    total: u64,
+    text: String,
+}
+
+/// A line that the body wrote.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LogView {
+    at: When,
+    attempt: u32,
+    /// `info` or `warn`.
+    level: &'static str,
+    text: String,
+}
+
+/// A place on the run's line of time, in thousandths of it.
+#[derive(Clone, Copy, Default)]
+struct Bar {
+    x: f64,
+    width: f64,
+}
+
+/// One run.
+#[utoipa::path(get, path = "/runs/{id}", tag = "runs", params(("id" = uuid::Uuid, Path)), responses(
+    (status = 200, body = RunPage), (status = 404, body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn show(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Response {
+    let viewer = visit.clone();
+    visit.show(move || RunPage::load(web.clone(), viewer.clone(), id.clone())).await
+}
+
+impl RunPage {
+    async fn load(web: Web, visit: Visit, id: String) -> Result<Self, Failure> {
+        let id: RunId = id.parse().map_err(|_| Failure::not_found("run"))?;
+        let store = &**web.jobs.store();
+        let of_run = EmailFilter { run_id: Some(id), limit: 20, ..EmailFilter::default() };
+        let (run, steps, notes, emails, now) = tokio::try_join!(
+            Inspect::run(store, id),
+            Inspect::steps(store, id),
+            Inspect::notes(store, id),
+            EmailLog::emails(store, of_run),
+            Queue::now(store),
+        )?;
+        let run = run.ok_or_else(|| Failure::not_found("run"))?;
+        let workers = if run.holder.is_some() { Registry::workers(store).await? } else { Vec::new() };
+        let label = |worker| {
+            let known = workers.iter().find(|known| known.report.id == worker);
+            known.map(|known| known.report.label.clone())
+        };
+        let holder = run.holder.map(|holder| HolderView {
+            worker: holder.worker.to_string(),
+            label: label(holder.worker),
+            claimed_at: When(holder.claimed_at),
+            lease_until: When(holder.lease_until),
+        });
+        let line = Line::of(&run, &steps, now);
+        let RunNotes { progress, lines } = notes;
+        Ok(Self {
+            row: RunRow::from(&run),
+            priority: run.priority.number(),
+            failures: run.failures,
+            whole_error: run.error().map(str::to_owned),
+            error_fingerprint: run.error_fingerprint.clone(),
+            event_id: run.event_id.clone(),
+            root: run.root,
+            replay_of: run.replay_of,
+            holder,
+            input: PayloadView::of(&run.input, &visit),
+            output: run.output.as_ref().map(|output| PayloadView::of(output, &visit)),
+            attempts: run.attempts.iter().map(|attempt| AttemptView::of(attempt, &line)).collect(),
+            steps: steps.iter().map(|step| StepView::of(step, &line, &visit)).collect(),
+            progress: progress.map(|progress| ProgressView {
+                done: progress.done,
+                total: progress.total,
+                text: progress.text,
+            }),
+            log: lines
+                .into_iter()
+                .map(|line| LogView {
+                    at: When(line.at),
+                    attempt: line.attempt,
+                    level: line.level.as_str(),
+                    text: line.text,
+                })
+                .collect(),
+            emails: emails.iter().map(|email| EmailRow::of(email, &visit)).collect(),
+            now: When(now),
+        })
+    }
+
+    fn can(&self, act: &str) -> bool {
+        let state = self.row.state;
+        match act {
+            "replay" => {
+                matches!(state, RunState::Dead | RunState::Cancelled) && self.row.replayed_by.is_none()
+            }
+            "discard" => state == RunState::Dead && self.row.replayed_by.is_none(),
+            "cancel" => !state.is_ended(),
+            "run-now" => matches!(state, RunState::Pending | RunState::Waiting) && self.row.due_at > self.now,
+            _ => false,
+        }
+    }
+
+    /// What starts the same once more, from a shell.
+    fn curl(&self, visit: &Visit) -> String {
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+        let body = format!(r#"{{"input": {}}}"#, self.input.compact());
+        let path = format!("{}/jobs/{}/runs", visit.base, in_address(&self.row.job));
+        format!(
+            "curl -X POST {} \\\n  -H 'Content-Type: application/json' \\\n  -H \"Authorization: Bearer $RIQLE_TOKEN\" \\\n  -d {}",
+            quoted(&path),
+            quoted(&body)
+        )
+    }
+
+    /// Names of steps, each once, to replay from.
+    fn step_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for step in &self.steps {
+            if !names.contains(&step.name.as_str()) {
+                names.push(&step.name);
+            }
+        }
+        names
+    }
+
+    fn progress_percent(&self) -> Option<u64> {
+        let progress = self.progress.as_ref().filter(|progress| progress.total > 0)?;
+        Some((progress.done.saturating_mul(100) / progress.total).min(100))
+    }
+}
+
+/// The time that a run's picture spans.
+struct Line {
+    start: i64,
+    length: i64,
+}
+
+impl Line {
+    fn of(run: &Run, steps: &[SavedStep], now: Timestamp) -> Self {
+        let starts = run.attempts.iter().map(|attempt| attempt.started_at);
+        let begun = steps.iter().map(|step| begun(step.saved_at, step.took));
+        let holder = run.holder.map(|holder| holder.claimed_at);
+        let start = starts.chain(begun).chain(holder).min().unwrap_or(run.due_at);
+        let last = run.attempts.iter().map(|attempt| attempt.ended_at).max();
+        let end = if run.state == RunState::Running { Some(now) } else { last }.unwrap_or(start);
+        let end = steps.iter().map(|step| step.saved_at).chain([end]).max().unwrap_or(end);
+        let (start, end) = (start.as_millisecond(), end.as_millisecond());
+        Self { start, length: end.saturating_sub(start).max(1) }
+    }
+
+    fn bar(&self, from: Timestamp, to: Timestamp) -> Bar {
+        let place = |time: Timestamp| {
+            let since = time.as_millisecond().saturating_sub(self.start).clamp(0, self.length);
+            since as f64 * 1000.0 / self.length as f64
+        };
+        let (x, end) = (place(from), place(to));
+        // What is too short to be seen is drawn all the same.
+        let width = (end - x).max(4.0);
+        Bar { x: x.min(1000.0 - width), width }
+    }
+}
+
+fn begun(saved_at: Timestamp, took: Duration) -> Timestamp {
+    riqle_jobs_core::from_millis(saved_at.as_millisecond().saturating_sub(millis_of(took)))
+}
+
+impl AttemptView {
+    fn of(attempt: &AttemptRecord, line: &Line) -> Self {
+        let took =
+            Duration::try_from(attempt.ended_at.duration_since(attempt.started_at)).unwrap_or_default();
+        Self {
+            number: attempt.number,
+            started_at: When(attempt.started_at),
+            ended_at: When(attempt.ended_at),
+            took_ms: Took(took),
+            worker: attempt.worker.to_string(),
+            outcome: attempt.outcome.as_str(),
+            error: attempt.error.clone(),
+            delay_ms: attempt.delay.map(Took),
+            bar: line.bar(attempt.started_at, attempt.ended_at),
+        }
+    }
+
+    fn class(&self) -> &'static str {
+        let is = |outcome: AttemptOutcome| self.outcome == outcome.as_str();
+        if is(AttemptOutcome::Succeeded) {
+            "good"
+        } else if is(AttemptOutcome::Failed) || is(AttemptOutcome::Crashed) {
+            "bad"
+        } else {
+            "quiet"
+        }
+    }
+}
+
+impl StepView {
+    fn of(step: &SavedStep, line: &Line, visit: &Visit) -> Self {
+        Self {
+            name: step.name.clone(),
+            ordinal: step.ordinal,
+            saved_at: When(step.saved_at),
+            took_ms: Took(step.took),
+            result: PayloadView::of(&step.result, visit),
+            bar: line.bar(begun(step.saved_at, step.took), step.saved_at),
+        }
+    }
+}
+
+impl LogView {
+    fn is_warning(&self) -> bool {
+        self.level == LogLevel::Warn.as_str()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "run.html")]
+struct Html<'a> {
+    page: &'a RunPage,
+    visit: &'a Visit,
+}
+
+impl Page for RunPage {
+    const PLACE: Place = Place::Runs;
+
+    fn title(&self) -> String {
+        format!("{} {}", self.row.job, self.row.short_id())
+    }
+
+    fn html(&self, visit: &Visit) -> Result<String, askama::Error> {
+        Html { page: self, visit }.render()
+    }
+}

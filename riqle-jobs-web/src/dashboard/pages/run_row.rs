@@ -1,0 +1,65 @@
+use riqle_jobs_core::{Run, RunId, RunState};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::dashboard::show::{When, first_line};
+
+/// A run as it stands in a list.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RunRow {
+    #[schema(value_type = uuid::Uuid)]
+    pub(crate) id: RunId,
+    pub(crate) job: String,
+    pub(crate) queue: String,
+    /// `pending`, `running`, `waiting`, `succeeded`, `dead` or `cancelled`.
+    #[schema(value_type = String)]
+    pub(crate) state: RunState,
+    /// Why it ended.
+    pub(crate) reason: Option<&'static str>,
+    /// The attempt that runs now or would be next, for an ended run its last.
+    pub(crate) attempt: u32,
+    pub(crate) crashes: u32,
+    pub(crate) reference: Option<String>,
+    pub(crate) unique_key: Option<String>,
+    /// The first line of the newest error.
+    pub(crate) error: Option<String>,
+    pub(crate) enqueued_at: When,
+    pub(crate) due_at: When,
+    pub(crate) ended_at: Option<When>,
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub(crate) replayed_by: Option<RunId>,
+}
+
+impl From<&Run> for RunRow {
+    fn from(run: &Run) -> Self {
+        Self {
+            id: run.id,
+            job: run.job.clone(),
+            queue: run.queue.clone(),
+            state: run.state,
+            reason: run.reason.map(|reason| reason.as_str()),
+            attempt: if run.state.is_ended() && run.state != RunState::Succeeded {
+                run.failures.max(1)
+            } else {
+                run.attempt()
+            },
+            crashes: run.crashes,
+            reference: run.reference.clone(),
+            unique_key: run.unique_key.clone(),
+            error: run.error().map(|error| first_line(error, 160)),
+            enqueued_at: When(run.enqueued_at),
+            due_at: When(run.due_at),
+            ended_at: run.ended_at.map(When),
+            replayed_by: run.replayed_by,
+        }
+    }
+}
+
+impl RunRow {
+    /// The part of the id that differs most between runs.
+    pub(crate) fn short_id(&self) -> String {
+        let id = self.id.to_string();
+        id[id.len() - 8..].to_owned()
+    }
+}

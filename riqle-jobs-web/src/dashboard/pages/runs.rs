@@ -1,0 +1,154 @@
+use askama::Template;
+use axum::{
+    extract::{Query, State},
+    response::{IntoResponse, Redirect, Response},
+};
+use futures_util::future::try_join_all;
+use riqle_jobs_core::{Inspect, Run, RunFilter, RunId, RunState, store::COUNTED_TO};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{run_filter::Search, run_row::RunRow};
+use crate::dashboard::{
+    HEADERS, Web,
+    failure::Failure,
+    page::{Page, Place},
+    show::Count,
+    visit::Visit,
+};
+
+const PAGE: usize = 50;
+/// So many dead letters are searched for words, the newest first.
+const SEARCHED: usize = 10_000;
+const SEARCHED_AT_ONCE: usize = 500;
+
+/// A list of runs, newest first.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RunsPage {
+    search: Search,
+    tabs: Vec<Tab>,
+    runs: Vec<RunRow>,
+    /// The query of the next page, where there is one.
+    next: Option<String>,
+}
+
+/// How many runs of a state the rest of the search finds.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Tab {
+    #[schema(value_type = String)]
+    pub(crate) state: RunState,
+    pub(crate) runs: Count,
+    /// There are at least so many.
+    pub(crate) is_at_least: bool,
+}
+
+impl Tab {
+    pub(crate) fn of(state: RunState, runs: u64) -> Self {
+        Self { state, runs: Count(runs), is_at_least: runs >= COUNTED_TO }
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Jump {
+    #[serde(default)]
+    id: String,
+}
+
+/// Runs, newest first.
+#[utoipa::path(get, path = "/runs", tag = "runs", params(Search), responses(
+    (status = 200, body = RunsPage), (status = 400, body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn show(
+    visit: Visit,
+    State(web): State<Web>,
+    Query(jump): Query<Jump>,
+    Query(search): Query<Search>,
+) -> Response {
+    let id = jump.id.trim();
+    if !id.is_empty() {
+        return match id.parse::<RunId>() {
+            Ok(id) => (HEADERS, Redirect::to(&visit.to(&format!("runs/{id}")))).into_response(),
+            Err(_) => visit.fail(&Failure::bad(
+                "this is no run's id; ids look like 0197a6f0-3c5e-7b1d-9f00-6a1c4a0f3f2e",
+            )),
+        };
+    }
+    visit.show(move || RunsPage::load(web.clone(), search.clone())).await
+}
+
+impl RunsPage {
+    async fn load(web: Web, search: Search) -> Result<Self, Failure> {
+        let store = &**web.jobs.store();
+        let filter = search.filter()?;
+        let text = search.text.trim().to_lowercase();
+        let tabs =
+            RunState::ALL.iter().map(|state| {
+                let filter = RunFilter { states: vec![*state], before: None, ..filter.clone() };
+                async move {
+                    Ok::<_, Failure>(Tab::of(*state, Inspect::count_runs(store, filter, COUNTED_TO).await?))
+                }
+            });
+        let listed = async {
+            if text.is_empty() {
+                Ok(Inspect::runs(store, RunFilter { limit: PAGE + 1, ..filter.clone() }).await?)
+            } else {
+                dead_letters_that_say(&web, filter.clone(), &text).await
+            }
+        };
+        let (tabs, mut runs) = tokio::try_join!(try_join_all(tabs), listed)?;
+        let is_more = runs.len() > PAGE;
+        runs.truncate(PAGE);
+        let next = runs.last().filter(|_| is_more).map(|last| {
+            let before = last.id.to_string();
+            Search { before, ..search.clone() }.query()
+        });
+        Ok(Self { tabs, runs: runs.iter().map(RunRow::from).collect(), next, search })
+    }
+}
+
+/// A page and one more of the dead letters that the filter lists and whose newest error says `text`.
+async fn dead_letters_that_say(web: &Web, filter: RunFilter, text: &str) -> Result<Vec<Run>, Failure> {
+    let mut page = RunFilter { states: vec![RunState::Dead], limit: SEARCHED_AT_ONCE, ..filter };
+    let mut found = Vec::new();
+    for _ in 0..SEARCHED / SEARCHED_AT_ONCE {
+        let runs = Inspect::runs(&**web.jobs.store(), page.clone()).await?;
+        let is_last = runs.len() < SEARCHED_AT_ONCE;
+        page.before = runs.last().map(|run| run.id);
+        found.extend(
+            runs.into_iter()
+                .filter(|run| run.error().is_some_and(|error| error.to_lowercase().contains(text))),
+        );
+        if is_last || found.len() > PAGE {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+#[derive(Template)]
+#[template(path = "runs.html")]
+struct Html<'a> {
+    page: &'a RunsPage,
+    visit: &'a Visit,
+    acts: &'static [(&'static str, &'static str)],
+}
+
+impl Page for RunsPage {
+    const PLACE: Place = Place::Runs;
+
+    fn title(&self) -> String {
+        if self.search.state.is_empty() { "Runs".to_owned() } else { format!("Runs, {}", self.search.state) }
+    }
+
+    fn html(&self, visit: &Visit) -> Result<String, askama::Error> {
+        let acts: &[_] = match self.search.state.as_str() {
+            _ if !visit.is_operator() => &[],
+            "dead" => &[("replay", "Replay"), ("discard", "Discard")],
+            "pending" | "waiting" => &[("run-now", "Run now"), ("cancel", "Cancel")],
+            "running" => &[("cancel", "Cancel")],
+            _ => &[],
+        };
+        Html { page: self, visit, acts }.render()
+    }
+}
