@@ -41,7 +41,7 @@ pub fn router(
     let access = Access::from_environment()?.bound_to(address);
     let dashboard = Dashboard::new(&shop.jobs, access).until(shutdown).router();
     Ok(Router::new()
-        .nest(DASHBOARD, dashboard)
+        .nest_service(DASHBOARD, dashboard)
         .route("/webhooks/stripe", post(webhook::stripe).layer(DefaultBodyLimit::max(BODY_BYTES)))
         .route("/orders/{id}", get(order))
         .route("/orders/{id}/emails", get(emails))

@@ -11,7 +11,7 @@ use axum::{
 };
 use jiff::Timestamp;
 use riqle_jobs_core::{
-    Error, Jobs, NewRun, Payload, Queue, Registry, later,
+    Error, Jobs, Queue, Registry, later,
     store::{JobDeclaration, WORKER_GONE_AFTER},
 };
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ use serde_json::{json, value::RawValue};
 
 use crate::{
     answer::{answer, failed, method_not_allowed, read, refuse, within},
+    dashboard::start_run,
     security::{Access, Operator, Viewer},
 };
 
@@ -116,26 +117,12 @@ async fn start(
         let Ok(Start { input }) = serde_json::from_slice(&body) else {
             return refuse(StatusCode::BAD_REQUEST, r#"the body is not of the form {"input": …}"#);
         };
-        match start_run(&web.jobs, &name, input).await {
-            Ok(Some(id)) => {
-                tracing::info!(by = user.name, job = name, run = id, "run started by hand");
-                answer(StatusCode::CREATED, json!({"id": id, "status": 201}))
-            }
-            Ok(None) => refuse(StatusCode::NOT_FOUND, "no worker has registered a job of this name"),
-            Err(error) => failed(&error),
+        match start_run(&web.jobs, &user, &name, input.get()).await {
+            Ok((_, id)) => answer(StatusCode::CREATED, json!({"id": id, "status": 201})),
+            Err(failure) => refuse(failure.status, &failure.text),
         }
     })
     .await
-}
-
-async fn start_run(jobs: &Jobs, name: &str, input: &RawValue) -> Result<Option<String>, Error> {
-    let known = Registry::jobs(&**jobs.store()).await?;
-    let Some(job) = known.into_iter().map(|job| job.declaration).find(|job| job.name == name) else {
-        return Ok(None);
-    };
-    let run = NewRun::with_payload(&job.name, &job.queue, job.priority, Payload::from_json_text(input.get()));
-    let enqueued = Queue::enqueue(&**jobs.store(), vec![run]).await?;
-    Ok(enqueued.first().map(|enqueued| enqueued.id().to_string()))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -27,6 +27,7 @@ use axum::{
 use riqle_jobs_core::{Jobs, Shutdown};
 use tokio::sync::Semaphore;
 
+pub(crate) use self::act::job::start_run;
 pub use self::redaction::HIDDEN_KEYS;
 use self::redaction::Redaction;
 use crate::security::Access;
@@ -37,7 +38,7 @@ const MOST_STREAMS: usize = 64;
 const AROUND_THE_INPUT: usize = 64 * 1024;
 pub(crate) const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
-/// The dashboard's routes, to be nested where the application likes.
+/// The dashboard's routes, for `Router::nest_service` where the application likes.
 ///
 /// Each page is also there as JSON, for requests that accept `application/json` before `text/html`; `GET /openapi.json`
 /// describes them. Actions are `POST`, for operators; each is recorded with who and when.
@@ -49,7 +50,7 @@ pub(crate) const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 /// # fn app() -> axum::Router {
 /// let jobs = Jobs::new(&Memory::new());
 /// let access = Access::closed().basic("anna", "a long password", Role::Operator);
-/// axum::Router::new().nest("/riqle", Dashboard::new(&jobs, access).router())
+/// axum::Router::new().nest_service("/riqle", Dashboard::new(&jobs, access).router())
 /// # }
 /// ```
 #[must_use = "it is served by its router"]

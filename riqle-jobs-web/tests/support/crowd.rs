@@ -4,8 +4,8 @@
 use std::{f64::consts::TAU, sync::Arc, time::Duration};
 
 use riqle_jobs_core::{
-    AttemptOutcome, ClaimRequest, ClaimedRun, EmailId, Ending, LeaseToken, LogLevel, NewRun, Payload, Priority, Reason,
-    RunId, Settlement, StepSave, Store, WorkerId, earlier,
+    AttemptOutcome, ClaimRequest, ClaimedRun, EmailId, Ending, LeaseToken, LogLevel, NewRun, Payload,
+    Priority, Reason, RunId, Settlement, StepSave, Store, WorkerId, earlier,
     email::{EmailDetail, EmailEnding, EmailStart, EmailStatus, NewEmail, OnUnknown},
     store::{Histogram, JobDeclaration, JobMetrics, LogLine, Note, Progress, Span, WorkerReport},
 };
@@ -121,7 +121,9 @@ impl Outcome {
     fn of(self, run: &ClaimedRun, number: usize) -> Settlement {
         let succeeded = Settlement {
             lease: run.lease.clone(),
-            ending: Ending::Succeeded { output: Payload::from_json_text(r#"{"messageId":"re_123","sends":1}"#) },
+            ending: Ending::Succeeded {
+                output: Payload::from_json_text(r#"{"messageId":"re_123","sends":1}"#),
+            },
             failures: run.failures,
             attempt: run.failures + 1,
             outcome: AttemptOutcome::Succeeded,
@@ -225,7 +227,9 @@ async fn metrics(store: &dyn Store, worker: WorkerId) {
                 let noise = f64::from((back * 7_919 + place as u32 * 13) % 17) / 40.0;
                 let attempts = ((wave + noise) * 14.0 * minutes as f64 / (place + 1) as f64) as u64;
                 let failed = attempts * u64::from(back % 11 == 3) / 9;
-                let took = |base: u64| Histogram::of((0..attempts.min(60)).map(|n| Duration::from_millis(base + n * n / 9)));
+                let took = |base: u64| {
+                    Histogram::of((0..attempts.min(60)).map(|n| Duration::from_millis(base + n * n / 9)))
+                };
                 reports.push(JobMetrics {
                     started: attempts,
                     succeeded: attempts - failed,
@@ -267,10 +271,12 @@ async fn email(store: &dyn Store, number: usize) {
         message: MESSAGE.as_bytes().to_vec(),
     };
     store.intend_email(intent).await.unwrap();
-    let start = EmailStart { sender, run_id: None, attempt: 1, recomposed: None, longest_send: Duration::ZERO };
+    let start =
+        EmailStart { sender, run_id: None, attempt: 1, recomposed: None, longest_send: Duration::ZERO };
     store.start_email(id, start).await.unwrap();
     store.email_body_begins(id, sender, 1).await.unwrap();
-    let not_sent = |status, detail, error: &str| EmailEnding::NotSent { status, detail, error: error.to_owned() };
+    let not_sent =
+        |status, detail, error: &str| EmailEnding::NotSent { status, detail, error: error.to_owned() };
     let ending = match number % 20 {
         3 => not_sent(EmailStatus::Pending, EmailDetail::Held, "the connection broke after the body"),
         7 => not_sent(EmailStatus::Failed, EmailDetail::Rejected, "550 5.1.1 user unknown"),

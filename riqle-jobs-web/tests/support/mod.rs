@@ -1,6 +1,7 @@
 //! A server of our routers, a client, and stores to test them over.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod crowd;
 pub mod node;
 
 use std::{
@@ -15,6 +16,10 @@ use axum::Router;
 use riqle_jobs_conformance::{Fault, Unreliable};
 use riqle_jobs_core::{Inspect, Job, JobError, Jobs, Memory, Run, RunContext, RunFilter, Store, async_trait};
 use riqle_jobs_sqlite::Sqlite;
+use riqle_jobs_web::{
+    Dashboard,
+    security::{Access, Role},
+};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -108,6 +113,7 @@ pub struct Answer {
     pub status: u16,
     /// In lower case.
     pub head: String,
+    pub raw_head: String,
     pub text: String,
 }
 
@@ -141,7 +147,21 @@ pub async fn request(address: SocketAddr, line: &str, headers: &str, body: &[u8]
     let answer = String::from_utf8(answer).unwrap();
     let (head, text) = answer.split_once("\r\n\r\n").expect("an answer with a head");
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head: head.to_lowercase(), text: text.to_owned() }
+    Answer { status, head: head.to_lowercase(), raw_head: head.to_owned(), text: unchunked(head, text) }
+}
+
+/// The text of an answer that came in pieces.
+fn unchunked(head: &str, text: &str) -> String {
+    if !head.to_lowercase().contains("transfer-encoding: chunked") {
+        return text.to_owned();
+    }
+    let (mut whole, mut rest) = (String::new(), text);
+    while let Some((length, after)) = rest.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).unwrap();
+        whole.push_str(&after[..length]);
+        rest = after[length..].strip_prefix("\r\n").unwrap_or_default();
+    }
+    whole
 }
 
 pub async fn post(address: SocketAddr, path: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
@@ -151,4 +171,63 @@ pub async fn post(address: SocketAddr, path: &str, headers: &str, body: impl AsR
 
 pub async fn get(address: SocketAddr, path: &str, headers: &str) -> Answer {
     request(address, &format!("GET {path}"), headers, b"").await
+}
+
+/// Lets `anna` act and `ben` look.
+pub fn access() -> Access {
+    Access::closed().bearer("anna", ANNA, Role::Operator).bearer("ben", BEN, Role::Viewer)
+}
+
+pub const ANNA: &str = "anna's long token";
+pub const BEN: &str = "ben's long token";
+
+/// The dashboard at `/jobs`, over a store.
+pub async fn dashboard(jobs: &Jobs) -> SocketAddr {
+    let router = Router::new().nest_service("/jobs", Dashboard::new(jobs, access()).router());
+    serve(|_| router).await
+}
+
+/// A page as HTML.
+pub async fn page(address: SocketAddr, token: &str, path: &str) -> Answer {
+    get(address, &format!("/jobs/{path}"), &format!("Authorization: Bearer {token}\r\nAccept: text/html\r\n"))
+        .await
+}
+
+/// A page as JSON.
+pub async fn data(address: SocketAddr, token: &str, path: &str) -> Value {
+    let headers = format!("Authorization: Bearer {token}\r\nAccept: application/json\r\n");
+    let answer = get(address, &format!("/jobs/{path}"), &headers).await;
+    assert_eq!(answer.status, 200, "{path}: {answer:?}");
+    answer.json()
+}
+
+/// An action, as tools send it.
+pub async fn act(address: SocketAddr, token: &str, path: &str, body: &str) -> Answer {
+    post(address, &format!("/jobs/{path}"), &format!("Authorization: Bearer {token}\r\n"), body).await
+}
+
+/// An action, as a browser sends it that has loaded a page before.
+pub async fn submit(address: SocketAddr, token: &str, path: &str, fields: &str) -> Answer {
+    let first = page(address, token, "overview").await;
+    let cookie = first.cookie();
+    let value = cookie.split_once('=').unwrap().1;
+    let headers = format!(
+        "Authorization: Bearer {token}\r\nCookie: {cookie}\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    );
+    let body = format!("formToken={value}&{fields}");
+    request(address, &format!("POST /jobs/{path}"), &headers, body.as_bytes()).await
+}
+
+impl Answer {
+    /// Name and value of the cookie that it sets.
+    pub fn cookie(&self) -> String {
+        let at = self.raw_head.to_lowercase().find("set-cookie: ").expect("a cookie is set");
+        self.raw_head[at + 12..].split([';', '\r']).next().unwrap().to_owned()
+    }
+
+    /// Where a browser goes on.
+    pub fn location(&self) -> &str {
+        let at = self.raw_head.to_lowercase().find("location: ").expect("it goes on somewhere");
+        self.raw_head[at + 10..].split('\r').next().unwrap()
+    }
 }

@@ -1,0 +1,398 @@
+//! What the dashboard shows and does, asked over HTTP.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::time::Duration;
+
+use riqle_jobs_core::{
+    AttemptOutcome, ClaimRequest, Ending, LeaseToken, NewRun, Payload, Priority, Reason, RunFilter, RunId,
+    RunState, Settlement, Store, WorkerId,
+    store::{WorkerOrder, WorkerReport},
+};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+
+use crate::support::{ANNA, BEN, Bench, act, crowd::Crowd, dashboard, data, page, submit};
+
+const JOB: &str = "send-welcome-email";
+
+/// A run of the job, pending.
+async fn pending(store: &dyn Store, input: &str) -> RunId {
+    let run = NewRun::with_payload(JOB, "email", Priority::DEFAULT, Payload::from_json_text(input));
+    let id = run.id;
+    store.enqueue(vec![run]).await.unwrap();
+    id
+}
+
+/// A run that has become a dead letter.
+async fn dead(store: &dyn Store, input: &str, error: &str) -> RunId {
+    let id = pending(store, input).await;
+    let request = ClaimRequest {
+        queue: "email".to_owned(),
+        jobs: [JOB.to_owned()].into(),
+        limit: 1,
+        lease: Duration::from_secs(60),
+        token: LeaseToken::new(),
+        worker: WorkerId::new(),
+    };
+    let claimed = store.claim(request).await.unwrap().runs.remove(0);
+    assert_eq!(claimed.lease.run, id);
+    let settlement = Settlement {
+        lease: claimed.lease,
+        ending: Ending::Dead { reason: Reason::Permanent },
+        failures: 1,
+        attempt: 1,
+        outcome: AttemptOutcome::Failed,
+        error: Some(error.to_owned()),
+        error_fingerprint: Some("f00d".to_owned()),
+    };
+    store.settle(vec![settlement]).await.unwrap();
+    id
+}
+
+fn ids(list: &Value) -> Vec<String> {
+    list.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn every_page_is_there_as_html_and_as_json() {
+    for bench in Bench::all().await {
+        Crowd { runs: 300, emails: 20 }.gather(bench.store()).await;
+        let address = dashboard(&bench.jobs).await;
+        let runs = data(address, BEN, "runs?state=dead").await;
+        let run = format!("runs/{}", ids(&runs["runs"])[0]);
+        let email = format!("emails/{}", ids(&data(address, BEN, "emails").await["emails"])[0]);
+        let job = format!("jobs/{JOB}?range=week");
+        for path in [
+            "overview",
+            "overview?range=day",
+            "runs",
+            "runs?state=succeeded&job=send-welcome-email",
+            "runs/confirm?act=replay&state=dead",
+            &run,
+            "dead-letters",
+            "jobs",
+            &job,
+            "queues",
+            "emails",
+            "emails?state=open",
+            &email,
+            "audit",
+        ] {
+            let html = page(address, BEN, path).await;
+            assert_eq!(html.status, 200, "{path}");
+            assert!(html.head.contains("content-type: text/html"), "{path}");
+            assert!(html.text.contains("<main id=\"main\"") && html.text.contains("</html>"), "{path}");
+            assert!(data(address, BEN, path).await.is_object(), "{path}");
+        }
+        assert_eq!(page(address, ANNA, "suppressions").await.status, 200);
+        let root = page(address, ANNA, "").await;
+        assert_eq!((root.status, root.location()), (303, "./overview"));
+    }
+}
+
+#[tokio::test]
+async fn runs_are_found_by_what_the_address_says() {
+    for bench in Bench::all().await {
+        let store = bench.store();
+        let first = dead(store, r#"{"n":1}"#, "the mailer refused it: 550").await;
+        let second = dead(store, r#"{"n":2}"#, "no route to host").await;
+        let waiting = pending(store, r#"{"n":3}"#).await;
+        let address = dashboard(&bench.jobs).await;
+        let found = async |query: &str| ids(&data(address, BEN, &format!("runs?{query}")).await["runs"]);
+
+        assert_eq!(found("").await, [waiting, second, first].map(|id| id.to_string()));
+        assert_eq!(found("state=pending").await, [waiting.to_string()]);
+        assert_eq!(found("state=dead&error=f00d").await, [second, first].map(|id| id.to_string()));
+        assert_eq!(found("state=dead&withoutError=true").await, Vec::<String>::new());
+        assert_eq!(found("text=REFUSED").await, [first.to_string()]);
+        assert_eq!(found(&format!("state=dead&before={second}")).await, [first.to_string()]);
+        assert_eq!(found("from=2020-01-01T00:00&to=2020-01-02T00:00").await, Vec::<String>::new());
+        let tabs = data(address, BEN, "runs?job=send-welcome-email").await["tabs"].clone();
+        let dead_tab = tabs.as_array().unwrap().iter().find(|tab| tab["state"] == "dead").unwrap();
+        assert_eq!(*dead_tab, json!({"state": "dead", "runs": 2, "isAtLeast": false}));
+
+        assert_eq!(
+            page(address, BEN, &format!("runs?id={first}")).await.location(),
+            format!("./runs/{first}")
+        );
+        for (query, words) in
+            [("state=lost", "no such state"), ("from=yesterday", "no time"), ("id=7", "no run")]
+        {
+            let refused = page(address, BEN, &format!("runs?{query}")).await;
+            assert_eq!(refused.status, 400, "{query}");
+            assert!(refused.text.contains(words), "{query}: {}", refused.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn older_pages_follow_without_a_gap() {
+    for bench in Bench::all().await {
+        let mut expected = Vec::new();
+        for number in 0..120 {
+            expected.push(pending(bench.store(), &format!("{number}")).await.to_string());
+        }
+        expected.reverse();
+        let address = dashboard(&bench.jobs).await;
+        let (mut met, mut query) = (Vec::new(), "state=pending".to_owned());
+        loop {
+            let shown = data(address, BEN, &format!("runs?{query}")).await;
+            met.extend(ids(&shown["runs"]));
+            match shown["next"].as_str() {
+                Some(next) => next.clone_into(&mut query),
+                None => break,
+            }
+        }
+        assert_eq!(met, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_dead_run_is_replayed_with_an_edited_input() {
+    for bench in Bench::all().await {
+        let id = dead(bench.store(), r#"{"paymentId":12345678901234567890}"#, "no").await;
+        let address = dashboard(&bench.jobs).await;
+
+        let text = "%7B%20%22paymentId%22%3A%2012345678901234567891%20%7D";
+        let done =
+            submit(address, ANNA, &format!("runs/{id}/replay"), &format!("from=start&inputText={text}"))
+                .await;
+        assert_eq!(done.status, 303, "{done:?}");
+        let new: RunId = done.location().strip_prefix("../../runs/").unwrap().parse().unwrap();
+        let run = bench.store().run(new).await.unwrap().unwrap();
+        assert_eq!(String::from_utf8(run.input.bytes).unwrap(), r#"{"paymentId":12345678901234567891}"#);
+        assert_eq!((run.replay_of, run.state), (Some(id), RunState::Pending));
+
+        let audit = data(address, BEN, "audit").await["actions"][0].clone();
+        assert_eq!(
+            (&audit["by"], &audit["kind"], &audit["state"]),
+            (&json!("anna"), &json!("replay"), &json!("done"))
+        );
+        assert_eq!(audit["subject"], json!(format!("run {id}")));
+        assert_eq!(audit["outcome"], json!(new.to_string()));
+
+        let again = submit(address, ANNA, &format!("runs/{id}/replay"), "").await;
+        assert_eq!(again.status, 400);
+        assert!(again.text.contains("was replayed"), "{}", again.text);
+        assert_eq!(data(address, BEN, "audit").await["actions"][0]["state"], json!("failed"));
+    }
+}
+
+#[tokio::test]
+async fn an_input_that_is_not_edited_stays_as_it_was() {
+    for bench in Bench::all().await {
+        let written = r#"{ "b": 1.50, "a": [ ] }"#;
+        let id = dead(bench.store(), written, "no").await;
+        let address = dashboard(&bench.jobs).await;
+        let indented = "%7B%0A%20%20%22b%22%3A%201.50%2C%0A%20%20%22a%22%3A%20%5B%5D%0A%7D";
+        let done =
+            submit(address, ANNA, &format!("runs/{id}/replay"), &format!("inputText={indented}")).await;
+        let new: RunId = done.location().strip_prefix("../../runs/").unwrap().parse().unwrap();
+        let run = bench.store().run(new).await.unwrap().unwrap();
+        assert_eq!(String::from_utf8(run.input.bytes).unwrap(), written);
+
+        let bad = submit(address, ANNA, &format!("runs/{id}/replay"), "inputText=%7B").await;
+        assert_eq!(bad.status, 400);
+    }
+}
+
+#[tokio::test]
+async fn a_whole_group_is_replayed_after_its_count_was_shown() {
+    for bench in Bench::all().await {
+        for number in 0..5 {
+            dead(bench.store(), &format!("{number}"), "no").await;
+        }
+        let address = dashboard(&bench.jobs).await;
+        let groups = data(address, BEN, "dead-letters").await["groups"].clone();
+        assert_eq!(groups.as_array().unwrap().len(), 1);
+        assert_eq!((&groups[0]["job"], &groups[0]["runs"]), (&json!(JOB), &json!(5)));
+        assert_eq!(groups[0]["error"], json!("no"));
+        let query = "act=replay&state=dead&job=send-welcome-email&error=f00d";
+        assert_eq!(data(address, BEN, &format!("runs/confirm?{query}")).await["runs"], json!(5));
+
+        let search = "state%3Ddead%26job%3Dsend-welcome-email%26error%3Df00d";
+        let begun = submit(address, ANNA, "runs/act", &format!("act=replay&pace=1000&query={search}")).await;
+        assert_eq!(begun.status, 303, "{begun:?}");
+        let action = begun.location().strip_prefix("../audit/").unwrap().to_owned();
+        let ended = tokio::time::timeout(Duration::from_secs(30), async {
+            loop {
+                let action = data(address, BEN, &format!("audit/{action}")).await;
+                if action["state"] != "underway" {
+                    return action;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        assert_eq!(ended.await.unwrap()["outcome"], json!("5 done"));
+        let pending = RunFilter { states: vec![RunState::Pending], ..RunFilter::default() };
+        assert_eq!(bench.store().runs(pending).await.unwrap().len(), 5);
+        assert_eq!(data(address, BEN, "dead-letters").await["groups"], json!([]));
+    }
+}
+
+#[tokio::test]
+async fn chosen_runs_are_acted_on_and_each_that_can_not_be_is_told() {
+    for bench in Bench::all().await {
+        let (one, two) = (dead(bench.store(), "1", "no").await, dead(bench.store(), "2", "no").await);
+        let address = dashboard(&bench.jobs).await;
+        let body = json!({"act": "discard", "ids": [one, two, RunId::new()]}).to_string();
+        let done = act(address, ANNA, "runs/act", &body).await;
+        assert_eq!((done.status, &done.json()["outcome"]), (200, &json!("3 done")));
+        assert!(bench.store().run(one).await.unwrap().is_none());
+
+        let later = pending(bench.store(), "3").await;
+        let body = json!({"act": "replay", "ids": [later]}).to_string();
+        let told = act(address, ANNA, "runs/act", &body).await.json()["outcome"].as_str().unwrap().to_owned();
+        assert!(told.starts_with("0 done, 1 left as they are: ") && told.contains("is pending"), "{told}");
+        assert_eq!(act(address, ANNA, "runs/act", r#"{"act":"cancel","ids":[]}"#).await.status, 400);
+        assert_eq!(act(address, ANNA, "runs/act", r#"{"act":"destroy","ids":[]}"#).await.status, 400);
+
+        let all = json!({"act": "cancel", "search": {"job": JOB, "state": "dead"}}).to_string();
+        assert_eq!(act(address, ANNA, "runs/act", &all).await.status, 400);
+        assert_eq!(act(address, ANNA, &format!("runs/{later}/cancel"), "{}").await.status, 200);
+        assert_eq!(bench.store().run(later).await.unwrap().unwrap().state, RunState::Cancelled);
+        assert_eq!(act(address, ANNA, "runs/no-id/cancel", "{}").await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn a_queue_is_paused_with_who_and_why_and_resumed() {
+    for bench in Bench::all().await {
+        let address = dashboard(&bench.jobs).await;
+        let paused = submit(address, ANNA, "queues/email/pause", "why=the+provider+is+down").await;
+        assert_eq!((paused.status, paused.location()), (303, "../../queues"));
+        let queue = data(address, BEN, "queues").await["queues"][0].clone();
+        assert_eq!((&queue["name"], &queue["pause"]["by"]), (&json!("email"), &json!("anna")));
+        assert_eq!(queue["pause"]["why"], json!("the provider is down"));
+        assert_eq!(
+            data(address, BEN, "overview").await["findings"][1]["what"],
+            json!("the queue email is paused")
+        );
+
+        submit(address, ANNA, "queues/email/resume", "").await;
+        assert_eq!(data(address, BEN, "queues").await["queues"][0]["pause"], Value::Null);
+        let audit = data(address, BEN, "audit").await["actions"].clone();
+        let kinds: Vec<_> =
+            audit.as_array().unwrap().iter().map(|action| action["kind"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["resume", "pause"]);
+    }
+}
+
+#[tokio::test]
+async fn a_worker_is_told_to_drain() {
+    for bench in Bench::all().await {
+        let id = WorkerId::new();
+        let report = WorkerReport {
+            id,
+            label: "shop-1".to_owned(),
+            version: "1".to_owned(),
+            jobs: vec![JOB.to_owned()],
+            concurrency: 4,
+            running: 1,
+        };
+        bench.store().report_worker(report.clone()).await.unwrap();
+        let address = dashboard(&bench.jobs).await;
+        assert_eq!(data(address, BEN, "queues").await["workers"][0]["order"], json!("work"));
+        let ordered = submit(address, ANNA, &format!("workers/{id}/order"), "order=drain").await;
+        assert_eq!(ordered.status, 303);
+        assert_eq!(bench.store().report_worker(report).await.unwrap(), WorkerOrder::Drain);
+        assert_eq!(
+            act(address, ANNA, &format!("workers/{}/order", WorkerId::new()), r#"{"order":"work"}"#)
+                .await
+                .status,
+            404
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_run_with_test_data() {
+    for bench in Bench::all().await {
+        pending(bench.store(), r#"{"name":"Ada"}"#).await;
+        let address = dashboard(&bench.jobs).await;
+        let shown = page(address, ANNA, &format!("jobs/{JOB}")).await.text;
+        assert!(shown.contains("&#34;name&#34;: &#34;Ada&#34;"), "{shown}");
+        let done =
+            submit(address, ANNA, &format!("jobs/{JOB}/runs"), "inputText=%7B%22name%22%3A%22Bob%22%7D")
+                .await;
+        let id: RunId = done.location().strip_prefix("../../runs/").unwrap().parse().unwrap();
+        let run = bench.store().run(id).await.unwrap().unwrap();
+        assert_eq!(String::from_utf8(run.input.bytes).unwrap(), r#"{"name":"Bob"}"#);
+        assert_eq!(submit(address, ANNA, &format!("jobs/{JOB}/runs"), "inputText=x").await.status, 400);
+        assert_eq!(submit(address, ANNA, "jobs/nobody/runs", "inputText=1").await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_is_settled_and_an_address_suppressed() {
+    for bench in Bench::all().await {
+        Crowd { runs: 100, emails: 20 }.gather(bench.store()).await;
+        let address = dashboard(&bench.jobs).await;
+        let open = data(address, ANNA, "emails?state=open").await["emails"].clone();
+        let id = ids(&open)[0].clone();
+        assert_eq!(ids(&open).len(), 1);
+        assert_eq!(submit(address, ANNA, &format!("emails/{id}/resolve"), "outcome=sent").await.status, 303);
+        let email = data(address, ANNA, &format!("emails/{id}")).await;
+        assert_eq!((&email["status"], &email["isOpen"]), (&json!("sent"), &json!(false)));
+        assert_eq!(
+            email["events"].as_array().unwrap().last().unwrap()["text"],
+            json!("resolved as sent by anna")
+        );
+        assert_eq!(email["message"]["text"], json!("Thank you for your order."));
+
+        submit(address, ANNA, "suppressions/add", "address=Ada%40Example.com&reason=asked").await;
+        let list = data(address, ANNA, "suppressions").await["suppressions"].clone();
+        assert_eq!((&list[0]["address"], &list[0]["reason"]), (&json!("ada@example.com"), &json!("asked")));
+        submit(address, ANNA, "suppressions/remove", "address=ada%40example.com").await;
+        assert_eq!(data(address, ANNA, "suppressions").await["suppressions"], json!([]));
+        assert_eq!(submit(address, ANNA, "suppressions/add", "address=nobody").await.status, 400);
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_is_followed_is_sent_again_when_it_changes() {
+    for bench in Bench::all().await {
+        let id = pending(bench.store(), "1").await;
+        let address = dashboard(&bench.jobs).await;
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "GET /jobs/runs/{id} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {BEN}\r\nAccept: text/html, text/event-stream\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut lines = BufReader::new(stream).lines();
+        let wait_for = async |lines: &mut tokio::io::Lines<BufReader<tokio::net::TcpStream>>, words: &str| {
+            let found = async {
+                while let Some(line) = lines.next_line().await.unwrap() {
+                    if line.contains(words) {
+                        return;
+                    }
+                }
+                panic!("the stream ended before {words:?}");
+            };
+            tokio::time::timeout(Duration::from_secs(30), found).await.unwrap();
+        };
+        wait_for(&mut lines, "content-type: text/event-stream").await;
+        wait_for(&mut lines, r#"class="state pending""#).await;
+        bench.jobs.cancel(id).await.unwrap();
+        wait_for(&mut lines, r#"class="state cancelled""#).await;
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_said_so_and_nothing_is_done() {
+    for bench in Bench::all().await {
+        let id = pending(bench.store(), "1").await;
+        let address = dashboard(&bench.jobs).await;
+        bench.goes_away();
+        let away = page(address, BEN, "overview").await;
+        assert_eq!(away.status, 503);
+        assert!(away.text.contains("the store is away"), "{}", away.text);
+        assert_eq!(act(address, ANNA, &format!("runs/{id}/cancel"), "{}").await.status, 503);
+        bench.comes_back();
+        assert_eq!(bench.store().run(id).await.unwrap().unwrap().state, RunState::Pending);
+        assert_eq!(page(address, BEN, "overview").await.status, 200);
+        assert_eq!(data(address, BEN, "audit").await["actions"], json!([]));
+    }
+}
