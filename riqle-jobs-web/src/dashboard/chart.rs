@@ -150,7 +150,7 @@ impl fmt::Display for Chart {
             write!(f, "<span>{}</span>", self.time(*start))?;
         }
         let end = self.starts.last().map(|start| later(*start, self.range.bar()));
-        write!(f, "<span>{}</span></div></figure>", end.map(|end| self.time(end)).unwrap_or_default())
+        write!(f, "<span>{} UTC</span></div></figure>", end.map(|end| self.time(end)).unwrap_or_default())
     }
 }
 

@@ -20,12 +20,13 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, FromRef},
-    http::{HeaderValue, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Redirect},
     routing::{get, post},
 };
 use riqle_jobs_core::{Jobs, Shutdown};
 use tokio::sync::Semaphore;
+use tower_http::timeout::TimeoutLayer;
 
 pub(crate) use self::act::job::start_run;
 pub use self::redaction::HIDDEN_KEYS;
@@ -95,6 +96,7 @@ impl Dashboard {
             .merge(pages())
             .merge(actions())
             .layer(DefaultBodyLimit::max(most))
+            .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWERS_WITHIN))
             .route("/assets/{file}", get(assets::asset))
             .route("/openapi.json", get(openapi::document))
             .fallback(page::not_found)

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    ANSWERS_WITHIN, HEADERS,
+    HEADERS,
     failure::Failure,
     stream,
     visit::{Visit, Wants},
@@ -103,13 +103,7 @@ impl Visit {
                 }
             })
         };
-        let shown = tokio::time::timeout(ANSWERS_WITHIN, shown).await.unwrap_or_else(|_| {
-            Err(Failure {
-                status: StatusCode::SERVICE_UNAVAILABLE,
-                text: "the store does not answer".to_owned(),
-            })
-        });
-        shown.unwrap_or_else(|failure| self.fail(&failure))
+        shown.await.unwrap_or_else(|failure: Failure| self.fail(&failure))
     }
 
     /// Answers that something is not to be had.

@@ -49,8 +49,11 @@ pub(crate) async fn resolve(
             Outcome::NotSent => (Resolution::NotSent, "as not sent"),
         };
         let action = action(&visit.user, ActionKind::ResolveEmail, &format!("email {id}"), word);
-        let resolve = EmailLog::resolve_email(&**web.jobs.store(), id, resolution, &visit.user.name);
-        recorded(&web.jobs, action, async { resolve.await.map(|()| String::new()) }).await
+        let by = visit.user.name.clone();
+        recorded(&web.jobs, action, move |jobs| async move {
+            EmailLog::resolve_email(&**jobs.store(), id, resolution, &by).await.map(|()| String::new())
+        })
+        .await
     };
     visit.ended(&format!("emails/{}", in_address(&id)), resolved.await)
 }
@@ -66,8 +69,11 @@ pub(crate) async fn suppress(
         let address = address(&asked)?;
         let reason = if asked.reason.trim().is_empty() { "by hand" } else { asked.reason.trim() };
         let action = action(&visit.user, ActionKind::Suppress, address, reason);
-        let suppress = EmailLog::suppress(&**web.jobs.store(), address, reason);
-        recorded(&web.jobs, action, async { suppress.await.map(|()| String::new()) }).await
+        let (address, reason) = (address.to_owned(), reason.to_owned());
+        recorded(&web.jobs, action, move |jobs| async move {
+            EmailLog::suppress(&**jobs.store(), &address, &reason).await.map(|()| String::new())
+        })
+        .await
     };
     visit.ended("suppressions", suppressed.await)
 }
@@ -82,8 +88,11 @@ pub(crate) async fn unsuppress(
     let unsuppressed = async {
         let address = address(&asked)?;
         let action = action(&visit.user, ActionKind::Unsuppress, address, "");
-        let unsuppress = EmailLog::unsuppress(&**web.jobs.store(), address);
-        recorded(&web.jobs, action, async { unsuppress.await.map(|()| String::new()) }).await
+        let address = address.to_owned();
+        recorded(&web.jobs, action, move |jobs| async move {
+            EmailLog::unsuppress(&**jobs.store(), &address).await.map(|()| String::new())
+        })
+        .await
     };
     visit.ended("suppressions", unsuppressed.await)
 }

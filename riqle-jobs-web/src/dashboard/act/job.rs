@@ -68,6 +68,10 @@ pub(crate) async fn start_run(
     let run = NewRun::with_payload(&job.name, &job.queue, job.priority, Payload::from_json_text(input));
     let id = run.id.to_string();
     let action = action(user, ActionKind::Start, &format!("job {name}"), "");
-    let enqueue = Queue::enqueue(&**jobs.store(), vec![run]);
-    recorded(jobs, action, async { enqueue.await.map(|_| id) }).await
+    recorded(
+        jobs,
+        action,
+        move |jobs| async move { Queue::enqueue(&**jobs.store(), vec![run]).await.map(|_| id) },
+    )
+    .await
 }

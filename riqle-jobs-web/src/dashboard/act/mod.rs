@@ -52,19 +52,30 @@ pub(crate) fn action(user: &User, kind: ActionKind, subject: &str, detail: &str)
     }
 }
 
-/// Does an action between its two records; what `act` answers is what came of it, for people.
+/// Does an action between its two records; what `act` answers is what came of it, for people. It goes on to its end where
+/// the caller does not wait for it.
 ///
 /// # Errors
 /// As `act`; where the action can't be recorded it is not done.
-pub(crate) async fn recorded(
+pub(crate) async fn recorded<F>(
     jobs: &Jobs,
     action: NewAction,
-    act: impl Future<Output = Result<String, Error>>,
-) -> Result<(ActionId, String), Failure> {
-    Audit::record_action(&**jobs.store(), action.clone()).await?;
-    let done = act.await;
-    ended(jobs, &action, &done).await;
-    Ok((action.id, done?))
+    act: impl FnOnce(Jobs) -> F + Send + 'static,
+) -> Result<(ActionId, String), Failure>
+where
+    F: Future<Output = Result<String, Error>> + Send,
+{
+    let jobs = jobs.clone();
+    let done = tokio::spawn(async move {
+        Audit::record_action(&**jobs.store(), action.clone()).await?;
+        let done = act(jobs.clone()).await;
+        ended(&jobs, &action, &done).await;
+        Ok((action.id, done?))
+    });
+    done.await.unwrap_or_else(|panicked| {
+        tracing::error!(%panicked, "an action has failed");
+        Err(Failure { status: StatusCode::INTERNAL_SERVER_ERROR, text: "the action has failed".to_owned() })
+    })
 }
 
 /// Records how an action ended. It was done whether or not this can be written, so a failure of that is only logged.

@@ -2,7 +2,7 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
-use riqle_jobs_core::store::ActionKind;
+use riqle_jobs_core::{Jobs, store::ActionKind};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -41,6 +41,6 @@ pub(crate) async fn resume(
     Submitted { visit, .. }: Submitted<Nothing>,
 ) -> Response {
     let action = action(&visit.user, ActionKind::Resume, &format!("queue {name}"), "");
-    let resume = async { web.jobs.resume_queue(&name).await.map(|()| String::new()) };
+    let resume = move |jobs: Jobs| async move { jobs.resume_queue(&name).await.map(|()| String::new()) };
     visit.ended("queues", recorded(&web.jobs, action, resume).await)
 }

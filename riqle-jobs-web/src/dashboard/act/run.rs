@@ -68,8 +68,11 @@ pub(crate) async fn replay(
             }
         };
         let action = action(&visit.user, ActionKind::Replay, &format!("run {id}"), &detail);
-        let replay = Operate::replay(&**web.jobs.store(), id, new_run, Replay { from, input });
-        recorded(&web.jobs, action, async { replay.await.map(|()| new_run.to_string()) }).await
+        let replay = Replay { from, input };
+        recorded(&web.jobs, action, move |jobs| async move {
+            Operate::replay(&**jobs.store(), id, new_run, replay).await.map(|()| new_run.to_string())
+        })
+        .await
     };
     visit.ended(&format!("runs/{new_run}"), replayed.await)
 }
@@ -100,7 +103,8 @@ pub(crate) async fn cancel(
     let cancelled = async {
         let id = run_id(&id)?;
         let action = action(&visit.user, ActionKind::Cancel, &format!("run {id}"), "");
-        recorded(&web.jobs, action, async { web.jobs.cancel(id).await.map(|()| String::new()) }).await
+        recorded(&web.jobs, action, move |jobs| async move { jobs.cancel(id).await.map(|()| String::new()) })
+            .await
     };
     visit.ended(&format!("runs/{id}"), cancelled.await)
 }
@@ -116,7 +120,8 @@ pub(crate) async fn run_now(
     let made_due = async {
         let id = run_id(&id)?;
         let action = action(&visit.user, ActionKind::RunNow, &format!("run {id}"), "");
-        recorded(&web.jobs, action, async { web.jobs.run_now(id).await.map(|()| String::new()) }).await
+        recorded(&web.jobs, action, move |jobs| async move { jobs.run_now(id).await.map(|()| String::new()) })
+            .await
     };
     visit.ended(&format!("runs/{id}"), made_due.await)
 }
@@ -132,8 +137,10 @@ pub(crate) async fn discard(
     let discarded = async {
         let id = run_id(&id)?;
         let action = action(&visit.user, ActionKind::Discard, &format!("run {id}"), "");
-        let discard = Operate::discard(&**web.jobs.store(), id);
-        recorded(&web.jobs, action, async { discard.await.map(|()| String::new()) }).await
+        recorded(&web.jobs, action, move |jobs| async move {
+            Operate::discard(&**jobs.store(), id).await.map(|()| String::new())
+        })
+        .await
     };
     visit.ended("dead-letters", discarded.await)
 }

@@ -70,7 +70,8 @@ pub(crate) async fn act(
             asked.check_chosen()?;
             let subject = format!("{} chosen runs", Count(asked.ids.len() as u64));
             let action = action(&visit.user, asked.act.kind(), &subject, "");
-            recorded(&web.jobs, action, on_chosen(&web.jobs, asked.act, &asked.ids)).await
+            let (act, ids) = (asked.act, asked.ids);
+            recorded(&web.jobs, action, move |jobs| async move { on_chosen(&jobs, act, &ids).await }).await
         };
         return visit.ended(&back, begun.await);
     };

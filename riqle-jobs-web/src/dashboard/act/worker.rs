@@ -33,8 +33,10 @@ pub(crate) async fn order(
         let id: WorkerId = id.parse().map_err(|_| Failure::not_found("worker"))?;
         let action =
             action(&visit.user, ActionKind::OrderWorker, &format!("worker {id}"), asked.order.as_str());
-        let order = Operate::order_worker(&**web.jobs.store(), id, asked.order);
-        recorded(&web.jobs, action, async { order.await.map(|()| String::new()) }).await
+        recorded(&web.jobs, action, move |jobs| async move {
+            Operate::order_worker(&**jobs.store(), id, asked.order).await.map(|()| String::new())
+        })
+        .await
     };
     visit.ended("queues", ordered.await)
 }

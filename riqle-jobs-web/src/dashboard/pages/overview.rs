@@ -26,6 +26,9 @@ use crate::dashboard::{
     visit::Visit,
 };
 
+/// So many emails without an outcome are counted.
+pub(super) const MOST_OPEN: usize = 20;
+
 /// How things are.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -89,7 +92,7 @@ pub(crate) async fn show(visit: Visit, State(web): State<Web>, Query(asked): Que
 impl OverviewPage {
     async fn load(web: Web, range: Range) -> Result<Self, Failure> {
         let store = &**web.jobs.store();
-        let open = EmailFilter { details: OPEN.to_vec(), limit: 100, ..EmailFilter::default() };
+        let open = EmailFilter { details: OPEN.to_vec(), limit: MOST_OPEN + 1, ..EmailFilter::default() };
         let (health, workers, queues, open, last_hour, now) = tokio::try_join!(
             Inspect::health(store),
             Registry::workers(store),

@@ -10,6 +10,7 @@ use riqle_jobs_core::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::overview::MOST_OPEN;
 use crate::dashboard::{
     history::History,
     show::{Count, Took, percent, percent_text},
@@ -125,7 +126,8 @@ pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
         );
     }
     if *open_emails > 0 {
-        let what = format!("{open_emails} emails may or may not have been sent");
+        let many = if *open_emails > MOST_OPEN { "more than 20".to_owned() } else { open_emails.to_string() };
+        let what = format!("{many} emails may or may not have been sent");
         say(
             Level::Warning,
             what,
