@@ -27,8 +27,10 @@ pub(crate) async fn pause(
     Submitted { visit, asked }: Submitted<PauseRequest>,
 ) -> Response {
     let action = action(&visit.user, ActionKind::Pause, &format!("queue {name}"), &asked.why);
-    let pause =
-        async { web.jobs.pause_queue(&name, &visit.user.name, &asked.why).await.map(|()| String::new()) };
+    let by = visit.user.name.clone();
+    let pause = move |jobs: Jobs| async move {
+        jobs.pause_queue(&name, &by, &asked.why).await.map(|()| String::new())
+    };
     visit.ended("queues", recorded(&web.jobs, action, pause).await)
 }
 
