@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod chromium;
 mod command;
 mod emails;
 mod node;

@@ -1,17 +1,19 @@
 //! All tests of all crates.
 
 use crate::{
+    chromium,
     command::{cargo, run},
     node, python,
     servers::{Durability, Servers},
 };
 
 pub(crate) fn all() -> Result<(), String> {
-    let (python, modules) = (python::environment()?, node::modules()?);
+    let (python, modules, chromium) = (python::environment()?, node::modules()?, chromium::programs()?);
     let servers = Servers::start(Durability::NoSync)?;
     let mut test = cargo("test --workspace --all-features --locked --no-fail-fast");
     servers.tell(&mut test);
-    run(test.env("RIQLE_TEST_PYTHON", &python).env("RIQLE_TEST_NODE_MODULES", &modules))
+    test.env("RIQLE_TEST_PYTHON", &python).env("RIQLE_TEST_NODE_MODULES", &modules);
+    run(test.envs(chromium))
 }
 
 /// What takes too long for every commit: kills of the shop, crashes of the server, and the model test at length (over an
