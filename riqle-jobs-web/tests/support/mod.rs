@@ -1,6 +1,8 @@
 //! A server of our routers, a client, and stores to test them over.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[cfg(feature = "real-servers")]
+pub mod browser;
 pub mod crowd;
 pub mod node;
 
