@@ -3,10 +3,9 @@
 
 (() => {
   // A page that was opened with a name and a password in its address can fetch by whole addresses only.
-  const whole = (path) => new URL(path, location.origin + location.pathname).href;
-  const main = document.querySelector("main");
-  const followed = main.getAttribute("hx-sse:connect");
-  if (followed) main.setAttribute("hx-sse:connect", whole(followed));
+  const fetchWhole = window.fetch;
+  window.fetch = (what, how) =>
+    fetchWhole(typeof what === "string" ? new URL(what, location.origin + location.pathname) : what, how);
 
   const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
   const words = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
@@ -40,7 +39,7 @@
     const { copy: from, copyText, copyJson } = button.dataset;
     if (from) copy(button, document.getElementById(from).textContent);
     else if (copyText) copy(button, copyText);
-    else copy(button, fetch(whole(copyJson), { headers: { Accept: "application/json" } }).then((answer) => answer.text()));
+    else copy(button, fetch(copyJson, { headers: { Accept: "application/json" } }).then((answer) => answer.text()));
   });
 
   document.addEventListener("change", (event) => {

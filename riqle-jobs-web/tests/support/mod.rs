@@ -5,6 +5,8 @@
 pub mod browser;
 pub mod crowd;
 pub mod node;
+#[cfg(feature = "real-servers")]
+pub mod servers;
 
 use std::{
     net::SocketAddr,
@@ -177,11 +179,17 @@ pub async fn get(address: SocketAddr, path: &str, headers: &str) -> Answer {
 
 /// Lets `anna` act and `ben` look.
 pub fn access() -> Access {
-    Access::closed().bearer("anna", ANNA, Role::Operator).bearer("ben", BEN, Role::Viewer)
+    Access::closed()
+        .bearer("anna", ANNA, Role::Operator)
+        .bearer("ben", BEN, Role::Viewer)
+        .basic("anna", ANNA_PASSWORD, Role::Operator)
+        .basic("ben", BEN_PASSWORD, Role::Viewer)
 }
 
 pub const ANNA: &str = "anna's long token";
 pub const BEN: &str = "ben's long token";
+pub const ANNA_PASSWORD: &str = "annas-password";
+pub const BEN_PASSWORD: &str = "bens-password";
 
 /// The dashboard at `/jobs`, over a store.
 pub async fn dashboard(jobs: &Jobs) -> SocketAddr {
