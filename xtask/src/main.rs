@@ -22,7 +22,9 @@ usage: cargo xtask COMMAND
   servers COMMAND …
                  runs a command while the servers of the tests stand: cargo xtask servers cargo test -p riqle-jobs-postgres
   bench --store memory|sqlite|postgres|redis [--json FILE] [--rounds N]
-                 enqueue, drain, steps, latency and memory, beside the figures of peers";
+                 enqueue, drain, steps, latency and memory, beside the figures of peers
+  pages --store memory|sqlite|postgres|redis [--runs N]
+                 how long each page of the dashboard takes among a million runs, and a webhook beside a drain";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         ["emails"] => emails::write(),
         ["servers", command @ ..] => servers::with(command),
         ["bench", options @ ..] => bench::run(options),
+        ["pages", options @ ..] => bench::pages(options),
         _ => Err(USAGE.to_owned()),
     };
     match done {

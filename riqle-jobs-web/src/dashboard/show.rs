@@ -86,6 +86,11 @@ impl fmt::Display for Count {
 
 impl HtmlSafe for Count {}
 
+/// So many of something: `1 worker`, `2 workers`.
+pub(crate) fn many(number: u64, thing: &str) -> String {
+    format!("{} {thing}{}", Count(number), if number == 1 { "" } else { "s" })
+}
+
 /// Of so many so many, in percent; `None` of none.
 pub(crate) fn percent(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 * 100.0 / whole as f64)
@@ -147,5 +152,6 @@ mod tests {
         assert_eq!(percent_text(percent(0, 7)), "0 %");
         assert_eq!(percent_text(percent(0, 0)), "–");
         assert_eq!(first_line("äöü\nx", 2), "äö…");
+        assert_eq!((many(1, "run"), many(0, "run")), ("1 run".to_owned(), "0 runs".to_owned()));
     }
 }

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::overview::MOST_OPEN;
 use crate::dashboard::{
     history::History,
-    show::{Count, Took, percent, percent_text},
+    show::{Took, many, percent, percent_text},
 };
 
 const LATE: Duration = Duration::from_secs(60);
@@ -101,8 +101,7 @@ pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
         say(level, what, "Start more workers, or raise their concurrency.", Some("queues"));
     }
     if health.expired_leases > 0 {
-        let what =
-            format!("{} leases have run out and were not taken over yet", Count(health.expired_leases));
+        let what = format!("{} not taken over whose lease has run out", many(health.expired_leases, "run"));
         say(
             Level::Warning,
             what,
@@ -113,11 +112,8 @@ pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     let ended = last_hour.all.succeeded.saturating_add(last_hour.all.dead);
     if let Some(rate) = percent(last_hour.all.dead, ended).filter(|rate| *rate > 0.0) {
         let level = if rate > DEAD_PERCENT { Level::Warning } else { Level::Notice };
-        let dead = Count(last_hour.all.dead);
-        let what = format!(
-            "{dead} dead letters in the last hour, {} of the runs that ended",
-            percent_text(Some(rate))
-        );
+        let dead = many(last_hour.all.dead, "dead letter");
+        let what = format!("{dead} in the last hour, {} of the runs that ended", percent_text(Some(rate)));
         say(
             level,
             what,
@@ -126,8 +122,11 @@ pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
         );
     }
     if *open_emails > 0 {
-        let many = if *open_emails > MOST_OPEN { "more than 20".to_owned() } else { open_emails.to_string() };
-        let what = format!("{many} emails may or may not have been sent");
+        let emails = match *open_emails {
+            few if few <= MOST_OPEN => many(few as u64, "email"),
+            _ => format!("more than {MOST_OPEN} emails"),
+        };
+        let what = format!("{emails} may or may not have been sent");
         say(
             Level::Warning,
             what,
@@ -143,8 +142,8 @@ pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     if draining > 0 {
         say(
             Level::Notice,
-            format!("{draining} workers take no more runs"),
-            "They were told to drain.",
+            format!("{}, told to take no more runs", many(draining as u64, "worker")),
+            "Tell them to work again, or stop their processes.",
             Some("queues"),
         );
     }
