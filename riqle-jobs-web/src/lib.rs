@@ -2,13 +2,14 @@
 //!
 //! | router | routes |
 //! |---|---|
+//! | [`Dashboard`] | pages for people, the same as JSON; to be nested |
 //! | [`EventApi`] | `POST /e/{key}`: events, as the official Inngest SDKs send them |
 //! | [`health::router`] | `GET /health` |
 //! | [`api::router`] | `GET /api/jobs`, `POST /api/jobs/{name}/runs`; for whom, says [`security::Access`] |
 //! | [`webhooks::stripe::Webhook`] | `POST /webhooks/stripe` |
 //! | [`webhooks::resend::router`] | `POST /webhooks/resend` |
 //!
-//! Every answer is JSON, errors as `{"error": "…", "status": 400}`. Nothing is open unless the application says so.
+//! Every answer but the dashboard's is JSON, errors as `{"error": "…", "status": 400}`. Nothing is open unless the application says so.
 //!
 //! ```
 //! use riqle_jobs_core::{Jobs, Memory};

@@ -38,6 +38,8 @@ fn command(flags: &[&str], environment: &[(&str, String)]) -> Command {
         "RIQLE_MAIL_FROM",
         "RIQLE_SHOP_DB",
         "RIQLE_EVENT_KEY",
+        "RIQLE_JOBS_OPERATOR",
+        "RIQLE_JOBS_VIEWER",
         "INNGEST_EVENT_KEY",
         "STRIPE_WEBHOOK_SECRET",
         "RESEND_WEBHOOK_SECRET",
