@@ -30,6 +30,7 @@ pub(super) async fn asset(Path(file): Path<String>) -> Response {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::BTreeMap;
 

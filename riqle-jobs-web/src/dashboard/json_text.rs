@@ -120,6 +120,7 @@ impl<'a, H: Fn(&str) -> bool> Writer<'a, H> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

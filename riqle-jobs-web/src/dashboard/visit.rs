@@ -108,6 +108,7 @@ fn base(headers: &HeaderMap, whole: &str, inner: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -110,6 +110,7 @@ fn time(field: &str, text: &str) -> Result<Option<Timestamp>, Failure> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
