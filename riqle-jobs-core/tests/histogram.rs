@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use riqle_jobs_core::store::Histogram;
+use riqle_jobs_core::{ErrorKind, store::Histogram};
 
 const DAY_MICROS: u64 = 24 * 3_600 * 1_000_000;
 
@@ -57,7 +57,8 @@ proptest! {
     fn json_brings_back_the_same(durations in durations()) {
         let histogram = Histogram::of(durations);
         let text = serde_json::to_string(&histogram).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Histogram>(&text).unwrap(), histogram);
+        prop_assert_eq!(serde_json::from_str::<Histogram>(&text).unwrap(), histogram.clone());
+        prop_assert_eq!(text.parse::<Histogram>().unwrap(), histogram);
     }
 
     #[test]
@@ -75,4 +76,14 @@ proptest! {
 fn an_empty_histogram_has_no_percentile() {
     assert_eq!(Histogram::default().percentile(50.0), None);
     assert_eq!(Histogram::of([Duration::MAX]).count(), 1);
+}
+
+#[test]
+fn what_was_not_written_as_a_histogram_is_not_read_as_one() {
+    for text in
+        ["", "[", "[[", "[[]]", "[[1]]", "[[1,2]", "[[1,2],]", "[[1,-2]]", "[[70000,1]]", "[[1,2,3]]", "{}"]
+    {
+        assert_eq!(text.parse::<Histogram>().unwrap_err().kind(), ErrorKind::Corrupt, "{text}");
+    }
+    assert_eq!("[]".parse::<Histogram>().unwrap(), Histogram::default());
 }

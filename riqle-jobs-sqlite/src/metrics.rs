@@ -6,7 +6,7 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     error::{Result, into_driver},
-    rows::{Query, count, for_each, get, get_count, json, millis, millis_up, time, word},
+    rows::{Query, count, for_each, get, get_count, millis, millis_up, time, word},
 };
 
 /// Replaces what a worker has reported of these jobs and spans.
@@ -47,10 +47,10 @@ pub(crate) async fn read_metrics(
         .bind(&filter.job)
         .fetch_all(connection)
         .await?;
-    Ok(JobMetrics::merged(rows.iter().map(of_worker).collect::<Result<Vec<_>>>()?))
+    rows.iter().map(of_workers).collect()
 }
 
-fn of_worker(row: &SqliteRow) -> Result<JobMetrics> {
+fn of_workers(row: &SqliteRow) -> Result<JobMetrics> {
     Ok(JobMetrics {
         job: get(row, "job")?,
         span: word(row, "span")?,
@@ -59,9 +59,18 @@ fn of_worker(row: &SqliteRow) -> Result<JobMetrics> {
         succeeded: get_count(row, "succeeded")?,
         failed: get_count(row, "failed")?,
         dead: get_count(row, "dead")?,
-        wait: json(row, "wait")?,
-        run_time: json(row, "run_time")?,
+        wait: merged(get(row, "wait")?)?,
+        run_time: merged(get(row, "run_time")?)?,
     })
+}
+
+/// Of histograms, a line each.
+fn merged(lines: &str) -> Result<Histogram> {
+    let mut merged = Histogram::default();
+    for line in lines.lines() {
+        merged.merge(&line.parse().map_err(into_driver)?);
+    }
+    Ok(merged)
 }
 
 fn text(histogram: &Histogram) -> Result<String> {

@@ -183,6 +183,7 @@ async fn what_is_counted_and_cleared_away_is_read_from_indexes() {
             let by_time = |line: &String| line.contains("PRIMARY KEY (span=? AND start");
             assert!(plan.iter().any(by_time), "{plan:#?}");
             assert!(plan.iter().all(|line| !line.contains("SCAN riqle_metrics")), "{plan:#?}");
+            assert!(plan.iter().all(|line| !line.contains("TEMP B-TREE")), "{plan:#?}");
         }
     })
     .await;
