@@ -1,7 +1,4 @@
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Bound::{Excluded, Unbounded},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
@@ -29,8 +26,8 @@ impl Inspect for Memory {
     async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, Error> {
         let state = self.state();
         let running = state.running_alone(&filter);
-        let newest_first = NewestFirst::of(state.lists_for(&filter, &running), filter.before);
-        Ok(newest_first
+        Ok(state
+            .newest_first(&filter, &running)
             .filter_map(|id| Some((id, state.runs.get(&id)?)))
             .filter(|(_, run)| run.is_listed_by(&filter))
             .take(filter.page_size())
@@ -45,8 +42,7 @@ impl Inspect for Memory {
             return Ok(counts.map(|(_, _, runs)| runs).sum::<u64>().min(most));
         }
         let running = state.running_alone(&filter);
-        let end = filter.before.map_or(Unbounded, Excluded);
-        let ids = state.lists_for(&filter, &running).into_iter().flat_map(|ids| ids.range((Unbounded, end)));
+        let ids = state.newest_first(&filter, &running);
         let listed = ids.filter(|id| state.runs.get(id).is_some_and(|run| run.is_listed_by(&filter)));
         Ok(listed.take(usize::try_from(most).unwrap_or(usize::MAX)).count() as u64)
     }
@@ -120,6 +116,18 @@ impl State {
             }
         }
         all
+    }
+
+    /// The runs that a filter may list, greatest id first.
+    fn newest_first<'a>(
+        &'a self,
+        filter: &RunFilter,
+        running: &'a BTreeSet<RunId>,
+    ) -> Box<dyn Iterator<Item = RunId> + 'a> {
+        match self.names.found(filter) {
+            Some(found) => Box::new(found),
+            None => Box::new(NewestFirst::of(self.lists_for(filter, running), filter.before)),
+        }
     }
 
     /// How many runs are in each state, by lane; a lane is told by its job.

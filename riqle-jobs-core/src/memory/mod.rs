@@ -7,6 +7,7 @@ mod email_log;
 mod inspect;
 mod lists;
 mod metrics;
+mod names;
 mod notes;
 mod operate;
 mod queue;
@@ -29,6 +30,7 @@ use self::{
     email_log::Emails,
     lists::{Lists, Shelf},
     metrics::Metrics,
+    names::Names,
     registry::Known,
     run::StoredRun,
     unique::UniqueKeys,
@@ -101,6 +103,7 @@ struct State {
     runs: BTreeMap<RunId, StoredRun>,
     due: DueRuns,
     lists: Lists,
+    names: Names,
     unique: UniqueKeys,
     paused: BTreeMap<String, Pause>,
     known: Known,
@@ -114,15 +117,17 @@ impl State {
     fn insert(&mut self, id: RunId, run: StoredRun) {
         self.due.insert(id, &run);
         self.lists.insert(id, &run);
+        self.names.insert(id, &run);
         self.runs.insert(id, run);
     }
 
     /// Changes a run and files it anew.
     fn change(&mut self, id: RunId, change: impl FnOnce(&mut StoredRun)) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        let shelf = Shelf::of(run);
+        let (shelf, error) = (Shelf::of(run), run.error_fingerprint.clone());
         self.due.remove(id, run);
         change(run);
+        self.names.error_changed(id, error, run);
         self.due.insert(id, run);
         if Shelf::of(run) != shelf {
             self.lists.remove(id, run, shelf);
@@ -137,5 +142,6 @@ impl State {
         let Some(run) = self.runs.remove(&id) else { return };
         self.due.remove(id, &run);
         self.lists.remove(id, &run, Shelf::of(&run));
+        self.names.remove(id, &run);
     }
 }
