@@ -1,6 +1,7 @@
 //! What events start. An event is stored with the runs that it starts, and each (job, event id) starts once, so that
-//! every crash and repeat is harmless. A job is registered before anybody looks for the events that wait for it; one that is
-//! stored in between, by a sender that knew no job of it yet, is found when the worker looks again, within a minute.
+//! every crash and repeat is harmless. A job is registered before anybody looks for the events that wait for it. A sender looks at
+//! the jobs before and after, so one that registers in between is started, too; where the sender goes down there, an event that
+//! has started nothing is found when a worker looks again, within a minute.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -70,10 +71,42 @@ pub(crate) async fn send(store: &dyn Store, events: Vec<NewEvent>) -> Result<Vec
         .collect();
     // Before the first portion, so that what is refused is refused whole.
     limits.check_event_runs(&starts)?;
-    for portion in portions(starts, limits.group_runs) {
-        store.start_events(portion).await?;
+    let portions = portions(starts, limits.group_runs);
+    if portions.len() > 1 {
+        // All or none, whatever interrupts what follows: what is stored and has started nothing is adopted.
+        let events = portions.iter().flatten().map(|start| start.event.clone());
+        store.store_events(events.collect()).await?;
     }
+    let mut stored = Vec::new();
+    for portion in portions {
+        stored.extend(store.start_events(portion).await?);
+    }
+    start_of_the_late(store, &stored, &jobs, now).await?;
     Ok(ids)
+}
+
+/// Starts runs of jobs that registered between the look at `jobs` and the start of the events: they may have looked for
+/// idle events before these were stored, and will not find what has started another job.
+async fn start_of_the_late(
+    store: &dyn Store,
+    stored: &[StoredEvent],
+    jobs: &[RegisteredJob],
+    looked_at: Timestamp,
+) -> Result<(), Error> {
+    let is_late = |job: &RegisteredJob| !jobs.iter().any(|known| known.declaration == job.declaration);
+    let late: Vec<_> = store.jobs().await?.into_iter().filter(is_late).collect();
+    if late.is_empty() {
+        return Ok(());
+    }
+    let (mut runs, mut started) = (Vec::new(), Vec::new());
+    for stored in stored.iter().filter(|stored| stored.received_at >= looked_at) {
+        let more = runs_started_by(&stored.event, &late, looked_at);
+        let count = stored.started.saturating_add(u32::try_from(more.len()).unwrap_or(u32::MAX));
+        started.extend((!more.is_empty()).then_some((&stored.event.id, count)));
+        runs.extend(more);
+    }
+    enqueue_by_queue(store, runs).await?;
+    mark(store, &started).await
 }
 
 /// So that no call starts many more runs than a group has, nor stores many more events.
@@ -120,28 +153,43 @@ async fn start(store: &dyn Store, events: &[StoredEvent]) -> Result<usize, Error
     }
     let jobs = store.jobs().await?;
     let now = store.now().await?;
-    let mut by_queue: BTreeMap<String, Vec<NewRun>> = BTreeMap::new();
-    let mut started = Vec::new();
+    let (mut all, mut started) = (Vec::new(), Vec::new());
     for stored in events.iter().filter(|stored| stored.started == 0) {
         let runs = runs_started_by(&stored.event, &jobs, now);
         if !runs.is_empty() {
             started.push((&stored.event.id, u32::try_from(runs.len()).unwrap_or(u32::MAX)));
         }
-        for run in runs {
-            by_queue.entry(run.queue.clone()).or_default().push(run);
-        }
+        all.extend(runs);
+    }
+    enqueue_by_queue(store, all).await?;
+    mark(store, &started).await?;
+    Ok(started.len())
+}
+
+/// Each queue may stand on a server of its own: one that is away keeps no run from the others.
+async fn enqueue_by_queue(store: &dyn Store, runs: Vec<NewRun>) -> Result<(), Error> {
+    let mut by_queue: BTreeMap<String, Vec<NewRun>> = BTreeMap::new();
+    for run in runs {
+        by_queue.entry(run.queue.clone()).or_default().push(run);
     }
     // Many events of many jobs may be more than a group; the next repeats what an interruption leaves out.
     let most = store.limits().group_runs.max(1);
+    let mut all = Ok(());
     for mut runs in by_queue.into_values() {
         while !runs.is_empty() {
             let rest = runs.split_off(most.min(runs.len()));
-            store.enqueue(std::mem::replace(&mut runs, rest)).await?;
+            let enqueued = store.enqueue(std::mem::replace(&mut runs, rest)).await;
+            all = all.and(enqueued.map(drop));
         }
     }
+    all
+}
+
+/// Counts what events have started.
+async fn mark(store: &dyn Store, started: &[(&String, u32)]) -> Result<(), Error> {
     for portion in started.chunks(MARKED_AT_ONCE) {
         let marked: Vec<_> = portion.iter().map(|(id, runs)| store.mark_started(id, *runs)).collect();
         try_join_all(marked).await?;
     }
-    Ok(started.len())
+    Ok(())
 }

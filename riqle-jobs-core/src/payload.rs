@@ -71,8 +71,20 @@ impl fmt::Debug for Payload {
     }
 }
 
-/// serde_json quotes a string of the wrong type; it may be a secret, so it is left out.
+/// What serde_json puts between backticks that is of the data, and not of the type.
+const OF_THE_DATA: [&str; 6] =
+    ["integer `", "floating point `", "boolean `", "character `", "unknown variant `", "unknown field `"];
+
+/// serde_json quotes a value of the wrong type; it may be a secret, so it is left out.
 fn without_quoted_data(message: &str) -> String {
+    let mut message = message.to_owned();
+    for words in OF_THE_DATA {
+        if let Some(at) = message.find(words) {
+            let start = at + words.len();
+            let end = message[start..].find('`').map_or(message.len(), |end| start + end);
+            message.replace_range(start..end, "…");
+        }
+    }
     match (message.find('"'), message.rfind('"')) {
         (Some(first), Some(last)) if first < last => {
             format!("{}…{}", &message[..=first], &message[last..])

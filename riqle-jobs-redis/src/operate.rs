@@ -121,14 +121,15 @@ impl Operate for Redis {
     }
 
     async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
-        self.forget_workers().await?;
-        Ok(Pruned {
+        let pruned = Pruned {
             runs: self.prune_runs(&retention).await?,
             events: self.prune_events(retention.events).await?,
             emails: self.prune_emails(retention.emails).await?,
             metrics: self.prune_metrics(retention.metrics).await?,
             actions: self.prune_actions(retention.actions).await?,
-        })
+        };
+        self.forget_workers().await?;
+        Ok(pruned)
     }
 }
 

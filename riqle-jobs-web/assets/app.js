@@ -23,7 +23,7 @@
   const tellAll = () => document.querySelectorAll("time[datetime]").forEach(tell);
 
   async function copy(button, text) {
-    const said = button.textContent;
+    const said = button.dataset.said ??= button.textContent;
     try {
       await navigator.clipboard.writeText(await text);
       button.textContent = "Copied";
@@ -45,6 +45,31 @@
   document.addEventListener("change", (event) => {
     if (!event.target.matches("[data-choose-all]")) return;
     document.querySelectorAll('input[name="ids"]').forEach((box) => { box.checked = event.target.checked; });
+  });
+
+  // What is chosen stays what it is: while something is, the list stands still.
+  const isChosen = () => document.querySelector('input[name="ids"]:checked') !== null;
+  let held = null;
+  document.addEventListener("htmx:sse:before:message", (event) => {
+    if (!isChosen()) return;
+    held = event.detail.connection;
+    event.preventDefault();
+  });
+  document.addEventListener("change", () => {
+    if (!held || isChosen()) return;
+    // A new connection begins with the page as it is now.
+    held.reader?.cancel();
+    held = null;
+  });
+
+  // A page that is not followed any more says so.
+  document.addEventListener("htmx:sse:error", () => { document.body.dataset.away = ""; });
+  document.addEventListener("htmx:sse:after:connection", () => { delete document.body.dataset.away; });
+
+  document.addEventListener("submit", (event) => {
+    const act = event.submitter?.dataset.askChosen;
+    const chosen = document.querySelectorAll('input[name="ids"]:checked').length;
+    if (act && chosen > 0 && !window.confirm(`${act} ${chosen} chosen ${chosen === 1 ? "run" : "runs"}?`)) event.preventDefault();
   });
 
   document.addEventListener("submit", (event) => {

@@ -6,8 +6,8 @@ mod support;
 use std::time::Duration;
 
 use riqle_jobs_core::{
-    AttemptOutcome, ClaimRequest, Ending, LeaseToken, NewRun, Payload, Priority, Reason, RunFilter, RunId,
-    RunState, Settlement, Store, WorkerId,
+    AttemptOutcome, ClaimRequest, Ending, LeaseToken, NewRun, Payload, Priority, Reason, Retention,
+    RunFilter, RunId, RunState, Settlement, Store, WorkerId,
     store::{WorkerOrder, WorkerReport},
 };
 use serde_json::{Value, json};
@@ -117,9 +117,13 @@ async fn runs_are_found_by_what_the_address_says() {
             page(address, BEN, &format!("runs?id={first}")).await.location(),
             format!("./runs/{first}")
         );
-        for (query, words) in
-            [("state=lost", "no such state"), ("from=yesterday", "no time"), ("id=7", "no run")]
-        {
+        for (query, words) in [
+            ("state=lost", "no such state"),
+            ("from=yesterday", "no time"),
+            ("id=7", "no run"),
+            ("state=succeeded&text=x", "dead letters only"),
+            ("state=dead&state=pending", "read"),
+        ] {
             let refused = page(address, BEN, &format!("runs?{query}")).await;
             assert_eq!(refused.status, 400, "{query}");
             assert!(refused.text.contains(words), "{query}: {}", refused.text);
@@ -239,7 +243,11 @@ async fn chosen_runs_are_acted_on_and_each_that_can_not_be_is_told() {
         let address = dashboard(&bench.jobs).await;
         let body = json!({"act": "discard", "ids": [one, two, RunId::new()]}).to_string();
         let done = act(address, ANNA, "runs/act", &body).await;
-        assert_eq!((done.status, &done.json()["outcome"]), (200, &json!("3 done")));
+        let outcome = done.json()["outcome"].as_str().unwrap().to_owned();
+        assert!(outcome.starts_with("2 done, 1 left as they are: there is no run "), "{outcome}");
+        let recorded = data(address, BEN, "audit").await["actions"][0].clone();
+        assert_eq!(recorded["subject"], json!("3 runs"));
+        assert!(recorded["detail"].as_str().unwrap().contains(&format!("{one}, {two}, ")), "{recorded}");
         assert!(bench.store().run(one).await.unwrap().is_none());
 
         let later = pending(bench.store(), "3").await;
@@ -249,8 +257,19 @@ async fn chosen_runs_are_acted_on_and_each_that_can_not_be_is_told() {
         assert_eq!(act(address, ANNA, "runs/act", r#"{"act":"cancel","ids":[]}"#).await.status, 400);
         assert_eq!(act(address, ANNA, "runs/act", r#"{"act":"destroy","ids":[]}"#).await.status, 400);
 
-        let all = json!({"act": "cancel", "search": {"job": JOB, "state": "dead"}}).to_string();
-        assert_eq!(act(address, ANNA, "runs/act", &all).await.status, 400);
+        // What is not meant as all must not be taken for it.
+        for refused in [
+            json!({"act": "cancel", "search": {"job": JOB, "state": "dead"}}),
+            json!({"act": "cancel", "search": {"jobb": JOB}}),
+            json!({"act": "cancel", "serach": {"job": JOB}, "ids": [later]}),
+            json!({"act": "cancel", "search": {}}),
+            json!({"act": "cancel", "search": {"job": JOB}, "ids": [later]}),
+            json!({"act": "cancel", "search": {"job": JOB, "before": later}}),
+        ] {
+            assert_eq!(act(address, ANNA, "runs/act", &refused.to_string()).await.status, 400, "{refused}");
+        }
+        assert_eq!(act(address, ANNA, &format!("runs/{one}/discard"), "{}").await.status, 404);
+        assert_eq!(bench.store().run(later).await.unwrap().unwrap().state, RunState::Pending);
         assert_eq!(act(address, ANNA, &format!("runs/{later}/cancel"), "{}").await.status, 200);
         assert_eq!(bench.store().run(later).await.unwrap().unwrap().state, RunState::Cancelled);
         assert_eq!(act(address, ANNA, "runs/no-id/cancel", "{}").await.status, 404);
@@ -261,6 +280,7 @@ async fn chosen_runs_are_acted_on_and_each_that_can_not_be_is_told() {
 async fn a_queue_is_paused_with_who_and_why_and_resumed() {
     for bench in Bench::all().await {
         let address = dashboard(&bench.jobs).await;
+        assert_eq!(submit(address, ANNA, "queues/nobodys/pause", "").await.status, 404);
         let paused = submit(address, ANNA, "queues/email/pause", "why=the+provider+is+down").await;
         assert_eq!((paused.status, paused.location()), (303, "../../queues"));
         let queue = data(address, BEN, "queues").await["queues"][0].clone();
@@ -320,6 +340,9 @@ async fn a_job_is_run_with_test_data() {
         let id: RunId = done.location().strip_prefix("../../runs/").unwrap().parse().unwrap();
         let run = bench.store().run(id).await.unwrap().unwrap();
         assert_eq!(String::from_utf8(run.input.bytes).unwrap(), r#"{"name":"Bob"}"#);
+        let of_nothing = act(address, ANNA, &format!("jobs/{JOB}/runs"), r#"{"input":null}"#).await;
+        let id: RunId = of_nothing.json()["outcome"].as_str().unwrap().parse().unwrap();
+        assert_eq!(bench.store().run(id).await.unwrap().unwrap().input.bytes, b"null");
         assert_eq!(submit(address, ANNA, &format!("jobs/{JOB}/runs"), "inputText=x").await.status, 400);
         assert_eq!(submit(address, ANNA, "jobs/nobody/runs", "inputText=1").await.status, 404);
     }
@@ -377,6 +400,8 @@ async fn a_page_that_is_followed_is_sent_again_when_it_changes() {
         wait_for(&mut lines, r#"class="state pending""#).await;
         bench.jobs.cancel(id).await.unwrap();
         wait_for(&mut lines, r#"class="state cancelled""#).await;
+        bench.store().prune(Retention { ended: Some(Duration::ZERO), ..Retention::FOREVER }).await.unwrap();
+        wait_for(&mut lines, "there is no such run").await;
     }
 }
 

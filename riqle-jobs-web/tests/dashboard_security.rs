@@ -191,7 +191,9 @@ async fn an_emails_html_can_do_nothing() {
 async fn every_answer_forbids_what_it_does_not_need() {
     let bench = Bench::all().await.remove(0);
     let address = dashboard(&bench.jobs).await;
-    for path in ["overview", "runs", "no-such-page", "runs/7", "", "openapi.json"] {
+    for path in
+        ["overview", "runs", "no-such-page", "runs/7", "", "openapi.json", "runs?state=a&state=b", "runs/%ff"]
+    {
         let answer = page(address, BEN, path).await;
         for header in [
             "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'",
@@ -277,7 +279,7 @@ async fn a_form_of_another_site_is_refused() {
     for bench in Bench::all().await {
         let address = dashboard(&bench.jobs).await;
         let first = page(address, ANNA, "overview").await;
-        assert!(first.raw_head.contains("; HttpOnly; SameSite=Strict"), "{}", first.raw_head);
+        assert!(first.raw_head.contains("; HttpOnly; SameSite=Lax"), "{}", first.raw_head);
         let cookie = first.cookie();
         let token = cookie.split_once('=').unwrap().1;
         let send = async |headers: &str, body: &str| {
@@ -328,6 +330,19 @@ async fn viewers_see_neither_secrets_nor_addresses() {
             assert!(!shown.contains("4242") && !shown.contains("ada@example.com"), "{shown}");
             assert!(page(address, ANNA, &path).await.text.contains("4242"));
         }
+        bench.store().suppress("grace@example.com", "asked").await.unwrap();
+        let action = NewAction {
+            id: ActionId::new(),
+            by: "anna".to_owned(),
+            kind: ActionKind::Suppress,
+            subject: "grace@example.com".to_owned(),
+            detail: String::new(),
+            state: ActionState::Done,
+            outcome: String::new(),
+        };
+        bench.store().record_action(action).await.unwrap();
+        assert_eq!(data(address, BEN, "audit").await["actions"][0]["subject"], json!("g…@example.com"));
+        assert_eq!(data(address, ANNA, "audit").await["actions"][0]["subject"], json!("grace@example.com"));
         let own = Dashboard::new(&bench.jobs, access()).hide_keys(["amount"]).router();
         let own = serve(|_| Router::new().nest_service("/jobs", own)).await;
         let shown = page(own, BEN, &format!("runs/{id}")).await.text;

@@ -142,8 +142,23 @@ async fn a_dead_run_is_found_mended_and_seen_to_succeed(day: &Day, window: &Wind
     window.assert_no_errors().await;
 }
 
+async fn what_is_chosen_stays_what_it_is(day: &Day, window: &Window) {
+    let dead = day.dead(2).await;
+    window.goto(day.url("runs?state=dead&job=mend")).await;
+    window.click(&format!("[id='choose-{}']", dead[0].id)).await;
+    window.run("window.moved = 0; document.addEventListener('htmx:sse:before:message', () => { window.moved += 1; })").await;
+    day.jobs.enqueue::<Mend>(json!({"fails": true})).await.unwrap();
+    window.until("window.moved > 0").await;
+    let chosen =
+        window.run("return [...document.querySelectorAll('input:checked')].map(box => box.value)").await;
+    assert_eq!(chosen, json!([dead[0].id.to_string()]));
+    // Once nothing is chosen the list goes on.
+    window.click(&format!("[id='choose-{}']", dead[0].id)).await;
+    window.until("document.querySelectorAll('tbody tr').length === 3").await;
+    window.assert_no_errors().await;
+}
+
 async fn a_group_is_replayed(day: &Day, window: &Window) {
-    day.dead(3).await;
     window.goto(day.url("dead-letters")).await;
     // The newest group comes first.
     window.until_text(".groups li:first-child b", "mend").await;
@@ -201,6 +216,7 @@ async fn an_operators_day(opened: Opened) {
     let day = Day::begin(opened).await;
     let window = Window::open(Look::DESKTOP).await;
     a_dead_run_is_found_mended_and_seen_to_succeed(&day, &window).await;
+    what_is_chosen_stays_what_it_is(&day, &window).await;
     a_group_is_replayed(&day, &window).await;
     a_queue_is_paused_and_resumed(&day, &window).await;
     an_email_is_viewed(&day, &window).await;

@@ -202,6 +202,11 @@ impl Iterator for NewestFirst<'_> {
     fn next(&mut self) -> Option<RunId> {
         let (id, index) = self.heads.pop()?;
         self.heads.extend(self.rest[index].next().map(|next| (*next, index)));
+        // One may be in two of the lists.
+        while let Some((_, index)) = self.heads.peek().copied().filter(|(next, _)| *next == id) {
+            self.heads.pop();
+            self.heads.extend(self.rest[index].next().map(|next| (*next, index)));
+        }
         Some(id)
     }
 }

@@ -2,7 +2,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 
-use super::RegisteredWorker;
+use super::{RegisteredWorker, WorkerOrder};
 use crate::clock;
 
 /// A worker that was not seen for so long counts as gone.
@@ -15,7 +15,8 @@ pub struct Health {
     pub oldest_due: Option<Timestamp>,
     /// Running runs whose lease has run out and that no claim has taken over yet.
     pub expired_leases: u64,
-    /// Jobs with due runs that no worker knows which was seen within [`WORKER_GONE_AFTER`], by name.
+    /// Jobs with due runs that no worker takes which was seen within [`WORKER_GONE_AFTER`], by name: none knows them, or those that do are
+    /// told to drain.
     pub jobs_without_worker: Vec<String>,
     /// The number of the schema's newest migration, where the store has a schema.
     pub schema: Option<u32>,
@@ -26,7 +27,9 @@ pub struct Health {
 impl Health {
     /// The health of what is due: `due` has the first due time of each job's runs in queues that are not paused.
     pub fn of_due(due: Vec<(String, Timestamp)>, workers: &[RegisteredWorker], now: Timestamp) -> Self {
-        let is_there = |worker: &&RegisteredWorker| clock::later(worker.seen_at, WORKER_GONE_AFTER) > now;
+        let is_there = |worker: &&RegisteredWorker| {
+            worker.order == WorkerOrder::Work && clock::later(worker.seen_at, WORKER_GONE_AFTER) > now
+        };
         let known: BTreeSet<&str> = workers
             .iter()
             .filter(is_there)

@@ -22,7 +22,7 @@ impl Token {
     /// The cookie, where the browser lacks it.
     pub(crate) fn cookie(&self, is_https: bool) -> Option<HeaderValue> {
         let secure = if is_https { "; Secure" } else { "" };
-        let cookie = format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict{secure}", self.text);
+        let cookie = format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Lax{secure}", self.text);
         self.is_new.then(|| HeaderValue::from_str(&cookie).ok()).flatten()
     }
 }

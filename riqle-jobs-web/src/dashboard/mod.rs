@@ -21,20 +21,18 @@ use axum::{
     Router,
     extract::{DefaultBodyLimit, FromRef},
     http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Redirect},
+    middleware::map_response,
+    response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
 use riqle_jobs_core::{Jobs, Shutdown};
-use tokio::sync::Semaphore;
 use tower_http::timeout::TimeoutLayer;
 
 pub(crate) use self::act::job::start_run;
 pub use self::redaction::HIDDEN_KEYS;
-use self::redaction::Redaction;
+use self::{redaction::Redaction, stream::Streams};
 use crate::security::Access;
 
-/// Pages that follow what they show, at the same time.
-const MOST_STREAMS: usize = 64;
 /// What a form has beside an input.
 const AROUND_THE_INPUT: usize = 64 * 1024;
 pub(crate) const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
@@ -90,7 +88,7 @@ impl Dashboard {
             access: self.access,
             redaction: self.redaction,
             shutdown: self.shutdown,
-            streams: Arc::new(Semaphore::new(MOST_STREAMS)),
+            streams: Arc::default(),
         }));
         Router::new()
             .merge(pages())
@@ -101,6 +99,7 @@ impl Dashboard {
             .route("/openapi.json", get(openapi::document))
             .fallback(page::not_found)
             .method_not_allowed_fallback(page::method_not_allowed)
+            .layer(map_response(with_headers))
             .with_state(web)
     }
 }
@@ -155,7 +154,7 @@ pub(crate) struct Shared {
     access: Access,
     pub(crate) redaction: Redaction,
     shutdown: Shutdown,
-    streams: Arc<Semaphore>,
+    streams: Arc<Streams>,
 }
 
 impl std::ops::Deref for Web {
@@ -170,6 +169,14 @@ impl FromRef<Web> for Access {
     fn from_ref(web: &Web) -> Self {
         web.access.clone()
     }
+}
+
+/// Whatever answers, and be it that there is no answer in time.
+async fn with_headers(mut response: Response) -> Response {
+    for (name, value) in HEADERS {
+        response.headers_mut().entry(name).or_insert(value);
+    }
+    response
 }
 
 /// What every answer of the dashboard carries: nothing is loaded from elsewhere, framed, guessed at or kept.

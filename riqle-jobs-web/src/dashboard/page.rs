@@ -19,6 +19,11 @@ pub(crate) trait Page: Serialize + Send + 'static {
     /// Its place in the menu.
     const PLACE: Place;
 
+    /// Whether it is followed as it changes.
+    fn is_followed(&self) -> bool {
+        true
+    }
+
     /// For the browser's tab.
     fn title(&self) -> String;
 
@@ -99,7 +104,7 @@ impl Visit {
                 Wants::Json => (HEADERS, Json(page)).into_response(),
                 _ => {
                     let body = page.html(&self)?;
-                    self.whole(StatusCode::OK, &page.title(), Some(P::PLACE), &body, true)?
+                    self.whole(StatusCode::OK, &page.title(), Some(P::PLACE), &body, page.is_followed())?
                 }
             })
         };
@@ -113,8 +118,7 @@ impl Visit {
             let body = Json(json!({"error": failure.text, "status": status.as_u16()}));
             return (status, HEADERS, body).into_response();
         }
-        let body = Failed { status: status.as_u16(), text: &failure.text }.render();
-        body.and_then(|body| self.whole(status, "Not to be had", None, &body, false))
+        self.whole(status, "Not to be had", None, &failed(failure), false)
             .unwrap_or_else(|_| (status, HEADERS, failure.text.clone()).into_response())
     }
 
@@ -133,6 +137,12 @@ impl Visit {
         }
         Ok(response)
     }
+}
+
+/// The body of a page that is not to be had.
+pub(super) fn failed(failure: &Failure) -> String {
+    let body = Failed { status: failure.status.as_u16(), text: &failure.text }.render();
+    body.unwrap_or_else(|_| failure.status.to_string())
 }
 
 #[derive(Template)]

@@ -1,8 +1,14 @@
 use std::sync::Arc;
 
 /// What [`Dashboard::hide_keys`](crate::Dashboard::hide_keys) hides where it is not called.
-pub const HIDDEN_KEYS: [&str; 20] = [
+pub const HIDDEN_KEYS: [&str; 26] = [
     "password",
+    "passphrase",
+    "pwd",
+    "credential",
+    "ssn",
+    "cvv",
+    "recipient",
     "passwd",
     "secret",
     "token",

@@ -114,6 +114,27 @@ pub(crate) fn first_line(text: &str, most: usize) -> String {
     }
 }
 
+/// Text for viewers: without the names of the addresses in it.
+pub(crate) fn without_addresses(text: &str) -> String {
+    let is_part = |c: char| c.is_alphanumeric() || "._%+-@".contains(c);
+    let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(start) = rest.find(is_part) {
+        let (before, word) = rest.split_at(start);
+        let end = word.find(|c| !is_part(c)).unwrap_or(word.len());
+        shown.push_str(before);
+        match word[..end].split_once('@') {
+            Some((name, host)) if !name.is_empty() && !host.is_empty() => {
+                shown.extend(name.chars().take(1));
+                shown.push_str("…@");
+                shown.push_str(host);
+            }
+            _ => shown.push_str(&word[..end]),
+        }
+        rest = &word[end..];
+    }
+    shown + rest
+}
+
 /// A part of a path or the value of a query, as it stands in an address.
 pub(crate) fn in_address(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
@@ -152,6 +173,8 @@ mod tests {
         assert_eq!(percent_text(percent(0, 7)), "0 %");
         assert_eq!(percent_text(percent(0, 0)), "–");
         assert_eq!(first_line("äöü\nx", 2), "äö…");
+        assert_eq!(without_addresses("550 <ada.b@example.com>: no"), "550 <a…@example.com>: no");
+        assert_eq!(without_addresses("a@b, @c d@ ü@x"), "a…@b, @c d@ ü…@x");
         assert_eq!((many(1, "run"), many(0, "run")), ("1 run".to_owned(), "0 runs".to_owned()));
     }
 }

@@ -4,10 +4,13 @@ use axum::{
     response::Response,
 };
 
+use serde::de::DeserializeOwned;
+
 use super::{
     Web,
     csrf::{self, Token},
     failure::Failure,
+    show::without_addresses,
 };
 use crate::security::{Access, Role, User};
 
@@ -38,6 +41,11 @@ pub(crate) enum Wants {
 impl Visit {
     pub(crate) fn is_operator(&self) -> bool {
         self.user.role >= Role::Operator
+    }
+
+    /// Text of a job, a provider or a person: for viewers without the names of the addresses in it.
+    pub(crate) fn text(&self, text: &str) -> String {
+        if self.is_operator() { text.to_owned() } else { without_addresses(text) }
     }
 
     /// # Errors
@@ -72,6 +80,25 @@ impl FromRequestParts<Web> for Visit {
             token: csrf::token_of(&parts.headers),
             base: base(&parts.headers, original.path(), parts.uri.path()),
         })
+    }
+}
+
+/// The query of an address; one that can't be read is answered as everything here is.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Web> for Query<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Response> {
+        match serde_html_form::from_str(parts.uri.query().unwrap_or_default()).ok() {
+            Some(query) => Ok(Self(query)),
+            None => {
+                let visit = Visit::from_request_parts(parts, web).await?;
+                Err(visit.fail(&Failure::bad(
+                    "the address can't be read: a field is there twice, or is no such word",
+                )))
+            }
+        }
     }
 }
 

@@ -3,7 +3,16 @@ use std::net::IpAddr;
 use axum::http::{HeaderMap, Uri, header};
 
 /// What a reverse proxy leaves.
-const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
+const FORWARDED: [&str; 8] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-port",
+    "x-forwarded-server",
+    "x-real-ip",
+    "via",
+];
 
 /// Whether a request to a loopback address was made there: not through a proxy, and not by a page whose name was
 /// pointed at this machine (DNS rebinding), which shows in `Host`.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::{Done, Submitted, action, recorded};
+use super::{Done, Submitted, action, recorded, run::null_too};
 use crate::{
     dashboard::{
         Web,
@@ -23,6 +23,7 @@ use crate::{
 pub(crate) struct StartRequest {
     /// Kept to the letter.
     #[schema(value_type = serde_json::Value)]
+    #[serde(default, deserialize_with = "null_too")]
     input: Option<Box<RawValue>>,
     /// The same as text, as forms send it.
     #[schema(ignore)]

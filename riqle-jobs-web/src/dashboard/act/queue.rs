@@ -2,12 +2,12 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
-use riqle_jobs_core::{Jobs, store::ActionKind};
+use riqle_jobs_core::{Inspect, Jobs, Registry, store::ActionKind};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{Done, Submitted, action, recorded, run::Nothing};
-use crate::dashboard::Web;
+use crate::dashboard::{Web, failure::Failure};
 
 /// Why a queue is paused.
 #[derive(Default, Deserialize, ToSchema)]
@@ -26,12 +26,24 @@ pub(crate) async fn pause(
     Path(name): Path<String>,
     Submitted { visit, asked }: Submitted<PauseRequest>,
 ) -> Response {
+    if let Err(failure) = must_be_known(&web, &name).await {
+        return visit.fail(&failure);
+    }
     let action = action(&visit.user, ActionKind::Pause, &format!("queue {name}"), &asked.why);
     let by = visit.user.name.clone();
     let pause = move |jobs: Jobs| async move {
         jobs.pause_queue(&name, &by, &asked.why).await.map(|()| String::new())
     };
     visit.ended("queues", recorded(&web.jobs, action, pause).await)
+}
+
+/// A queue of a job that was registered, or with runs.
+async fn must_be_known(web: &Web, name: &str) -> Result<(), Failure> {
+    let store = &**web.jobs.store();
+    let (jobs, queues) = tokio::try_join!(Registry::jobs(store), Inspect::queues(store))?;
+    let is_known =
+        jobs.iter().any(|job| job.declaration.queue == name) || queues.iter().any(|queue| queue.name == name);
+    if is_known { Ok(()) } else { Err(Failure::not_found("queue")) }
 }
 
 /// Resumes a queue.

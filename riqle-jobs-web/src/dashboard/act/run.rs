@@ -4,8 +4,10 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
-use riqle_jobs_core::{Inspect, Operate, Payload, Replay, ReplayFrom, RunId, store::ActionKind};
-use serde::Deserialize;
+use riqle_jobs_core::{
+    Error, ErrorKind, Inspect, Jobs, Operate, Payload, Replay, ReplayFrom, RunId, store::ActionKind,
+};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
@@ -18,17 +20,28 @@ use crate::dashboard::{
 
 /// How to replay a run.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[derive(Default)]
 pub(crate) struct ReplayRequest {
     /// `failed-step` (the default), `start`, or `step:NAME`.
     from: String,
     /// The new run's input, where it is not the old one's; kept to the letter.
     #[schema(value_type = Option<serde_json::Value>)]
+    #[serde(deserialize_with = "null_too")]
     input: Option<Box<RawValue>>,
     /// The same as text, as forms send it.
     #[schema(ignore)]
     input_text: Option<String>,
+    #[serde(rename = "formToken")]
+    #[schema(ignore)]
+    _form_token: String,
+}
+
+/// `null` is an input like others.
+pub(super) fn null_too<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -138,11 +151,19 @@ pub(crate) async fn discard(
         let id = run_id(&id)?;
         let action = action(&visit.user, ActionKind::Discard, &format!("run {id}"), "");
         recorded(&web.jobs, action, move |jobs| async move {
-            Operate::discard(&**jobs.store(), id).await.map(|()| String::new())
+            discard_one(&jobs, id).await.map(|()| String::new())
         })
         .await
     };
     visit.ended("dead-letters", discarded.await)
+}
+
+/// One that is not there is not found.
+pub(super) async fn discard_one(jobs: &Jobs, id: RunId) -> Result<(), Error> {
+    if Inspect::run(&**jobs.store(), id).await?.is_none() {
+        return Err(Error::new(ErrorKind::NotFound, "discard", format!("there is no run {id}")));
+    }
+    Operate::discard(&**jobs.store(), id).await
 }
 
 fn run_id(id: &str) -> Result<RunId, Failure> {

@@ -5,14 +5,23 @@ use riqle_jobs_core::{
     BulkReport, Error, ErrorKind, Jobs, Operate, Pace, Replay, ReplayFrom, RunFilter, RunId, RunState,
     store::ActionKind,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
+use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
-use super::{Done, Submitted, action, ended, recorded};
-use crate::dashboard::{Web, failure::Failure, pages::run_filter::Search, show::Count};
+use super::{Done, Submitted, action, ended, recorded, run::discard_one};
+use crate::dashboard::{
+    Web,
+    failure::Failure,
+    pages::run_filter::Search,
+    show::{Count, many},
+};
 
 /// So many may be chosen one by one.
 const MOST_CHOSEN: usize = 500;
+/// Of chosen ones, so that a record names each.
+const CHOSEN_IN_A_RECORD: usize = 25;
 /// A list of those that were left as they are is cut off here.
 const MOST_SKIPPED: usize = 3;
 
@@ -32,7 +41,7 @@ pub(crate) enum Act {
 
 /// What to do to which runs.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct BulkRequest {
     act: Act,
     /// These, at most 500.
@@ -40,12 +49,19 @@ pub(crate) struct BulkRequest {
     #[schema(value_type = Vec<uuid::Uuid>)]
     ids: Vec<RunId>,
     /// Instead all that match; its `text` and `before` must be empty.
+    #[serde(default, deserialize_with = "known_fields_only")]
     search: Option<Search>,
+    /// Must be true with a search that asks for nothing: then all are meant.
+    #[serde(default)]
+    all: bool,
     /// The same as the query of an address, as forms send it.
     #[schema(ignore)]
     query: Option<String>,
     /// Of all that match at most so many a second; 100 where it is not given.
     pace: Option<u32>,
+    #[serde(default, rename = "formToken")]
+    #[schema(ignore)]
+    _form_token: String,
 }
 
 /// Acts on many runs. All that match a search go on in the background: the answer comes at once, and the action's record
@@ -64,20 +80,43 @@ pub(crate) async fn act(
         },
         (None, None) => None,
     };
+    if search.is_some() && !asked.ids.is_empty() {
+        return visit.fail(&Failure::bad("runs are chosen one by one or by a search, not both"));
+    }
     let Some(search) = search else {
         let back = format!("runs?state={}", asked.act.states()[0]);
         let begun = async {
             asked.check_chosen()?;
-            let subject = format!("{} chosen runs", Count(asked.ids.len() as u64));
-            let action = action(&visit.user, asked.act.kind(), &subject, "");
-            let (act, ids) = (asked.act, asked.ids);
-            recorded(&web.jobs, action, move |jobs| async move { on_chosen(&jobs, act, &ids).await }).await
+            let (mut last, mut report) = (None, BulkReport::default());
+            // So many that their ids fit into the record.
+            for ids in asked.ids.chunks(CHOSEN_IN_A_RECORD) {
+                let names: Vec<_> = ids.iter().map(RunId::to_string).collect();
+                let action =
+                    action(&visit.user, asked.act.kind(), &many(ids.len() as u64, "run"), &names.join(", "));
+                let (act, ids) = (asked.act, ids.to_vec());
+                let (told_of, told_by) = oneshot::channel();
+                let acts = move |jobs: Jobs| async move {
+                    let report = on_chosen(&jobs, act, &ids).await?;
+                    let words = told(&report);
+                    let _ = told_of.send(report);
+                    Ok(words)
+                };
+                last = Some(recorded(&web.jobs, action, acts).await?.0);
+                if let Ok(more) = told_by.await {
+                    report.done += more.done;
+                    report.skipped.extend(more.skipped);
+                }
+            }
+            last.map(|last| (last, told(&report))).ok_or_else(|| Failure::bad("no run was chosen"))
         };
         return visit.ended(&back, begun.await);
     };
     let pace = asked.pace.unwrap_or(100).clamp(1, 10_000);
     let begun = async {
         let filter = asked.act.filter(&search)?;
+        if search == Search::default() && !asked.all {
+            return Err(Failure::bad("the search asks for nothing; where all are meant, say so by `all`"));
+        }
         let subject = format!("all runs with {}", search.query());
         let action = action(&visit.user, asked.act.kind(), &subject, &format!("{pace} a second"));
         riqle_jobs_core::Audit::record_action(&**web.jobs.store(), action.clone()).await?;
@@ -92,6 +131,17 @@ pub(crate) async fn act(
         Ok((id, outcome)) => visit.done(&format!("audit/{id}"), id, outcome),
         Err(failure) => visit.fail(&failure),
     }
+}
+
+/// A field that is written wrong must not stand for all runs.
+fn known_fields_only<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Search>, D::Error> {
+    let given = Value::deserialize(deserializer)?;
+    let known = serde_json::to_value(Search::default()).map_err(de::Error::custom)?;
+    let fields = given.as_object().into_iter().flatten();
+    if let Some((field, _)) = fields.into_iter().find(|(field, _)| known.get(field.as_str()).is_none()) {
+        return Err(de::Error::custom(format!("a search has no field {field}")));
+    }
+    serde_json::from_value(given).map_err(de::Error::custom)
 }
 
 impl BulkRequest {
@@ -140,6 +190,9 @@ impl Act {
 
     /// The runs that a search finds and that this can be done to.
     pub(crate) fn filter(self, search: &Search) -> Result<RunFilter, Failure> {
+        if !search.before.is_empty() {
+            return Err(Failure::bad("`before` is of a page; all that match are meant"));
+        }
         if !search.text.trim().is_empty() {
             return Err(Failure::bad(
                 "a search for words can't be acted on as a whole: choose runs, or a fingerprint",
@@ -164,7 +217,7 @@ async fn on_all(jobs: &Jobs, act: Act, filter: RunFilter, pace: Pace) -> Result<
     }
 }
 
-async fn on_chosen(jobs: &Jobs, act: Act, ids: &[RunId]) -> Result<String, Error> {
+async fn on_chosen(jobs: &Jobs, act: Act, ids: &[RunId]) -> Result<BulkReport, Error> {
     let store = &**jobs.store();
     let mut report = BulkReport::default();
     for id in ids {
@@ -173,7 +226,7 @@ async fn on_chosen(jobs: &Jobs, act: Act, ids: &[RunId]) -> Result<String, Error
                 let how = Replay::from(ReplayFrom::FailedStep);
                 Operate::replay(store, *id, id.of_replay(), how).await
             }
-            Act::Discard => Operate::discard(store, *id).await,
+            Act::Discard => discard_one(jobs, *id).await,
             Act::Cancel => jobs.cancel(*id).await,
             Act::RunNow => jobs.run_now(*id).await,
         };
@@ -187,7 +240,7 @@ async fn on_chosen(jobs: &Jobs, act: Act, ids: &[RunId]) -> Result<String, Error
             }),
         }
     }
-    Ok(told(&report))
+    Ok(report)
 }
 
 /// What came of it, for people.

@@ -26,14 +26,17 @@ pub(crate) struct ActionPage {
 #[utoipa::path(get, path = "/audit/{id}", tag = "audit", params(("id" = uuid::Uuid, Path)), responses(
     (status = 200, body = ActionPage), (status = 404, body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn show(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Response {
-    visit.show(move || ActionPage::load(web.clone(), id.clone())).await
+    let viewer = visit.clone();
+    visit.show(move || ActionPage::load(web.clone(), viewer.clone(), id.clone())).await
 }
 
 impl ActionPage {
-    async fn load(web: Web, id: String) -> Result<Self, Failure> {
+    async fn load(web: Web, visit: Visit, id: String) -> Result<Self, Failure> {
         let id: ActionId = id.parse().map_err(|_| Failure::not_found("action"))?;
         let recorded = Audit::action(&**web.jobs.store(), id).await?;
-        let row = recorded.map(ActionRow::from).ok_or_else(|| Failure::not_found("action"))?;
+        let row = recorded
+            .map(|recorded| ActionRow::of(recorded, &visit))
+            .ok_or_else(|| Failure::not_found("action"))?;
         Ok(Self { row })
     }
 }

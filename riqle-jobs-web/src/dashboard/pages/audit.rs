@@ -1,8 +1,5 @@
 use askama::Template;
-use axum::{
-    extract::{Query, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
     ActionId, Audit,
     store::{ActionState, RecordedAction},
@@ -15,7 +12,7 @@ use crate::dashboard::{
     failure::Failure,
     page::{Page, Place},
     show::When,
-    visit::Visit,
+    visit::{Query, Visit},
 };
 
 const PAGE: usize = 100;
@@ -60,11 +57,12 @@ pub(crate) struct Asked {
 /// What operators did.
 #[utoipa::path(get, path = "/audit", tag = "audit", params(Asked), responses((status = 200, body = AuditPage)))]
 pub(crate) async fn show(visit: Visit, State(web): State<Web>, Query(asked): Query<Asked>) -> Response {
-    visit.show(move || AuditPage::load(web.clone(), asked.before.clone())).await
+    let viewer = visit.clone();
+    visit.show(move || AuditPage::load(web.clone(), viewer.clone(), asked.before.clone())).await
 }
 
 impl AuditPage {
-    async fn load(web: Web, before: String) -> Result<Self, Failure> {
+    async fn load(web: Web, visit: Visit, before: String) -> Result<Self, Failure> {
         let before = match before.trim() {
             "" => None,
             id => Some(id.parse::<ActionId>().map_err(|_| Failure::bad("`before` is no action's id"))?),
@@ -73,28 +71,26 @@ impl AuditPage {
         let is_more = actions.len() > PAGE;
         actions.truncate(PAGE);
         let next = actions.last().filter(|_| is_more).map(|last| format!("before={}", last.action.id));
-        Ok(Self { actions: actions.into_iter().map(ActionRow::from).collect(), next })
+        Ok(Self { actions: actions.into_iter().map(|action| ActionRow::of(action, &visit)).collect(), next })
     }
 }
 
-impl From<RecordedAction> for ActionRow {
-    fn from(recorded: RecordedAction) -> Self {
+impl ActionRow {
+    pub(crate) fn of(recorded: RecordedAction, visit: &Visit) -> Self {
         let RecordedAction { action, at, changed_at } = recorded;
         Self {
             id: action.id,
             by: action.by,
             kind: action.kind.as_str(),
-            subject: action.subject,
-            detail: action.detail,
+            subject: visit.text(&action.subject),
+            detail: visit.text(&action.detail),
             state: action.state.as_str(),
-            outcome: action.outcome,
+            outcome: visit.text(&action.outcome),
             at: When(at),
             changed_at: When(changed_at),
         }
     }
-}
 
-impl ActionRow {
     /// How good it is that it stands so.
     pub(crate) fn class(&self) -> &'static str {
         match self.state.parse() {

@@ -1,8 +1,5 @@
 use askama::Template;
-use axum::{
-    extract::{Query, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use riqle_jobs_core::{Inspect, store::COUNTED_TO};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -14,7 +11,7 @@ use crate::dashboard::{
     failure::Failure,
     page::{Page, Place},
     show::Count,
-    visit::Visit,
+    visit::{Query, Visit},
 };
 
 /// What an action on all runs that match a search would act on.

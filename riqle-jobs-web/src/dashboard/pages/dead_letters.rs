@@ -49,11 +49,12 @@ pub(crate) struct Group {
 /// Dead letters, grouped.
 #[utoipa::path(get, path = "/dead-letters", tag = "runs", responses((status = 200, body = DeadLettersPage)))]
 pub(crate) async fn show(visit: Visit, State(web): State<Web>) -> Response {
-    visit.show(move || DeadLettersPage::load(web.clone())).await
+    let viewer = visit.clone();
+    visit.show(move || DeadLettersPage::load(web.clone(), viewer.clone())).await
 }
 
 impl DeadLettersPage {
-    async fn load(web: Web) -> Result<Self, Failure> {
+    async fn load(web: Web, visit: Visit) -> Result<Self, Failure> {
         let store = &**web.jobs.store();
         let mut groups = Inspect::dead_groups(store, GROUPS + 1).await?;
         let is_more = groups.len() > GROUPS;
@@ -61,7 +62,7 @@ impl DeadLettersPage {
         let newest = try_join_all(groups.iter().map(|group| Inspect::run(store, group.newest))).await?;
         let groups = groups.into_iter().zip(newest).map(|(group, newest)| {
             let error = newest.and_then(|run| {
-                let error = run.error().map(|error| first_line(error, 240));
+                let error = run.error().map(|error| first_line(&visit.text(error), 240));
                 error.or_else(|| run.reason.map(|reason| reason.to_string()))
             });
             Group::of(group, error)

@@ -93,16 +93,16 @@ impl EmailPage {
             message: visit.is_operator().then(|| MessageView::of(&email.message)),
             from: email.from,
             header_message_id: email.header_message_id,
-            idempotency_key: email.idempotency_key,
+            idempotency_key: visit.text(&email.idempotency_key),
             step: email.step,
             on_unknown: match email.on_unknown {
                 OnUnknown::SendAgain => "send it again",
                 OnUnknown::Hold => "hold it for somebody's word",
             },
-            whole_error: email.error,
-            reply: email.reply,
-            events: events.into_iter().map(EventView::from).collect(),
-            suppressed,
+            whole_error: email.error.as_deref().map(|error| visit.text(error)),
+            reply: email.reply.as_deref().map(|reply| visit.text(reply)),
+            events: events.into_iter().map(|event| EventView::of(event, &visit)).collect(),
+            suppressed: suppressed.map(|reason| visit.text(&reason)),
         })
     }
 }
@@ -115,17 +115,17 @@ impl MessageView {
             bytes: Count(message.len() as u64),
             headers: headers.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect(),
             text: parsed.as_ref().and_then(|parsed| parsed.body_text(0)).map(|text| text.into_owned()),
-            has_html: parsed.is_some_and(|parsed| parsed.html_body_count() > 0),
+            has_html: parsed.is_some_and(|parsed| parsed.html_bodies().any(|part| part.is_text_html())),
         }
     }
 }
 
-impl From<EmailEvent> for EventView {
-    fn from(event: EmailEvent) -> Self {
+impl EventView {
+    fn of(event: EmailEvent, visit: &Visit) -> Self {
         Self {
             at: When(event.at),
             detail: event.detail.as_str(),
-            text: event.text,
+            text: event.text.map(|text| visit.text(&text)),
             occurred_at: event.occurred_at.map(When),
         }
     }

@@ -20,8 +20,9 @@ pub(crate) async fn html(visit: Visit, State(web): State<Web>, Path(id): Path<St
     let read = async {
         visit.must_be_operator()?;
         let email = find(&web, &id).await?;
-        let message =
-            MessageParser::default().parse(&email.message).filter(|message| message.html_body_count() > 0);
+        let message = MessageParser::default()
+            .parse(&email.message)
+            .filter(|message| message.html_bodies().any(|part| part.is_text_html()));
         let html = message.as_ref().and_then(|message| message.body_html(0));
         html.map(|html| html.into_owned()).ok_or_else(|| Failure::not_found("part of the email"))
     };

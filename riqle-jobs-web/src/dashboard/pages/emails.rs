@@ -1,8 +1,5 @@
 use askama::Template;
-use axum::{
-    extract::{Query, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
     EmailId, EmailLog, RunId,
     email::{EmailDetail, EmailFilter, EmailRecord, EmailStatus},
@@ -15,7 +12,7 @@ use crate::dashboard::{
     failure::Failure,
     page::{Page, Place},
     show::{When, first_line, in_address},
-    visit::Visit,
+    visit::{Query, Visit},
 };
 
 const PAGE: usize = 50;
@@ -166,15 +163,15 @@ impl EmailRow {
             detail: email.detail,
             is_open: OPEN.contains(&email.detail) && email.may_have_been_sent(),
             to: if visit.is_operator() { email.to.clone() } else { masked(&email.to) },
-            subject: email.subject.clone(),
+            subject: visit.text(&email.subject),
             template: email.template.clone(),
             provider: email.provider.clone(),
             message_id: email.message_id.clone(),
-            reference: email.reference.clone(),
+            reference: email.reference.as_deref().map(|reference| visit.text(reference)),
             run_id: email.run_id,
             attempt: email.attempt,
             sends: email.sends,
-            error: email.error.as_deref().map(|error| first_line(error, 160)),
+            error: email.error.as_deref().map(|error| first_line(&visit.text(error), 160)),
             created_at: When(email.created_at),
             sent_at: email.sent_at.map(When),
         }

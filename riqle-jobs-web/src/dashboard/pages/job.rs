@@ -1,6 +1,6 @@
 use askama::Template;
 use axum::{
-    extract::{Path, Query, State},
+    extract::{Path, State},
     response::Response,
 };
 use futures_util::future::try_join_all;
@@ -24,7 +24,7 @@ use crate::dashboard::{
     failure::Failure,
     history::{History, Range},
     page::{Page, Place},
-    visit::Visit,
+    visit::{Query, Visit},
 };
 
 const NEWEST: usize = 10;
@@ -85,7 +85,7 @@ impl JobPage {
             range,
             tabs,
             last_input: newest.first().map(|run| PayloadView::of(&run.input, &visit)),
-            newest: newest.iter().map(RunRow::from).collect(),
+            newest: newest.iter().map(|run| RunRow::of(run, &visit)).collect(),
             charts: charts(&history),
         })
     }

@@ -1,8 +1,5 @@
 use askama::Template;
-use axum::{
-    extract::{Query, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
     Inspect, Queue, Registry, later,
     store::{JobMetrics, RegisteredJob, RegisteredWorker, Span, WORKER_GONE_AFTER},
@@ -17,7 +14,7 @@ use crate::dashboard::{
     history::{History, Range},
     page::{Page, Place},
     show::When,
-    visit::Visit,
+    visit::{Query, Visit},
 };
 
 /// What workers and producers have registered.

@@ -1,13 +1,10 @@
 use askama::Template;
-use axum::{
-    extract::{Query, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
-    EmailLog, Inspect, Queue, Registry,
+    EmailLog, Inspect, Queue, Registry, RunFilter, RunState,
     email::EmailFilter,
     later,
-    store::{JobMetrics, WORKER_GONE_AFTER},
+    store::{COUNTED_TO, JobMetrics, WORKER_GONE_AFTER},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -23,7 +20,7 @@ use crate::dashboard::{
     history::{History, Range, success_rate},
     page::{Page, Place},
     show::{Count, Took, When, percent_text},
-    visit::Visit,
+    visit::{Query, Visit},
 };
 
 /// So many emails without an outcome are counted.
@@ -39,6 +36,8 @@ pub(crate) struct OverviewPage {
     /// Due runs that no worker has yet; counted to 10,000 for each job and queue.
     due: Count,
     running: Count,
+    /// Dead letters that were not replayed; counted to 10,000.
+    dead: Count,
     workers: usize,
     /// Since when the run waits that has waited longest.
     oldest_due: Option<When>,
@@ -93,12 +92,14 @@ impl OverviewPage {
     async fn load(web: Web, range: Range) -> Result<Self, Failure> {
         let store = &**web.jobs.store();
         let open = EmailFilter { details: OPEN.to_vec(), limit: MOST_OPEN + 1, ..EmailFilter::default() };
-        let (health, workers, queues, open, last_hour, now) = tokio::try_join!(
+        let dead = RunFilter { states: vec![RunState::Dead], ..RunFilter::default() };
+        let (health, workers, queues, open, last_hour, dead, now) = tokio::try_join!(
             Inspect::health(store),
             Registry::workers(store),
             Inspect::queues(store),
             EmailLog::emails(store, open),
             History::read(store, Range::Hour, None),
+            Inspect::count_runs(store, dead, COUNTED_TO),
             Queue::now(store),
         )?;
         let open_emails = open.iter().filter(|email| email.may_have_been_sent()).count();
@@ -107,6 +108,7 @@ impl OverviewPage {
             workers: &workers,
             queues: &queues,
             last_hour: &last_hour,
+            dead,
             open_emails,
             now,
         };
@@ -117,6 +119,7 @@ impl OverviewPage {
             verdict: findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Good),
             findings,
             due: Count(queues.iter().map(|queue| queue.due).sum()),
+            dead: Count(dead),
             running: Count(queues.iter().map(|queue| queue.running).sum()),
             workers: workers.iter().filter(|worker| later(worker.seen_at, WORKER_GONE_AFTER) > now).count(),
             oldest_due: health.oldest_due.map(When),
@@ -132,7 +135,7 @@ impl OverviewPage {
             Level::Good => "All is well",
             Level::Notice => "All is well, with a remark",
             Level::Warning => "Something wants your attention",
-            Level::Bad => "Work stands still",
+            Level::Bad => "Something is wrong",
         }
     }
 }

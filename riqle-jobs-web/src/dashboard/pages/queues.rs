@@ -19,7 +19,7 @@ use crate::dashboard::{
 #[derive(Serialize, ToSchema)]
 pub(crate) struct QueuesPage {
     queues: Vec<QueueRow>,
-    /// The most recently seen first.
+    /// By label.
     workers: Vec<WorkerRow>,
 }
 
@@ -86,9 +86,15 @@ impl QueuesPage {
         queues.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Self {
             queues: queues.into_iter().map(QueueRow::from).collect(),
-            workers: workers.into_iter().map(|worker| WorkerRow::of(worker, now)).collect(),
+            workers: by_label(workers).into_iter().map(|worker| WorkerRow::of(worker, now)).collect(),
         })
     }
+}
+
+/// So that none moves as it is seen again.
+fn by_label(mut workers: Vec<RegisteredWorker>) -> Vec<RegisteredWorker> {
+    workers.sort_by(|a, b| (&a.report.label, a.report.id).cmp(&(&b.report.label, b.report.id)));
+    workers
 }
 
 fn idle(name: String) -> QueueStatus {

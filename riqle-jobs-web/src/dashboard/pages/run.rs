@@ -159,10 +159,10 @@ impl RunPage {
         let line = Line::of(&run, &steps, now);
         let RunNotes { progress, lines } = notes;
         Ok(Self {
-            row: RunRow::from(&run),
+            row: RunRow::of(&run, &visit),
             priority: run.priority.number(),
             failures: run.failures,
-            whole_error: run.error().map(str::to_owned),
+            whole_error: run.error().map(|error| visit.text(error)),
             error_fingerprint: run.error_fingerprint.clone(),
             event_id: run.event_id.clone(),
             root: run.root,
@@ -170,12 +170,12 @@ impl RunPage {
             holder,
             input: PayloadView::of(&run.input, &visit),
             output: run.output.as_ref().map(|output| PayloadView::of(output, &visit)),
-            attempts: run.attempts.iter().map(|attempt| AttemptView::of(attempt, &line)).collect(),
+            attempts: run.attempts.iter().map(|attempt| AttemptView::of(attempt, &line, &visit)).collect(),
             steps: steps.iter().map(|step| StepView::of(step, &line, &visit)).collect(),
             progress: progress.map(|progress| ProgressView {
                 done: progress.done,
                 total: progress.total,
-                text: progress.text,
+                text: visit.text(&progress.text),
             }),
             log: lines
                 .into_iter()
@@ -183,7 +183,7 @@ impl RunPage {
                     at: When(line.at),
                     attempt: line.attempt,
                     level: line.level.as_str(),
-                    text: line.text,
+                    text: visit.text(&line.text),
                 })
                 .collect(),
             emails: emails.iter().map(|email| EmailRow::of(email, &visit)).collect(),
@@ -269,7 +269,7 @@ fn begun(saved_at: Timestamp, took: Duration) -> Timestamp {
 }
 
 impl AttemptView {
-    fn of(attempt: &AttemptRecord, line: &Line) -> Self {
+    fn of(attempt: &AttemptRecord, line: &Line, visit: &Visit) -> Self {
         let took =
             Duration::try_from(attempt.ended_at.duration_since(attempt.started_at)).unwrap_or_default();
         Self {
@@ -279,7 +279,7 @@ impl AttemptView {
             took_ms: Took(took),
             worker: attempt.worker.to_string(),
             outcome: attempt.outcome.as_str(),
-            error: attempt.error.clone(),
+            error: attempt.error.as_deref().map(|error| visit.text(error)),
             delay_ms: attempt.delay.map(Took),
             bar: line.bar(attempt.started_at, attempt.ended_at),
         }

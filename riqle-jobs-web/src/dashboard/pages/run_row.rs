@@ -2,7 +2,10 @@ use riqle_jobs_core::{Run, RunId, RunState};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::dashboard::show::{When, first_line};
+use crate::dashboard::{
+    show::{When, first_line},
+    visit::Visit,
+};
 
 /// A run as it stands in a list.
 #[derive(Serialize, ToSchema)]
@@ -31,8 +34,8 @@ pub(crate) struct RunRow {
     pub(crate) replayed_by: Option<RunId>,
 }
 
-impl From<&Run> for RunRow {
-    fn from(run: &Run) -> Self {
+impl RunRow {
+    pub(crate) fn of(run: &Run, visit: &Visit) -> Self {
         Self {
             id: run.id,
             job: run.job.clone(),
@@ -45,18 +48,16 @@ impl From<&Run> for RunRow {
                 run.attempt()
             },
             crashes: run.crashes,
-            reference: run.reference.clone(),
-            unique_key: run.unique_key.clone(),
-            error: run.error().map(|error| first_line(error, 160)),
+            reference: run.reference.as_deref().map(|reference| visit.text(reference)),
+            unique_key: run.unique_key.as_deref().map(|key| visit.text(key)),
+            error: run.error().map(|error| first_line(&visit.text(error), 160)),
             enqueued_at: When(run.enqueued_at),
             due_at: When(run.due_at),
             ended_at: run.ended_at.map(When),
             replayed_by: run.replayed_by,
         }
     }
-}
 
-impl RunRow {
     /// The part of the id that differs most between runs.
     pub(crate) fn short_id(&self) -> String {
         let id = self.id.to_string();

@@ -1,6 +1,6 @@
 use askama::Template;
 use axum::{
-    extract::{Query, State},
+    extract::State,
     response::{IntoResponse, Redirect, Response},
 };
 use futures_util::future::try_join_all;
@@ -14,7 +14,7 @@ use crate::dashboard::{
     failure::Failure,
     page::{Page, Place},
     show::Count,
-    visit::Visit,
+    visit::{Query, Visit},
 };
 
 const PAGE: usize = 50;
@@ -74,16 +74,22 @@ pub(crate) async fn show(
             )),
         };
     }
-    visit.show(move || RunsPage::load(web.clone(), search.clone())).await
+    let viewer = visit.clone();
+    visit.show(move || RunsPage::load(web.clone(), viewer.clone(), search.clone())).await
 }
 
 impl RunsPage {
-    async fn load(web: Web, search: Search) -> Result<Self, Failure> {
+    async fn load(web: Web, visit: Visit, search: Search) -> Result<Self, Failure> {
         let store = &**web.jobs.store();
         let filter = search.filter()?;
         let text = search.text.trim().to_lowercase();
+        if !text.is_empty() && !matches!(search.state.as_str(), "" | "dead") {
+            return Err(Failure::bad("words are searched in dead letters only"));
+        }
+        // How many say so is not known without a look at each.
+        let counted = if text.is_empty() { RunState::ALL } else { &[] };
         let tabs =
-            RunState::ALL.iter().map(|state| {
+            counted.iter().map(|state| {
                 let filter = RunFilter { states: vec![*state], before: None, ..filter.clone() };
                 async move {
                     Ok::<_, Failure>(Tab::of(*state, Inspect::count_runs(store, filter, COUNTED_TO).await?))
@@ -91,24 +97,28 @@ impl RunsPage {
             });
         let listed = async {
             if text.is_empty() {
-                Ok(Inspect::runs(store, RunFilter { limit: PAGE + 1, ..filter.clone() }).await?)
+                let runs = Inspect::runs(store, RunFilter { limit: PAGE + 1, ..filter.clone() }).await?;
+                Ok((runs, None))
             } else {
                 dead_letters_that_say(&web, filter.clone(), &text).await
             }
         };
-        let (tabs, mut runs) = tokio::try_join!(try_join_all(tabs), listed)?;
+        let (tabs, (mut runs, searched_to)) = tokio::try_join!(try_join_all(tabs), listed)?;
         let is_more = runs.len() > PAGE;
         runs.truncate(PAGE);
-        let next = runs.last().filter(|_| is_more).map(|last| {
-            let before = last.id.to_string();
-            Search { before, ..search.clone() }.query()
-        });
-        Ok(Self { tabs, runs: runs.iter().map(RunRow::from).collect(), next, search })
+        let last = if is_more { runs.last().map(|last| last.id) } else { searched_to };
+        let next = last.map(|last| Search { before: last.to_string(), ..search.clone() }.query());
+        Ok(Self { tabs, runs: runs.iter().map(|run| RunRow::of(run, &visit)).collect(), next, search })
     }
 }
 
-/// A page and one more of the dead letters that the filter lists and whose newest error says `text`.
-async fn dead_letters_that_say(web: &Web, filter: RunFilter, text: &str) -> Result<Vec<Run>, Failure> {
+/// A page and one more of the dead letters that the filter lists and whose newest error says `text`; and the last that
+/// was looked at, where there may be more.
+async fn dead_letters_that_say(
+    web: &Web,
+    filter: RunFilter,
+    text: &str,
+) -> Result<(Vec<Run>, Option<RunId>), Failure> {
     let mut page = RunFilter { states: vec![RunState::Dead], limit: SEARCHED_AT_ONCE, ..filter };
     let mut found = Vec::new();
     for _ in 0..SEARCHED / SEARCHED_AT_ONCE {
@@ -120,10 +130,10 @@ async fn dead_letters_that_say(web: &Web, filter: RunFilter, text: &str) -> Resu
                 .filter(|run| run.error().is_some_and(|error| error.to_lowercase().contains(text))),
         );
         if is_last || found.len() > PAGE {
-            break;
+            return Ok((found, None));
         }
     }
-    Ok(found)
+    Ok((found, page.before))
 }
 
 #[derive(Template)]
@@ -139,6 +149,11 @@ impl Page for RunsPage {
 
     fn title(&self) -> String {
         if self.search.state.is_empty() { "Runs".to_owned() } else { format!("Runs, {}", self.search.state) }
+    }
+
+    /// A search for words looks at many runs.
+    fn is_followed(&self) -> bool {
+        self.search.text.is_empty()
     }
 
     fn html(&self, visit: &Visit) -> Result<String, askama::Error> {

@@ -1,8 +1,5 @@
 use askama::Template;
-use axum::{
-    extract::{Query, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use riqle_jobs_core::EmailLog;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -12,7 +9,7 @@ use crate::dashboard::{
     failure::Failure,
     page::{Page, Place},
     show::{When, in_address},
-    visit::Visit,
+    visit::{Query, Visit},
 };
 
 const PAGE: usize = 100;

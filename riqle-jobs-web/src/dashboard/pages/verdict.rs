@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use riqle_jobs_core::{
     later,
-    store::{Health, QueueStatus, RegisteredWorker, WORKER_GONE_AFTER, WorkerOrder},
+    store::{COUNTED_TO, Health, QueueStatus, RegisteredWorker, WORKER_GONE_AFTER, WorkerOrder},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -65,6 +65,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) workers: &'a [RegisteredWorker],
     pub(crate) queues: &'a [QueueStatus],
     pub(crate) last_hour: &'a History,
+    /// Dead letters that were not replayed, counted to 10,000.
+    pub(crate) dead: u64,
     /// Emails that wait for somebody's word.
     pub(crate) open_emails: usize,
     pub(crate) now: Timestamp,
@@ -76,12 +78,20 @@ pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     let mut say = |level, what: String, remedy: &str, path| {
         found.push(Finding { level, what, remedy: remedy.to_owned(), path });
     };
-    let Facts { health, workers, queues, last_hour, open_emails, now } = facts;
+    let Facts { health, workers, queues, last_hour, dead, open_emails, now } = facts;
     for problem in &health.problems {
         say(Level::Bad, problem.clone(), "", None);
     }
     let alive = |worker: &&&RegisteredWorker| later(worker.seen_at, WORKER_GONE_AFTER) > *now;
     let alive: Vec<_> = workers.iter().filter(|worker| alive(&worker)).collect();
+    if !alive.is_empty() && alive.iter().all(|worker| worker.order == WorkerOrder::Drain) {
+        say(
+            Level::Bad,
+            "every worker was told to take no more runs".to_owned(),
+            "Tell one to work again.",
+            Some("queues"),
+        );
+    }
     if alive.is_empty() {
         say(
             Level::Bad,
@@ -91,7 +101,7 @@ pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
         );
     } else if !health.jobs_without_worker.is_empty() {
         let jobs = health.jobs_without_worker.join(", ");
-        let what = format!("runs of {jobs} are due, and no worker that is alive knows them");
+        let what = format!("runs of {jobs} are due, and no worker takes them");
         say(Level::Bad, what, "Start a worker that registers them, or cancel the runs.", Some("jobs"));
     }
     let waits = health.oldest_due.map(|due| Duration::try_from(now.duration_since(due)).unwrap_or_default());
@@ -109,17 +119,18 @@ pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
             Some("queues"),
         );
     }
-    let ended = last_hour.all.succeeded.saturating_add(last_hour.all.dead);
-    if let Some(rate) = percent(last_hour.all.dead, ended).filter(|rate| *rate > 0.0) {
+    if *dead > 0 {
+        let ended = last_hour.all.succeeded.saturating_add(last_hour.all.dead);
+        let rate = percent(last_hour.all.dead, ended).unwrap_or_default();
         let level = if rate > DEAD_PERCENT { Level::Warning } else { Level::Notice };
-        let dead = many(last_hour.all.dead, "dead letter");
-        let what = format!("{dead} in the last hour, {} of the runs that ended", percent_text(Some(rate)));
-        say(
-            level,
-            what,
-            "Look at what they have in common, mend it, and replay the group.",
-            Some("dead-letters"),
+        let at_least = if *dead >= COUNTED_TO { " or more" } else { "" };
+        let what = format!(
+            "{}{at_least}, {} of the runs that ended in the last hour",
+            many(*dead, "dead letter"),
+            percent_text(Some(rate))
         );
+        let remedy = "Look at what they have in common, mend it, and replay the group.";
+        say(level, what, remedy, Some("dead-letters"));
     }
     if *open_emails > 0 {
         let emails = match *open_emails {
@@ -136,7 +147,13 @@ pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     }
     for queue in queues.iter().filter(|queue| queue.pause.is_some()) {
         let what = format!("the queue {} is paused", queue.name);
-        say(Level::Notice, what, "Resume it when its reason has gone.", Some("queues"));
+        let waits = queue.oldest_due.is_some_and(|due| later(due, LATE) <= *now);
+        say(
+            if waits { Level::Warning } else { Level::Notice },
+            what,
+            "Resume it when its reason has gone.",
+            Some("queues"),
+        );
     }
     let draining = alive.iter().filter(|worker| worker.order == WorkerOrder::Drain).count();
     if draining > 0 {
