@@ -96,7 +96,7 @@ impl Jobs {
     /// taken by now.
     ///
     /// The new run's id follows from the old one's, so an interrupted call is simply made again, and of two at the same
-    /// time each run is replayed once.
+    /// time each run is replayed once. Of the states in the filter only dead ones count.
     ///
     /// # Errors
     /// `Unavailable` where the store stays away; what was replayed until then stays so. `Corrupt` where a page can't

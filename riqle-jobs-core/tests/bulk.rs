@@ -162,3 +162,24 @@ async fn a_run_that_waits_for_its_time_runs_now() {
     let error = Operate::run_now(&store, RunId::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
+
+#[tokio::test]
+async fn runs_that_have_not_ended_are_made_due_or_cancelled_in_bulk_and_no_others() {
+    let store = Memory::new();
+    dead_letters(&store, runs(2)).await;
+    let later = runs(300).into_iter().map(|run| run.delay(Duration::from_secs(3_600)));
+    Queue::enqueue(&store, later.collect()).await.unwrap();
+    let jobs = Jobs::new(&store);
+    let (all, fast) = (RunFilter::default(), Pace::per_second(FAST));
+    let of = |state| RunFilter { states: vec![state], ..RunFilter::default() };
+
+    assert_eq!(jobs.cancel_all(of(RunState::Dead), fast).await.unwrap().done, 0);
+    assert_eq!(jobs.replay_all(of(RunState::Pending), fast).await.unwrap().done, 0);
+    assert_eq!(jobs.run_all_now(all.clone(), fast).await.unwrap().done, 300);
+    let queues = Inspect::queues(&store).await.unwrap();
+    assert_eq!((queues[0].due, queues[0].scheduled), (300, 0));
+
+    assert_eq!(jobs.cancel_all(all, fast).await.unwrap().done, 300);
+    assert_eq!(listed(&store, RunState::Cancelled).await.len(), 300);
+    assert_eq!(listed(&store, RunState::Dead).await.len(), 2);
+}
