@@ -288,7 +288,7 @@ async fn a_queue_is_paused_with_who_and_why_and_resumed() {
         assert_eq!(queue["pause"]["why"], json!("the provider is down"));
         assert_eq!(
             data(address, BEN, "overview").await["findings"][1]["what"],
-            json!("the queue email is paused")
+            json!("The queue email is paused")
         );
 
         submit(address, ANNA, "queues/email/resume", "").await;

@@ -76,7 +76,7 @@ pub(crate) struct Facts<'a> {
 pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut say = |level, what: String, remedy: &str, path| {
-        found.push(Finding { level, what, remedy: remedy.to_owned(), path });
+        found.push(Finding { level, what: sentence(&what), remedy: remedy.to_owned(), path });
     };
     let Facts { health, workers, queues, last_hour, dead, open_emails, now } = facts;
     for problem in &health.problems {
@@ -166,4 +166,10 @@ pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     }
     found.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     found
+}
+
+/// With a capital, as it stands alone.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
