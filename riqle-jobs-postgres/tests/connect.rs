@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use riqle_jobs_core::{
     EmailLog, ErrorKind, Hint, Inspect, Job, JobError, Jobs, ManualClock, NewRun, Operate, Payload, Priority,
-    Queue, Retention, RunContext, Staging, Worker, async_trait,
+    Queue, Replay, Retention, RunContext, RunId, RunState, Staging, Worker, async_trait,
 };
 use riqle_jobs_postgres::Postgres;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
@@ -131,6 +131,35 @@ async fn a_user_without_the_right_to_make_a_schema_is_told_so() {
     .await;
     let store = Postgres::connect(url.as_str()).await.unwrap();
     assert!(store.enqueue(vec![greeting()]).await.unwrap()[0].is_new());
+    drop(store);
+    execute(format!("DROP OWNED BY {user}; DROP ROLE {user}")).await;
+}
+
+#[tokio::test]
+async fn a_user_whose_rights_are_older_than_a_migration_buries_runs_and_replays_them() {
+    let schema = Schema::new();
+    let (name, user) = (&schema.name, format!("{}_user", schema.name));
+    let migrations = Postgres::migrations(name).unwrap();
+    let (before, _) = migrations.split_once("\n-- Migration 3,").unwrap();
+    execute(before).await;
+    execute(format!(
+        "CREATE ROLE {user} LOGIN PASSWORD 'secret';
+         GRANT USAGE ON SCHEMA {name} TO {user};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO {user};
+         GRANT USAGE ON ALL SEQUENCES IN SCHEMA {name} TO {user}"
+    ))
+    .await;
+    let owner = Postgres::connect(&schema.url()).await.unwrap();
+    let mut url: url::Url = schema.url().parse().unwrap();
+    url.set_username(&user).unwrap();
+    url.set_password(Some("secret")).unwrap();
+    let store = Postgres::connect(url.as_str()).await.unwrap();
+    let id = Jobs::new(&store).enqueue::<Stepped>(true).await.unwrap().id();
+    Worker::new(&store).register(Stepped).run_until_idle().await.unwrap();
+    assert_eq!(store.run(id).await.unwrap().unwrap().state, RunState::Dead);
+    assert_eq!(owner.dead_groups(10).await.unwrap()[0].runs, 1);
+    store.replay(id, RunId::new(), Replay::default()).await.unwrap();
+    assert_eq!(owner.dead_groups(10).await.unwrap(), []);
     drop(store);
     execute(format!("DROP OWNED BY {user}; DROP ROLE {user}")).await;
 }
