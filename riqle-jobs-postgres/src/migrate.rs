@@ -3,7 +3,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use crate::{
     Postgres,
-    error::{Result as DriverResult, into_driver},
+    error::{HeldUp, Result as DriverResult, from_driver, into_driver},
     statements::Statements,
     work::within,
 };
@@ -14,6 +14,9 @@ const MIGRATIONS: [(&str, &str); 3] = [
     ("staging", include_str!("../migrations/0002_staging.sql")),
     ("dashboard", include_str!("../migrations/0003_dashboard.sql")),
 ];
+
+/// How long a migration waits for each lock, as PostgreSQL reads it: behind who waits for it, others wait.
+const LOCKED_WITHIN: &str = "15s";
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS riqle.migrations (
     number     integer     NOT NULL PRIMARY KEY,
@@ -47,8 +50,23 @@ pub(crate) async fn migrate(connection: &mut PgConnection, statements: &Statemen
     // One that has nothing to apply needs neither the lock nor the rights.
     match within("connect", newest_in_transaction(connection, statements)).await? {
         newest if newest >= MIGRATIONS.len() => Ok(()),
-        _ => within("connect", apply(connection, statements)).await,
+        _ => apply(connection, statements)
+            .await
+            .map_err(|error| from_driver("connect", error))
+            .map_err(held_up),
     }
+}
+
+/// Says what has kept a lock for too long.
+fn held_up(error: Error) -> Error {
+    if !HeldUp::is_cause_of(&error) {
+        return error;
+    }
+    let message = format!(
+        "the schema can't be brought up to date: another transaction, or another process that does so, has held what it \
+         needs for {LOCKED_WITHIN}; connect again once it has ended"
+    );
+    Error::new(ErrorKind::Unavailable, "connect", message).caused_by(error)
 }
 
 /// Refuses a schema that this version can't work with.
@@ -68,9 +86,12 @@ pub(crate) async fn check(connection: &mut PgConnection, statements: &Statements
     Err(into_driver(Error::new(ErrorKind::Misconfigured, "connect", problem)))
 }
 
+/// Takes as long as the tables are large; only a lock is not waited for without end.
 async fn apply(connection: &mut PgConnection, statements: &Statements) -> DriverResult<()> {
     let schema = statements.schema();
     let mut transaction = connection.begin().await?;
+    let limits = format!("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '{LOCKED_WITHIN}'");
+    sqlx::raw_sql(AssertSqlSafe(limits)).execute(&mut *transaction).await?;
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended('riqle-jobs migrations of ' || $1, 0))";
     sqlx::query(lock).persistent(false).bind(schema.to_owned()).execute(&mut *transaction).await?;
     if !exists(&mut transaction, "SELECT to_regnamespace($1) IS NOT NULL", schema).await? {

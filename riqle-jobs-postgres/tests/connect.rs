@@ -204,6 +204,33 @@ async fn the_migrations_can_be_printed_and_run_by_other_means() {
 }
 
 #[tokio::test]
+async fn a_migration_takes_as_long_as_it_needs_and_waits_for_a_lock_only_so_long() {
+    let schema = Schema::new();
+    let name = &schema.name;
+    let migrations = Postgres::migrations(name).unwrap();
+    let (before, _) = migrations.split_once("\n-- Migration 3,").unwrap();
+    execute(before).await;
+    let mut other = PgConnection::connect(&database_url()).await.unwrap();
+    let mut holds = other.begin().await.unwrap();
+    let lock = format!("LOCK TABLE {name}.dead IN ROW EXCLUSIVE MODE");
+    sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *holds).await.unwrap();
+    let (kind, line) = refused(&schema.url()).await;
+    assert!(kind == ErrorKind::Unavailable && line.contains("15s; connect again"), "{line}");
+    holds.rollback().await.unwrap();
+
+    // As long as the index of many runs takes, beyond what a statement may take by the settings of the role.
+    execute(format!(
+        "CREATE FUNCTION {name}.slow() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN PERFORM pg_sleep(17); RETURN NULL; END $$;
+         CREATE TRIGGER slow BEFORE DELETE ON {name}.metrics EXECUTE FUNCTION {name}.slow()"
+    ))
+    .await;
+    let url = format!("{}&options[statement_timeout]=5s", schema.url());
+    let store = Postgres::connect(&url).await.unwrap();
+    assert!(store.enqueue(vec![greeting()]).await.unwrap()[0].is_new());
+}
+
+#[tokio::test]
 async fn two_schemas_of_one_database_know_nothing_of_each_other() {
     let (first, second) = (Schema::new(), Schema::new());
     let (first_store, second_store) =
