@@ -11,34 +11,42 @@ use sqlx::postgres::PgRow;
 use crate::{
     enqueue::{Within, enqueue},
     error::{Result, into_driver},
+    portions::portions,
     rows::{codec, get, get_u32, maybe_time, millis, payload, size, time},
     work::Work,
 };
 
 /// Stores events; answers with what is stored under each id. In the order of their ids, as everybody does.
 pub(crate) async fn store_events(work: &mut Work<'_>, events: &[NewEvent]) -> Result<Vec<StoredEvent>> {
-    work.timed(include_str!("../queries/forget_event.sql"))
+    work.timed(include_str!("../queries/forget_events.sql"))
         .bind(events.iter().map(|event| event.id.clone()).collect::<Vec<_>>())
         .bind(millis_of(EVENT_ID_KEPT))
         .execute(&mut *work.connection)
         .await?;
-    let mut by_id: Vec<(usize, &NewEvent)> = events.iter().enumerate().collect();
-    by_id.sort_by(|(_, a), (_, b)| a.id.cmp(&b.id));
-    let mut stored = Vec::with_capacity(events.len());
-    for (n, event) in by_id {
-        let row = work
-            .timed(include_str!("../queries/store_event.sql"))
-            .bind(event.id.clone())
-            .bind(event.name.clone())
-            .bind(event.due_at.map(millis))
-            .bind(codec(event.data.codec))
-            .bind(event.data.bytes.clone())
-            .fetch_one(&mut *work.connection)
-            .await?;
-        stored.push((n, stored_event(&row)?));
+    // Of those with the same id the first: the sort keeps their order.
+    let mut distinct: Vec<&NewEvent> = events.iter().collect();
+    distinct.sort_by(|a, b| a.id.cmp(&b.id));
+    distinct.dedup_by(|later, first| later.id == first.id);
+    let mut stored = HashMap::with_capacity(distinct.len());
+    for portion in portions(&distinct, |event| event.data.bytes.len()) {
+        for row in insert_portion(work, portion).await? {
+            let event = stored_event(&row)?;
+            stored.insert(event.event.id.clone(), event);
+        }
     }
-    stored.sort_by_key(|(n, _)| *n);
-    Ok(stored.into_iter().map(|(_, event)| event).collect())
+    let under = |event: &NewEvent| stored.get(&event.id).cloned().ok_or(sqlx::Error::RowNotFound);
+    events.iter().map(under).collect()
+}
+
+async fn insert_portion(work: &mut Work<'_>, events: &[&NewEvent]) -> Result<Vec<PgRow>> {
+    work.timed(include_str!("../queries/store_events.sql"))
+        .bind(events.iter().map(|event| event.id.clone()).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.name.clone()).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.due_at.map(millis)).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| codec(event.data.codec)).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.data.bytes.clone()).collect::<Vec<_>>())
+        .fetch_all(&mut *work.connection)
+        .await
 }
 
 /// Stores events and, of those that have started nothing, the runs; all or nothing in the transaction of `work`.

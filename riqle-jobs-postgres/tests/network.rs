@@ -7,13 +7,14 @@ mod support;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU16, Ordering},
+        atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use riqle_jobs_core::{
-    Error, ErrorKind, Inspect, Job, JobError, NewRun, Queue, RunContext, RunId, RunState, Worker, async_trait,
+    Error, ErrorKind, Inspect, Job, JobError, NewRun, Payload, Queue, Registry, RunContext, RunId, RunState,
+    Worker, async_trait, store::NewEvent,
 };
 use riqle_jobs_postgres::Postgres;
 use tokio::{
@@ -32,6 +33,8 @@ struct Proxy {
     /// Of the connections so far: whether they carry nothing any more, and stay open.
     silenced: std::sync::Mutex<Arc<AtomicBool>>,
     cut: Arc<Notify>,
+    /// How many milliseconds what is sent is on its way.
+    away: Arc<AtomicU64>,
 }
 
 impl Proxy {
@@ -42,6 +45,7 @@ impl Proxy {
             server: Arc::new(AtomicU16::new(server)),
             silenced: std::sync::Mutex::default(),
             cut: Arc::default(),
+            away: Arc::default(),
         });
         let accepting = Arc::clone(&proxy);
         tokio::spawn(async move {
@@ -49,13 +53,13 @@ impl Proxy {
                 let port = accepting.server.load(Ordering::Relaxed);
                 let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { continue };
                 let silenced = Arc::clone(&accepting.silenced.lock().unwrap());
-                let cut = Arc::clone(&accepting.cut);
+                let (cut, away) = (Arc::clone(&accepting.cut), Arc::clone(&accepting.away));
                 tokio::spawn(async move {
                     let (from_client, to_client) = client.into_split();
                     let (from_server, to_server) = server.into_split();
                     tokio::select! {
-                        () = carry(from_client, to_server, &silenced) => {}
-                        () = carry(from_server, to_client, &silenced) => {}
+                        () = carry(from_client, to_server, &silenced, &away) => {}
+                        () = carry(from_server, to_client, &silenced, &away) => {}
                         () = cut.notified() => {}
                     }
                 });
@@ -84,12 +88,14 @@ async fn carry(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
     silenced: &AtomicBool,
+    away: &AtomicU64,
 ) {
     let mut bytes = vec![0; 64 << 10];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
         if silenced.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
+        sleep(Duration::from_millis(away.load(Ordering::Relaxed))).await;
         if to.write_all(&bytes[..count]).await.is_err() {
             return;
         }
@@ -164,6 +170,24 @@ async fn f03_connections_that_answer_no_more_are_given_up_and_no_attempt_is_char
         let run = store.run(id).await.unwrap().unwrap();
         assert_eq!((run.state, run.crashes, run.failures), (RunState::Succeeded, 0, 0));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_thousand_events_reach_a_server_that_is_some_milliseconds_away() {
+    let cluster = Cluster::start(Durability::NoSync).unwrap();
+    let proxy = Proxy::start(cluster.port()).await;
+    let store = Postgres::connect(&proxy.url()).await.unwrap();
+    proxy.away.store(5, Ordering::Relaxed);
+    let event = |number: u32| NewEvent {
+        id: format!("user-{number}"),
+        name: "user/created".to_owned(),
+        data: Payload::json(&number).unwrap(),
+        due_at: None,
+    };
+    // Out of order, and two of them twice.
+    let events: Vec<_> = (0..5_000).rev().map(event).chain([event(0), event(7)]).collect();
+    let stored = store.store_events(events.clone()).await.unwrap();
+    assert_eq!(stored.into_iter().map(|stored| stored.event).collect::<Vec<_>>(), events);
 }
 
 #[tokio::test(flavor = "multi_thread")]
