@@ -16,11 +16,13 @@ use crate::{
     work::Work,
 };
 
-/// How long a group waits for a unique key that an open transaction has taken.
-const KEY_FREE_WITHIN: Duration = Duration::from_secs(10);
-/// Between two looks at such a key; no connection is held meanwhile.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// How many groups are stored alone at the same time.
+/// How long a unique key, or an event, that an open transaction has taken is waited for.
+pub(crate) const FREE_WITHIN: Duration = Duration::from_secs(10);
+/// Between two looks at it; no connection is held meanwhile.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// In a transaction: waits only a moment for what somebody else takes.
+pub(crate) const WAIT_A_MOMENT: &str = "SET LOCAL lock_timeout = '250ms'";
+/// How many groups, or parts of lists of events, are stored alone at the same time.
 const ALONE: usize = 2;
 
 /// What concurrent callers enqueue, on its way. Groups with unique keys, which open transactions may hold, go apart from
@@ -29,7 +31,7 @@ const ALONE: usize = 2;
 pub(crate) struct Batches {
     plain: GroupCommit,
     keyed: GroupCommit,
-    alone: Semaphore,
+    pub(crate) alone: Semaphore,
 }
 
 impl Default for Batches {
@@ -66,7 +68,7 @@ impl Postgres {
                 self.store_groups(&groups).await?.pop().unwrap_or(Ok(Vec::new()))
             };
             match stored {
-                Err(error) if HeldUp::is(&error) && begun.elapsed() < KEY_FREE_WITHIN => {
+                Err(error) if HeldUp::is(&error) && begun.elapsed() < FREE_WITHIN => {
                     tokio::time::sleep(LOOK_AGAIN).await;
                 }
                 stored => return stored,
@@ -98,7 +100,7 @@ async fn store_together(
     work: &mut Work<'_>,
     groups: &[Vec<NewRun>],
 ) -> crate::error::Result<Vec<Result<Vec<Enqueued>, Error>>> {
-    work.query("SET LOCAL lock_timeout = '250ms'").execute(&mut *work.connection).await?;
+    work.query(WAIT_A_MOMENT).execute(&mut *work.connection).await?;
     store_all(work, groups).await
 }
 

@@ -23,6 +23,7 @@ mod fence;
 mod floors;
 mod handle;
 mod health;
+mod held_events;
 mod inspect;
 mod lanes;
 mod list;

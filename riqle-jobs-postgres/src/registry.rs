@@ -10,9 +10,8 @@ use sqlx::postgres::PgRow;
 
 use crate::{
     Postgres,
-    enqueue::Within,
     error::{Result as DriverResult, into_driver},
-    events::{idle_events, mark_started, start_events, store_events},
+    events::{idle_events, mark_started},
     lanes::{Lane, store_lanes},
     metrics::report_metrics,
     rows::{get, get_u32, small, time, word},
@@ -53,15 +52,12 @@ impl Registry for Postgres {
     }
 
     async fn store_events(&self, events: Vec<NewEvent>) -> Result<Vec<StoredEvent>, Error> {
-        self.change("store_events", &events, |work, events| Box::pin(store_events(work, events))).await
+        self.store_all_events(events).await
     }
 
     async fn start_events(&self, events: Vec<EventStart>) -> Result<Vec<StoredEvent>, Error> {
         self.shared.limits.check_event_runs(&events)?;
-        self.change("start_events", &events, |work, events| {
-            Box::pin(start_events(work, Within::Ours, events))
-        })
-        .await
+        self.start_all_events(events).await
     }
 
     async fn mark_started(&self, event_id: &str, runs: u32) -> Result<(), Error> {

@@ -8,8 +8,9 @@ use std::{sync::Arc, time::Duration};
 
 use riqle_jobs_core::{
     AttemptOutcome, ClaimRequest, ClaimedRun, Ending, ErrorKind, Inspect, Job, JobError, Jobs, LeaseAnswer,
-    LeaseToken, ManualClock, NewRun, Operate, Payload, Priority, Queue, Retention, RunContext, Settlement,
-    Worker, WorkerId, async_trait,
+    LeaseToken, ManualClock, NewRun, Operate, Payload, Priority, Queue, Registry, Retention, RunContext,
+    RunFilter, Settlement, Worker, WorkerId, async_trait,
+    store::{JobDeclaration, NewEvent},
 };
 use riqle_jobs_postgres::{Postgres, StepIn, StepInTransaction::New};
 use sqlx::{Connection, PgConnection};
@@ -128,6 +129,68 @@ async fn a_unique_key_in_an_open_transaction_holds_up_only_who_wants_it() {
     transaction.commit().await.unwrap();
     let answers = waiting.await.unwrap().unwrap();
     assert_eq!((answers[0].id(), answers[0].is_new()), (taken[0].id(), false));
+}
+
+fn event(id: &str) -> NewEvent {
+    NewEvent {
+        id: id.to_owned(),
+        name: "user/created".to_owned(),
+        data: Payload::json(id).unwrap(),
+        due_at: None,
+    }
+}
+
+async fn greets_new_users(store: &Postgres) {
+    let declaration = JobDeclaration {
+        name: "greet".to_owned(),
+        queue: "default".to_owned(),
+        priority: Priority::DEFAULT,
+        trigger: Some("user/created".to_owned()),
+        policy: None,
+    };
+    store.register_jobs(vec![declaration]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_in_an_open_transaction_holds_up_no_other_of_a_list_and_no_other_sender() {
+    let schema = Schema::new();
+    let (store, other) =
+        (Postgres::connect(&schema.url()).await.unwrap(), Postgres::connect(&schema.url()).await.unwrap());
+    greets_new_users(&store).await;
+    let mut transaction = store.begin().await.unwrap();
+    let (_, wake) = store.send_event_in(&mut transaction, vec![event("ada-500")]).await.unwrap();
+    let list: Vec<NewEvent> = (0..1_000).map(|number| event(&format!("ada-{number}"))).collect();
+    let mut waiting = tokio::spawn({
+        let (other, list) = (other.clone(), list.clone());
+        async move { Jobs::new(&other).send_events(list).await }
+    });
+    let mut neighbours = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let (other, own) = (other.clone(), event(&format!("bob-{number}")));
+        let shared = event(&format!("ada-{number}"));
+        neighbours.spawn(async move { Jobs::new(&other).send_events(vec![shared, own]).await });
+    }
+    // The transaction stays open until they are stored.
+    for sent in timeout(Duration::from_secs(8), neighbours.join_all()).await.unwrap() {
+        sent.unwrap();
+    }
+    let stored = async {
+        while store.count_runs(RunFilter::default(), 10_000).await.unwrap() < 999 + 20 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(8), stored).await.unwrap();
+    assert!(!waiting.is_finished());
+    // The list answers that it is held up, and says by which.
+    let refused = timeout(Duration::from_secs(14), &mut waiting).await.unwrap().unwrap().unwrap_err();
+    assert!(refused.kind() == ErrorKind::Unavailable && refused.to_string().contains("ada-500"), "{refused}");
+
+    let again = tokio::spawn(async move { Jobs::new(&other).send_events(list).await });
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    transaction.commit().await.unwrap();
+    wake.fire();
+    assert_eq!(again.await.unwrap().unwrap().len(), 1_000);
+    assert_eq!(store.count_runs(RunFilter::default(), 10_000).await.unwrap(), 1_000 + 20);
 }
 
 #[tokio::test]
