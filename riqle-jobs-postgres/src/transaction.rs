@@ -220,6 +220,7 @@ async fn send_events(
     let start =
         |event: &NewEvent| EventStart { event: event.clone(), runs: runs_started_by(event, &jobs, now) };
     let starts: Vec<_> = events.iter().map(start).collect();
+    store.shared.limits.check_event_runs(&starts).map_err(into_driver)?;
     start_events(work, Within::Callers(store), &starts).await?;
     Ok(events.iter().map(|event| event.id.clone()).collect())
 }

@@ -133,6 +133,35 @@ async fn an_event_in_a_transaction_starts_its_runs_with_the_commit_and_once() {
 }
 
 #[tokio::test]
+async fn an_event_whose_run_is_refused_is_named_and_leaves_the_transaction_able_to_commit() {
+    let shop = shop().await;
+    let nameless = JobDeclaration {
+        name: "greet".to_owned(),
+        queue: String::new(),
+        priority: Priority::HIGH,
+        trigger: Some("user/created".to_owned()),
+        policy: None,
+    };
+    shop.store.register_jobs(vec![nameless]).await.unwrap();
+    let event = |name: &str| NewEvent {
+        id: name.to_owned(),
+        name: name.to_owned(),
+        data: Payload::json("Ada").unwrap(),
+        due_at: None,
+    };
+    let events = vec![event("user/deleted"), event("user/created")];
+    let mut transaction = shop.store.begin().await.unwrap();
+    insert_order(&mut transaction).await;
+    let refused = shop.store.send_event_in(&mut transaction, events).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.index()), (ErrorKind::Rejected, Some(1)), "{refused}");
+    transaction.commit().await.unwrap();
+    assert_eq!(orders(&shop.store).await, 1);
+    assert!(shop.store.runs(RunFilter::default()).await.unwrap().is_empty());
+    let names = vec!["user/deleted".to_owned(), "user/created".to_owned()];
+    assert!(shop.store.idle_events(names, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_pool_of_the_application_carries_its_transactions() {
     let shop = shop().await;
     let pool = sqlx::PgPool::connect(&support::database_url()).await.unwrap();
