@@ -120,6 +120,32 @@ async fn dead_letters_that_come_and_go_at_once_are_counted_right() {
 }
 
 #[tokio::test]
+async fn a_prune_joins_what_was_counted_apart_and_leaves_the_other_counts_untouched() {
+    let schema = Schema::new();
+    let store = Postgres::connect(&schema.url()).await.unwrap();
+    let name = &schema.name;
+    execute(format!("INSERT INTO {name}.lanes VALUES (1, 'default', 'greet', 2)")).await;
+    for (count, print) in [(2, "'aa'"), (3, "'bb'"), (4, "'bb'"), (5, "NULL")] {
+        execute(dead_letters(name, count, print)).await;
+    }
+    let rows = async || {
+        let rows =
+            format!("SELECT error_fingerprint, runs, ctid::text FROM {name}.dead_counts ORDER BY 1, 2");
+        sqlx::query_as::<_, (String, i64, String)>(AssertSqlSafe(rows)).fetch_all(store.pool()).await.unwrap()
+    };
+    let before = rows().await;
+    store.prune(Retention::FOREVER).await.unwrap();
+    let after = rows().await;
+    assert_eq!(after[..2], before[..2]);
+    assert_eq!(
+        after[2..].iter().map(|(print, runs, _)| (print.as_str(), *runs)).collect::<Vec<_>>(),
+        [("bb", 7)]
+    );
+    store.prune(Retention::FOREVER).await.unwrap();
+    assert_eq!(rows().await, after);
+}
+
+#[tokio::test]
 async fn a_page_and_a_count_of_a_job_are_the_same_beside_many_runs_of_another_and_among_many_of_its_own() {
     let schema = Schema::new();
     let store = Postgres::connect(&schema.url()).await.unwrap();
