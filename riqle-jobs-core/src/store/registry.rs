@@ -56,6 +56,9 @@ pub trait Registry: Send + Sync {
     /// the runs and counts them as started, in as few commits as the store can: in SQL one, all or none. Answers as
     /// `store_events` does, with the new counts.
     ///
+    /// Where an application's open transaction holds one of the ids, PostgreSQL starts the others, and answers
+    /// `Unavailable` that names it: sent again, it starts nothing twice.
+    ///
     /// Each run has a unique key made of its event's id, so that it starts once, however often this is repeated.
     ///
     /// # Errors
