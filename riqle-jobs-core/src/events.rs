@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use jiff::Timestamp;
 
 use crate::{
@@ -63,8 +63,7 @@ pub(crate) async fn send(store: &dyn Store, events: Vec<NewEvent>) -> Result<Vec
     let limits = store.limits();
     check_events(&events, limits)?;
     let ids = events.iter().map(|event| event.id.clone()).collect();
-    let jobs = store.jobs().await?;
-    let now = store.now().await?;
+    let (jobs, now) = try_join(store.jobs(), store.now()).await?;
     let starts: Vec<_> = events
         .into_iter()
         .map(|event| EventStart { runs: runs_started_by(&event, &jobs, now), event })
