@@ -1,9 +1,9 @@
 //! Dead letters whose errors are alike.
 
 use riqle_jobs_core::{
-    AttemptOutcome, Ending, NewRun, Reason, ReplayFrom, Retention, RunFilter, RunId, RunState, Settlement,
-    Store,
-    store::{COUNTED_TO, DeadGroup},
+    AttemptOutcome, Ending, LeaseToken, NewRun, Reason, ReplayFrom, Retention, RunFilter, RunId, RunState,
+    Settlement, Store,
+    store::{COUNTED_TO, DeadError, DeadGroup},
 };
 
 use crate::{Harness, given::*};
@@ -147,6 +147,70 @@ pub async fn a_group_goes_by_the_newest_error_and_by_any_where_the_last_attempt_
     settled(&*store, Settlement { error: None, ..dies(&claimed(&*store).await) }).await;
 
     assert_eq!(groups(&*store).await, [group(of(GREET, Some("aa")), 1, (0, 0), id)]);
+}
+
+/// Dead letters of two jobs in two queues, with errors and without, the last one replayed.
+async fn dead_of_many_kinds(store: &dyn Store) -> Vec<RunId> {
+    let mut ids = Vec::new();
+    for (number, queue) in [QUEUE, "reports", QUEUE, "reports", QUEUE, QUEUE].into_iter().enumerate() {
+        let job = if number < 4 { GREET } else { "bill" };
+        let run = NewRun { queue: queue.to_owned(), ..run_of(job) };
+        let run = run.reference(&format!("user-{}", number % 2)).unique(&format!("key-{number}"));
+        let mut request = claim_of(&[job], 1);
+        request.queue = queue.to_owned();
+        ids.push(enqueued(store, run).await);
+        let claim = store.claim(request.clone()).await.unwrap().runs.remove(0);
+        let failed = Settlement {
+            error: Some(format!("no {number}, tried first")),
+            error_fingerprint: Some("aa".to_owned()),
+            ..fails(&claim, secs(0))
+        };
+        settled(store, failed).await;
+        request.token = LeaseToken::new();
+        let claim = store.claim(request).await.unwrap().runs.remove(0);
+        let error = (number != 2).then(|| format!("No {number}, “the last”"));
+        let error_fingerprint = error.as_ref().map(|_| if number == 3 { "bb" } else { "cc" }.to_owned());
+        settled(store, Settlement { error, error_fingerprint, ..dies(&claim) }).await;
+    }
+    store.replay(ids[5], RunId::new(), ReplayFrom::Start.into()).await.unwrap();
+    ids
+}
+
+pub async fn errors_of_dead_letters_are_those_of_the_runs_that_a_filter_lists(harness: &dyn Harness) {
+    let store = harness.store();
+    assert_eq!(store.dead_errors(RunFilter::default()).await.unwrap(), []);
+    let ids = dead_of_many_kinds(&*store).await;
+    settled_well(&*store).await;
+    let some = |text: &str| Some(text.to_owned());
+    let all = RunFilter::default();
+    for (filter, expected) in [
+        (all.clone(), vec![4, 3, 2, 1, 0]),
+        (RunFilter { limit: 2, ..all.clone() }, vec![4, 3]),
+        (RunFilter { before: Some(ids[3]), limit: 2, ..all.clone() }, vec![2, 1]),
+        (RunFilter { states: vec![RunState::Pending], ..all.clone() }, vec![4, 3, 2, 1, 0]),
+        (RunFilter { job: some("bill"), ..all.clone() }, vec![4]),
+        (RunFilter { queue: some("reports"), ..all.clone() }, vec![3, 1]),
+        (RunFilter { queue: some("nowhere"), ..all.clone() }, vec![]),
+        (RunFilter { reference: some("user-1"), ..all.clone() }, vec![3, 1]),
+        (RunFilter { unique_key: some("key-2"), ..all.clone() }, vec![2]),
+        (RunFilter { error_fingerprint: some("cc"), ..all.clone() }, vec![4, 1, 0]),
+        (RunFilter { enqueued_before: Some(at(0)), ..all.clone() }, vec![]),
+    ] {
+        let listed = RunFilter { states: vec![RunState::Dead], ..filter.clone() };
+        let runs = store.runs(listed).await.unwrap();
+        let of_runs: Vec<_> = runs.iter().map(|run| DeadError::of(run.id, &run.attempts)).collect();
+
+        let errors = store.dead_errors(filter.clone()).await.unwrap();
+
+        assert_eq!(errors, of_runs, "{filter:?}");
+        let expected: Vec<_> = expected.into_iter().map(|number: usize| ids[number]).collect();
+        assert_eq!(errors.iter().map(|error| error.run).collect::<Vec<_>>(), expected, "{filter:?}");
+    }
+    let errors = store.dead_errors(RunFilter::default()).await.unwrap();
+    let texts: Vec<_> = errors.iter().map(|error| error.error.as_deref().unwrap_or("none")).collect();
+    let expected =
+        ["No 4, “the last”", "No 3, “the last”", "no 2, tried first", "No 1, “the last”", "No 0, “the last”"];
+    assert_eq!(texts, expected);
 }
 
 pub async fn a_run_leaves_its_group_when_it_is_replayed_discarded_or_pruned(harness: &dyn Harness) {

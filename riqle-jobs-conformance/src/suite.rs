@@ -179,6 +179,7 @@ macro_rules! conformance_suite {
             of_runs_that_died_at_one_time_the_newest_is_that_of_the_greatest_id,
             one_job_in_several_queues_is_one_group,
             a_group_goes_by_the_newest_error_and_by_any_where_the_last_attempt_brought_none,
+            errors_of_dead_letters_are_those_of_the_runs_that_a_filter_lists,
             a_run_leaves_its_group_when_it_is_replayed_discarded_or_pruned,
             a_group_has_as_many_runs_as_its_filter_lists,
             a_group_is_counted_exactly_below_the_bound_and_at_least_to_it,

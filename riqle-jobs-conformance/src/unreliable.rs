@@ -13,9 +13,9 @@ use riqle_jobs_core::{
         RecordedEmailEvent, Resolution, Suppression,
     },
     store::{
-        DeadGroup, EventStart, Health, JobCount, JobDeclaration, JobMetrics, MetricsFilter, NewAction,
-        NewEvent, Note, Pruned, QueueStatus, RecordedAction, RegisteredJob, RegisteredWorker, RunNotes,
-        StoredEvent, WorkerOrder, WorkerReport,
+        DeadError, DeadGroup, EventStart, Health, JobCount, JobDeclaration, JobMetrics, MetricsFilter,
+        NewAction, NewEvent, Note, Pruned, QueueStatus, RecordedAction, RegisteredJob, RegisteredWorker,
+        RunNotes, StoredEvent, WorkerOrder, WorkerReport,
     },
 };
 use uuid::Uuid;
@@ -210,6 +210,10 @@ impl Inspect for Unreliable {
 
     async fn dead_groups(&self, limit: usize) -> Result<Vec<DeadGroup>, Error> {
         self.call("dead_groups", self.inner.dead_groups(limit)).await
+    }
+
+    async fn dead_errors(&self, filter: RunFilter) -> Result<Vec<DeadError>, Error> {
+        self.call("dead_errors", self.inner.dead_errors(filter)).await
     }
 
     async fn counts(&self) -> Result<Vec<JobCount>, Error> {
@@ -486,6 +490,10 @@ impl Inspect for LostReplies {
 
     async fn dead_groups(&self, limit: usize) -> Result<Vec<DeadGroup>, Error> {
         self.inner.dead_groups(limit).await
+    }
+
+    async fn dead_errors(&self, filter: RunFilter) -> Result<Vec<DeadError>, Error> {
+        self.inner.dead_errors(filter).await
     }
 
     async fn counts(&self) -> Result<Vec<JobCount>, Error> {

@@ -2,8 +2,8 @@ use async_trait::async_trait;
 use riqle_jobs_core::{
     Error, Inspect, Priority, Run, RunFilter, RunId, RunState, SavedStep, WorkerId,
     store::{
-        COUNTED_TO, DeadGroup, Health, Holder, JobCount, JobMetrics, MetricsFilter, Pause, QueueStatus,
-        RunNotes,
+        COUNTED_TO, DeadError, DeadGroup, Health, Holder, JobCount, JobMetrics, MetricsFilter, Pause,
+        QueueStatus, RunNotes,
     },
 };
 use sqlx::postgres::PgRow;
@@ -13,7 +13,7 @@ use crate::{
     attempts::read_attempts,
     error::{Result as DriverResult, into_driver},
     health::health,
-    list::{count_runs, list_runs},
+    list::{count_runs, dead_errors, list_runs},
     metrics::read_metrics,
     notes::read_notes,
     rows::{
@@ -62,6 +62,10 @@ impl Inspect for Postgres {
             })
         })
         .await
+    }
+
+    async fn dead_errors(&self, filter: RunFilter) -> Result<Vec<DeadError>, Error> {
+        self.ask("dead_errors", &filter, |work, filter| Box::pin(dead_errors(work, filter))).await
     }
 
     async fn counts(&self) -> Result<Vec<JobCount>, Error> {

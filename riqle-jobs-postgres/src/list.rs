@@ -1,12 +1,13 @@
 //! Pages of runs, and how many there are. Each part of a page is read from one range of one index, newest id first, and ends
 //! at its limit: what is not on the page is not looked at, or only in the index.
 
-use riqle_jobs_core::{Run, RunFilter, RunState};
+use riqle_jobs_core::{Run, RunFilter, RunState, store::DeadError};
 
 use crate::{
+    attempts::read_attempts,
     error::Result,
     inspect::shown,
-    rows::{count, get, get_count, millis_up, size},
+    rows::{count, get, get_count, millis_up, run_id, size},
     statements::Query,
     work::Work,
 };
@@ -21,6 +22,21 @@ pub(crate) async fn list_runs(work: &mut Work<'_>, filter: &RunFilter) -> Result
     let text = include_str!("../queries/list_runs.sql").replace("/* arms */", &arms);
     let page = bind(work, &text, filter, lanes, size(filter.page_size()));
     page.fetch_all(&mut *work.connection).await?.iter().map(shown).collect()
+}
+
+/// The newest errors of a page of dead letters.
+pub(crate) async fn dead_errors(work: &mut Work<'_>, filter: &RunFilter) -> Result<Vec<DeadError>> {
+    let filter = &RunFilter { states: vec![RunState::Dead], ..filter.clone() };
+    let lanes = Lanes::of(work, filter).await?;
+    if lanes.all.is_empty() {
+        return Ok(Vec::new());
+    }
+    let arms = arms(filter, &lanes, Read::Page);
+    let text = include_str!("../queries/dead_errors.sql").replace("/* arms */", &arms);
+    let page = bind(work, &text, filter, lanes, size(filter.page_size()));
+    let rows = page.fetch_all(&mut *work.connection).await?;
+    let error = |row| Ok(DeadError::of(run_id(row, "id")?, &read_attempts(get(row, "attempts")?)?));
+    rows.iter().map(error).collect()
 }
 
 /// How many runs all pages have, counted to `most` at most.

@@ -5,7 +5,9 @@ use futures_util::future::try_join_all;
 use redis::{Value, cmd};
 use riqle_jobs_core::{
     Error, Inspect, Run, RunFilter, RunId, RunState, SavedStep, from_millis,
-    store::{DeadGroup, Health, JobCount, JobMetrics, MetricsFilter, Pause, QueueStatus, RunNotes},
+    store::{
+        DeadError, DeadGroup, Health, JobCount, JobMetrics, MetricsFilter, Pause, QueueStatus, RunNotes,
+    },
 };
 
 use crate::{
@@ -39,6 +41,10 @@ impl Inspect for Redis {
 
     async fn dead_groups(&self, limit: usize) -> Result<Vec<DeadGroup>, Error> {
         self.list_dead_groups(limit).await
+    }
+
+    async fn dead_errors(&self, filter: RunFilter) -> Result<Vec<DeadError>, Error> {
+        self.list_dead_errors(filter).await
     }
 
     async fn counts(&self) -> Result<Vec<JobCount>, Error> {

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use futures_util::future::try_join_all;
 use redis::cmd;
-use riqle_jobs_core::{Error, Run, RunFilter, RunId, RunState};
+use riqle_jobs_core::{Error, Run, RunFilter, RunId, RunState, store::DeadError};
 
 use crate::{
     Redis,
+    rows::State,
     script::RUNS,
-    values::{list, run_id, word},
+    values::{list, maybe_bytes, run_id, word},
 };
 
 /// At least so many runs are looked at at once.
@@ -23,16 +24,7 @@ impl Redis {
         let mut listed = Vec::new();
         let mut before = filter.before;
         loop {
-            let lists =
-                queues.iter().map(|queue| async { self.newest(queue, filter, before, portion).await });
-            let mut ids: Vec<(RunId, usize)> = Vec::new();
-            for (queue, newest) in try_join_all(lists).await?.into_iter().enumerate() {
-                ids.extend(newest.into_iter().map(|id| (id, queue)));
-            }
-            ids.retain(|(id, _)| before.is_none_or(|before| *id < before));
-            ids.sort_unstable_by(|a, b| b.cmp(a));
-            ids.dedup();
-            ids.truncate(portion);
+            let ids = self.newest_in(&queues, filter, before, portion).await?;
             let mut runs = self.read_all(&queues, &ids).await?;
             for (id, _) in &ids {
                 let run = runs.remove(id).filter(|run| is_listed(run, filter));
@@ -46,6 +38,57 @@ impl Redis {
                 _ => return Ok(listed),
             }
         }
+    }
+
+    /// The newest errors of a page of dead letters, newest id first.
+    pub(crate) async fn list_dead_errors(&self, filter: RunFilter) -> Result<Vec<DeadError>, Error> {
+        let filter = RunFilter { states: vec![RunState::Dead], ..filter };
+        if !Place::of(&filter).is_exact(&filter) {
+            // What is asked for stands in the bodies.
+            let runs = self.list_runs(&filter).await?;
+            return Ok(runs.iter().map(|run| DeadError::of(run.id, &run.attempts)).collect());
+        }
+        let queues = self.queues_of("dead_errors", &filter).await?;
+        let (page, portion) = (filter.page_size(), filter.page_size().max(PORTION));
+        let mut errors = Vec::new();
+        let mut before = filter.before;
+        loop {
+            let ids = self.newest_in(&queues, &filter, before, portion).await?;
+            let mut states = self.states_of(&queues, &ids).await?;
+            for (id, _) in &ids {
+                // It may have been replayed or discarded since.
+                let state = states.remove(id).filter(State::is_dead_letter);
+                let error = state.map(|state| Ok::<_, Error>(DeadError::of(*id, &state.attempts()?)));
+                errors.extend(error.transpose()?);
+                if errors.len() == page {
+                    return Ok(errors);
+                }
+            }
+            match ids.last() {
+                Some((last, _)) if ids.len() == portion => before = Some(*last),
+                _ => return Ok(errors),
+            }
+        }
+    }
+
+    /// The newest ids that may be listed, below one, each with the number of its queue.
+    async fn newest_in(
+        &self,
+        queues: &[String],
+        filter: &RunFilter,
+        before: Option<RunId>,
+        portion: usize,
+    ) -> Result<Vec<(RunId, usize)>, Error> {
+        let lists = queues.iter().map(|queue| self.newest(queue, filter, before, portion));
+        let mut ids: Vec<(RunId, usize)> = Vec::new();
+        for (queue, newest) in try_join_all(lists).await?.into_iter().enumerate() {
+            ids.extend(newest.into_iter().map(|id| (id, queue)));
+        }
+        ids.retain(|(id, _)| before.is_none_or(|before| *id < before));
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        ids.dedup();
+        ids.truncate(portion);
+        Ok(ids)
     }
 
     /// The queues that are asked for.
@@ -110,13 +153,49 @@ impl Redis {
         queues: &[String],
         ids: &[(RunId, usize)],
     ) -> Result<HashMap<RunId, Run>, Error> {
-        let by_queue = queues.iter().enumerate().map(|(number, queue)| async move {
-            let ids: Vec<RunId> = ids.iter().filter(|(_, of)| *of == number).map(|(id, _)| *id).collect();
-            if ids.is_empty() { Ok(Vec::new()) } else { self.read_runs("runs", queue, &ids).await }
-        });
-        let found = try_join_all(by_queue).await?;
+        let by_queue = by_queue(queues, ids);
+        let found = by_queue.iter().map(|(queue, ids)| self.read_runs("runs", queue, ids));
+        let found = try_join_all(found).await?;
         found.into_iter().flatten().map(|found| Ok((found.id, found.shown()?))).collect()
     }
+
+    /// What changes of runs, of those that were claimed or have ended.
+    async fn states_of(
+        &self,
+        queues: &[String],
+        ids: &[(RunId, usize)],
+    ) -> Result<HashMap<RunId, State>, Error> {
+        let by_queue = by_queue(queues, ids);
+        let found = by_queue.iter().map(|(queue, ids)| async move {
+            let prefix = self.shared.keys.queue(queue);
+            let mut states = cmd("HMGET");
+            states.arg(format!("{prefix}states"));
+            for id in ids {
+                states.arg(id.as_uuid().as_bytes());
+            }
+            let answers = self.shared.server.ask("dead_errors", &prefix, &[states]).await?;
+            answers.into_iter().next().map(list).transpose()
+        });
+        let found = try_join_all(found).await?.into_iter().map(Option::unwrap_or_default);
+        let mut states = HashMap::new();
+        for ((_, ids), found) in by_queue.iter().zip(found) {
+            for (id, state) in ids.iter().zip(found) {
+                states.extend(
+                    maybe_bytes(state)?
+                        .map(|state| Ok::<_, Error>((*id, State::read(&state)?)))
+                        .transpose()?,
+                );
+            }
+        }
+        Ok(states)
+    }
+}
+
+/// Ids by their queue, as far as it has some.
+fn by_queue<'a>(queues: &'a [String], ids: &[(RunId, usize)]) -> Vec<(&'a str, Vec<RunId>)> {
+    let of = |number| ids.iter().filter(move |(_, of)| *of == number).map(|(id, _)| *id).collect();
+    let by_queue = queues.iter().enumerate().map(|(number, queue)| (queue.as_str(), of(number)));
+    by_queue.filter(|(_, ids): &(_, Vec<_>)| !ids.is_empty()).collect()
 }
 
 /// Where the ids of what is asked for stand: all over lists, or in those of an index behind a text.

@@ -301,7 +301,12 @@ impl State {
         }
     }
 
-    fn attempts(&self) -> Result<Vec<AttemptRecord>, Error> {
+    /// One that was replayed is none any more.
+    pub(crate) fn is_dead_letter(&self) -> bool {
+        self.kind == b'd' && self.replayed_by.is_nil()
+    }
+
+    pub(crate) fn attempts(&self) -> Result<Vec<AttemptRecord>, Error> {
         let mut log = Reader(&self.log);
         (0..self.attempts).map(|_| attempt(&mut Reader(log.bytes()?))).collect()
     }

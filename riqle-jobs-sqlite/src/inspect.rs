@@ -2,8 +2,8 @@ use async_trait::async_trait;
 use riqle_jobs_core::{
     Error, Inspect, Priority, Run, RunFilter, RunId, RunState, SavedStep, WorkerId,
     store::{
-        COUNTED_TO, DeadGroup, Health, Holder, JobCount, JobMetrics, MetricsFilter, Pause, QueueStatus,
-        RunNotes,
+        COUNTED_TO, DeadError, DeadGroup, Health, Holder, JobCount, JobMetrics, MetricsFilter, Pause,
+        QueueStatus, RunNotes,
     },
 };
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
@@ -14,7 +14,7 @@ use crate::{
     dead_groups::dead_groups,
     error::{Result as DriverResult, into_driver},
     health::health,
-    list::{count_runs, list_runs},
+    list::{count_runs, dead_errors, list_runs},
     metrics::read_metrics,
     notes::read_notes,
     rows::{
@@ -56,6 +56,11 @@ impl Inspect for Sqlite {
 
     async fn dead_groups(&self, limit: usize) -> Result<Vec<DeadGroup>, Error> {
         self.read("dead_groups", |mut connection| async move { dead_groups(&mut connection, limit).await })
+            .await
+    }
+
+    async fn dead_errors(&self, filter: RunFilter) -> Result<Vec<DeadError>, Error> {
+        self.read("dead_errors", |mut connection| async move { dead_errors(&mut connection, filter).await })
             .await
     }
 

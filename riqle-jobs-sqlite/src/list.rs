@@ -1,13 +1,14 @@
 //! Pages of runs. Each part of a page is read from one range of one index, newest id first, and ends at its limit: what
 //! is not on the page is not looked at, or only in the index.
 
-use riqle_jobs_core::{Run, RunFilter, RunState};
+use riqle_jobs_core::{Run, RunFilter, RunState, store::DeadError};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
 use crate::{
+    attempts::read_attempts,
     error::Result,
     inspect::{RUN, shown},
-    rows::{Query, count, get_count, millis_up},
+    rows::{Query, count, get, get_count, millis_up, run_id},
 };
 
 /// With more parts than this a list would be slow to plan, and SQLite allows 500: then the tables are walked by id.
@@ -24,6 +25,28 @@ pub(crate) async fn list_runs(connection: &mut SqliteConnection, filter: RunFilt
     let mut runs = rows.iter().map(shown).collect::<Result<Vec<_>>>()?;
     runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.id));
     Ok(runs)
+}
+
+/// The newest errors of a page of dead letters.
+pub(crate) async fn dead_errors(
+    connection: &mut SqliteConnection,
+    filter: RunFilter,
+) -> Result<Vec<DeadError>> {
+    let filter = RunFilter { states: vec![RunState::Dead], ..filter };
+    let lanes = lanes(connection, &filter).await?;
+    if lanes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "{} SELECT id, attempts FROM riqle_dead WHERE id IN (SELECT id FROM page)",
+        ids(&filter, &lanes)
+    );
+    let most = i64::try_from(filter.page_size()).unwrap_or(i64::MAX);
+    let rows = asked(&sql, &filter, most).fetch_all(connection).await?;
+    let error = |row| Ok(DeadError::of(run_id(row, "id")?, &read_attempts(get(row, "attempts")?)?));
+    let mut errors = rows.iter().map(error).collect::<Result<Vec<_>>>()?;
+    errors.sort_unstable_by_key(|error| std::cmp::Reverse(error.run));
+    Ok(errors)
 }
 
 /// How many runs all pages have, `most` at most.
@@ -68,11 +91,15 @@ async fn lanes(connection: &mut SqliteConnection, filter: &RunFilter) -> Result<
 
 /// The query of a page.
 pub(crate) fn page(filter: &RunFilter, lanes: &[i64]) -> String {
+    format!("{}{}", ids(filter, lanes), RUN.replace("id = ?1", "id IN (SELECT id FROM page)"))
+}
+
+/// The ids of a page, under that name.
+fn ids(filter: &RunFilter, lanes: &[i64]) -> String {
     let arms = arms(filter, lanes, Walk::ByIdWhereAllAreAsked);
     let arms: Vec<_> =
         arms.iter().map(|arm| format!("SELECT id FROM ({arm} ORDER BY id DESC LIMIT ?7)")).collect();
-    let page = include_str!("../queries/list_runs.sql").replace("/* arms */", &arms.join(" UNION ALL "));
-    format!("{page}{}", RUN.replace("id = ?1", "id IN (SELECT id FROM page)"))
+    include_str!("../queries/list_runs.sql").replace("/* arms */", &arms.join(" UNION ALL "))
 }
 
 /// The query of a count, which stops at its limit.

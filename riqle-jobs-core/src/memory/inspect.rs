@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Error, Inspect, Registry, Run, RunFilter, RunId, RunState, SavedStep,
-    store::{DeadGroup, Health, JobCount, JobMetrics, MetricsFilter, QueueStatus, RunNotes},
+    store::{DeadError, DeadGroup, Health, JobCount, JobMetrics, MetricsFilter, QueueStatus, RunNotes},
 };
 
 #[async_trait]
@@ -49,6 +49,18 @@ impl Inspect for Memory {
 
     async fn dead_groups(&self, limit: usize) -> Result<Vec<DeadGroup>, Error> {
         Ok(DeadGroup::merged(self.state().dead_groups(), limit))
+    }
+
+    async fn dead_errors(&self, filter: RunFilter) -> Result<Vec<DeadError>, Error> {
+        let filter = RunFilter { states: vec![RunState::Dead], ..filter };
+        let (state, none) = (self.state(), BTreeSet::new());
+        Ok(state
+            .newest_first(&filter, &none)
+            .filter_map(|id| Some((id, state.runs.get(&id)?)))
+            .filter(|(_, run)| run.is_listed_by(&filter))
+            .take(filter.page_size())
+            .map(|(id, run)| DeadError::of(id, &run.attempts))
+            .collect())
     }
 
     async fn counts(&self) -> Result<Vec<JobCount>, Error> {

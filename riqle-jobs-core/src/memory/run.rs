@@ -32,7 +32,7 @@ pub(super) struct StoredRun {
     settled_token: Option<LeaseToken>,
     /// The token that held it when an operator cancelled it.
     cancelled_token: Option<LeaseToken>,
-    attempts: Vec<AttemptRecord>,
+    pub(super) attempts: Vec<AttemptRecord>,
     /// Of the newest error.
     pub(super) error_fingerprint: Option<String>,
     pub(super) notes: StoredNotes,

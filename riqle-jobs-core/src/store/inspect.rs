@@ -43,6 +43,13 @@ pub trait Inspect: Send + Sync {
     /// `Unavailable`.
     async fn dead_groups(&self, limit: usize) -> Result<Vec<DeadGroup>, Error>;
 
+    /// The newest errors of a page of dead letters, newest id first: of those that `runs` would list by state `dead`,
+    /// whatever the filter's states are. A search for words reads no more of them.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Corrupt` where attempts can't be read.
+    async fn dead_errors(&self, filter: RunFilter) -> Result<Vec<DeadError>, Error>;
+
     /// How many runs of each job are in each state, by job and state; zero counts are left out,
     /// and so are dead runs that were replayed.
     ///
@@ -133,8 +140,12 @@ impl Run {
 
     /// The newest error.
     pub fn error(&self) -> Option<&str> {
-        self.attempts.iter().rev().find_map(|attempt| attempt.error.as_deref())
+        newest_error(&self.attempts)
     }
+}
+
+fn newest_error(attempts: &[AttemptRecord]) -> Option<&str> {
+    attempts.iter().rev().find_map(|attempt| attempt.error.as_deref())
 }
 
 /// Who holds a running run.
@@ -177,6 +188,22 @@ impl RunFilter {
     /// At most so many: what 0 stands for filled in.
     pub fn page_size(&self) -> usize {
         if self.limit == 0 { 100 } else { self.limit }
+    }
+}
+
+/// A dead letter and its newest error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadError {
+    /// The run.
+    pub run: RunId,
+    /// What its newest error says; `None` where no attempt told one.
+    pub error: Option<String>,
+}
+
+impl DeadError {
+    /// That of a run with these attempts, oldest first.
+    pub fn of(run: RunId, attempts: &[AttemptRecord]) -> Self {
+        Self { run, error: newest_error(attempts).map(str::to_owned) }
     }
 }
 

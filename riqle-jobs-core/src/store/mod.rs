@@ -33,7 +33,7 @@ pub use health::{Health, WORKER_GONE_AFTER};
 pub use histogram::Histogram;
 #[cfg(feature = "mock")]
 pub use inspect::MockInspect;
-pub use inspect::{COUNTED_TO, Holder, Inspect, JobCount, Run, RunFilter};
+pub use inspect::{COUNTED_TO, DeadError, Holder, Inspect, JobCount, Run, RunFilter};
 pub use metrics::{JobMetrics, MetricsFilter, Span};
 pub use notes::{LogLevel, LogLine, LoggedLine, Note, Progress, RunNotes};
 #[cfg(feature = "mock")]

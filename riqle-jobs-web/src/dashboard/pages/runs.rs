@@ -3,7 +3,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Redirect, Response},
 };
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt, TryStreamExt, future::try_join_all, stream};
 use riqle_jobs_core::{Inspect, Run, RunFilter, RunId, RunState, store::COUNTED_TO};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -20,7 +20,8 @@ use crate::dashboard::{
 const PAGE: usize = 50;
 /// So many dead letters are searched for words, the newest first.
 const SEARCHED: usize = 10_000;
-const SEARCHED_AT_ONCE: usize = 500;
+const SEARCHED_AT_ONCE: usize = 1_000;
+const READ_AT_ONCE: usize = 4;
 
 /// A list of runs, newest first.
 #[derive(Serialize, ToSchema)]
@@ -96,44 +97,52 @@ impl RunsPage {
                 }
             });
         let listed = async {
-            if text.is_empty() {
-                let runs = Inspect::runs(store, RunFilter { limit: PAGE + 1, ..filter.clone() }).await?;
-                Ok((runs, None))
-            } else {
-                dead_letters_that_say(&web, filter.clone(), &text).await
+            if !text.is_empty() {
+                return dead_letters_that_say(&web, filter.clone(), &text).await;
             }
+            let mut runs = Inspect::runs(store, RunFilter { limit: PAGE + 1, ..filter.clone() }).await?;
+            let is_more = runs.len() > PAGE;
+            runs.truncate(PAGE);
+            let last = runs.last().map(|last| last.id).filter(|_| is_more);
+            Ok((runs, last))
         };
-        let (tabs, (mut runs, searched_to)) = tokio::try_join!(try_join_all(tabs), listed)?;
-        let is_more = runs.len() > PAGE;
-        runs.truncate(PAGE);
-        let last = if is_more { runs.last().map(|last| last.id) } else { searched_to };
+        let (tabs, (runs, last)) = tokio::try_join!(try_join_all(tabs), listed)?;
         let next = last.map(|last| Search { before: last.to_string(), ..search.clone() }.query());
         Ok(Self { tabs, runs: runs.iter().map(|run| RunRow::of(run, &visit)).collect(), next, search })
     }
 }
 
-/// A page and one more of the dead letters that the filter lists and whose newest error says `text`; and the last that
-/// was looked at, where there may be more.
+/// A page of the dead letters that the filter lists and whose newest error says `text`; and below which id to look for
+/// more, where there may be some.
 async fn dead_letters_that_say(
     web: &Web,
     filter: RunFilter,
     text: &str,
 ) -> Result<(Vec<Run>, Option<RunId>), Failure> {
-    let mut page = RunFilter { states: vec![RunState::Dead], limit: SEARCHED_AT_ONCE, ..filter };
-    let mut found = Vec::new();
+    let store = &**web.jobs.store();
+    let says = |error: &str| error.to_lowercase().contains(text);
+    let mut page = RunFilter { limit: SEARCHED_AT_ONCE, ..filter };
+    let (mut found, mut searched_to) = (Vec::new(), None);
     for _ in 0..SEARCHED / SEARCHED_AT_ONCE {
-        let runs = Inspect::runs(&**web.jobs.store(), page.clone()).await?;
-        let is_last = runs.len() < SEARCHED_AT_ONCE;
-        page.before = runs.last().map(|run| run.id);
+        let errors = Inspect::dead_errors(store, page.clone()).await?;
+        page.before = errors.last().map(|error| error.run);
+        searched_to = if errors.len() < SEARCHED_AT_ONCE { None } else { page.before };
         found.extend(
-            runs.into_iter()
-                .filter(|run| run.error().is_some_and(|error| error.to_lowercase().contains(text))),
+            errors.iter().filter(|error| error.error.as_deref().is_some_and(says)).map(|error| error.run),
         );
-        if is_last || found.len() > PAGE {
-            return Ok((found, None));
+        if found.len() > PAGE {
+            found.truncate(PAGE);
+            searched_to = found.last().copied();
+            break;
+        }
+        if searched_to.is_none() {
+            break;
         }
     }
-    Ok((found, page.before))
+    let runs = stream::iter(found).map(|run| Inspect::run(store, run)).buffered(READ_AT_ONCE);
+    // One may be gone since.
+    let runs = runs.try_filter_map(async |run| Ok(run)).try_collect().await?;
+    Ok((runs, searched_to))
 }
 
 #[derive(Template)]
