@@ -9,8 +9,8 @@ use crate::{
     values::{fixed, number},
 };
 
-/// So many are settled in one script, some 3 ms, so that a server that drains a backlog answers others in between.
-const PORTION: usize = 250;
+/// So many are settled in one script, some 2 ms, so that a server that drains a backlog answers others in between.
+const PORTION: usize = 200;
 
 impl Redis {
     /// Records how claims of runs of one queue ended, whose lease still holds.
