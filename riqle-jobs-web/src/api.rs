@@ -10,10 +10,7 @@ use axum::{
     routing::{get, post},
 };
 use jiff::Timestamp;
-use riqle_jobs_core::{
-    Error, Jobs, Queue, Registry, later,
-    store::{JobDeclaration, WORKER_GONE_AFTER},
-};
+use riqle_jobs_core::{Error, Jobs, Queue, Registry, store::JobDeclaration};
 use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
 
@@ -81,8 +78,7 @@ async fn listed(jobs: &Jobs) -> Result<Vec<Listed>, Error> {
     let store = jobs.store();
     let (known, workers) = (Registry::jobs(&**store).await?, Registry::workers(&**store).await?);
     let now = Queue::now(&**store).await?;
-    let alive: Vec<_> =
-        workers.iter().filter(|worker| later(worker.seen_at, WORKER_GONE_AFTER) > now).collect();
+    let alive: Vec<_> = workers.iter().filter(|worker| worker.is_alive(now)).collect();
     let listed = known.into_iter().map(|job| Listed {
         workers: alive.iter().filter(|worker| worker.report.jobs.contains(&job.declaration.name)).count(),
         seen_at: job.seen_at,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{Router, extract::State, http::StatusCode, response::Response, routing::get};
 use jiff::Timestamp;
-use riqle_jobs_core::{Error, Inspect, Jobs, Queue, Registry, later, store::WORKER_GONE_AFTER};
+use riqle_jobs_core::{Error, Inspect, Jobs, Queue, Registry};
 use serde::Serialize;
 
 use crate::answer::{answer, method_not_allowed, refuse, told};
@@ -52,7 +52,7 @@ async fn look(jobs: &Jobs) -> Result<Answer, Error> {
     let health = Inspect::health(&**store).await?;
     let now = Queue::now(&**store).await?;
     let workers = Registry::workers(&**store).await?;
-    let alive = workers.iter().filter(|worker| later(worker.seen_at, WORKER_GONE_AFTER) > now).count();
+    let alive = workers.iter().filter(|worker| worker.is_alive(now)).count();
     let is_well = alive > 0;
     Ok(Answer {
         status: if is_well { 200 } else { 503 },

@@ -3,11 +3,11 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use riqle_jobs_core::{
-    AttemptOutcome, ClaimRequest, Ending, LeaseToken, NewRun, Payload, Priority, Reason, Retention,
-    RunFilter, RunId, RunState, Settlement, Store, WorkerId,
+    AttemptOutcome, ClaimRequest, Ending, LeaseRef, LeaseToken, NewRun, Payload, Priority, Reason, Retention,
+    RunFilter, RunId, RunState, Settlement, StepSave, Store, WorkerId,
     store::{WorkerOrder, WorkerReport},
 };
 use serde_json::{Value, json};
@@ -28,19 +28,29 @@ async fn pending(store: &dyn Store, input: &str) -> RunId {
 /// A run that has become a dead letter.
 async fn dead(store: &dyn Store, input: &str, error: &str) -> RunId {
     let id = pending(store, input).await;
+    let lease = claimed(store, WorkerId::new()).await;
+    assert_eq!(lease.run, id);
+    failed(store, lease, Ending::Dead { reason: Reason::Permanent }, error).await;
+    id
+}
+
+/// The next due run of the job.
+async fn claimed(store: &dyn Store, worker: WorkerId) -> LeaseRef {
     let request = ClaimRequest {
         queue: "email".to_owned(),
         jobs: [JOB.to_owned()].into(),
         limit: 1,
         lease: Duration::from_secs(60),
         token: LeaseToken::new(),
-        worker: WorkerId::new(),
+        worker,
     };
-    let claimed = store.claim(request).await.unwrap().runs.remove(0);
-    assert_eq!(claimed.lease.run, id);
+    store.claim(request).await.unwrap().runs.remove(0).lease
+}
+
+async fn failed(store: &dyn Store, lease: LeaseRef, ending: Ending, error: &str) {
     let settlement = Settlement {
-        lease: claimed.lease,
-        ending: Ending::Dead { reason: Reason::Permanent },
+        lease,
+        ending,
         failures: 1,
         attempt: 1,
         outcome: AttemptOutcome::Failed,
@@ -48,7 +58,20 @@ async fn dead(store: &dyn Store, input: &str, error: &str) -> RunId {
         error_fingerprint: Some("f00d".to_owned()),
     };
     store.settle(vec![settlement]).await.unwrap();
-    id
+}
+
+/// What came of an action that goes on in the background.
+async fn outcome(address: SocketAddr, action: &str) -> Value {
+    let ended = async {
+        loop {
+            let action = data(address, BEN, &format!("audit/{action}")).await;
+            if action["state"] != "underway" {
+                return action["outcome"].clone();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), ended).await.unwrap()
 }
 
 fn ids(list: &Value) -> Vec<String> {
@@ -220,19 +243,69 @@ async fn a_whole_group_is_replayed_after_its_count_was_shown() {
         let begun = submit(address, ANNA, "runs/act", &format!("act=replay&pace=1000&query={search}")).await;
         assert_eq!(begun.status, 303, "{begun:?}");
         let action = begun.location().strip_prefix("../audit/").unwrap().to_owned();
-        let ended = tokio::time::timeout(Duration::from_secs(30), async {
-            loop {
-                let action = data(address, BEN, &format!("audit/{action}")).await;
-                if action["state"] != "underway" {
-                    return action;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        });
-        assert_eq!(ended.await.unwrap()["outcome"], json!("5 done"));
+        assert_eq!(outcome(address, &action).await, json!("5 done"));
         let pending = RunFilter { states: vec![RunState::Pending], ..RunFilter::default() };
         assert_eq!(bench.store().runs(pending).await.unwrap().len(), 5);
         assert_eq!(data(address, BEN, "dead-letters").await["groups"], json!([]));
+    }
+}
+
+#[tokio::test]
+async fn what_came_after_the_count_is_not_acted_on() {
+    for bench in Bench::all().await {
+        let counted = pending(bench.store(), "1").await;
+        let address = dashboard(&bench.jobs).await;
+        let asked = data(address, BEN, "runs/confirm?act=cancel&state=pending").await;
+        assert_eq!(asked["runs"], json!(1));
+        // Times are kept to the millisecond.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let later = pending(bench.store(), "2").await;
+
+        let body = json!({"act": "cancel", "search": asked["search"]}).to_string();
+        let begun = act(address, ANNA, "runs/act", &body).await.json();
+
+        assert_eq!(outcome(address, begun["action"].as_str().unwrap()).await, json!("1 done"));
+        let state = async |id| bench.store().run(id).await.unwrap().unwrap().state;
+        assert_eq!((state(counted).await, state(later).await), (RunState::Cancelled, RunState::Pending));
+    }
+}
+
+#[tokio::test]
+async fn a_run_shows_who_tried_it_and_what_no_step_has_saved() {
+    for bench in Bench::all().await {
+        let store = bench.store();
+        let id = pending(store, "1").await;
+        let worker = WorkerId::new();
+        let (label, version) = ("shop-1/4711".to_owned(), "1.0.0".to_owned());
+        let jobs = vec![JOB.to_owned()];
+        let report = WorkerReport { id: worker, label, version, jobs, concurrency: 8, running: 1 };
+        store.report_worker(report).await.unwrap();
+        let address = dashboard(&bench.jobs).await;
+        let seen = async || data(address, BEN, &format!("runs/{id}")).await;
+
+        let lease = claimed(store, worker).await;
+        assert_eq!(seen().await["unsaved"], Value::Null);
+        let step = StepSave {
+            lease: lease.clone(),
+            name: "pay".to_owned(),
+            ordinal: 0,
+            result: Payload::from_json_text("7"),
+            took: Duration::from_millis(1),
+            replaces: false,
+        };
+        store.save_steps(vec![step]).await.unwrap();
+        let running = seen().await;
+        assert_eq!(running["unsaved"]["outcome"], json!("running"));
+        assert_eq!(running["holder"]["label"], json!("shop-1/4711"));
+        assert!(page(address, BEN, &format!("runs/{id}")).await.text.contains("id=\"unsaved\""));
+
+        failed(store, lease, Ending::Again { after: Duration::from_secs(60) }, "no").await;
+        let waiting = seen().await;
+        assert_eq!(waiting["unsaved"]["outcome"], json!("failed"));
+        assert_eq!(waiting["attempts"][0]["workerLabel"], json!("shop-1/4711"));
+        store.remove_worker(worker).await.unwrap();
+        let forgotten = seen().await["attempts"][0].clone();
+        assert_eq!((&forgotten["workerLabel"], &forgotten["worker"]), (&Value::Null, &json!(worker)));
     }
 }
 

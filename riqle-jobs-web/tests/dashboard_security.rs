@@ -80,7 +80,7 @@ async fn hostile(store: &dyn Store) -> (RunId, EmailId) {
         failures: 1,
         attempt: 1,
         outcome: AttemptOutcome::Failed,
-        error: Some(format!("{HOSTILE}\n{HOSTILE}")),
+        error: Some(format!("{HOSTILE}\nno guess.me@example.com\n{HOSTILE}")),
         error_fingerprint: Some(HOSTILE.to_owned()),
     };
     store.settle(vec![settlement]).await.unwrap();
@@ -347,6 +347,23 @@ async fn viewers_see_neither_secrets_nor_addresses() {
         let own = serve(|_| Router::new().nest_service("/jobs", own)).await;
         let shown = page(own, BEN, &format!("runs/{id}")).await.text;
         assert!(shown.contains("4242") && !shown.contains("12345678901234567890"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn viewers_can_not_find_out_an_address_by_guessing_it() {
+    for bench in Bench::all().await {
+        let (run, _) = hostile(bench.store()).await;
+        let address = dashboard(&bench.jobs).await;
+        for path in
+            ["emails?to=ada%40example.com", "emails?to=ada@example.com", "runs?key=a%40b", "runs?text=a@b"]
+        {
+            assert_eq!(page(address, BEN, path).await.status, 403, "{path}");
+            assert_eq!(page(address, ANNA, path).await.status, 200, "{path}");
+        }
+        let name = "runs?text=guess.me";
+        let found = async |who| data(address, who, name).await["runs"][0]["id"].clone();
+        assert_eq!((found(ANNA).await, found(BEN).await), (json!(run), Value::Null));
     }
 }
 

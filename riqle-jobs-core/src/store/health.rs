@@ -3,7 +3,6 @@ use std::{collections::BTreeSet, time::Duration};
 use jiff::Timestamp;
 
 use super::{RegisteredWorker, WorkerOrder};
-use crate::clock;
 
 /// A worker that was not seen for so long counts as gone.
 pub const WORKER_GONE_AFTER: Duration = Duration::from_secs(60);
@@ -27,9 +26,7 @@ pub struct Health {
 impl Health {
     /// The health of what is due: `due` has the first due time of each job's runs in queues that are not paused.
     pub fn of_due(due: Vec<(String, Timestamp)>, workers: &[RegisteredWorker], now: Timestamp) -> Self {
-        let is_there = |worker: &&RegisteredWorker| {
-            worker.order == WorkerOrder::Work && clock::later(worker.seen_at, WORKER_GONE_AFTER) > now
-        };
+        let is_there = |worker: &&RegisteredWorker| worker.order == WorkerOrder::Work && worker.is_alive(now);
         let known: BTreeSet<&str> = workers
             .iter()
             .filter(is_there)

@@ -2,8 +2,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{JobMetrics, NewRun};
-use crate::{Due, Error, Payload, Priority, WorkerId, state::closed_set};
+use super::{JobMetrics, NewRun, WORKER_GONE_AFTER};
+use crate::{Due, Error, Payload, Priority, WorkerId, clock, state::closed_set};
 
 /// What is known across processes: jobs, workers, events.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -140,6 +140,13 @@ pub struct RegisteredWorker {
     pub seen_at: Timestamp,
     /// What it was ordered; it heeds it from its next report on.
     pub order: WorkerOrder,
+}
+
+impl RegisteredWorker {
+    /// Whether it has reported within [`WORKER_GONE_AFTER`] of `now`, the store's time.
+    pub fn is_alive(&self, now: Timestamp) -> bool {
+        clock::later(self.seen_at, WORKER_GONE_AFTER) > now
+    }
 }
 
 /// An event to be stored.

@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use askama::filters::HtmlSafe;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// A time: as JSON RFC 3339, as HTML in UTC, which the page's script changes to how long ago it was.
@@ -138,6 +139,19 @@ pub(crate) fn without_addresses(text: &str) -> String {
 /// A part of a path or the value of a query, as it stands in an address.
 pub(crate) fn in_address(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// What a search asks for as the query of an address: the fields that are not empty, by name.
+pub(crate) fn query_of(search: &impl Serialize) -> String {
+    let fields = serde_json::to_value(search).unwrap_or_default();
+    let given = fields.as_object().into_iter().flatten().filter_map(|(name, value)| match value {
+        Value::String(text) if !text.trim().is_empty() => Some(format!("{name}={}", in_address(text.trim()))),
+        Value::Bool(true) => Some(format!("{name}=true")),
+        _ => None,
+    });
+    let mut given: Vec<_> = given.collect();
+    given.sort_unstable();
+    given.join("&")
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use axum::{
     response::Response,
 };
 
+use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -90,15 +91,15 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Web> for Query<T> {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Response> {
-        match serde_html_form::from_str(parts.uri.query().unwrap_or_default()).ok() {
-            Some(query) => Ok(Self(query)),
-            None => {
-                let visit = Visit::from_request_parts(parts, web).await?;
-                Err(visit.fail(&Failure::bad(
-                    "the address can't be read: a field is there twice, or is no such word",
-                )))
-            }
+        let query = parts.uri.query().unwrap_or_default().to_owned();
+        let visit = Visit::from_request_parts(parts, web).await?;
+        if !visit.is_operator() && percent_decode_str(&query).any(|byte| byte == b'@') {
+            let text = "viewers don't see addresses, and don't search for them".to_owned();
+            return Err(visit.fail(&Failure { status: StatusCode::FORBIDDEN, text }));
         }
+        serde_html_form::from_str(&query).map(Self).map_err(|_| {
+            visit.fail(&Failure::bad("the address can't be read: a field is there twice, or is no such word"))
+        })
     }
 }
 

@@ -1,6 +1,8 @@
+use std::time::Duration;
+
 use askama::Template;
 use axum::{extract::State, response::Response};
-use riqle_jobs_core::{Inspect, store::COUNTED_TO};
+use riqle_jobs_core::{Inspect, Queue, later, store::COUNTED_TO};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -19,7 +21,10 @@ use crate::dashboard::{
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ConfirmPage {
     act: Act,
+    /// What was asked for, of the runs that were enqueued by now: none that comes later is acted on.
     search: Search,
+    #[serde(skip)]
+    asked: Search,
     runs: Count,
     /// There are at least so many.
     is_at_least: bool,
@@ -44,10 +49,14 @@ pub(crate) async fn show(
 }
 
 impl ConfirmPage {
-    async fn load(web: Web, act: Act, search: Search) -> Result<Self, Failure> {
-        let filter = act.filter(&search)?;
-        let runs = Inspect::count_runs(&**web.jobs.store(), filter, COUNTED_TO).await?;
-        Ok(Self { act, search, runs: Count(runs), is_at_least: runs >= COUNTED_TO })
+    async fn load(web: Web, act: Act, asked: Search) -> Result<Self, Failure> {
+        let store = &**web.jobs.store();
+        let now = later(Queue::now(store).await?, Duration::from_millis(1));
+        let is_of_now = act.filter(&asked)?.enqueued_before.is_none_or(|to| to > now);
+        let to = if is_of_now { now.to_string() } else { asked.to.clone() };
+        let search = Search { to, ..asked.clone() };
+        let runs = Inspect::count_runs(store, act.filter(&search)?, COUNTED_TO).await?;
+        Ok(Self { act, search, asked, runs: Count(runs), is_at_least: runs >= COUNTED_TO })
     }
 }
 
@@ -63,6 +72,11 @@ impl Page for ConfirmPage {
 
     fn title(&self) -> String {
         format!("{} all that match", self.act.name())
+    }
+
+    /// What was counted stands.
+    fn is_followed(&self) -> bool {
+        false
     }
 
     fn html(&self, visit: &Visit) -> Result<String, askama::Error> {

@@ -11,7 +11,7 @@ use crate::dashboard::{
     Web,
     failure::Failure,
     page::{Page, Place},
-    show::{When, first_line, in_address},
+    show::{When, first_line, query_of},
     visit::{Query, Visit},
 };
 
@@ -133,20 +133,7 @@ impl EmailSearch {
     }
 
     fn query(&self) -> String {
-        let Self { state, to, reference, key, run, before } = self;
-        let fields = [
-            ("state", state),
-            ("to", to),
-            ("reference", reference),
-            ("key", key),
-            ("run", run),
-            ("before", before),
-        ];
-        let given = fields.into_iter().filter(|(_, value)| !value.trim().is_empty());
-        given
-            .map(|(name, value)| format!("{name}={}", in_address(value.trim())))
-            .collect::<Vec<_>>()
-            .join("&")
+        query_of(self)
     }
 
     /// With another state, from the first page on.

@@ -4,10 +4,7 @@ use axum::{
     response::Response,
 };
 use futures_util::future::try_join_all;
-use riqle_jobs_core::{
-    Inspect, Queue, Registry, RunFilter, RunState, later,
-    store::{COUNTED_TO, WORKER_GONE_AFTER},
-};
+use riqle_jobs_core::{Inspect, Queue, Registry, RunFilter, RunState, store::COUNTED_TO};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -77,8 +74,7 @@ impl JobPage {
         )?;
         let job = jobs.into_iter().find(|job| job.declaration.name == name);
         let job = job.ok_or_else(|| Failure::not_found("job"))?;
-        let alive: Vec<_> =
-            workers.into_iter().filter(|worker| later(worker.seen_at, WORKER_GONE_AFTER) > now).collect();
+        let alive: Vec<_> = workers.into_iter().filter(|worker| worker.is_alive(now)).collect();
         let is_orphaned = health.jobs_without_worker.contains(&name);
         Ok(Self {
             job: JobRow::of(job, &alive, is_orphaned, &history.all),

@@ -1,8 +1,8 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
-    Inspect, Queue, Registry, later,
-    store::{JobMetrics, RegisteredJob, RegisteredWorker, Span, WORKER_GONE_AFTER},
+    Inspect, Queue, Registry,
+    store::{JobMetrics, RegisteredJob, RegisteredWorker, Span},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -61,8 +61,7 @@ impl JobsPage {
             History::read(store, range, None),
             Queue::now(store),
         )?;
-        let alive: Vec<_> =
-            workers.into_iter().filter(|worker| later(worker.seen_at, WORKER_GONE_AFTER) > now).collect();
+        let alive: Vec<_> = workers.into_iter().filter(|worker| worker.is_alive(now)).collect();
         let jobs = jobs.into_iter().map(|job| {
             let none = JobMetrics::new("", Span::Minute, now);
             let metrics = history.jobs.get(&job.declaration.name).unwrap_or(&none);

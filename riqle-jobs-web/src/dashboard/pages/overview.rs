@@ -3,8 +3,7 @@ use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
     EmailLog, Inspect, Queue, Registry, RunFilter, RunState,
     email::EmailFilter,
-    later,
-    store::{COUNTED_TO, JobMetrics, WORKER_GONE_AFTER},
+    store::{COUNTED_TO, JobMetrics},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -121,7 +120,7 @@ impl OverviewPage {
             due: Count(queues.iter().map(|queue| queue.due).sum()),
             dead: Count(dead),
             running: Count(queues.iter().map(|queue| queue.running).sum()),
-            workers: workers.iter().filter(|worker| later(worker.seen_at, WORKER_GONE_AFTER) > now).count(),
+            workers: workers.iter().filter(|worker| worker.is_alive(now)).count(),
             oldest_due: health.oldest_due.map(When),
             range,
             summary: Summary::of("", &history.all),

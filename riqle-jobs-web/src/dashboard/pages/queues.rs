@@ -1,8 +1,8 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
-    Inspect, Queue, Registry, later,
-    store::{COUNTED_TO, Pause, QueueStatus, RegisteredWorker, WORKER_GONE_AFTER, WorkerOrder},
+    Inspect, Queue, Registry,
+    store::{COUNTED_TO, Pause, QueueStatus, RegisteredWorker, WorkerOrder},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -65,11 +65,12 @@ pub(crate) struct WorkerRow {
 /// Queues and workers.
 #[utoipa::path(get, path = "/queues", tag = "queues", responses((status = 200, body = QueuesPage)))]
 pub(crate) async fn show(visit: Visit, State(web): State<Web>) -> Response {
-    visit.show(move || QueuesPage::load(web.clone())).await
+    let viewer = visit.clone();
+    visit.show(move || QueuesPage::load(web.clone(), viewer.clone())).await
 }
 
 impl QueuesPage {
-    async fn load(web: Web) -> Result<Self, Failure> {
+    async fn load(web: Web, visit: Visit) -> Result<Self, Failure> {
         let store = &**web.jobs.store();
         let (mut queues, jobs, workers, now) = tokio::try_join!(
             Inspect::queues(store),
@@ -85,7 +86,7 @@ impl QueuesPage {
         }
         queues.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Self {
-            queues: queues.into_iter().map(QueueRow::from).collect(),
+            queues: queues.into_iter().map(|queue| QueueRow::of(queue, &visit)).collect(),
             workers: by_label(workers).into_iter().map(|worker| WorkerRow::of(worker, now)).collect(),
         })
     }
@@ -101,8 +102,9 @@ fn idle(name: String) -> QueueStatus {
     QueueStatus { name, pause: None, due: 0, scheduled: 0, running: 0, waiting: 0, oldest_due: None }
 }
 
-impl From<QueueStatus> for QueueRow {
-    fn from(queue: QueueStatus) -> Self {
+impl QueueRow {
+    fn of(queue: QueueStatus, visit: &Visit) -> Self {
+        let pause = |Pause { by, why, at }| PauseView { by, why: visit.text(&why), at: When(at) };
         Self {
             name: queue.name,
             due: Count(queue.due),
@@ -110,12 +112,10 @@ impl From<QueueStatus> for QueueRow {
             running: Count(queue.running),
             waiting: Count(queue.waiting),
             oldest_due: queue.oldest_due.map(When),
-            pause: queue.pause.map(|Pause { by, why, at }| PauseView { by, why, at: When(at) }),
+            pause: queue.pause.map(pause),
         }
     }
-}
 
-impl QueueRow {
     /// A number as it is shown, with a plus where there may be more.
     fn shown(count: &Count) -> String {
         let plus = if count.0 >= COUNTED_TO { "+" } else { "" };
@@ -125,6 +125,7 @@ impl QueueRow {
 
 impl WorkerRow {
     fn of(worker: RegisteredWorker, now: jiff::Timestamp) -> Self {
+        let is_alive = worker.is_alive(now);
         let RegisteredWorker { report, started_at, seen_at, order } = worker;
         Self {
             id: report.id.to_string(),
@@ -135,7 +136,7 @@ impl WorkerRow {
             running: report.running,
             started_at: When(started_at),
             seen_at: When(seen_at),
-            is_alive: later(seen_at, WORKER_GONE_AFTER) > now,
+            is_alive,
             order: order.as_str(),
         }
     }

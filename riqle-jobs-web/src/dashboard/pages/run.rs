@@ -45,6 +45,8 @@ pub(crate) struct RunPage {
     attempts: Vec<AttemptView>,
     /// In the order in which they were saved.
     steps: Vec<StepView>,
+    /// What the newest attempt has done since the last step that is saved, where it runs or has failed.
+    unsaved: Option<UnsavedView>,
     progress: Option<ProgressView>,
     /// The newest 100 lines, oldest first.
     log: Vec<LogView>,
@@ -63,6 +65,8 @@ pub(crate) struct HolderView {
     label: Option<String>,
     claimed_at: When,
     lease_until: When,
+    #[serde(skip)]
+    bar: Bar,
 }
 
 /// One try.
@@ -74,6 +78,8 @@ pub(crate) struct AttemptView {
     ended_at: When,
     took_ms: Took,
     worker: String,
+    /// The worker's label, where it is still there.
+    worker_label: Option<String>,
     /// `succeeded`, `failed`, `snoozed`, `given-back`, `crashed` or `cancelled`.
     outcome: &'static str,
     /// With its causes, a line each, or the panic's message and place.
@@ -94,6 +100,18 @@ pub(crate) struct StepView {
     saved_at: When,
     took_ms: Took,
     result: PayloadView,
+    #[serde(skip)]
+    bar: Bar,
+}
+
+/// Work behind the last saved step.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UnsavedView {
+    began_at: When,
+    took_ms: Took,
+    /// `running`, or how the attempt ended: `failed` or `crashed`.
+    outcome: &'static str,
     #[serde(skip)]
     bar: Bar,
 }
@@ -137,26 +155,31 @@ impl RunPage {
         let id: RunId = id.parse().map_err(|_| Failure::not_found("run"))?;
         let store = &**web.jobs.store();
         let of_run = EmailFilter { run_id: Some(id), limit: 20, ..EmailFilter::default() };
-        let (run, steps, notes, emails, now) = tokio::try_join!(
+        let (run, steps, notes, emails, workers, now) = tokio::try_join!(
             Inspect::run(store, id),
             Inspect::steps(store, id),
             Inspect::notes(store, id),
             EmailLog::emails(store, of_run),
+            Registry::workers(store),
             Queue::now(store),
         )?;
         let run = run.ok_or_else(|| Failure::not_found("run"))?;
-        let workers = if run.holder.is_some() { Registry::workers(store).await? } else { Vec::new() };
+        let line = Line::of(&run, &steps, now);
         let label = |worker| {
             let known = workers.iter().find(|known| known.report.id == worker);
             known.map(|known| known.report.label.clone())
+        };
+        let attempt = |attempt: &AttemptRecord| AttemptView {
+            worker_label: label(attempt.worker),
+            ..AttemptView::of(attempt, &line, &visit)
         };
         let holder = run.holder.map(|holder| HolderView {
             worker: holder.worker.to_string(),
             label: label(holder.worker),
             claimed_at: When(holder.claimed_at),
             lease_until: When(holder.lease_until),
+            bar: line.bar(holder.claimed_at, now),
         });
-        let line = Line::of(&run, &steps, now);
         let RunNotes { progress, lines } = notes;
         Ok(Self {
             row: RunRow::of(&run, &visit),
@@ -170,7 +193,8 @@ impl RunPage {
             holder,
             input: PayloadView::of(&run.input, &visit),
             output: run.output.as_ref().map(|output| PayloadView::of(output, &visit)),
-            attempts: run.attempts.iter().map(|attempt| AttemptView::of(attempt, &line, &visit)).collect(),
+            attempts: run.attempts.iter().map(attempt).collect(),
+            unsaved: UnsavedView::of(&run, &steps, &line, now),
             steps: steps.iter().map(|step| StepView::of(step, &line, &visit)).collect(),
             progress: progress.map(|progress| ProgressView {
                 done: progress.done,
@@ -278,6 +302,7 @@ impl AttemptView {
             ended_at: When(attempt.ended_at),
             took_ms: Took(took),
             worker: attempt.worker.to_string(),
+            worker_label: None,
             outcome: attempt.outcome.as_str(),
             error: attempt.error.as_deref().map(|error| visit.text(error)),
             delay_ms: attempt.delay.map(Took),
@@ -307,6 +332,32 @@ impl StepView {
             result: PayloadView::of(&step.result, visit),
             bar: line.bar(begun(step.saved_at, step.took), step.saved_at),
         }
+    }
+}
+
+impl UnsavedView {
+    fn of(run: &Run, steps: &[SavedStep], line: &Line, now: Timestamp) -> Option<Self> {
+        let (started_at, ended_at, outcome) = match (run.holder, run.attempts.last()) {
+            (Some(holder), _) => (holder.claimed_at, now, RunState::Running.as_str()),
+            (None, Some(last)) => match last.outcome {
+                AttemptOutcome::Failed | AttemptOutcome::Crashed => {
+                    (last.started_at, last.ended_at, last.outcome.as_str())
+                }
+                _ => return None,
+            },
+            (None, None) => return None,
+        };
+        let began_at = steps.iter().map(|step| step.saved_at).max()?.max(started_at).min(ended_at);
+        Some(Self {
+            began_at: When(began_at),
+            took_ms: Took(Duration::try_from(ended_at.duration_since(began_at)).unwrap_or_default()),
+            outcome,
+            bar: line.bar(began_at, ended_at),
+        })
+    }
+
+    fn class(&self) -> &'static str {
+        if self.outcome == RunState::Running.as_str() { "running" } else { "bad" }
     }
 }
 

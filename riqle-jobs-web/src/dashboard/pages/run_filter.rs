@@ -3,7 +3,7 @@ use riqle_jobs_core::{RunFilter, RunId, RunState};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::dashboard::{failure::Failure, show::in_address};
+use crate::dashboard::{failure::Failure, show::query_of};
 
 /// Which runs are asked for, as the address says it. What is empty filters nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
@@ -69,26 +69,7 @@ impl Search {
 
     /// The query of an address.
     pub(crate) fn query(&self) -> String {
-        let Self { state, job, queue, reference, key, error, text, from, to, before, without_error } = self;
-        let without_error = if *without_error { "true" } else { "" };
-        let fields = [
-            ("state", state.as_str()),
-            ("job", job),
-            ("queue", queue),
-            ("reference", reference),
-            ("key", key),
-            ("error", error),
-            ("withoutError", without_error),
-            ("text", text),
-            ("from", from),
-            ("to", to),
-            ("before", before),
-        ];
-        let given = fields.into_iter().filter(|(_, value)| !value.trim().is_empty());
-        given
-            .map(|(name, value)| format!("{name}={}", in_address(value.trim())))
-            .collect::<Vec<_>>()
-            .join("&")
+        query_of(self)
     }
 
     /// Whether anything beside the state is asked for.
@@ -122,7 +103,7 @@ mod tests {
             from: "2026-11-26T08:30".into(),
             ..Search::default()
         };
-        assert_eq!(search.query(), "state=dead&job=a%20b%2F%C3%A4%26&from=2026%2D11%2D26T08%3A30");
+        assert_eq!(search.query(), "from=2026%2D11%2D26T08%3A30&job=a%20b%2F%C3%A4%26&state=dead");
         let filter = search.filter().unwrap();
         assert_eq!(filter.states, [RunState::Dead]);
         assert_eq!(filter.enqueued_from.unwrap().to_string(), "2026-11-26T08:30:00Z");

@@ -98,7 +98,7 @@ impl RunsPage {
             });
         let listed = async {
             if !text.is_empty() {
-                return dead_letters_that_say(&web, filter.clone(), &text).await;
+                return dead_letters_that_say(&web, filter.clone(), &visit, &text).await;
             }
             let mut runs = Inspect::runs(store, RunFilter { limit: PAGE + 1, ..filter.clone() }).await?;
             let is_more = runs.len() > PAGE;
@@ -117,10 +117,12 @@ impl RunsPage {
 async fn dead_letters_that_say(
     web: &Web,
     filter: RunFilter,
+    visit: &Visit,
     text: &str,
 ) -> Result<(Vec<Run>, Option<RunId>), Failure> {
     let store = &**web.jobs.store();
-    let says = |error: &str| error.to_lowercase().contains(text);
+    // As it is shown.
+    let says = |error: &str| visit.text(error).to_lowercase().contains(text);
     let mut page = RunFilter { limit: SEARCHED_AT_ONCE, ..filter };
     let (mut found, mut searched_to) = (Vec::new(), None);
     for _ in 0..SEARCHED / SEARCHED_AT_ONCE {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use riqle_jobs_core::{
     later,
-    store::{COUNTED_TO, Health, QueueStatus, RegisteredWorker, WORKER_GONE_AFTER, WorkerOrder},
+    store::{COUNTED_TO, Health, QueueStatus, RegisteredWorker, WorkerOrder},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -82,8 +82,7 @@ pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     for problem in &health.problems {
         say(Level::Bad, problem.clone(), "", None);
     }
-    let alive = |worker: &&&RegisteredWorker| later(worker.seen_at, WORKER_GONE_AFTER) > *now;
-    let alive: Vec<_> = workers.iter().filter(|worker| alive(&worker)).collect();
+    let alive: Vec<_> = workers.iter().filter(|worker| worker.is_alive(*now)).collect();
     if !alive.is_empty() && alive.iter().all(|worker| worker.order == WorkerOrder::Drain) {
         say(
             Level::Bad,
