@@ -155,7 +155,7 @@ async fn dead_of_many_kinds(store: &dyn Store) -> Vec<RunId> {
     for (number, queue) in [QUEUE, "reports", QUEUE, "reports", QUEUE, QUEUE].into_iter().enumerate() {
         let job = if number < 4 { GREET } else { "bill" };
         let run = NewRun { queue: queue.to_owned(), ..run_of(job) };
-        let run = run.reference(&format!("user-{}", number % 2)).unique(&format!("key-{number}"));
+        let run = run.reference(format!("user-{}", number % 2)).unique(format!("key-{number}"));
         let mut request = claim_of(&[job], 1);
         request.queue = queue.to_owned();
         ids.push(enqueued(store, run).await);

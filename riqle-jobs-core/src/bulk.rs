@@ -1,9 +1,8 @@
 //! One operation on many runs.
 
-use std::{
-    future::Future,
-    time::{Duration, Instant},
-};
+use std::{future::Future, time::Duration};
+
+use tokio::time::Instant;
 
 use crate::{Error, ErrorKind, Replay, ReplayFrom, Run, RunFilter, RunId, RunState, Store, backoff::Backoff};
 
@@ -19,10 +18,9 @@ impl Pace {
         Self { per_second: runs.max(1) }
     }
 
-    /// How long after the start the run with this number, from 0, has its turn.
-    fn turn_of(self, number: u64) -> Duration {
-        let nanos = u128::from(number) * 1_000_000_000 / u128::from(self.per_second);
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    /// How long after a run the next one has its turn.
+    fn step(self) -> Duration {
+        Duration::from_secs(1) / self.per_second
     }
 }
 
@@ -38,8 +36,31 @@ impl Default for Pace {
 pub struct BulkReport {
     /// Runs that it was done to, now or by a call at the same time.
     pub done: u64,
-    /// Runs that were left as they are, in the order in which they were met.
+    /// Runs that were left as they are.
+    pub skips: u64,
+    /// The first 100 of these, in the order in which they were met.
     pub skipped: Vec<Skipped>,
+}
+
+/// So many runs that were left as they are a report names.
+const SKIPPED_NAMED: usize = 100;
+
+impl BulkReport {
+    /// Counts a run that was left as it is.
+    pub fn skip(&mut self, run: RunId, error: &Error) {
+        self.skips += 1;
+        if self.skipped.len() < SKIPPED_NAMED {
+            self.skipped.push(Skipped { run, kind: error.kind(), problem: error.message().to_owned() });
+        }
+    }
+
+    /// Adds what another call has done after this one.
+    pub fn add(&mut self, more: BulkReport) {
+        self.done += more.done;
+        self.skips += more.skips;
+        let room = SKIPPED_NAMED - self.skipped.len();
+        self.skipped.extend(more.skipped.into_iter().take(room));
+    }
 }
 
 /// A run that a bulk operation left as it is.
@@ -55,8 +76,10 @@ pub struct Skipped {
 
 /// A page of runs; small, so that what others do meanwhile is seen.
 const PAGE: usize = 200;
-/// How often a call to a store that is away is made, all in all.
-const TRIES: u32 = 6;
+/// For so long a store that is away is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// So much of the time that was lost is made up for.
+const MADE_UP: Duration = Duration::from_millis(100);
 
 pub(crate) async fn replay_all(
     store: &dyn Store,
@@ -119,20 +142,19 @@ where
     let most = if filter.limit == 0 { usize::MAX } else { filter.limit };
     let mut page = RunFilter { states, ..filter };
     let mut report = BulkReport::default();
-    let (begun, mut met) = (Instant::now(), 0_usize);
+    let (mut turn, mut met) = (Instant::now(), 0_usize);
     while met < most {
         page.limit = PAGE.min(most - met);
-        let runs = patiently(|| store.runs(page.clone())).await?;
+        let runs = patiently(|| store.runs(page.clone())).await.map_err(|error| after(&report, error))?;
         for run in &runs {
-            tokio::time::sleep_until((begun + pace.turn_of(met as u64)).into()).await;
+            tokio::time::sleep_until(turn).await;
+            // A store that stood still is not overrun afterwards.
+            turn = (turn + pace.step()).max(Instant::now() - MADE_UP);
             met += 1;
             match patiently(|| operation(run)).await {
                 Ok(()) => report.done += 1,
-                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
-                Err(error) => {
-                    let problem = error.message().to_owned();
-                    report.skipped.push(Skipped { run: run.id, kind: error.kind(), problem });
-                }
+                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(after(&report, error)),
+                Err(error) => report.skip(run.id, &error),
             }
         }
         if runs.len() < page.limit {
@@ -143,17 +165,29 @@ where
     Ok(report)
 }
 
-/// Waits for a store that is away, for some seconds.
+/// An error that says what was done before it.
+fn after(report: &BulkReport, error: Error) -> Error {
+    let why = match error.kind() {
+        ErrorKind::Unavailable => "the store stays away",
+        _ => error.message(),
+    };
+    let message = format!("after {} runs were done: {why}", report.done);
+    Error::new(error.kind(), error.operation(), message).caused_by(error)
+}
+
+/// Waits for a store that is away.
 async fn patiently<T, F>(call: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
-    let mut backoff = Backoff::new(u64::from(TRIES));
-    for _ in 1..TRIES {
+    let gives_up = Instant::now() + PATIENCE;
+    let mut backoff = Backoff::new(RunId::new().as_uuid().as_u64_pair().1);
+    loop {
         match call().await {
-            Err(error) if error.kind() == ErrorKind::Unavailable => backoff.wait().await,
+            Err(error) if error.kind() == ErrorKind::Unavailable && Instant::now() < gives_up => {
+                backoff.wait().await;
+            }
             other => return other,
         }
     }
-    call().await
 }

@@ -99,8 +99,8 @@ impl Jobs {
     /// time each run is replayed once. Of the states in the filter only dead ones count.
     ///
     /// # Errors
-    /// `Unavailable` where the store stays away; what was replayed until then stays so. `Corrupt` where a page can't
-    /// be read.
+    /// `Unavailable` where the store stays away for half a minute, with how many were replayed until then; these stay so.
+    /// `Corrupt` where a page can't be read.
     pub async fn replay_all(&self, filter: RunFilter, pace: Pace) -> Result<BulkReport, Error> {
         bulk::replay_all(&*self.store, filter, pace).await
     }

@@ -147,6 +147,44 @@ async fn a_bulk_replay_goes_on_where_calls_fail_before_and_after_their_effect() 
     assert_eq!(listed(&memory, RunState::Pending).await.len(), 60);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_is_waited_for_and_one_that_stays_away_is_told_with_what_was_done() {
+    let memory = Memory::new();
+    dead_letters(&memory, runs(60)).await;
+    for (away_for, done) in [(Duration::from_secs(20), 60), (Duration::from_secs(3_600), 0)] {
+        let back = tokio::time::Instant::now() + away_for;
+        let store = Unreliable::new(Arc::new(memory.clone()), move |_| {
+            (tokio::time::Instant::now() < back).then_some(Fault::Before)
+        });
+        match Jobs::new(&store).replay_all(RunFilter::default(), Pace::default()).await {
+            Ok(report) => assert_eq!(report.done, done),
+            Err(error) => {
+                assert_eq!((error.kind(), done), (ErrorKind::Unavailable, 0));
+                assert_eq!(error.message(), "after 0 runs were done: the store stays away");
+            }
+        }
+    }
+}
+
+/// By the clock of the tests: after a stall of ten seconds the runs that it delayed don't go at once.
+#[tokio::test(start_paused = true)]
+async fn the_pace_is_kept_after_a_stall() {
+    let memory = Memory::new();
+    dead_letters(&memory, runs(200)).await;
+    let calls = AtomicU64::new(0);
+    let begun = tokio::time::Instant::now();
+    let store = Unreliable::new(Arc::new(memory), move |operation| {
+        let is_stalled = operation == "replay"
+            && calls.fetch_add(1, Ordering::SeqCst) >= 100
+            && begun.elapsed() < Duration::from_secs(10);
+        is_stalled.then_some(Fault::Before)
+    });
+
+    Jobs::new(&store).replay_all(RunFilter::default(), Pace::per_second(100)).await.unwrap();
+
+    assert!(begun.elapsed() >= Duration::from_millis(10_850), "{:?}", begun.elapsed());
+}
+
 #[tokio::test]
 async fn a_run_that_waits_for_its_time_runs_now() {
     let clock = ManualClock::new();

@@ -63,7 +63,9 @@
   });
 
   // A page that is not followed any more says so.
-  document.addEventListener("htmx:sse:error", () => { document.body.dataset.away = ""; });
+  for (const away of ["htmx:sse:error", "away"]) {
+    document.addEventListener(away, () => { document.body.dataset.away = ""; });
+  }
   document.addEventListener("htmx:sse:after:connection", () => { delete document.body.dataset.away; });
 
   document.addEventListener("submit", (event) => {

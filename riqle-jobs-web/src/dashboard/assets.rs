@@ -13,7 +13,7 @@ const ASSETS: [(&str, &str, &str); 5] = [
     ("icon.svg", "image/svg+xml", include_str!("../../assets/icon.svg")),
 ];
 
-/// Of this version of the crate; a page names it in the address, so that browsers may keep a file for ever.
+/// Of this version of the crate; a page names it in the address, so that a new one is not taken for an old.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Open to all: the files are the same everywhere and tell nothing.

@@ -19,6 +19,12 @@ impl Failure {
     pub(crate) fn bad(text: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, text: text.into() }
     }
+
+    /// Of an action that ran by itself.
+    pub(crate) fn of_panic(panicked: &tokio::task::JoinError) -> Self {
+        tracing::error!(%panicked, "an action has failed");
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, text: "the action has failed".to_owned() }
+    }
 }
 
 impl From<Error> for Failure {

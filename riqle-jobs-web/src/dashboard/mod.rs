@@ -74,7 +74,7 @@ impl Dashboard {
     }
 
     /// Lets go of the pages that follow what they show as soon as stopping begins, so that a server that stops
-    /// gracefully need not wait for them; else each is let go within a minute.
+    /// gracefully need not wait for them; else each is let go within a minute, as long as its browser reads.
     pub fn until(mut self, shutdown: &Shutdown) -> Self {
         self.shutdown = shutdown.clone();
         self

@@ -12,8 +12,11 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use futures_util::stream;
-use tokio::time::{Instant, sleep, timeout};
+use futures_util::{Stream, stream};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
 
 use super::{
     ANSWERS_WITHIN, HEADERS,
@@ -30,65 +33,96 @@ const MOST_OF_A_USER: usize = 24;
 const REST_FOR_EACH_LOOK: u32 = 10;
 /// Then the browser asks again, and whether it may look is asked again, too.
 const LASTS: Duration = Duration::from_secs(60);
+const COMES_BACK_AFTER: Duration = Duration::from_millis(500);
 
 /// Sends a page's body again each time that it has changed. Whoever follows too many is told to come back later.
 pub(super) fn follow<P: Page, F>(visit: Visit, load: impl Fn() -> F + Send + Sync + 'static) -> Response
 where
     F: Future<Output = Result<P, Failure>> + Send,
 {
-    let Some(place) = visit.web.streams.place(&visit.user.name) else {
-        let later = Event::default().retry(LASTS);
-        return (HEADERS, Sse::new(stream::iter([Ok::<_, Infallible>(later)]))).into_response();
-    };
-    let shutdown = visit.web.shutdown.clone();
     let ends = Instant::now() + LASTS;
-    let state = Some((String::new(), LOOKS_EVERY, place, visit, load));
-    let events = stream::unfold(state, move |state| {
+    let Some(place) = visit.web.streams.place(&visit.user.name) else {
+        // The page's script says so on the page.
+        let away = Event::default().event("away").data("too many are followed").retry(LASTS);
+        return answer(stream::iter([Ok(away)]));
+    };
+    let place = place.until(ends);
+    let shutdown = visit.web.shutdown.clone();
+    let state = Following::At { last: String::new(), rest: LOOKS_EVERY };
+    answer(stream::unfold((state, visit, load, place), move |(state, visit, load, place)| {
         let shutdown = shutdown.clone();
         async move {
-            let (mut last, mut rest, place, visit, load) = state?;
-            loop {
-                let look = async {
-                    sleep(rest).await;
-                    let begun = Instant::now();
-                    let loaded = timeout(ANSWERS_WITHIN, load()).await.ok()?;
-                    let body = match loaded {
-                        Ok(page) => page.html(&visit).ok()?,
-                        // It is gone: that is the last that is to be said.
-                        Err(failure) if failure.status == StatusCode::NOT_FOUND => {
-                            return Some((failed(&failure), None));
-                        }
-                        Err(_) => return None,
-                    };
-                    Some((body, Some(begun.elapsed())))
-                };
-                let looked = tokio::select! {
-                    looked = look => looked,
-                    () = shutdown.stopping() => return None,
-                    () = tokio::time::sleep_until(ends) => return None,
-                };
-                // What can't be had now may be had next time.
-                let Some((body, took)) = looked else { continue };
-                let is_new = body != last;
-                last = body;
-                // A line break of another kind has no place in an event.
-                let event = Event::default().data(last.replace('\r', ""));
-                let Some(took) = took else { return Some((Ok(event), None)) };
-                rest = LOOKS_EVERY.max(took * REST_FOR_EACH_LOOK);
-                if is_new {
-                    return Some((Ok::<_, Infallible>(event), Some((last, rest, place, visit, load))));
-                }
-            }
+            let told = tokio::select! {
+                told = next(state, &visit, &load) => told,
+                () = shutdown.stopping() => None,
+                () = tokio::time::sleep_until(ends) => None,
+            };
+            let (event, state) = told?;
+            Some((Ok(event), (state, visit, load, place)))
         }
-    });
+    }))
+}
+
+fn answer(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
     (HEADERS, Sse::new(events).keep_alive(KeepAlive::default())).into_response()
 }
 
+/// Where a stream stands.
+enum Following {
+    /// At this body; the page is made again after a rest.
+    At { last: String, rest: Duration },
+    /// It was told that the page is gone.
+    Gone,
+    /// It was told to close.
+    Closed,
+}
+
+/// Looks until there is something to tell.
+async fn next<P: Page, F>(
+    state: Following,
+    visit: &Visit,
+    load: &impl Fn() -> F,
+) -> Option<(Event, Following)>
+where
+    F: Future<Output = Result<P, Failure>> + Send,
+{
+    let (mut last, mut rest) = match state {
+        Following::At { last, rest } => (last, rest),
+        Following::Gone => {
+            return Some((Event::default().event("gone").data("the page is gone"), Following::Closed));
+        }
+        Following::Closed => return None,
+    };
+    loop {
+        sleep(rest).await;
+        let begun = Instant::now();
+        let body = match timeout(ANSWERS_WITHIN, load()).await {
+            Ok(Ok(page)) => page.html(visit).ok(),
+            Ok(Err(failure)) if failure.status == StatusCode::NOT_FOUND => {
+                return Some((body_event(&failed(&failure)), Following::Gone));
+            }
+            // What can't be had now may be had next time.
+            Ok(Err(_)) | Err(_) => None,
+        };
+        rest = LOOKS_EVERY.max(begun.elapsed() * REST_FOR_EACH_LOOK);
+        if let Some(body) = body.filter(|body| *body != last) {
+            last = body;
+            return Some((body_event(&last), Following::At { last, rest }));
+        }
+    }
+}
+
+fn body_event(body: &str) -> Event {
+    // A line break of another kind has no place in an event.
+    Event::default().data(body.replace('\r', "")).retry(COMES_BACK_AFTER)
+}
+
 /// Who follows how many pages.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Streams(Mutex<HashMap<String, usize>>);
 
 /// Let go of when it is dropped.
+#[derive(Debug)]
 struct Place {
     streams: Arc<Streams>,
     user: String,
@@ -103,6 +137,25 @@ impl Streams {
         }
         followed.insert(user.to_owned(), of_user + 1);
         Some(Place { streams: Arc::clone(self), user: user.to_owned() })
+    }
+}
+
+impl Place {
+    /// Let go of then, or before, when what this answers is dropped: nobody asks on behalf of a browser that has stopped
+    /// reading.
+    fn until(self, ends: Instant) -> Held {
+        Held(tokio::spawn(async move {
+            tokio::time::sleep_until(ends).await;
+            drop(self);
+        }))
+    }
+}
+
+struct Held(JoinHandle<()>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

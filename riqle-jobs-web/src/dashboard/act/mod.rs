@@ -68,21 +68,18 @@ where
     let jobs = jobs.clone();
     let done = tokio::spawn(async move {
         Audit::record_action(&**jobs.store(), action.clone()).await?;
-        let done = act(jobs.clone()).await;
-        ended(&jobs, &action, &done).await;
+        let done = act(jobs.clone()).await.map_err(Failure::from);
+        ended(&jobs, &action, done.as_ref().map_err(|failure| &failure.text)).await;
         Ok((action.id, done?))
     });
-    done.await.unwrap_or_else(|panicked| {
-        tracing::error!(%panicked, "an action has failed");
-        Err(Failure { status: StatusCode::INTERNAL_SERVER_ERROR, text: "the action has failed".to_owned() })
-    })
+    done.await.unwrap_or_else(|panicked| Err(Failure::of_panic(&panicked)))
 }
 
 /// Records how an action ended. It was done whether or not this can be written, so a failure of that is only logged.
-pub(super) async fn ended(jobs: &Jobs, action: &NewAction, done: &Result<String, Error>) {
+pub(super) async fn ended(jobs: &Jobs, action: &NewAction, done: Result<&String, &String>) {
     let (state, outcome) = match done {
         Ok(outcome) => (ActionState::Done, outcome.clone()),
-        Err(error) => (ActionState::Failed, error.message().to_owned()),
+        Err(why) => (ActionState::Failed, why.clone()),
     };
     let ended = NewAction { state, outcome, ..action.clone() };
     if let Err(error) = Audit::record_action(&**jobs.store(), ended).await {

@@ -44,7 +44,8 @@ pub(super) fn null_too<'de, D: Deserializer<'de>>(
     Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
-#[derive(Deserialize)]
+/// An empty object: the JSON that no form of another site can send.
+#[derive(Deserialize, ToSchema)]
 pub(crate) struct Nothing {}
 
 /// Starts a dead or cancelled run once more; the outcome is the new run's id.
@@ -107,7 +108,7 @@ async fn edited_input(web: &Web, id: RunId, asked: &ReplayRequest) -> Result<Opt
 
 /// Ends a run that has not ended.
 #[utoipa::path(post, path = "/runs/{id}/cancel", tag = "runs", params(("id" = uuid::Uuid, Path)),
-    responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+    request_body = Nothing, responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn cancel(
     State(web): State<Web>,
     Path(id): Path<String>,
@@ -124,7 +125,7 @@ pub(crate) async fn cancel(
 
 /// Makes a run due now.
 #[utoipa::path(post, path = "/runs/{id}/run-now", tag = "runs", params(("id" = uuid::Uuid, Path)),
-    responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+    request_body = Nothing, responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn run_now(
     State(web): State<Web>,
     Path(id): Path<String>,
@@ -141,7 +142,7 @@ pub(crate) async fn run_now(
 
 /// Deletes a dead letter.
 #[utoipa::path(post, path = "/runs/{id}/discard", tag = "runs", params(("id" = uuid::Uuid, Path)),
-    responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+    request_body = Nothing, responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn discard(
     State(web): State<Web>,
     Path(id): Path<String>,

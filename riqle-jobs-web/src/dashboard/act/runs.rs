@@ -2,8 +2,8 @@
 
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
-    BulkReport, Error, ErrorKind, Jobs, Operate, Pace, Replay, ReplayFrom, RunFilter, RunId, RunState,
-    store::ActionKind,
+    ActionId, Audit, BulkReport, Error, ErrorKind, Jobs, Operate, Pace, Replay, ReplayFrom, RunFilter, RunId,
+    RunState, store::ActionKind,
 };
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
@@ -11,11 +11,14 @@ use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
 use super::{Done, Submitted, action, ended, recorded, run::discard_one};
-use crate::dashboard::{
-    Web,
-    failure::Failure,
-    pages::run_filter::Search,
-    show::{Count, many},
+use crate::{
+    dashboard::{
+        Web,
+        failure::Failure,
+        pages::run_filter::Search,
+        show::{Count, many},
+    },
+    security::User,
 };
 
 /// So many may be chosen one by one.
@@ -85,52 +88,68 @@ pub(crate) async fn act(
     }
     let Some(search) = search else {
         let back = format!("runs?state={}", asked.act.states()[0]);
-        let begun = async {
-            asked.check_chosen()?;
-            let (mut last, mut report) = (None, BulkReport::default());
-            // So many that their ids fit into the record.
-            for ids in asked.ids.chunks(CHOSEN_IN_A_RECORD) {
-                let names: Vec<_> = ids.iter().map(RunId::to_string).collect();
-                let action =
-                    action(&visit.user, asked.act.kind(), &many(ids.len() as u64, "run"), &names.join(", "));
-                let (act, ids) = (asked.act, ids.to_vec());
-                let (told_of, told_by) = oneshot::channel();
-                let acts = move |jobs: Jobs| async move {
-                    let report = on_chosen(&jobs, act, &ids).await?;
-                    let words = told(&report);
-                    let _ = told_of.send(report);
-                    Ok(words)
-                };
-                last = Some(recorded(&web.jobs, action, acts).await?.0);
-                if let Ok(more) = told_by.await {
-                    report.done += more.done;
-                    report.skipped.extend(more.skipped);
-                }
-            }
-            last.map(|last| (last, told(&report))).ok_or_else(|| Failure::bad("no run was chosen"))
-        };
-        return visit.ended(&back, begun.await);
+        return visit.ended(&back, on_the_chosen(&web.jobs, &visit.user, asked).await);
     };
-    let pace = asked.pace.unwrap_or(100).clamp(1, 10_000);
-    let begun = async {
-        let filter = asked.act.filter(&search)?;
-        if search == Search::default() && !asked.all {
-            return Err(Failure::bad("the search asks for nothing; where all are meant, say so by `all`"));
-        }
-        let subject = format!("all runs with {}", search.query());
-        let action = action(&visit.user, asked.act.kind(), &subject, &format!("{pace} a second"));
-        riqle_jobs_core::Audit::record_action(&**web.jobs.store(), action.clone()).await?;
-        let (id, jobs, act) = (action.id, web.jobs.clone(), asked.act);
-        tokio::spawn(async move {
-            let done = on_all(&jobs, act, filter, Pace::per_second(pace)).await;
-            ended(&jobs, &action, &done.map(|report| told(&report))).await;
-        });
-        Ok((id, "begun".to_owned()))
-    };
-    match begun.await {
-        Ok((id, outcome)) => visit.done(&format!("audit/{id}"), id, outcome),
+    match begin_on_all(&web.jobs, &visit.user, &asked, &search).await {
+        Ok(id) => visit.done(&format!("audit/{id}"), id, "begun".to_owned()),
         Err(failure) => visit.fail(&failure),
     }
+}
+
+/// Acts on each that was chosen; it goes on to its end where the caller does not wait for it.
+async fn on_the_chosen(jobs: &Jobs, user: &User, asked: BulkRequest) -> Result<(ActionId, String), Failure> {
+    asked.check_chosen()?;
+    let (jobs, user, act) = (jobs.clone(), user.clone(), asked.act);
+    let all = tokio::spawn(async move {
+        let (mut last, mut report) = (None, BulkReport::default());
+        // So many that their ids fit into the record.
+        for ids in asked.ids.chunks(CHOSEN_IN_A_RECORD) {
+            let names: Vec<_> = ids.iter().map(RunId::to_string).collect();
+            let action = action(&user, act.kind(), &many(ids.len() as u64, "run"), &names.join(", "));
+            let ids = ids.to_vec();
+            let (told_of, told_by) = oneshot::channel();
+            let acts = move |jobs: Jobs| async move {
+                let report = on_each(&jobs, act, &ids).await?;
+                let words = words(&report);
+                let _ = told_of.send(report);
+                Ok(words)
+            };
+            last = Some(recorded(&jobs, action, acts).await?.0);
+            if let Ok(more) = told_by.await {
+                report.add(more);
+            }
+        }
+        last.map(|last| (last, words(&report))).ok_or_else(|| Failure::bad("no run was chosen"))
+    });
+    all.await.unwrap_or_else(|panicked| Err(Failure::of_panic(&panicked)))
+}
+
+/// Acts on all that match, in the background.
+async fn begin_on_all(
+    jobs: &Jobs,
+    user: &User,
+    asked: &BulkRequest,
+    search: &Search,
+) -> Result<ActionId, Failure> {
+    let filter = asked.act.filter(search)?;
+    if *search == Search::default() && !asked.all {
+        return Err(Failure::bad("the search asks for nothing; where all are meant, say so by `all`"));
+    }
+    let pace = asked.pace.unwrap_or(100).clamp(1, 10_000);
+    let subject = format!("all runs with {}", search.query());
+    let action = action(user, asked.act.kind(), &subject, &format!("{pace} a second"));
+    Audit::record_action(&**jobs.store(), action.clone()).await?;
+    let (id, jobs, act) = (action.id, jobs.clone(), asked.act);
+    tokio::spawn(async move {
+        let done = on_all(&jobs, act, filter, Pace::per_second(pace)).await;
+        // Its message says how far it came, and nothing of the store.
+        let done = done.map(|report| words(&report)).map_err(|error| {
+            tracing::warn!(%error, action = %action.id, "an action on all that match has stopped");
+            error.message().to_owned()
+        });
+        ended(&jobs, &action, done.as_ref()).await;
+    });
+    Ok(id)
 }
 
 /// A field that is written wrong must not stand for all runs.
@@ -217,7 +236,7 @@ async fn on_all(jobs: &Jobs, act: Act, filter: RunFilter, pace: Pace) -> Result<
     }
 }
 
-async fn on_chosen(jobs: &Jobs, act: Act, ids: &[RunId]) -> Result<BulkReport, Error> {
+async fn on_each(jobs: &Jobs, act: Act, ids: &[RunId]) -> Result<BulkReport, Error> {
     let store = &**jobs.store();
     let mut report = BulkReport::default();
     for id in ids {
@@ -233,24 +252,19 @@ async fn on_chosen(jobs: &Jobs, act: Act, ids: &[RunId]) -> Result<BulkReport, E
         match done {
             Ok(()) => report.done += 1,
             Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
-            Err(error) => report.skipped.push(riqle_jobs_core::Skipped {
-                run: *id,
-                kind: error.kind(),
-                problem: error.message().to_owned(),
-            }),
+            Err(error) => report.skip(*id, &error),
         }
     }
     Ok(report)
 }
 
 /// What came of it, for people.
-fn told(report: &BulkReport) -> String {
-    let mut told = format!("{} done", Count(report.done));
-    if !report.skipped.is_empty() {
+fn words(report: &BulkReport) -> String {
+    let mut words = format!("{} done", Count(report.done));
+    if report.skips > 0 {
         let problems: Vec<_> =
             report.skipped.iter().take(MOST_SKIPPED).map(|skipped| skipped.problem.as_str()).collect();
-        let skipped = Count(report.skipped.len() as u64);
-        told.push_str(&format!(", {skipped} left as they are: {}", problems.join("; ")));
+        words.push_str(&format!(", {} left as they are: {}", Count(report.skips), problems.join("; ")));
     }
-    told
+    words
 }

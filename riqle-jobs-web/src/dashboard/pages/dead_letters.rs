@@ -1,6 +1,6 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use riqle_jobs_core::{
     Inspect, RunId,
     store::{COUNTED_TO, DeadGroup},
@@ -18,6 +18,7 @@ use crate::dashboard::{
 };
 
 const GROUPS: usize = 100;
+const READ_AT_ONCE: usize = 4;
 
 /// Dead letters, grouped by job and by what went wrong.
 #[derive(Serialize, ToSchema)]
@@ -59,7 +60,9 @@ impl DeadLettersPage {
         let mut groups = Inspect::dead_groups(store, GROUPS + 1).await?;
         let is_more = groups.len() > GROUPS;
         groups.truncate(GROUPS);
-        let newest = try_join_all(groups.iter().map(|group| Inspect::run(store, group.newest))).await?;
+        let newest: Vec<_> = groups.iter().map(|group| group.newest).collect();
+        let newest = stream::iter(newest).map(|run| Inspect::run(store, run)).buffered(READ_AT_ONCE);
+        let newest: Vec<_> = newest.try_collect().await?;
         let groups = groups.into_iter().zip(newest).map(|(group, newest)| {
             let error = newest.and_then(|run| {
                 let error = run.error().map(|error| first_line(&visit.text(error), 240));

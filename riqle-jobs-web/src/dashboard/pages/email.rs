@@ -94,7 +94,7 @@ impl EmailPage {
             from: email.from,
             header_message_id: email.header_message_id,
             idempotency_key: visit.text(&email.idempotency_key),
-            step: email.step,
+            step: email.step.as_deref().map(|step| visit.text(step)),
             on_unknown: match email.on_unknown {
                 OnUnknown::SendAgain => "send it again",
                 OnUnknown::Hold => "hold it for somebody's word",

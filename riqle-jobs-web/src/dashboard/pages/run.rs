@@ -187,7 +187,7 @@ impl RunPage {
             failures: run.failures,
             whole_error: run.error().map(|error| visit.text(error)),
             error_fingerprint: run.error_fingerprint.clone(),
-            event_id: run.event_id.clone(),
+            event_id: run.event_id.as_deref().map(|event| visit.text(event)),
             root: run.root,
             replay_of: run.replay_of,
             holder,
@@ -238,6 +238,11 @@ impl RunPage {
             quoted(&path),
             quoted(&body)
         )
+    }
+
+    /// Whether what is shown can be searched for: what a viewer sees of an address can't.
+    fn is_whole(text: &str, visit: &Visit) -> bool {
+        visit.is_operator() || !text.contains('@')
     }
 
     /// Names of steps, each once, to replay from.
@@ -325,7 +330,7 @@ impl AttemptView {
 impl StepView {
     fn of(step: &SavedStep, line: &Line, visit: &Visit) -> Self {
         Self {
-            name: step.name.clone(),
+            name: visit.text(&step.name),
             ordinal: step.ordinal,
             saved_at: When(step.saved_at),
             took_ms: Took(step.took),
