@@ -10,7 +10,7 @@ use axum::{
     routing::{get, post},
 };
 use jiff::Timestamp;
-use riqle_jobs_core::{Error, Jobs, Queue, Registry, store::JobDeclaration};
+use riqle_jobs_core::{Error, Jobs, Queue, Registry, RunId, store::JobDeclaration};
 use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
 
@@ -92,6 +92,7 @@ async fn listed(jobs: &Jobs) -> Result<Vec<Listed>, Error> {
 struct Start<'a> {
     #[serde(borrow)]
     input: &'a RawValue,
+    id: Option<RunId>,
 }
 
 async fn start(
@@ -110,10 +111,13 @@ async fn start(
             Ok(body) => body,
             Err((status, error)) => return refuse(status, &error),
         };
-        let Ok(Start { input }) = serde_json::from_slice(&body) else {
-            return refuse(StatusCode::BAD_REQUEST, r#"the body is not of the form {"input": …}"#);
+        let Ok(Start { input, id }) = serde_json::from_slice(&body) else {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                r#"the body is not of the form {"input": …}, or with the run's "id""#,
+            );
         };
-        match start_run(&web.jobs, &user, &name, input.get()).await {
+        match start_run(&web.jobs, &user, &name, input.get(), id).await {
             Ok((_, id)) => answer(StatusCode::CREATED, json!({"id": id, "status": 201})),
             Err(failure) => refuse(failure.status, &failure.text),
         }

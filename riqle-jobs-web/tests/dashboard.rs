@@ -13,7 +13,7 @@ use riqle_jobs_core::{
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
-use crate::support::{ANNA, BEN, Bench, act, crowd::Crowd, dashboard, data, page, submit};
+use crate::support::{ANNA, BEN, Bench, act, crowd::Crowd, dashboard, data, page, post, submit};
 
 const JOB: &str = "send-welcome-email";
 
@@ -336,6 +336,7 @@ async fn chosen_runs_are_acted_on_and_each_that_can_not_be_is_told() {
             json!({"act": "cancel", "search": {"jobb": JOB}}),
             json!({"act": "cancel", "serach": {"job": JOB}, "ids": [later]}),
             json!({"act": "cancel", "search": {}}),
+            json!({"act": "cancel", "search": {"job": "  "}}),
             json!({"act": "cancel", "search": {"job": JOB}, "ids": [later]}),
             json!({"act": "cancel", "search": {"job": JOB, "before": later}}),
         ] {
@@ -346,6 +347,8 @@ async fn chosen_runs_are_acted_on_and_each_that_can_not_be_is_told() {
         assert_eq!(act(address, ANNA, &format!("runs/{later}/cancel"), "{}").await.status, 200);
         assert_eq!(bench.store().run(later).await.unwrap().unwrap().state, RunState::Cancelled);
         assert_eq!(act(address, ANNA, "runs/no-id/cancel", "{}").await.status, 404);
+        assert_eq!(act(address, ANNA, "runs/%ff/cancel", "{}").await.status, 404);
+        assert_eq!(post(address, "/jobs/runs/%ff/cancel", "", "{}").await.status, 401);
     }
 }
 
@@ -364,12 +367,16 @@ async fn a_queue_is_paused_with_who_and_why_and_resumed() {
             json!("The queue email is paused")
         );
 
+        let again = act(address, ANNA, "queues/email/pause", r#"{"why":"x"}"#).await.json();
+        assert_eq!(again["outcome"], json!("it was paused already, by anna, and stays so"));
+        assert_eq!(act(address, ANNA, "queues/email/pause", r#"{"reason":"x"}"#).await.status, 400);
+        assert_eq!(act(address, ANNA, "queues/nobodys/resume", "").await.status, 404);
         submit(address, ANNA, "queues/email/resume", "").await;
         assert_eq!(data(address, BEN, "queues").await["queues"][0]["pause"], Value::Null);
         let audit = data(address, BEN, "audit").await["actions"].clone();
         let kinds: Vec<_> =
             audit.as_array().unwrap().iter().map(|action| action["kind"].as_str().unwrap()).collect();
-        assert_eq!(kinds, ["resume", "pause"]);
+        assert_eq!(kinds, ["resume", "pause", "pause"]);
     }
 }
 

@@ -313,15 +313,14 @@ async fn a_form_of_another_site_is_refused() {
 #[tokio::test]
 async fn viewers_see_neither_secrets_nor_addresses() {
     for bench in Bench::all().await {
-        let input =
-            r#"{"card":{"number":"4242"},"customerEmail":"ada@example.com","amount":12345678901234567890}"#;
+        let input = r#"{"card":{"number":"4242"},"customerEmail":"ada@example.com","amount":12345678901234567890,"note":"call o'hara/ada@example.com"}"#;
         let run = NewRun::with_payload(JOB, "email", Priority::DEFAULT, Payload::from_json_text(input));
         let id = run.id;
         bench.store().enqueue(vec![run]).await.unwrap();
         let address = dashboard(&bench.jobs).await;
         let headers = |token| format!("Authorization: Bearer {token}\r\nAccept: application/json\r\n");
         let seen = get(address, &format!("/jobs/runs/{id}"), &headers(BEN)).await.text;
-        let hidden = r#"{"card":"[hidden]","customerEmail":"[hidden]","amount":12345678901234567890}"#;
+        let hidden = r#"{"card":"[hidden]","customerEmail":"[hidden]","amount":12345678901234567890,"note":"call o…@example.com"}"#;
         assert!(seen.contains(hidden) && !seen.contains("4242"), "{seen}");
         assert!(get(address, &format!("/jobs/runs/{id}"), &headers(ANNA)).await.text.contains(input));
         for path in [format!("runs/{id}"), format!("jobs/{JOB}")] {

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use crate::support::{ANNA, Bench, act, crowd::Crowd, dashboard, data, get};
@@ -61,6 +63,27 @@ async fn every_page_answers_what_the_document_says() {
         }
         assert_eq!(met, 13);
     }
+}
+
+#[tokio::test]
+async fn the_document_is_one_that_generators_take() {
+    let bench = Bench::all().await.remove(0);
+    let document = get(dashboard(&bench.jobs).await, "/jobs/openapi.json", "").await.json();
+    let mut names = HashSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let name = operation["operationId"].as_str().unwrap();
+            assert!(names.insert(name.to_owned()), "{name} is there twice");
+            assert_eq!(method == "post", operation.get("requestBody").is_some(), "{method} {path}");
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let words = response["description"].as_str();
+                assert!(words.is_some_and(|words| !words.is_empty()), "{method} {path} {status}");
+            }
+            assert!(operation["responses"].get("401").is_some(), "{method} {path}");
+        }
+    }
+    assert_eq!(document["security"], json!([{"basic": []}, {"bearer": []}]));
+    assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], json!("bearer"));
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! Actions come from our own forms: a browser says that the request is of the same origin, and the form repeats a cookie
-//! that no other site can read or set. Tools send JSON, which no form of another site can, and their credentials.
+//! that no other site can read. Tools send JSON, which no form of another site can, and their credentials.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use riqle_jobs_core::LeaseToken;
 use url::Url;
+use uuid::Uuid;
 
 use crate::security::Secret;
 
@@ -32,7 +32,7 @@ pub(crate) fn token_of(headers: &HeaderMap) -> Token {
     match cookie(headers) {
         Some(text) => Token { text, is_new: false },
         None => {
-            let random = [LeaseToken::new(), LeaseToken::new()].map(|token| *token.as_uuid().as_bytes());
+            let random = [Uuid::new_v4(), Uuid::new_v4()].map(Uuid::into_bytes);
             Token { text: URL_SAFE_NO_PAD.encode(random.concat()), is_new: true }
         }
     }

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 pub(crate) enum Range {
     /// An hour, minute by minute.
     #[default]
+    #[serde(alias = "")]
     Hour,
     /// A day, by quarters of an hour.
     Day,

@@ -2,6 +2,8 @@
 
 use serde::de::IgnoredAny;
 
+use super::{redaction::Redaction, show::without_addresses};
+
 /// Deeper JSON is shown as it is.
 const DEEPEST: usize = 100;
 const HIDDEN: &str = r#""[hidden]""#;
@@ -13,24 +15,25 @@ pub(crate) enum Layout {
     Indented,
 }
 
-/// Lays JSON out, with the values of keys that `hides` names hidden. `None` where it is no JSON, or too deep.
-pub(crate) fn rewrite(text: &str, layout: Layout, hides: impl Fn(&str) -> bool) -> Option<String> {
+/// Lays JSON out; where something is to be hidden, without the values of its keys and the names of addresses. `None` where
+/// it is no JSON, or too deep.
+pub(crate) fn rewrite(text: &str, layout: Layout, hidden: Option<&Redaction>) -> Option<String> {
     serde_json::from_str::<IgnoredAny>(text).ok()?;
     let mut writer =
-        Writer { rest: text.trim_start(), out: String::with_capacity(text.len() * 2), layout, hides };
+        Writer { rest: text.trim_start(), out: String::with_capacity(text.len() * 2), layout, hidden };
     writer.value(0)?;
     Some(writer.out)
 }
 
 /// Walks over text that is JSON.
-struct Writer<'a, H> {
+struct Writer<'a> {
     rest: &'a str,
     out: String,
     layout: Layout,
-    hides: H,
+    hidden: Option<&'a Redaction>,
 }
 
-impl<'a, H: Fn(&str) -> bool> Writer<'a, H> {
+impl<'a> Writer<'a> {
     fn value(&mut self, depth: usize) -> Option<()> {
         if depth > DEEPEST {
             return None;
@@ -40,10 +43,23 @@ impl<'a, H: Fn(&str) -> bool> Writer<'a, H> {
             b'[' => self.container(']', depth),
             _ => {
                 let token = self.token()?;
-                self.out.push_str(token);
-                Some(())
+                self.write(token)
             }
         }
+    }
+
+    /// A token, as far as it may be seen.
+    fn write(&mut self, token: &str) -> Option<()> {
+        if self.hidden.is_some() && token.starts_with('"') {
+            let text: String = serde_json::from_str(token).ok()?;
+            let shown = without_addresses(&text);
+            if shown != text {
+                self.out.push_str(&serde_json::to_string(&shown).ok()?);
+                return Some(());
+            }
+        }
+        self.out.push_str(token);
+        Some(())
     }
 
     fn container(&mut self, end: char, depth: usize) -> Option<()> {
@@ -74,12 +90,14 @@ impl<'a, H: Fn(&str) -> bool> Writer<'a, H> {
     fn member(&mut self, depth: usize) -> Option<()> {
         let key = self.token()?;
         self.take(1)?;
-        self.out.push_str(key);
+        self.write(key)?;
         self.out.push_str(if self.layout == Layout::Indented { ": " } else { ":" });
         let name: String = serde_json::from_str(key).ok()?;
         let written = self.out.len();
         self.value(depth)?;
-        if (self.hides)(&name) && !matches!(&self.out[written..], "null" | "\"\"") {
+        if self.hidden.is_some_and(|hidden| hidden.hides(&name))
+            && !matches!(&self.out[written..], "null" | "\"\"")
+        {
             self.out.truncate(written);
             self.out.push_str(HIDDEN);
         }
@@ -125,7 +143,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> Option<String> {
-        rewrite(text, Layout::Compact, |key| key == "secret")
+        rewrite(text, Layout::Compact, Some(&Redaction::new(["secret"])))
     }
 
     #[test]
@@ -145,7 +163,7 @@ mod tests {
     fn it_is_indented_with_nothing_else_changed() {
         let text = " { \"a\" : [ 1 , {} ],\n\"b\":{\"c\":\"x y\"} } ";
         let expected = "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": {\n    \"c\": \"x y\"\n  }\n}";
-        assert_eq!(rewrite(text, Layout::Indented, |_| false).unwrap(), expected);
+        assert_eq!(rewrite(text, Layout::Indented, None).unwrap(), expected);
         assert_eq!(shown(text).unwrap(), r#"{"a":[1,{}],"b":{"c":"x y"}}"#);
     }
 
@@ -169,8 +187,8 @@ mod tests {
         #[test]
         fn any_json_stays_what_it_was(text in "[\\[\\]{}:,\"a0 ]{0,40}") {
             if let Ok(value) = serde_json::from_str::<serde_json::Value>(&text) {
-                let compact = rewrite(&text, Layout::Compact, |_| false).unwrap();
-                let indented = rewrite(&text, Layout::Indented, |_| false).unwrap();
+                let compact = rewrite(&text, Layout::Compact, None).unwrap();
+                let indented = rewrite(&text, Layout::Indented, None).unwrap();
                 proptest::prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&compact).unwrap(), value.clone());
                 proptest::prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&indented).unwrap(), value);
             }

@@ -1,6 +1,12 @@
 use axum::{Json, response::IntoResponse};
 use serde::Serialize;
-use utoipa::{OpenApi, ToSchema};
+use utoipa::{
+    OpenApi, ToSchema,
+    openapi::{
+        self, ContentBuilder, Ref, RefOr, Response, ResponseBuilder,
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    },
+};
 
 use super::{HEADERS, act, pages};
 
@@ -48,5 +54,51 @@ struct Document;
 
 /// Open to all: it describes, and tells nothing of what is stored.
 pub(super) async fn document() -> impl IntoResponse {
-    (HEADERS, Json(Document::openapi()))
+    (HEADERS, Json(whole()))
+}
+
+/// With what holds for every path: who gets in, what is answered where something is not to be had, and names.
+fn whole() -> openapi::OpenApi {
+    let mut document = Document::openapi();
+    for (name, scheme) in [("basic", HttpAuthScheme::Basic), ("bearer", HttpAuthScheme::Bearer)] {
+        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(scheme).build());
+        document.components.get_or_insert_default().add_security_scheme(name, scheme);
+    }
+    let either = ["basic", "bearer"].map(|name| SecurityRequirement::new::<_, _, &str>(name, []));
+    document.security = Some(either.into());
+    for (path, item) in &mut document.paths.paths {
+        for (method, operation) in [("get", &mut item.get), ("post", &mut item.post)] {
+            let Some(operation) = operation else { continue };
+            operation.operation_id = Some(name_of(method, path));
+            for (status, why) in ALWAYS {
+                operation.responses.responses.entry(status.to_owned()).or_insert_with(|| problem(why));
+            }
+            for response in operation.responses.responses.values_mut() {
+                if let RefOr::T(response) = response
+                    && response.description.is_empty()
+                {
+                    response.description = "What was asked for, or why it is not to be had.".to_owned();
+                }
+            }
+        }
+    }
+    document
+}
+
+const ALWAYS: [(&str, &str); 4] = [
+    ("400", "The query, the body or an id can't be read."),
+    ("401", "Nobody is named, or not rightly."),
+    ("403", "This is not for viewers."),
+    ("503", "The store is away, or does not answer in time."),
+];
+
+fn problem(why: &str) -> RefOr<Response> {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    RefOr::T(ResponseBuilder::new().description(why).content("application/json", content).build())
+}
+
+/// Such as `get-runs-id`.
+fn name_of(method: &str, path: &str) -> String {
+    let parts = path.split(['/', '{', '}']).filter(|part| !part.is_empty());
+    [method].into_iter().chain(parts).collect::<Vec<_>>().join("-")
 }

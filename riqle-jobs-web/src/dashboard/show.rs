@@ -117,7 +117,7 @@ pub(crate) fn first_line(text: &str, most: usize) -> String {
 
 /// Text for viewers: without the names of the addresses in it.
 pub(crate) fn without_addresses(text: &str) -> String {
-    let is_part = |c: char| c.is_alphanumeric() || "._%+-@".contains(c);
+    let is_part = |c: char| c.is_alphanumeric() || "@.!#$%&'*+-/=?^_`{|}~".contains(c);
     let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(start) = rest.find(is_part) {
         let (before, word) = rest.split_at(start);
@@ -141,17 +141,32 @@ pub(crate) fn in_address(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-/// What a search asks for as the query of an address: the fields that are not empty, by name.
+/// What a search asks for as the query of an address.
 pub(crate) fn query_of(search: &impl Serialize) -> String {
+    let fields = asked_fields(search).into_iter();
+    fields.map(|(name, value)| format!("{name}={}", in_address(&value))).collect::<Vec<_>>().join("&")
+}
+
+/// The same for people.
+pub(crate) fn words_of(search: &impl Serialize) -> String {
+    let fields = asked_fields(search).into_iter();
+    fields.map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
+}
+
+/// The fields of a search that are not empty, by name.
+fn asked_fields(search: &impl Serialize) -> Vec<(String, String)> {
     let fields = serde_json::to_value(search).unwrap_or_default();
-    let given = fields.as_object().into_iter().flatten().filter_map(|(name, value)| match value {
-        Value::String(text) if !text.trim().is_empty() => Some(format!("{name}={}", in_address(text.trim()))),
-        Value::Bool(true) => Some(format!("{name}=true")),
-        _ => None,
+    let asked = fields.as_object().into_iter().flatten().filter_map(|(name, value)| {
+        let value = match value {
+            Value::String(text) => text.trim().to_owned(),
+            Value::Bool(true) => "true".to_owned(),
+            _ => String::new(),
+        };
+        (!value.is_empty()).then(|| (name.clone(), value))
     });
-    let mut given: Vec<_> = given.collect();
-    given.sort_unstable();
-    given.join("&")
+    let mut asked: Vec<_> = asked.collect();
+    asked.sort_unstable();
+    asked
 }
 
 #[cfg(test)]

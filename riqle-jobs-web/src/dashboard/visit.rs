@@ -103,6 +103,23 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Web> for Query<T> {
     }
 }
 
+/// The part of a path that names something; one that can't be read names nothing.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl FromRequestParts<Web> for Path<String> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Response> {
+        match axum::extract::Path::<String>::from_request_parts(parts, web).await {
+            Ok(axum::extract::Path(name)) => Ok(Self(name)),
+            Err(_) => {
+                let visit = Visit::from_request_parts(parts, web).await?;
+                Err(visit.fail(&Failure::not_found("page")))
+            }
+        }
+    }
+}
+
 /// The way from `inner`, a path within the dashboard, to its root; `whole` is the path that was asked for. Only the root
 /// itself may be asked for without the slash at its end, when the browser takes its last part for a page.
 fn root(whole: &str, inner: &str) -> String {

@@ -1,13 +1,10 @@
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use riqle_jobs_core::{EmailId, EmailLog, email::Resolution, store::ActionKind};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{Done, Submitted, action, recorded};
-use crate::dashboard::{Web, failure::Failure, show::in_address};
+use crate::dashboard::{Web, failure::Failure, pages::emails::is_open, show::in_address, visit::Path};
 
 /// What somebody found out about an email that may have been sent.
 #[derive(Deserialize, ToSchema)]
@@ -48,6 +45,10 @@ pub(crate) async fn resolve(
             Outcome::Sent => (Resolution::Sent, "as sent"),
             Outcome::NotSent => (Resolution::NotSent, "as not sent"),
         };
+        let email = EmailLog::email(&**web.jobs.store(), id).await?;
+        if !email.as_ref().is_some_and(is_open) {
+            return Err(Failure::bad("it is not in question whether this email was sent"));
+        }
         let action = action(&visit.user, ActionKind::ResolveEmail, &format!("email {id}"), word);
         let by = visit.user.name.clone();
         recorded(&web.jobs, action, move |jobs| async move {
@@ -99,7 +100,9 @@ pub(crate) async fn unsuppress(
 
 fn address(asked: &SuppressRequest) -> Result<&str, Failure> {
     let address = asked.address.trim();
+    let is_odd = |c: char| c.is_whitespace() || c.is_control() || "<>(),;:\\\"[]".contains(c);
     let is_address = address.len() <= 320
-        && address.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
+        && !address.contains(is_odd)
+        && address.rsplit_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
     is_address.then_some(address).ok_or_else(|| Failure::bad("this is no email address"))
 }

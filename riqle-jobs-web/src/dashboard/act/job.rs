@@ -1,8 +1,5 @@
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
-use riqle_jobs_core::{Error, ErrorKind, Jobs, NewRun, Payload, Queue, Registry, store::ActionKind};
+use axum::{extract::State, response::Response};
+use riqle_jobs_core::{Error, ErrorKind, Jobs, NewRun, Payload, Queue, Registry, RunId, store::ActionKind};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -13,14 +10,18 @@ use crate::{
         Web,
         failure::Failure,
         json_text::{Layout, rewrite},
+        visit::Path,
     },
     security::User,
 };
 
 /// What to start a run with.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct StartRequest {
+    /// The run's id, where the caller gives it: sent again, it starts no second run.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    id: Option<RunId>,
     /// Kept to the letter.
     #[schema(value_type = serde_json::Value)]
     #[serde(default, deserialize_with = "null_too")]
@@ -28,6 +29,9 @@ pub(crate) struct StartRequest {
     /// The same as text, as forms send it.
     #[schema(ignore)]
     input_text: Option<String>,
+    #[serde(default, rename = "formToken")]
+    #[schema(ignore)]
+    _form_token: String,
 }
 
 /// Starts a run of a job; the outcome is its id.
@@ -42,11 +46,11 @@ pub(crate) async fn start(
     let started = async {
         let input = match (&asked.input, &asked.input_text) {
             (Some(input), _) => Some(input.get().to_owned()),
-            (None, Some(text)) => rewrite(text, Layout::Compact, |_| false),
-            (None, None) => None,
+            (None, Some(text)) => rewrite(text, Layout::Compact, None),
+            (None, None) => return Err(Failure::bad("there is no input")),
         };
         let input = input.ok_or_else(|| Failure::bad("the input is no JSON"))?;
-        start_run(&web.jobs, &visit.user, &name, &input).await
+        start_run(&web.jobs, &visit.user, &name, &input, asked.id).await
     };
     match started.await {
         Ok((action, id)) => visit.done(&format!("runs/{id}"), action, id),
@@ -54,19 +58,22 @@ pub(crate) async fn start(
     }
 }
 
-/// Enqueues a run of a registered job on somebody's word, and records it; answers with the run's id.
+/// Enqueues a run of a registered job on somebody's word, and records it; answers with the run's id. One that is there
+/// under the id that is given stays as it is.
 pub(crate) async fn start_run(
     jobs: &Jobs,
     user: &User,
     name: &str,
     input: &str,
+    id: Option<RunId>,
 ) -> Result<(riqle_jobs_core::ActionId, String), Failure> {
     let known = Registry::jobs(&**jobs.store()).await?;
     let Some(job) = known.into_iter().map(|job| job.declaration).find(|job| job.name == name) else {
         let error = Error::new(ErrorKind::NotFound, "start", "no worker has registered a job of this name");
         return Err(error.into());
     };
-    let run = NewRun::with_payload(&job.name, &job.queue, job.priority, Payload::from_json_text(input));
+    let mut run = NewRun::with_payload(&job.name, &job.queue, job.priority, Payload::from_json_text(input));
+    run.id = id.unwrap_or(run.id);
     let id = run.id.to_string();
     let action = action(user, ActionKind::Start, &format!("job {name}"), "");
     recorded(

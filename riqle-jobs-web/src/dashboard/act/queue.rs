@@ -1,21 +1,23 @@
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
-use riqle_jobs_core::{Inspect, Jobs, Registry, store::ActionKind};
+use axum::{extract::State, response::Response};
+use riqle_jobs_core::{Error, Inspect, Jobs, Registry, store::ActionKind};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{Done, Submitted, action, recorded, run::Nothing};
-use crate::dashboard::{Web, failure::Failure};
+use crate::dashboard::{Web, failure::Failure, visit::Path};
 
 /// Why a queue is paused.
 #[derive(Default, Deserialize, ToSchema)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct PauseRequest {
-    /// For people.
+    /// For people, at most 500 bytes.
     why: String,
+    #[serde(rename = "formToken")]
+    #[schema(ignore)]
+    _form_token: String,
 }
+
+const WHY_BYTES: usize = 500;
 
 /// Pauses a queue.
 #[utoipa::path(post, path = "/queues/{name}/pause", tag = "queues", params(("name" = String, Path)),
@@ -26,15 +28,26 @@ pub(crate) async fn pause(
     Path(name): Path<String>,
     Submitted { visit, asked }: Submitted<PauseRequest>,
 ) -> Response {
-    if let Err(failure) = must_be_known(&web, &name).await {
-        return visit.fail(&failure);
-    }
-    let action = action(&visit.user, ActionKind::Pause, &format!("queue {name}"), &asked.why);
-    let by = visit.user.name.clone();
-    let pause = move |jobs: Jobs| async move {
-        jobs.pause_queue(&name, &by, &asked.why).await.map(|()| String::new())
+    let paused = async {
+        must_be_known(&web, &name).await?;
+        if asked.why.len() > WHY_BYTES {
+            return Err(Failure::bad(format!("`why` has more than {WHY_BYTES} bytes")));
+        }
+        let action = action(&visit.user, ActionKind::Pause, &format!("queue {name}"), &asked.why);
+        let by = visit.user.name.clone();
+        recorded(&web.jobs, action, move |jobs: Jobs| async move {
+            let before = paused_by(&jobs, &name).await?;
+            jobs.pause_queue(&name, &by, &asked.why).await?;
+            Ok(before.map_or_else(String::new, |by| format!("it was paused already, by {by}, and stays so")))
+        })
+        .await
     };
-    visit.ended("queues", recorded(&web.jobs, action, pause).await)
+    visit.ended("queues", paused.await)
+}
+
+async fn paused_by(jobs: &Jobs, name: &str) -> Result<Option<String>, Error> {
+    let queues = Inspect::queues(&**jobs.store()).await?;
+    Ok(queues.into_iter().find(|queue| queue.name == name).and_then(|queue| Some(queue.pause?.by)))
 }
 
 /// A queue of a job that was registered, or with runs.
@@ -48,13 +61,19 @@ async fn must_be_known(web: &Web, name: &str) -> Result<(), Failure> {
 
 /// Resumes a queue.
 #[utoipa::path(post, path = "/queues/{name}/resume", tag = "queues", params(("name" = String, Path)),
-    responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+    request_body = Nothing, responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn resume(
     State(web): State<Web>,
     Path(name): Path<String>,
     Submitted { visit, .. }: Submitted<Nothing>,
 ) -> Response {
-    let action = action(&visit.user, ActionKind::Resume, &format!("queue {name}"), "");
-    let resume = move |jobs: Jobs| async move { jobs.resume_queue(&name).await.map(|()| String::new()) };
-    visit.ended("queues", recorded(&web.jobs, action, resume).await)
+    let resumed = async {
+        must_be_known(&web, &name).await?;
+        let action = action(&visit.user, ActionKind::Resume, &format!("queue {name}"), "");
+        recorded(&web.jobs, action, move |jobs: Jobs| async move {
+            jobs.resume_queue(&name).await.map(|()| String::new())
+        })
+        .await
+    };
+    visit.ended("queues", resumed.await)
 }

@@ -1,9 +1,6 @@
 //! What is done to one run.
 
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
     Error, ErrorKind, Inspect, Jobs, Operate, Payload, Replay, ReplayFrom, RunId, store::ActionKind,
 };
@@ -16,6 +13,7 @@ use crate::dashboard::{
     Web,
     failure::Failure,
     json_text::{Layout, rewrite},
+    visit::Path,
 };
 
 /// How to replay a run.
@@ -68,6 +66,12 @@ pub(crate) async fn replay(
                 None => return Err(Failure::bad("`from` is failed-step, start, or step:NAME")),
             },
         };
+        if let ReplayFrom::Step(name) = &from {
+            let steps = Inspect::steps(&**web.jobs.store(), id).await?;
+            if !steps.iter().any(|step| step.name == *name) {
+                return Err(Failure::bad("the run has saved no step of this name"));
+            }
+        }
         let input = edited_input(&web, id, &asked).await?;
         let detail = match (&from, &input) {
             (ReplayFrom::FailedStep, None) => "from the failed step".to_owned(),
@@ -99,7 +103,7 @@ async fn edited_input(web: &Web, id: RunId, asked: &ReplayRequest) -> Result<Opt
     let Some(text) = asked.input_text.as_deref().filter(|text| !text.trim().is_empty()) else {
         return Ok(None);
     };
-    let compact = |text: &str| rewrite(text, Layout::Compact, |_| false);
+    let compact = |text: &str| rewrite(text, Layout::Compact, None);
     let edited = compact(text).ok_or_else(|| Failure::bad("the input is no JSON"))?;
     let run = Inspect::run(&**web.jobs.store(), id).await?.ok_or_else(|| Failure::not_found("run"))?;
     let old = std::str::from_utf8(&run.input.bytes).ok().and_then(compact);

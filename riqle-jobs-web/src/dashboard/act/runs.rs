@@ -110,16 +110,16 @@ async fn on_the_chosen(jobs: &Jobs, user: &User, asked: BulkRequest) -> Result<(
             let (told_of, told_by) = oneshot::channel();
             let acts = move |jobs: Jobs| async move {
                 let report = on_each(&jobs, act, &ids).await?;
-                let words = words(&report);
+                let outcome = outcome(&report);
                 let _ = told_of.send(report);
-                Ok(words)
+                Ok(outcome)
             };
             last = Some(recorded(&jobs, action, acts).await?.0);
             if let Ok(more) = told_by.await {
                 report.add(more);
             }
         }
-        last.map(|last| (last, words(&report))).ok_or_else(|| Failure::bad("no run was chosen"))
+        last.map(|last| (last, outcome(&report))).ok_or_else(|| Failure::bad("no run was chosen"))
     });
     all.await.unwrap_or_else(|panicked| Err(Failure::of_panic(&panicked)))
 }
@@ -132,18 +132,19 @@ async fn begin_on_all(
     search: &Search,
 ) -> Result<ActionId, Failure> {
     let filter = asked.act.filter(search)?;
-    if *search == Search::default() && !asked.all {
+    let words = search.words();
+    if words.is_empty() && !asked.all {
         return Err(Failure::bad("the search asks for nothing; where all are meant, say so by `all`"));
     }
     let pace = asked.pace.unwrap_or(100).clamp(1, 10_000);
-    let subject = format!("all runs with {}", search.query());
+    let subject = if words.is_empty() { "all runs".to_owned() } else { format!("all runs with {words}") };
     let action = action(user, asked.act.kind(), &subject, &format!("{pace} a second"));
     Audit::record_action(&**jobs.store(), action.clone()).await?;
     let (id, jobs, act) = (action.id, jobs.clone(), asked.act);
     tokio::spawn(async move {
         let done = on_all(&jobs, act, filter, Pace::per_second(pace)).await;
         // Its message says how far it came, and nothing of the store.
-        let done = done.map(|report| words(&report)).map_err(|error| {
+        let done = done.map(|report| outcome(&report)).map_err(|error| {
             tracing::warn!(%error, action = %action.id, "an action on all that match has stopped");
             error.message().to_owned()
         });
@@ -182,6 +183,11 @@ impl Act {
             Act::Cancel => "Cancel",
             Act::RunNow => "Run now",
         }
+    }
+
+    /// Whether nothing brings back what it takes.
+    pub(crate) fn is_final(self) -> bool {
+        matches!(self, Act::Discard | Act::Cancel)
     }
 
     /// In an address or a form.
@@ -259,12 +265,12 @@ async fn on_each(jobs: &Jobs, act: Act, ids: &[RunId]) -> Result<BulkReport, Err
 }
 
 /// What came of it, for people.
-fn words(report: &BulkReport) -> String {
-    let mut words = format!("{} done", Count(report.done));
+fn outcome(report: &BulkReport) -> String {
+    let mut outcome = format!("{} done", Count(report.done));
     if report.skips > 0 {
         let problems: Vec<_> =
             report.skipped.iter().take(MOST_SKIPPED).map(|skipped| skipped.problem.as_str()).collect();
-        words.push_str(&format!(", {} left as they are: {}", Count(report.skips), problems.join("; ")));
+        outcome.push_str(&format!(", {} left as they are: {}", Count(report.skips), problems.join("; ")));
     }
-    words
+    outcome
 }

@@ -49,13 +49,16 @@ impl<T: DeserializeOwned> FromRequest<Web> for Submitted<T> {
             }
         };
         let read = if is_json {
-            serde_json::from_slice(&body)
-                .map_err(|_| Failure::bad("the body is not of the form that is expected"))
+            let body: &[u8] = if body.is_empty() { b"{}" } else { &body };
+            serde_json::from_slice(body)
+                .map_err(|error| Failure::bad(format!("the body can't be read: {error}")))
         } else {
             let token = form_urlencoded::parse(&body).find(|(name, _)| name == TOKEN);
             if !token.is_some_and(|(_, token)| csrf::is_repeated(&headers, &token)) {
-                let text =
-                    "the form is not of this page any more: go back, load the page again and repeat it";
+                let text = match visit.wants {
+                    Wants::Json => "tools send JSON, with the content type application/json",
+                    _ => "the form is not of this page any more: go back, load the page again and repeat it",
+                };
                 return Err(refuse(&visit, StatusCode::FORBIDDEN, text));
             }
             serde_html_form::from_bytes(&body)

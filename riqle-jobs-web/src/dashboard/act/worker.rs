@@ -1,7 +1,4 @@
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
     Operate, WorkerId,
     store::{ActionKind, WorkerOrder},
@@ -10,7 +7,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{Done, Submitted, action, recorded};
-use crate::dashboard::{Web, failure::Failure};
+use crate::dashboard::{Web, failure::Failure, visit::Path};
 
 /// What a worker is told.
 #[derive(Deserialize, ToSchema)]

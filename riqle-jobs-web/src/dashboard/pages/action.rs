@@ -1,8 +1,5 @@
 use askama::Template;
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use riqle_jobs_core::{ActionId, Audit};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -12,7 +9,7 @@ use crate::dashboard::{
     Web,
     failure::Failure,
     page::{Page, Place},
-    visit::Visit,
+    visit::{Path, Visit},
 };
 
 /// An action of an operator; one on many runs tells how far it has come.

@@ -1,8 +1,5 @@
 use askama::Template;
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use mail_parser::MessageParser;
 use riqle_jobs_core::{
     EmailId, EmailLog,
@@ -17,7 +14,7 @@ use crate::dashboard::{
     failure::Failure,
     page::{Page, Place},
     show::{Count, When},
-    visit::Visit,
+    visit::{Path, Visit},
 };
 
 /// An email with what happened to it and, for operators, the message as it was sent.

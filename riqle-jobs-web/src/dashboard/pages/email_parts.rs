@@ -1,14 +1,18 @@
 //! The message itself, for operators: its HTML for a frame in which nothing of it can run or be loaded, and its source.
 
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use mail_parser::MessageParser;
 
 use super::email::find;
-use crate::dashboard::{HEADERS, Web, failure::Failure, visit::Visit};
+use crate::dashboard::{
+    HEADERS, Web,
+    failure::Failure,
+    visit::{Path, Visit},
+};
 
 /// Its style may stand in the text, and pictures that are part of it; nothing else.
 const POLICY: HeaderValue = HeaderValue::from_static(

@@ -148,7 +148,7 @@ impl EmailRow {
             id: email.id,
             status: email.status,
             detail: email.detail,
-            is_open: OPEN.contains(&email.detail) && email.may_have_been_sent(),
+            is_open: is_open(email),
             to: if visit.is_operator() { email.to.clone() } else { masked(&email.to) },
             subject: visit.text(&email.subject),
             template: email.template.clone(),
@@ -177,6 +177,11 @@ impl EmailRow {
             EmailDetail::Queued | EmailDetail::Sending | EmailDetail::Retry => "quiet",
         }
     }
+}
+
+/// Whether somebody is to say if it was sent.
+pub(crate) fn is_open(email: &EmailRecord) -> bool {
+    OPEN.contains(&email.detail) && email.may_have_been_sent()
 }
 
 /// An address without its name: `a…@example.com`.

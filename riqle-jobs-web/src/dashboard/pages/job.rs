@@ -1,8 +1,5 @@
 use askama::Template;
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use futures_util::future::try_join_all;
 use riqle_jobs_core::{Inspect, Queue, Registry, RunFilter, RunState, store::COUNTED_TO};
 use serde::Serialize;
@@ -21,7 +18,7 @@ use crate::dashboard::{
     failure::Failure,
     history::{History, Range},
     page::{Page, Place},
-    visit::{Query, Visit},
+    visit::{Path, Query, Visit},
 };
 
 const NEWEST: usize = 10;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    emails::OPEN,
+    emails::{OPEN, is_open},
     verdict::{Facts, Finding, Level, findings},
 };
 use crate::dashboard::{
@@ -101,7 +101,7 @@ impl OverviewPage {
             Inspect::count_runs(store, dead, COUNTED_TO),
             Queue::now(store),
         )?;
-        let open_emails = open.iter().filter(|email| email.may_have_been_sent()).count();
+        let open_emails = open.iter().filter(|email| is_open(email)).count();
         let facts = Facts {
             health: &health,
             workers: &workers,

@@ -15,7 +15,8 @@ use crate::dashboard::{
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PayloadView {
-    /// To the letter but for blanks; `null` where it is no JSON. For viewers some values are `"[hidden]"`.
+    /// To the letter but for blanks; `null` where it is no JSON. For viewers some values are `"[hidden]"`, and
+    /// addresses without their names.
     #[schema(value_type = Option<serde_json::Value>)]
     json: Option<Box<RawValue>>,
     pub(crate) bytes: Count,
@@ -29,10 +30,10 @@ impl PayloadView {
     pub(crate) fn of(payload: &Payload, visit: &Visit) -> Self {
         let bytes = Count(payload.bytes.len() as u64);
         let text = (payload.codec == Codec::JSON).then(|| std::str::from_utf8(&payload.bytes).ok()).flatten();
-        let hides = |key: &str| !visit.is_operator() && visit.web.redaction.hides(key);
-        let rewritten = |layout| rewrite(text?, layout, hides);
+        let hidden = (!visit.is_operator()).then_some(&visit.web.redaction);
+        let rewritten = |layout| rewrite(text?, layout, hidden);
         let (compact, indented) = (rewritten(Layout::Compact), rewritten(Layout::Indented));
-        let whole = text.and_then(|text| rewrite(text, Layout::Compact, |_| false));
+        let whole = text.and_then(|text| rewrite(text, Layout::Compact, None));
         Self {
             is_redacted: compact != whole,
             json: compact.and_then(|text| RawValue::from_string(text).ok()),

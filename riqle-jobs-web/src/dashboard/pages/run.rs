@@ -1,10 +1,7 @@
 use std::time::Duration;
 
 use askama::Template;
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use jiff::Timestamp;
 use riqle_jobs_core::{
     AttemptOutcome, AttemptRecord, EmailLog, Inspect, LogLevel, Queue, Registry, Run, RunId, RunState,
@@ -18,8 +15,8 @@ use crate::dashboard::{
     Web,
     failure::Failure,
     page::{Page, Place},
-    show::{Took, When, in_address},
-    visit::Visit,
+    show::{Took, When, in_address, many},
+    visit::{Path, Visit},
 };
 
 /// A run with all that is known of it.
@@ -238,6 +235,14 @@ impl RunPage {
             quoted(&path),
             quoted(&body)
         )
+    }
+
+    fn kept_steps(&self) -> String {
+        if self.steps.is_empty() {
+            "no saved step".to_owned()
+        } else {
+            many(self.steps.len() as u64, "saved step")
+        }
     }
 
     /// Whether what is shown can be searched for: what a viewer sees of an address can't.

@@ -3,14 +3,17 @@ use riqle_jobs_core::{RunFilter, RunId, RunState};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::dashboard::{failure::Failure, show::query_of};
+use crate::dashboard::{
+    failure::Failure,
+    show::{query_of, words_of},
+};
 
 /// Which runs are asked for, as the address says it. What is empty filters nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Search {
-    /// `pending`, `running`, `waiting`, `succeeded`, `dead` or `cancelled`.
+    /// `pending`, `running`, `waiting`, `succeeded`, `dead` (and not replayed) or `cancelled`.
     pub(crate) state: String,
     /// The job's name.
     pub(crate) job: String,
@@ -21,7 +24,7 @@ pub(crate) struct Search {
     pub(crate) key: String,
     /// The fingerprint of the newest error.
     pub(crate) error: String,
-    /// Of dead letters whose newest error has no fingerprint.
+    /// Those without a fingerprint of an error: with the state `dead`, dead letters that brought none.
     pub(crate) without_error: bool,
     /// Words of a dead letter's newest error; the newest 10,000 are searched.
     pub(crate) text: String,
@@ -70,6 +73,11 @@ impl Search {
     /// The query of an address.
     pub(crate) fn query(&self) -> String {
         query_of(self)
+    }
+
+    /// The same for people; empty where it asks for nothing.
+    pub(crate) fn words(&self) -> String {
+        words_of(self)
     }
 
     /// Whether anything beside the state is asked for.

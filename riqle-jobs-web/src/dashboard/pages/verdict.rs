@@ -74,97 +74,107 @@ pub(crate) struct Facts<'a> {
 
 /// What is wrong, the worst first; empty where nothing is.
 pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
-    let mut found = Vec::new();
-    let mut say = |level, what: String, remedy: &str, path| {
-        found.push(Finding { level, what: sentence(&what), remedy: remedy.to_owned(), path });
-    };
-    let Facts { health, workers, queues, last_hour, dead, open_emails, now } = facts;
-    for problem in &health.problems {
-        say(Level::Bad, problem.clone(), "", None);
-    }
-    let alive: Vec<_> = workers.iter().filter(|worker| worker.is_alive(*now)).collect();
-    if !alive.is_empty() && alive.iter().all(|worker| worker.order == WorkerOrder::Drain) {
-        say(
-            Level::Bad,
-            "every worker was told to take no more runs".to_owned(),
-            "Tell one to work again.",
-            Some("queues"),
-        );
-    }
-    if alive.is_empty() {
-        say(
-            Level::Bad,
-            "no worker is alive".to_owned(),
-            "Start a process that runs a Worker on this store.",
-            Some("queues"),
-        );
-    } else if !health.jobs_without_worker.is_empty() {
-        let jobs = health.jobs_without_worker.join(", ");
-        let what = format!("runs of {jobs} are due, and no worker takes them");
-        say(Level::Bad, what, "Start a worker that registers them, or cancel the runs.", Some("jobs"));
-    }
-    let waits = health.oldest_due.map(|due| Duration::try_from(now.duration_since(due)).unwrap_or_default());
-    if let Some(waits) = waits.filter(|waits| *waits >= LATE) {
-        let level = if waits >= FAR_TOO_LATE { Level::Bad } else { Level::Warning };
-        let what = format!("the oldest due run has waited for {}", Took(waits));
-        say(level, what, "Start more workers, or raise their concurrency.", Some("queues"));
-    }
-    if health.expired_leases > 0 {
-        let what = format!("{} not taken over whose lease has run out", many(health.expired_leases, "run"));
-        say(
-            Level::Warning,
-            what,
-            "A worker has died or stands still; another one takes its runs over.",
-            Some("queues"),
-        );
-    }
-    if *dead > 0 {
-        let ended = last_hour.all.succeeded.saturating_add(last_hour.all.dead);
-        let rate = percent(last_hour.all.dead, ended).unwrap_or_default();
-        let level = if rate > DEAD_PERCENT { Level::Warning } else { Level::Notice };
-        let at_least = if *dead >= COUNTED_TO { " or more" } else { "" };
-        let what = format!(
-            "{}{at_least}, {} of the runs that ended in the last hour",
-            many(*dead, "dead letter"),
-            percent_text(Some(rate))
-        );
-        let remedy = "Look at what they have in common, mend it, and replay the group.";
-        say(level, what, remedy, Some("dead-letters"));
-    }
-    if *open_emails > 0 {
-        let emails = match *open_emails {
-            few if few <= MOST_OPEN => many(few as u64, "email"),
-            _ => format!("more than {MOST_OPEN} emails"),
-        };
-        let what = format!("{emails} may or may not have been sent");
-        say(
-            Level::Warning,
-            what,
-            "Look at the provider's log and say which it was.",
-            Some("emails?state=open"),
-        );
-    }
-    for queue in queues.iter().filter(|queue| queue.pause.is_some()) {
-        let what = format!("the queue {} is paused", queue.name);
-        let waits = queue.oldest_due.is_some_and(|due| later(due, LATE) <= *now);
-        say(
-            if waits { Level::Warning } else { Level::Notice },
-            what,
-            "Resume it when its reason has gone.",
-            Some("queues"),
-        );
-    }
-    let draining = alive.iter().filter(|worker| worker.order == WorkerOrder::Drain).count();
-    if draining > 0 {
-        say(
-            Level::Notice,
-            format!("{}, told to take no more runs", many(draining as u64, "worker")),
-            "Tell them to work again, or stop their processes.",
-            Some("queues"),
-        );
-    }
+    let problems = facts.health.problems.iter().map(|problem| Finding::new(Level::Bad, problem, "", None));
+    let mut found: Vec<_> = problems.collect();
+    of_workers(facts, &mut found);
+    of_what_waits(facts, &mut found);
+    of_dead_letters(facts, &mut found);
+    of_emails(facts, &mut found);
+    of_pauses(facts, &mut found);
     found.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     found
+}
+
+impl Finding {
+    fn new(level: Level, what: &str, remedy: &str, path: Option<&'static str>) -> Self {
+        Self { level, what: sentence(what), remedy: remedy.to_owned(), path }
+    }
+}
+
+fn of_workers(facts: &Facts<'_>, found: &mut Vec<Finding>) {
+    let alive = facts.workers.iter().filter(|worker| worker.is_alive(facts.now));
+    let (draining, working): (Vec<_>, Vec<_>) = alive.partition(|worker| worker.order == WorkerOrder::Drain);
+    let mut say = |level, what: &str, remedy| found.push(Finding::new(level, what, remedy, Some("queues")));
+    match (working.len(), draining.len()) {
+        (0, 0) => {
+            let remedy = "Start a process that runs a Worker on this store.";
+            return say(Level::Bad, "no worker is alive", remedy);
+        }
+        (0, _) => {
+            return say(Level::Bad, "every worker was told to take no more runs", "Tell one to work again.");
+        }
+        (_, 0) => {}
+        (_, 1) => {
+            let remedy = "Tell it to work again, or stop its process.";
+            say(Level::Notice, "1 worker was told to take no more runs", remedy);
+        }
+        (_, several) => {
+            let what = format!("{several} workers were told to take no more runs");
+            say(Level::Notice, &what, "Tell them to work again, or stop their processes.");
+        }
+    }
+    let without_worker = &facts.health.jobs_without_worker;
+    if !without_worker.is_empty() {
+        let what = format!("runs of {} are due, and no worker takes them", without_worker.join(", "));
+        let remedy = "Start a worker that registers them, or cancel the runs.";
+        found.push(Finding::new(Level::Bad, &what, remedy, Some("jobs")));
+    }
+}
+
+fn of_what_waits(facts: &Facts<'_>, found: &mut Vec<Finding>) {
+    let since = |due| Duration::try_from(facts.now.duration_since(due)).unwrap_or_default();
+    if let Some(waits) = facts.health.oldest_due.map(since).filter(|waits| *waits >= LATE) {
+        let level = if waits >= FAR_TOO_LATE { Level::Bad } else { Level::Warning };
+        let what = format!("the oldest due run has waited for {}", Took(waits));
+        let remedy = "Start more workers, or raise their concurrency.";
+        found.push(Finding::new(level, &what, remedy, Some("queues")));
+    }
+    let expired = facts.health.expired_leases;
+    if expired > 0 {
+        let what = format!("{} not taken over whose lease has run out", many(expired, "run"));
+        let remedy = "A worker has died or stands still; another one takes its runs over.";
+        found.push(Finding::new(Level::Warning, &what, remedy, Some("queues")));
+    }
+}
+
+fn of_dead_letters(facts: &Facts<'_>, found: &mut Vec<Finding>) {
+    let last_hour = &facts.last_hour.all;
+    let ended = last_hour.succeeded.saturating_add(last_hour.dead);
+    let rate = percent(last_hour.dead, ended).unwrap_or_default();
+    if rate > DEAD_PERCENT {
+        let what = format!("{} of the runs that ended in the last hour have died", percent_text(Some(rate)));
+        let remedy = "Look at what they have in common, and mend it.";
+        found.push(Finding::new(Level::Warning, &what, remedy, Some("dead-letters")));
+    }
+    if facts.dead > 0 {
+        let at_least = if facts.dead >= COUNTED_TO { " or more" } else { "" };
+        let what = match facts.dead {
+            1 => "1 dead letter waits for somebody".to_owned(),
+            dead => format!("{}{at_least} wait for somebody", many(dead, "dead letter")),
+        };
+        let remedy = "Replay a group once its cause is mended, or discard it.";
+        found.push(Finding::new(Level::Notice, &what, remedy, Some("dead-letters")));
+    }
+}
+
+fn of_emails(facts: &Facts<'_>, found: &mut Vec<Finding>) {
+    let emails = match facts.open_emails {
+        0 => return,
+        few if few <= MOST_OPEN => many(few as u64, "email"),
+        _ => format!("more than {MOST_OPEN} emails"),
+    };
+    let what = format!("{emails} may or may not have been sent");
+    let remedy = "Look at the provider's log and say which it was.";
+    found.push(Finding::new(Level::Warning, &what, remedy, Some("emails?state=open")));
+}
+
+fn of_pauses(facts: &Facts<'_>, found: &mut Vec<Finding>) {
+    for queue in facts.queues.iter().filter(|queue| queue.pause.is_some()) {
+        let waits = queue.oldest_due.is_some_and(|due| later(due, LATE) <= facts.now);
+        let level = if waits { Level::Warning } else { Level::Notice };
+        let what = format!("the queue {} is paused", queue.name);
+        found.push(Finding::new(level, &what, "Resume it when its reason has gone.", Some("queues")));
+    }
 }
 
 /// With a capital, as it stands alone.
