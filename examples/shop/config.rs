@@ -15,7 +15,8 @@ usage: cargo run --example shop -- [FLAGS]
   --exit-when-idle   ends when no run is pending, running or waiting
 
 environment: RIQLE_JOBS_URL, RIQLE_MAIL_URL, RIQLE_MAIL_FROM, RIQLE_SHOP_DB, STRIPE_WEBHOOK_SECRET,
-             RESEND_WEBHOOK_SECRET, RIQLE_EVENT_KEY (see the README)";
+             RESEND_WEBHOOK_SECRET, RIQLE_EVENT_KEY, RIQLE_JOBS_OPERATOR, RIQLE_JOBS_VIEWER, RESEND_API_KEY (see the
+             README)";
 
 /// What the flags and the environment say.
 pub struct Config {

@@ -61,9 +61,9 @@ async fn run() -> Result<(), Failure> {
 
     let (staging, relay) = (database.staging(), database.relay(&store));
 
-    printer.start(&config, address);
     let shop = Shop { database, jobs: jobs.clone(), secrets: config.stripe_secrets()?.map(Arc::new) };
     let router = routes::router(shop, &config, address, &shutdown)?;
+    printer.start(&config, address);
     let server = axum::serve(listener, router).with_graceful_shutdown({
         let shutdown = shutdown.clone();
         async move { shutdown.stopping().await }

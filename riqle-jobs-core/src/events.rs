@@ -3,7 +3,10 @@
 //! the jobs before and after, so one that registers in between is started, too; where the sender goes down there, an event that
 //! has started nothing is found when a worker looks again, within a minute.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use futures_util::future::{try_join, try_join_all};
 use jiff::Timestamp;
@@ -92,7 +95,9 @@ async fn start_of_the_late(
     jobs: &[RegisteredJob],
     looked_at: Timestamp,
 ) -> Result<(), Error> {
-    let is_late = |job: &RegisteredJob| !jobs.iter().any(|known| known.declaration == job.declaration);
+    let starts = |job: &JobDeclaration| (job.name.clone(), job.queue.clone(), job.trigger.clone());
+    let known: HashSet<_> = jobs.iter().map(|job| starts(&job.declaration)).collect();
+    let is_late = |job: &RegisteredJob| !known.contains(&starts(&job.declaration));
     let late: Vec<_> = store.jobs().await?.into_iter().filter(is_late).collect();
     if late.is_empty() {
         return Ok(());

@@ -6,7 +6,7 @@ use axum::{
     Json,
     body::Bytes,
     extract::{FromRequest, Request},
-    http::{HeaderName, StatusCode, header},
+    http::{HeaderMap, HeaderName, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use riqle_jobs_core::{Error, ErrorKind};
@@ -78,4 +78,10 @@ pub(crate) async fn within(limit: Duration, answer: impl Future<Output = Respons
     tokio::time::timeout(limit, answer)
         .await
         .unwrap_or_else(|_| refuse(StatusCode::SERVICE_UNAVAILABLE, "no answer in time, send it again"))
+}
+
+/// Whether a body says that it is JSON, which no form of another site can.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, FromRef, Path, Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::Response,
     routing::{get, post},
 };
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
 
 use crate::{
-    answer::{answer, failed, method_not_allowed, read, refuse, within},
+    answer::{answer, failed, is_json, method_not_allowed, read, refuse, within},
     dashboard::start_run,
     security::{Access, Operator, Viewer},
 };
@@ -30,7 +30,8 @@ const AROUND_THE_INPUT: usize = 1024;
 /// name: what was registered, when last, and how many workers are alive that run it.
 ///
 /// `POST /api/jobs/{name}/runs` with `{"input": …}`, for operators: 201 and `{"id": "…", "status": 201}`. The input is kept
-/// to the letter. The body's type must be `application/json`, which a form of another site can't send.
+/// to the letter. With an `"id"` (a UUID) of the caller's the run has that id, and the same again starts no second one: so
+/// a call without an answer may be repeated. The body's type must be `application/json`, which a form of another site can't send.
 pub fn router(jobs: &Jobs, access: Access) -> Router {
     let most = jobs.store().limits().input_bytes.saturating_add(AROUND_THE_INPUT);
     Router::new()
@@ -123,9 +124,4 @@ async fn start(
         }
     })
     .await
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }

@@ -10,7 +10,7 @@ use axum::{
     http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
 };
-use riqle_jobs_core::{Registry, Worker, WorkerId, async_trait, store::WorkerReport};
+use riqle_jobs_core::{Registry, RunId, Worker, WorkerId, async_trait, store::WorkerReport};
 use riqle_jobs_web::{
     api, health,
     security::{Access, Authenticate, Role, User},
@@ -110,6 +110,13 @@ async fn a_run_is_started_with_test_data_that_is_kept_to_the_letter() {
         assert_eq!(answer.json(), json!({"id": runs[0].id, "status": 201}));
         assert_eq!(runs[0].input.bytes, input.as_bytes());
         assert_eq!((runs[0].job.as_str(), runs[0].queue.as_str()), ("send-welcome-email", "email"));
+
+        let id = RunId::new();
+        for _ in 0..2 {
+            let again = post(address, RUNS, BASIC, format!(r#"{{"id":"{id}","input":7}}"#)).await;
+            assert_eq!((again.status, &again.json()["id"]), (201, &json!(id)));
+        }
+        assert_eq!(bench.runs().await.len(), 2);
     }
 }
 

@@ -220,8 +220,9 @@ async fn an_input_that_is_not_edited_stays_as_it_was() {
         let run = bench.store().run(new).await.unwrap().unwrap();
         assert_eq!(String::from_utf8(run.input.bytes).unwrap(), written);
 
-        let bad = submit(address, ANNA, &format!("runs/{id}/replay"), "inputText=%7B").await;
-        assert_eq!(bad.status, 400);
+        for bad in ["inputText=%7B", "from=step%3Anobodys", "from=nowhere"] {
+            assert_eq!(submit(address, ANNA, &format!("runs/{id}/replay"), bad).await.status, 400, "{bad}");
+        }
     }
 }
 
@@ -439,6 +440,10 @@ async fn an_unknown_outcome_is_settled_and_an_address_suppressed() {
         assert_eq!(submit(address, ANNA, &format!("emails/{id}/resolve"), "outcome=sent").await.status, 303);
         let email = data(address, ANNA, &format!("emails/{id}")).await;
         assert_eq!((&email["status"], &email["isOpen"]), (&json!("sent"), &json!(false)));
+        for word in ["sent", "not-sent"] {
+            let body = json!({"outcome": word}).to_string();
+            assert_eq!(act(address, ANNA, &format!("emails/{id}/resolve"), &body).await.status, 400);
+        }
         assert_eq!(
             email["events"].as_array().unwrap().last().unwrap()["text"],
             json!("resolved as sent by anna")
@@ -450,7 +455,10 @@ async fn an_unknown_outcome_is_settled_and_an_address_suppressed() {
         assert_eq!((&list[0]["address"], &list[0]["reason"]), (&json!("ada@example.com"), &json!("asked")));
         submit(address, ANNA, "suppressions/remove", "address=ada%40example.com").await;
         assert_eq!(data(address, ANNA, "suppressions").await["suppressions"], json!([]));
-        assert_eq!(submit(address, ANNA, "suppressions/add", "address=nobody").await.status, 400);
+        for odd in ["nobody", "Ada+<ada@example.com>", "a%00b@example.com", "a b@example.com"] {
+            let body = format!("address={odd}");
+            assert_eq!(submit(address, ANNA, "suppressions/add", &body).await.status, 400, "{odd}");
+        }
     }
 }
 

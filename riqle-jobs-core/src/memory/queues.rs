@@ -10,14 +10,14 @@ impl State {
     pub(super) fn queues(&self, now: Timestamp) -> Vec<QueueStatus> {
         let mut queues: BTreeMap<&str, QueueStatus> = BTreeMap::new();
         for (queue, pause) in &self.paused {
-            queues.entry(queue).or_insert_with(|| empty(queue)).pause = Some(pause.clone());
+            queues.entry(queue).or_insert_with(|| QueueStatus::empty(queue)).pause = Some(pause.clone());
         }
         for (number, lane) in self.due.lanes() {
             let live = self.lists.lane(number).map_or(0, |lists| lists.live().len());
             if live == 0 {
                 continue;
             }
-            let queue = queues.entry(&lane.queue).or_insert_with(|| empty(&lane.queue));
+            let queue = queues.entry(&lane.queue).or_insert_with(|| QueueStatus::empty(lane.queue.as_ref()));
             let (due, later) = lane.due_and_later(now, COUNTED_TO);
             queue.due += due as u64;
             queue.scheduled += later as u64;
@@ -27,17 +27,5 @@ impl State {
             queue.oldest_due = queue.oldest_due.into_iter().chain(first_due).min();
         }
         queues.into_values().collect()
-    }
-}
-
-fn empty(name: &str) -> QueueStatus {
-    QueueStatus {
-        name: name.to_owned(),
-        pause: None,
-        due: 0,
-        scheduled: 0,
-        running: 0,
-        waiting: 0,
-        oldest_due: None,
     }
 }

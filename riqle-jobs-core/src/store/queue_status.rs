@@ -25,6 +25,14 @@ pub struct QueueStatus {
     pub oldest_due: Option<Timestamp>,
 }
 
+impl QueueStatus {
+    /// One with nothing in it.
+    pub fn empty(name: impl Into<String>) -> Self {
+        let name = name.into();
+        Self { name, pause: None, due: 0, scheduled: 0, running: 0, waiting: 0, oldest_due: None }
+    }
+}
+
 /// That a queue gives no runs, and on whose word.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {

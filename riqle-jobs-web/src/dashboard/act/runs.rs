@@ -90,7 +90,7 @@ pub(crate) async fn act(
         let back = format!("runs?state={}", asked.act.states()[0]);
         return visit.ended(&back, on_the_chosen(&web.jobs, &visit.user, asked).await);
     };
-    match begin_on_all(&web.jobs, &visit.user, &asked, &search).await {
+    match begin_on_all(&web, &visit.user, &asked, &search).await {
         Ok(id) => visit.done(&format!("audit/{id}"), id, "begun".to_owned()),
         Err(failure) => visit.fail(&failure),
     }
@@ -126,7 +126,7 @@ async fn on_the_chosen(jobs: &Jobs, user: &User, asked: BulkRequest) -> Result<(
 
 /// Acts on all that match, in the background.
 async fn begin_on_all(
-    jobs: &Jobs,
+    web: &Web,
     user: &User,
     asked: &BulkRequest,
     search: &Search,
@@ -139,15 +139,21 @@ async fn begin_on_all(
     let pace = asked.pace.unwrap_or(100).clamp(1, 10_000);
     let subject = if words.is_empty() { "all runs".to_owned() } else { format!("all runs with {words}") };
     let action = action(user, asked.act.kind(), &subject, &format!("{pace} a second"));
-    Audit::record_action(&**jobs.store(), action.clone()).await?;
-    let (id, jobs, act) = (action.id, jobs.clone(), asked.act);
+    Audit::record_action(&**web.jobs.store(), action.clone()).await?;
+    let (id, act, jobs, shutdown) = (action.id, asked.act, web.jobs.clone(), web.shutdown.clone());
     tokio::spawn(async move {
-        let done = on_all(&jobs, act, filter, Pace::per_second(pace)).await;
-        // Its message says how far it came, and nothing of the store.
-        let done = done.map(|report| outcome(&report)).map_err(|error| {
-            tracing::warn!(%error, action = %action.id, "an action on all that match has stopped");
-            error.message().to_owned()
-        });
+        let done = tokio::select! {
+            done = on_all(&jobs, act, filter, Pace::per_second(pace)) => {
+                // Its message says how far it came, and nothing of the store.
+                done.map(|report| outcome(&report)).map_err(|error| {
+                    tracing::warn!(%error, action = %action.id, "an action on all that match has stopped");
+                    error.message().to_owned()
+                })
+            }
+            () = shutdown.stopping() => {
+                Err("cut off, since the process was stopped; it may be done again".to_owned())
+            }
+        };
         ended(&jobs, &action, done.as_ref()).await;
     });
     Ok(id)

@@ -1,16 +1,19 @@
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},
-    http::{StatusCode, header},
+    http::StatusCode,
     response::Response,
 };
 use serde::de::DeserializeOwned;
 use url::form_urlencoded;
 
-use crate::dashboard::{
-    Web, csrf,
-    failure::Failure,
-    visit::{Visit, Wants},
+use crate::{
+    answer::is_json,
+    dashboard::{
+        Web, csrf,
+        failure::Failure,
+        visit::{Visit, Wants},
+    },
 };
 
 /// What an operator sends: a form of ours, or JSON.
@@ -28,10 +31,7 @@ impl<T: DeserializeOwned> FromRequest<Web> for Submitted<T> {
     async fn from_request(request: Request, web: &Web) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         let mut visit = Visit::from_request_parts(&mut parts, web).await?;
-        let kind =
-            parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let is_json =
-            kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+        let is_json = is_json(&parts.headers);
         if is_json {
             visit.wants = Wants::Json;
         }

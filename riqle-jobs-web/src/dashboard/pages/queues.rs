@@ -81,7 +81,7 @@ impl QueuesPage {
         // A queue with nothing in it can be paused, too.
         for job in jobs {
             if !queues.iter().any(|queue| queue.name == job.declaration.queue) {
-                queues.push(idle(job.declaration.queue));
+                queues.push(QueueStatus::empty(job.declaration.queue));
             }
         }
         queues.sort_by(|a, b| a.name.cmp(&b.name));
@@ -96,10 +96,6 @@ impl QueuesPage {
 fn by_label(mut workers: Vec<RegisteredWorker>) -> Vec<RegisteredWorker> {
     workers.sort_by(|a, b| (&a.report.label, a.report.id).cmp(&(&b.report.label, b.report.id)));
     workers
-}
-
-fn idle(name: String) -> QueueStatus {
-    QueueStatus { name, pause: None, due: 0, scheduled: 0, running: 0, waiting: 0, oldest_due: None }
 }
 
 impl QueueRow {
