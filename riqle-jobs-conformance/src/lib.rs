@@ -46,6 +46,7 @@
 
 mod given;
 mod harness;
+mod lost_replies;
 mod memory_staging;
 mod model;
 mod suite;
@@ -81,7 +82,8 @@ pub mod steps;
 pub mod unique;
 
 pub use harness::{Harness, StagingHarness, TransactionEnd, within_limit};
+pub use lost_replies::LostReplies;
 pub use memory_staging::MemoryStaging;
 pub use model::{random_operations_match_memory, run_model_test};
-pub use unreliable::{Fault, LostReplies, Unreliable};
+pub use unreliable::{Fault, Unreliable};
 pub use unreliable_staging::UnreliableStaging;
