@@ -1,14 +1,17 @@
 use std::sync::Arc;
 
+use redis::cmd;
 use riqle_jobs_core::{Clock, Error, ErrorKind, Limits};
 
 use crate::{
     Redis,
     error::unavailable,
     handle::Shared,
+    keys::Keys,
     server::Server,
     settings::Settings,
     url::{OfUrl, Secret, parse},
+    values::maybe_bytes,
     wake::Wakes,
 };
 
@@ -42,7 +45,7 @@ impl RedisOptions {
     ///
     /// # Errors
     /// `Misconfigured` for a wrong URL, user or password, a server older than 6.2, a server named as a cluster or the other
-    /// way round, and one that throws runs away when its memory is full; `Unavailable` where the server can't be reached.
+    /// way round, one that throws runs away when its memory is full, and keys that another version laid out; `Unavailable` where the server can't be reached.
     pub async fn open(self) -> Result<Redis, Error> {
         let OfUrl { place, addresses, keys, replicas, allows_eviction } = parse(&self.url.0)?;
         let server = Server::new(place, 0);
@@ -56,6 +59,7 @@ impl RedisOptions {
             _ => error,
         })?;
         settings.iter().try_for_each(|settings| settings.check(server.place(), allows_eviction))?;
+        check_layout(&server, &keys).await?;
         let wake = Wakes::new(&server, &keys);
         Ok(Redis {
             shared: Arc::new(Shared {
@@ -69,4 +73,30 @@ impl RedisOptions {
             }),
         })
     }
+}
+
+/// The number of the layout of `keys.rs`, `rows.rs` and the scripts; another one gets another number.
+const LAYOUT: &str = "1";
+
+/// So that no version reads what another has laid out in another way.
+async fn check_layout(server: &Server, keys: &Keys) -> Result<(), Error> {
+    let (registry, key) = (keys.registry(), keys.of_registry("layout"));
+    let found = server.ask("connect", &registry, &[cmd("GET").arg(&key).take()]).await?;
+    let Some(layout) = found.into_iter().next().map(maybe_bytes).transpose()?.flatten() else {
+        let set = cmd("SET").arg(&key).arg(LAYOUT).arg("NX").take();
+        // A full server takes nothing new; whoever connects next writes it.
+        if let Err(error) = server.ask("connect", &registry, &[set]).await {
+            tracing::debug!(%error, "can't note the layout of the keys");
+        }
+        return Ok(());
+    };
+    if layout == LAYOUT.as_bytes() {
+        return Ok(());
+    }
+    let layout = String::from_utf8_lossy(&layout);
+    let message = format!(
+        "the keys at {registry} have the layout {layout}, this version of riqle-jobs knows {LAYOUT}: use the version that wrote \
+         them, or another prefix"
+    );
+    Err(Error::new(ErrorKind::Misconfigured, "connect", message))
 }

@@ -44,6 +44,7 @@
 //! | `actions` | hash | action → when it was first and last recorded, what it is | no |
 //! | `actions:ids` | sorted set | ids of actions in their order | no |
 //! | `actions:recorded` | sorted set | the same by their first record | no |
+//! | `layout` | string | the number of the layout that these tables describe | yes |
 //!
 //! Of the email log, after `riqle:{%email}:`:
 //!

@@ -96,6 +96,20 @@ async fn f19_a_server_that_evicts_is_refused_unless_it_is_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_another_version_has_laid_out_is_refused() {
+    let server = RedisServer::start(&[]).unwrap();
+    Redis::connect(&server.url()).await.unwrap();
+    Redis::connect(&server.url()).await.unwrap();
+    server.command(&["SET", "riqle:{%registry}:layout", "99"]).unwrap();
+
+    let (kind, line) = refused(&server.url()).await;
+
+    assert_eq!(kind, ErrorKind::Misconfigured);
+    assert!(line.contains("layout 99") && line.contains("knows 1"), "{line}");
+    Redis::connect(&format!("{}?prefix=other", server.url())).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_keeps_nothing_on_disk_is_a_problem_of_the_health() {
     let server = RedisServer::start(&["--appendonly", "no"]).unwrap();
     let problems = Redis::connect(&server.url()).await.unwrap().health().await.unwrap().problems;
