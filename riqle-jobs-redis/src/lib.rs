@@ -26,6 +26,7 @@ mod health;
 mod inspect;
 mod keys;
 mod list;
+mod matching;
 mod metrics;
 mod notes;
 mod operate;

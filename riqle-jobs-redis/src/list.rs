@@ -13,62 +13,82 @@ use crate::{
     values::{list, maybe_bytes, run_id, word},
 };
 
-/// At least so many runs are looked at at once.
+/// How many runs are read at once, and of exact lists at least.
 const PORTION: usize = 100;
 
 impl Redis {
     /// A page of runs, newest id first.
     pub(crate) async fn list_runs(&self, filter: &RunFilter) -> Result<Vec<Run>, Error> {
         let queues = self.queues_of("runs", filter).await?;
-        let (page, portion) = (filter.page_size(), filter.page_size().max(PORTION));
+        let page = filter.page_size();
         let mut listed = Vec::new();
         let mut before = filter.before;
         loop {
-            let ids = self.newest_in(&queues, filter, before, portion).await?;
-            let mut runs = self.read_all(&queues, &ids).await?;
-            for (id, _) in &ids {
-                let run = runs.remove(id).filter(|run| is_listed(run, filter));
-                listed.extend(run);
-                if listed.len() == page {
-                    return Ok(listed);
+            let (ids, next) = self.newest_ids("runs", &queues, filter, before).await?;
+            for ids in ids.chunks(PORTION) {
+                let mut runs = self.read_all(&queues, ids).await?;
+                for (id, _) in ids {
+                    // It may have changed since.
+                    let run = runs.remove(id).filter(|run| is_listed(run, filter));
+                    listed.extend(run);
+                    if listed.len() == page {
+                        return Ok(listed);
+                    }
                 }
             }
-            match ids.last() {
-                Some((last, _)) if ids.len() == portion => before = Some(*last),
-                _ => return Ok(listed),
+            if next.is_none() {
+                return Ok(listed);
             }
+            before = next;
         }
     }
 
     /// The newest errors of a page of dead letters, newest id first.
     pub(crate) async fn list_dead_errors(&self, filter: RunFilter) -> Result<Vec<DeadError>, Error> {
         let filter = RunFilter { states: vec![RunState::Dead], ..filter };
-        if !Place::of(&filter).is_exact(&filter) {
-            // What is asked for stands in the bodies.
-            let runs = self.list_runs(&filter).await?;
-            return Ok(runs.iter().map(|run| DeadError::of(run.id, &run.attempts)).collect());
-        }
         let queues = self.queues_of("dead_errors", &filter).await?;
-        let (page, portion) = (filter.page_size(), filter.page_size().max(PORTION));
+        let page = filter.page_size();
         let mut errors = Vec::new();
         let mut before = filter.before;
         loop {
-            let ids = self.newest_in(&queues, &filter, before, portion).await?;
-            let mut states = self.states_of(&queues, &ids).await?;
-            for (id, _) in &ids {
-                // It may have been replayed or discarded since.
-                let state = states.remove(id).filter(State::is_dead_letter);
-                let error = state.map(|state| Ok::<_, Error>(DeadError::of(*id, &state.attempts()?)));
-                errors.extend(error.transpose()?);
-                if errors.len() == page {
-                    return Ok(errors);
+            let (ids, next) = self.newest_ids("dead_errors", &queues, &filter, before).await?;
+            for ids in ids.chunks(PORTION) {
+                let mut states = self.states_of(&queues, ids).await?;
+                for (id, _) in ids {
+                    // It may have been replayed or discarded since.
+                    let state = states.remove(id).filter(State::is_dead_letter);
+                    let error = state.map(|state| Ok::<_, Error>(DeadError::of(*id, &state.attempts()?)));
+                    errors.extend(error.transpose()?);
+                    if errors.len() == page {
+                        return Ok(errors);
+                    }
                 }
             }
-            match ids.last() {
-                Some((last, _)) if ids.len() == portion => before = Some(*last),
-                _ => return Ok(errors),
+            if next.is_none() {
+                return Ok(errors);
             }
+            before = next;
         }
+    }
+
+    /// The newest ids of what is asked for, below one, as many as a page needs, each with the number of its queue; and below
+    /// which one there may be more.
+    async fn newest_ids(
+        &self,
+        operation: &'static str,
+        queues: &[String],
+        filter: &RunFilter,
+        before: Option<RunId>,
+    ) -> Result<(Vec<(RunId, usize)>, Option<RunId>), Error> {
+        let (page, is_exact) = (filter.page_size(), Place::of(filter).is_exact(filter));
+        let most = if is_exact { page.max(PORTION) } else { page };
+        let ids = if is_exact {
+            self.newest_in(queues, filter, before, most).await?
+        } else {
+            self.matching(operation, queues, filter, before, most).await?
+        };
+        let next = ids.last().filter(|_| ids.len() == most).map(|(last, _)| *last);
+        Ok((ids, next))
     }
 
     /// The newest ids that may be listed, below one, each with the number of its queue.
@@ -116,9 +136,7 @@ impl Redis {
         if lists.is_empty() {
             return Ok(Vec::new());
         }
-        let before = before.map(|id| id.as_uuid().into_bytes());
-        let above = place.above(before.as_ref().map(<[u8; 16]>::as_slice));
-        let mut arguments = vec![above, place.below(), portion.to_string().into_bytes()];
+        let mut arguments = vec![place.above(before), place.below(None), portion.to_string().into_bytes()];
         arguments.extend(lists.into_iter().map(String::into_bytes));
         list(self.call("runs", &RUNS, queue, arguments).await?)?.into_iter().map(run_id).collect()
     }
@@ -234,17 +252,26 @@ impl<'a> Place<'a> {
     }
 
     /// The upper bound as ZREVRANGEBYLEX takes it: below an id, or of all.
-    pub(crate) fn above(&self, before: Option<&[u8]>) -> Vec<u8> {
+    pub(crate) fn above(&self, before: Option<RunId>) -> Vec<u8> {
         match (self.text, before) {
-            (Some(text), Some(id)) => [b"(", text.as_bytes(), &[0], id].concat(),
+            (_, Some(id)) => self.bound(id),
             (Some(text), None) => [b"(", text.as_bytes(), &[1]].concat(),
-            (None, Some(id)) => [b"(", id].concat(),
             (None, None) => b"+".to_vec(),
         }
     }
 
-    pub(crate) fn below(&self) -> Vec<u8> {
-        self.text.map_or_else(|| b"-".to_vec(), |text| [b"[", text.as_bytes(), &[0]].concat())
+    /// The lower bound: above an id, or of all.
+    pub(crate) fn below(&self, after: Option<RunId>) -> Vec<u8> {
+        match (self.text, after) {
+            (_, Some(id)) => self.bound(id),
+            (Some(text), None) => [b"[", text.as_bytes(), &[0]].concat(),
+            (None, None) => b"-".to_vec(),
+        }
+    }
+
+    fn bound(&self, id: RunId) -> Vec<u8> {
+        let (id, text) = (id.as_uuid().into_bytes(), self.text.map(str::as_bytes));
+        text.map_or_else(|| [b"(", id.as_slice()].concat(), |text| [b"(", text, &[0], &id].concat())
     }
 
     /// Whether each run in the lists is asked for, as far as states and job say.
