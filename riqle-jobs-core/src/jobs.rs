@@ -92,8 +92,8 @@ impl Jobs {
     }
 
     /// Replays the dead letters that `filter` lists, each from its failed step, at most `filter.limit` (0: all), and
-    /// no faster than `pace`. Runs that can't be replayed are skipped and reported one by one: a unique key may be
-    /// taken by now.
+    /// no faster than `pace`. Runs that can't be replayed are skipped and reported, the first 100 one by one: a unique
+    /// key may be taken by now.
     ///
     /// The new run's id follows from the old one's, so an interrupted call is simply made again, and of two at the same
     /// time each run is replayed once. Of the states in the filter only dead ones count.

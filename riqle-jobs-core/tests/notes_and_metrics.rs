@@ -216,6 +216,7 @@ async fn a_worker_leaves_a_paused_queue_alone_and_goes_on_when_it_is_resumed() {
 
     worker
         .run_until(async {
+            // Long enough for a claim that takes no heed of the pause.
             tokio::time::sleep(Duration::from_millis(50)).await;
             Operate::resume_queue(&bench.store, "default").await.unwrap();
             done.notified().await;
