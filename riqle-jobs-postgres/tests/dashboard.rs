@@ -199,3 +199,21 @@ async fn the_runs_of_a_lane_are_counted_to_ten_thousand() {
         .collect();
     assert_eq!(shown, [("default", COUNTED_TO + 999, 1), ("other", 9_000, 11_001)]);
 }
+
+#[tokio::test]
+async fn a_prune_deletes_all_that_workers_of_the_version_before_have_counted() {
+    let schema = Schema::new();
+    let store = Postgres::connect(&schema.url()).await.unwrap();
+    let name = &schema.name;
+    execute(format!(
+        "INSERT INTO {name}.metrics (minute, job, worker, started, succeeded, failed, dead, wait, run_time)
+         SELECT n, 'greet', gen_random_uuid(), 1, 1, 0, 0, '[]', '[]' FROM generate_series(1, 2500) n;"
+    ))
+    .await;
+
+    assert_eq!(store.prune(Retention::default()).await.unwrap().metrics, 2_500);
+
+    let left = format!("SELECT count(*) FROM {name}.metrics");
+    let left: (i64,) = sqlx::query_as(AssertSqlSafe(left)).fetch_one(store.pool()).await.unwrap();
+    assert_eq!(left.0, 0);
+}
