@@ -1,5 +1,3 @@
--- Also what workers of the version before still count.
-WITH of_version_before AS (DELETE FROM riqle.metrics WHERE minute < $1)
 DELETE FROM riqle.job_metrics
 WHERE (span, start, job, worker) IN (
     SELECT span, start, job, worker FROM riqle.job_metrics WHERE start < $1 ORDER BY start LIMIT $2 FOR UPDATE SKIP LOCKED)

@@ -98,13 +98,15 @@ async fn prune(work: &mut Work<'_>, retention: &Retention) -> DriverResult<Prune
         .fetch_one(&mut *work.connection)
         .await?;
     work.query(include_str!("../queries/join_dead_counts.sql")).execute(&mut *work.connection).await?;
+    let of_version_before = include_str!("../queries/prune_metrics_of_version_before.sql");
     let events = before(retention.events.map(|kept| kept.max(EVENT_ID_KEPT)));
     Ok(Pruned {
         runs: get_count(&runs, "runs")?,
         events: delete(work, include_str!("../queries/prune_events.sql"), events).await?,
         emails: delete(work, include_str!("../queries/prune_emails.sql"), before(retention.emails)).await?,
         metrics: delete(work, include_str!("../queries/prune_metrics.sql"), before(retention.metrics))
-            .await?,
+            .await?
+            + delete(work, of_version_before, before(retention.metrics)).await?,
         actions: delete(work, include_str!("../queries/prune_actions.sql"), before(retention.actions))
             .await?,
     })

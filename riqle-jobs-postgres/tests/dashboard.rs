@@ -181,14 +181,14 @@ async fn a_page_and_a_count_of_a_job_are_the_same_beside_many_runs_of_another_an
 }
 
 #[tokio::test]
-async fn the_runs_of_a_queue_are_counted_to_ten_thousand() {
+async fn the_runs_of_a_lane_are_counted_to_ten_thousand() {
     let schema = Schema::new();
     let store = Postgres::connect(&schema.url()).await.unwrap();
     let name = &schema.name;
     execute(format!(
         "INSERT INTO {name}.lanes VALUES (1, 'default', 'greet', 2), (2, 'default', 'greet', 1), (3, 'other', 'greet', 2);
          INSERT INTO {name}.runs (id, lane, due_at, enqueued_at, input_codec, state, fingerprint, input)
-         SELECT gen_random_uuid(), CASE WHEN n <= 9000 THEN 1 WHEN n <= 10001 THEN 2 ELSE 3 END, n, 0, 0, 'pending', '', ''
+         SELECT gen_random_uuid(), CASE WHEN n <= 10001 THEN 1 WHEN n <= 11000 THEN 2 ELSE 3 END, n, 0, 0, 'pending', '', ''
          FROM generate_series(1, 20000) n;"
     ))
     .await;
@@ -197,5 +197,23 @@ async fn the_runs_of_a_queue_are_counted_to_ten_thousand() {
         .iter()
         .map(|queue| (queue.name.as_str(), queue.due, queue.oldest_due.unwrap().as_millisecond()))
         .collect();
-    assert_eq!(shown, [("default", COUNTED_TO, 1), ("other", 9_999, 10_002)]);
+    assert_eq!(shown, [("default", COUNTED_TO + 999, 1), ("other", 9_000, 11_001)]);
+}
+
+#[tokio::test]
+async fn a_prune_deletes_all_that_workers_of_the_version_before_have_counted() {
+    let schema = Schema::new();
+    let store = Postgres::connect(&schema.url()).await.unwrap();
+    let name = &schema.name;
+    execute(format!(
+        "INSERT INTO {name}.metrics (minute, job, worker, started, succeeded, failed, dead, wait, run_time)
+         SELECT n, 'greet', gen_random_uuid(), 1, 1, 0, 0, '[]', '[]' FROM generate_series(1, 2500) n;"
+    ))
+    .await;
+
+    assert_eq!(store.prune(Retention::default()).await.unwrap().metrics, 2_500);
+
+    let left = format!("SELECT count(*) FROM {name}.metrics");
+    let left: (i64,) = sqlx::query_as(AssertSqlSafe(left)).fetch_one(store.pool()).await.unwrap();
+    assert_eq!(left.0, 0);
 }

@@ -12,7 +12,6 @@ use crate::{
     Redis,
     change::{Change, TRIES, outrun},
     registry::{read_stamped, stamped},
-    rows::wait_millis,
     values::{bytes, list, maybe_bytes, unexpected},
 };
 
@@ -86,27 +85,15 @@ impl Redis {
     /// Deletes actions that were first recorded long enough ago; answers how many.
     pub(crate) async fn prune_actions(&self, kept: Option<Duration>) -> Result<u64, Error> {
         let Some(kept) = kept else { return Ok(0) };
-        let before = Queue::now(self).await?.as_millisecond().saturating_sub(wait_millis(kept));
-        let mut pruned = 0;
-        loop {
-            let old = cmd("ZRANGEBYSCORE")
-                .arg(self.shared.keys.of_registry("actions:recorded"))
-                .arg("-inf")
-                .arg(format!("({before}"))
-                .arg("LIMIT")
-                .arg(0)
-                .arg(PORTION)
-                .take();
-            let old = ids(self.of_registry("prune", &[old]).await?.remove(0))?;
+        let deletion = |old: Vec<Vec<u8>>| async move {
             // The time of the first record never changes, so nothing need be as it was read.
             let change = old.iter().fold(Change::default(), |change, id| {
                 change.hdel("actions", id).zrem("actions:ids", id).zrem("actions:recorded", id)
             });
-            if old.is_empty() || !self.change("prune", &self.shared.keys.registry(), change).await? {
-                return Ok(pruned);
-            }
-            pruned += old.len() as u64;
-        }
+            Ok((change, old.len()))
+        };
+        let registry = self.shared.keys.registry();
+        self.prune_listed(&registry, "actions:recorded", kept, PORTION, deletion).await
     }
 }
 

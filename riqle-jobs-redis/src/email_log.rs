@@ -20,7 +20,6 @@ use crate::{
         self, by_key, delete, key, of_detail, of_recipient, of_reference, of_run, of_status, replace,
     },
     frame::{Frame, Reader},
-    rows::wait_millis,
     values::{bytes, fixed, list, maybe_bytes, unexpected, word},
 };
 
@@ -330,28 +329,14 @@ impl Redis {
     /// Deletes rows that are old enough and not pending; answers how many.
     pub(crate) async fn prune_emails(&self, kept: Option<Duration>) -> Result<u64, Error> {
         let Some(kept) = kept else { return Ok(0) };
-        let before = Queue::now(self).await?.as_millisecond().saturating_sub(wait_millis(kept));
-        let mut pruned = 0;
-        loop {
-            let old = cmd("ZRANGEBYSCORE")
-                .arg(self.shared.keys.of_email("done"))
-                .arg("-inf")
-                .arg(format!("({before}"))
-                .arg("LIMIT")
-                .arg(0)
-                .arg(PORTION)
-                .take();
-            let old = list(self.of_email("prune", &[old]).await?.remove(0))?;
-            let ids = old.into_iter().map(|id| email_id(&bytes(id)?)).collect::<Result<Vec<_>, _>>()?;
+        let deletion = |old: Vec<Vec<u8>>| async move {
+            let ids = old.iter().map(|id| email_id(id)).collect::<Result<Vec<_>, _>>()?;
             let rows = self.email_rows("prune", &ids).await?;
             let change =
                 rows.iter().fold(Change::default(), |change, (row, stored)| delete(change, row, stored));
-            // What has changed meanwhile goes with the next prune.
-            if rows.is_empty() || !self.change("prune", &self.shared.keys.email(), change).await? {
-                return Ok(pruned);
-            }
-            pruned += rows.len() as u64;
-        }
+            Ok((change, rows.len()))
+        };
+        self.prune_listed(&self.shared.keys.email(), "done", kept, PORTION, deletion).await
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     rows::wait_millis,
     script::{MARK_STARTED, STORE_EVENTS},
     server::Repeat,
-    values::{bytes, list, maybe_bytes, unexpected, word},
+    values::{bytes, list, maybe_bytes, unexpected},
 };
 
 /// How many events are deleted at once.
@@ -166,21 +166,8 @@ impl Redis {
     /// Deletes events that came long enough ago; answers how many.
     pub(crate) async fn prune_events(&self, kept: Option<Duration>) -> Result<u64, Error> {
         let Some(kept) = kept else { return Ok(0) };
-        let now = Queue::now(self).await?.as_millisecond();
-        let before = now.saturating_sub(wait_millis(kept.max(EVENT_ID_KEPT)));
-        let mut pruned = 0;
-        loop {
-            let old = cmd("ZRANGEBYSCORE")
-                .arg(self.shared.keys.of_registry("events:received"))
-                .arg("-inf")
-                .arg(format!("({before}"))
-                .arg("LIMIT")
-                .arg(0)
-                .arg(PORTION)
-                .take();
-            let old = list(self.of_registry("prune", &[old]).await?.remove(0))?;
-            let ids = old.into_iter().map(word).collect::<Result<Vec<_>, _>>()?;
-            let fields: Vec<&[u8]> = ids.iter().map(String::as_bytes).collect();
+        let deletion = |ids: Vec<Vec<u8>>| async move {
+            let fields: Vec<&[u8]> = ids.iter().map(Vec::as_slice).collect();
             let mut change = Change::default();
             for (id, stored) in ids.iter().zip(self.events("prune", &fields).await?) {
                 change = change.expect("events", id, stored.as_deref()).zrem("events:received", id);
@@ -189,12 +176,10 @@ impl Redis {
                     change = change.zrem(&kept.idle(), kept.member(id)).hdel("events", id);
                 }
             }
-            // What has changed meanwhile goes with the next prune.
-            if ids.is_empty() || !self.change("prune", &self.shared.keys.registry(), change).await? {
-                return Ok(pruned);
-            }
-            pruned += ids.len() as u64;
-        }
+            Ok((change, ids.len()))
+        };
+        let (registry, kept) = (self.shared.keys.registry(), kept.max(EVENT_ID_KEPT));
+        self.prune_listed(&registry, "events:received", kept, PORTION, deletion).await
     }
 }
 
@@ -221,8 +206,8 @@ impl Kept {
         format!("events:idle:{}", self.name)
     }
 
-    fn member(&self, id: &str) -> Vec<u8> {
-        [self.number.to_be_bytes().as_slice(), id.as_bytes()].concat()
+    fn member(&self, id: &[u8]) -> Vec<u8> {
+        [self.number.to_be_bytes().as_slice(), id].concat()
     }
 
     fn event(self, id: String) -> StoredEvent {

@@ -1,12 +1,14 @@
 use std::time::Duration;
 
-use riqle_jobs_core::{Error, Retention};
+use redis::{Value, cmd};
+use riqle_jobs_core::{Error, Queue, Retention};
 
 use crate::{
     Redis,
+    change::Change,
     rows::wait_millis,
     script::PRUNE,
-    values::{count, fixed},
+    values::{bytes, count, fixed, list},
 };
 
 /// How many runs, and how many unique keys, a prune deletes in one call, so that nobody waits for it long.
@@ -33,5 +35,32 @@ impl Redis {
             }
         }
         Ok(pruned)
+    }
+
+    /// Deletes what a list by time holds for long enough, so many at once; answers how many. `deletion` says what deletes
+    /// members of the list, and how many these are; where that has changed meanwhile, they go with the next prune.
+    pub(crate) async fn prune_listed<F: Future<Output = Result<(Change, usize), Error>>>(
+        &self,
+        prefix: &str,
+        listed: &str,
+        kept: Duration,
+        portion: usize,
+        deletion: impl Fn(Vec<Vec<u8>>) -> F,
+    ) -> Result<u64, Error> {
+        let before = Queue::now(self).await?.as_millisecond().saturating_sub(wait_millis(kept));
+        let mut old = cmd("ZRANGEBYSCORE");
+        old.arg(format!("{prefix}{listed}")).arg("-inf").arg(format!("({before}"));
+        old.arg("LIMIT").arg(0).arg(portion);
+        let mut pruned = 0;
+        loop {
+            let answers = self.shared.server.ask("prune", prefix, std::slice::from_ref(&old)).await?;
+            let [members] = fixed(Value::Array(answers))?;
+            let members = list(members)?.into_iter().map(bytes).collect::<Result<Vec<_>, _>>()?;
+            let (change, count) = deletion(members).await?;
+            if count == 0 || !self.change("prune", prefix, change).await? {
+                return Ok(pruned);
+            }
+            pruned += count as u64;
+        }
     }
 }
