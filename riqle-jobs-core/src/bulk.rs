@@ -58,7 +58,7 @@ impl BulkReport {
     pub fn add(&mut self, more: BulkReport) {
         self.done += more.done;
         self.skips += more.skips;
-        let room = SKIPPED_NAMED - self.skipped.len();
+        let room = SKIPPED_NAMED.saturating_sub(self.skipped.len());
         self.skipped.extend(more.skipped.into_iter().take(room));
     }
 }
@@ -165,11 +165,11 @@ where
     Ok(report)
 }
 
-/// An error that says what was done before it.
+/// An error that says what was done before it, and no more of the store than that; the rest is its cause.
 fn after(report: &BulkReport, error: Error) -> Error {
     let why = match error.kind() {
         ErrorKind::Unavailable => "the store stays away",
-        _ => error.message(),
+        _ => "the store fails",
     };
     let message = format!("after {} runs were done: {why}", report.done);
     Error::new(error.kind(), error.operation(), message).caused_by(error)

@@ -150,20 +150,28 @@ async fn a_bulk_replay_goes_on_where_calls_fail_before_and_after_their_effect() 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_is_away_is_waited_for_and_one_that_stays_away_is_told_with_what_was_done() {
     let memory = Memory::new();
+    let calls = Arc::new(AtomicU64::new(0));
+    // Away from the eleventh replay on.
+    let away_for = |length: Duration| {
+        let (calls, begun) = (Arc::clone(&calls), tokio::time::Instant::now());
+        calls.store(0, Ordering::SeqCst);
+        Unreliable::new(Arc::new(memory.clone()), move |operation| {
+            let is_later = operation == "replay" && calls.fetch_add(1, Ordering::SeqCst) >= 10;
+            (is_later && begun.elapsed() < length).then_some(Fault::Before)
+        })
+    };
+
     dead_letters(&memory, runs(60)).await;
-    for (away_for, done) in [(Duration::from_secs(20), 60), (Duration::from_secs(3_600), 0)] {
-        let back = tokio::time::Instant::now() + away_for;
-        let store = Unreliable::new(Arc::new(memory.clone()), move |_| {
-            (tokio::time::Instant::now() < back).then_some(Fault::Before)
-        });
-        match Jobs::new(&store).replay_all(RunFilter::default(), Pace::default()).await {
-            Ok(report) => assert_eq!(report.done, done),
-            Err(error) => {
-                assert_eq!((error.kind(), done), (ErrorKind::Unavailable, 0));
-                assert_eq!(error.message(), "after 0 runs were done: the store stays away");
-            }
-        }
-    }
+    let store = away_for(Duration::from_secs(20));
+    let report = Jobs::new(&store).replay_all(RunFilter::default(), Pace::default()).await.unwrap();
+    assert_eq!(report.done, 60);
+
+    let worker = Worker::new(&memory).register(Scripted::new(async |_, _| Err(JobError::dead("no"))));
+    worker.run_until_idle().await.unwrap();
+    let store = away_for(Duration::from_secs(3_600));
+    let error = Jobs::new(&store).replay_all(RunFilter::default(), Pace::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.message(), "after 10 runs were done: the store stays away");
 }
 
 /// By the clock of the tests: after a stall of ten seconds the runs that it delayed don't go at once.

@@ -81,13 +81,14 @@ const LAYOUT: &str = "1";
 /// So that no version reads what another has laid out in another way.
 async fn check_layout(server: &Server, keys: &Keys) -> Result<(), Error> {
     let (registry, key) = (keys.registry(), keys.of_registry("layout"));
-    let found = server.ask("connect", &registry, &[cmd("GET").arg(&key).take()]).await?;
-    let Some(layout) = found.into_iter().next().map(maybe_bytes).transpose()?.flatten() else {
-        let set = cmd("SET").arg(&key).arg(LAYOUT).arg("NX").take();
+    let get = cmd("GET").arg(&key).take();
+    let set = cmd("SET").arg(&key).arg(LAYOUT).arg("NX").take();
+    let found = match server.ask("connect", &registry, &[set, get.clone()]).await {
+        Ok(found) => found,
         // A full server takes nothing new; whoever connects next writes it.
-        if let Err(error) = server.ask("connect", &registry, &[set]).await {
-            tracing::debug!(%error, "can't note the layout of the keys");
-        }
+        Err(_) => server.ask("connect", &registry, &[get]).await?,
+    };
+    let Some(layout) = found.into_iter().next_back().map(maybe_bytes).transpose()?.flatten() else {
         return Ok(());
     };
     if layout == LAYOUT.as_bytes() {

@@ -1,6 +1,6 @@
 //! The ids of what is asked for where lists hold others, too: a script looks at each run, and answers ids.
 
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt, TryStreamExt, future::try_join_all, stream};
 use riqle_jobs_core::{Error, RunFilter, RunId};
 
 use crate::{
@@ -15,6 +15,8 @@ use crate::{
 const PORTION: usize = 1_000;
 /// At first, of each of several lists: most pages need no more.
 const FIRST_PORTION: usize = 100;
+/// So many scripts wait for the server, so that others are answered in between.
+const LOOKS_AT_ONCE: usize = 8;
 
 /// A list, as far as it has not been looked through yet: what is below an id.
 pub(crate) struct Unseen {
@@ -55,13 +57,12 @@ impl Redis {
                 return Ok(ids);
             }
             let found = lists.into_iter().zip(queues).map(|(lists, queue)| async move {
-                let (mut ids, mut rest) = (Vec::new(), Vec::new());
-                for list in lists {
-                    let (found, unseen) = self.look(operation, queue, list, filter, last, most).await?;
-                    ids.extend(found);
-                    rest.extend(unseen);
-                }
-                Ok::<_, Error>((ids, rest))
+                let looks = stream::iter(lists)
+                    .map(|list| self.look(operation, queue, list, filter, last, most))
+                    .buffered(LOOKS_AT_ONCE);
+                let (found, rest): (Vec<_>, Vec<_>) =
+                    looks.try_collect::<Vec<_>>().await?.into_iter().unzip();
+                Ok::<_, Error>((found.concat(), rest.into_iter().flatten().collect::<Vec<_>>()))
             });
             lists = Vec::new();
             for (queue, (found, rest)) in try_join_all(found).await?.into_iter().enumerate() {

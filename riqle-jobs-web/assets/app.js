@@ -51,7 +51,7 @@
   const isChosen = () => document.querySelector('input[name="ids"]:checked') !== null;
   let held = null;
   document.addEventListener("htmx:sse:before:message", (event) => {
-    if (!isChosen()) return;
+    if (!isChosen() || event.detail.message.event) return;
     held = event.detail.connection;
     event.preventDefault();
   });

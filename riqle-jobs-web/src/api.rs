@@ -30,7 +30,7 @@ const AROUND_THE_INPUT: usize = 1024;
 /// name: what was registered, when last, and how many workers are alive that run it.
 ///
 /// `POST /api/jobs/{name}/runs` with `{"input": …}`, for operators: 201 and `{"id": "…", "status": 201}`. The input is kept
-/// to the letter. With an `"id"` (a UUID) of the caller's the run has that id, and the same again starts no second one: so
+/// to the letter. With an `"id"` (a UUID of version 7) of the caller's the run has that id, and the same again starts no second one: so
 /// a call without an answer may be repeated. The body's type must be `application/json`, which a form of another site can't send.
 pub fn router(jobs: &Jobs, access: Access) -> Router {
     let most = jobs.store().limits().input_bytes.saturating_add(AROUND_THE_INPUT);

@@ -116,6 +116,12 @@ async fn a_run_is_started_with_test_data_that_is_kept_to_the_letter() {
             let again = post(address, RUNS, BASIC, format!(r#"{{"id":"{id}","input":7}}"#)).await;
             assert_eq!((again.status, &again.json()["id"]), (201, &json!(id)));
         }
+        for (other, status) in [
+            (format!(r#"{{"id":"{id}","input":8}}"#), 409),
+            (r#"{"id":"0197a6f0-3c5e-4b1d-9f00-6a1c4a0f3f2e","input":7}"#.to_owned(), 400),
+        ] {
+            assert_eq!(post(address, RUNS, BASIC, other).await.status, status);
+        }
         assert_eq!(bench.runs().await.len(), 2);
     }
 }

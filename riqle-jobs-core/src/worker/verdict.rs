@@ -85,13 +85,15 @@ fn dead(reason: Reason, outcome: AttemptOutcome, error: String) -> Decided {
     (Ending::Dead { reason }, outcome, Some(error))
 }
 
-/// Of the first line without what differs from run to run: words with digits in them.
+/// Of the first line without what differs from run to run: email addresses, and words with digits in them.
 fn fingerprint(error: &str) -> String {
     let alike: Vec<&str> = error
         .lines()
         .next()
         .unwrap_or_default()
-        .split(|c: char| !c.is_alphanumeric())
+        .split_whitespace()
+        .filter(|word| !word.contains('@') && !word.contains("%40"))
+        .flat_map(|word| word.split(|c: char| !c.is_alphanumeric()))
         .filter(|word| !word.is_empty() && !word.contains(|c: char| c.is_ascii_digit()))
         .collect();
     sha256_hex(alike.join(" ").as_bytes())[..16].to_owned()
@@ -104,6 +106,7 @@ mod tests {
     #[test]
     fn errors_that_differ_in_numbers_are_alike() {
         assert_eq!(fingerprint("order 17 not found\nmore"), fingerprint("order 4711 not found"));
+        assert_eq!(fingerprint("no user <ada@example.com>"), fingerprint("no user <ben@example.com>"));
         assert_ne!(fingerprint("order 17 not found"), fingerprint("user 17 not found"));
     }
 }

@@ -73,8 +73,8 @@ impl Dashboard {
         self
     }
 
-    /// As soon as stopping begins, ends actions on all that match, with a record, and lets go of the pages that follow what
-    /// they show, so that a server that stops gracefully need not wait for them; else each is let go within a minute, as long as its browser reads.
+    /// As soon as stopping begins, ends actions on all that match and records that, as far as the process lives on, and lets
+    /// go of the pages that follow what they show, so that a server that stops gracefully need not wait for them; else each is let go within a minute, as long as its browser reads.
     pub fn until(mut self, shutdown: &Shutdown) -> Self {
         self.shutdown = shutdown.clone();
         self

@@ -66,13 +66,17 @@ impl FromRequestParts<Web> for Visit {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Response> {
+        // Several parts of a request ask for it; who it is is asked once.
+        if let Some(visit) = parts.extensions.get::<Self>() {
+            return Ok(visit.clone());
+        }
         let user = Access::from_ref(web).admit(parts, Role::Viewer).await?;
         let original =
             OriginalUri::from_request_parts(parts, web).await.unwrap_or(OriginalUri(parts.uri.clone())).0;
         let path = original.path_and_query().map_or("/", |path| path.as_str());
         let query_at = path.find('?').unwrap_or(path.len());
         let last = path[..query_at].rfind('/').map_or(0, |slash| slash + 1);
-        Ok(Self {
+        let visit = Self {
             web: web.clone(),
             user,
             root: root(original.path(), parts.uri.path()),
@@ -80,7 +84,9 @@ impl FromRequestParts<Web> for Visit {
             wants: wants(&parts.headers),
             token: csrf::token_of(&parts.headers),
             base: base(&parts.headers, original.path(), parts.uri.path()),
-        })
+        };
+        parts.extensions.insert(visit.clone());
+        Ok(visit)
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) async fn resolve(
             Outcome::NotSent => (Resolution::NotSent, "as not sent"),
         };
         let email = EmailLog::email(&**web.jobs.store(), id).await?;
-        if !email.as_ref().is_some_and(is_open) {
+        if !is_open(&email.ok_or_else(|| Failure::not_found("email"))?) {
             return Err(Failure::bad("it is not in question whether this email was sent"));
         }
         let action = action(&visit.user, ActionKind::ResolveEmail, &format!("email {id}"), word);
@@ -87,7 +87,8 @@ pub(crate) async fn unsuppress(
     Submitted { visit, asked }: Submitted<SuppressRequest>,
 ) -> Response {
     let unsuppressed = async {
-        let address = address(&asked)?;
+        // As it is on the list, be it as odd as it may.
+        let address = asked.address.trim();
         let action = action(&visit.user, ActionKind::Unsuppress, address, "");
         let address = address.to_owned();
         recorded(&web.jobs, action, move |jobs| async move {

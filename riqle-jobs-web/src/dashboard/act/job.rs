@@ -1,5 +1,7 @@
-use axum::{extract::State, response::Response};
-use riqle_jobs_core::{Error, ErrorKind, Jobs, NewRun, Payload, Queue, Registry, RunId, store::ActionKind};
+use axum::{extract::State, http::StatusCode, response::Response};
+use riqle_jobs_core::{
+    Error, ErrorKind, Inspect, Jobs, NewRun, Payload, Queue, Registry, RunId, store::ActionKind,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -19,7 +21,7 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct StartRequest {
-    /// The run's id, where the caller gives it: sent again, it starts no second run.
+    /// The run's id, where the caller gives it, of version 7: sent again, it starts no second run.
     #[schema(value_type = Option<uuid::Uuid>)]
     id: Option<RunId>,
     /// Kept to the letter.
@@ -59,7 +61,7 @@ pub(crate) async fn start(
 }
 
 /// Enqueues a run of a registered job on somebody's word, and records it; answers with the run's id. One that is there
-/// under the id that is given stays as it is.
+/// under the id that is given, with the same input, stays as it is.
 pub(crate) async fn start_run(
     jobs: &Jobs,
     user: &User,
@@ -73,7 +75,18 @@ pub(crate) async fn start_run(
         return Err(error.into());
     };
     let mut run = NewRun::with_payload(&job.name, &job.queue, job.priority, Payload::from_json_text(input));
-    run.id = id.unwrap_or(run.id);
+    if let Some(id) = id {
+        if id.as_uuid().get_version_num() != 7 {
+            return Err(Failure::bad("the id is no UUID of version 7"));
+        }
+        if let Some(known) = Inspect::run(&**jobs.store(), id).await? {
+            if known.job != run.job || known.input != run.input {
+                let text = "the id is that of another run".to_owned();
+                return Err(Failure { status: StatusCode::CONFLICT, text });
+            }
+        }
+        run.id = id;
+    }
     let id = run.id.to_string();
     let action = action(user, ActionKind::Start, &format!("job {name}"), "");
     recorded(

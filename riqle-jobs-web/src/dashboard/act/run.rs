@@ -67,6 +67,7 @@ pub(crate) async fn replay(
             },
         };
         if let ReplayFrom::Step(name) = &from {
+            Inspect::run(&**web.jobs.store(), id).await?.ok_or_else(|| Failure::not_found("run"))?;
             let steps = Inspect::steps(&**web.jobs.store(), id).await?;
             if !steps.iter().any(|step| step.name == *name) {
                 return Err(Failure::bad("the run has saved no step of this name"));

@@ -89,7 +89,7 @@ impl EmailPage {
             row: EmailRow::of(&email, &visit),
             message: visit.is_operator().then(|| MessageView::of(&email.message)),
             from: email.from,
-            header_message_id: email.header_message_id,
+            header_message_id: visit.text(&email.header_message_id),
             idempotency_key: visit.text(&email.idempotency_key),
             step: email.step.as_deref().map(|step| visit.text(step)),
             on_unknown: match email.on_unknown {

@@ -34,6 +34,7 @@ pub(crate) struct OverviewPage {
     findings: Vec<Finding>,
     /// Due runs that no worker has yet; counted to 10,000 for each job and queue.
     due: Count,
+    /// The same.
     running: Count,
     /// Dead letters that were not replayed; counted to 10,000.
     dead: Count,

@@ -5,7 +5,10 @@ use axum::{extract::State, response::Response};
 use jiff::Timestamp;
 use riqle_jobs_core::{
     AttemptOutcome, AttemptRecord, EmailLog, Inspect, LogLevel, Queue, Registry, Run, RunId, RunState,
-    SavedStep, email::EmailFilter, millis_of, store::RunNotes,
+    SavedStep,
+    email::EmailFilter,
+    millis_of,
+    store::{Holder, RunNotes},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -171,11 +174,8 @@ impl RunPage {
             ..AttemptView::of(attempt, &line, &visit)
         };
         let holder = run.holder.map(|holder| HolderView {
-            worker: holder.worker.to_string(),
             label: label(holder.worker),
-            claimed_at: When(holder.claimed_at),
-            lease_until: When(holder.lease_until),
-            bar: line.bar(holder.claimed_at, now),
+            ..HolderView::of(&holder, line.bar(holder.claimed_at, now))
         });
         let RunNotes { progress, lines } = notes;
         Ok(Self {
@@ -300,6 +300,18 @@ impl Line {
 
 fn begun(saved_at: Timestamp, took: Duration) -> Timestamp {
     riqle_jobs_core::from_millis(saved_at.as_millisecond().saturating_sub(millis_of(took)))
+}
+
+impl HolderView {
+    fn of(holder: &Holder, bar: Bar) -> Self {
+        Self {
+            worker: holder.worker.to_string(),
+            label: None,
+            claimed_at: When(holder.claimed_at),
+            lease_until: When(holder.lease_until),
+            bar,
+        }
+    }
 }
 
 impl AttemptView {

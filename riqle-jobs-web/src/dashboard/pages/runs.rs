@@ -20,7 +20,8 @@ use crate::dashboard::{
 const PAGE: usize = 50;
 /// So many dead letters are searched for words, the newest first.
 const SEARCHED: usize = 10_000;
-const SEARCHED_AT_ONCE: usize = 1_000;
+/// An error may be 8 KiB, and a run has 25 attempts.
+const SEARCHED_AT_ONCE: usize = 500;
 const READ_AT_ONCE: usize = 4;
 
 /// A list of runs, newest first.
