@@ -79,11 +79,11 @@ pub(crate) async fn start_run(
         if id.as_uuid().get_version_num() != 7 {
             return Err(Failure::bad("the id is no UUID of version 7"));
         }
-        if let Some(known) = Inspect::run(&**jobs.store(), id).await? {
-            if known.job != run.job || known.input != run.input {
-                let text = "the id is that of another run".to_owned();
-                return Err(Failure { status: StatusCode::CONFLICT, text });
-            }
+        if let Some(known) = Inspect::run(&**jobs.store(), id).await?
+            && (known.job != run.job || known.input != run.input)
+        {
+            let text = "the id is that of another run".to_owned();
+            return Err(Failure { status: StatusCode::CONFLICT, text });
         }
         run.id = id;
     }
