@@ -17,4 +17,5 @@ pub(crate) mod run_filter;
 pub(crate) mod run_row;
 pub(crate) mod runs;
 pub(crate) mod suppressions;
+mod timeline;
 pub(crate) mod verdict;

@@ -7,13 +7,17 @@ use riqle_jobs_core::{
     AttemptOutcome, AttemptRecord, EmailLog, Inspect, LogLevel, Queue, Registry, Run, RunId, RunState,
     SavedStep,
     email::EmailFilter,
-    millis_of,
     store::{Holder, RunNotes},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{emails::EmailRow, payload::PayloadView, run_row::RunRow};
+use super::{
+    emails::EmailRow,
+    payload::PayloadView,
+    run_row::RunRow,
+    timeline::{Bar, Line, began_at},
+};
 use crate::dashboard::{
     Web,
     failure::Failure,
@@ -133,13 +137,6 @@ pub(crate) struct LogView {
     /// `info` or `warn`.
     level: &'static str,
     text: String,
-}
-
-/// A place on the run's line of time, in thousandths of it.
-#[derive(Clone, Copy, Default)]
-struct Bar {
-    x: f64,
-    width: f64,
 }
 
 /// One run.
@@ -267,41 +264,6 @@ impl RunPage {
     }
 }
 
-/// The time that a run's picture spans.
-struct Line {
-    start: i64,
-    length: i64,
-}
-
-impl Line {
-    fn of(run: &Run, steps: &[SavedStep], now: Timestamp) -> Self {
-        let starts = run.attempts.iter().map(|attempt| attempt.started_at);
-        let begun = steps.iter().map(|step| begun(step.saved_at, step.took));
-        let holder = run.holder.map(|holder| holder.claimed_at);
-        let start = starts.chain(begun).chain(holder).min().unwrap_or(run.due_at);
-        let last = run.attempts.iter().map(|attempt| attempt.ended_at).max();
-        let end = if run.state == RunState::Running { Some(now) } else { last }.unwrap_or(start);
-        let end = steps.iter().map(|step| step.saved_at).chain([end]).max().unwrap_or(end);
-        let (start, end) = (start.as_millisecond(), end.as_millisecond());
-        Self { start, length: end.saturating_sub(start).max(1) }
-    }
-
-    fn bar(&self, from: Timestamp, to: Timestamp) -> Bar {
-        let place = |time: Timestamp| {
-            let since = time.as_millisecond().saturating_sub(self.start).clamp(0, self.length);
-            since as f64 * 1000.0 / self.length as f64
-        };
-        let (x, end) = (place(from), place(to));
-        // What is too short to be seen is drawn all the same.
-        let width = (end - x).max(4.0);
-        Bar { x: x.min(1000.0 - width), width }
-    }
-}
-
-fn begun(saved_at: Timestamp, took: Duration) -> Timestamp {
-    riqle_jobs_core::from_millis(saved_at.as_millisecond().saturating_sub(millis_of(took)))
-}
-
 impl HolderView {
     fn of(holder: &Holder, bar: Bar) -> Self {
         Self {
@@ -352,7 +314,7 @@ impl StepView {
             saved_at: When(step.saved_at),
             took_ms: Took(step.took),
             result: PayloadView::of(&step.result, visit),
-            bar: line.bar(begun(step.saved_at, step.took), step.saved_at),
+            bar: line.bar(began_at(step), step.saved_at),
         }
     }
 }
