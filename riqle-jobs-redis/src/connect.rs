@@ -45,7 +45,8 @@ impl RedisOptions {
     ///
     /// # Errors
     /// `Misconfigured` for a wrong URL, user or password, a server older than 6.2, a server named as a cluster or the other
-    /// way round, one that throws runs away when its memory is full, and keys that another version laid out; `Unavailable` where the server can't be reached.
+    /// way round, one that throws runs away when its memory is full, and keys that another version has laid out;
+    /// `Unavailable` where the server can't be reached.
     pub async fn open(self) -> Result<Redis, Error> {
         let OfUrl { place, addresses, keys, replicas, allows_eviction } = parse(&self.url.0)?;
         let server = Server::new(place, 0);

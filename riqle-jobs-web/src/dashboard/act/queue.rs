@@ -61,7 +61,8 @@ async fn must_be_known(web: &Web, name: &str) -> Result<(), Failure> {
 
 /// Resumes a queue.
 #[utoipa::path(post, path = "/queues/{name}/resume", tag = "queues", params(("name" = String, Path)),
-    request_body = Nothing, responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+    request_body = Nothing, responses((status = 200, body = Done),
+    (status = "4XX", body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn resume(
     State(web): State<Web>,
     Path(name): Path<String>,

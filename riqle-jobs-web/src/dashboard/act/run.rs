@@ -113,7 +113,8 @@ async fn edited_input(web: &Web, id: RunId, asked: &ReplayRequest) -> Result<Opt
 
 /// Ends a run that has not ended.
 #[utoipa::path(post, path = "/runs/{id}/cancel", tag = "runs", params(("id" = uuid::Uuid, Path)),
-    request_body = Nothing, responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+    request_body = Nothing, responses((status = 200, body = Done),
+    (status = "4XX", body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn cancel(
     State(web): State<Web>,
     Path(id): Path<String>,
@@ -130,7 +131,8 @@ pub(crate) async fn cancel(
 
 /// Makes a run due now.
 #[utoipa::path(post, path = "/runs/{id}/run-now", tag = "runs", params(("id" = uuid::Uuid, Path)),
-    request_body = Nothing, responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+    request_body = Nothing, responses((status = 200, body = Done),
+    (status = "4XX", body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn run_now(
     State(web): State<Web>,
     Path(id): Path<String>,
@@ -147,7 +149,8 @@ pub(crate) async fn run_now(
 
 /// Deletes a dead letter.
 #[utoipa::path(post, path = "/runs/{id}/discard", tag = "runs", params(("id" = uuid::Uuid, Path)),
-    request_body = Nothing, responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+    request_body = Nothing, responses((status = 200, body = Done),
+    (status = "4XX", body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn discard(
     State(web): State<Web>,
     Path(id): Path<String>,
