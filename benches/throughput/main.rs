@@ -162,7 +162,7 @@ impl Job for Nothing {
 
     async fn run(&self, run: &RunContext, _: Order) -> Result<(), JobError> {
         for step in 0..self.steps {
-            run.step("step", || async move { Ok(step) }).await?;
+            run.keyed(step).step("step", || async move { Ok(step) }).await?;
         }
         if self.ended.runs.fetch_add(1, Ordering::Relaxed) + 1 == self.ended.expected {
             self.ended.last.notify_one();

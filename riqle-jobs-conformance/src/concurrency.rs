@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use riqle_jobs_core::{Ending, LeaseAnswer, RunFilter, RunState, Settlement, StepSave, Store};
+use riqle_jobs_core::{Ending, LeaseAnswer, RunFilter, RunState, Settlement, Store};
 
 use crate::{Harness, given::*};
 
@@ -192,8 +192,8 @@ pub async fn many_steps_of_many_runs_at_once_are_all_kept(harness: &dyn Harness)
     at_once(10, |number| {
         let (store, claim) = (handles[number % 3].clone(), claims[number].clone());
         async move {
-            for ordinal in 0..10 {
-                saved(&*store, StepSave { ordinal, ..step(&claim, "page", &ordinal.to_string()) }).await;
+            for page in 0..10 {
+                saved(&*store, step(&claim, &format!("{page}/read"), &page.to_string())).await;
             }
             let give_back = Settlement { ending: Ending::GiveBack, ..succeeds(&claim) };
             settled(&*store, give_back).await;
@@ -203,6 +203,6 @@ pub async fn many_steps_of_many_runs_at_once_are_all_kept(harness: &dyn Harness)
 
     for claim in handles[1].claim(claim_of(&[GREET], 10)).await.unwrap().runs {
         let results: Vec<_> = claim.steps.iter().map(|step| step.result.clone()).collect();
-        assert_eq!(results, (0..10).map(|ordinal| json(&ordinal.to_string())).collect::<Vec<_>>());
+        assert_eq!(results, (0..10).map(|page| json(&page.to_string())).collect::<Vec<_>>());
     }
 }

@@ -111,7 +111,6 @@ pub(crate) fn step(run: &ClaimedRun, name: &str, result: &str) -> StepSave {
     StepSave {
         lease: run.lease.clone(),
         name: name.to_owned(),
-        ordinal: 0,
         result: json(result),
         took: ms(7),
         replaces: false,

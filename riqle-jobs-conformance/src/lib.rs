@@ -44,6 +44,7 @@
 
 #![allow(missing_docs)]
 
+mod around_commit;
 mod given;
 mod harness;
 mod lost_replies;
@@ -81,6 +82,7 @@ pub mod staging;
 pub mod steps;
 pub mod unique;
 
+pub use around_commit::{AroundCommit, TransactionAroundCommit};
 pub use harness::{Harness, StagingHarness, TransactionEnd, within_limit};
 pub use lost_replies::LostReplies;
 pub use memory_staging::MemoryStaging;

@@ -103,11 +103,12 @@ macro_rules! conformance_suite {
             within_a_group_another_input_is_a_conflict,
             of_many_callers_at_once_one_takes_the_key,
             a_caller_that_fails_leaves_others_at_the_same_time_alone,
+            f55_the_same_input_written_otherwise_is_the_same_input,
         ]);
         $crate::conformance_area!($harness, steps: [
             a_step_is_saved_with_its_result_time_and_length,
             steps_come_in_the_order_of_saving,
-            steps_of_one_name_are_told_apart_by_their_number,
+            steps_of_one_name_are_told_apart_by_their_keys,
             the_first_result_of_a_step_stays,
             the_same_step_twice_in_a_batch_is_saved_once,
             a_retry_is_given_the_saved_steps,
@@ -156,7 +157,7 @@ macro_rules! conformance_suite {
             a_replay_is_a_new_run_with_the_same_input_and_no_failures,
             a_replay_from_the_failed_step_keeps_every_saved_step,
             a_replay_from_the_start_keeps_no_step,
-            a_replay_from_a_step_keeps_those_before_its_first,
+            a_replay_from_a_step_keeps_those_before_it,
             a_replayed_run_leaves_the_dead_letters,
             a_replay_repeated_changes_nothing,
             a_run_is_replayed_by_one_run_only,

@@ -27,7 +27,7 @@ pub trait Job: Send + Sync + 'static {
     /// What a run is given. Changes between deploys must still read what is stored.
     type Input: Serialize + DeserializeOwned + Send + Sync + 'static;
     /// What a run returns.
-    type Output: Serialize + Send + 'static;
+    type Output: Serialize + DeserializeOwned + Send + 'static;
 
     /// When to try again. Default: 5 retries, after 1, 2, 4, 8, 16 s.
     fn retry_policy(&self) -> RetryPolicy {
@@ -68,7 +68,7 @@ pub(crate) fn declaration<J: Job>(policy: Option<String>) -> JobDeclaration {
 )]
 #[async_trait]
 pub trait Step: Send + Sync {
-    /// The stored name, unique within a job's sequence of steps; at most 128 bytes.
+    /// The stored name, unique within a job; at most 128 bytes.
     const NAME: &'static str;
     /// What it is given.
     type Input: Send;

@@ -45,12 +45,12 @@ impl Jobs {
     /// An event that triggers nothing is kept, and starts the job if one with that trigger registers within 7 days.
     ///
     /// # Errors
-    /// `Rejected` for an illegal name or data over the limit; `Unavailable` where it may or may not have been taken.
+    /// `Rejected` for an illegal name, data over the limit, a number that is not finite; `Unavailable` where it may or may not have been taken.
     pub async fn send_event<T: Serialize + ?Sized>(&self, name: &str, data: &T) -> Result<String, Error> {
         let event = NewEvent {
             id: Uuid::now_v7().to_string(),
             name: name.to_owned(),
-            data: Payload::json(data)?,
+            data: Payload::event_data(data)?,
             due_at: None,
         };
         let mut ids = self.send_events(vec![event]).await?;

@@ -7,11 +7,13 @@
 
 mod backoff;
 mod bulk;
+mod canonical_json;
 mod clock;
 mod context;
 pub mod email;
 mod error;
 pub mod events;
+mod finite;
 mod id;
 mod job;
 mod job_error;
@@ -30,7 +32,7 @@ mod worker;
 
 pub use bulk::{BulkReport, Pace, Skipped};
 pub use clock::{Clock, ManualClock, earlier, from_millis, later, millis_of};
-pub use context::{RunContext, StepSlot, StopReason};
+pub use context::{RunContext, StepDatabase, StepPath, StepTransaction, StopReason};
 pub use email::{Email, EmailLog, Mailbox, Mailer, Receipt, SendError, Sender};
 pub use error::{Cause, Error, ErrorKind};
 pub use id::{ActionId, EmailId, LeaseToken, RunId, WorkerId};

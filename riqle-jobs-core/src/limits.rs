@@ -160,6 +160,31 @@ pub fn check_key(field: &str, key: &str) -> Result<(), Error> {
     check_text(field, key, KEY_BYTES)
 }
 
+/// Most levels of lists and objects within each other, and a value in the innermost, that JSON may have: what is deeper, no
+/// job reads.
+pub const LEVELS: usize = 128;
+
+/// Checks that JSON is not nested deeper than [`LEVELS`]. What is not JSON at all shows when it is read.
+///
+/// # Errors
+/// `Rejected`, with the field and the limit.
+pub fn check_levels(field: &str, json: &Payload) -> Result<(), Error> {
+    let (mut level, mut is_text, mut bytes) = (1_usize, false, json.bytes.iter());
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' if is_text => drop(bytes.next()),
+            b'"' => is_text = !is_text,
+            b'[' | b'{' if !is_text => level += 1,
+            b']' | b'}' if !is_text => level = level.saturating_sub(1),
+            _ => {}
+        }
+        if level > LEVELS {
+            return Err(rejected(format!("{field} has more than {LEVELS} levels")));
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn check_text(field: &str, text: &str, limit: usize) -> Result<(), Error> {
     if text.is_empty() {
         return Err(rejected(format!("{field} is empty")));

@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, canonical_json::canonical_json, finite::is_finite};
 
 /// How the bytes of a [`Payload`] are written. A store keeps the number and never looks inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +34,33 @@ impl Payload {
         })
     }
 
+    /// Writes `value` as JSON and reads it back, as every later reader will. What can be written and not read back (a number
+    /// that is not finite, more than 127 levels of lists and objects) is refused here; what reads back as another value, such
+    /// as `Some(None)`, is answered so.
+    ///
+    /// # Errors
+    /// `Rejected` where the value has no JSON form, or its JSON form is not read back as a `T`.
+    pub fn json_of<T: Serialize + DeserializeOwned>(value: &T) -> Result<(Self, T), Error> {
+        let written = Self::json(value)?;
+        let value = written.decode().map_err(|error| {
+            let message = format!("what is written is not read back: it {}", error.message());
+            Error::new(ErrorKind::Rejected, "encode", message)
+        })?;
+        Ok((written, value))
+    }
+
+    /// Writes the data of an event, which no type of ours reads back.
+    ///
+    /// # Errors
+    /// `Rejected` where the value has no JSON form, or holds a number that is not finite.
+    pub fn event_data<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
+        if !is_finite(value) {
+            let message = "event data holds a number that is not finite, which JSON can't say";
+            return Err(Error::new(ErrorKind::Rejected, "encode", message));
+        }
+        Self::json(value)
+    }
+
     /// Takes JSON text as it is; whether it is JSON shows when it is read.
     pub fn from_json_text(text: impl Into<Vec<u8>>) -> Self {
         Self { codec: Codec::JSON, bytes: text.into() }
@@ -55,9 +82,13 @@ impl Payload {
         })
     }
 
-    /// What stores compare instead of the bytes.
+    /// What stores compare instead of the bytes, where a unique key is taken: of JSON its canonical form, so that neither the
+    /// order of keys nor the spelling of a number makes another input. Integers are compared by their digits, other numbers
+    /// as 64-bit floats, lists in their order. Text that is not JSON is compared as it is.
     pub fn fingerprint(&self) -> Fingerprint {
-        let digest = Sha256::new().chain_update([self.codec.0]).chain_update(&self.bytes).finalize();
+        let canonical = (self.codec == Codec::JSON).then(|| canonical_json(&self.bytes)).flatten();
+        let bytes = canonical.as_deref().unwrap_or(&self.bytes);
+        let digest = Sha256::new().chain_update([self.codec.0]).chain_update(bytes).finalize();
         let mut half = [0; 16];
         half.copy_from_slice(&digest[..16]);
         Fingerprint(half)
@@ -96,6 +127,11 @@ fn without_quoted_data(message: &str) -> String {
 /// The first half of the SHA-256 of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 16]);
+
+impl Fingerprint {
+    /// Of a payload that nothing compares.
+    pub const NONE: Fingerprint = Fingerprint([0; 16]);
+}
 
 #[cfg(test)]
 mod tests {

@@ -126,7 +126,7 @@ async fn lines_are_stored_once_though_calls_fail_before_and_after_their_effect()
         Worker::new(&store).concurrency(4).register(Scripted::new(async |run: RunContext, input| {
             for number in 1..=5 {
                 run.log(number);
-                run.step("pause", || async { Ok(()) }).await?;
+                run.keyed(number).step("pause", || async { Ok(()) }).await?;
             }
             Ok(input)
         }));

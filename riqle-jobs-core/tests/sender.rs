@@ -3,9 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use riqle_jobs_core::{
-    Email, EmailLog, Inspect, Job, JobError, Jobs, Mailbox, ManualClock, Memory, RunContext, RunState,
-    SendError, Sender, Worker, async_trait,
+    Email, EmailLog, Inspect, Job, JobError, Jobs, Mailbox, ManualClock, Memory, RetryPolicy, Run,
+    RunContext, RunState, SendError, Sender, Worker, async_trait,
     email::{EmailDetail, EmailFilter, EmailRecord, EmailStart, EmailStatus, OnUnknown, SendOutcome},
     testing::RecordingMailer,
 };
@@ -104,4 +105,150 @@ impl Job for SendReceipt {
         let email = email().on_unknown(OnUnknown::SendAgain);
         run.step("send", || async { self.sender.send(&email).await.map(drop).map_err(JobError::from) }).await
     }
+}
+
+type Mail = Arc<dyn Fn(RunContext, Sender) -> BoxFuture<'static, Result<(), JobError>> + Send + Sync>;
+
+/// A job whose body is the test's.
+struct Mails {
+    sender: Sender,
+    body: Mail,
+}
+
+#[async_trait]
+impl Job for Mails {
+    const NAME: &'static str = "mails";
+    type Input = ();
+    type Output = ();
+
+    fn retry_policy(&self) -> RetryPolicy {
+        RetryPolicy::fixed(Duration::ZERO).max_retries(3)
+    }
+
+    async fn run(&self, run: &RunContext, (): ()) -> Result<(), JobError> {
+        (self.body)(run.clone(), self.sender.clone()).await
+    }
+}
+
+/// Works a run of a body through; answers with the run, its mailer and the rows of the log.
+async fn mailed<Fut>(
+    mailer: &RecordingMailer,
+    body: impl Fn(RunContext, Sender) -> Fut + Send + Sync + 'static,
+) -> (Run, Vec<EmailRecord>)
+where
+    Fut: Future<Output = Result<(), JobError>> + Send + 'static,
+{
+    let store = Memory::new();
+    let sender = Sender::new(&store, Arc::new(mailer.clone()));
+    let id = Jobs::new(&store).enqueue::<Mails>(()).await.unwrap().id();
+    let body: Mail = Arc::new(move |run, sender| Box::pin(body(run, sender)));
+    Worker::new(&store).register(Mails { sender, body }).run_until_idle().await.unwrap();
+    (store.run(id).await.unwrap().unwrap(), store.emails(EmailFilter::default()).await.unwrap())
+}
+
+fn keyless(text: &str) -> Email {
+    Email { idempotency_key: None, text: text.to_owned(), ..email() }.on_unknown(OnUnknown::SendAgain)
+}
+
+/// F53
+#[tokio::test]
+async fn an_email_that_the_body_sends_again_after_an_error_is_the_same_email() {
+    let mailer = RecordingMailer::new();
+    mailer.answer_next(SendOutcome::Retry { error: "421".to_owned(), after: None });
+    let (run, rows) = mailed(&mailer, async |run: RunContext, sender: Sender| {
+        let send = || async { sender.send(&keyless("Hello")).await.map(drop).map_err(JobError::from) };
+        for _ in 0..3 {
+            if run.step("send", send).await.is_ok() {
+                break;
+            }
+        }
+        if run.attempt() == 1 { Err(JobError::retry("later")) } else { Ok(()) }
+    })
+    .await;
+    assert_eq!((run.state, run.failures), (RunState::Succeeded, 1));
+    assert_eq!((mailer.sent().len(), mailer.tries()), (1, 2));
+    assert_eq!((rows.len(), rows[0].status, rows[0].step.as_deref()), (1, EmailStatus::Sent, Some("send")));
+}
+
+#[tokio::test]
+async fn another_email_to_the_same_address_in_one_step_is_an_error_that_says_what_to_do() {
+    let mailer = RecordingMailer::new();
+    let (run, rows) = mailed(&mailer, async |run: RunContext, sender: Sender| {
+        run.step("send", || async {
+            sender.send(&keyless("one")).await?;
+            // The same once more is the same email.
+            sender.send(&keyless("one")).await?;
+            sender.send(&keyless("two")).await?;
+            Ok(())
+        })
+        .await
+    })
+    .await;
+    assert_eq!((run.state, run.attempts.len(), rows.len(), mailer.sent().len()), (RunState::Dead, 1, 1, 1));
+    let error = run.error().unwrap();
+    assert!(error.contains("another email of template \"receipt\" was sent to the same address"), "{error}");
+    assert!(error.contains("`run.keyed(…).step(…)`"), "{error}");
+}
+
+#[tokio::test]
+async fn emails_of_keyed_steps_are_emails_of_their_own() {
+    let mailer = RecordingMailer::new();
+    let (run, rows) = mailed(&mailer, async |run: RunContext, sender: Sender| {
+        for item in ["one", "two"] {
+            let send = || async { Ok(sender.send(&keyless(item)).await.map(drop)?) };
+            run.keyed(item).step("send", send).await?;
+        }
+        Ok(())
+    })
+    .await;
+    assert_eq!((run.state, rows.len(), mailer.sent().len()), (RunState::Succeeded, 2, 2));
+}
+
+#[tokio::test]
+async fn an_email_is_compared_with_those_of_its_execution_and_never_with_the_recorded_one() {
+    let mailer = RecordingMailer::new();
+    mailer.answer_next(SendOutcome::Retry { error: "421".to_owned(), after: None });
+    let (run, rows) = mailed(&mailer, async |run: RunContext, sender: Sender| {
+        let text = format!("of attempt {}", run.attempt());
+        run.step("send", || async { Ok(sender.send(&keyless(&text)).await.map(drop)?) }).await
+    })
+    .await;
+    assert_eq!((run.state, run.failures, rows.len()), (RunState::Succeeded, 1, 1));
+    assert_eq!(mailer.sent()[0].email.text, "of attempt 1");
+}
+
+#[tokio::test]
+async fn a_rendered_email_is_sent_once_in_a_step() {
+    let mailer = RecordingMailer::new();
+    mailer.answer_next(SendOutcome::Retry { error: "421".to_owned(), after: None });
+    let (run, rows) = mailed(&mailer, async |run: RunContext, sender: Sender| {
+        run.step("send", || async {
+            let to = email().to;
+            let send = || sender.send_rendered("receipt", &to, || Ok(keyless("rendered")));
+            send().await.unwrap_err();
+            send().await?;
+            send().await?;
+            Ok(())
+        })
+        .await
+    })
+    .await;
+    assert_eq!((run.state, rows.len(), mailer.sent().len()), (RunState::Dead, 1, 1));
+    assert!(run.error().unwrap().contains("another email of template"), "{:?}", run.error());
+}
+
+#[tokio::test]
+async fn two_steps_side_by_side_with_one_email_key_send_once() {
+    let mailer = RecordingMailer::new();
+    let (run, rows) = mailed(&mailer, async |run: RunContext, sender: Sender| {
+        let send = || async {
+            tokio::task::yield_now().await;
+            Ok(sender.send(&email()).await?.email_id)
+        };
+        let (one, other) = tokio::try_join!(run.step("one", send), run.step("other", send))?;
+        assert_eq!(one, other);
+        Ok(())
+    })
+    .await;
+    assert_eq!((run.state, rows.len(), mailer.tries()), (RunState::Succeeded, 1, 1));
 }

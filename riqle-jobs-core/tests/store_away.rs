@@ -30,6 +30,7 @@ impl Job for TwoSteps {
         let mut sum = 0;
         for part in 1..=2 {
             sum += run
+                .keyed(part)
                 .step("part", || async {
                     *self.computed.lock().unwrap().entry((input, part)).or_default() += 1;
                     Ok(u64::from(part) * input)

@@ -85,23 +85,6 @@ async fn a_finished_step_is_not_run_again_after_a_failure_or_in_a_replay() {
     assert_eq!(bench.run(id).await.replayed_by, Some(replay));
 }
 
-#[tokio::test]
-async fn steps_of_one_name_are_kept_apart_by_their_order() {
-    let bench = Bench::new();
-    let body = Scripted::new(async |run: RunContext, _| {
-        let mut sum = 0;
-        for part in 1..=3 {
-            sum += run.step("add", || async move { Ok(part) }).await?;
-        }
-        if run.attempt() == 1 { Err(JobError::retry("again")) } else { Ok(sum) }
-    });
-    let worker = Worker::new(&bench.store).register(body);
-    let id = bench.enqueue(0).await;
-    bench.work_through(&worker).await;
-    assert_eq!(testing::output::<u64>(&bench.store, id).await.unwrap(), 6);
-    assert_eq!(Inspect::steps(&bench.store, id).await.unwrap().len(), 3);
-}
-
 /// F34
 #[tokio::test]
 async fn a_panic_is_a_failed_attempt_with_message_and_place() {
@@ -116,6 +99,42 @@ async fn a_panic_is_a_failed_attempt_with_message_and_place() {
     assert_eq!(run.failures, 3);
     let error = run.error().unwrap();
     assert!(error.contains("worker.rs:") && error.contains("seven is right out"), "{error}");
+}
+
+/// Panics when it is dropped, with one that does so, too.
+struct Shell(u32);
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        if self.0 > 0 {
+            std::panic::panic_any(Shell(self.0 - 1));
+        }
+    }
+}
+
+/// F34
+#[tokio::test]
+async fn what_panics_when_it_is_dropped_takes_no_slot_with_it() {
+    let bench = Bench::new();
+    let worker = Worker::new(&bench.store)
+        .concurrency(1)
+        .register(Scripted::new(async |_, input| match input {
+            1 => std::panic::panic_any(Shell(3)),
+            2 => {
+                let _bomb = Shell(3);
+                std::future::pending().await
+            }
+            _ => Ok(input),
+        }))
+        .on_retry(|_| std::panic::panic_any(Shell(3)));
+    let runs = [bench.enqueue(1).await, bench.enqueue(2).await, bench.enqueue(3).await];
+    bench.work_through(&worker).await;
+    let mut states = Vec::new();
+    for run in runs {
+        let run = bench.run(run).await;
+        states.push((run.state, run.failures));
+    }
+    assert_eq!(states, [(RunState::Dead, 3), (RunState::Dead, 3), (RunState::Succeeded, 0)]);
 }
 
 #[tokio::test]
@@ -472,7 +491,7 @@ async fn a_sleeping_worker_wakes_when_a_run_is_enqueued_and_when_the_clock_reach
 
 /// F14
 #[tokio::test]
-async fn a_step_result_over_the_limit_fails_the_attempt_with_limit_and_size() {
+async fn a_step_result_over_the_limit_is_dead_with_limit_and_size() {
     let bench = Bench::new();
     let worker = Worker::new(&bench.store).register(Scripted::new(async |run: RunContext, _| {
         run.step("fat", || async { Ok("x".repeat(1 << 20)) }).await.map(|_| 1)
@@ -480,7 +499,7 @@ async fn a_step_result_over_the_limit_fails_the_attempt_with_limit_and_size() {
     let id = bench.enqueue(1).await;
     bench.work_through(&worker).await;
     let run = bench.run(id).await;
-    assert_eq!(run.state, RunState::Dead);
+    assert_eq!((run.state, run.attempts.len()), (RunState::Dead, 1));
     let error = run.error().unwrap();
     assert!(error.contains("step result has 1048578 bytes, the limit is 1048576"), "{error}");
 }

@@ -154,11 +154,10 @@ CREATE TABLE riqle.steps (
     number   bigint   NOT NULL GENERATED ALWAYS AS IDENTITY,
     saved_at bigint   NOT NULL,
     took     bigint   NOT NULL, -- nanoseconds
-    ordinal  bigint   NOT NULL,
     codec    smallint NOT NULL,
     name     text     NOT NULL COLLATE "C",
     result   bytea    NOT NULL,
-    PRIMARY KEY (run, name, ordinal)
+    PRIMARY KEY (run, name)
 );
 
 CREATE TABLE riqle.unique_keys (

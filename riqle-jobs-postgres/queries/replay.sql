@@ -3,8 +3,8 @@
 WITH clock AS MATERIALIZED (SELECT riqle.now($1) AS now),
 old AS (SELECT * FROM riqle.history WHERE id = $2),
 steps AS (
-    INSERT INTO riqle.steps (run, name, ordinal, saved_at, took, codec, result)
-    SELECT $3, name, ordinal, saved_at, took, codec, result FROM riqle.steps
+    INSERT INTO riqle.steps (run, name, saved_at, took, codec, result)
+    SELECT $3, name, saved_at, took, codec, result FROM riqle.steps
     WHERE run = $2 AND number < $4 ORDER BY number
 )
 INSERT INTO riqle.runs (id, lane, state, due_at, enqueued_at, root, replay_of, unique_key, unique_scope, unique_period,

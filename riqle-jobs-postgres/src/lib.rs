@@ -47,5 +47,4 @@ mod work;
 
 pub use connect::PostgresOptions;
 pub use handle::Postgres;
-pub use step_in::{NewStep, StepIn, StepInTransaction};
 pub use transaction::PostgresTransaction;

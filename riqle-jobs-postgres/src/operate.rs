@@ -82,11 +82,11 @@ async fn replay(work: &mut Work<'_>, id: RunId, new_run: RunId, how: &Replay) ->
     let kept_below = match &how.from {
         ReplayFrom::FailedStep => i64::MAX,
         ReplayFrom::Start => 0,
-        ReplayFrom::Step(name) => {
+        ReplayFrom::Step(path) => {
             let first = work
                 .query("SELECT min(number) FROM riqle.steps WHERE run = $1 AND name = $2")
                 .bind(id.as_uuid())
-                .bind(name.clone())
+                .bind(path.as_str())
                 .fetch_one(&mut *work.connection)
                 .await?;
             first.try_get::<Option<i64>, _>(0)?.unwrap_or(i64::MAX)

@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     fence::{Fence, answers, runs, tokens},
     portions::portions,
-    rows::{codec, get, get_u32, numbers, payload, time},
+    rows::{codec, get, numbers, payload, time},
     work::Work,
 };
 
@@ -31,7 +31,7 @@ fn statements(steps: &[StepSave]) -> Vec<&[StepSave]> {
         let mut count = 0;
         while let Some(step) = rest.get(count)
             && step.replaces == first.replaces
-            && seen.insert((step.lease.run, step.name.as_str(), step.ordinal))
+            && seen.insert((step.lease.run, step.name.as_str()))
         {
             count += 1;
         }
@@ -55,7 +55,6 @@ pub(crate) async fn write_steps(work: &mut Work<'_>, steps: &[StepSave]) -> Resu
         .bind(runs(&leases))
         .bind(tokens(&leases))
         .bind(steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>())
-        .bind(steps.iter().map(|step| i64::from(step.ordinal)).collect::<Vec<_>>())
         .bind(steps.iter().map(nanos).collect::<Vec<_>>())
         .bind(steps.iter().map(|step| codec(step.result.codec)).collect::<Vec<_>>())
         .bind(steps.iter().map(|step| step.result.bytes.as_slice()).collect::<Vec<_>>())
@@ -85,7 +84,6 @@ pub(crate) async fn extend(
 pub(crate) fn saved_step(row: &PgRow) -> Result<SavedStep> {
     Ok(SavedStep {
         name: get(row, "name")?,
-        ordinal: get_u32(row, "ordinal")?,
         result: payload(row, "codec", "result")?,
         saved_at: time(row, "saved_at")?,
         took: Duration::from_nanos(get::<i64>(row, "took")?.unsigned_abs()),

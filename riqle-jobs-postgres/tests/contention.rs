@@ -12,7 +12,7 @@ use riqle_jobs_core::{
     RunFilter, Settlement, Worker, WorkerId, async_trait,
     store::{JobDeclaration, NewEvent},
 };
-use riqle_jobs_postgres::{Postgres, StepIn, StepInTransaction::New};
+use riqle_jobs_postgres::Postgres;
 use sqlx::{Connection, PgConnection};
 use tokio::{sync::Notify, time::timeout};
 
@@ -48,14 +48,12 @@ impl Job for Slow {
     type Output = ();
 
     async fn run(&self, run: &RunContext, (): ()) -> Result<(), JobError> {
-        let mut transaction = self.store.begin().await?;
-        if let New(step) = run.step_in::<()>(&mut transaction, "slow").await? {
+        run.step_in(&self.store, "slow", async |_| {
             self.is_open.notify_one();
             self.goes_on.notified().await;
-            step.save(&mut transaction, &()).await?;
-            transaction.commit().await?;
-        }
-        Ok(())
+            Ok(())
+        })
+        .await
     }
 }
 

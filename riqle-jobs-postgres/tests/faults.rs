@@ -16,11 +16,12 @@ use std::{
     time::Duration,
 };
 
+use riqle_jobs_conformance::AroundCommit;
 use riqle_jobs_core::{
     Enqueued, Error, ErrorKind, Inspect, Job, JobError, Jobs, NewRun, Queue, RetryPolicy, RunContext,
     RunState, Worker, async_trait,
 };
-use riqle_jobs_postgres::{Postgres, StepIn, StepInTransaction::New};
+use riqle_jobs_postgres::Postgres;
 use sqlx::Row;
 use tokio::time::{sleep, timeout};
 
@@ -310,19 +311,15 @@ impl Job for Mark {
     type Output = ();
 
     async fn run(&self, run: &RunContext, order: String) -> Result<(), JobError> {
-        let mut transaction = self.store.begin().await?;
-        if let New(step) = run.step_in::<()>(&mut transaction, "mark").await? {
-            sqlx::query("INSERT INTO orders (id) VALUES ($1)").bind(order).execute(&mut *transaction).await?;
-            step.save(&mut transaction, &()).await?;
-            if self.dies == Some("before") {
-                std::process::abort();
-            }
-            transaction.commit().await?;
-        }
-        if self.dies == Some("after") {
-            std::process::abort();
-        }
-        Ok(())
+        let dies = self.dies;
+        let dies_at = move |place| move || if dies == Some(place) { std::process::abort() } else { Ok(()) };
+        let database = AroundCommit::new(self.store.clone(), dies_at("before"), dies_at("after"));
+        run.step_in(&database, "mark", async |around| {
+            let insert = sqlx::query("INSERT INTO orders (id) VALUES ($1)");
+            insert.bind(order).execute(&mut *around.transaction).await?;
+            Ok(())
+        })
+        .await
     }
 }
 

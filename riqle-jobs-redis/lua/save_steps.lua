@@ -1,5 +1,5 @@
 -- Saves results of steps. ARGV: 1 frozen time, then three a step: id, token, 'r' where it replaces or 'k' where the first
--- is kept, and the nanoseconds it took (8 bytes); number and name; codec and result.
+-- is kept, and the nanoseconds it took (8 bytes); name; codec and result.
 -- A step is kept with its place among those of its run. Answers how each token stands to its run.
 local now = time(ARGV[1])
 local ids, answers, counts, seen = {}, {}, {}, {}

@@ -372,12 +372,10 @@ pub(crate) fn shown(
     })
 }
 
-/// A step with its place among those of its run; `field` is its number and name.
+/// A step with its place among those of its run; `field` is its name.
 pub(crate) fn step(field: &[u8], value: &[u8]) -> Result<(u32, SavedStep), Error> {
-    let (mut field, mut value) = (Reader(field), Reader(value));
-    let ordinal = field.number()?;
-    let name = crate::frame::text(field.rest())?;
+    let (name, mut value) = (crate::frame::text(field)?, Reader(value));
     let (place, saved_at) = (value.number()?, from_millis(value.long()?));
     let took = Duration::from_nanos(value.long()?.unsigned_abs());
-    Ok((place, SavedStep { name, ordinal, result: value.payload()?, saved_at, took }))
+    Ok((place, SavedStep { name, result: value.payload()?, saved_at, took }))
 }

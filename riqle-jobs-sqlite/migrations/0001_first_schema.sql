@@ -145,12 +145,11 @@ CREATE TABLE riqle_steps (
     number   INTEGER PRIMARY KEY,
     run      BLOB    NOT NULL,
     name     TEXT    NOT NULL,
-    ordinal  INTEGER NOT NULL,
     saved_at INTEGER NOT NULL,
     took     INTEGER NOT NULL, -- nanoseconds
     codec    INTEGER NOT NULL,
     result   BLOB    NOT NULL,
-    UNIQUE (run, name, ordinal)
+    UNIQUE (run, name)
 ) STRICT;
 
 CREATE TABLE riqle_unique (

@@ -1,4 +1,4 @@
 WITH v(id) AS (VALUES (?))
-SELECT s.run, s.name, s.ordinal, s.saved_at, s.took, s.codec, s.result
+SELECT s.run, s.name, s.saved_at, s.took, s.codec, s.result
 FROM v CROSS JOIN riqle_steps s ON s.run = v.id
 ORDER BY s.number

@@ -14,8 +14,8 @@ INSERT INTO riqle_runs (id, lane, state, due_at, enqueued_at, root, replay_of, u
 SELECT ?2, lane, 'pending', ?3, ?3, coalesce(root, id), id, unique_key, unique_scope, unique_period,
        reference, event_id, gates, coalesce(?5, fingerprint), coalesce(?6, input_codec), coalesce(?7, input)
 FROM riqle_history WHERE id = ?1;
-INSERT INTO riqle_steps (run, name, ordinal, saved_at, took, codec, result)
-SELECT ?2, name, ordinal, saved_at, took, codec, result
+INSERT INTO riqle_steps (run, name, saved_at, took, codec, result)
+SELECT ?2, name, saved_at, took, codec, result
 FROM riqle_steps
 WHERE run = ?1 AND number < ?4
 ORDER BY number;

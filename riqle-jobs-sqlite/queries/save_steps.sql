@@ -1,5 +1,5 @@
-WITH given(now) AS (SELECT ?), v(run, name, ordinal, took, codec, result) AS (VALUES (?, ?, ?, ?, ?, ?))
-INSERT INTO riqle_steps (run, name, ordinal, saved_at, took, codec, result)
-SELECT run, name, ordinal, (SELECT now FROM given), took, codec, result FROM v WHERE run IS NOT NULL
-ON CONFLICT (run, name, ordinal) DO NOTHING
+WITH given(now) AS (SELECT ?), v(run, name, took, codec, result) AS (VALUES (?, ?, ?, ?, ?))
+INSERT INTO riqle_steps (run, name, saved_at, took, codec, result)
+SELECT run, name, (SELECT now FROM given), took, codec, result FROM v WHERE run IS NOT NULL
+ON CONFLICT (run, name) DO NOTHING
 RETURNING number

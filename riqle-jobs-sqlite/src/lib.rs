@@ -45,5 +45,4 @@ mod writer;
 
 pub use connect::{SqliteOptions, Synchronous};
 pub use handle::Sqlite;
-pub use step_in::{NewStep, StepIn, StepInTransaction};
 pub use transaction::SqliteTransaction;

@@ -110,10 +110,10 @@ async fn replay(write: &mut Write, id: RunId, new_run: RunId, how: &Replay) -> D
     let kept_below = match &how.from {
         ReplayFrom::FailedStep => i64::MAX,
         ReplayFrom::Start => 0,
-        ReplayFrom::Step(name) => {
+        ReplayFrom::Step(path) => {
             let first = sqlx::query("SELECT min(number) FROM riqle_steps WHERE run = ?1 AND name = ?2")
                 .bind(id.as_uuid())
-                .bind(name)
+                .bind(path.as_str())
                 .fetch_one(&mut write.connection)
                 .await?;
             first.try_get::<Option<i64>, _>(0)?.unwrap_or(i64::MAX)

@@ -1,124 +1,52 @@
-use std::{future::Future, marker::PhantomData, time::Instant};
-
-use riqle_jobs_core::{Error, JobError, RunContext, StepSave, StepSlot};
-use serde::{Serialize, de::DeserializeOwned};
+use riqle_jobs_core::{
+    Error, ErrorKind, LeaseAnswer, LeaseRef, Payload, RunId, StepDatabase, StepPath, StepSave,
+    StepTransaction,
+};
 
 use crate::{
-    SqliteTransaction,
+    Sqlite, SqliteTransaction,
     error::translate,
     fence::{Fence, fences},
+    rows::payload,
     steps::insert_steps,
 };
 
-/// Steps whose result is saved in the application's own transaction, so that its writes and the result are there
-/// together or not at all.
-///
-/// ```
-/// use riqle_jobs_core::{JobError, RunContext};
-/// use riqle_jobs_sqlite::{Sqlite, StepIn, StepInTransaction::{New, Saved}};
-///
-/// async fn mark_fulfilled(run: &RunContext, store: &Sqlite, order: &str) -> Result<u64, JobError> {
-///     let mut transaction = store.begin().await?;
-///     Ok(match run.step_in::<u64>(&mut transaction, "mark").await? {
-///         Saved(rows) => rows,
-///         New(step) => {
-///             let rows = sqlx::query("UPDATE orders SET status = 'fulfilled' WHERE id = ?1")
-///                 .bind(order)
-///                 .execute(&mut *transaction)
-///                 .await?
-///                 .rows_affected();
-///             step.save(&mut transaction, &rows).await?;
-///             transaction.commit().await?;
-///             rows
-///         }
-///     })
-/// }
-/// ```
-pub trait StepIn {
-    /// Comes to a step as [`RunContext::step`] does: finds its result, or the step to be saved in `transaction`.
-    ///
-    /// # Errors
-    /// The loss of the lease; a saved result that is no `T`, as
-    /// [`Job::on_unreadable_step`](riqle_jobs_core::Job::on_unreadable_step) says.
-    fn step_in<T>(
-        &self,
-        transaction: &mut SqliteTransaction,
-        name: &str,
-    ) -> impl Future<Output = Result<StepInTransaction<T>, JobError>> + Send
-    where
-        T: Serialize + DeserializeOwned + Send + Sync;
-}
+impl StepDatabase for Sqlite {
+    type Transaction = SqliteTransaction;
 
-/// What a step in a transaction stands at.
-#[must_use = "a new step has to be saved"]
-pub enum StepInTransaction<T> {
-    /// It was saved by an earlier claim; this is its result.
-    Saved(T),
-    /// It is to be done now.
-    New(NewStep<T>),
-}
-
-/// A step that is to be saved with the writes of a transaction.
-#[must_use = "without `save` the step is done again by the next claim"]
-pub struct NewStep<T> {
-    run: RunContext,
-    name: String,
-    ordinal: u32,
-    replaces: bool,
-    begun: Instant,
-    result: PhantomData<fn(T)>,
-}
-
-impl StepIn for RunContext {
-    async fn step_in<T>(
-        &self,
-        transaction: &mut SqliteTransaction,
-        name: &str,
-    ) -> Result<StepInTransaction<T>, JobError>
-    where
-        T: Serialize + DeserializeOwned + Send + Sync,
-    {
-        match self.begin_step(name)? {
-            StepSlot::Saved(value) => Ok(StepInTransaction::Saved(value)),
-            StepSlot::New { ordinal, replaces } => {
-                check_lease(self, transaction).await?;
-                Ok(StepInTransaction::New(NewStep {
-                    run: self.clone(),
-                    name: name.to_owned(),
-                    ordinal,
-                    replaces,
-                    begun: Instant::now(),
-                    result: PhantomData,
-                }))
-            }
-        }
+    async fn begin(&self) -> Result<SqliteTransaction, Error> {
+        Sqlite::begin(self).await
     }
 }
 
-impl<T: Serialize + Sync> NewStep<T> {
-    /// Saves the result in `transaction`; it is there once that commits.
-    ///
-    /// # Errors
-    /// The loss of the lease; a result over the limit; a step that is saved already. Don't commit then.
-    pub async fn save(self, transaction: &mut SqliteTransaction, value: &T) -> Result<(), JobError> {
-        let result = self.run.write_step(&self.name, value)?;
-        check_lease(&self.run, transaction).await?;
-        let lease = self.run.lease().clone();
-        let took = self.begun.elapsed();
-        let Self { name, ordinal, replaces, .. } = self;
-        let step = StepSave { lease, name, ordinal, result, took, replaces };
-        let now = transaction.now();
-        match insert_steps(transaction, &[&step], now).await.map_err(unsaved)? {
-            0 => Err(JobError::retry(format_args!("step {:?} is saved already", step.name))),
+impl StepTransaction for SqliteTransaction {
+    /// While the transaction is open nobody else can write, so a lease that holds in it holds to its end.
+    async fn hold(&mut self, lease: &LeaseRef) -> Result<LeaseAnswer, Error> {
+        let fences = fences(self, &[lease]).await.map_err(unsaved)?;
+        Ok(fences.first().unwrap_or(&Fence::Lost).answer())
+    }
+
+    async fn saved_step(&mut self, run: RunId, path: &StepPath) -> Result<Option<Payload>, Error> {
+        let row = sqlx::query("SELECT codec, result FROM riqle_steps WHERE run = ?1 AND name = ?2")
+            .bind(run.as_uuid())
+            .bind(path.as_str())
+            .fetch_optional(&mut **self)
+            .await
+            .map_err(unsaved)?;
+        row.map(|row| payload(&row, "codec", "result")).transpose().map_err(unsaved)
+    }
+
+    async fn save_step(&mut self, step: StepSave) -> Result<(), Error> {
+        let now = self.now();
+        match insert_steps(self, &[&step], now).await.map_err(unsaved)? {
+            0 => Err(Error::new(ErrorKind::Conflict, "step_in", "the step is saved already")),
             _ => Ok(()),
         }
     }
-}
 
-/// While the transaction is open nobody else can write, so a lease that holds in it holds to its end.
-async fn check_lease(run: &RunContext, transaction: &mut SqliteTransaction) -> Result<(), JobError> {
-    let fences = fences(transaction, &[run.lease()]).await.map_err(unsaved)?;
-    run.note_answer(fences.first().unwrap_or(&Fence::Lost).answer())
+    async fn commit(self) -> Result<(), Error> {
+        SqliteTransaction::commit(self).await
+    }
 }
 
 fn unsaved(error: sqlx::Error) -> Error {

@@ -34,7 +34,6 @@ pub(crate) async fn insert_steps(
         query
             .bind(step.lease.run.as_uuid())
             .bind(step.name.clone())
-            .bind(step.ordinal)
             .bind(i64::try_from(step.took.as_nanos()).unwrap_or(i64::MAX))
             .bind(step.result.codec.0)
             .bind(step.result.bytes.clone())
@@ -72,7 +71,6 @@ pub(crate) async fn extend(
 pub(crate) fn saved_step(row: &SqliteRow) -> Result<SavedStep> {
     Ok(SavedStep {
         name: get(row, "name")?,
-        ordinal: get(row, "ordinal")?,
         result: payload(row, "codec", "result")?,
         saved_at: time(row, "saved_at")?,
         took: Duration::from_nanos(get::<i64>(row, "took")?.unsigned_abs()),

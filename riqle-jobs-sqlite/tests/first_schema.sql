@@ -189,12 +189,11 @@ CREATE TABLE riqle_steps (
     number   INTEGER PRIMARY KEY,
     run      BLOB    NOT NULL,
     name     TEXT    NOT NULL,
-    ordinal  INTEGER NOT NULL,
     saved_at INTEGER NOT NULL,
     took     INTEGER NOT NULL, -- nanoseconds
     codec    INTEGER NOT NULL,
     result   BLOB    NOT NULL,
-    UNIQUE (run, name, ordinal)
+    UNIQUE (run, name)
 ) STRICT;
 INSERT INTO "riqle_steps" VALUES(1,X'019B76DAA80070008000000000000001','fetch',0,1767225600000,7000000,1,X'3130');
 INSERT INTO "riqle_steps" VALUES(2,X'019B76DAA80070008000000000000002','fetch',0,1767225601000,7000000,1,X'3230');

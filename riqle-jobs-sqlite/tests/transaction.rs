@@ -10,15 +10,13 @@ use std::{
     time::Duration,
 };
 
+use riqle_jobs_conformance::AroundCommit;
 use riqle_jobs_core::{
-    ErrorKind, Hint, Inspect, Job, JobError, Jobs, LeaseToken, ManualClock, NewRun, Payload, Priority, Queue,
-    Registry, RetryPolicy, RunContext, RunFilter, RunState, Worker, async_trait,
+    Error, ErrorKind, Hint, Inspect, Job, JobError, Jobs, LeaseToken, ManualClock, NewRun, Payload, Priority,
+    Queue, Registry, RetryPolicy, RunContext, RunFilter, RunState, Worker, async_trait,
     store::{JobDeclaration, NewEvent},
 };
-use riqle_jobs_sqlite::{
-    Sqlite, StepIn,
-    StepInTransaction::{New, Saved},
-};
+use riqle_jobs_sqlite::{Sqlite, SqliteTransaction};
 use sqlx::{Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
@@ -206,14 +204,14 @@ struct Mark {
 #[derive(Clone)]
 enum Fault {
     None,
-    /// The first attempt rolls back after the save.
+    /// The first attempt fails in the step, after its writes.
     RolledBack,
     /// The first attempt commits and fails.
     FailedAfterwards,
-    /// Another claim takes the run over before the step or, late, before its save.
-    TakenOver {
-        late: bool,
-    },
+    /// Another claim takes the run over before the step.
+    TakenOver,
+    /// The commit of the step is not answered, and the body calls it again.
+    UnansweredCommit,
 }
 
 #[async_trait]
@@ -228,28 +226,27 @@ impl Job for Mark {
 
     async fn run(&self, run: &RunContext, _: String) -> Result<u32, JobError> {
         let first = run.attempt() == 1;
-        if let Fault::TakenOver { late: false } = &self.fault {
+        if matches!(self.fault, Fault::TakenOver) {
             take_over(&self.store).await;
         }
-        let mut transaction = self.store.begin().await?;
-        let done = match run.step_in::<u32>(&mut transaction, "mark").await? {
-            Saved(done) => done,
-            New(step) => {
-                let done = self.done.fetch_add(1, Ordering::SeqCst) + 1;
-                if let Fault::TakenOver { late: true } = &self.fault {
-                    transaction.rollback().await?;
-                    take_over(&self.store).await;
-                    transaction = self.store.begin().await?;
-                }
-                insert_order(&mut transaction).await;
-                step.save(&mut transaction, &done).await?;
-                if first && matches!(self.fault, Fault::RolledBack) {
-                    transaction.rollback().await?;
-                    return Err(JobError::retry("rolled back"));
-                }
-                transaction.commit().await?;
-                done
+        let mark = async |transaction: &mut SqliteTransaction| {
+            let done = self.done.fetch_add(1, Ordering::SeqCst) + 1;
+            insert_order(transaction).await;
+            if first && matches!(self.fault, Fault::RolledBack) {
+                return Err(JobError::retry("rolled back"));
             }
+            Ok(done)
+        };
+        let done = match self.fault {
+            Fault::UnansweredCommit => {
+                let lost = || Err(Error::new(ErrorKind::Unavailable, "commit", "no answer"));
+                let database = AroundCommit::new(self.store.clone(), || Ok(()), lost);
+                let unanswered =
+                    run.step_in(&database, "mark", async |around| mark(&mut around.transaction).await);
+                assert_eq!(unanswered.await.unwrap_err().message(), "commit: no answer");
+                run.step_in(&self.store, "mark", mark).await?
+            }
+            _ => run.step_in(&self.store, "mark", mark).await?,
         };
         if first && matches!(self.fault, Fault::FailedAfterwards) {
             return Err(JobError::retry("failed afterwards"));
@@ -295,14 +292,10 @@ async fn a_step_that_was_committed_is_not_done_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_is_not_begun_under_a_lost_lease() {
-    let shop = shop().await;
-    let fault = Fault::TakenOver { late: false };
-    assert_eq!(mark(&shop, fault).await, (RunState::Running, 0, 0));
+    assert_eq!(mark(&shop().await, Fault::TakenOver).await, (RunState::Running, 0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_is_not_saved_under_a_lost_lease() {
-    let shop = shop().await;
-    let fault = Fault::TakenOver { late: true };
-    assert_eq!(mark(&shop, fault).await, (RunState::Running, 1, 0));
+async fn a_step_whose_commit_was_not_answered_is_looked_for_and_not_done_again() {
+    assert_eq!(mark(&shop().await, Fault::UnansweredCommit).await, (RunState::Succeeded, 1, 1));
 }

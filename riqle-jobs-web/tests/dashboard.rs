@@ -289,7 +289,6 @@ async fn a_run_shows_who_tried_it_and_what_no_step_has_saved() {
         let step = StepSave {
             lease: lease.clone(),
             name: "pay".to_owned(),
-            ordinal: 0,
             result: Payload::from_json_text("7"),
             took: Duration::from_millis(1),
             replaces: false,

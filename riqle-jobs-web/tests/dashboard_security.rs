@@ -62,7 +62,6 @@ async fn hostile(store: &dyn Store) -> (RunId, EmailId) {
     let step = StepSave {
         lease: lease.clone(),
         name: HOSTILE.to_owned(),
-        ordinal: 0,
         result: Payload::from_json_text(input),
         took: Duration::from_millis(7),
         replaces: false,

@@ -6,7 +6,7 @@ use std::{
 use riqle_jobs_core::{
     AttemptOutcome, ClaimRequest, Ending, Enqueued, LeaseAnswer, LeaseRef, LeaseToken, LogLevel, NewRun,
     OtherInput, Payload, Priority, Reason, Replay, ReplayFrom, Retention, RunFilter, RunId, RunState,
-    Settlement, StepSave, Unique, UniqueScope, WorkerId,
+    Settlement, StepPath, StepSave, Unique, UniqueScope, WorkerId,
     store::{LogLine, Note, Progress},
 };
 
@@ -264,7 +264,7 @@ impl Choices {
     fn replay(&mut self, random: &mut Random) -> Operation {
         let from = match random.below(4) {
             0 => ReplayFrom::Start,
-            1 => ReplayFrom::Step(STEPS[random.below(STEPS.len())].to_owned()),
+            1 => ReplayFrom::Step(StepPath::from_stored(STEPS[random.below(STEPS.len())])),
             _ => ReplayFrom::FailedStep,
         };
         let new_run = if random.percent(3) { self.run(random) } else { self.new_id(random) };
@@ -320,7 +320,6 @@ fn step(random: &mut Random, held: &Held) -> StepSave {
     StepSave {
         lease: held.lease.clone(),
         name: STEPS[random.below(STEPS.len())].to_owned(),
-        ordinal: random.below(2) as u32,
         result: Payload::from_json_text(random.below(1000).to_string()),
         took: Duration::from_millis(random.below(1000) as u64),
         replaces: random.percent(20),

@@ -9,11 +9,7 @@ use super::{
     Mailer, MessageIdentity, NewEmail, OnUnknown, OutgoingMessage, SendOutcome, SendPhase, Transmission,
     sha256_hex,
 };
-use crate::{
-    AsStore, EmailId, Error, ErrorKind, JobError,
-    backoff::Backoff,
-    context::{CURRENT_STEP, CurrentStep},
-};
+use crate::{AsStore, EmailId, Error, ErrorKind, JobError, backoff::Backoff, context::CurrentStep};
 
 /// Sends an email effectively once, over a mailer and the email log.
 ///
@@ -41,6 +37,16 @@ pub struct Receipt {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
+    /// This execution of a step has sent another email under the same key: the step's, the template and the recipient are
+    /// the same.
+    #[error(
+        "another email of template {template:?} was sent to the same address in this step: send it in a step of its \
+         own, `run.keyed(…).step(…)`, or give it a key by Email::idempotency_key"
+    )]
+    OtherEmail {
+        /// The email's template.
+        template: String,
+    },
     /// Outside a step an email needs its own key.
     #[error("no idempotency key: send inside a step, or give one by Email::idempotency_key")]
     NoKey,
@@ -87,7 +93,10 @@ pub enum SendError {
 impl SendError {
     pub(crate) fn to_job_error(&self, message: String) -> JobError {
         match self {
-            SendError::NoKey | SendError::Rejected(_) | SendError::Suppressed(_) => JobError::dead(message),
+            SendError::NoKey
+            | SendError::OtherEmail { .. }
+            | SendError::Rejected(_)
+            | SendError::Suppressed(_) => JobError::dead(message),
             SendError::Held(_) | SendError::Misconfigured { after: None, .. } => {
                 JobError::dead(message).alert()
             }
@@ -126,15 +135,35 @@ impl Sender {
     /// # Errors
     /// See [`SendError`].
     pub async fn send(&self, email: &Email) -> Result<Receipt, SendError> {
-        let step = current_step();
+        let step = CurrentStep::get();
         let key = match (&email.idempotency_key, &step) {
             (Some(key), _) => key.clone(),
             (None, Some(step)) => derived_key(&email.template, &email.to, email.generation, step),
             (None, None) => return Err(SendError::NoKey),
         };
+        let Some(step) = step else { return self.send_keyed(key, email, None).await };
+        let sending = step.run().sending(&key);
+        let _alone = sending.lock().await;
+        if step.sent_other_than(&key, email) {
+            return Err(SendError::OtherEmail { template: email.template.clone() });
+        }
+        let receipt = self.send_keyed(key.clone(), email, Some(&step)).await?;
+        step.note_receipt(&key);
+        Ok(receipt)
+    }
+
+    async fn send_keyed(
+        &self,
+        key: String,
+        email: &Email,
+        step: Option<&CurrentStep>,
+    ) -> Result<Receipt, SendError> {
         match self.recorded(&key).await? {
-            Some(row) if self.can_send_as_it_is(&row) => self.deliver(row, None, step.as_ref()).await,
-            _ => self.intend_and_deliver(key, email, step.as_ref()).await,
+            Some(row) if self.can_send_as_it_is(&row) => {
+                step.inspect(|step| step.note_email(&key, email));
+                self.deliver(row, None, step).await
+            }
+            _ => self.intend_and_deliver(key, email, step).await,
         }
     }
 
@@ -159,17 +188,35 @@ impl Sender {
         to: &Mailbox,
         render: impl FnOnce() -> Result<Email, JobError> + Send,
     ) -> Result<Receipt, JobError> {
-        let Some(step) = current_step() else { return Err(SendError::NoKey.into()) };
+        let Some(step) = CurrentStep::get() else { return Err(SendError::NoKey.into()) };
         let key = derived_key(template, to, 0, &step);
-        let row = self.recorded(&key).await.map_err(SendError::from)?;
+        let sending = step.run().sending(&key);
+        let _alone = sending.lock().await;
+        if step.has_receipt(&key) {
+            return Err(SendError::OtherEmail { template: template.to_owned() }.into());
+        }
+        let receipt = self.send_rendered_once(template, to, &key, &step, render).await?;
+        step.note_receipt(&key);
+        Ok(receipt)
+    }
+
+    async fn send_rendered_once(
+        &self,
+        template: &str,
+        to: &Mailbox,
+        key: &str,
+        step: &CurrentStep,
+        render: impl FnOnce() -> Result<Email, JobError> + Send,
+    ) -> Result<Receipt, JobError> {
+        let row = self.recorded(key).await.map_err(SendError::from)?;
         if let Some(row) = row.filter(|row| self.can_send_as_it_is(row)) {
-            return Ok(self.deliver(row, None, Some(&step)).await?);
+            return Ok(self.deliver(row, None, Some(step)).await?);
         }
         let email = render()?;
         if email.template != template || email.to.address != to.address {
             return Err(JobError::dead("the rendered email has another template or recipient than was said"));
         }
-        Ok(self.intend_and_deliver(key, &email, Some(&step)).await?)
+        Ok(self.intend_and_deliver(key.to_owned(), &email, Some(step)).await?)
     }
 
     async fn recorded(&self, key: &str) -> Result<Option<EmailRecord>, Error> {
@@ -190,6 +237,7 @@ impl Sender {
     ) -> Result<Receipt, SendError> {
         email.check().map_err(|error| SendError::Rejected(error.message().to_owned()))?;
         let row = self.intend(key, email, step).await?;
+        step.inspect(|step| step.note_email(&row.idempotency_key, email));
         let recomposed = if self.can_send_as_it_is(&row) {
             None
         } else {
@@ -218,8 +266,8 @@ impl Sender {
         let provider = self.mailer.provider().to_owned();
         let start = EmailStart {
             sender,
-            run_id: step.map(|step| step.run.id()),
-            attempt: step.map_or(row.attempt, |step| step.run.attempt()),
+            run_id: step.map(|step| step.run().id()),
+            attempt: step.map_or(row.attempt, |step| step.run().attempt()),
             recomposed: recomposed.as_ref().map(|(_, bytes)| (provider, bytes.clone())),
             longest_send: self.longest_send(recomposed.is_some()),
         };
@@ -250,7 +298,7 @@ impl Sender {
         email: &Email,
         step: Option<&CurrentStep>,
     ) -> Result<EmailRecord, SendError> {
-        let date = step.map_or_else(Timestamp::now, |step| step.run.store_time());
+        let date = step.map_or_else(Timestamp::now, |step| step.run().store_time());
         let identity = MessageIdentity::new(key, &email.from, date);
         let message = self.compose(email, &identity)?;
         let intent = NewEmail {
@@ -262,10 +310,10 @@ impl Sender {
             to: email.to.address.clone(),
             subject: email.subject.clone(),
             template: email.template.clone(),
-            reference: email.reference.clone().or_else(|| step?.run.reference().map(str::to_owned)),
-            run_id: step.map(|step| step.run.id()),
-            step: step.map(|step| step.name.clone()),
-            attempt: step.map_or(1, |step| step.run.attempt()),
+            reference: email.reference.clone().or_else(|| step?.run().reference().map(str::to_owned)),
+            run_id: step.map(|step| step.run().id()),
+            step: step.map(|step| step.path().as_str().to_owned()),
+            attempt: step.map_or(1, |step| step.run().attempt()),
             on_unknown: email.on_unknown,
             message,
         };
@@ -277,14 +325,9 @@ impl Sender {
     }
 }
 
-fn current_step() -> Option<CurrentStep> {
-    CURRENT_STEP.try_with(Clone::clone).ok()
-}
-
 fn derived_key(template: &str, to: &Mailbox, generation: u32, step: &CurrentStep) -> String {
-    let root = step.run.root();
-    let (name, ordinal) = (&step.name, step.ordinal);
-    let line = format!("{root}\n{name}\n{ordinal}\n{template}\n{}\n{generation}", to.address);
+    let (root, path) = (step.run().root(), step.path());
+    let line = format!("{root}\n{path}\n{template}\n{}\n{generation}", to.address);
     format!("riqle-{root}-{}", &sha256_hex(line.as_bytes())[..32])
 }
 

@@ -209,9 +209,9 @@ impl StoredRun {
 
     /// The first result of a step stays, unless the new one replaces it.
     pub(super) fn save_step(&mut self, step: StepSave, now: Timestamp) {
-        let StepSave { name, ordinal, result, took, replaces, .. } = step;
-        let place = self.steps.iter().position(|saved| saved.ordinal == ordinal && saved.name == name);
-        let step = SavedStep { name, ordinal, result, saved_at: now, took };
+        let StepSave { name, result, took, replaces, .. } = step;
+        let place = self.steps.iter().position(|saved| saved.name == name);
+        let step = SavedStep { name, result, saved_at: now, took };
         match place {
             None => self.steps.push(step),
             Some(place) if replaces => self.steps[place] = step,

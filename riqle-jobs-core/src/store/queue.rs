@@ -193,10 +193,8 @@ pub enum LeaseAnswer {
 /// A step's saved result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SavedStep {
-    /// The step's name.
+    /// The step's keys and name, as [`StepPath`](crate::StepPath) writes them.
     pub name: String,
-    /// 0 for the first step of that name in the run, 1 for the second, and so on.
-    pub ordinal: u32,
     /// What it returned.
     pub result: Payload,
     /// When it was saved, by the store's clock.
@@ -210,10 +208,8 @@ pub struct SavedStep {
 pub struct StepSave {
     /// The lease that allows it.
     pub lease: LeaseRef,
-    /// The step's name.
+    /// The step's keys and name, as [`StepPath`](crate::StepPath) writes them.
     pub name: String,
-    /// Which one of that name, from 0.
-    pub ordinal: u32,
     /// What it returned.
     pub result: Payload,
     /// How long its body ran.

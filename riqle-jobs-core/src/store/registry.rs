@@ -182,7 +182,6 @@ impl EventStart {
         let mut runs = self.runs;
         for run in &mut runs {
             run.input = stored.event.data.clone();
-            run.fingerprint = run.input.fingerprint();
             run.due = stored.event.due_at.map_or(Due::Now, Due::At);
         }
         runs

@@ -1,4 +1,4 @@
-use crate::{Payload, SavedStep};
+use crate::{Payload, SavedStep, StepPath};
 
 /// How a run is replayed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,8 +32,8 @@ pub enum ReplayFrom {
     FailedStep,
     /// Keeps no step.
     Start,
-    /// Keeps the steps that were saved before the first step of this name.
-    Step(String),
+    /// Keeps the steps that were saved before this one: by its name, or keys and name.
+    Step(StepPath),
 }
 
 impl ReplayFrom {
@@ -42,8 +42,9 @@ impl ReplayFrom {
         match self {
             ReplayFrom::FailedStep => saved,
             ReplayFrom::Start => &[],
-            ReplayFrom::Step(name) => {
-                let kept = saved.iter().position(|step| step.name == *name).unwrap_or(saved.len());
+            ReplayFrom::Step(path) => {
+                let is_it = |step: &SavedStep| step.name == path.as_str();
+                let kept = saved.iter().position(is_it).unwrap_or(saved.len());
                 &saved[..kept]
             }
         }

@@ -106,7 +106,7 @@ pub struct NewRun {
     pub due: Due,
     /// The job's input.
     pub input: Payload,
-    /// Of `input`; compared on a unique hit.
+    /// Of `input`, where it has a unique key that compares inputs; else [`Fingerprint::NONE`].
     pub fingerprint: Fingerprint,
     /// The unique key, if it has one.
     pub unique: Option<Unique>,
@@ -122,9 +122,10 @@ impl NewRun {
     /// A run of `J`, due now.
     ///
     /// # Errors
-    /// `Rejected` where the input has no JSON form.
+    /// `Rejected` where the input has no JSON form, or its JSON form does not read back as a `J::Input`.
     pub fn of<J: Job>(input: &J::Input) -> Result<Self, Error> {
-        Ok(Self::with_payload(J::NAME, J::QUEUE, J::PRIORITY, Payload::json(input)?))
+        let (input, _) = Payload::json_of(input)?;
+        Ok(Self::with_payload(J::NAME, J::QUEUE, J::PRIORITY, input))
     }
 
     /// A run of a job known by name, due now.
@@ -135,8 +136,8 @@ impl NewRun {
             queue: queue.to_owned(),
             priority,
             due: Due::Now,
-            fingerprint: input.fingerprint(),
             input,
+            fingerprint: Fingerprint::NONE,
             unique: None,
             reference: None,
             event_id: None,
@@ -160,6 +161,9 @@ impl NewRun {
 
     /// At most one run of the job with this key that has not ended. A second one answers with the
     /// first one's id; with another input it is a `Conflict`.
+    ///
+    /// Inputs are compared as [`Payload::fingerprint`] says: the order of keys does not count, the order of lists does. An
+    /// input with a `HashSet`, which is written in another order each time, is another input each time; use a `BTreeSet`.
     #[must_use]
     pub fn unique(self, key: impl Into<String>) -> Self {
         self.unique_within(key, UniqueScope::WhileNotEnded)
@@ -169,6 +173,7 @@ impl NewRun {
     #[must_use]
     pub fn unique_within(mut self, key: impl Into<String>, scope: UniqueScope) -> Self {
         self.unique = Some(Unique { key: key.into(), scope, other_input: OtherInput::Conflicts });
+        self.fingerprint = self.input.fingerprint();
         self
     }
 

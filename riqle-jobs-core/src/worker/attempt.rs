@@ -1,7 +1,4 @@
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
 use tokio::time::sleep;
@@ -14,7 +11,7 @@ use super::{
     running::Shared,
     verdict::{self, AttemptEnd},
 };
-use crate::{RetryPolicy, RunContext, notes::RunNoteBuffer};
+use crate::{JobError, RetryPolicy, RunContext, notes::RunNoteBuffer};
 
 /// One of the worker's slots: runs one attempt after another until the buffer is closed.
 pub(super) async fn run_slot(shared: Arc<Shared>) {
@@ -53,7 +50,7 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
             Ok(Ok(Ok(output))) => AttemptEnd::Returned(output),
             Ok(Ok(Err(error))) => AttemptEnd::Failed(error),
             Ok(Err(unreadable)) => AttemptEnd::InputUnreadable(unreadable.to_string()),
-            Err(payload) => AttemptEnd::Panicked(panic_hook::describe(&*payload)),
+            Err(payload) => AttemptEnd::Panicked(panic_hook::describe(payload)),
         }
     };
     let timeout = job.timeout;
@@ -70,16 +67,24 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
         } => None,
     };
     // What the body holds is dropped here; a panic in that must not take the slot with it.
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(body))) {
-        let panic = panic_hook::describe(&*payload);
+    if let Err(panic) = panic_hook::drop_caught(body) {
         span.in_scope(|| tracing::error!(panic, "a body panicked while it was dropped"));
     }
     let Some(end) = end else { return shared.settler.drop_lease(&run) };
+    // What a step has done is done, though nobody waits for it any more.
+    tokio::select! {
+        () = context.steps().until_saved() => {}
+        () = cancellation.until_lost() => {}
+    }
     if cancellation.lost().is_some() {
         shared.counters.lease_lost();
         span.in_scope(|| tracing::warn!("the lease was lost, the attempt's end is not recorded"));
         return shared.settler.drop_lease(&run);
     }
+    let end = match context.steps().doomed() {
+        Some(message) => AttemptEnd::Failed(JobError::dead(message)),
+        None => end,
+    };
     let measured = measured.end();
     let alert = matches!(&end, AttemptEnd::Failed(error) if error.wants_alert());
     shared.settler.settle(&run, verdict::settle(&run, &job.policy, end), alert, Some(measured)).await;

@@ -1,6 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Error, Job, JobError, Payload, RetryPolicy, RunContext, UnreadableStep, job, store::JobDeclaration,
@@ -40,14 +41,14 @@ impl<J: Job> Body for Erased<J> {
     async fn run(&self, context: &RunContext, input: &Payload) -> Result<Result<Payload, JobError>, Error> {
         let input = input.decode::<J::Input>()?;
         Ok(match self.0.run(context, input).await {
-            Ok(output) => encode(context, &output),
+            Ok(output) => encode(context, &output).map_err(JobError::dead),
             Err(error) => Err(error),
         })
     }
 }
 
-fn encode<T: serde::Serialize>(context: &RunContext, output: &T) -> Result<Payload, JobError> {
-    let output = Payload::json(output)?;
+fn encode<T: Serialize + DeserializeOwned>(context: &RunContext, output: &T) -> Result<Payload, Error> {
+    let (output, _) = Payload::json_of(output)?;
     context.limits().check_result("output", &output)?;
     Ok(output)
 }

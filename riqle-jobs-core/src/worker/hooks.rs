@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use super::meter::Measured;
+use super::{meter::Measured, panic_hook};
 use crate::{Ending, LeaseRef, Reason, RunId, Settlement};
 
 type Hook<T> = Option<Arc<dyn Fn(&T) + Send + Sync>>;
@@ -89,8 +89,9 @@ impl Hooks {
 fn call<T>(hook: &Hook<T>, report: impl FnOnce() -> T) {
     if let Some(hook) = hook {
         let report = report();
-        if catch_unwind(AssertUnwindSafe(|| hook(&report))).is_err() {
-            tracing::error!("a worker hook panicked");
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(&report))) {
+            let panic = panic_hook::describe(payload);
+            tracing::error!(panic, "a worker hook panicked");
         }
     }
 }

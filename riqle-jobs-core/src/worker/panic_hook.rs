@@ -1,4 +1,9 @@
-use std::{any::Any, cell::RefCell, panic, sync::Once};
+use std::{
+    any::Any,
+    cell::RefCell,
+    panic::{self, AssertUnwindSafe, catch_unwind},
+    sync::Once,
+};
 
 thread_local! {
     static LAST_PANIC_PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -19,8 +24,22 @@ pub(super) fn install() {
     });
 }
 
-/// Message and place of a panic that was just caught on this thread.
-pub(super) fn describe(payload: &(dyn Any + Send)) -> String {
+/// Message and place of a panic that was just caught on this thread. The payload is the application's, so it may panic
+/// when it is dropped, and so may that panic's: such a one is leaked.
+pub(super) fn describe(payload: Box<dyn Any + Send>) -> String {
+    let text = text_of(&*payload);
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
+    }
+    text
+}
+
+/// Drops what is the application's; answers with the panic that it ends in.
+pub(super) fn drop_caught<T>(value: T) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(|| drop(value))).map_err(describe)
+}
+
+fn text_of(payload: &(dyn Any + Send)) -> String {
     let message = payload
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())

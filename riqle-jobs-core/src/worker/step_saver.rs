@@ -1,22 +1,20 @@
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 
 use super::natural_batch::flush_waiting;
-use crate::{Error, ErrorKind, LeaseAnswer, Queue, StepSave, Store, backoff::Backoff, context::SaveStep};
+use crate::{
+    Error, ErrorKind, Queue, Store,
+    backoff::Backoff,
+    context::{Save, SaveStep},
+};
 
 const MOST_AT_ONCE: usize = 500;
 
 /// Saves step results of all bodies of a worker, many in one round trip; a body goes on once its own is stored.
 pub(super) struct StepSaver {
-    waiting: mpsc::Sender<Waiting>,
-}
-
-struct Waiting {
-    step: StepSave,
-    answer: oneshot::Sender<Result<LeaseAnswer, Error>>,
+    waiting: mpsc::Sender<Save>,
 }
 
 impl StepSaver {
@@ -25,9 +23,9 @@ impl StepSaver {
         store: Arc<dyn Store>,
         closing: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send) {
-        let (waiting, steps) = mpsc::channel(2 * MOST_AT_ONCE);
+        let (waiting, saves) = mpsc::channel(2 * MOST_AT_ONCE);
         let flushing = async move {
-            flush_waiting(steps, MOST_AT_ONCE, closing, |batch| {
+            flush_waiting(saves, MOST_AT_ONCE, closing, |batch| {
                 let store = Arc::clone(&store);
                 async move { flush(&*store, batch).await }
             })
@@ -37,48 +35,45 @@ impl StepSaver {
     }
 }
 
-#[async_trait]
 impl SaveStep for StepSaver {
-    async fn save(&self, step: StepSave) -> Result<LeaseAnswer, Error> {
-        let (answer, answered) = oneshot::channel();
-        let stopped = || Error::new(ErrorKind::Unavailable, "save_steps", "the worker has stopped");
-        self.waiting.send(Waiting { step, answer }).await.map_err(|_| stopped())?;
-        answered.await.map_err(|_| stopped())?
+    fn save(&self, save: Save) {
+        // A caller that stops waiting for a place takes no result with it.
+        if let Err(TrySendError::Full(save)) = self.waiting.try_send(save) {
+            let waiting = self.waiting.clone();
+            tokio::spawn(async move { waiting.send(save).await });
+        }
     }
 }
 
-async fn flush(store: &dyn Store, batch: Vec<Waiting>) {
-    let mut batch = batch;
+async fn flush(store: &dyn Store, batch: Vec<Save>) {
     let mut backoff = Backoff::new(batch.len() as u64);
     loop {
-        // A body that has been dropped waits for nothing.
-        batch.retain(|waiting| !waiting.answer.is_closed());
-        if batch.is_empty() {
-            return;
-        }
-        let steps = batch.iter().map(|waiting| waiting.step.clone()).collect();
+        let steps = batch.iter().map(|save| save.step.clone()).collect();
         match Queue::save_steps(store, steps).await {
             Ok(answers) => {
-                for (waiting, answer) in batch.into_iter().zip(answers) {
-                    let _ = waiting.answer.send(Ok(answer));
+                for (save, answer) in batch.into_iter().zip(answers) {
+                    save.end(Ok(answer));
                 }
                 return;
             }
-            Err(error) if error.kind() == ErrorKind::Unavailable => {
-                tracing::warn!(%error, "can't save steps, trying on");
+            // Nothing of this is the fault of a result: it waits until somebody has put it right.
+            Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Misconfigured) => {
+                tracing::warn!(%error, "can't save steps; will retry");
                 backoff.wait().await;
             }
-            Err(error) if batch.len() == 1 => {
-                for waiting in batch.drain(..) {
-                    let _ = waiting.answer.send(Err(Error::new(error.kind(), "save_steps", error.message())));
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, "a batch of steps was refused, saving one by one");
-                for waiting in batch.drain(..) {
-                    Box::pin(flush(store, vec![waiting])).await;
-                }
-            }
+            Err(error) => return refused(store, batch, error).await,
         }
+    }
+}
+
+/// One bad result must not hold up its neighbours.
+async fn refused(store: &dyn Store, mut batch: Vec<Save>, error: Error) {
+    if batch.len() > 1 {
+        tracing::error!(%error, "a batch of steps was refused; saving one by one");
+        for save in batch {
+            Box::pin(flush(store, vec![save])).await;
+        }
+    } else if let Some(save) = batch.pop() {
+        save.end(Err(error));
     }
 }

@@ -192,7 +192,6 @@ async fn with_steps(store: &dyn Store, claimed: &[ClaimedRun]) {
         [("fetch-order", 12), ("render-email", 3), ("send-email", 340)].map(|(name, took)| StepSave {
             lease: run.lease.clone(),
             name: name.to_owned(),
-            ordinal: 0,
             result: Payload::from_json_text(r#"{"ok":true}"#),
             took: Duration::from_millis(took),
             replaces: false,

@@ -2,7 +2,7 @@
 
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
-    Error, ErrorKind, Inspect, Jobs, Operate, Payload, Replay, ReplayFrom, RunId, store::ActionKind,
+    Error, ErrorKind, Inspect, Jobs, Operate, Payload, Replay, ReplayFrom, RunId, StepPath, store::ActionKind,
 };
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -62,14 +62,14 @@ pub(crate) async fn replay(
             "" | "failed-step" => ReplayFrom::FailedStep,
             "start" => ReplayFrom::Start,
             other => match other.strip_prefix("step:") {
-                Some(step) => ReplayFrom::Step(step.to_owned()),
+                Some(step) => ReplayFrom::Step(StepPath::from_stored(step)),
                 None => return Err(Failure::bad("`from` is failed-step, start, or step:NAME")),
             },
         };
-        if let ReplayFrom::Step(name) = &from {
+        if let ReplayFrom::Step(path) = &from {
             Inspect::run(&**web.jobs.store(), id).await?.ok_or_else(|| Failure::not_found("run"))?;
             let steps = Inspect::steps(&**web.jobs.store(), id).await?;
-            if !steps.iter().any(|step| step.name == *name) {
+            if !steps.iter().any(|step| step.name == path.as_str()) {
                 return Err(Failure::bad("the run has saved no step of this name"));
             }
         }

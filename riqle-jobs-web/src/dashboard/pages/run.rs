@@ -99,8 +99,6 @@ pub(crate) struct AttemptView {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StepView {
     name: String,
-    /// 0 for the first of that name.
-    ordinal: u32,
     saved_at: When,
     took_ms: Took,
     result: PayloadView,
@@ -310,7 +308,6 @@ impl StepView {
     fn of(step: &SavedStep, line: &Line, visit: &Visit) -> Self {
         Self {
             name: visit.text(&step.name),
-            ordinal: step.ordinal,
             saved_at: When(step.saved_at),
             took_ms: Took(step.took),
             result: PayloadView::of(&step.result, visit),

@@ -1,0 +1,335 @@
+//! What a body knows of its run, and its way to steps.
+
+mod cancellation;
+mod current_step;
+mod step_call;
+mod step_in;
+mod step_path;
+mod steps;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    panic::Location,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use jiff::Timestamp;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::oneshot;
+
+use crate::{
+    ClaimedRun, JobError, LeaseAnswer, LeaseRef, Limits, LogLevel, RunId, Step, UnreadableStep, clock,
+    notes::RunNoteBuffer,
+};
+
+pub(crate) use cancellation::Cancellation;
+pub use cancellation::StopReason;
+pub(crate) use current_step::CurrentStep;
+use step_call::{Found, StepCall};
+pub use step_in::{StepDatabase, StepTransaction};
+use step_path::Keys;
+pub use step_path::StepPath;
+use steps::Frame;
+pub(crate) use steps::{RunSteps, Save};
+
+/// What a body knows of its run, and its way to steps. Cheap to clone.
+#[derive(Clone)]
+pub struct RunContext {
+    inner: Arc<Inner>,
+    keys: Keys,
+    frame: Arc<Frame>,
+}
+
+struct Inner {
+    lease: LeaseRef,
+    job: String,
+    attempt: u32,
+    claimed_at: Timestamp,
+    claimed: Instant,
+    root: RunId,
+    replay_of: Option<RunId>,
+    reference: Option<String>,
+    event_id: Option<String>,
+    limits: Limits,
+    unreadable_step: UnreadableStep,
+    steps: Arc<RunSteps>,
+    /// One for each email that is being sent, by its key.
+    sending: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    saver: Arc<dyn SaveStep>,
+    notes: Arc<RunNoteBuffer>,
+    cancellation: Arc<Cancellation>,
+}
+
+/// Takes results of steps on their way to the store.
+pub(crate) trait SaveStep: Send + Sync {
+    /// Saves one under its lease, however long that takes; [`Save::end`] is told.
+    fn save(&self, save: Save);
+}
+
+impl RunContext {
+    pub(crate) fn new(
+        run: &ClaimedRun,
+        limits: Limits,
+        unreadable_step: UnreadableStep,
+        saver: Arc<dyn SaveStep>,
+        notes: Arc<RunNoteBuffer>,
+        cancellation: Arc<Cancellation>,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                lease: run.lease.clone(),
+                job: run.job.clone(),
+                attempt: run.failures.saturating_add(1),
+                claimed_at: run.claimed_at,
+                claimed: Instant::now(),
+                root: run.root,
+                replay_of: run.replay_of,
+                reference: run.reference.clone(),
+                event_id: run.event_id.clone(),
+                limits,
+                unreadable_step,
+                steps: RunSteps::of(&run.steps),
+                sending: Mutex::default(),
+                saver,
+                notes,
+                cancellation,
+            }),
+            keys: Keys::default(),
+            frame: Arc::default(),
+        }
+    }
+
+    /// The run's id.
+    pub fn id(&self) -> RunId {
+        self.inner.lease.run
+    }
+
+    /// The job's name.
+    pub fn job(&self) -> &str {
+        &self.inner.job
+    }
+
+    /// Which attempt this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.inner.attempt
+    }
+
+    /// The first run of the line of replays; the run itself where it is no replay.
+    pub fn root(&self) -> RunId {
+        self.inner.root
+    }
+
+    /// The run that this one replays.
+    pub fn replay_of(&self) -> Option<RunId> {
+        self.inner.replay_of
+    }
+
+    /// The application's own name for what the run is about.
+    pub fn reference(&self) -> Option<&str> {
+        self.inner.reference.as_deref()
+    }
+
+    /// The event that started the run.
+    pub fn event_id(&self) -> Option<&str> {
+        self.inner.event_id.as_deref()
+    }
+
+    /// What the store accepts.
+    pub fn limits(&self) -> Limits {
+        self.inner.limits
+    }
+
+    /// Reports progress, for display: `done` of `total` (0 where that is not known). Written soon, at the
+    /// latest when the attempt ends; of many in between only the newest is. A text is cut at 1 KiB.
+    pub fn progress(&self, done: u64, total: u64, text: impl fmt::Display) {
+        self.inner.notes.progress(done, total, &text.to_string());
+    }
+
+    /// Adds a line to the run's log, of which the newest 100 are kept, each cut at 1 KiB. Written like
+    /// [`progress`](Self::progress); what is not written yet dies with the worker's process.
+    pub fn log(&self, text: impl fmt::Display) {
+        self.inner.notes.line(LogLevel::Info, &text.to_string());
+    }
+
+    /// Like [`log`](Self::log), for what somebody may want to look at.
+    pub fn warn(&self, text: impl fmt::Display) {
+        self.inner.notes.line(LogLevel::Warn, &text.to_string());
+    }
+
+    /// Resolves when the body should stop: a lost lease, a cancel, a shutdown.
+    pub async fn cancelled(&self) {
+        self.inner.cancellation.token.cancelled().await;
+    }
+
+    /// Why the body should stop, if it should.
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        self.inner.cancellation.reason()
+    }
+
+    /// The same context with a key before the name of each step: for the steps of a loop, keyed by what the round is
+    /// about. Nests. A key is not empty; a long one is stored by its digest.
+    ///
+    /// ```
+    /// # use riqle_jobs_core::{JobError, RunContext};
+    /// # struct Order { id: String }
+    /// # async fn ship(_: &Order) -> Result<u64, JobError> { Ok(1) }
+    /// async fn body(run: &RunContext, orders: Vec<Order>) -> Result<(), JobError> {
+    ///     for order in &orders {
+    ///         run.keyed(&order.id).step("ship", || ship(order)).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn keyed(&self, key: impl fmt::Display) -> RunContext {
+        RunContext { keys: self.keys.and(&key), ..self.clone() }
+    }
+
+    /// The same context with no step called yet: for a block of steps that the body repeats after an error. Steps that
+    /// have a result return it, as in a new attempt.
+    ///
+    /// ```
+    /// # use riqle_jobs_core::{JobError, RunContext};
+    /// # async fn reserve() -> Result<u64, JobError> { Ok(1) }
+    /// # async fn pay(_: u64) -> Result<(), JobError> { Ok(()) }
+    /// async fn body(run: &RunContext) -> Result<(), JobError> {
+    ///     let mut left = 3;
+    ///     loop {
+    ///         let run = run.again();
+    ///         let paid = async {
+    ///             let seat = run.step("reserve", reserve).await?; // once, however often `pay` fails
+    ///             run.step("pay", || pay(seat)).await
+    ///         };
+    ///         left -= 1;
+    ///         match paid.await {
+    ///             Err(_) if left > 0 => continue,
+    ///             paid => return paid,
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn again(&self) -> RunContext {
+        RunContext { frame: Arc::default(), ..self.clone() }
+    }
+
+    /// Runs a step once: its result is saved under the lease before the body goes on, and later attempts of
+    /// the run get it back without running `f`. What is returned is what was saved and read back.
+    ///
+    /// A name is one step of a run. A call after one that failed or was dropped is the same step. Where `f` has returned, its
+    /// result is saved even if the call is dropped, and a later call returns it. A call of a name of which this body already
+    /// has a result, or that is in flight, is a mistake: it makes the run dead, whatever the body returns. In a loop,
+    /// use [`keyed`](Self::keyed); to repeat a block of steps, [`again`](Self::again). Steps that are called within a
+    /// step are counted in each execution of it.
+    ///
+    /// # Errors
+    /// What `f` returns; a saved result that is not a `T`, as
+    /// [`Job::on_unreadable_step`](crate::Job::on_unreadable_step) says; the loss of the lease. A result that is over the
+    /// limit, or that does not read back as a `T`, makes the run dead, whatever the body returns.
+    #[track_caller]
+    pub fn step<T, F, Fut>(
+        &self,
+        name: &str,
+        f: F,
+    ) -> impl Future<Output = Result<T, JobError>> + Send + use<T, F, Fut>
+    where
+        T: Serialize + DeserializeOwned + Send,
+        F: FnOnce() -> Fut + Send,
+        Fut: Future<Output = Result<T, JobError>> + Send,
+    {
+        let (run, name, at) = (self.clone(), name.to_owned(), Location::caller());
+        async move {
+            let call = StepCall::begin(run, &name, at)?;
+            let replaces = match call.find().await? {
+                Found::Saved(value) => return Ok(call.have(value)),
+                Found::New { replaces, .. } => replaces,
+            };
+            let begun = Instant::now();
+            let value = call.execute(async { f().await }).await?;
+            let (result, value) = call.write(&value)?;
+            let (caller, answered) = oneshot::channel();
+            let inner = &call.run().inner;
+            let save = call.to_save(result, begun, replaces);
+            inner.saver.save(inner.steps.begin_save(call.path(), save, caller));
+            let answer = tokio::select! {
+                answer = answered => answer.map_err(|_| steps::stopped())??,
+                () = inner.cancellation.until_lost() => LeaseAnswer::LeaseLost,
+            };
+            call.run().note_answer(answer)?;
+            Ok(call.have(value))
+        }
+    }
+
+    /// Runs a [`Step`] under its own name.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    #[track_caller]
+    pub fn step_with<'s, S: Step>(
+        &self,
+        step: &'s S,
+        input: S::Input,
+    ) -> impl Future<Output = Result<S::Output, JobError>> + Send + use<'s, S> {
+        self.step(S::NAME, move || step.run(input))
+    }
+
+    /// The store's time, carried on from the claim by the monotonic clock.
+    pub(crate) fn store_time(&self) -> Timestamp {
+        clock::later(self.inner.claimed_at, self.inner.claimed.elapsed())
+    }
+
+    /// What is known of the run's steps.
+    pub(crate) fn steps(&self) -> &RunSteps {
+        &self.inner.steps
+    }
+
+    /// Locked while an email of this key is being sent: of two steps side by side that send it, one waits for the other.
+    pub(crate) fn sending(&self, key: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut sending = self.inner.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(sending.entry(key.to_owned()).or_default())
+    }
+
+    fn lease(&self) -> &LeaseRef {
+        &self.inner.lease
+    }
+
+    /// Notes what a store answered to a write under the lease.
+    fn note_answer(&self, answer: LeaseAnswer) -> Result<(), JobError> {
+        match answer {
+            LeaseAnswer::Done => {}
+            LeaseAnswer::LeaseLost => self.inner.cancellation.fire(StopReason::LeaseLost),
+            LeaseAnswer::CancelRequested => self.inner.cancellation.fire(StopReason::Cancelled),
+        }
+        self.check_lease()
+    }
+
+    /// Whether a step may begin.
+    fn check_goes_on(&self) -> Result<(), JobError> {
+        self.check_lease()?;
+        self.inner.steps.doomed().map_or(Ok(()), |message| Err(JobError::dead(message)))
+    }
+
+    /// Whatever verdict the error carries, the store would refuse to record it.
+    fn check_lease(&self) -> Result<(), JobError> {
+        match self.inner.cancellation.lost() {
+            None | Some(StopReason::Shutdown) => Ok(()),
+            Some(StopReason::LeaseLost) => {
+                Err(JobError::retry("the lease is lost, another claim has the run"))
+            }
+            Some(StopReason::Cancelled) => Err(JobError::retry("the run was cancelled")),
+        }
+    }
+}
+
+impl fmt::Debug for RunContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunContext")
+            .field("id", &self.id())
+            .field("job", &self.job())
+            .field("attempt", &self.attempt())
+            .finish_non_exhaustive()
+    }
+}
