@@ -114,7 +114,13 @@ pub async fn the_same_settlement_twice_in_a_batch_applies_once(harness: &dyn Har
 
 pub async fn a_dead_run_keeps_its_reason_and_error(harness: &dyn Harness) {
     let store = harness.store();
-    for reason in [Reason::RetriesExhausted, Reason::Permanent, Reason::InputUnreadable, Reason::Crashes] {
+    for reason in [
+        Reason::RetriesExhausted,
+        Reason::Permanent,
+        Reason::InputUnreadable,
+        Reason::Crashes,
+        Reason::Refused,
+    ] {
         let id = enqueued(&*store, run_of(GREET)).await;
         let claim = claimed(&*store).await;
 

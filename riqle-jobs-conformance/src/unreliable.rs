@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use riqle_jobs_core::{
-    ActionId, Audit, ClaimRequest, Claimed, Clock, EmailId, EmailLog, Enqueued, Error, ErrorKind, Inspect,
-    LeaseAnswer, LeaseConnection, LeaseRef, LeaseToken, Limits, NewRun, Operate, Queue, Registry, Replay,
-    Retention, Run, RunFilter, RunId, SavedStep, Settlement, StepSave, Store, WakeUps, WorkerId,
+    ActionId, Audit, ClaimRequest, Claimed, Clock, EmailId, EmailLog, Ending, Enqueued, Error, ErrorKind,
+    Inspect, LeaseAnswer, LeaseConnection, LeaseRef, LeaseToken, Limits, NewRun, Operate, Queue, Registry,
+    Replay, Retention, Run, RunFilter, RunId, SavedStep, Settlement, StepSave, Store, WakeUps, WorkerId,
     email::{
         EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, NewEmail, NewEmailEvent,
         RecordedEmailEvent, Resolution, Suppression,
@@ -37,7 +37,15 @@ pub type Faults = Arc<dyn Fn(&'static str) -> Option<Fault> + Send + Sync>;
 pub struct Unreliable {
     inner: Arc<dyn Store>,
     faults: Faults,
+    fails: Fails,
+    refuses: Refuses,
 }
+
+/// The error of the next call of an operation, if any; it has no effect then.
+type Fails = Arc<dyn Fn(&'static str) -> Option<Error> + Send + Sync>;
+
+/// Whether a text can't be stored.
+type Refuses = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 impl Unreliable {
     /// Fails as `faults` says; leases are extended reliably, since the keeper's connection is its own.
@@ -45,7 +53,32 @@ impl Unreliable {
         inner: Arc<dyn Store>,
         faults: impl Fn(&'static str) -> Option<Fault> + Send + Sync + 'static,
     ) -> Self {
-        Self { inner, faults: Arc::new(faults) }
+        Self { inner, faults: Arc::new(faults), fails: Arc::new(|_| None), refuses: Arc::new(|_| false) }
+    }
+
+    /// Fails with other errors than `Unavailable`.
+    #[must_use]
+    pub fn failing(self, fails: impl Fn(&'static str) -> Option<Error> + Send + Sync + 'static) -> Self {
+        Self { fails: Arc::new(fails), ..self }
+    }
+
+    /// Refuses settlements, notes and outcomes of emails with a text like this, as a database does whose encoding lacks a
+    /// character: the whole call, with nothing done.
+    #[must_use]
+    pub fn refusing(self, refuses: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self { refuses: Arc::new(refuses), ..self }
+    }
+
+    fn take<'a>(
+        &self,
+        operation: &'static str,
+        texts: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), Error> {
+        if texts.into_iter().any(|text| (self.refuses)(text)) {
+            let message = "a text holds what the store can't hold";
+            return Err(Error::new(ErrorKind::Rejected, operation, message));
+        }
+        Ok(())
     }
 
     async fn call<T>(
@@ -53,7 +86,10 @@ impl Unreliable {
         operation: &'static str,
         call: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        befallen((self.faults)(operation), operation, call).await
+        match (self.fails)(operation) {
+            Some(error) => Err(error),
+            None => befallen((self.faults)(operation), operation, call).await,
+        }
     }
 }
 
@@ -98,10 +134,19 @@ impl Queue for Unreliable {
     }
 
     async fn annotate(&self, notes: Vec<Note>) -> Result<Vec<LeaseAnswer>, Error> {
+        let lines = notes.iter().flat_map(|note| &note.lines).map(|line| line.text.as_str());
+        let progress = notes.iter().filter_map(|note| Some(note.progress.as_ref()?.text.as_str()));
+        self.take("annotate", lines.chain(progress))?;
         self.call("annotate", self.inner.annotate(notes)).await
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<LeaseAnswer>, Error> {
+        let outputs = settlements.iter().filter_map(|settlement| match &settlement.ending {
+            Ending::Succeeded { output } => std::str::from_utf8(&output.bytes).ok(),
+            _ => None,
+        });
+        let errors = settlements.iter().filter_map(|settlement| settlement.error.as_deref());
+        self.take("settle", outputs.chain(errors))?;
         self.call("settle", self.inner.settle(settlements)).await
     }
 
@@ -266,10 +311,18 @@ impl EmailLog for Unreliable {
     }
 
     async fn end_email(&self, id: EmailId, sender: Uuid, ending: EmailEnding) -> Result<(), Error> {
+        self.take(
+            "end_email",
+            match &ending {
+                EmailEnding::Sent { message_id, reply } => [message_id.as_str(), reply],
+                EmailEnding::NotSent { error, .. } => [error.as_str(), ""],
+            },
+        )?;
         self.call("end_email", self.inner.end_email(id, sender, ending)).await
     }
 
     async fn fail_emails_of_run(&self, run: RunId, error: &str) -> Result<(), Error> {
+        self.take("fail_emails_of_run", [error])?;
         self.call("fail_emails_of_run", self.inner.fail_emails_of_run(run, error)).await
     }
 

@@ -212,6 +212,11 @@ pub fn clean_text(text: &str, limit: usize) -> String {
     clean
 }
 
+/// A text that any store takes, whatever its encoding: printable ASCII, at most 500 bytes.
+pub(crate) fn plain_text(text: &str) -> String {
+    text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(500).collect()
+}
+
 fn rejected(message: String) -> Error {
     Error::new(ErrorKind::Rejected, "check", message)
 }

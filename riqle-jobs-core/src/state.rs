@@ -73,6 +73,8 @@ closed_set! {
         InputUnreadable = "input-unreadable",
         /// It took its worker down too often.
         Crashes = "crashes",
+        /// The store refused what its attempts ended with.
+        Refused = "refused",
         /// The body asked for it.
         CancelledByBody = "cancelled-by-body",
         /// An operator asked for it.

@@ -5,7 +5,11 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{NewEmailEvent, OnUnknown, RecordedEmailEvent, Resolution};
-use crate::{EmailId, Error, RunId, state::closed_set};
+use crate::{
+    EmailId, Error, RunId,
+    limits::{ERROR_BYTES, KEY_BYTES, clean_text, plain_text},
+    state::closed_set,
+};
 
 /// What was sent to whom, and how it went; it decides whether an email may go out again.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -251,6 +255,34 @@ pub enum EmailEnding {
         /// What went wrong.
         error: String,
     },
+}
+
+impl EmailEnding {
+    /// With texts that every store can hold.
+    pub(crate) fn clean(self) -> Self {
+        match self {
+            EmailEnding::Sent { message_id, reply } => EmailEnding::Sent {
+                message_id: clean_text(&message_id, KEY_BYTES),
+                reply: clean_text(&reply, ERROR_BYTES),
+            },
+            EmailEnding::NotSent { status, detail, error } => {
+                EmailEnding::NotSent { status, detail, error: clean_text(&error, ERROR_BYTES) }
+            }
+        }
+    }
+
+    /// Without the texts that a store has refused, saying so.
+    pub(crate) fn without_text(self, refusal: &Error) -> Self {
+        let refused = |what| format!("(the store refused the {what}: {})", plain_text(refusal.message()));
+        match self {
+            EmailEnding::Sent { message_id, .. } => {
+                EmailEnding::Sent { message_id: plain_text(&message_id), reply: refused("reply") }
+            }
+            EmailEnding::NotSent { status, detail, .. } => {
+                EmailEnding::NotSent { status, detail, error: refused("text of the error") }
+            }
+        }
+    }
 }
 
 /// A row of the email log.

@@ -447,12 +447,22 @@ impl OneSend<'_> {
 
     /// Once the provider has answered, the record is repeated, not the send.
     async fn record(&self, ending: EmailEnding) -> Result<(), SendError> {
+        let mut ending = ending.clean();
+        let mut is_plain = false;
         let mut backoff = Backoff::new(self.row.id.as_uuid().as_u64_pair().1);
         loop {
             match self.sender.log.end_email(self.row.id, self.id, ending.clone()).await {
-                Err(error) if error.kind() == ErrorKind::Unavailable => {
-                    tracing::warn!(email = %self.row.id, %error, "email log away, recording the outcome again");
+                Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Misconfigured) => {
+                    tracing::warn!(email = %self.row.id, %error, "can't record an email's outcome; will retry");
                     backoff.wait().await;
+                }
+                // It has happened all the same.
+                Err(error)
+                    if !is_plain && matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Corrupt) =>
+                {
+                    tracing::error!(email = %self.row.id, %error, "an outcome was refused; recording it without its text");
+                    ending = ending.without_text(&error);
+                    is_plain = true;
                 }
                 other => return Ok(other?),
             }

@@ -31,7 +31,8 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
     shared.meter.begun(&measured, held.run.due_at);
     let HeldRun { run, cancellation, .. } = held;
     if run.crashes > verdict::MAX_CRASHES {
-        let dead = verdict::settle(&run, &RetryPolicy::none(), AttemptEnd::CrashedTooOften);
+        let refused = shared.settler.refusal_of(&run).await;
+        let dead = verdict::settle(&run, &RetryPolicy::none(), AttemptEnd::CrashedTooOften { refused });
         return shared.settler.settle(&run, dead, false, Some(measured.end())).await;
     }
     let notes = RunNoteBuffer::new(run.lease.clone(), Arc::clone(&shared.unwritten));

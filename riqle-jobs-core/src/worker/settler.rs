@@ -13,16 +13,21 @@ use super::{
     verdict::{self, AttemptEnd},
 };
 use crate::{
-    ClaimedRun, Ending, Error, ErrorKind, LeaseAnswer, Queue, RetryPolicy, Settlement, Store,
+    ClaimedRun, Ending, Error, ErrorKind, Inspect, LeaseAnswer, LogLevel, Queue, RetryPolicy, Settlement,
+    Store,
     backoff::Backoff,
+    limits::plain_text,
+    store::{LogLine, Note},
 };
 
 const MOST_AT_ONCE: usize = 1_000;
+/// How the line begins that is noted of a settlement that was refused altogether.
+const REFUSED: &str = "the store refused to record how an attempt ended";
 
 /// Records how claims ended, many in one round trip. A lease is held until its settlement is stored.
 pub(super) struct Settler {
     waiting: mpsc::Sender<Ended>,
-    held: Arc<HeldLeases>,
+    ledger: Arc<Ledger>,
 }
 
 struct Ended {
@@ -46,16 +51,16 @@ impl Settler {
     pub(super) fn new(ledger: Ledger, closing: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
         // Bounded: while the store is away, attempts wait here rather than pile up.
         let (waiting, ended) = mpsc::channel(2 * MOST_AT_ONCE);
-        let held = Arc::clone(&ledger.held);
         let ledger = Arc::new(ledger);
+        let writing = Arc::clone(&ledger);
         let flushing = async move {
             flush_waiting(ended, MOST_AT_ONCE, closing, |batch| {
-                let ledger = Arc::clone(&ledger);
+                let ledger = Arc::clone(&writing);
                 async move { ledger.flush(batch).await }
             })
             .await;
         };
-        (Self { waiting, held }, flushing)
+        (Self { waiting, ledger }, flushing)
     }
 
     /// Takes a settlement, to be written soon.
@@ -81,7 +86,13 @@ impl Settler {
 
     /// Lets a lease go that can't be written under any more.
     pub(super) fn drop_lease(&self, run: &ClaimedRun) {
-        self.held.let_go(&run.lease);
+        self.ledger.held.let_go(&run.lease);
+    }
+
+    /// Why the store refused to record how an earlier attempt of a run ended, where it did.
+    pub(super) async fn refusal_of(&self, run: &ClaimedRun) -> Option<String> {
+        let notes = Inspect::notes(&*self.ledger.store, run.lease.run).await.ok()?;
+        notes.lines.into_iter().rev().map(|line| line.text).find(|text| text.starts_with(REFUSED))
     }
 }
 
@@ -89,14 +100,14 @@ impl Ledger {
     async fn flush(&self, batch: Vec<Ended>) {
         let (settlements, subjects): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|ended| (ended.settlement, ended.subject)).unzip();
-        let answers = match self.write(&settlements).await {
-            Ok(answers) => answers.into_iter().map(Some).collect(),
+        let written = match self.write(&settlements).await {
+            Ok(answers) => settlements.into_iter().zip(answers.into_iter().map(Some)).collect(),
             Err(error) => {
-                tracing::error!(%error, "a batch of settlements was refused, settling one by one");
-                self.write_one_by_one(&settlements).await
+                tracing::error!(%error, "a batch of settlements was refused; settling one by one");
+                self.write_one_by_one(settlements, error).await
             }
         };
-        for ((settlement, subject), answer) in settlements.iter().zip(&subjects).zip(answers) {
+        for ((settlement, answer), subject) in written.iter().zip(&subjects) {
             self.held.let_go(&settlement.lease);
             match answer {
                 Some(LeaseAnswer::Done) => {
@@ -116,26 +127,59 @@ impl Ledger {
         }
     }
 
-    /// One bad row must not hold up its neighbours; its own lease runs out.
-    async fn write_one_by_one(&self, settlements: &[Settlement]) -> Vec<Option<LeaseAnswer>> {
-        let mut answers = Vec::with_capacity(settlements.len());
+    /// One bad row must not hold up its neighbours. Answers with what was written in the end.
+    async fn write_one_by_one(
+        &self,
+        settlements: Vec<Settlement>,
+        refusal: Error,
+    ) -> Vec<(Settlement, Option<LeaseAnswer>)> {
+        let mut written = Vec::with_capacity(settlements.len());
+        let mut known = (settlements.len() == 1).then_some(refusal);
         for settlement in settlements {
-            let answer = self.write(std::slice::from_ref(settlement)).await;
-            if let Err(error) = &answer {
-                tracing::error!(run = %settlement.lease.run, %error, "a settlement was refused");
-            }
-            answers.push(answer.ok().and_then(|answers| answers.first().copied()));
+            let answer = match known.take() {
+                Some(refusal) => Err(refusal),
+                None => self.write(std::slice::from_ref(&settlement)).await,
+            };
+            written.push(match answer {
+                Ok(answers) => (settlement, answers.first().copied()),
+                Err(refusal) => self.write_refused(settlement, &refusal).await,
+            });
         }
-        answers
+        written
     }
 
-    /// Waits while the store is away.
+    /// What a store refuses for its content is written without it. What it refuses altogether counts as a crash, once the
+    /// lease has run out; why is noted, for the reason of a run that ends so.
+    async fn write_refused(
+        &self,
+        settlement: Settlement,
+        refusal: &Error,
+    ) -> (Settlement, Option<LeaseAnswer>) {
+        let run = settlement.lease.run;
+        tracing::error!(%run, %refusal, "a settlement was refused; writing it without its content");
+        let poorer = verdict::without_content(&settlement, refusal);
+        match self.write(std::slice::from_ref(&poorer)).await {
+            Ok(answers) => (poorer, answers.first().copied()),
+            Err(refusal) => {
+                tracing::error!(%run, %refusal, "a settlement was refused altogether; it counts as a crash");
+                let text = format!("{REFUSED}: {}", plain_text(refusal.message()));
+                let line = LogLine { number: u32::MAX, level: LogLevel::Warn, text };
+                let note = Note { lease: settlement.lease.clone(), progress: None, lines: vec![line] };
+                if let Err(error) = Queue::annotate(&*self.store, vec![note]).await {
+                    tracing::error!(%run, %error, "can't note why a settlement was refused");
+                }
+                (settlement, None)
+            }
+        }
+    }
+
+    /// Waits while the store is away, or not as it must be: neither is the fault of a settlement.
     async fn write(&self, settlements: &[Settlement]) -> Result<Vec<LeaseAnswer>, Error> {
         let mut backoff = Backoff::new(settlements.len() as u64);
         loop {
             match self.try_write(settlements).await {
-                Err(error) if error.kind() == ErrorKind::Unavailable => {
-                    tracing::warn!(%error, "can't settle, trying on");
+                Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Misconfigured) => {
+                    tracing::warn!(%error, "can't settle; will retry");
                     backoff.wait().await;
                 }
                 other => return other,

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    AttemptOutcome, ClaimedRun, Ending, JobError, Payload, Reason, RetryPolicy, Settlement,
+    AttemptOutcome, ClaimedRun, Ending, Error, JobError, Payload, Reason, RetryPolicy, Settlement,
     email::sha256_hex,
     job_error::Verdict,
-    limits::{ERROR_BYTES, clean_text},
+    limits::{ERROR_BYTES, clean_text, plain_text},
 };
 
 /// A run is dead when its claims have ended more often than this by their lease running out.
@@ -21,8 +21,11 @@ pub(super) enum AttemptEnd {
     InputUnreadable(String),
     /// The worker gave it back before or while its body ran.
     GivenBack,
-    /// Never begun: it has taken its worker down too often.
-    CrashedTooOften,
+    /// Never begun: it has taken its worker down too often; or the store has refused, as is said here, to record how its
+    /// attempts ended.
+    CrashedTooOften {
+        refused: Option<String>,
+    },
 }
 
 /// Decides. Where the lease is gone the store refuses what is decided here.
@@ -34,9 +37,12 @@ pub(super) fn settle(run: &ClaimedRun, policy: &RetryPolicy, end: AttemptEnd) ->
         AttemptEnd::TimedOut(after) => failed(run, policy, None, format!("timed out after {after:?}")),
         AttemptEnd::Panicked(message) => failed(run, policy, None, message),
         AttemptEnd::InputUnreadable(error) => dead(Reason::InputUnreadable, AttemptOutcome::Failed, error),
-        AttemptEnd::CrashedTooOften => {
+        AttemptEnd::CrashedTooOften { refused: None } => {
             let error = format!("its worker died {} times while it ran", run.crashes);
             dead(Reason::Crashes, AttemptOutcome::Crashed, error)
+        }
+        AttemptEnd::CrashedTooOften { refused: Some(why) } => {
+            dead(Reason::Refused, AttemptOutcome::Crashed, why)
         }
         AttemptEnd::Failed(error) => {
             let text = error.message().to_owned();
@@ -64,6 +70,24 @@ pub(super) fn settle(run: &ClaimedRun, policy: &RetryPolicy, end: AttemptEnd) ->
         error_fingerprint: error.as_deref().map(fingerprint),
         error,
     }
+}
+
+/// The same settlement without what a store may refuse for its content, saying so. A run whose output is refused is dead:
+/// succeeded without it, nobody would miss it.
+pub(super) fn without_content(settlement: &Settlement, refusal: &Error) -> Settlement {
+    let why = plain_text(refusal.message());
+    let mut settlement = settlement.clone();
+    let error = if let Ending::Succeeded { .. } = settlement.ending {
+        settlement.ending = Ending::Dead { reason: Reason::Refused };
+        settlement.outcome = AttemptOutcome::Failed;
+        settlement.failures = settlement.attempt;
+        format!("the store refused the output: {why}")
+    } else {
+        format!("the store refused the text of the error: {why}")
+    };
+    settlement.error_fingerprint = Some(fingerprint(&error));
+    settlement.error = Some(clean_text(&error, ERROR_BYTES));
+    settlement
 }
 
 type Decided = (Ending, AttemptOutcome, Option<String>);
