@@ -1,6 +1,9 @@
 //! What is checked before the tests run.
 
-use crate::command::{cargo, output, root, run};
+use crate::{
+    command::{cargo, output, root, run},
+    features,
+};
 
 /// Each alone, with no default feature.
 const FEATURES: &[&str] =
@@ -19,6 +22,7 @@ pub(crate) fn all() -> Result<(), String> {
     run(&mut cargo("check --package riqle-jobs --no-default-features --locked"))?;
     run(cargo("doc --workspace --no-deps --all-features --locked").env("RUSTDOCFLAGS", "-D warnings"))?;
     core_pulls_no_driver()?;
+    features::tests_hide_nothing()?;
     nothing_unwanted_is_locked()
 }
 
