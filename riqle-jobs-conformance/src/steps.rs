@@ -48,8 +48,7 @@ pub async fn steps_of_one_name_are_told_apart_by_their_keys(harness: &dyn Harnes
     let claim = claimed(&*store).await;
     let long = "k".repeat(1_000);
     let keys = [vec![], vec!["a"], vec!["a", "b"], vec!["a/b"], vec!["#"], vec![&long]];
-    let paths: Vec<_> =
-        keys.iter().map(|keys| StepPath::under(keys, "page").unwrap().into_string()).collect();
+    let paths: Vec<_> = keys.iter().map(|keys| StepPath::under(keys, "page").unwrap().to_string()).collect();
 
     for (n, path) in paths.iter().enumerate() {
         saved(&*store, step(&claim, path, &n.to_string())).await;

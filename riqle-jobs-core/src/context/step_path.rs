@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use crate::{Error, ErrorKind, email::sha256_hex, limits};
 
@@ -21,7 +21,7 @@ const KEYS_BYTES: usize = 512;
 /// # Ok::<(), riqle_jobs_core::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StepPath(String);
+pub struct StepPath(Arc<str>);
 
 impl StepPath {
     /// A step under no key.
@@ -41,18 +41,13 @@ impl StepPath {
     }
 
     /// A step by the text that [`SavedStep::name`](crate::SavedStep::name) holds.
-    pub fn from_stored(text: impl Into<String>) -> Self {
+    pub fn from_stored(text: &str) -> Self {
         Self(text.into())
     }
 
     /// The text that is shown and stored.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// The text that is shown and stored.
-    pub fn into_string(self) -> String {
-        self.0
     }
 }
 
@@ -81,14 +76,14 @@ impl Keys {
             return Keys::Refused("the key of a step is empty");
         }
         let key = if key.len() > KEY_BYTES || key.chars().any(char::is_control) {
-            format!("#{}", digest(&key))
+            format!("#{}", digest(&key)).into()
         } else if key.starts_with('#') {
-            format!("\\{}", escaped(&key))
+            format!("\\{}", escaped(&key)).into()
         } else {
             escaped(&key)
         };
         let keys = match self {
-            Keys::None => key,
+            Keys::None => key.into_owned(),
             Keys::Some(keys) => format!("{keys}/{key}"),
             Keys::Refused(why) => return Keys::Refused(why),
         };
@@ -99,15 +94,19 @@ impl Keys {
     pub(crate) fn path(&self, name: &str) -> Result<StepPath, Error> {
         limits::check_name("step", name)?;
         match self {
-            Keys::None => Ok(StepPath(escaped(name))),
-            Keys::Some(keys) => Ok(StepPath(format!("{keys}/{}", escaped(name)))),
+            Keys::None => Ok(StepPath(escaped(name).into())),
+            Keys::Some(keys) => Ok(StepPath(format!("{keys}/{}", escaped(name)).into())),
             Keys::Refused(why) => Err(Error::new(ErrorKind::Rejected, "check", *why)),
         }
     }
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('\\', r"\\").replace('/', r"\/")
+fn escaped(text: &str) -> Cow<'_, str> {
+    if text.contains(['\\', '/']) {
+        text.replace('\\', r"\\").replace('/', r"\/").into()
+    } else {
+        text.into()
+    }
 }
 
 fn digest(text: &str) -> String {
@@ -121,7 +120,7 @@ mod tests {
     use super::*;
 
     fn path(keys: &[&str], name: &str) -> String {
-        StepPath::under(keys, name).unwrap().into_string()
+        StepPath::under(keys, name).unwrap().to_string()
     }
 
     #[test]

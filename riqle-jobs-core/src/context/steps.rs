@@ -45,7 +45,7 @@ pub(super) enum StepResult {
 impl RunSteps {
     pub(super) fn of(saved: &[SavedStep]) -> Arc<Self> {
         let result =
-            |step: &SavedStep| (StepPath::from_stored(&*step.name), StepResult::Saved(step.result.clone()));
+            |step: &SavedStep| (StepPath::from_stored(&step.name), StepResult::Saved(step.result.clone()));
         let state = State { results: saved.iter().map(result).collect(), ..State::default() };
         Arc::new(Self { state: Mutex::new(state), ..Self::default() })
     }
