@@ -343,7 +343,7 @@ async fn a_day_of_the_history_that_is_over_is_dropped_whole_with_its_steps() {
          SELECT gen_random_uuid(), 1, 0, 0, 259200000, 0, 0, 0, 'succeeded', 'completed', '', ''
          FROM generate_series(1, 2500);
          INSERT INTO {name}.steps (run, saved_at, took, codec, name, result)
-         SELECT id, 0, 0, 0, 0, 'step', '' FROM {name}.history;"
+         SELECT id, 0, 0, 0, 'step', '' FROM {name}.history;"
     ))
     .await;
     let pruned = store.prune(Retention::default()).await.unwrap();
