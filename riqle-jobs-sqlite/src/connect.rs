@@ -55,6 +55,11 @@ impl SqliteOptions {
 
     /// Of an application's own pool: reads and transactions use its connections, the store writes through one of
     /// its own to the same file, and puts the file into WAL mode.
+    ///
+    /// Where a `COMMIT` of the application's own fails (a full disk), SQLite has rolled back, and the driver keeps the
+    /// connection as one in a transaction, which can't begin another. The store throws such a connection away when it
+    /// meets it; [`Sqlite::begin`] leaves none. For `begin_with` on the pool itself set `after_release` of its options:
+    /// `Ok(!connection.is_in_transaction())` after a `connection.ping()`.
     pub fn of_pool(pool: SqlitePool) -> Self {
         Self::of(Source::Pool(pool))
     }
@@ -110,6 +115,7 @@ impl SqliteOptions {
             None => SqlitePoolOptions::new()
                 .max_connections(8)
                 .acquire_timeout(BUSY_TIMEOUT)
+                .after_release(|connection, _| Box::pin(can_begin(connection)))
                 .connect_lazy_with(options.clone()),
         };
         // 16 MiB: what is hot is read from memory.
@@ -138,6 +144,14 @@ fn writing(options: SqliteConnectOptions, synchronous: Synchronous) -> SqliteCon
         .statement_cache_capacity(256)
         .row_buffer_size(512)
         .disable_statement_logging()
+}
+
+/// Whether a connection that comes back to the pool can begin a transaction: SQLite may have ended its last one by
+/// itself, as it does when the disk is full, and the driver does not notice.
+async fn can_begin(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // A rollback may still be queued.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// Switching a new file to WAL answers busy at once where another process does the same, whatever the timeout.

@@ -45,6 +45,9 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, String) {
             code::NOT_A_DATABASE => (Misconfigured, "the file is no SQLite database; name another one"),
             code::TOO_BIG => (ErrorKind::Rejected, "a value is larger than SQLite allows"),
             code::CONSTRAINT => (Corrupt, "the schema refuses what was to be stored"),
+            _ if database.message().ends_with("no transaction is active") => {
+                (Unavailable, "SQLite has rolled the transaction back by itself, as it does on a full disk")
+            }
             _ if database.message().starts_with("no such") => {
                 (Misconfigured, "the tables of riqle-jobs are missing or changed; open the store again")
             }

@@ -2,7 +2,7 @@ use std::{fmt, future::Future, sync::Arc};
 
 use jiff::Timestamp;
 use riqle_jobs_core::{Clock, Error, Limits};
-use sqlx::{Sqlite as Driver, SqlitePool, pool::PoolConnection, sqlite::SqliteConnectOptions};
+use sqlx::{Connection, Sqlite as Driver, SqlitePool, pool::PoolConnection, sqlite::SqliteConnectOptions};
 
 use crate::{
     SqliteOptions, error::translate, in_process::InProcess, transaction::SqliteTransaction, writer::Writer,
@@ -42,6 +42,20 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) writer: Writer,
     pub(crate) in_process: Arc<InProcess>,
+}
+
+impl Shared {
+    /// A connection of the pool. One whose transaction SQLite has ended by itself is thrown away: the driver believes
+    /// that it is still open, and begins no other. An application's transaction may leave one in its own pool.
+    pub(crate) async fn connection(&self, operation: &'static str) -> Result<PoolConnection<Driver>, Error> {
+        loop {
+            let connection = self.pool.acquire().await.map_err(|error| translate(operation, error))?;
+            if !connection.is_in_transaction() {
+                return Ok(connection);
+            }
+            let _ = connection.close().await;
+        }
+    }
 }
 
 impl Sqlite {
@@ -95,7 +109,7 @@ impl Sqlite {
     where
         F: Future<Output = Result<T, sqlx::Error>>,
     {
-        let connection = self.shared.pool.acquire().await.map_err(|error| translate(operation, error))?;
+        let connection = self.shared.connection(operation).await?;
         read(connection).await.map_err(|error| crate::error::from_driver(operation, error))
     }
 }

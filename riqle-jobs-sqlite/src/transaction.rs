@@ -10,7 +10,10 @@ use riqle_jobs_core::{
     events::{check_events, runs_started_by},
     store::{EventStart, NewEvent, Staged},
 };
-use sqlx::{Sqlite as Driver, SqliteConnection, Transaction};
+use sqlx::{
+    SqlSafeStr, Sqlite as Driver, SqliteConnection, pool::PoolConnection, sqlite::SqliteTransactionManager,
+};
+use sqlx_core::transaction::TransactionManager;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
@@ -27,8 +30,10 @@ use crate::{
 /// A transaction that may write: the application's own statements run on the [`SqliteConnection`] that it derefs to.
 /// Dropped without [`commit`](Self::commit) it is rolled back.
 pub struct SqliteTransaction {
-    // Declared first, so that it has ended when the next writer has its turn.
-    transaction: Transaction<'static, Driver>,
+    // Declared first, so that it has ended when the next writer has its turn. No `sqlx::Transaction`: that one would
+    // hand a connection back to its pool whose transaction SQLite has ended by itself, which can't begin another.
+    connection: PoolConnection<Driver>,
+    has_ended: bool,
     _turn: OwnedSemaphorePermit,
     shared: Arc<Shared>,
 }
@@ -36,25 +41,30 @@ pub struct SqliteTransaction {
 impl SqliteTransaction {
     pub(crate) async fn begin(shared: &Arc<Shared>) -> Result<Self, Error> {
         let turn = shared.in_process.turn("begin").await?;
-        let begun = shared.pool.begin_with("BEGIN IMMEDIATE").await;
-        let transaction = begun.map_err(|error| translate("begin", error))?;
-        Ok(Self { transaction, _turn: turn, shared: Arc::clone(shared) })
+        let mut connection = shared.connection("begin").await?;
+        let begun = SqliteTransactionManager::begin(&mut connection, Some("BEGIN IMMEDIATE".into_sql_str()));
+        begun.await.map_err(|error| translate("begin", error))?;
+        Ok(Self { connection, has_ended: false, _turn: turn, shared: Arc::clone(shared) })
     }
 
     /// Makes everything in it lasting.
     ///
     /// # Errors
-    /// `Unavailable` where it may or may not have been committed.
-    pub async fn commit(self) -> Result<(), Error> {
-        self.transaction.commit().await.map_err(|error| translate("commit", error))
+    /// `Unavailable` where it may or may not have been committed, and where SQLite has rolled it back: on a full disk.
+    pub async fn commit(mut self) -> Result<(), Error> {
+        let committed = SqliteTransactionManager::commit(&mut self.connection).await;
+        self.has_ended = committed.is_ok();
+        committed.map_err(|error| translate("commit", error))
     }
 
     /// Undoes everything in it.
     ///
     /// # Errors
     /// `Unavailable`; nothing of it stays in any case.
-    pub async fn rollback(self) -> Result<(), Error> {
-        self.transaction.rollback().await.map_err(|error| translate("rollback", error))
+    pub async fn rollback(mut self) -> Result<(), Error> {
+        let undone = SqliteTransactionManager::rollback(&mut self.connection).await;
+        self.has_ended = undone.is_ok();
+        undone.map_err(|error| translate("rollback", error))
     }
 
     /// The store's time.
@@ -63,17 +73,26 @@ impl SqliteTransaction {
     }
 }
 
+impl Drop for SqliteTransaction {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            SqliteTransactionManager::start_rollback(&mut self.connection);
+            self.connection.close_on_drop();
+        }
+    }
+}
+
 impl Deref for SqliteTransaction {
     type Target = SqliteConnection;
 
     fn deref(&self) -> &SqliteConnection {
-        &self.transaction
+        &self.connection
     }
 }
 
 impl DerefMut for SqliteTransaction {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.transaction
+        &mut self.connection
     }
 }
 
@@ -92,7 +111,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// As [`Queue::enqueue`](riqle_jobs_core::Queue::enqueue); nothing of the group is stored then, and the
-    /// transaction can go on.
+    /// transaction can go on, but on a full disk, where SQLite may have rolled it back: drop it where this is `Unavailable`.
     pub async fn enqueue_in(
         &self,
         connection: &mut SqliteConnection,
