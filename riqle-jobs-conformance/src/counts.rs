@@ -58,6 +58,15 @@ pub async fn runs_are_listed_newest_first_wherever_they_stand(harness: &dyn Harn
     }
 }
 
+pub async fn a_running_run_without_a_pending_neighbour_is_listed(harness: &dyn Harness) {
+    let store = harness.store();
+    let id = enqueued(&*store, run_of(GREET)).await;
+    store.claim(claim_of(&[GREET], 1)).await.unwrap();
+    for states in [vec![], vec![RunState::Pending, RunState::Running], vec![RunState::Running]] {
+        assert_eq!(listed(&*store, RunFilter { states, ..RunFilter::default() }).await, [id]);
+    }
+}
+
 pub async fn runs_are_listed_by_state(harness: &dyn Harness) {
     let store = harness.store();
     let [succeeded, dead, cancelled, running, retrying, pending, bill] = one_of_each(&*store).await;

@@ -188,6 +188,7 @@ macro_rules! conformance_suite {
         $crate::conformance_area!($harness, counts: [
             an_empty_store_counts_and_lists_nothing,
             counts_tell_jobs_and_states_apart,
+            a_running_run_without_a_pending_neighbour_is_listed,
             runs_are_listed_newest_first_wherever_they_stand,
             runs_are_listed_by_state,
             runs_are_listed_by_job_queue_and_reference,

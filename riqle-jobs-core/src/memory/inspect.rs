@@ -109,8 +109,7 @@ impl State {
 
     /// The running runs, where a filter asks for them and for none else that have not ended: few among many pending.
     fn running_alone(&self, filter: &RunFilter) -> BTreeSet<RunId> {
-        let is_alone = !filter.states.is_empty() && !filter.asks_for(RunState::Pending);
-        if !is_alone || !filter.asks_for(RunState::Running) {
+        if filter.asks_for(RunState::Pending) || !filter.asks_for(RunState::Running) {
             return BTreeSet::new();
         }
         self.lanes_for(filter).flat_map(|(lane, _)| lane.running()).collect()
@@ -123,7 +122,8 @@ impl State {
             all.extend(lists.ended_lists(filter));
             let waits = filter.asks_for(RunState::Waiting) && lane.waiting_count(lists) > 0;
             let pends = filter.asks_for(RunState::Pending) && lane.pending_count() > 0;
-            if pends || waits {
+            let beside_pending = filter.asks_for(RunState::Pending) && filter.asks_for(RunState::Running);
+            if pends || waits || (beside_pending && lane.running_count() > 0) {
                 all.push(lists.live());
             }
         }
