@@ -14,6 +14,7 @@ use sqlx::{
 use crate::{
     Sqlite,
     error::{is_busy, is_out_of_reach, translate},
+    file::File,
     handle::Shared,
     in_process::{BUSY_TIMEOUT, InProcess},
     migrate::migrate,
@@ -109,6 +110,9 @@ impl SqliteOptions {
         };
         let mut connection = first_connection(&options).await?;
         migrate(&mut connection, self.clock.local_now().as_millisecond()).await?;
+        // A file that is removed from here on must not be made anew by the next connection.
+        let options = options.create_if_missing(false);
+        let file = Arc::new(File::opened(options.get_filename()));
         let in_process = InProcess::of(options.get_filename());
         let pool = match pool {
             Some(pool) => pool,
@@ -120,10 +124,17 @@ impl SqliteOptions {
         };
         // 16 MiB: what is hot is read from memory.
         let cached = options.clone().pragma("cache_size", "-16384");
-        let writer = Writer::start(cached, synchronous, self.clock.clone(), Arc::clone(&in_process))?;
+        let writer = Writer::start(
+            cached,
+            synchronous,
+            self.clock.clone(),
+            Arc::clone(&in_process),
+            Arc::clone(&file),
+        )?;
         // Closed last: an empty file that nobody has open is checkpointed away.
         connection.close().await.map_err(|error| translate("connect", error))?;
-        let shared = Shared { pool, options, clock: self.clock, limits: self.limits, writer, in_process };
+        let shared =
+            Shared { pool, options, clock: self.clock, limits: self.limits, writer, in_process, file };
         Ok(Sqlite { shared: Arc::new(shared) })
     }
 }
@@ -141,6 +152,8 @@ fn writing(options: SqliteConnectOptions, synchronous: Synchronous) -> SqliteCon
         })
         // 16 MiB, so that a busy writer is not held up too often.
         .pragma("wal_autocheckpoint", "4096")
+        // A long reader lets the log grow; cut down to 32 MiB once it is written from the front again.
+        .pragma("journal_size_limit", "33554432")
         .statement_cache_capacity(256)
         .row_buffer_size(512)
         .disable_statement_logging()

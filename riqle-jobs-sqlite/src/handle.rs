@@ -5,7 +5,8 @@ use riqle_jobs_core::{Clock, Error, Limits};
 use sqlx::{Connection, Sqlite as Driver, SqlitePool, pool::PoolConnection, sqlite::SqliteConnectOptions};
 
 use crate::{
-    SqliteOptions, error::translate, in_process::InProcess, transaction::SqliteTransaction, writer::Writer,
+    SqliteOptions, error::translate, file::File, in_process::InProcess, transaction::SqliteTransaction,
+    writer::Writer,
 };
 
 /// A store in one SQLite file. A handle: clones share connections and writer, which end with the last of them.
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) writer: Writer,
     pub(crate) in_process: Arc<InProcess>,
+    pub(crate) file: Arc<File>,
 }
 
 impl Shared {
@@ -49,6 +51,7 @@ impl Shared {
     /// that it is still open, and begins no other. An application's transaction may leave one in its own pool.
     pub(crate) async fn connection(&self, operation: &'static str) -> Result<PoolConnection<Driver>, Error> {
         loop {
+            self.file.check(operation)?;
             let connection = self.pool.acquire().await.map_err(|error| translate(operation, error))?;
             if !connection.is_in_transaction() {
                 return Ok(connection);

@@ -87,6 +87,9 @@ impl Inspect for Sqlite {
 
     async fn health(&self) -> Result<Health, Error> {
         let now = self.now();
+        if let Err(error) = self.shared.file.check("health") {
+            return Ok(Health { problems: vec![error.message().to_owned()], ..Health::default() });
+        }
         self.read("health", |mut connection| async move { health(&mut connection, now).await }).await
     }
 

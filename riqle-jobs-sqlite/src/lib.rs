@@ -4,6 +4,10 @@
 //! its next poll. Each store writes through one thread of its own, which commits together whatever waits (group
 //! commit); a commit is on the disk before anybody is answered, unless [`Synchronous::Normal`] was chosen.
 //!
+//! Keep the file where it is while a process has it open. Once it, or its `-wal`, is missing from its path, nothing is
+//! acknowledged: within a second every call answers `Unavailable`, and the health says so. It works again when the same file
+//! is back; where another file was seen in its place, or its `-wal` is a new one, the store has to be opened again.
+//!
 //! The file is in WAL mode; its tables carry the prefix `riqle_`, so that an application can have its own beside them
 //! and [enqueue in its own transaction](Sqlite::enqueue_in).
 
@@ -21,6 +25,7 @@ mod enqueue;
 mod error;
 mod events;
 mod fence;
+mod file;
 mod handle;
 mod health;
 mod in_process;

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -11,6 +11,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOp
 use crate::{
     Sqlite,
     error::{Result as DriverResult, translate},
+    file::File,
     notes::annotate,
     steps::extend,
     writer::Write,
@@ -64,7 +65,8 @@ impl Queue for Sqlite {
     async fn lease_connection(&self) -> Result<Box<dyn LeaseConnection>, Error> {
         let options = self.shared.options.clone();
         let clock = self.shared.clock.clone();
-        Ok(Box::new(SqliteLeaseConnection { options, clock, connection: None }))
+        let file = Arc::clone(&self.shared.file);
+        Ok(Box::new(SqliteLeaseConnection { options, clock, file, connection: None }))
     }
 
     fn wake_ups(&self) -> WakeUps {
@@ -101,12 +103,14 @@ async fn give_back(write: &mut Write, queue: &str, token: LeaseToken) -> DriverR
 struct SqliteLeaseConnection {
     options: SqliteConnectOptions,
     clock: Clock,
+    file: Arc<File>,
     connection: Option<SqliteConnection>,
 }
 
 #[async_trait]
 impl LeaseConnection for SqliteLeaseConnection {
     async fn extend(&mut self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error> {
+        self.file.check("extend")?;
         let extended = self.try_extend(&leases, lease).await;
         if extended.is_err() {
             self.connection = None;

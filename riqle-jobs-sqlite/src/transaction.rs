@@ -52,6 +52,7 @@ impl SqliteTransaction {
     /// # Errors
     /// `Unavailable` where it may or may not have been committed, and where SQLite has rolled it back: on a full disk.
     pub async fn commit(mut self) -> Result<(), Error> {
+        self.shared.file.check("commit")?;
         let committed = SqliteTransactionManager::commit(&mut self.connection).await;
         self.has_ended = committed.is_ok();
         committed.map_err(|error| translate("commit", error))
@@ -117,6 +118,7 @@ impl Sqlite {
         connection: &mut SqliteConnection,
         runs: Vec<NewRun>,
     ) -> Result<(Vec<Enqueued>, Wake), Error> {
+        self.shared.file.check("enqueue_in")?;
         self.shared.limits.check_group(&runs)?;
         let queue = runs.first().map(|run| run.queue.clone());
         let answers = all_or_nothing(connection, async |connection| {
@@ -139,6 +141,7 @@ impl Sqlite {
         connection: &mut SqliteConnection,
         events: Vec<NewEvent>,
     ) -> Result<(Vec<String>, Wake), Error> {
+        self.shared.file.check("send_event_in")?;
         check_events(&events, self.shared.limits)?;
         let ids = events.iter().map(|event| event.id.clone()).collect();
         all_or_nothing(connection, async |connection| {
@@ -197,6 +200,7 @@ impl Sqlite {
         connection: &mut SqliteConnection,
         items: &[Staged],
     ) -> Result<Wake, Error> {
+        self.shared.file.check(operation)?;
         all_or_nothing(connection, async |connection| stage(connection, items, self.now()).await)
             .await
             .map_err(|error| from_driver(operation, error))?;

@@ -9,6 +9,7 @@ use crate::{
     Synchronous,
     batch::{Ask, Batch, Question, Request},
     error::{Result as DriverResult, from_driver, is_busy, translate},
+    file::File,
     in_process::InProcess,
     lanes::Lanes,
 };
@@ -54,6 +55,7 @@ impl Writer {
         synchronous: Synchronous,
         clock: Clock,
         in_process: Arc<InProcess>,
+        file: Arc<File>,
     ) -> Result<Self, Error> {
         let failed = |cause: std::io::Error| {
             let message = "can't start the writer's thread";
@@ -62,7 +64,7 @@ impl Writer {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
         let (requests, waiting) = mpsc::unbounded_channel();
         let syncs = synchronous == Synchronous::Full;
-        let mut thread = WriterThread { options, syncs, clock, in_process, write: None };
+        let mut thread = WriterThread { options, syncs, clock, in_process, file, write: None };
         thread::Builder::new()
             .name("riqle-jobs-writer".to_owned())
             .spawn(move || runtime.block_on(thread.run(waiting)))
@@ -113,6 +115,7 @@ struct WriterThread {
     syncs: bool,
     clock: Clock,
     in_process: Arc<InProcess>,
+    file: Arc<File>,
     /// Kept open from batch to batch; made anew after a failure.
     write: Option<Write>,
 }
@@ -159,6 +162,7 @@ impl WriterThread {
         let write = match &mut self.write {
             Some(write) => write,
             none => {
+                self.file.check("write").map_err(Failure::Common)?;
                 let connection = self.options.connect().await.map_err(common)?;
                 let now = self.clock.local_now();
                 none.insert(Write {
@@ -184,6 +188,15 @@ impl WriterThread {
             }
             return Err(common(error));
         }
+        self.file.log_is_open(true);
+        // Now, since it may have waited for the file's lock.
+        if let Err(gone) = self.file.check("write") {
+            // The connection stays: closing the last one would remove the log of writes at the path, whosever it is.
+            return match sqlx::query("ROLLBACK").execute(&mut write.connection).await {
+                Ok(_) => Err(Failure::Common(gone)),
+                Err(error) => Err(common(error)),
+            };
+        }
         write.now = self.clock.local_now();
         write.hints.clear();
         let applied = match batch.apply(write).await {
@@ -204,6 +217,7 @@ impl WriterThread {
     async fn reopen(&mut self) {
         if let Some(mut write) = self.write.take() {
             let _ = sqlx::query("ROLLBACK").execute(&mut write.connection).await;
+            self.file.log_is_open(false);
             let _ = write.connection.close().await;
         }
     }

@@ -1,0 +1,108 @@
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use riqle_jobs_core::{Error, ErrorKind};
+
+/// Twice a second, so that nothing is acknowledged a second after the file has gone, whatever a batch takes.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The file that the store has open, and whether its path still leads to it: SQLite goes on with a file that was
+/// removed, and what it stores there is gone with the last process that has it open.
+pub(crate) struct File {
+    /// As it was given, since a link on the way may come to lead elsewhere.
+    path: PathBuf,
+    id: Option<FileId>,
+    /// Its log of writes, which stands beside the file that the path led to.
+    log: PathBuf,
+    seen: Mutex<Seen>,
+}
+
+struct Seen {
+    at: Option<Instant>,
+    state: State,
+    /// While the writer's connection keeps it there.
+    log: Option<FileId>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    There,
+    /// It may come back.
+    Missing,
+    /// For good: a connection that was opened meanwhile may belong to the other file.
+    Replaced,
+}
+
+impl File {
+    /// Of the file at `path`, once it is open.
+    pub(crate) fn opened(path: &Path) -> Self {
+        let mut log = OsString::from(path.canonicalize().unwrap_or_else(|_| path.to_owned()));
+        log.push("-wal");
+        let seen = Seen { at: None, state: State::There, log: None };
+        Self { path: path.to_owned(), id: FileId::of(path), log: log.into(), seen: Mutex::new(seen) }
+    }
+
+    /// Remembers the log of writes that the writer's connection has open, or that it is closed.
+    pub(crate) fn log_is_open(&self, is_open: bool) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_open {
+            seen.log = None;
+        } else if seen.log.is_none() {
+            seen.log = FileId::of(&self.log);
+        }
+    }
+
+    /// # Errors
+    /// `Unavailable` where the file is not at its path, or was not when it was looked at within [`LOOK_EVERY`].
+    pub(crate) fn check(&self, operation: &'static str) -> Result<(), Error> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.state != State::Replaced && seen.at.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
+            seen.at = Some(Instant::now());
+            seen.state = match (FileId::of(&self.path), seen.log.map(|log| (log, FileId::of(&self.log)))) {
+                (found, _) if found.is_some() && found != self.id => State::Replaced,
+                (_, Some((log, Some(found)))) if found != log => State::Replaced,
+                (None, _) | (_, Some((_, None))) => State::Missing,
+                _ => State::There,
+            };
+        }
+        let path = self.path.display();
+        let message = match seen.state {
+            State::There => return Ok(()),
+            State::Missing => format!(
+                "the file {path}, or its -wal, was removed or renamed while it was open: put it back; what is \
+                 stored now would be lost"
+            ),
+            State::Replaced => format!(
+                "another file stands at {path}, or at its -wal, since it was opened: nothing is stored until the \
+                 processes that have it open are restarted"
+            ),
+        };
+        Err(Error::new(ErrorKind::Unavailable, operation, message))
+    }
+}
+
+/// What tells a file from another one that stands at its path later; elsewhere than on Unix an open file keeps its
+/// path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    #[cfg(unix)]
+    fn of(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        fs::metadata(path).ok().map(|file| Self { device: file.dev(), inode: file.ino() })
+    }
+
+    #[cfg(not(unix))]
+    fn of(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().map(|_| Self { device: 0, inode: 0 })
+    }
+}
