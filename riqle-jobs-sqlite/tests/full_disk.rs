@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{env, fs, path::PathBuf, process::Command, thread};
 
 use riqle_jobs_core::{ErrorKind, Inspect, NewRun, Payload, Priority, Queue, RunFilter};
 use riqle_jobs_sqlite::{Sqlite, SqliteTransaction};
@@ -21,19 +21,17 @@ struct Disk {
 }
 
 impl Disk {
-    fn new() -> Self {
+    /// `None` where this user may mount nothing: the test has run, and held, as the root of a namespace of its own.
+    fn new() -> Option<Self> {
         let folder = TempDir::new().unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(folder.path()).output();
-        let mounted = mounted.unwrap();
-        let error = String::from_utf8_lossy(&mounted.stderr);
-        assert!(
-            mounted.status.success(),
-            "this test mounts a file system: run it as root, or by `unshare -rm cargo test`; {error}"
-        );
+        let mount = ["-t", "tmpfs", "-o", "size=4m", "tmpfs"];
+        if !Command::new("mount").args(mount).arg(folder.path()).output().unwrap().status.success() {
+            run_in_a_namespace();
+            return None;
+        }
         let disk = Self { folder };
         fs::write(disk.ballast(), vec![0; 2_000_000]).unwrap();
-        disk
+        Some(disk)
     }
 
     fn file(&self) -> PathBuf {
@@ -60,6 +58,19 @@ impl Drop for Disk {
         // Lazily: connections may still be about to close.
         let _ = Command::new("umount").arg("-l").arg(self.folder.path()).status();
     }
+}
+
+fn run_in_a_namespace() {
+    const IS_IN_ONE: &str = "RIQLE_TEST_IS_IN_A_NAMESPACE";
+    assert!(env::var_os(IS_IN_ONE).is_none(), "can't mount a file system as the root of a namespace");
+    let test = thread::current();
+    let mut again = Command::new("unshare");
+    again.arg("-rm").arg(env::current_exe().unwrap()).args(["--exact", test.name().unwrap()]);
+    let held = again.env(IS_IN_ONE, "1").status().unwrap().success();
+    assert!(
+        held,
+        "see above; this test mounts a file system: run it as root, or where `unshare -rm mount` may"
+    );
 }
 
 fn run_of(bytes: usize) -> NewRun {
@@ -111,7 +122,7 @@ async fn every_connection_begins_and_commits(store: &Sqlite) {
 
 #[tokio::test]
 async fn transactions_whose_commit_found_the_disk_full_leave_every_connection_able_to_begin() {
-    let disk = Disk::new();
+    let Some(disk) = Disk::new() else { return };
     let store = Sqlite::connect(&format!("sqlite:{}", disk.file().display())).await.unwrap();
     open_all(store.pool()).await;
     fill(&store).await;
@@ -121,7 +132,7 @@ async fn transactions_whose_commit_found_the_disk_full_leave_every_connection_ab
 
 #[tokio::test]
 async fn transactions_whose_commit_found_the_disk_full_leave_an_applications_pool_able_to_begin() {
-    let disk = Disk::new();
+    let Some(disk) = Disk::new() else { return };
     let pool = disk.pool_of_an_application().await;
     let store = Sqlite::from_pool(pool.clone()).await.unwrap();
     open_all(&pool).await;
@@ -135,7 +146,7 @@ async fn transactions_whose_commit_found_the_disk_full_leave_an_applications_poo
 
 #[tokio::test]
 async fn a_transaction_that_a_statement_rolled_back_says_so_and_spoils_no_connection() {
-    let disk = Disk::new();
+    let Some(disk) = Disk::new() else { return };
     let pool = disk.pool_of_an_application().await;
     let store = Sqlite::from_pool(pool.clone()).await.unwrap();
     open_all(&pool).await;
@@ -173,7 +184,7 @@ async fn a_transaction_that_a_statement_rolled_back_says_so_and_spoils_no_connec
 #[tokio::test]
 async fn a_connection_that_the_applications_own_transaction_spoiled_is_thrown_away() {
     for is_own in [true, false] {
-        let disk = Disk::new();
+        let Some(disk) = Disk::new() else { return };
         let store = match is_own {
             true => Sqlite::connect(&format!("sqlite:{}", disk.file().display())).await.unwrap(),
             false => Sqlite::from_pool(disk.pool_of_an_application().await).await.unwrap(),
