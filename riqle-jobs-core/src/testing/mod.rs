@@ -51,7 +51,10 @@ use crate::{
     AsStore, Error, ErrorKind, Inspect, Job, ManualClock, Queue, Run, RunFilter, RunId, RunState, Store,
 };
 
-/// Moves the clock to when the next run is due, and says by how much; `None` where none is pending.
+/// Moves the clock to when the next run becomes due, and says by how much: never 0. `None`, and the clock stays, where no
+/// run becomes due later, so a loop over it ends.
+///
+/// What is due already moves no clock: a worker of the test takes it first, and what none takes is [`overdue`].
 ///
 /// # Errors
 /// The store's.
@@ -60,12 +63,31 @@ pub async fn advance_to_next_due(
     clock: &ManualClock,
 ) -> Result<Option<Duration>, Error> {
     let store = store.as_store();
-    let pending = all_runs(&*store, vec![RunState::Pending, RunState::Waiting], None).await?;
-    let Some(due) = pending.iter().map(|run| run.due_at).min() else { return Ok(None) };
-    let wait = Duration::try_from(due.duration_since(Queue::now(&*store).await?)).unwrap_or(Duration::ZERO);
+    let now = Queue::now(&*store).await?;
+    let held_up = all_runs(&*store, HELD_UP.to_vec(), None).await?;
+    let Some(due) = held_up.iter().map(|run| run.due_at).filter(|due| *due > now).min() else {
+        return Ok(None);
+    };
+    let wait = Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO);
     clock.advance(wait);
     Ok(Some(wait))
 }
+
+/// The runs that are due and that no worker has taken, newest id first. After `run_until_idle` they are those of jobs that
+/// its worker has not registered, and those of paused queues.
+///
+/// # Errors
+/// The store's.
+pub async fn overdue(store: &impl AsStore) -> Result<Vec<Run>, Error> {
+    let store = store.as_store();
+    let now = Queue::now(&*store).await?;
+    let mut runs = all_runs(&*store, HELD_UP.to_vec(), None).await?;
+    runs.retain(|run| run.due_at <= now);
+    Ok(runs)
+}
+
+/// What a run is in before it is due, and until a worker takes it.
+const HELD_UP: [RunState; 2] = [RunState::Pending, RunState::Waiting];
 
 /// Passes where a run of `J` has not started yet and its input holds all of `part`: objects may hold more,
 /// everything else is equal.

@@ -14,7 +14,7 @@ pub struct Moment {
     pub attempt: u32,
 }
 
-/// The life of a run so far, oldest first: of the newest 25 attempts.
+/// The life of a run so far, oldest first: of the newest 25 records of attempts. Snoozes in a row are one.
 ///
 /// # Errors
 /// `NotFound`; the store's.
@@ -22,7 +22,7 @@ pub async fn timeline(store: &impl AsStore, id: RunId) -> Result<Vec<Moment>, Er
     Ok(timeline_of(&find(store, id).await?))
 }
 
-/// The life of a run as it was read, oldest first: of the newest 25 attempts.
+/// The life of a run as it was read, as [`timeline`] tells it.
 pub fn timeline_of(run: &Run) -> Vec<Moment> {
     let first = run.attempts.first().map_or(1, |attempt| attempt.number);
     let mut moments = vec![Moment { at: run.enqueued_at, state: RunState::Pending, attempt: first }];
