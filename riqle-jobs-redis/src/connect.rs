@@ -5,7 +5,7 @@ use riqle_jobs_core::{Clock, Error, ErrorKind, Limits};
 
 use crate::{
     Redis,
-    error::unavailable,
+    error::{CONNECT, unavailable},
     handle::Shared,
     keys::Keys,
     server::Server,
@@ -16,6 +16,15 @@ use crate::{
 };
 
 /// How a store is opened.
+///
+/// A user of the server needs these rights and no others, here with the default prefix; of a cluster on every node, and
+/// there `+cluster|slots`, too:
+///
+/// ```text
+/// ACL SETUSER riqle on >PASSWORD resetkeys ~riqle:* resetchannels &riqle:* -@all +ping +info +config|get +wait +publish +subscribe +eval +evalsha +time +type +get +set +del +exists +hget +hmget +hgetall +hvals +hset +hdel +hlen +hexists +sadd +srem +smembers +sismember +zadd +zrem +zscore +zcard +zcount +zlexcount +zrange +zrangebyscore +zrangebylex +zrevrangebylex +rpush +lrange +ltrim
+/// ```
+///
+/// `+config|get` is for the health alone, which then says more; a database in the URL needs `+select`.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is opened until `open`"]
 pub struct RedisOptions {
@@ -51,7 +60,7 @@ impl RedisOptions {
         let OfUrl { place, addresses, keys, replicas, allows_eviction } = parse(&self.url.0)?;
         let server = Server::new(place, 0);
         let waiting = (replicas > 0).then(|| server.that_waits_for(replicas));
-        let settings = Settings::of(&server).await.map_err(|error| match error.kind() {
+        let settings = Settings::of(CONNECT, &server).await.map_err(|error| match error.kind() {
             ErrorKind::Unavailable => {
                 let message =
                     format!("no Redis server answers at {addresses} ({}); is it running?", error.message());
@@ -84,10 +93,10 @@ async fn check_layout(server: &Server, keys: &Keys) -> Result<(), Error> {
     let (registry, key) = (keys.registry(), keys.of_registry("layout"));
     let get = cmd("GET").arg(&key).take();
     let set = cmd("SET").arg(&key).arg(LAYOUT).arg("NX").take();
-    let found = match server.ask("connect", &registry, &[set, get.clone()]).await {
+    let found = match server.ask(CONNECT, &registry, &[set, get.clone()]).await {
         Ok(found) => found,
         // A full server takes nothing new; whoever connects next writes it.
-        Err(_) => server.ask("connect", &registry, &[get]).await?,
+        Err(_) => server.ask(CONNECT, &registry, &[get]).await?,
     };
     let Some(layout) = found.into_iter().next_back().map(maybe_bytes).transpose()?.flatten() else {
         return Ok(());

@@ -3,7 +3,13 @@ use riqle_jobs_core::{Error, ErrorKind};
 
 /// Translates an error of the driver for `operation`.
 pub(crate) fn translate(operation: &'static str, error: RedisError) -> Error {
-    let (kind, message) = classify(&error);
+    let (kind, message) = match classify(&error) {
+        // It was taken when the store was opened.
+        (ErrorKind::Misconfigured, REFUSED_USER) if operation != CONNECT => {
+            (ErrorKind::Unavailable, "the server no longer takes the user or password that it took before")
+        }
+        classified => classified,
+    };
     let message = match error.detail() {
         Some(detail) => format!("{message} ({} {detail})", error.code().unwrap_or_default()),
         None => format!("{message} ({error})"),
@@ -15,12 +21,14 @@ fn classify(error: &RedisError) -> (ErrorKind, &'static str) {
     use ErrorKind::{Corrupt, Misconfigured, Unavailable};
     use redis::ErrorKind as Driver;
     match error.kind() {
+        // A cluster's client tells of all nodes in one text.
+        Driver::Io if error.to_string().contains("AuthenticationFailed") => (Misconfigured, REFUSED_USER),
         Driver::Io => (Unavailable, "the server can't be reached"),
         Driver::Parse => (Unavailable, "the connection broke off"),
         Driver::ClusterConnectionNotFound => {
             (Unavailable, "no node of the cluster answers for this slot now")
         }
-        Driver::AuthenticationFailed => (Misconfigured, "the server refuses user or password"),
+        Driver::AuthenticationFailed => (Misconfigured, REFUSED_USER),
         Driver::InvalidClientConfig => (Misconfigured, "the options of the connection are wrong"),
         Driver::UnexpectedReturnType => (Corrupt, "the server answered what was not asked for"),
         _ => of_server(error),
@@ -55,8 +63,11 @@ fn of_server(error: &RedisError) -> (ErrorKind, &'static str) {
         "NOREPLICAS" => (Unavailable, "the server has fewer replicas than it asks for"),
         "BUSY" | "NOSCRIPT" | "UNKILLABLE" => (Unavailable, "the server is busy with a script"),
         "MISCONF" => (Unavailable, "the server can't save its data, so it takes no writes; see its log"),
-        "WRONGPASS" | "NOAUTH" => (Misconfigured, "the server refuses user or password"),
-        "NOPERM" => (Misconfigured, "the user lacks a right"),
+        "WRONGPASS" | "NOAUTH" => (Misconfigured, REFUSED_USER),
+        "NOPERM" => (
+            Misconfigured,
+            "the user lacks a right that the store needs; the documentation of RedisOptions has the line that gives all of them",
+        ),
         "WRONGTYPE" => (Corrupt, "another application uses a key of ours; choose another prefix"),
         _ if detail.contains("RIQLE ") || detail.contains("WRONGTYPE") => {
             (Corrupt, "another application uses a key of ours; choose another prefix")
@@ -71,12 +82,15 @@ fn of_server(error: &RedisError) -> (ErrorKind, &'static str) {
         _ if detail.contains("max number of clients") => {
             (Unavailable, "the server takes no more connections")
         }
-        _ if detail.contains("invalid password") || detail.contains("AUTH") => {
-            (Misconfigured, "the server refuses user or password")
-        }
+        _ if detail.contains("invalid password") || detail.contains("AUTH") => (Misconfigured, REFUSED_USER),
         _ => (Corrupt, "Redis refuses the command"),
     }
 }
+
+/// The operation of whoever opens a store.
+pub(crate) const CONNECT: &str = "connect";
+
+const REFUSED_USER: &str = "the server refuses user or password: compare those in the URL with `ACL LIST`";
 
 const OUT_OF_MEMORY: &str = "the server is out of memory and stores nothing more: raise maxmemory, or let workers and pruning free some";
 

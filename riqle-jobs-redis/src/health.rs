@@ -9,7 +9,7 @@ impl Redis {
     pub(crate) async fn look_after_health(&self) -> Result<Health, Error> {
         let workers = Registry::workers(self).await?;
         let queues = self.standing("health").await?;
-        let settings = Settings::of(&self.shared.server).await?;
+        let settings = Settings::of("health", &self.shared.server).await?;
         let mut due: BTreeMap<String, i64> = BTreeMap::new();
         for job in queues.iter().filter(|queue| queue.pause.is_none()).flat_map(|queue| &queue.jobs) {
             if let Some(first_due) = job.first_due {

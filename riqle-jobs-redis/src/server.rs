@@ -139,7 +139,11 @@ impl Server {
     }
 
     /// What each server that holds keys answers to a command.
-    pub(crate) async fn of_masters(&self, command: Cmd) -> Result<Vec<Value>, Error> {
+    pub(crate) async fn of_masters(
+        &self,
+        operation: &'static str,
+        command: Cmd,
+    ) -> Result<Vec<Value>, Error> {
         let asked = async {
             let (_, link) = self.link().await?;
             match link {
@@ -156,7 +160,7 @@ impl Server {
                 }
             }
         };
-        asked.await.map_err(|error: RedisError| translate("connect", error))
+        asked.await.map_err(|error: RedisError| translate(operation, error))
     }
 
     fn replicated(&self, operation: &'static str, mut answers: Vec<Value>) -> Result<Value, Error> {

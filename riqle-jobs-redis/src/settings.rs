@@ -24,12 +24,13 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// Of each server that holds keys.
-    pub(crate) async fn of(server: &Server) -> Result<Vec<Self>, Error> {
+    pub(crate) async fn of(operation: &'static str, server: &Server) -> Result<Vec<Self>, Error> {
         let mut settings = Vec::new();
-        for node in server.of_masters(cmd("INFO")).await? {
+        for node in server.of_masters(operation, cmd("INFO")).await? {
             settings.push(Self::of_info(&text(node)));
         }
-        if let Ok(nodes) = server.of_masters(cmd("CONFIG").arg("GET").arg("appendfsync").take()).await {
+        let appendfsync = cmd("CONFIG").arg("GET").arg("appendfsync").take();
+        if let Ok(nodes) = server.of_masters(operation, appendfsync).await {
             for (node, settings) in nodes.into_iter().zip(&mut settings) {
                 settings.appendfsync = last_text(node);
             }

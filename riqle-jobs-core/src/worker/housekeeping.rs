@@ -4,7 +4,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Settings, held_leases::HeldLeases, running::Shared};
 use crate::{
-    Operate, Registry, Store, WorkerId,
+    Error, Operate, Registry, Store, WorkerId,
     backoff::Backoff,
     events,
     store::{JobDeclaration, WorkerReport},
@@ -21,6 +21,8 @@ pub(super) async fn keep(shared: Arc<Shared>, jobs: Vec<JobDeclaration>, setting
     let mut is_registered = false;
     let mut tidy_at = Instant::now() + TIDY_EVERY;
     loop {
+        // One that was emptied, or restored from a dump, knows them no longer: no event would start them.
+        is_registered = is_registered && knows(&**store, &jobs).await.unwrap_or(true);
         // A store that is full must not be kept from being pruned.
         if !is_registered {
             match events::register(&**store, jobs.clone()).await {
@@ -52,6 +54,11 @@ pub(super) async fn keep(shared: Arc<Shared>, jobs: Vec<JobDeclaration>, setting
             backoff.wait().await;
         }
     }
+}
+
+async fn knows(store: &dyn Store, jobs: &[JobDeclaration]) -> Result<bool, Error> {
+    let known = store.jobs().await?;
+    Ok(jobs.iter().all(|job| known.iter().any(|known| known.declaration.name == job.name)))
 }
 
 /// Takes the worker off the list; when the store is away it drops off by age.
