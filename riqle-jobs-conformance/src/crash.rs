@@ -45,6 +45,7 @@ pub async fn a_crashed_attempt_is_recorded_with_its_worker(harness: &dyn Harness
 
     let expected = AttemptRecord {
         number: 2,
+        times: 1,
         started_at: at(1000),
         ended_at: at(46_000),
         worker: request.worker,

@@ -49,6 +49,7 @@ pub async fn an_attempt_is_recorded_with_its_times_worker_and_error(harness: &dy
 
     let expected = AttemptRecord {
         number: 1,
+        times: 1,
         started_at: at(100),
         ended_at: at(350),
         worker,
@@ -77,6 +78,7 @@ pub async fn a_run_that_always_fails_has_its_whole_timeline(harness: &dyn Harnes
 
     let record = |number, millis, delay: Option<u64>| AttemptRecord {
         number,
+        times: 1,
         started_at: at(millis),
         ended_at: at(millis),
         worker,
@@ -120,6 +122,112 @@ pub async fn a_snooze_charges_nothing(harness: &dyn Harness) {
     let record = &run.attempts[0];
     assert_eq!((record.number, record.outcome), (1, AttemptOutcome::Snoozed));
     assert_eq!((record.delay, record.error.as_deref()), (Some(secs(900)), Some("quota used up")));
+    assert_eq!((run.error(), run.error_fingerprint.as_deref()), (None, None));
+}
+
+/// Settles the next claim of a run as uncharged, after a tenth of a second, and lets it be due again.
+async fn again(harness: &dyn Harness, outcome: AttemptOutcome) -> WorkerId {
+    let store = harness.store();
+    let request = claim_of(&[GREET], 1);
+    let worker = request.worker;
+    let claim = store.claim(request).await.unwrap().runs.remove(0);
+    harness.clock().advance(ms(100));
+    let snooze = Settlement {
+        ending: Ending::Again { after: ms(900) },
+        outcome,
+        error: Some("waiting".to_owned()),
+        error_fingerprint: Some("waits".to_owned()),
+        ..succeeds(&claim)
+    };
+    let given_back = Settlement { ending: Ending::GiveBack, outcome, ..succeeds(&claim) };
+    settled(&*store, if outcome == AttemptOutcome::Snoozed { snooze } else { given_back }).await;
+    harness.clock().advance(ms(900));
+    worker
+}
+
+pub async fn snoozes_in_a_row_are_one_record_and_push_no_failure_out(harness: &dyn Harness) {
+    let store = harness.store();
+    let id = enqueued(&*store, run_of(GREET)).await;
+    for _ in 0..2 {
+        let failed = fails(&claimed(&*store).await, secs(1));
+        settled(&*store, Settlement { error_fingerprint: Some("fails".to_owned()), ..failed }).await;
+        harness.clock().advance(secs(1));
+    }
+
+    let mut worker = WorkerId::new();
+    for _ in 0..28 {
+        worker = again(harness, AttemptOutcome::Snoozed).await;
+    }
+
+    let run = seen(&*store, id).await;
+    let snoozes = AttemptRecord {
+        number: 3,
+        times: 28,
+        started_at: at(2000),
+        ended_at: at(29_100),
+        worker,
+        outcome: AttemptOutcome::Snoozed,
+        error: Some("waiting".to_owned()),
+        delay: Some(ms(900)),
+    };
+    assert_eq!(run.attempts[2..], [snoozes]);
+    assert_eq!(counted(&run.attempts), [(1, 1), (2, 1), (3, 28)]);
+    assert_eq!((run.error(), run.error_fingerprint.as_deref()), (Some("no answer"), Some("fails")));
+    assert_eq!((run.failures, run.due_at), (2, at(30_000)));
+}
+
+fn counted(attempts: &[AttemptRecord]) -> Vec<(u32, u32)> {
+    attempts.iter().map(|attempt| (attempt.number, attempt.times)).collect()
+}
+
+pub async fn give_backs_between_snoozes_push_no_failure_out_either(harness: &dyn Harness) {
+    use AttemptOutcome::{Crashed, Failed, GivenBack, Snoozed};
+    let store = harness.store();
+    let id = enqueued(&*store, run_of(GREET)).await;
+    again(harness, Snoozed).await;
+    settled(&*store, fails(&claimed(&*store).await, secs(1))).await;
+    harness.clock().advance(secs(1));
+    for _ in 0..30 {
+        again(harness, Snoozed).await;
+        again(harness, GivenBack).await;
+        again(harness, GivenBack).await;
+    }
+    claimed(&*store).await;
+    harness.clock().advance(LEASE);
+    again(harness, GivenBack).await;
+    again(harness, Snoozed).await;
+
+    let run = seen(&*store, id).await;
+    let records: Vec<_> = run.attempts.iter().map(|record| (record.outcome, record.times)).collect();
+    let expected = [
+        (Snoozed, 1),
+        (Failed, 1),
+        (Snoozed, 30),
+        (GivenBack, 60),
+        (Crashed, 1),
+        (GivenBack, 1),
+        (Snoozed, 1),
+    ];
+    assert_eq!(records, expected);
+    assert_eq!((run.attempts[2].started_at, run.attempts[3].started_at), (at(2000), at(3000)));
+    assert_eq!((run.error(), run.failures, run.crashes), (Some("no answer"), 1, 1));
+}
+
+pub async fn snoozes_after_25_failures_take_the_place_of_one(harness: &dyn Harness) {
+    let store = harness.store();
+    let id = enqueued(&*store, run_of(GREET)).await;
+    for _ in 0..25 {
+        settled(&*store, fails(&claimed(&*store).await, secs(1))).await;
+        harness.clock().advance(secs(1));
+    }
+
+    for _ in 0..3 {
+        again(harness, AttemptOutcome::Snoozed).await;
+    }
+
+    let found = counted(&seen(&*store, id).await.attempts);
+    let expected: Vec<_> = (2..=25).map(|number| (number, 1)).chain([(26, 3)]).collect();
+    assert_eq!(found, expected);
 }
 
 pub async fn a_give_back_keeps_the_due_time_and_charges_nothing(harness: &dyn Harness) {

@@ -1,14 +1,15 @@
 -- $1 frozen time; then one array a column, a settlement each: $2 number, $3 run, $4 token, $5 state, $6 reason,
--- $7 failures, $8 attempt, $9 outcome, $10 error, $11 error fingerprint, $12 delay, $13 codec and $14 bytes of the output;
--- $15 whether succeeded runs are kept.
+-- $7 failures, $8 attempt, $9 outcome, $10 error, $11 whether it is the run's newest, $12 error fingerprint, $13 delay,
+-- $14 codec and $15 bytes of the output, $16 whether the attempt is uncharged; $17 whether succeeded runs are kept.
 -- A state of 'pending' with a delay is due so long from now, without one when it was due before. Answers which leases
 -- held; in `due` the queues of runs that are due again.
 WITH clock AS MATERIALIZED (SELECT riqle.now($1) AS now),
 v AS MATERIALIZED (
     SELECT * FROM unnest($2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::integer[], $8::bigint[],
-                         $9::text[], $10::text[], $11::text[], $12::bigint[], $13::smallint[], $14::bytea[])
-        AS v(n, id, token, state, reason, failures, number, outcome, error, error_fingerprint, delay, output_codec,
-             output)
+                         $9::text[], $10::text[], $11::boolean[], $12::text[], $13::bigint[], $14::smallint[],
+                         $15::bytea[], $16::boolean[])
+        AS v(n, id, token, state, reason, failures, number, outcome, error, tells_error, error_fingerprint, delay,
+             output_codec, output, is_uncharged)
 ),
 ended AS (
     DELETE FROM riqle.runs r USING v
@@ -16,7 +17,7 @@ ended AS (
     RETURNING v.n, r.id, r.lane, v.state, v.reason, r.due_at, r.enqueued_at, v.failures, r.crashes, r.token, r.root,
               r.replay_of, r.unique_key, r.unique_scope, r.unique_period, r.reference, r.event_id, r.gates,
               r.fingerprint, r.input_codec, r.input, v.output_codec, v.output,
-              CASE WHEN v.error IS NULL THEN r.error_fingerprint ELSE v.error_fingerprint END AS error_fingerprint,
+              CASE WHEN v.tells_error THEN v.error_fingerprint ELSE r.error_fingerprint END AS error_fingerprint,
               r.attempts[greatest(1, cardinality(r.attempts) - 23):] || json_build_object(
                   'number', v.number, 'started_at', r.claimed_at, 'ended_at', (SELECT now FROM clock),
                   'worker', r.worker, 'outcome', v.outcome, 'error', v.error, 'delay', v.delay)::text AS attempts
@@ -28,7 +29,7 @@ history AS (
     SELECT id, lane, state, reason, due_at, enqueued_at, (SELECT now FROM clock), failures, crashes, token,
            root, replay_of, unique_key, unique_scope, unique_period, reference, event_id, gates,
            fingerprint, error_fingerprint, attempts, input_codec, input, output_codec, output
-    FROM ended WHERE state <> 'dead' AND ($15 OR state <> 'succeeded')
+    FROM ended WHERE state <> 'dead' AND ($17 OR state <> 'succeeded')
 ),
 dead AS (
     INSERT INTO riqle.dead (id, lane, reason, due_at, enqueued_at, ended_at, failures, crashes, settled_token, root,
@@ -47,10 +48,28 @@ again AS (
     UPDATE riqle.runs r
     SET state = 'pending', settled_token = r.token, token = NULL, worker = NULL, claimed_at = NULL, lease_until = NULL,
         due_at = coalesce((SELECT now FROM clock) + v.delay, r.due_at), failures = v.failures,
-        error_fingerprint = CASE WHEN v.error IS NULL THEN r.error_fingerprint ELSE v.error_fingerprint END,
-        attempts = r.attempts[greatest(1, cardinality(r.attempts) - 23):] || json_build_object(
-            'number', v.number, 'started_at', r.claimed_at, 'ended_at', (SELECT now FROM clock),
-            'worker', r.worker, 'outcome', v.outcome, 'error', v.error, 'delay', v.delay)::text
+        error_fingerprint = CASE WHEN v.tells_error THEN v.error_fingerprint ELSE r.error_fingerprint END,
+        attempts = CASE WHEN NOT v.is_uncharged THEN
+            r.attempts[greatest(1, cardinality(r.attempts) - 23):] || json_build_object(
+                'number', v.number, 'started_at', r.claimed_at, 'ended_at', (SELECT now FROM clock),
+                'worker', r.worker, 'outcome', v.outcome, 'error', v.error, 'delay', v.delay)::text
+        ELSE (
+            -- Joins the newest record of its outcome since the last that is charged; those alone have no 'times'.
+            SELECT coalesce(r.attempts[:j.n - 1] || r.attempts[j.n + 1:],
+                            r.attempts[greatest(1, cardinality(r.attempts) - 23):]) || json_build_object(
+                'number', v.number, 'times', 1 + coalesce((j.record ->> 'times')::bigint, 0),
+                'started_at', coalesce((j.record ->> 'started_at')::bigint, r.claimed_at),
+                'ended_at', (SELECT now FROM clock),
+                'worker', r.worker, 'outcome', v.outcome, 'error', v.error, 'delay', v.delay)::text
+            FROM (SELECT) one LEFT JOIN (
+                SELECT n::integer, record FROM (
+                    SELECT n, text::json AS record, bool_or(text::json ->> 'times' IS NULL) OVER (ORDER BY n DESC)
+                               AS is_before
+                    FROM unnest(r.attempts) WITH ORDINALITY a(text, n)
+                ) a
+                WHERE NOT is_before AND record ->> 'outcome' = v.outcome ORDER BY n DESC LIMIT 1
+            ) j ON true
+        ) END
     FROM v
     WHERE r.id = v.id AND r.token = v.token AND v.state = 'pending'
     RETURNING v.n, r.lane, r.due_at

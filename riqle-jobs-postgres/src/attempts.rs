@@ -12,6 +12,8 @@ use crate::error::{Result, into_driver};
 #[derive(Deserialize)]
 struct Attempt {
     number: u32,
+    /// Of those alone that may stand for several.
+    times: Option<u32>,
     started_at: i64,
     ended_at: i64,
     worker: WorkerId,
@@ -24,6 +26,7 @@ impl From<Attempt> for AttemptRecord {
     fn from(attempt: Attempt) -> Self {
         Self {
             number: attempt.number,
+            times: attempt.times.unwrap_or(1),
             started_at: from_millis(attempt.started_at),
             ended_at: from_millis(attempt.ended_at),
             worker: attempt.worker,

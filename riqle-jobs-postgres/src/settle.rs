@@ -102,6 +102,7 @@ async fn write(
         .bind(column(settlements, |settlement| i64::from(settlement.attempt)))
         .bind(column(settlements, |settlement| settlement.outcome.as_str()))
         .bind(column(settlements, |settlement| settlement.error.as_deref()))
+        .bind(column(settlements, |settlement| settlement.tells_error()))
         .bind(column(settlements, |settlement| settlement.error_fingerprint.as_deref()))
         .bind(column(settlements, |settlement| match settlement.ending {
             Ending::Again { after } => Some(millis_of(after)),
@@ -109,6 +110,7 @@ async fn write(
         }))
         .bind(column(settlements, |settlement| output(settlement).map(|(codec, _)| codec)))
         .bind(column(settlements, |settlement| output(settlement).map(|(_, bytes)| bytes)))
+        .bind(column(settlements, |settlement| settlement.outcome.is_uncharged()))
         .bind(keeps_succeeded)
         .fetch_all(&mut *work.connection)
         .await

@@ -74,7 +74,7 @@ while place <= #taken and bytes <= most do
         local r = read(state)
         if r.kind == 'r' then
           put('zrem', P .. 'expired:' .. job, id)
-          note_attempt(r, struct.pack('<I4Bc0i8B', r.failures + 1, 7, 'crashed', -1, 0), now)
+          note_attempt(r, struct.pack('<I4I4Bc0i8B', 0, r.failures + 1, 7, 'crashed', -1, 0), now)
           r.crashes = r.crashes + 1
         end
         r.kind, r.token, r.worker, r.claimed = 'r', token, worker, now

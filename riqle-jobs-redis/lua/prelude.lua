@@ -100,9 +100,29 @@ local function written(r)
     #r.log, r.log) .. r.output
 end
 
--- Adds the record of the attempt that ends now; the newest 25 are kept.
+-- Adds the record of the attempt that ends now; the newest 25 are kept. It stands for one more (the first number of what is
+-- given) than the newest of its outcome since the last that can't be joined, which has a 0 there, and takes its place.
 local function note_attempt(r, rest, now)
-  local record = struct.pack('<i8i8', r.claimed, now) .. r.worker .. rest
+  local started, times, _, outcome = r.claimed, struct.unpack('<I4I4Bc0', rest)
+  if times > 0 then
+    local place, from, till = 1, nil, nil
+    while place <= #r.log do
+      local size, began, _, _, count, _, word = struct.unpack('<I4i8i8c16I4I4Bc0', r.log, place)
+      if count == 0 then
+        from = nil
+      elseif word == outcome then
+        from, till, started, times = place, place + 3 + size, began, count + 1
+      end
+      place = place + 4 + size
+    end
+    if from then
+      r.log = string.sub(r.log, 1, from - 1) .. string.sub(r.log, till + 1)
+      r.attempts = r.attempts - 1
+    else
+      started, times = r.claimed, 1
+    end
+  end
+  local record = struct.pack('<i8i8', started, now) .. r.worker .. struct.pack('<I4', times) .. string.sub(rest, 5)
   if r.attempts >= 25 then
     r.log = string.sub(r.log, 5 + struct.unpack('<I4', r.log))
   else

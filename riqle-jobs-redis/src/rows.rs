@@ -315,12 +315,12 @@ impl State {
 fn attempt(record: &mut Reader<'_>) -> Result<AttemptRecord, Error> {
     let (started_at, ended_at) = (from_millis(record.long()?), from_millis(record.long()?));
     let worker = WorkerId::from_uuid(record.uuid()?);
-    let number = record.number()?;
+    let (times, number) = (record.number()?.max(1), record.number()?);
     let outcome = record.word()?.parse()?;
     let delay = record.long()?;
     let delay = u64::try_from(delay).ok().map(Duration::from_millis);
     let error = record.maybe(|record| crate::frame::text(record.rest()))?;
-    Ok(AttemptRecord { number, started_at, ended_at, worker, outcome, error, delay })
+    Ok(AttemptRecord { number, times, started_at, ended_at, worker, outcome, error, delay })
 }
 
 /// A run as it stands; `time` is when it is due or its lease runs out, where it has not ended.

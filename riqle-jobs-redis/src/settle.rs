@@ -46,12 +46,13 @@ fn of_settlement(settlement: &Settlement) -> [Vec<u8>; 4] {
     head.byte(settlement.ending.state().as_str().as_bytes()[0]).number(settlement.failures);
     head.long(delay.unwrap_or(-1)).word(settlement.ending.reason().map_or("", Reason::as_str));
     let mut attempt = Frame::default();
+    attempt.number(u32::from(settlement.outcome.is_uncharged()));
     attempt.number(settlement.attempt).word(settlement.outcome.as_str()).long(delay.unwrap_or(-1));
     attempt.maybe(settlement.error.as_deref(), |frame, error| frame.raw(error.as_bytes()));
-    let fingerprint = match (&settlement.error, &settlement.error_fingerprint) {
-        (None, _) => Vec::new(),
-        (Some(_), None) => b"-".to_vec(),
-        (Some(_), Some(fingerprint)) => [b"=", fingerprint.as_bytes()].concat(),
+    let fingerprint = match (settlement.tells_error(), &settlement.error_fingerprint) {
+        (false, _) => Vec::new(),
+        (true, None) => b"-".to_vec(),
+        (true, Some(fingerprint)) => [b"=", fingerprint.as_bytes()].concat(),
     };
     let mut output = Frame::default();
     if let Ending::Succeeded { output: payload } = &settlement.ending {

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use riqle_jobs_core::{
-    AttemptOutcome, AttemptRecord, Error, ErrorKind, RunId, WorkerId, from_millis, limits::ATTEMPTS_KEPT,
+    AttemptOutcome, AttemptRecord, Error, ErrorKind, RunId, WorkerId, from_millis, millis_of,
 };
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +11,9 @@ use crate::error::{Result, into_driver};
 
 /// Times and delay in milliseconds.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Attempt {
+struct Attempt {
     number: u32,
+    times: u32,
     started_at: i64,
     ended_at: i64,
     worker: WorkerId,
@@ -22,60 +22,52 @@ pub(crate) struct Attempt {
     delay: Option<u64>,
 }
 
-impl Attempt {
-    pub(crate) fn new(
-        number: u32,
-        (worker, started_at): (WorkerId, Timestamp),
-        ended_at: Timestamp,
-        outcome: AttemptOutcome,
-    ) -> Self {
-        let (started_at, ended_at) = (started_at.as_millisecond(), ended_at.as_millisecond());
-        Self { number, started_at, ended_at, worker, outcome, error: None, delay: None }
-    }
-
-    pub(crate) fn error(mut self, error: Option<&str>) -> Self {
-        self.error = error.map(str::to_owned);
-        self
-    }
-
-    pub(crate) fn delay_millis(mut self, delay: Option<i64>) -> Self {
-        self.delay = delay.map(i64::unsigned_abs);
-        self
-    }
-
-    fn record(self) -> AttemptRecord {
-        AttemptRecord {
-            number: self.number,
-            started_at: from_millis(self.started_at),
-            ended_at: from_millis(self.ended_at),
-            worker: self.worker,
-            outcome: self.outcome,
-            error: self.error,
-            delay: self.delay.map(Duration::from_millis),
+impl From<AttemptRecord> for Attempt {
+    fn from(record: AttemptRecord) -> Self {
+        Self {
+            number: record.number,
+            times: record.times,
+            started_at: record.started_at.as_millisecond(),
+            ended_at: record.ended_at.as_millisecond(),
+            worker: record.worker,
+            outcome: record.outcome,
+            error: record.error,
+            delay: record.delay.map(|delay| millis_of(delay).unsigned_abs()),
         }
     }
 }
 
-/// The stored text with one more attempt; the oldest go. What can't be read goes too, since it must not keep the run
-/// from being recovered or ended.
-pub(crate) fn with_attempt(run: RunId, stored: &str, attempt: Attempt) -> Result<String> {
-    let mut attempts = parse(stored).unwrap_or_else(|error| {
+impl From<Attempt> for AttemptRecord {
+    fn from(attempt: Attempt) -> Self {
+        Self {
+            number: attempt.number,
+            times: attempt.times,
+            started_at: from_millis(attempt.started_at),
+            ended_at: from_millis(attempt.ended_at),
+            worker: attempt.worker,
+            outcome: attempt.outcome,
+            error: attempt.error,
+            delay: attempt.delay.map(Duration::from_millis),
+        }
+    }
+}
+
+/// The stored text with one more attempt. What can't be read goes, since it must not keep the run from being recovered
+/// or ended.
+pub(crate) fn with_attempt(run: RunId, stored: &str, attempt: AttemptRecord) -> Result<String> {
+    let mut attempts = read_attempts(stored).unwrap_or_else(|error| {
         tracing::error!(%run, %error, "the earlier attempts of a run are damaged and left out");
         Vec::new()
     });
-    let surplus = (attempts.len() + 1).saturating_sub(ATTEMPTS_KEPT);
-    attempts.drain(..surplus);
-    attempts.push(attempt);
+    attempt.add_to(&mut attempts);
+    let attempts: Vec<Attempt> = attempts.into_iter().map(Attempt::from).collect();
     serde_json::to_string(&attempts).map_err(unreadable)
 }
 
 /// Reads the stored text.
 pub(crate) fn read_attempts(stored: &str) -> Result<Vec<AttemptRecord>> {
-    Ok(parse(stored)?.into_iter().map(Attempt::record).collect())
-}
-
-fn parse(stored: &str) -> Result<Vec<Attempt>> {
-    serde_json::from_str(stored).map_err(unreadable)
+    let attempts: Vec<Attempt> = serde_json::from_str(stored).map_err(unreadable)?;
+    Ok(attempts.into_iter().map(AttemptRecord::from).collect())
 }
 
 fn unreadable(cause: serde_json::Error) -> sqlx::Error {

@@ -2,14 +2,14 @@ use std::{collections::HashMap, sync::Arc};
 
 use jiff::Timestamp;
 use riqle_jobs_core::{
-    AttemptOutcome, ClaimRequest, Claimed, ClaimedRun, Codec, LeaseRef, Payload, Priority, RunId, WorkerId,
-    from_millis, later,
+    AttemptOutcome, AttemptRecord, ClaimRequest, Claimed, ClaimedRun, Codec, LeaseRef, Payload, Priority,
+    RunId, WorkerId, from_millis, later,
 };
 use serde::Deserialize;
 use sqlx::{AssertSqlSafe, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
-    attempts::{Attempt, with_attempt},
+    attempts::with_attempt,
     error::{Result, into_driver},
     rows::{Query, for_each, for_ids, from_hex, get, json, maybe_time, millis, run_id, time},
     settle::release_keys,
@@ -160,9 +160,16 @@ async fn take_over(write: &mut Write, due: &Due<'_>) -> Result<()> {
 }
 
 fn crashed(row: &SqliteRow, now: Timestamp) -> Result<(RunId, String)> {
-    let claim = (WorkerId::from_uuid(get(row, "worker")?), time(row, "claimed_at")?);
-    let number = get::<u32>(row, "failures")?.saturating_add(1);
-    let attempt = Attempt::new(number, claim, now, AttemptOutcome::Crashed);
+    let attempt = AttemptRecord {
+        number: get::<u32>(row, "failures")?.saturating_add(1),
+        times: 1,
+        started_at: time(row, "claimed_at")?,
+        ended_at: now,
+        worker: WorkerId::from_uuid(get(row, "worker")?),
+        outcome: AttemptOutcome::Crashed,
+        error: None,
+        delay: None,
+    };
     let id = run_id(row, "id")?;
     Ok((id, with_attempt(id, get(row, "attempts")?, attempt)?))
 }

@@ -1,9 +1,9 @@
 use std::collections::HashSet;
 
-use riqle_jobs_core::{Ending, Hint, LeaseAnswer, RunId, RunState, Settlement, later, millis_of};
+use riqle_jobs_core::{AttemptRecord, Ending, Hint, LeaseAnswer, RunId, RunState, Settlement, later};
 
 use crate::{
-    attempts::{Attempt, with_attempt},
+    attempts::with_attempt,
     error::Result,
     fence::{Fence, HeldRow, fences},
     rows::{Query, for_each, for_ids, get, millis},
@@ -49,13 +49,19 @@ struct Settled<'a> {
 impl<'a> Settled<'a> {
     fn new(settlement: &'a Settlement, row: &HeldRow, write: &Write) -> Result<Self> {
         let (due_at, delay) = match settlement.ending {
-            Ending::Again { after } => (Some(millis(later(write.now, after))), Some(millis_of(after))),
+            Ending::Again { after } => (Some(millis(later(write.now, after))), Some(after)),
             _ => (None, None),
         };
-        let claim = (row.worker, row.claimed_at);
-        let attempt = Attempt::new(settlement.attempt, claim, write.now, settlement.outcome)
-            .error(settlement.error.as_deref())
-            .delay_millis(delay);
+        let attempt = AttemptRecord {
+            number: settlement.attempt,
+            times: 1,
+            started_at: row.claimed_at,
+            ended_at: write.now,
+            worker: row.worker,
+            outcome: settlement.outcome,
+            error: settlement.error.clone(),
+            delay,
+        };
         let attempts = with_attempt(settlement.lease.run, &row.attempts, attempt)?;
         Ok(Self { settlement, attempts, due_at, holds_key: row.holds_key })
     }
@@ -99,7 +105,7 @@ async fn insert_ended(write: &mut Write, ended: &[Settled<'_>]) -> Result<()> {
             .bind(settled.settlement.ending.state().as_str())
             .bind(settled.reason())
             .bind(settled.settlement.failures)
-            .bind(settled.settlement.error.is_some())
+            .bind(settled.settlement.tells_error())
             .bind(settled.settlement.error_fingerprint.clone())
             .bind(settled.attempts.clone())
             .bind(output.map(|output| output.codec.0))
@@ -116,7 +122,7 @@ async fn insert_dead(write: &mut Write, dead: &[Settled<'_>]) -> Result<()> {
             .bind(settled.run().as_uuid())
             .bind(settled.reason())
             .bind(settled.settlement.failures)
-            .bind(settled.settlement.error.is_some())
+            .bind(settled.settlement.tells_error())
             .bind(settled.settlement.error_fingerprint.clone())
             .bind(settled.attempts.clone())
     };
@@ -130,7 +136,7 @@ async fn make_pending(write: &mut Write, again: &[Settled<'_>]) -> Result<()> {
             .bind(settled.run().as_uuid())
             .bind(settled.due_at)
             .bind(settled.settlement.failures)
-            .bind(settled.settlement.error.is_some())
+            .bind(settled.settlement.tells_error())
             .bind(settled.settlement.error_fingerprint.clone())
             .bind(settled.attempts.clone())
     };

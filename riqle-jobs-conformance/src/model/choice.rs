@@ -337,14 +337,15 @@ fn settlement(random: &mut Random, held: &Held) -> Settlement {
         _ => (Ending::Cancelled { reason: Reason::CancelledByBody }, AttemptOutcome::Cancelled),
     };
     let has_failed = outcome == AttemptOutcome::Failed;
+    let tells = has_failed || outcome == AttemptOutcome::Snoozed;
     Settlement {
         lease: held.lease.clone(),
         ending,
         failures: held.failures + u32::from(has_failed),
         attempt: held.failures + 1,
         outcome,
-        error: has_failed.then(|| "no answer".to_owned()),
-        error_fingerprint: has_failed.then(|| fingerprint(random)),
+        error: tells.then(|| "no answer".to_owned()),
+        error_fingerprint: tells.then(|| fingerprint(random)),
     }
 }
 

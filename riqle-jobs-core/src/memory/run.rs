@@ -6,7 +6,7 @@ use super::notes::StoredNotes;
 use crate::{
     AttemptOutcome, AttemptRecord, ClaimRequest, ClaimedRun, Due, Ending, Fingerprint, LeaseAnswer, LeaseRef,
     LeaseToken, NewRun, Payload, Priority, Reason, Replay, Run, RunId, RunState, SavedStep, Settlement,
-    StepSave, Unique, WorkerId, clock, limits::ATTEMPTS_KEPT, store::Holder,
+    StepSave, Unique, WorkerId, clock, store::Holder,
 };
 
 /// A run as it is kept.
@@ -191,7 +191,7 @@ impl StoredRun {
         self.reason = settlement.ending.reason();
         self.failures = settlement.failures;
         self.ended_at = self.state.is_ended().then_some(now);
-        if settlement.error.is_some() {
+        if settlement.tells_error() {
             self.error_fingerprint = settlement.error_fingerprint;
         }
         self.note_attempt(&lease, settlement.attempt, settlement.outcome, settlement.error, now);
@@ -244,18 +244,17 @@ impl StoredRun {
         error: Option<String>,
         now: Timestamp,
     ) {
-        if self.attempts.len() >= ATTEMPTS_KEPT {
-            self.attempts.remove(0);
-        }
-        self.attempts.push(AttemptRecord {
+        let record = AttemptRecord {
             number,
+            times: 1,
             started_at: lease.claimed_at,
             ended_at: now,
             worker: lease.worker,
             outcome,
             error,
             delay: None,
-        });
+        };
+        record.add_to(&mut self.attempts);
     }
 
     pub(super) fn claimed(&self, id: RunId, token: LeaseToken, now: Timestamp) -> ClaimedRun {

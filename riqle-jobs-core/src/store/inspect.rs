@@ -114,7 +114,7 @@ pub struct Run {
     pub ended_at: Option<Timestamp>,
     /// The claim that holds it, while it is running.
     pub holder: Option<Holder>,
-    /// Its attempts that have ended, oldest first, the newest 25.
+    /// Its attempts that have ended, oldest first, the newest 25 records.
     pub attempts: Vec<AttemptRecord>,
     /// Groups runs whose newest error is alike: as the settlement that carried it said.
     pub error_fingerprint: Option<String>,
@@ -138,14 +138,15 @@ impl Run {
         self.failures.saturating_add(1)
     }
 
-    /// The newest error.
+    /// The newest error; what a snooze said is none.
     pub fn error(&self) -> Option<&str> {
         newest_error(&self.attempts)
     }
 }
 
 fn newest_error(attempts: &[AttemptRecord]) -> Option<&str> {
-    attempts.iter().rev().find_map(|attempt| attempt.error.as_deref())
+    let mut newest = attempts.iter().rev().filter(|attempt| !attempt.outcome.is_uncharged());
+    newest.find_map(|attempt| attempt.error.as_deref())
 }
 
 /// Who holds a running run.

@@ -237,6 +237,13 @@ pub struct Settlement {
     pub error_fingerprint: Option<String>,
 }
 
+impl Settlement {
+    /// Whether its error, and so its fingerprint, is the run's newest from now on.
+    pub fn tells_error(&self) -> bool {
+        self.error.is_some() && !self.outcome.is_uncharged()
+    }
+}
+
 /// What becomes of a run whose claim ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ending {

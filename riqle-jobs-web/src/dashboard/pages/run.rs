@@ -73,13 +73,18 @@ pub(crate) struct HolderView {
     bar: Bar,
 }
 
-/// One try.
+/// One attempt, or snoozes or give-backs without a failure between them.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AttemptView {
     number: u32,
+    /// How many attempts it stands for: 1, but for snoozes and give-backs.
+    times: u32,
+    /// When the first of them was claimed.
     started_at: When,
+    /// When the last of them ended.
     ended_at: When,
+    /// From the one to the other.
     took_ms: Took,
     worker: String,
     /// The worker's label, where it is still there.
@@ -280,6 +285,7 @@ impl AttemptView {
             Duration::try_from(attempt.ended_at.duration_since(attempt.started_at)).unwrap_or_default();
         Self {
             number: attempt.number,
+            times: attempt.times,
             started_at: When(attempt.started_at),
             ended_at: When(attempt.ended_at),
             took_ms: Took(took),
