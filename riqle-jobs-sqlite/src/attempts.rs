@@ -13,7 +13,8 @@ use crate::error::{Result, into_driver};
 #[derive(Serialize, Deserialize)]
 struct Attempt {
     number: u32,
-    times: u32,
+    /// Of those alone that stand for several.
+    times: Option<u32>,
     started_at: i64,
     ended_at: i64,
     worker: WorkerId,
@@ -26,7 +27,7 @@ impl From<AttemptRecord> for Attempt {
     fn from(record: AttemptRecord) -> Self {
         Self {
             number: record.number,
-            times: record.times,
+            times: Some(record.times).filter(|times| *times != 1),
             started_at: record.started_at.as_millisecond(),
             ended_at: record.ended_at.as_millisecond(),
             worker: record.worker,
@@ -41,7 +42,7 @@ impl From<Attempt> for AttemptRecord {
     fn from(attempt: Attempt) -> Self {
         Self {
             number: attempt.number,
-            times: attempt.times,
+            times: attempt.times.unwrap_or(1),
             started_at: from_millis(attempt.started_at),
             ended_at: from_millis(attempt.ended_at),
             worker: attempt.worker,
