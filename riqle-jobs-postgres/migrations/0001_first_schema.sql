@@ -5,6 +5,11 @@
 CREATE FUNCTION riqle.now(frozen bigint) RETURNS bigint LANGUAGE sql VOLATILE AS
 $$ SELECT coalesce(frozen, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) $$;
 
+-- The time of a statement that makes runs due. Its transaction is known by then, so whoever saw neither that transaction open
+-- nor the run can tell that the run is not due before the time of his look.
+CREATE FUNCTION riqle.written_at(frozen bigint) RETURNS bigint LANGUAGE sql VOLATILE AS
+$$ SELECT CASE WHEN pg_current_xact_id() IS NOT NULL THEN riqle.now(frozen) END $$;
+
 -- Queue, job and priority: what a claim scans is one lane after another. The number is a hash of the three, so that
 -- whoever enqueues knows it without asking.
 CREATE TABLE riqle.lanes (
@@ -29,6 +34,7 @@ CREATE TABLE riqle.runs (
     root              uuid,              -- null: itself
     replay_of         uuid,
     unique_period     bigint,            -- milliseconds, with scope 'period'
+    late_since        bigint,            -- since when it is pending, where it was due before; else null
     failures          integer  NOT NULL DEFAULT 0,
     crashes           integer  NOT NULL DEFAULT 0,
     claims            integer  NOT NULL DEFAULT 0, -- how often it was claimed: a first claim has no steps to load
@@ -48,6 +54,7 @@ CREATE TABLE riqle.runs (
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 
 CREATE INDEX runs_due ON riqle.runs (lane, due_at, id) WHERE state = 'pending';
+CREATE INDEX runs_late ON riqle.runs (lane, late_since) WHERE state = 'pending' AND late_since IS NOT NULL;
 CREATE INDEX runs_leases ON riqle.runs (lane, lease_until) WHERE state = 'running';
 CREATE INDEX runs_waiting ON riqle.runs (lane, due_at) WHERE state = 'waiting';
 CREATE INDEX runs_reference ON riqle.runs (reference) WHERE reference IS NOT NULL;

@@ -1,56 +1,104 @@
--- $1 frozen time, $2 queue, $3 jobs, $4 limit, $5 token, $6 worker, $7 lease in milliseconds, $8 lanes, and $9 for each
--- the due time from which on it is read, $10 whether to leave expired leases and what is due later for another time.
+-- $1 frozen time, $2 queue, $3 jobs, $4 limit, $5 token, $6 worker, $7 lease in milliseconds. Where an earlier look came to:
+-- $8 lanes, $9 and $10 due time and id of each, before which nothing is left; $11 transactions that were open then, $12 the
+-- time from which on their runs may be due; $13 the time from which on runs may have been added since; $14 where expired
+-- leases begin, null: they are not looked at; $15 when that look began. $16 how far ahead it is read what is due next, in
+-- milliseconds, null: all the way.
 -- Takes the first due runs of a queue, by priority, due time, id. Of each lane one bounded range of the index of due runs
--- is read, and one of the leases that ran out, which is empty as a rule; they are merged, and so many of each lane are
--- locked as the merge takes of it. A run that another claim holds locked is stepped over. Answers at least one row: when
--- the next run is due stands in each.
-WITH clock AS MATERIALIZED (SELECT riqle.now($1) AS now),
-lanes AS MATERIALIZED (
-    SELECT lane, job, priority, coalesce(f.due_at, -9223372036854775808) AS from_due
-    FROM riqle.lanes LEFT JOIN unnest($8::bigint[], $9::bigint[]) AS f(lane, due_at) USING (lane)
+-- is read, one of the runs that became due late, and one of the leases that ran out; the last two are empty as a rule.
+-- They are merged, and as many of each lane are locked as the merge takes of it. A run that another claim holds locked is
+-- stepped over. Answers a row of what it saw, and one a run.
+WITH clock AS MATERIALIZED (
+    SELECT now, now - lasted AS began, coalesce(now + $16, 9223372036854775807) AS until, pg_current_snapshot() AS snapshot
+    FROM (
+        SELECT riqle.now($1) AS now,
+               ceil(extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1000)::bigint AS lasted
+    ) c
+),
+-- From when on all is read again: where the clock was set back, everything.
+back AS MATERIALIZED (
+    SELECT CASE WHEN now < $15 THEN -9223372036854775808 ELSE least($13, (
+               SELECT min(since) FROM unnest($11::bigint[], $12::bigint[]) AS o(xid, since)
+               WHERE pg_visible_in_snapshot(xid::text::xid8, snapshot)
+           )) END AS due_at
+    FROM clock
+),
+known AS MATERIALIZED (
+    SELECT lane, job, priority,
+           CASE WHEN f.lane IS NULL THEN -9223372036854775808 ELSE least(f.due_at, back.due_at) END AS from_due,
+           CASE WHEN f.due_at < back.due_at THEN f.id ELSE '00000000-0000-0000-0000-000000000000' END AS from_id
+    FROM riqle.lanes CROSS JOIN back LEFT JOIN unnest($8::bigint[], $9::bigint[], $10::uuid[]) AS f(lane, due_at, id) USING (lane)
     WHERE queue = $2 AND job = ANY ($3) AND NOT EXISTS (SELECT 1 FROM riqle.queues WHERE queue = $2)
 ),
--- What is due, in order, and one more than asked for.
-first AS MATERIALIZED (
-    SELECT l.lane, d.id, d.due_at, d.expired, row_number() OVER (ORDER BY l.priority, d.due_at, d.id) AS place
+late AS MATERIALIZED (
+    SELECT l.lane, r.id, r.due_at, count(*) OVER (PARTITION BY l.lane) > $4 AS are_many
+    FROM known l CROSS JOIN LATERAL (
+        SELECT id, due_at FROM riqle.runs
+        WHERE lane = l.lane AND state = 'pending' AND late_since >= (SELECT due_at FROM back)
+          AND (due_at, id) < (l.from_due, l.from_id) AND l.from_due > -9223372036854775808
+        LIMIT $4 + 1
+    ) r
+),
+-- Many that are late would be out of order; they are read from the front.
+lanes AS MATERIALIZED (
+    SELECT lane, job, priority, CASE WHEN are_many THEN -9223372036854775808 ELSE from_due END AS from_due,
+           CASE WHEN are_many THEN '00000000-0000-0000-0000-000000000000' ELSE from_id END AS from_id
+    FROM (SELECT *, EXISTS (SELECT 1 FROM late WHERE lane = k.lane AND are_many) AS are_many FROM known k) k
+),
+candidates AS MATERIALIZED (
+    SELECT l.lane, l.priority, d.id, d.due_at, d.kind
     FROM lanes l CROSS JOIN LATERAL (
         SELECT * FROM (
-            SELECT id, due_at, false AS expired FROM riqle.runs
-            WHERE lane = l.lane AND state = 'pending' AND due_at >= l.from_due AND due_at <= (SELECT now FROM clock)
+            SELECT id, due_at, 'due' AS kind FROM riqle.runs
+            WHERE lane = l.lane AND state = 'pending' AND (due_at, id) >= (l.from_due, l.from_id)
+              AND due_at <= (SELECT now FROM clock)
             ORDER BY due_at, id LIMIT $4 + 1
-        ) pending
+        ) due
+        UNION ALL
+        SELECT id, due_at, 'late' FROM late WHERE lane = l.lane AND NOT are_many
         UNION ALL
         SELECT * FROM (
-            SELECT id, due_at, true FROM riqle.runs
-            WHERE lane = l.lane AND state = 'running' AND lease_until <= (SELECT now FROM clock) AND NOT $10
+            SELECT id, due_at, 'expired' FROM riqle.runs
+            WHERE lane = l.lane AND state = 'running' AND lease_until <= (SELECT now FROM clock)
+              AND lease_until >= least($14, (SELECT due_at FROM back)) AND $14 IS NOT NULL
             ORDER BY due_at, id LIMIT $4 + 1
         ) expired
     ) d
-    ORDER BY l.priority, d.due_at, d.id LIMIT $4 + 1
+),
+-- In order, and one more than asked for.
+first AS MATERIALIZED (
+    SELECT lane, id, due_at, kind, row_number() OVER (ORDER BY priority, due_at, id) AS place
+    FROM candidates ORDER BY priority, due_at, id LIMIT $4 + 1
 ),
 share AS MATERIALIZED (
-    SELECT lane, l.from_due, count(*) AS runs
-    FROM first JOIN lanes l USING (lane) WHERE place <= $4 AND NOT expired GROUP BY lane, l.from_due
+    SELECT lane, (array_agg(due_at ORDER BY place))[1] AS from_due, (array_agg(id ORDER BY place))[1] AS from_id,
+           count(*) AS runs
+    FROM first WHERE place <= $4 AND kind = 'due' GROUP BY lane
 ),
-pending AS MATERIALIZED (
+due AS MATERIALIZED (
     SELECT r.id FROM share s CROSS JOIN LATERAL (
         SELECT id FROM riqle.runs
-        WHERE lane = s.lane AND state = 'pending' AND due_at >= s.from_due AND due_at <= (SELECT now FROM clock)
+        WHERE lane = s.lane AND state = 'pending' AND (due_at, id) >= (s.from_due, s.from_id)
+          AND due_at <= (SELECT now FROM clock)
         ORDER BY due_at, id LIMIT s.runs FOR UPDATE SKIP LOCKED
     ) r
 ),
-expired AS MATERIALIZED (
+-- The state within CASE, so that no plan reads the index of a state for them.
+others AS MATERIALIZED (
     SELECT r.id FROM first f CROSS JOIN LATERAL (
         SELECT id FROM riqle.runs
-        WHERE id = f.id AND state = 'running' AND lease_until <= (SELECT now FROM clock)
+        WHERE id = f.id AND CASE state
+            WHEN 'pending' THEN f.kind = 'late'
+            WHEN 'running' THEN lease_until <= (SELECT now FROM clock)
+            ELSE false
+        END
         FOR UPDATE SKIP LOCKED
     ) r
-    WHERE f.expired AND f.place <= $4
+    WHERE f.kind <> 'due' AND f.place <= $4
 ),
 claimed AS (
     UPDATE riqle.runs r
     SET state = 'running', token = $5, worker = $6, claimed_at = clock.now, lease_until = clock.now + $7,
-        claims = claims + 1,
+        claims = claims + 1, late_since = NULL,
         crashes = CASE r.state WHEN 'running' THEN crashes + 1 ELSE crashes END,
         attempts = CASE r.state
             WHEN 'running' THEN r.attempts[greatest(1, cardinality(r.attempts) - 23):] || json_build_object(
@@ -59,12 +107,25 @@ claimed AS (
             ELSE r.attempts
         END
     FROM clock
-    WHERE r.id = ANY (ARRAY(SELECT id FROM pending UNION ALL SELECT id FROM expired))
+    WHERE r.id = ANY (ARRAY(SELECT id FROM due UNION ALL SELECT id FROM others))
     RETURNING r.*
 ),
 released AS (
-    DELETE FROM riqle.unique_keys u USING claimed c JOIN lanes l USING (lane)
-    WHERE c.unique_scope = 'while-pending' AND u.job = l.job AND u.key = c.unique_key AND u.run = c.id
+    DELETE FROM riqle.unique_keys u USING (
+        SELECT job, unique_key, id FROM claimed JOIN lanes USING (lane) WHERE unique_scope = 'while-pending' OFFSET 0
+    ) c
+    WHERE u.job = ANY (ARRAY[c.job]) AND u.key = ANY (ARRAY[c.unique_key]) AND u.run = c.id
+),
+-- The first of each lane that is left.
+rest AS (
+    SELECT DISTINCT ON (lane) lane, due_at, id FROM candidates
+    WHERE kind <> 'expired' AND id NOT IN (SELECT id FROM claimed) ORDER BY lane, due_at, id
+),
+-- What comes from now on is not due before this look began.
+come_to AS (
+    SELECT array_agg(l.lane) AS lanes, array_agg(least(r.due_at, began)) AS due,
+           array_agg(CASE WHEN r.due_at < began THEN r.id ELSE '00000000-0000-0000-0000-000000000000' END) AS ids
+    FROM lanes l CROSS JOIN clock LEFT JOIN rest r USING (lane)
 ),
 next AS (
     SELECT min(due_at) AS due_at FROM (
@@ -72,17 +133,27 @@ next AS (
         UNION ALL
         SELECT due_at FROM lanes l CROSS JOIN LATERAL (
             SELECT due_at FROM riqle.runs
-            WHERE lane = l.lane AND state = 'pending' AND due_at > (SELECT now FROM clock) AND NOT $10
+            WHERE lane = l.lane AND state = 'pending' AND due_at > (SELECT now FROM clock)
+              AND due_at <= (SELECT until FROM clock)
             ORDER BY due_at LIMIT 1
-        ) pending
-        UNION ALL
-        SELECT lease_until FROM lanes l CROSS JOIN LATERAL (
-            SELECT lease_until FROM riqle.runs
-            WHERE lane = l.lane AND state = 'running' AND lease_until > (SELECT now FROM clock) AND NOT $10
-            ORDER BY lease_until LIMIT 1
-        ) running
+        ) due
     ) soon
+),
+next_lease AS (
+    SELECT min(lease_until) AS due_at FROM lanes l CROSS JOIN LATERAL (
+        SELECT lease_until FROM riqle.runs
+        WHERE lane = l.lane AND state = 'running' AND lease_until > (SELECT now FROM clock)
+          AND lease_until <= (SELECT until FROM clock) AND $14 IS NOT NULL
+        ORDER BY lease_until LIMIT 1
+    ) running
 )
-SELECT clock.now, next.due_at AS next_due, l.job, l.priority, c.id, c.failures, c.crashes, c.claims, c.enqueued_at,
-       c.due_at, c.root, c.replay_of, c.reference, c.event_id, c.input_codec, c.input
-FROM clock CROSS JOIN next LEFT JOIN claimed c ON true LEFT JOIN lanes l USING (lane)
+SELECT now, began, back.due_at AS back, next.due_at AS next_due, next_lease.due_at AS next_lease, lanes, due, ids,
+       ARRAY(SELECT xid::text::bigint FROM pg_snapshot_xip(snapshot) AS xid) AS open,
+       EXISTS (SELECT 1 FROM candidates WHERE kind = 'expired' AND id NOT IN (SELECT id FROM claimed)) AS leaves_leases,
+       NULL AS job, NULL AS priority, NULL AS id, NULL AS failures, NULL AS crashes, NULL AS claims, NULL AS enqueued_at,
+       NULL AS due_at, NULL AS root, NULL AS replay_of, NULL AS reference, NULL AS event_id, NULL AS input_codec, NULL AS input
+FROM clock CROSS JOIN back CROSS JOIN come_to CROSS JOIN next CROSS JOIN next_lease
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, l.job, l.priority, c.id, c.failures, c.crashes, c.claims,
+       c.enqueued_at, c.due_at, c.root, c.replay_of, c.reference, c.event_id, c.input_codec, c.input
+FROM claimed c JOIN lanes l USING (lane)

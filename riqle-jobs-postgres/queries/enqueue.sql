@@ -3,7 +3,7 @@
 -- first of the ids was made, by the clock of whoever made it: days of the history that were over a day before need not be
 -- looked at; $16 lanes that must be stored, else nothing is. Due so long from now, or at a time, or now. Answers with the
 -- ids that are new.
-WITH clock AS MATERIALIZED (SELECT riqle.now($1) AS now),
+WITH clock AS MATERIALIZED (SELECT riqle.written_at($1) AS now),
 known AS MATERIALIZED (
     SELECT id FROM riqle.runs WHERE id = ANY ($2::uuid[])
     UNION ALL
@@ -11,10 +11,10 @@ known AS MATERIALIZED (
     UNION ALL
     SELECT id FROM riqle.dead WHERE id = ANY ($2::uuid[])
 )
-INSERT INTO riqle.runs (id, lane, state, due_at, enqueued_at, unique_key, unique_scope, unique_period, reference,
+INSERT INTO riqle.runs (id, lane, state, due_at, late_since, enqueued_at, unique_key, unique_scope, unique_period, reference,
                         event_id, gates, fingerprint, input_codec, input)
-SELECT v.id, v.lane, 'pending', coalesce(v.due_at, clock.now + v.delay, clock.now), clock.now, v.unique_key,
-       v.unique_scope, v.unique_period, v.reference, v.event_id,
+SELECT v.id, v.lane, 'pending', coalesce(v.due_at, clock.now + v.delay, clock.now),
+       CASE WHEN v.due_at < clock.now THEN clock.now END, clock.now, v.unique_key, v.unique_scope, v.unique_period, v.reference, v.event_id,
        string_to_array(v.gates, chr(31)), v.fingerprint, v.input_codec, v.input
 FROM clock CROSS JOIN unnest(
          $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::bigint[], $9::text[],

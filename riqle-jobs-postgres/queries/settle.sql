@@ -3,7 +3,7 @@
 -- $14 codec and $15 bytes of the output, $16 whether the attempt is uncharged; $17 whether succeeded runs are kept.
 -- A state of 'pending' with a delay is due so long from now, without one when it was due before. Answers which leases
 -- held; in `due` the queues of runs that are due again.
-WITH clock AS MATERIALIZED (SELECT riqle.now($1) AS now),
+WITH clock AS MATERIALIZED (SELECT riqle.written_at($1) AS now),
 v AS MATERIALIZED (
     SELECT * FROM unnest($2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::integer[], $8::bigint[],
                          $9::text[], $10::text[], $11::boolean[], $12::text[], $13::bigint[], $14::smallint[],
@@ -13,7 +13,7 @@ v AS MATERIALIZED (
 ),
 ended AS (
     DELETE FROM riqle.runs r USING v
-    WHERE r.id = v.id AND r.token = v.token AND v.state <> 'pending'
+    WHERE r.id = ANY (ARRAY[v.id]) AND r.token = v.token AND v.state <> 'pending'
     RETURNING v.n, r.id, r.lane, v.state, v.reason, r.due_at, r.enqueued_at, v.failures, r.crashes, r.token, r.root,
               r.replay_of, r.unique_key, r.unique_scope, r.unique_period, r.reference, r.event_id, r.gates,
               r.fingerprint, r.input_codec, r.input, v.output_codec, v.output,
@@ -41,13 +41,16 @@ dead AS (
     FROM ended WHERE state = 'dead'
 ),
 released AS (
-    DELETE FROM riqle.unique_keys u USING ended e JOIN riqle.lanes l USING (lane)
-    WHERE e.unique_scope <> 'period' AND u.job = l.job AND u.key = e.unique_key AND u.run = e.id
+    DELETE FROM riqle.unique_keys u USING (
+        SELECT job, unique_key, id FROM ended JOIN riqle.lanes USING (lane) WHERE unique_scope <> 'period' OFFSET 0
+    ) e
+    WHERE u.job = ANY (ARRAY[e.job]) AND u.key = ANY (ARRAY[e.unique_key]) AND u.run = e.id
 ),
 again AS (
     UPDATE riqle.runs r
     SET state = 'pending', settled_token = r.token, token = NULL, worker = NULL, claimed_at = NULL, lease_until = NULL,
-        due_at = coalesce((SELECT now FROM clock) + v.delay, r.due_at), failures = v.failures,
+        due_at = coalesce((SELECT now FROM clock) + v.delay, r.due_at),
+        late_since = CASE WHEN v.delay IS NULL THEN (SELECT now FROM clock) END, failures = v.failures,
         error_fingerprint = CASE WHEN v.tells_error THEN v.error_fingerprint ELSE r.error_fingerprint END,
         attempts = CASE WHEN NOT v.is_uncharged THEN
             r.attempts[greatest(1, cardinality(r.attempts) - 23):] || json_build_object(
@@ -71,7 +74,7 @@ again AS (
             ) j ON true
         ) END
     FROM v
-    WHERE r.id = v.id AND r.token = v.token AND v.state = 'pending'
+    WHERE r.id = ANY (ARRAY[v.id]) AND r.token = v.token AND v.state = 'pending'
     RETURNING v.n, r.lane, r.due_at
 )
 SELECT n, NULL AS due FROM ended

@@ -1,73 +1,50 @@
 use std::{collections::HashMap, sync::Arc};
 
 use jiff::Timestamp;
-use riqle_jobs_core::{ClaimRequest, Claimed, ClaimedRun, LeaseRef, Priority, RunId, later, millis_of};
-use sqlx::postgres::PgRow;
+use riqle_jobs_core::{ClaimRequest, Claimed, ClaimedRun, LeaseRef, Priority, RunId, from_millis, millis_of};
+use sqlx::{Row, postgres::PgRow};
+use uuid::Uuid;
 
 use crate::{
     error::{Result, into_driver},
-    floors::Floors,
-    rows::{get, get_narrow, maybe_run_id, maybe_time, payload, run_id, size, small, time},
+    floors::{Floors, Lanes, Look, LookClaimed, Seen},
+    rows::{get, get_narrow, maybe_run_id, millis, payload, run_id, size, small, time},
     steps::saved_step,
     work::Work,
 };
 
 /// Takes at most `request.limit` due runs under a lease.
 pub(crate) async fn claim(work: &mut Work<'_>, floors: &Floors, request: &ClaimRequest) -> Result<Claimed> {
-    let queue = request.queue.as_str();
-    let is_busy = work.frozen.is_none() && request.limit > 0;
-    let mut before = Vec::new();
-    if let Some(floor) = floors.of(queue).filter(|_| is_busy) {
-        let claimed = claim_from(work, request, request.limit, Some(floor)).await?;
-        if claimed.runs.len() == request.limit {
-            floors.rise(queue, &claimed.runs, false);
-            return Ok(claimed);
+    // A clock that stands still tells nothing of what comes next.
+    let is_frozen = work.frozen.is_some();
+    let look = if is_frozen { Look::at_front() } else { floors.look(&request.queue, &request.jobs) };
+    let rows = ask(work, request, &look).await?;
+    let head = rows.iter().find(|row| matches!(row.try_get::<Option<i64>, _>("now"), Ok(Some(_))));
+    let head = head.ok_or(sqlx::Error::RowNotFound)?;
+    let seen = seen(head)?;
+    let now = from_millis(seen.now);
+    let mut next_due = get::<Option<i64>>(head, "next_due")?;
+    let mut is_due_by = |time: i64| next_due = Some(next_due.map_or(time, |due| due.min(time)));
+    if let Some(lease) = seen.next_lease {
+        is_due_by(lease);
+    }
+    if let Some(ahead) = look.ahead {
+        is_due_by(seen.now.saturating_add(ahead));
+    }
+    // Where a queue is paused, or has no lanes, nothing was looked at.
+    if !is_frozen && !seen.lanes.lanes.is_empty() {
+        // One of the rows is the head.
+        let runs = rows.len() - 1;
+        let lease = (runs > 0).then_some(request.lease);
+        let floor = look.floor(seen, LookClaimed { is_full: runs >= request.limit, lease });
+        if let Some(wait) = floor.leases_in() {
+            is_due_by(millis(now).saturating_add(wait));
         }
-        before = claimed.runs;
+        floors.keep(&request.queue, &request.jobs, floor);
     }
-    let mut claimed = claim_from(work, request, request.limit.saturating_sub(before.len()), None).await?;
-    claimed.runs.append(&mut before);
-    sort(&mut claimed.runs);
-    if is_busy && claimed.runs.len() == request.limit {
-        floors.rise(queue, &claimed.runs, true);
-    } else {
-        floors.forget(queue);
-    }
-    Ok(claimed)
-}
-
-fn sort(runs: &mut [ClaimedRun]) {
-    runs.sort_unstable_by_key(|run| (run.priority, run.due_at, run.lease.run));
-}
-
-/// From the front of each lane, or from where the claim before has come to.
-async fn claim_from(
-    work: &mut Work<'_>,
-    request: &ClaimRequest,
-    limit: usize,
-    floor: Option<(Vec<i64>, Vec<i64>)>,
-) -> Result<Claimed> {
-    let goes_on = floor.is_some();
-    let (lanes, due) = floor.unwrap_or_default();
-    let rows = work
-        .timed(include_str!("../queries/claim.sql"))
-        .bind(request.queue.clone())
-        .bind(request.jobs.to_vec())
-        .bind(size(limit).min(1_000_000))
-        .bind(request.token.as_uuid())
-        .bind(request.worker.as_uuid())
-        .bind(millis_of(request.lease))
-        .bind(lanes)
-        .bind(due)
-        .bind(goes_on)
-        .fetch_all(&mut *work.connection)
-        .await?;
-    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let now = time(first, "now")?;
-    let mut next_due = maybe_time(first, "next_due")?;
-    let queue: Arc<str> = Arc::from(request.queue.as_str());
     let mut runs = Vec::with_capacity(rows.len());
     let mut with_steps = Vec::new();
+    let queue: Arc<str> = Arc::from(request.queue.as_str());
     for row in &rows {
         let Some(id) = maybe_run_id(row, "id")? else { continue };
         let run = claimed(row, id, request, &queue, now)?;
@@ -78,13 +55,50 @@ async fn claim_from(
         runs.push(run);
     }
     if !runs.is_empty() {
-        // Where it did not look at what is due later, that may be at once.
-        let own = if goes_on { now } else { later(now, request.lease) };
-        next_due = Some(next_due.map_or(own, |due| due.min(own)));
+        is_due_by(millis(now).saturating_add(millis_of(request.lease)));
     }
-    sort(&mut runs);
+    runs.sort_unstable_by_key(|run| (run.priority, run.due_at, run.lease.run));
     load_steps(work, &mut runs, &with_steps).await?;
-    Ok(Claimed { runs, next_due, now })
+    Ok(Claimed { runs, next_due: next_due.map(from_millis), now })
+}
+
+async fn ask(work: &mut Work<'_>, request: &ClaimRequest, look: &Look) -> Result<Vec<PgRow>> {
+    work.timed(include_str!("../queries/claim.sql"))
+        .bind(request.queue.clone())
+        .bind(request.jobs.to_vec())
+        .bind(size(request.limit).min(1_000_000))
+        .bind(request.token.as_uuid())
+        .bind(request.worker.as_uuid())
+        .bind(millis_of(request.lease))
+        .bind(look.lanes.lanes.clone())
+        .bind(look.lanes.due.clone())
+        .bind(look.lanes.ids.clone())
+        .bind(look.open.transactions.clone())
+        .bind(look.open.since.clone())
+        .bind(look.added_from)
+        .bind(look.leases_from)
+        .bind(look.last)
+        .bind(look.ahead)
+        .fetch_all(&mut *work.connection)
+        .await
+}
+
+fn seen(head: &PgRow) -> Result<Seen> {
+    let lanes: Option<Vec<i64>> = get(head, "lanes")?;
+    let (due, ids): (Option<Vec<i64>>, Option<Vec<Uuid>>) = (get(head, "due")?, get(head, "ids")?);
+    Ok(Seen {
+        lanes: Lanes {
+            lanes: lanes.unwrap_or_default(),
+            due: due.unwrap_or_default(),
+            ids: ids.unwrap_or_default(),
+        },
+        open: get(head, "open")?,
+        now: get(head, "now")?,
+        began: get(head, "began")?,
+        back: get(head, "back")?,
+        next_lease: get(head, "next_lease")?,
+        leaves_leases: get(head, "leaves_leases")?,
+    })
 }
 
 fn claimed(

@@ -102,7 +102,7 @@ impl Queue for Postgres {
 
 async fn give_back(work: &mut Work<'_>, queue: &str, token: LeaseToken) -> DriverResult<()> {
     let freed = work
-        .query(include_str!("../queries/give_back.sql"))
+        .timed(include_str!("../queries/give_back.sql"))
         .bind(queue.to_owned())
         .bind(token.as_uuid())
         .execute(&mut *work.connection)

@@ -129,7 +129,7 @@ pub struct Claimed {
     /// The runs, in order.
     pub runs: Vec<ClaimedRun>,
     /// When the next run of the named jobs is due or the next lease runs out, as far as is known; in the past
-    /// where more are due now. `None`: nothing is stored for these jobs.
+    /// where more are due now; or an earlier time, at which to claim again. `None`: nothing is stored for these jobs.
     pub next_due: Option<Timestamp>,
     /// The store's time of this claim.
     pub now: Timestamp,
