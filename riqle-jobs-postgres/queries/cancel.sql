@@ -1,8 +1,10 @@
 -- $1 frozen time, $2 run.
 WITH gone AS (DELETE FROM riqle.runs WHERE id = $2 RETURNING *),
 released AS (
-    DELETE FROM riqle.unique_keys u USING gone g JOIN riqle.lanes l USING (lane)
-    WHERE g.unique_scope <> 'period' AND u.job = l.job AND u.key = g.unique_key AND u.run = g.id
+    DELETE FROM riqle.unique_keys u USING (
+        SELECT job, unique_key, id FROM gone JOIN riqle.lanes USING (lane) WHERE unique_scope <> 'period' OFFSET 0
+    ) g
+    WHERE u.job = ANY (ARRAY[g.job]) AND u.key = ANY (ARRAY[g.unique_key]) AND u.run = g.id
 )
 INSERT INTO riqle.history (id, lane, state, reason, due_at, enqueued_at, ended_at, failures, crashes, settled_token,
                            cancelled_token, root, replay_of, unique_key, unique_scope, unique_period, reference,

@@ -3,7 +3,7 @@
 WITH clock AS MATERIALIZED (SELECT riqle.now($1) AS now),
 held AS MATERIALIZED (
     SELECT r.id, v.n FROM unnest($3::bigint[], $4::uuid[], $5::uuid[]) AS v(n, id, token)
-    JOIN riqle.runs r ON r.id = v.id AND r.token = v.token
+    JOIN riqle.runs r ON r.id = ANY (ARRAY[v.id]) AND r.token = v.token
     FOR NO KEY UPDATE OF r SKIP LOCKED
 ),
 extended AS (

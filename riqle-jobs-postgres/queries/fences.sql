@@ -9,4 +9,4 @@ SELECT v.n,
            WHEN EXISTS (SELECT 1 FROM riqle.dead d WHERE d.id = v.id AND d.settled_token = v.token) THEN 'settled'
            ELSE 'lost'
        END AS word
-FROM unnest($1::bigint[], $2::uuid[], $3::uuid[]) AS v(n, id, token) LEFT JOIN riqle.runs r ON r.id = v.id
+FROM unnest($1::bigint[], $2::uuid[], $3::uuid[]) AS v(n, id, token) LEFT JOIN riqle.runs r ON r.id = ANY (ARRAY[v.id])

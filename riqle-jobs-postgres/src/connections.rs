@@ -4,7 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -17,6 +17,9 @@ pub(crate) const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
 /// What has lain idle so long may be cut by now, and is asked first.
 const SURELY_ALIVE: Duration = Duration::from_secs(1);
 const PING_ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+/// Plans are made for the tables as they are, and kept; older ones are made again, since autovacuum, which has them made
+/// again when tables have grown, may be late or off.
+const PLANS_LAST: Duration = Duration::from_secs(60);
 /// What has lain idle so long is closed.
 const KEPT: Duration = Duration::from_secs(10 * 60);
 
@@ -32,6 +35,7 @@ pub(crate) struct Connections {
 #[derive(Debug)]
 struct Idle {
     connection: PgConnection,
+    planned_at: Instant,
     since: Instant,
 }
 
@@ -48,17 +52,16 @@ impl Connections {
 
     async fn wait_and_lend(self: &Arc<Self>) -> Result<Lent> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
-        let lent = |connection| Lent { connection, home: Arc::clone(self), _permit: permit };
-        if let Some(Idle { mut connection, since }) = self.newest() {
-            if since.elapsed() < SURELY_ALIVE
-                || matches!(timeout(PING_ANSWERED_WITHIN, connection.ping()).await, Ok(Ok(())))
-            {
-                return Ok(lent(connection));
+        let lent =
+            |connection, planned_at| Lent { connection, planned_at, home: Arc::clone(self), _permit: permit };
+        if let Some(mut idle) = self.newest() {
+            if matches!(timeout(PING_ANSWERED_WITHIN, idle.make_ready()).await, Ok(Ok(()))) {
+                return Ok(lent(idle.connection, idle.planned_at));
             }
             // The others have lain idle for longer.
             self.forget_idle();
         }
-        Ok(lent(self.options.connect().await?))
+        Ok(lent(self.options.connect().await?, Instant::now()))
     }
 
     fn newest(&self) -> Option<Idle> {
@@ -76,9 +79,23 @@ impl Connections {
     }
 }
 
+impl Idle {
+    /// Asks whether it lives, where that is not sure.
+    async fn make_ready(&mut self) -> Result<()> {
+        if self.planned_at.elapsed() >= PLANS_LAST {
+            self.connection.execute("DISCARD PLANS").await?;
+            self.planned_at = Instant::now();
+        } else if self.since.elapsed() >= SURELY_ALIVE {
+            self.connection.ping().await?;
+        }
+        Ok(())
+    }
+}
+
 /// A connection on loan. Dropped it is closed: nobody knows what it still waits for.
 pub(crate) struct Lent {
     connection: PgConnection,
+    planned_at: Instant,
     home: Arc<Connections>,
     _permit: OwnedSemaphorePermit,
 }
@@ -90,7 +107,7 @@ impl Lent {
         // The oldest lie first.
         let kept = idle.iter().position(|idle| idle.since.elapsed() < KEPT).unwrap_or(idle.len());
         let closed: Vec<Idle> = idle.drain(..kept).collect();
-        idle.push(Idle { connection: self.connection, since: Instant::now() });
+        idle.push(Idle { connection: self.connection, planned_at: self.planned_at, since: Instant::now() });
         drop(idle);
         drop(closed);
     }

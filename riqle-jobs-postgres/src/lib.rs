@@ -31,6 +31,8 @@ mod metrics;
 mod migrate;
 mod notes;
 mod operate;
+#[cfg(test)]
+mod plan_tests;
 mod portions;
 mod prune;
 mod queue;
@@ -48,3 +50,7 @@ mod work;
 pub use connect::PostgresOptions;
 pub use handle::Postgres;
 pub use transaction::PostgresTransaction;
+
+// The support of the tests names the crate.
+#[cfg(test)]
+extern crate self as riqle_jobs_postgres;
