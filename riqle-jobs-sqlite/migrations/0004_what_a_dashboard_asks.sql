@@ -36,3 +36,16 @@ DROP INDEX riqle_dead_error;
 CREATE INDEX riqle_dead_error ON riqle_dead (error_fingerprint, lane);
 
 CREATE INDEX riqle_emails_detail ON riqle_emails (detail, id);
+
+-- When a run is due that was given a time, by the machine's clock; null: due_at counts from a moment, by the file's.
+ALTER TABLE riqle_runs ADD COLUMN at INTEGER;
+CREATE INDEX riqle_runs_at ON riqle_runs (at) WHERE at IS NOT NULL;
+
+-- How the file's clock, by which all other times are, stands to the machine's. At most one row.
+CREATE TABLE riqle_clock (
+    one      INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    boot     TEXT    NOT NULL, -- names the machine's boot
+    ahead    INTEGER NOT NULL, -- the machine's clock less the one that counts since that boot, in milliseconds
+    offset   INTEGER NOT NULL, -- the file's clock less the machine's, in milliseconds
+    noted_at INTEGER NOT NULL
+) STRICT;

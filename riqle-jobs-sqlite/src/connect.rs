@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use riqle_jobs_core::{Clock, Error, ErrorKind, Limits};
+use riqle_jobs_core::{Clock, Error, ErrorKind, Limits, store::MachineClock};
 use sqlx::{
     ConnectOptions, Connection, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -15,6 +15,7 @@ use crate::{
     Sqlite,
     error::{is_busy, is_out_of_reach, translate},
     file::File,
+    file_clock::FileClock,
     handle::Shared,
     in_process::{BUSY_TIMEOUT, InProcess},
     migrate::migrate,
@@ -39,6 +40,7 @@ pub enum Synchronous {
 pub struct SqliteOptions {
     source: Source,
     clock: Clock,
+    machine: MachineClock,
     limits: Limits,
     synchronous: Option<Synchronous>,
 }
@@ -66,12 +68,24 @@ impl SqliteOptions {
     }
 
     fn of(source: Source) -> Self {
-        Self { source, clock: Clock::default(), limits: Limits::default(), synchronous: None }
+        Self {
+            source,
+            clock: Clock::default(),
+            machine: MachineClock::default(),
+            limits: Limits::default(),
+            synchronous: None,
+        }
     }
 
     /// Takes the time from `clock`, such as a `&ManualClock`.
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
         self.clock = clock.into();
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn machine(mut self, machine: MachineClock) -> Self {
+        self.machine = machine;
         self
     }
 
@@ -110,6 +124,8 @@ impl SqliteOptions {
         };
         let mut connection = first_connection(&options).await?;
         migrate(&mut connection, self.clock.local_now().as_millisecond()).await?;
+        let clock = FileClock::open(self.clock, self.machine, &mut connection).await;
+        let clock = Arc::new(clock.map_err(|error| translate("connect", error))?);
         // A file that is removed from here on must not be made anew by the next connection.
         let options = options.create_if_missing(false);
         let file = Arc::new(File::opened(options.get_filename()));
@@ -127,14 +143,13 @@ impl SqliteOptions {
         let writer = Writer::start(
             cached,
             synchronous,
-            self.clock.clone(),
+            Arc::clone(&clock),
             Arc::clone(&in_process),
             Arc::clone(&file),
         )?;
         // Closed last: an empty file that nobody has open is checkpointed away.
         connection.close().await.map_err(|error| translate("connect", error))?;
-        let shared =
-            Shared { pool, options, clock: self.clock, limits: self.limits, writer, in_process, file };
+        let shared = Shared { pool, options, clock, limits: self.limits, writer, in_process, file };
         Ok(Sqlite { shared: Arc::new(shared) })
     }
 }

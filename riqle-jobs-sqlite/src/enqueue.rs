@@ -1,7 +1,6 @@
 use jiff::Timestamp;
 use riqle_jobs_core::{
-    Due, Enqueued, Error, Fingerprint, NewRun, RunId, Unique, UniqueScope, from_millis, later, millis_of,
-    store::Admission,
+    Due, Enqueued, Error, Fingerprint, NewRun, RunId, Unique, UniqueScope, later, millis_of, store::Admission,
 };
 use sqlx::SqliteConnection;
 
@@ -117,16 +116,17 @@ async fn known<'a>(
 async fn insert(connection: &mut SqliteConnection, runs: &[(&NewRun, i64)], now: Timestamp) -> Result<()> {
     let template = include_str!("../queries/enqueue.sql");
     let row = |query: Query<'static>, _, (run, lane): &(&NewRun, i64)| {
-        let due_at = match run.due {
-            Due::Now => now,
-            Due::In(delay) => later(now, delay),
-            Due::At(time) => from_millis(millis(time)),
+        let (due_at, at) = match run.due {
+            Due::Now => (Some(now), None),
+            Due::In(delay) => (Some(later(now, delay)), None),
+            Due::At(time) => (None, Some(time)),
         };
         let scope = run.unique.as_ref().map(|unique| scope_word(unique.scope));
         query
             .bind(run.id.as_uuid())
             .bind(*lane)
-            .bind(millis(due_at))
+            .bind(due_at.map(millis))
+            .bind(at.map(millis))
             .bind(run.unique.as_ref().map(|unique| unique.key.clone()))
             .bind(scope.map(|(word, _)| word))
             .bind(scope.and_then(|(_, period)| period))

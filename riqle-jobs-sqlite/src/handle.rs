@@ -1,12 +1,12 @@
 use std::{fmt, future::Future, sync::Arc};
 
 use jiff::Timestamp;
-use riqle_jobs_core::{Clock, Error, Limits};
+use riqle_jobs_core::{Error, Limits};
 use sqlx::{Connection, Sqlite as Driver, SqlitePool, pool::PoolConnection, sqlite::SqliteConnectOptions};
 
 use crate::{
-    SqliteOptions, error::translate, file::File, in_process::InProcess, transaction::SqliteTransaction,
-    writer::Writer,
+    SqliteOptions, error::translate, file::File, file_clock::FileClock, in_process::InProcess,
+    transaction::SqliteTransaction, writer::Writer,
 };
 
 /// A store in one SQLite file. A handle: clones share connections and writer, which end with the last of them.
@@ -39,7 +39,7 @@ pub struct Sqlite {
 pub(crate) struct Shared {
     pub(crate) pool: SqlitePool,
     pub(crate) options: SqliteConnectOptions,
-    pub(crate) clock: Clock,
+    pub(crate) clock: Arc<FileClock>,
     pub(crate) limits: Limits,
     pub(crate) writer: Writer,
     pub(crate) in_process: Arc<InProcess>,
@@ -100,7 +100,7 @@ impl Sqlite {
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        self.shared.clock.local_now()
+        self.shared.clock.now()
     }
 
     /// Reads through a connection of the pool.

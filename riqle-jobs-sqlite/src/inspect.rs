@@ -90,7 +90,10 @@ impl Inspect for Sqlite {
         if let Err(error) = self.shared.file.check("health") {
             return Ok(Health { problems: vec![error.message().to_owned()], ..Health::default() });
         }
-        self.read("health", |mut connection| async move { health(&mut connection, now).await }).await
+        let mut health =
+            self.read("health", |mut connection| async move { health(&mut connection, now).await }).await?;
+        health.problems.extend(self.shared.clock.problem());
+        Ok(health)
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {

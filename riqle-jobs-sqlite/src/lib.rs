@@ -4,6 +4,11 @@
 //! its next poll. Each store writes through one thread of its own, which commits together whatever waits (group
 //! commit); a commit is on the disk before anybody is answered, unless [`Synchronous::Normal`] was chosen.
 //!
+//! Where the machine's clock is set by more than a minute, the file's time goes on as before, so that leases, delays, retries
+//! and keys keep their remaining time; a run that is due at a given time ([`Due::At`](riqle_jobs_core::Due::At)) follows the
+//! clock. All times that the store shows are off by as much then. The health says so until the clock is set back; to take
+//! over its time, stop all processes that have the file open and `DELETE FROM riqle_clock`.
+//!
 //! Keep the file where it is while a process has it open. Once it, or its `-wal`, is missing from its path, nothing is
 //! acknowledged: within a second every call answers `Unavailable`, and the health says so. It works again when the same file
 //! is back; where another file was seen in its place, or its `-wal` is a new one, the store has to be opened again.
@@ -26,6 +31,9 @@ mod error;
 mod events;
 mod fence;
 mod file;
+mod file_clock;
+#[cfg(test)]
+mod file_clock_tests;
 mod handle;
 mod health;
 mod in_process;

@@ -199,7 +199,7 @@ async fn run_now(write: &mut Write, id: RunId) -> DriverResult<()> {
         RunState::Pending | RunState::Waiting => {}
         _ => return Err(rejected("run_now", id, format!("is {}", run.state))),
     }
-    sqlx::query("UPDATE riqle_runs SET state = 'pending', due_at = ?2 WHERE id = ?1")
+    sqlx::query("UPDATE riqle_runs SET state = 'pending', due_at = ?2, at = NULL WHERE id = ?1")
         .bind(id.as_uuid())
         .bind(millis(write.now))
         .execute(&mut write.connection)

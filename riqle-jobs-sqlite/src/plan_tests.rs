@@ -69,6 +69,7 @@ async fn nothing_that_grows_is_scanned_on_the_way_of_a_run() {
             include_str!("../queries/existing_runs.sql"),
             include_str!("../queries/unique_holders.sql"),
             include_str!("../queries/enqueue.sql"),
+            include_str!("../queries/follow_clock.sql"),
             include_str!("../queries/take_unique.sql"),
             include_str!("../queries/release_unique.sql"),
             include_str!("../queries/fences.sql"),

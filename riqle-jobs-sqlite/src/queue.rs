@@ -12,6 +12,7 @@ use crate::{
     Sqlite,
     error::{Result as DriverResult, translate},
     file::File,
+    file_clock::FileClock,
     notes::annotate,
     steps::extend,
     writer::Write,
@@ -64,7 +65,7 @@ impl Queue for Sqlite {
 
     async fn lease_connection(&self) -> Result<Box<dyn LeaseConnection>, Error> {
         let options = self.shared.options.clone();
-        let clock = self.shared.clock.clone();
+        let clock = Arc::clone(&self.shared.clock);
         let file = Arc::clone(&self.shared.file);
         Ok(Box::new(SqliteLeaseConnection { options, clock, file, connection: None }))
     }
@@ -74,7 +75,7 @@ impl Queue for Sqlite {
     }
 
     fn clock(&self) -> Clock {
-        self.shared.clock.clone()
+        self.shared.clock.clock().clone()
     }
 
     async fn now(&self) -> Result<Timestamp, Error> {
@@ -102,7 +103,7 @@ async fn give_back(write: &mut Write, queue: &str, token: LeaseToken) -> DriverR
 /// of them may be a task of a runtime that a body blocks.
 struct SqliteLeaseConnection {
     options: SqliteConnectOptions,
-    clock: Clock,
+    clock: Arc<FileClock>,
     file: Arc<File>,
     connection: Option<SqliteConnection>,
 }
@@ -126,7 +127,7 @@ impl SqliteLeaseConnection {
             none => none.insert(self.options.connect().await?),
         };
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        let now = self.clock.local_now();
+        let now = self.clock.now();
         let answers = extend(&mut transaction, leases, lease, now).await?;
         transaction.commit().await?;
         Ok(answers)

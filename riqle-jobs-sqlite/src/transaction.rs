@@ -70,7 +70,7 @@ impl SqliteTransaction {
 
     /// The store's time.
     pub(crate) fn now(&self) -> Timestamp {
-        self.shared.clock.local_now()
+        self.shared.clock.now()
     }
 }
 

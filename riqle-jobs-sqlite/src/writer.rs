@@ -1,7 +1,7 @@
 use std::{future::Future, pin::Pin, sync::Arc, thread};
 
 use jiff::Timestamp;
-use riqle_jobs_core::{Clock, Error, ErrorKind, Hint};
+use riqle_jobs_core::{Error, ErrorKind, Hint};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 
@@ -10,6 +10,7 @@ use crate::{
     batch::{Ask, Batch, Question, Request},
     error::{Result as DriverResult, from_driver, is_busy, translate},
     file::File,
+    file_clock::FileClock,
     in_process::InProcess,
     lanes::Lanes,
 };
@@ -53,7 +54,7 @@ impl Writer {
     pub(crate) fn start(
         options: SqliteConnectOptions,
         synchronous: Synchronous,
-        clock: Clock,
+        clock: Arc<FileClock>,
         in_process: Arc<InProcess>,
         file: Arc<File>,
     ) -> Result<Self, Error> {
@@ -113,7 +114,7 @@ struct WriterThread {
     options: SqliteConnectOptions,
     /// Whether whatever is acknowledged waits for the disk.
     syncs: bool,
-    clock: Clock,
+    clock: Arc<FileClock>,
     in_process: Arc<InProcess>,
     file: Arc<File>,
     /// Kept open from batch to batch; made anew after a failure.
@@ -164,7 +165,7 @@ impl WriterThread {
             none => {
                 self.file.check("write").map_err(Failure::Common)?;
                 let connection = self.options.connect().await.map_err(common)?;
-                let now = self.clock.local_now();
+                let now = self.clock.now();
                 none.insert(Write {
                     connection,
                     lanes: Lanes::default(),
@@ -197,14 +198,24 @@ impl WriterThread {
                 Err(error) => Err(common(error)),
             };
         }
-        write.now = self.clock.local_now();
+        let noted = match self.clock.note(&mut write.connection).await {
+            Ok(noted) => noted,
+            Err(error) => {
+                self.reopen().await;
+                return Err(common(error));
+            }
+        };
+        write.now = self.clock.now();
         write.hints.clear();
         let applied = match batch.apply(write).await {
             Ok(()) => sqlx::query("COMMIT").execute(&mut write.connection).await.map(drop).map_err(common),
             Err(error) => Err(Failure::OfOne(from_driver("write", error))),
         };
         match applied {
-            Ok(()) => write.hints.drain(..).for_each(|hint| self.in_process.wake.send(hint)),
+            Ok(()) => {
+                noted.into_iter().for_each(|known| self.clock.take(known));
+                write.hints.drain(..).for_each(|hint| self.in_process.wake.send(hint));
+            }
             Err(failure) => {
                 self.reopen().await;
                 return Err(failure);

@@ -86,7 +86,10 @@ impl Inspect for Memory {
         let due = given.filter_map(|lane| Some((lane.job.as_ref().to_owned(), lane.first_due()?)));
         let due = due.filter(|(_, due_at)| *due_at <= now).collect();
         let expired_leases = lanes().map(|lane| lane.expired_count(now) as u64).sum();
-        Ok(Health { expired_leases, ..Health::of_due(due, &workers, now) })
+        let ends = "it ends with this process, or when the clock is set back";
+        let problem = state.time.and_then(|time| time.problem(self.machine.read(), ends));
+        let problems = problem.into_iter().collect();
+        Ok(Health { expired_leases, problems, ..Health::of_due(due, &workers, now) })
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {

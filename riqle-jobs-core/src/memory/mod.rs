@@ -2,6 +2,8 @@
 //! other stores are compared with.
 
 mod audit;
+#[cfg(test)]
+mod clock_tests;
 mod due;
 mod email_log;
 mod inspect;
@@ -35,11 +37,15 @@ use self::{
     run::StoredRun,
     unique::UniqueKeys,
 };
-use crate::{Clock, Limits, RunId, WakeSender, store::Pause};
+use crate::{
+    Clock, Limits, RunId, RunState, WakeSender, from_millis,
+    store::{MachineClock, Pause, Readings, SteadyTime},
+};
 
 /// A store in this process's memory: for tests, and for work that may be lost with the process.
 ///
-/// A handle: clones share what is stored.
+/// A handle: clones share what is stored. Its time is the machine's, but for steps of that clock by more than a minute:
+/// only runs that are due at a given time follow those.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -59,6 +65,7 @@ pub struct Memory {
     state: Arc<Mutex<State>>,
     wake: WakeSender,
     clock: Clock,
+    machine: MachineClock,
     limits: Limits,
 }
 
@@ -86,8 +93,11 @@ impl Memory {
 
     /// The state and the time, taken together so that a later change never shows an earlier time.
     fn begin(&self) -> (MutexGuard<'_, State>, Timestamp) {
-        let state = self.state();
-        let now = self.clock.local_now();
+        let mut state = self.state();
+        let now = match self.clock.manual() {
+            Some(clock) => clock.now(),
+            None => state.now(self.machine.read()),
+        };
         (state, now)
     }
 }
@@ -100,6 +110,8 @@ impl fmt::Debug for Memory {
 
 #[derive(Default)]
 struct State {
+    /// `None`: not asked for yet, or a manual clock's.
+    time: Option<SteadyTime>,
     runs: BTreeMap<RunId, StoredRun>,
     due: DueRuns,
     lists: Lists,
@@ -113,6 +125,38 @@ struct State {
 }
 
 impl State {
+    /// The time, after what the machine's clock was set by since it was last asked for.
+    fn now(&mut self, readings: Readings) -> Timestamp {
+        let time = *self.time.get_or_insert(SteadyTime::starting(readings));
+        if time.is_outdated(readings) {
+            let noted = time.noted(readings);
+            self.time = Some(noted);
+            if noted.offset != time.offset {
+                self.follow_the_clock();
+            }
+        }
+        self.time.unwrap_or(time).now(readings)
+    }
+
+    /// Runs that are due at a given time keep to the machine's clock.
+    fn follow_the_clock(&mut self) {
+        let waits = |run: &StoredRun| run.state == RunState::Pending && run.at.is_some();
+        let ids: Vec<_> = self.runs.iter().filter(|(_, run)| waits(run)).map(|(id, _)| *id).collect();
+        for id in ids {
+            let offset = self.offset();
+            self.change(id, |run| {
+                if let Some(at) = run.at {
+                    run.due_at = from_millis(at.as_millisecond().saturating_add(offset));
+                }
+            });
+        }
+    }
+
+    /// How far the store's time is ahead of the machine's, in milliseconds.
+    fn offset(&self) -> i64 {
+        self.time.map_or(0, |time| time.offset)
+    }
+
     /// Keeps a new run and files it.
     fn insert(&mut self, id: RunId, run: StoredRun) {
         self.due.insert(id, &run);

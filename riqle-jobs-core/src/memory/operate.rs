@@ -56,6 +56,7 @@ impl Operate for Memory {
             RunState::Pending | RunState::Waiting => state.change(id, |run| {
                 run.state = RunState::Pending;
                 run.due_at = now;
+                run.at = None;
             }),
             _ => return Err(rejected("run_now", id, format!("is {}", run.state))),
         }

@@ -105,7 +105,7 @@ impl Queue for Memory {
     }
 
     async fn now(&self) -> Result<Timestamp, Error> {
-        Ok(self.clock.local_now())
+        Ok(self.begin().1)
     }
 
     fn limits(&self) -> Limits {
@@ -140,7 +140,7 @@ impl State {
     pub(super) fn store(&mut self, run: NewRun, now: Timestamp) {
         let id = run.id;
         let lane = self.due.lane(&run.queue, &run.job);
-        let run = StoredRun::new(run, lane, self.due.names(lane), now);
+        let run = StoredRun::new(run, lane, self.due.names(lane), now, self.offset());
         self.unique.take(id, &run, now);
         self.insert(id, run);
     }

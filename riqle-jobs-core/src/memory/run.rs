@@ -25,6 +25,8 @@ pub(super) struct StoredRun {
     pub(super) crashes: u32,
     pub(super) enqueued_at: Timestamp,
     pub(super) due_at: Timestamp,
+    /// By the machine's clock, where it is due at a given time and was never claimed.
+    pub(super) at: Option<Timestamp>,
     pub(super) ended_at: Option<Timestamp>,
     /// There while it is running.
     pub(super) lease: Option<Lease>,
@@ -79,11 +81,18 @@ impl Fence {
 }
 
 impl StoredRun {
-    pub(super) fn new(run: NewRun, lane: usize, names: (Arc<str>, Arc<str>), now: Timestamp) -> Self {
-        let due_at = match run.due {
-            Due::Now => now,
-            Due::In(delay) => clock::later(now, delay),
-            Due::At(time) => clock::from_millis(time.as_millisecond()),
+    /// `offset` is how far the store's time is ahead of the machine's clock, in milliseconds.
+    pub(super) fn new(
+        run: NewRun,
+        lane: usize,
+        names: (Arc<str>, Arc<str>),
+        now: Timestamp,
+        offset: i64,
+    ) -> Self {
+        let (due_at, at) = match run.due {
+            Due::Now => (now, None),
+            Due::In(delay) => (clock::later(now, delay), None),
+            Due::At(time) => (clock::from_millis(time.as_millisecond().saturating_add(offset)), Some(time)),
         };
         Self {
             lane,
@@ -99,6 +108,7 @@ impl StoredRun {
             crashes: 0,
             enqueued_at: now,
             due_at,
+            at,
             ended_at: None,
             lease: None,
             settled_token: None,
@@ -134,6 +144,7 @@ impl StoredRun {
             crashes: 0,
             enqueued_at: now,
             due_at: now,
+            at: None,
             ended_at: None,
             lease: None,
             settled_token: None,
@@ -176,6 +187,7 @@ impl StoredRun {
             self.note_attempt(&lost, number, AttemptOutcome::Crashed, None, now);
         }
         self.state = RunState::Running;
+        self.at = None;
         self.lease = Some(Lease {
             token: request.token,
             worker: request.worker,

@@ -8,6 +8,7 @@ mod group_commit;
 mod health;
 mod histogram;
 mod inspect;
+mod machine_clock;
 mod metrics;
 mod notes;
 mod operate;
@@ -34,6 +35,7 @@ pub use histogram::Histogram;
 #[cfg(feature = "mock")]
 pub use inspect::MockInspect;
 pub use inspect::{COUNTED_TO, DeadError, Holder, Inspect, JobCount, Run, RunFilter};
+pub use machine_clock::{MachineClock, Readings, SteadyTime};
 pub use metrics::{JobMetrics, MetricsFilter, Span};
 pub use notes::{LogLevel, LogLine, LoggedLine, Note, Progress, RunNotes};
 #[cfg(feature = "mock")]

@@ -54,7 +54,8 @@ pub enum Due {
     Now,
     /// So long after the store has taken it.
     In(Duration),
-    /// At a time, cut to whole milliseconds; in the past means now, in its place among the due runs.
+    /// At a time, cut to whole milliseconds, by the clock of the server, or of the machine of an embedded store, also where
+    /// it is set; in the past means now, in its place among the due runs.
     At(Timestamp),
 }
 

@@ -1,0 +1,209 @@
+use std::{
+    fmt, fs,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::from_millis;
+
+/// A step of the wall clock by more than so many milliseconds is none that a store goes along with.
+const LONGEST_STEP: i64 = 60_000;
+/// What is less is not worth noting.
+const NOTED_STEP: i64 = 1_000;
+
+/// The machine's clocks, read at one moment, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readings {
+    /// Since 1970, by the clock that people and time servers set.
+    pub wall: i64,
+    /// By a clock that nobody sets and that counts on while the machine is suspended.
+    pub boot: i64,
+}
+
+impl Readings {
+    fn ahead(self) -> i64 {
+        self.wall.saturating_sub(self.boot)
+    }
+}
+
+/// Where an embedded store reads the machine's clocks.
+#[derive(Clone)]
+pub struct MachineClock {
+    read: Arc<dyn Fn() -> Readings + Send + Sync>,
+    boot: Arc<str>,
+}
+
+impl Default for MachineClock {
+    fn default() -> Self {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+        // Where it is not known, no other process's readings are comparable.
+        let boot = boot.map_or_else(|_| Uuid::new_v4().to_string(), |id| id.trim().to_owned());
+        Self { read: Arc::new(read), boot: boot.into() }
+    }
+}
+
+impl MachineClock {
+    /// One that a store's own tests set; `boot` names the boot since which it counts.
+    pub fn of(boot: &str, read: impl Fn() -> Readings + Send + Sync + 'static) -> Self {
+        Self { read: Arc::new(read), boot: boot.into() }
+    }
+
+    /// Reads both clocks.
+    pub fn read(&self) -> Readings {
+        (self.read)()
+    }
+
+    /// Names the boot since which `boot` counts.
+    pub fn boot(&self) -> &str {
+        &self.boot
+    }
+}
+
+impl fmt::Debug for MachineClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MachineClock").field("boot", &self.boot).finish_non_exhaustive()
+    }
+}
+
+fn read() -> Readings {
+    let mut boot = since_boot();
+    loop {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let after = since_boot();
+        // A process that was stopped in between would take that for a step.
+        if after - boot < NOTED_STEP / 10 {
+            return Readings { wall: i64::try_from(wall.as_millis()).unwrap_or(i64::MAX), boot };
+        }
+        boot = after;
+    }
+}
+
+/// `CLOCK_BOOTTIME`: unlike `CLOCK_MONOTONIC`, and so [`std::time::Instant`], it counts while the machine is suspended.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn since_boot() -> i64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000)
+}
+
+/// As near as the standard library comes.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn since_boot() -> i64 {
+    static FIRST: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+    i64::try_from(FIRST.elapsed().as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The time of an embedded store: the wall clock's, but for its steps of more than a minute, so that whatever counts
+/// from a moment keeps its remaining time when the machine's clock is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SteadyTime {
+    /// How far the wall clock was ahead of the boot's when both were last noted, in milliseconds.
+    pub ahead: i64,
+    /// The store's time less the wall clock's, in milliseconds.
+    pub offset: i64,
+}
+
+impl SteadyTime {
+    /// That of a new store.
+    pub fn starting(readings: Readings) -> Self {
+        Self { ahead: readings.ahead(), offset: 0 }
+    }
+
+    /// That of a store which was used before the machine's last boot, until `last`: how the wall clock was set meanwhile
+    /// is not known, and taken for right, but the store's time does not go back.
+    pub fn after_boot(readings: Readings, offset: i64, last: i64) -> Self {
+        Self { ahead: readings.ahead(), offset: offset.max(last.saturating_sub(readings.wall)) }
+    }
+
+    /// The store's time.
+    pub fn now(self, readings: Readings) -> Timestamp {
+        from_millis(readings.wall.saturating_add(self.noted(readings).offset))
+    }
+
+    /// With the wall clock as it is now.
+    #[must_use]
+    pub fn noted(self, readings: Readings) -> Self {
+        let step = readings.ahead().saturating_sub(self.ahead);
+        let ahead = readings.ahead();
+        if step.saturating_abs() <= LONGEST_STEP {
+            return Self { ahead, ..self };
+        }
+        let offset = self.offset.saturating_sub(step);
+        // The wall clock is right again, or nearly so: what is left is a small step.
+        Self { ahead, offset: if offset.saturating_abs() <= LONGEST_STEP { 0 } else { offset } }
+    }
+
+    /// Whether the wall clock was set since it was noted.
+    pub fn is_outdated(self, readings: Readings) -> bool {
+        readings.ahead().saturating_sub(self.ahead).saturating_abs() >= NOTED_STEP
+    }
+
+    /// What a health page says of it; `ends` says how it ends.
+    pub fn problem(self, readings: Readings, ends: &str) -> Option<String> {
+        let offset = self.noted(readings).offset;
+        let side = if offset > 0 { "ahead of" } else { "behind" };
+        let seconds = offset.saturating_abs() / 1_000;
+        (offset.saturating_abs() > LONGEST_STEP).then(|| {
+            format!(
+                "the machine's clock was set while the store was in use: the store's time is {seconds} s {side} it, so \
+                 that leases, delays and retries keep their remaining time, and only runs that are due at a given time \
+                 follow the clock; {ends}"
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+    const START: Readings = Readings { wall: 1_767_225_600_000, boot: 5_000 };
+
+    fn later(by: i64, stepped: i64) -> Readings {
+        Readings { wall: START.wall + by + stepped, boot: START.boot + by }
+    }
+
+    fn since_start(time: SteadyTime, readings: Readings) -> i64 {
+        time.now(readings).as_millisecond() - START.wall
+    }
+
+    #[test]
+    fn a_step_of_more_than_a_minute_either_way_is_left_out_and_a_smaller_one_followed() {
+        let time = SteadyTime::starting(START);
+        for step in [-2 * HOUR, -60_001, 60_001, 2 * HOUR] {
+            let stepped = later(1_000, step);
+            assert_eq!(since_start(time, stepped), 1_000);
+            assert!(time.is_outdated(stepped));
+            let noted = time.noted(stepped);
+            assert_eq!((noted.offset, noted.noted(stepped)), (-step, noted));
+            assert_eq!(since_start(noted, later(2_000, step)), 2_000);
+            // Set right again.
+            assert_eq!(noted.noted(later(3_000, 0)), time);
+        }
+        for step in [-60_000, -1, 1, 60_000] {
+            assert_eq!(since_start(time, later(1_000, step)), 1_000 + step);
+            assert_eq!(time.noted(later(1_000, step)).offset, 0);
+        }
+    }
+
+    #[test]
+    fn after_a_boot_the_time_does_not_go_back() {
+        let boot = Readings { wall: START.wall + HOUR, boot: 0 };
+        let ahead = SteadyTime::after_boot(boot, 0, START.wall + 3 * HOUR);
+        assert_eq!(since_start(ahead, boot), 3 * HOUR);
+        let behind = SteadyTime::after_boot(boot, -HOUR / 2, START.wall);
+        assert_eq!(since_start(behind, boot), HOUR / 2);
+    }
+
+    #[test]
+    fn the_machines_clocks_go_on_together() {
+        let clock = MachineClock::default();
+        let first = clock.read();
+        let time = SteadyTime::starting(first);
+        let second = clock.read();
+        assert!(second.boot >= first.boot && !time.is_outdated(second), "{first:?}, {second:?}");
+    }
+}
