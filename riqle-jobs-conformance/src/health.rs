@@ -1,8 +1,10 @@
 //! What a health page asks first.
 
+use std::time::Duration;
+
 use riqle_jobs_core::{
     NewRun, WorkerId,
-    store::{Health, WorkerReport},
+    store::{Health, HousekeepingFailure, WorkerReport},
 };
 
 use crate::{Harness, given::*};
@@ -15,6 +17,7 @@ fn worker(jobs: &[&str]) -> WorkerReport {
         jobs: jobs.iter().map(|job| (*job).to_owned()).collect(),
         concurrency: 1,
         running: 0,
+        housekeeping: None,
     }
 }
 
@@ -61,4 +64,26 @@ pub async fn leases_that_ran_out_are_counted_until_they_are_taken_over(harness: 
     assert_eq!(health(harness).await.expired_leases, 2);
     store.claim(claim_of(&[GREET], 1)).await.unwrap();
     assert_eq!(health(harness).await.expired_leases, 1);
+}
+
+pub async fn housekeeping_that_has_failed_for_ten_minutes_is_told_with_its_error(harness: &dyn Harness) {
+    let store = harness.store();
+    let failing = |lasting: Duration| {
+        let error = "can't prune: runs: the table has no key \u{0}\u{201c}".to_owned();
+        WorkerReport { housekeeping: Some(HousekeepingFailure { lasting, error }), ..worker(&[GREET]) }
+    };
+    store.report_worker(worker(&[GREET])).await.unwrap();
+    let report = failing(Duration::from_millis(599_999));
+    store.report_worker(report.clone()).await.unwrap();
+    assert_eq!(health(harness).await.problems, [""; 0]);
+    assert!(store.workers().await.unwrap().iter().any(|worker| worker.report == report));
+
+    store.report_worker(failing(secs(600))).await.unwrap();
+    store.report_worker(WorkerReport { label: "crate".to_owned(), ..failing(secs(719)) }).await.unwrap();
+    let told = "housekeeping has failed for 11 min, so what is old piles up (worker crate): can't prune: runs: the \
+                table has no key \u{0}\u{201c}";
+    assert_eq!(health(harness).await.problems, [told], "only of who has failed for longest");
+
+    harness.clock().advance(secs(60));
+    assert_eq!(health(harness).await.problems, [""; 0], "the workers are gone");
 }

@@ -212,6 +212,7 @@ macro_rules! conformance_suite {
             the_run_that_has_waited_longest_is_told_unless_its_queue_is_paused,
             f10_due_jobs_that_no_living_worker_knows_are_named,
             leases_that_ran_out_are_counted_until_they_are_taken_over,
+            housekeeping_that_has_failed_for_ten_minutes_is_told_with_its_error,
         ]);
         $crate::conformance_area!($harness, email_log: [
             an_intent_is_a_pending_row_with_what_it_was_given,

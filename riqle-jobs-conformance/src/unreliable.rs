@@ -15,7 +15,7 @@ use riqle_jobs_core::{
     store::{
         DeadError, DeadGroup, EventStart, Health, JobCount, JobDeclaration, JobMetrics, MetricsFilter,
         NewAction, NewEvent, Note, Pruned, QueueStatus, RecordedAction, RegisteredJob, RegisteredWorker,
-        RunNotes, StoredEvent, WorkerOrder, WorkerReport,
+        RunNotes, StoredEvent, WorkerOrder, WorkerReport, Writes,
     },
 };
 use uuid::Uuid;
@@ -39,6 +39,8 @@ pub struct Unreliable {
     faults: Faults,
     fails: Fails,
     refuses: Refuses,
+    /// What became of the newest enqueue.
+    writes: Arc<Writes>,
 }
 
 /// The error of the next call of an operation, if any; it has no effect then.
@@ -53,7 +55,13 @@ impl Unreliable {
         inner: Arc<dyn Store>,
         faults: impl Fn(&'static str) -> Option<Fault> + Send + Sync + 'static,
     ) -> Self {
-        Self { inner, faults: Arc::new(faults), fails: Arc::new(|_| None), refuses: Arc::new(|_| false) }
+        Self {
+            inner,
+            faults: Arc::new(faults),
+            fails: Arc::new(|_| None),
+            refuses: Arc::new(|_| false),
+            writes: Arc::default(),
+        }
     }
 
     /// Fails with other errors than `Unavailable`.
@@ -114,7 +122,7 @@ pub(crate) async fn befallen<T>(
 #[async_trait]
 impl Queue for Unreliable {
     async fn enqueue(&self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error> {
-        self.call("enqueue", self.inner.enqueue(runs)).await
+        self.writes.note(self.call("enqueue", self.inner.enqueue(runs)).await)
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Claimed, Error> {
@@ -249,7 +257,8 @@ impl Inspect for Unreliable {
     }
 
     async fn health(&self) -> Result<Health, Error> {
-        self.call("health", self.inner.health()).await
+        let health = self.call("health", self.inner.health()).await?;
+        Ok(Health { write_error: self.writes.error(), ..health })
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use riqle_jobs_core::{Clock, Error, ErrorKind, Limits};
+use riqle_jobs_core::{Clock, Error, ErrorKind, Limits, store::Writes};
 use sqlx::{
     ConnectOptions, Connection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -196,6 +196,7 @@ impl PostgresOptions {
                 floors: Floors::default(),
                 batches: Batches::default(),
                 upkeep,
+                writes: Writes::default(),
                 wake,
             }),
         })

@@ -119,6 +119,17 @@ pub(crate) fn is_worth_repeating(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether it is only another transaction that is in the way, which says nothing of the server.
+pub(crate) fn is_in_the_way(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(database) => {
+            database.code().is_some_and(|code| ["40P01", "40001", LOCK_TIMEOUT].contains(&code.as_ref()))
+        }
+        sqlx::Error::AnyDriverError(error) => error.is::<Outrun>(),
+        _ => false,
+    }
+}
+
 /// Another transaction was faster, after this one had looked.
 #[derive(Debug)]
 pub(crate) struct Outrun;

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use riqle_jobs_core::{Clock, Error, Limits};
+use riqle_jobs_core::{Clock, Error, Limits, store::Writes};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use crate::{
@@ -46,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) floors: Floors,
     pub(crate) batches: Batches,
     pub(crate) upkeep: Upkeep,
+    /// What became of what was surely written.
+    pub(crate) writes: Writes,
     pub(crate) wake: Arc<Wakes>,
 }
 

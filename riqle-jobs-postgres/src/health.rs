@@ -27,7 +27,9 @@ pub(crate) async fn health(work: &mut Work<'_>) -> Result<Health> {
     let due = due.iter().map(|row| Ok((get(row, "job")?, time(row, "due_at")?))).collect::<Result<_>>()?;
     let workers = registered_workers(work).await?;
     let now: i64 = get(&row, "now")?;
-    let mut problems = problems(&row)?;
+    let mut health = Health::of_due(due, &workers, from_millis(now));
+    let problems = &mut health.problems;
+    problems.extend(self::problems(&row)?);
     problems.extend(staging_status(work, Some(COUNTED_TO)).await?.problems(from_millis(now)));
     if work.frozen.is_none() && !days(work.connection, work.statements).await?.contains(&Day::of(now)) {
         let problem = "today's partition of the history is missing, so ended runs are pruned one by one: the store \
@@ -37,8 +39,7 @@ pub(crate) async fn health(work: &mut Work<'_>) -> Result<Health> {
     Ok(Health {
         expired_leases: get_count(&row, "expired_leases")?,
         schema: get::<Option<i32>>(&row, "schema")?.map(i32::unsigned_abs),
-        problems,
-        ..Health::of_due(due, &workers, from_millis(now))
+        ..health
     })
 }
 

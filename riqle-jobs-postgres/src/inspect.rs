@@ -92,7 +92,8 @@ impl Inspect for Postgres {
     }
 
     async fn health(&self) -> Result<Health, Error> {
-        self.ask("health", &(), |work, ()| Box::pin(health(work))).await
+        let health = self.ask("health", &(), |work, ()| Box::pin(health(work))).await?;
+        Ok(Health { write_error: self.shared.writes.error(), ..health })
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {

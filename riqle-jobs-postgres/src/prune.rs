@@ -4,7 +4,7 @@ use riqle_jobs_core::{
     Error, Retention,
     events::EVENT_ID_KEPT,
     millis_of,
-    store::{Pruned, WORKER_FORGOTTEN_AFTER},
+    store::{KindByKind, Pruned, WORKER_FORGOTTEN_AFTER},
 };
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ use crate::{
     error::Result as DriverResult,
     operate::now,
     rows::get_count,
-    work::Work,
+    work::{Apply, Work},
 };
 
 /// How much a prune deletes in one transaction, so that nobody waits for it long.
@@ -23,23 +23,43 @@ const PORTION: i64 = 1_000;
 impl Postgres {
     /// Deletes what is older, portion by portion.
     pub(crate) async fn prune_all(&self, retention: &Retention) -> Result<Pruned, Error> {
-        let runs = self.prune_days(retention.ended).await.unwrap_or_else(|error| {
+        let days = self.prune_days(retention.ended).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the days of the history could not be looked after; that is done later");
             self.shared.upkeep.put_off();
             0
         });
-        let mut pruned = Pruned { runs, ..Pruned::default() };
+        let mut kinds = KindByKind::default();
+        kinds.pruned("unique keys", self.prune_kind(retention, |work, _| Box::pin(prune_keys(work))).await);
+        kinds.pruned("workers", self.prune_kind(retention, |work, _| Box::pin(forget_workers(work))).await);
+        let events: Apply<Retention, u64> = |work, kept| {
+            let kept = kept.events.map(|kept| kept.max(EVENT_ID_KEPT));
+            Box::pin(delete(work, include_str!("../queries/prune_events.sql"), kept))
+        };
+        let emails: Apply<Retention, u64> =
+            |work, kept| Box::pin(delete(work, include_str!("../queries/prune_emails.sql"), kept.emails));
+        let actions: Apply<Retention, u64> =
+            |work, kept| Box::pin(delete(work, include_str!("../queries/prune_actions.sql"), kept.actions));
+        let runs = self.prune_kind(retention, |work, kept| Box::pin(prune_runs(work, kept))).await;
+        // Now that dead letters have gone.
+        kinds.pruned("counts", self.prune_kind(retention, |work, _| Box::pin(join_counts(work))).await);
+        let metrics = self.prune_kind(retention, |work, kept| Box::pin(prune_metrics(work, kept))).await;
+        let pruned = Pruned {
+            runs: days + kinds.pruned("runs", runs),
+            events: kinds.pruned("events", self.prune_kind(retention, events).await),
+            emails: kinds.pruned("emails", self.prune_kind(retention, emails).await),
+            metrics: kinds.pruned("metrics", metrics),
+            actions: kinds.pruned("actions", self.prune_kind(retention, actions).await),
+        };
+        kinds.end(pruned)
+    }
+
+    async fn prune_kind(&self, retention: &Retention, portion: Apply<Retention, u64>) -> Result<u64, Error> {
+        let mut pruned = 0;
         loop {
-            let portion = self.change("prune", retention, |work, kept| Box::pin(prune(work, kept))).await?;
-            pruned.runs += portion.runs;
-            pruned.events += portion.events;
-            pruned.emails += portion.emails;
-            pruned.metrics += portion.metrics;
-            pruned.actions += portion.actions;
-            let Pruned { runs, events, emails, metrics, actions } = portion;
+            let deleted = self.change("prune", retention, portion).await?;
+            pruned += deleted;
             // Dead letters and history have a portion each.
-            let most = [runs, events, emails, metrics, actions].into_iter().max().unwrap_or_default();
-            if most < PORTION.unsigned_abs() {
+            if deleted < PORTION.unsigned_abs() {
                 return Ok(pruned);
             }
         }
@@ -78,42 +98,46 @@ impl Postgres {
     }
 }
 
-/// Deletes a portion of each kind.
-async fn prune(work: &mut Work<'_>, retention: &Retention) -> DriverResult<Pruned> {
-    let now = now(work).await?;
-    let before = |kept: Option<Duration>| kept.map(|kept| now.saturating_sub(millis_of(kept)));
-    work.query("DELETE FROM riqle.unique_keys WHERE expires_at <= $1")
-        .bind(now)
-        .execute(&mut *work.connection)
-        .await?;
-    work.query("DELETE FROM riqle.workers WHERE seen_at < $1")
-        .bind(before(Some(WORKER_FORGOTTEN_AFTER)))
-        .execute(&mut *work.connection)
-        .await?;
-    let runs = work
-        .query(include_str!("../queries/prune_runs.sql"))
-        .bind(before(retention.ended))
-        .bind(before(retention.dead))
-        .bind(PORTION)
-        .fetch_one(&mut *work.connection)
-        .await?;
-    work.query(include_str!("../queries/join_dead_counts.sql")).execute(&mut *work.connection).await?;
+/// The end of what is kept for so long; null: all is kept.
+async fn before(work: &mut Work<'_>, kept: Option<Duration>) -> DriverResult<Option<i64>> {
+    let Some(kept) = kept else { return Ok(None) };
+    Ok(Some(now(work).await?.saturating_sub(millis_of(kept))))
+}
+
+/// Answers 0: they are no kind that is counted.
+async fn prune_keys(work: &mut Work<'_>) -> DriverResult<u64> {
+    let delete = work.timed("DELETE FROM riqle.unique_keys WHERE expires_at <= riqle.now($1)");
+    delete.execute(&mut *work.connection).await.map(|_| 0)
+}
+
+/// Answers 0, as [`prune_keys`] does.
+async fn forget_workers(work: &mut Work<'_>) -> DriverResult<u64> {
+    let before = before(work, Some(WORKER_FORGOTTEN_AFTER)).await?;
+    let delete = work.query("DELETE FROM riqle.workers WHERE seen_at < $1").bind(before);
+    delete.execute(&mut *work.connection).await.map(|_| 0)
+}
+
+/// Answers 0, as [`prune_keys`] does.
+async fn join_counts(work: &mut Work<'_>) -> DriverResult<u64> {
+    let join = work.query(include_str!("../queries/join_dead_counts.sql"));
+    join.execute(&mut *work.connection).await.map(|_| 0)
+}
+
+async fn prune_runs(work: &mut Work<'_>, retention: &Retention) -> DriverResult<u64> {
+    let (ended, dead) = (before(work, retention.ended).await?, before(work, retention.dead).await?);
+    let runs = work.query(include_str!("../queries/prune_runs.sql")).bind(ended).bind(dead).bind(PORTION);
+    get_count(&runs.fetch_one(&mut *work.connection).await?, "runs")
+}
+
+async fn prune_metrics(work: &mut Work<'_>, retention: &Retention) -> DriverResult<u64> {
     let of_version_before = include_str!("../queries/prune_metrics_of_version_before.sql");
-    let events = before(retention.events.map(|kept| kept.max(EVENT_ID_KEPT)));
-    Ok(Pruned {
-        runs: get_count(&runs, "runs")?,
-        events: delete(work, include_str!("../queries/prune_events.sql"), events).await?,
-        emails: delete(work, include_str!("../queries/prune_emails.sql"), before(retention.emails)).await?,
-        metrics: delete(work, include_str!("../queries/prune_metrics.sql"), before(retention.metrics))
-            .await?
-            + delete(work, of_version_before, before(retention.metrics)).await?,
-        actions: delete(work, include_str!("../queries/prune_actions.sql"), before(retention.actions))
-            .await?,
-    })
+    Ok(delete(work, include_str!("../queries/prune_metrics.sql"), retention.metrics).await?
+        + delete(work, of_version_before, retention.metrics).await?)
 }
 
 /// Deletes a portion of what is older, and answers how much.
-async fn delete(work: &mut Work<'_>, template: &'static str, before: Option<i64>) -> DriverResult<u64> {
+async fn delete(work: &mut Work<'_>, template: &'static str, kept: Option<Duration>) -> DriverResult<u64> {
+    let before = before(work, kept).await?;
     let delete = work.query(template).bind(before).bind(PORTION);
     Ok(delete.execute(&mut *work.connection).await?.rows_affected())
 }

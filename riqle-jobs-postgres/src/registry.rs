@@ -14,7 +14,7 @@ use crate::{
     events::{idle_events, mark_started},
     lanes::{Lane, store_lanes},
     metrics::report_metrics,
-    rows::{get, get_u32, small, time, word},
+    rows::{get, get_u32, json, small, time, word},
     work::Work,
 };
 
@@ -121,6 +121,7 @@ async fn report_worker(work: &mut Work<'_>, worker: &WorkerReport) -> DriverResu
         .bind(worker.jobs.clone())
         .bind(i64::from(worker.concurrency))
         .bind(i64::from(worker.running))
+        .bind(serde_json::json!(worker.housekeeping).to_string())
         .fetch_one(&mut *work.connection)
         .await?;
     word(&row, "ordered")
@@ -159,6 +160,7 @@ fn registered_worker(row: &PgRow) -> DriverResult<RegisteredWorker> {
         jobs: get(row, "jobs")?,
         concurrency: get_u32(row, "concurrency")?,
         running: get_u32(row, "running")?,
+        housekeeping: json(row, "housekeeping")?,
     };
     Ok(RegisteredWorker {
         report,

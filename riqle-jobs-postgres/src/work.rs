@@ -7,7 +7,9 @@ use tokio::time::timeout;
 use crate::{
     Postgres,
     connections::Lent,
-    error::{Result as DriverResult, Silence, from_driver, is_of_the_connection, is_worth_repeating},
+    error::{
+        Result as DriverResult, Silence, from_driver, is_in_the_way, is_of_the_connection, is_worth_repeating,
+    },
     statements::{Query, Statements},
 };
 
@@ -16,6 +18,18 @@ use crate::{
 const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 /// After a restart of the server each connection of the pool may be broken; a new one is made instead.
 const TRIES: usize = 4;
+
+/// The operations that surely write, so that their success shows that the store can be written to.
+const WRITES: [&str; 8] = [
+    "enqueue",
+    "settle",
+    "save_steps",
+    "report_worker",
+    "store_events",
+    "start_events",
+    "intend_email",
+    "record_action",
+];
 
 /// A connection at work for one operation.
 pub(crate) struct Work<'c> {
@@ -106,6 +120,19 @@ impl Postgres {
         apply: Apply<Q, A>,
         stand: Stand,
     ) -> Result<A, Error> {
+        let answer = self.try_again(question, apply, stand).await;
+        if WRITES.contains(&operation) {
+            match answer {
+                Err(error) if is_in_the_way(&error) => return Err(from_driver(operation, error)),
+                answer => {
+                    return self.shared.writes.note(answer.map_err(|error| from_driver(operation, error)));
+                }
+            }
+        }
+        answer.map_err(|error| from_driver(operation, error))
+    }
+
+    async fn try_again<Q: Sync, A>(&self, question: &Q, apply: Apply<Q, A>, stand: Stand) -> DriverResult<A> {
         let mut tries = 1;
         loop {
             let answer = match stand {
@@ -114,7 +141,7 @@ impl Postgres {
             };
             match answer {
                 Err(error) if tries < TRIES && is_worth_repeating(&error) => tries += 1,
-                answer => return answer.map_err(|error| from_driver(operation, error)),
+                answer => return answer,
             }
         }
     }

@@ -79,6 +79,7 @@ impl RedisOptions {
                 clock: self.clock,
                 limits: self.limits,
                 groups: Default::default(),
+                writes: Default::default(),
                 wake,
             }),
         })

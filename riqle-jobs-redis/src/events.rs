@@ -48,8 +48,8 @@ impl Redis {
             arguments.push(kept.0);
         }
         let registry = self.shared.keys.registry();
-        let stored =
-            self.durably().call(operation, &STORE_EVENTS, &registry, &arguments, Repeat::Safe).await?;
+        let stored = self.durably().call(operation, &STORE_EVENTS, &registry, &arguments, Repeat::Safe).await;
+        let stored = self.shared.writes.note(stored)?;
         let stored = list(stored)?;
         if stored.len() != events.len() {
             return Err(unexpected());

@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use redis::Value;
-use riqle_jobs_core::{Clock, Error, Limits};
+use riqle_jobs_core::{Clock, Error, Limits, store::Writes};
 
 use crate::{
     RedisOptions,
@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
     pub(crate) groups: Groups,
+    /// What became of what was surely written.
+    pub(crate) writes: Writes,
     pub(crate) wake: Arc<Wakes>,
 }
 
@@ -84,7 +86,8 @@ impl Redis {
         arguments: Vec<Vec<u8>>,
     ) -> Result<Value, Error> {
         let prefix = self.shared.keys.queue(queue);
-        self.durably().call(operation, script, &prefix, &arguments, Repeat::Safe).await
+        let written = self.durably().call(operation, script, &prefix, &arguments, Repeat::Safe).await;
+        self.shared.writes.note(written)
     }
 
     /// The server for what is answered once as many replicas have it as `wait` asks for.

@@ -22,10 +22,12 @@ impl Redis {
             None => Queue::now(self).await?,
         };
         let due = due.into_iter().map(|(job, due_at)| (job, from_millis(due_at))).collect();
+        let mut health = Health::of_due(due, &workers, now);
+        health.problems.extend(settings.iter().flat_map(Settings::problems));
         Ok(Health {
             expired_leases: queues.iter().flat_map(|queue| &queue.jobs).map(|job| job.expired).sum(),
-            problems: settings.iter().flat_map(Settings::problems).collect(),
-            ..Health::of_due(due, &workers, now)
+            write_error: self.shared.writes.error(),
+            ..health
         })
     }
 }

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use redis::{Value, cmd};
 use riqle_jobs_core::{
     Error, ErrorKind, Hint, Operate, Payload, Reason, Replay, Retention, Run, RunId, RunState, WorkerId,
-    store::{Pause, Pruned, WorkerOrder},
+    store::{KindByKind, Pause, Pruned, WorkerOrder},
 };
 use uuid::Uuid;
 
@@ -121,15 +121,16 @@ impl Operate for Redis {
     }
 
     async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
+        let mut kinds = KindByKind::default();
+        kinds.pruned("workers", self.forget_workers().await.map(|()| 0));
         let pruned = Pruned {
-            runs: self.prune_runs(&retention).await?,
-            events: self.prune_events(retention.events).await?,
-            emails: self.prune_emails(retention.emails).await?,
-            metrics: self.prune_metrics(retention.metrics).await?,
-            actions: self.prune_actions(retention.actions).await?,
+            runs: kinds.pruned("runs", self.prune_runs(&retention).await),
+            events: kinds.pruned("events", self.prune_events(retention.events).await),
+            emails: kinds.pruned("emails", self.prune_emails(retention.emails).await),
+            metrics: kinds.pruned("metrics", self.prune_metrics(retention.metrics).await),
+            actions: kinds.pruned("actions", self.prune_actions(retention.actions).await),
         };
-        self.forget_workers().await?;
-        Ok(pruned)
+        kinds.end(pruned)
     }
 }
 

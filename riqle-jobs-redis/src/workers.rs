@@ -30,7 +30,8 @@ impl Redis {
         let (workers, orders) = self.worker_keys();
         let set = cmd("HSET").arg(workers).arg(&id).arg(stamped(&[started_at, now], &worker)?).take();
         let order = cmd("HGET").arg(orders).arg(&id).take();
-        let [_, order] = fixed(Value::Array(self.of_registry("report_worker", &[set, order]).await?))?;
+        let written = self.of_registry("report_worker", &[set, order]).await;
+        let [_, order] = fixed(Value::Array(self.shared.writes.note(written)?))?;
         read_order(order)
     }
 

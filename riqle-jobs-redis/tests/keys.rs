@@ -136,6 +136,7 @@ async fn fill_the_rest(store: &Redis) {
         jobs: vec!["greet".to_owned()],
         concurrency: 1,
         running: 0,
+        housekeeping: None,
     };
     store.report_worker(worker.clone()).await.unwrap();
     let now = riqle_jobs_core::Queue::now(store).await.unwrap();

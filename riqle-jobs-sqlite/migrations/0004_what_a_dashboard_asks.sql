@@ -18,6 +18,8 @@ SELECT 'minute', minute, job, worker, started, succeeded, failed, dead, wait, ru
 DROP TABLE riqle_metrics_of_minutes;
 
 ALTER TABLE riqle_workers ADD COLUMN ordered TEXT NOT NULL DEFAULT 'work' CHECK (ordered IN ('work', 'drain'));
+-- JSON that core writes and reads.
+ALTER TABLE riqle_workers ADD COLUMN housekeeping TEXT NOT NULL DEFAULT 'null';
 
 -- What people did.
 CREATE TABLE riqle_actions (

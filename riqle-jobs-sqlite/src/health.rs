@@ -21,10 +21,7 @@ pub(crate) async fn health(connection: &mut SqliteConnection, now: Timestamp) ->
                           (SELECT max(number) FROM riqle_migrations) AS schema";
     let row = sqlx::query(expired).bind(millis(now)).fetch_one(&mut *connection).await?;
     let workers = registered_workers(&mut *connection).await?;
-    Ok(Health {
-        expired_leases: get_count(&row, "leases")?,
-        schema: get(&row, "schema")?,
-        problems: staging_status(connection).await?.problems(now),
-        ..Health::of_due(due, &workers, now)
-    })
+    let mut health = Health::of_due(due, &workers, now);
+    health.problems.extend(staging_status(connection).await?.problems(now));
+    Ok(Health { expired_leases: get_count(&row, "leases")?, schema: get(&row, "schema")?, ..health })
 }

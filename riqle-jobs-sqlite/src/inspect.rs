@@ -87,13 +87,14 @@ impl Inspect for Sqlite {
 
     async fn health(&self) -> Result<Health, Error> {
         let now = self.now();
+        // What is read of it now is gone with the last connection.
         if let Err(error) = self.shared.file.check("health") {
-            return Ok(Health { problems: vec![error.message().to_owned()], ..Health::default() });
+            return Ok(Health { write_error: Some(error.message().to_owned()), ..Health::default() });
         }
         let mut health =
             self.read("health", |mut connection| async move { health(&mut connection, now).await }).await?;
         health.problems.extend(self.shared.clock.problem());
-        Ok(health)
+        Ok(Health { write_error: self.shared.writer.writes.error(), ..health })
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {

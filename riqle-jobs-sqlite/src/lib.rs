@@ -46,6 +46,7 @@ mod notes;
 mod operate;
 #[cfg(test)]
 mod plan_tests;
+mod prune;
 mod queue;
 mod registry;
 mod rows;

@@ -1,11 +1,8 @@
-use std::time::Duration;
-
 use async_trait::async_trait;
 use riqle_jobs_core::{
     Error, ErrorKind, Hint, Operate, Payload, Reason, Replay, ReplayFrom, Retention, Run, RunId, RunState,
-    WorkerId, earlier,
-    events::EVENT_ID_KEPT,
-    store::{Pause, Pruned, WORKER_FORGOTTEN_AFTER, WorkerOrder},
+    WorkerId,
+    store::{Pause, Pruned, WorkerOrder},
 };
 use sqlx::Row;
 
@@ -18,9 +15,6 @@ use crate::{
     settle::release_keys,
     writer::Write,
 };
-
-/// How much a prune deletes in one transaction, so that nobody waits for it long.
-const PORTION: u32 = 1_000;
 
 #[async_trait]
 impl Operate for Sqlite {
@@ -82,22 +76,7 @@ impl Operate for Sqlite {
     }
 
     async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
-        let writer = &self.shared.writer;
-        let mut pruned = Pruned::default();
-        loop {
-            let portion =
-                writer.change("prune", retention, |write, kept| Box::pin(prune(write, kept))).await?;
-            pruned.runs += portion.runs;
-            pruned.events += portion.events;
-            pruned.emails += portion.emails;
-            pruned.metrics += portion.metrics;
-            pruned.actions += portion.actions;
-            let Pruned { runs, events, emails, metrics, actions } = portion;
-            // Dead letters and history have a portion each.
-            if runs.max(events).max(emails).max(metrics).max(actions) < u64::from(PORTION) {
-                return Ok(pruned);
-            }
-        }
+        self.prune_all(retention).await
     }
 }
 
@@ -232,63 +211,6 @@ async fn discard(write: &mut Write, id: RunId) -> DriverResult<()> {
         .execute(&mut write.connection)
         .await
         .map(drop)
-}
-
-/// Deletes a portion of each kind.
-async fn prune(write: &mut Write, retention: &Retention) -> DriverResult<Pruned> {
-    let now = write.now;
-    let before = |kept: Option<Duration>| kept.map(|kept| millis(earlier(now, kept)));
-    let connection = &mut write.connection;
-    sqlx::query("DELETE FROM riqle_unique WHERE expires_at <= ?1")
-        .bind(millis(now))
-        .execute(&mut *connection)
-        .await?;
-    let runs = sqlx::query(include_str!("../queries/prune_runs.sql"))
-        .bind(before(retention.ended))
-        .bind(before(retention.dead))
-        .bind(PORTION)
-        .fetch_one(&mut *connection)
-        .await?;
-    let events = sqlx::query(
-        "DELETE FROM riqle_events WHERE number IN
-         (SELECT number FROM riqle_events WHERE received_at < ?1 ORDER BY received_at LIMIT ?2)",
-    )
-    .bind(before(retention.events.map(|kept| kept.max(EVENT_ID_KEPT))))
-    .bind(PORTION)
-    .execute(&mut *connection)
-    .await?;
-    let emails = sqlx::query(
-        "DELETE FROM riqle_emails WHERE id IN
-         (SELECT id FROM riqle_emails WHERE created_at < ?1 AND status <> 'pending' ORDER BY created_at LIMIT ?2)",
-    )
-    .bind(before(retention.emails))
-    .bind(PORTION)
-    .execute(&mut *connection)
-    .await?;
-    let metrics = sqlx::query(include_str!("../queries/prune_metrics.sql"))
-        .bind(before(retention.metrics))
-        .bind(PORTION)
-        .execute(&mut *connection)
-        .await?;
-    let actions = sqlx::query(
-        "DELETE FROM riqle_actions WHERE id IN
-         (SELECT id FROM riqle_actions WHERE at < ?1 ORDER BY at LIMIT ?2)",
-    )
-    .bind(before(retention.actions))
-    .bind(PORTION)
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query("DELETE FROM riqle_workers WHERE seen_at < ?1")
-        .bind(before(Some(WORKER_FORGOTTEN_AFTER)))
-        .execute(&mut *connection)
-        .await?;
-    Ok(Pruned {
-        runs: runs.try_get::<i64, _>(0)?.unsigned_abs(),
-        events: events.rows_affected(),
-        emails: emails.rows_affected(),
-        metrics: metrics.rows_affected(),
-        actions: actions.rows_affected(),
-    })
 }
 
 async fn known_run(write: &mut Write, operation: &'static str, id: RunId) -> DriverResult<Run> {

@@ -151,6 +151,7 @@ async fn report_worker(
         .bind(serde_json::json!(worker.jobs).to_string())
         .bind(worker.concurrency)
         .bind(worker.running)
+        .bind(serde_json::json!(worker.housekeeping).to_string())
         .bind(millis(now))
         .fetch_one(connection)
         .await?;
@@ -191,6 +192,7 @@ fn registered_worker(row: &SqliteRow) -> DriverResult<RegisteredWorker> {
         jobs: json(row, "jobs")?,
         concurrency: get(row, "concurrency")?,
         running: get(row, "running")?,
+        housekeeping: json(row, "housekeeping")?,
     };
     Ok(RegisteredWorker {
         report,

@@ -1,7 +1,7 @@
 use std::{future::Future, pin::Pin, sync::Arc, thread};
 
 use jiff::Timestamp;
-use riqle_jobs_core::{Error, ErrorKind, Hint};
+use riqle_jobs_core::{Error, ErrorKind, Hint, store::Writes};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 
@@ -23,6 +23,8 @@ const MOST_AT_ONCE: usize = 1_024;
 /// before it has committed. It ends with the last handle.
 pub(crate) struct Writer {
     requests: mpsc::UnboundedSender<Request>,
+    /// What became of the newest batches.
+    pub(crate) writes: Arc<Writes>,
 }
 
 /// A transaction of the writer.
@@ -65,12 +67,21 @@ impl Writer {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
         let (requests, waiting) = mpsc::unbounded_channel();
         let syncs = synchronous == Synchronous::Full;
-        let mut thread = WriterThread { options, syncs, clock, in_process, file, write: None };
+        let writes = Arc::new(Writes::default());
+        let mut thread = WriterThread {
+            options,
+            syncs,
+            clock,
+            in_process,
+            file,
+            writes: Arc::clone(&writes),
+            write: None,
+        };
         thread::Builder::new()
             .name("riqle-jobs-writer".to_owned())
             .spawn(move || runtime.block_on(thread.run(waiting)))
             .map_err(failed)?;
-        Ok(Self { requests })
+        Ok(Self { requests, writes })
     }
 
     /// Writes together with whatever else waits, and answers after the commit.
@@ -117,6 +128,7 @@ struct WriterThread {
     clock: Arc<FileClock>,
     in_process: Arc<InProcess>,
     file: Arc<File>,
+    writes: Arc<Writes>,
     /// Kept open from batch to batch; made anew after a failure.
     write: Option<Write>,
 }
@@ -159,6 +171,18 @@ impl WriterThread {
     }
 
     async fn write(&mut self, batch: &mut Batch) -> Result<(), Failure> {
+        let written = self.try_write(batch).await;
+        // A claim that finds nothing writes nothing, and would say that all is well.
+        if !batch.is_claims() {
+            match &written {
+                Ok(()) => self.writes.succeeded(),
+                Err(Failure::Common(error) | Failure::OfOne(error)) => self.writes.failed(error),
+            }
+        }
+        written
+    }
+
+    async fn try_write(&mut self, batch: &mut Batch) -> Result<(), Failure> {
         let _turn = self.in_process.turn("write").await.map_err(Failure::Common)?;
         let write = match &mut self.write {
             Some(write) => write,

@@ -45,6 +45,8 @@ async fn f38_a_full_disk_is_told_and_leaves_nothing_half_written() {
     assert_eq!(full.kind(), ErrorKind::Unavailable);
     assert!(full.message().contains("full"), "{full}");
     assert_eq!(stored(&store).await, groups * 2);
+    let told = store.health().await.unwrap().write_error.unwrap();
+    assert!(told.starts_with("writes have been failing for ") && told.contains("full"), "{told}");
     // A small neighbour of a large one is stored where there is room for it.
     let (large, small) = tokio::join!(store.enqueue(vec![run_of(500_000)]), store.enqueue(vec![run_of(10)]));
     assert_eq!(large.unwrap_err().kind(), ErrorKind::Unavailable);
@@ -63,6 +65,7 @@ async fn f38_a_full_disk_is_told_and_leaves_nothing_half_written() {
     drop(transaction);
     sqlx::query("DELETE FROM ballast").execute(&pool).await.unwrap();
     assert!(store.enqueue(vec![run_of(30_000)]).await.unwrap()[0].is_new());
+    assert_eq!(store.health().await.unwrap().write_error, None);
     assert_eq!(stored(&store).await, groups * 2 + 2);
 }
 

@@ -14,7 +14,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The route `GET /health`: 200 and `{"status": 200, "message": "OK", "oldestDue": null, "workers": 1}`, where
 /// `oldestDue` is the time (RFC 3339) since when the run waits that has waited longest, of those that are due now.
-/// 503, with an `error`, where the store does not answer or no worker is alive.
+/// 503, with an `error`, where the store does not answer, can't be written to, or no worker is alive.
 pub fn router(jobs: &Jobs) -> Router {
     Router::new()
         .route("/health", get(health))
@@ -53,11 +53,19 @@ async fn look(jobs: &Jobs) -> Result<Answer, Error> {
     let now = Queue::now(&**store).await?;
     let workers = Registry::workers(&**store).await?;
     let alive = workers.iter().filter(|worker| worker.is_alive(now)).count();
-    let is_well = alive > 0;
+    let error = match (&health.write_error, alive) {
+        (Some(error), _) => {
+            tracing::warn!(%error, "nothing can be written");
+            Some("nothing can be written to the store")
+        }
+        (None, 0) => Some("no worker is alive"),
+        (None, _) => None,
+    };
+    let is_well = error.is_none();
     Ok(Answer {
         status: if is_well { 200 } else { 503 },
         message: is_well.then_some("OK"),
-        error: (!is_well).then_some("no worker is alive"),
+        error,
         oldest_due: health.oldest_due,
         workers: alive,
     })

@@ -45,6 +45,7 @@ async fn worker_reports(bench: &Bench) {
         jobs: vec!["send-welcome-email".to_owned()],
         concurrency: 1,
         running: 0,
+        housekeeping: None,
     };
     Registry::report_worker(bench.store(), report).await.unwrap();
 }

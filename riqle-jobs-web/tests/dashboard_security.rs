@@ -48,6 +48,7 @@ async fn hostile(store: &dyn Store) -> (RunId, EmailId) {
         jobs: vec![HOSTILE.to_owned()],
         concurrency: 1,
         running: 1,
+        housekeeping: None,
     };
     store.report_worker(report).await.unwrap();
     let request = ClaimRequest {

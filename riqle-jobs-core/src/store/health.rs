@@ -6,6 +6,8 @@ use super::{RegisteredWorker, WorkerOrder};
 
 /// A worker that was not seen for so long counts as gone.
 pub const WORKER_GONE_AFTER: Duration = Duration::from_secs(60);
+/// Housekeeping that fails for so long does not mend by itself.
+const FAILING_FOR_LONG: Duration = Duration::from_secs(10 * 60);
 
 /// How a store and its work are doing: what a health page shows first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,12 +21,15 @@ pub struct Health {
     pub jobs_without_worker: Vec<String>,
     /// The number of the schema's newest migration, where the store has a schema.
     pub schema: Option<u32>,
-    /// What is wrong with the store itself, a line each, with what to do about it.
+    /// Why nothing can be written, where this handle's newest writes have failed: reads alone may still work.
+    pub write_error: Option<String>,
+    /// What else is wrong with the store or with what workers do for it, a line each, with what to do about it.
     pub problems: Vec<String>,
 }
 
 impl Health {
-    /// The health of what is due: `due` has the first due time of each job's runs in queues that are not paused.
+    /// The health of what is due and of the workers: `due` has the first due time of each job's runs in queues that are
+    /// not paused.
     pub fn of_due(due: Vec<(String, Timestamp)>, workers: &[RegisteredWorker], now: Timestamp) -> Self {
         let is_there = |worker: &&RegisteredWorker| worker.order == WorkerOrder::Work && worker.is_alive(now);
         let known: BTreeSet<&str> = workers
@@ -38,7 +43,23 @@ impl Health {
         Self {
             oldest_due: due.iter().map(|(_, due_at)| *due_at).min(),
             jobs_without_worker: without.into_iter().map(str::to_owned).collect(),
+            problems: housekeeping_problem(workers, now).into_iter().collect(),
             ..Self::default()
         }
     }
+}
+
+/// The housekeeping that has failed for longest.
+fn housekeeping_problem(workers: &[RegisteredWorker], now: Timestamp) -> Option<String> {
+    let alive = workers.iter().filter(|worker| worker.is_alive(now));
+    let failing = alive.filter_map(|worker| Some((worker, worker.report.housekeeping.as_ref()?)));
+    let (worker, failure) = failing
+        .filter(|(_, failure)| failure.lasting >= FAILING_FOR_LONG)
+        .max_by_key(|(_, failure)| failure.lasting)?;
+    Some(format!(
+        "housekeeping has failed for {} min, so what is old piles up (worker {}): {}",
+        failure.lasting.as_secs() / 60,
+        worker.report.label,
+        failure.error
+    ))
 }

@@ -8,6 +8,7 @@ mod group_commit;
 mod health;
 mod histogram;
 mod inspect;
+mod kind_by_kind;
 mod machine_clock;
 mod metrics;
 mod notes;
@@ -20,6 +21,7 @@ mod run;
 mod staged;
 mod staging;
 mod wake;
+mod writes;
 
 use std::sync::Arc;
 
@@ -35,6 +37,7 @@ pub use histogram::Histogram;
 #[cfg(feature = "mock")]
 pub use inspect::MockInspect;
 pub use inspect::{COUNTED_TO, DeadError, Holder, Inspect, JobCount, Run, RunFilter};
+pub use kind_by_kind::KindByKind;
 pub use machine_clock::{MachineClock, Readings, SteadyTime};
 pub use metrics::{JobMetrics, MetricsFilter, Span};
 pub use notes::{LogLevel, LogLine, LoggedLine, Note, Progress, RunNotes};
@@ -51,8 +54,8 @@ pub use queue_status::{Pause, QueueStatus};
 #[cfg(feature = "mock")]
 pub use registry::MockRegistry;
 pub use registry::{
-    EventStart, JobDeclaration, NewEvent, RegisteredJob, RegisteredWorker, Registry, StoredEvent,
-    WorkerOrder, WorkerReport,
+    EventStart, HousekeepingFailure, JobDeclaration, NewEvent, RegisteredJob, RegisteredWorker, Registry,
+    StoredEvent, WorkerOrder, WorkerReport,
 };
 pub use replay::{Replay, ReplayFrom};
 pub use run::{Due, Enqueued, NewRun, OtherInput, Priority, Unique, UniqueScope};
@@ -63,6 +66,7 @@ pub use staging::{
     AsStaging, RefusedStaged, StagedNumber, StagedRequest, Staging, StagingStatus, TakenStaged,
 };
 pub use wake::{Hint, Wake, WakeSender, WakeUps};
+pub use writes::Writes;
 
 use crate::EmailLog;
 

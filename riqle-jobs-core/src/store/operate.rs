@@ -59,10 +59,10 @@ pub trait Operate: Send + Sync {
     async fn discard(&self, id: RunId) -> Result<(), Error>;
 
     /// Deletes what is older than the retention says, in bounded portions; and workers that have not reported for
-    /// [`WORKER_FORGOTTEN_AFTER`], whatever it says.
+    /// [`WORKER_FORGOTTEN_AFTER`], whatever it says. A kind that can't be deleted does not keep the others from it.
     ///
     /// # Errors
-    /// `Unavailable`; what was deleted so far stays deleted.
+    /// `Unavailable`, with the kinds that failed; what was deleted stays deleted.
     async fn prune(&self, retention: Retention) -> Result<Pruned, Error>;
 }
 

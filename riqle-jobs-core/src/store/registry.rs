@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -117,6 +119,18 @@ pub struct WorkerReport {
     pub concurrency: u32,
     /// How many it runs now.
     pub running: u32,
+    /// What of its housekeeping keeps failing; `None`: nothing.
+    #[serde(default)]
+    pub housekeeping: Option<HousekeepingFailure>,
+}
+
+/// Housekeeping of a worker that has failed each time it was tried, for some time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HousekeepingFailure {
+    /// For how long, up to the worker's report.
+    pub lasting: Duration,
+    /// What was tried, and the newest error.
+    pub error: String,
 }
 
 closed_set! {

@@ -2,7 +2,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Settings, held_leases::HeldLeases, running::Shared};
+use super::{
+    Settings, held_leases::HeldLeases, housekeeping_failures::HousekeepingFailures, running::Shared,
+};
 use crate::{
     Error, Operate, Registry, Store, WorkerId,
     backoff::Backoff,
@@ -11,42 +13,36 @@ use crate::{
 };
 
 pub(super) const REPORT_EVERY: Duration = Duration::from_secs(10);
+const REGISTER: &str = "register jobs";
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 /// Announces the jobs, reports the worker and its metrics, heeds what it is ordered, adopts waiting events, prunes; none of it is
-/// on the way of a run, and a failure of any is tried again.
+/// on the way of a run. A failure of any is tried again and keeps no other from it; what keeps failing is reported.
 pub(super) async fn keep(shared: Arc<Shared>, jobs: Vec<JobDeclaration>, settings: Settings) {
     let store = &shared.store;
     let mut backoff = Backoff::new(settings.id.as_uuid().as_u64_pair().1);
     let mut is_registered = false;
+    let mut failures = HousekeepingFailures::default();
     let mut tidy_at = Instant::now() + TIDY_EVERY;
     loop {
         // One that was emptied, or restored from a dump, knows them no longer: no event would start them.
         is_registered = is_registered && knows(&**store, &jobs).await.unwrap_or(true);
         // A store that is full must not be kept from being pruned.
         if !is_registered {
-            match events::register(&**store, jobs.clone()).await {
-                Ok(()) => is_registered = true,
-                Err(error) => tracing::warn!(%error, "can't register jobs, trying on"),
-            }
+            let registered = events::register(&**store, jobs.clone()).await;
+            is_registered = failures.note(REGISTER, registered);
         }
-        let report = report(&jobs, &settings, &shared.held);
+        let report = report(&jobs, &settings, &shared.held, &failures);
         match Registry::report_worker(&**store, report).await {
             Ok(order) => shared.buffer.heed(order),
             Err(error) => tracing::debug!(%error, "can't report the worker"),
         }
-        if let Err(error) = shared.meter.report(store, settings.id).await {
-            tracing::debug!(%error, "can't report metrics");
-        }
+        failures.note("report metrics", shared.meter.report(store, settings.id).await);
         if Instant::now() >= tidy_at {
             tidy_at = Instant::now() + TIDY_EVERY;
             // Again, since an event may be stored after its job was registered by a sender that did not know it yet.
-            if let Err(error) = events::register(&**store, jobs.clone()).await {
-                tracing::warn!(%error, "can't register jobs");
-            }
-            if let Err(error) = Operate::prune(&**store, settings.retention).await {
-                tracing::warn!(%error, "can't prune");
-            }
+            failures.note(REGISTER, events::register(&**store, jobs.clone()).await);
+            failures.note("prune", Operate::prune(&**store, settings.retention).await.map(drop));
         }
         if is_registered {
             sleep(settings.report_every).await;
@@ -66,7 +62,12 @@ pub(super) async fn sign_off(store: &dyn Store, worker: WorkerId) {
     let _ = timeout(Duration::from_secs(1), Registry::remove_worker(store, worker)).await;
 }
 
-fn report(jobs: &[JobDeclaration], settings: &Settings, held: &HeldLeases) -> WorkerReport {
+fn report(
+    jobs: &[JobDeclaration],
+    settings: &Settings,
+    held: &HeldLeases,
+    failures: &HousekeepingFailures,
+) -> WorkerReport {
     WorkerReport {
         id: settings.id,
         label: settings.label.clone(),
@@ -74,6 +75,7 @@ fn report(jobs: &[JobDeclaration], settings: &Settings, held: &HeldLeases) -> Wo
         jobs: jobs.iter().map(|job| job.name.clone()).collect(),
         concurrency: u32::try_from(settings.concurrency).unwrap_or(u32::MAX),
         running: u32::try_from(held.len()).unwrap_or(u32::MAX),
+        housekeeping: failures.longest(),
     }
 }
 

@@ -7,6 +7,7 @@ mod erased_job;
 mod held_leases;
 mod hooks;
 mod housekeeping;
+mod housekeeping_failures;
 mod lease_keeper;
 mod meter;
 mod natural_batch;

@@ -70,7 +70,15 @@ impl Crowd {
         let jobs: Vec<_> = JOBS.iter().map(|(name, _, _)| (*name).to_owned()).collect();
         for (id, label, running) in [(worker, "shop-1/4711", 20), (WorkerId::new(), "shop-2/815", 3)] {
             let (label, version) = (label.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
-            let report = WorkerReport { id, label, version, jobs: jobs.clone(), concurrency: 32, running };
+            let report = WorkerReport {
+                id,
+                label,
+                version,
+                jobs: jobs.clone(),
+                concurrency: 32,
+                running,
+                housekeeping: None,
+            };
             store.report_worker(report).await.unwrap();
         }
         worker

@@ -74,8 +74,8 @@ pub(crate) struct Facts<'a> {
 
 /// What is wrong, the worst first; empty where nothing is.
 pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
-    let problems = facts.health.problems.iter().map(|problem| Finding::new(Level::Bad, problem, "", None));
-    let mut found: Vec<_> = problems.collect();
+    let problems = facts.health.write_error.iter().chain(&facts.health.problems);
+    let mut found: Vec<_> = problems.map(|problem| Finding::new(Level::Bad, problem, "", None)).collect();
     of_workers(facts, &mut found);
     of_what_waits(facts, &mut found);
     of_dead_letters(facts, &mut found);
