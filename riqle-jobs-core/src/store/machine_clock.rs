@@ -41,6 +41,9 @@ impl Default for MachineClock {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id");
         // Where it is not known, no other process's readings are comparable.
         let boot = boot.map_or_else(|_| Uuid::new_v4().to_string(), |id| id.trim().to_owned());
+        // Containers may count from another moment.
+        let namespace = fs::read_link("/proc/self/ns/time").unwrap_or_default();
+        let boot = format!("{boot} {}", namespace.display());
         Self { read: Arc::new(read), boot: boot.into() }
     }
 }
