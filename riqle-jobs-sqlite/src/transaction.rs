@@ -55,7 +55,7 @@ impl SqliteTransaction {
         self.shared.file.check("commit")?;
         let committed = SqliteTransactionManager::commit(&mut self.connection).await;
         self.has_ended = committed.is_ok();
-        committed.map_err(|error| translate("commit", error))
+        self.shared.writer.writes.note(committed.map_err(|error| translate("commit", error)))
     }
 
     /// Undoes everything in it.

@@ -104,6 +104,8 @@ async fn fill(store: &Sqlite) {
             refused += 1;
         }
     }
+    let told = store.health().await.unwrap().write_error.unwrap_or_default();
+    assert!(told.contains("full"), "{told}");
 }
 
 /// Twice as many transactions as there are connections.
@@ -117,6 +119,7 @@ async fn every_connection_begins_and_commits(store: &Sqlite) {
         transaction.commit().await.unwrap();
     }
     assert_eq!(runs().await, before + 2 * CONNECTIONS);
+    assert_eq!(store.health().await.unwrap().write_error, None);
     assert!(store.enqueue(vec![run_of(10)]).await.unwrap()[0].is_new());
 }
 
