@@ -59,7 +59,10 @@ impl FileClock {
     pub(crate) fn now(&self) -> Timestamp {
         match self.clock.manual() {
             Some(clock) => clock.now(),
-            None => self.known().time.now(self.machine.read()),
+            None => {
+                let time = self.known().time;
+                time.now(self.machine.read_for(time))
+            }
         }
     }
 
@@ -70,7 +73,8 @@ impl FileClock {
         if self.clock.manual().is_some() {
             return Ok(None);
         }
-        let (known, readings) = (self.known(), self.machine.read());
+        let known = self.known();
+        let readings = self.machine.read_for(known.time);
         let now = millis(known.time.now(readings));
         let is_fresh = known.noted_at.is_some_and(|at| now.saturating_sub(at).abs() < NOTE_EVERY);
         if is_fresh && !known.time.is_outdated(readings) {
@@ -108,7 +112,10 @@ impl FileClock {
         let ends = "it ends when the clock is set back, or by DELETE FROM riqle_clock while no process has the file open";
         match self.clock.manual() {
             Some(_) => None,
-            None => self.known().time.problem(self.machine.read(), ends),
+            None => {
+                let time = self.known().time;
+                time.problem(self.machine.read_for(time), ends)
+            }
         }
     }
 

@@ -87,7 +87,7 @@ impl Inspect for Memory {
         let due = due.filter(|(_, due_at)| *due_at <= now).collect();
         let expired_leases = lanes().map(|lane| lane.expired_count(now) as u64).sum();
         let ends = "it ends with this process, or when the clock is set back";
-        let problem = state.time.and_then(|time| time.problem(self.machine.read(), ends));
+        let problem = state.time.and_then(|time| time.problem(self.machine.read_for(time), ends));
         let problems = problem.into_iter().collect();
         Ok(Health { expired_leases, problems, ..Health::of_due(due, &workers, now) })
     }

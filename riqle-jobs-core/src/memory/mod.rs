@@ -39,7 +39,7 @@ use self::{
 };
 use crate::{
     Clock, Limits, RunId, RunState, WakeSender, from_millis,
-    store::{MachineClock, Pause, Readings, SteadyTime},
+    store::{MachineClock, Pause, SteadyTime},
 };
 
 /// A store in this process's memory: for tests, and for work that may be lost with the process.
@@ -96,7 +96,7 @@ impl Memory {
         let mut state = self.state();
         let now = match self.clock.manual() {
             Some(clock) => clock.now(),
-            None => state.now(self.machine.read()),
+            None => state.now(&self.machine),
         };
         (state, now)
     }
@@ -126,8 +126,9 @@ struct State {
 
 impl State {
     /// The time, after what the machine's clock was set by since it was last asked for.
-    fn now(&mut self, readings: Readings) -> Timestamp {
-        let time = *self.time.get_or_insert(SteadyTime::starting(readings));
+    fn now(&mut self, machine: &MachineClock) -> Timestamp {
+        let time = *self.time.get_or_insert_with(|| SteadyTime::starting(machine.read()));
+        let readings = machine.read_for(time);
         if time.is_outdated(readings) {
             let noted = time.noted(readings);
             self.time = Some(noted);

@@ -59,6 +59,13 @@ impl MachineClock {
         (self.read)()
     }
 
+    /// Reads both clocks for a store's time; again where they say that one was set, since a process that was stopped
+    /// between the two would say so.
+    pub fn read_for(&self, time: SteadyTime) -> Readings {
+        let readings = self.read();
+        if time.is_outdated(readings) { self.read() } else { readings }
+    }
+
     /// Names the boot since which `boot` counts.
     pub fn boot(&self) -> &str {
         &self.boot
@@ -72,16 +79,8 @@ impl fmt::Debug for MachineClock {
 }
 
 fn read() -> Readings {
-    let mut boot = since_boot();
-    loop {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let after = since_boot();
-        // A process that was stopped in between would take that for a step.
-        if after - boot < NOTED_STEP / 10 {
-            return Readings { wall: i64::try_from(wall.as_millis()).unwrap_or(i64::MAX), boot };
-        }
-        boot = after;
-    }
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Readings { wall: i64::try_from(wall.as_millis()).unwrap_or(i64::MAX), boot: since_boot() }
 }
 
 /// `CLOCK_BOOTTIME`: unlike `CLOCK_MONOTONIC`, and so [`std::time::Instant`], it counts while the machine is suspended.
