@@ -8,9 +8,12 @@
 -- They are merged, and as many of each lane are locked as the merge takes of it. A run that another claim holds locked is
 -- stepped over. Answers a row of what it saw, and one a run.
 WITH clock AS MATERIALIZED (
-    SELECT now, now - lasted AS began, coalesce(now + $16, 9223372036854775807) AS until, pg_current_snapshot() AS snapshot
+    SELECT now, now - lasted AS began, coalesce(now + $16, 9223372036854775807) AS until, snapshot,
+           pg_snapshot_xmax(snapshot)::text::bigint AS unlisted_from,
+           -- The next number of a transaction: its distance to another is all that can be asked for without taking it.
+           pg_snapshot_xmin(snapshot)::text::bigint + age(pg_snapshot_xmin(snapshot)::xid) AS unlisted_to
     FROM (
-        SELECT riqle.now($1) AS now,
+        SELECT riqle.now($1) AS now, pg_current_snapshot() AS snapshot,
                ceil(extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1000)::bigint AS lasted
     ) c
 ),
@@ -121,11 +124,18 @@ rest AS (
     SELECT DISTINCT ON (lane) lane, due_at, id FROM candidates
     WHERE kind <> 'expired' AND id NOT IN (SELECT id FROM claimed) ORDER BY lane, due_at, id
 ),
--- What comes from now on is not due before this look began.
+-- What is written by transactions that have no number yet is not due before this look began.
 come_to AS (
     SELECT array_agg(l.lane) AS lanes, array_agg(least(r.due_at, began)) AS due,
            array_agg(CASE WHEN r.due_at < began THEN r.id ELSE '00000000-0000-0000-0000-000000000000' END) AS ids
     FROM lanes l CROSS JOIN clock LEFT JOIN rest r USING (lane)
+    WHERE unlisted_to - unlisted_from < 1000
+),
+-- A snapshot lists open transactions up to the last one that has ended only.
+open AS (
+    SELECT xid::text::bigint AS xid FROM clock, pg_snapshot_xip(snapshot) AS xid
+    UNION ALL
+    SELECT xid FROM clock, generate_series(unlisted_from, least(unlisted_to, unlisted_from + 1000) - 1) AS xid
 ),
 next AS (
     SELECT min(due_at) AS due_at FROM (
@@ -148,7 +158,7 @@ next_lease AS (
     ) running
 )
 SELECT now, began, back.due_at AS back, next.due_at AS next_due, next_lease.due_at AS next_lease, lanes, due, ids,
-       ARRAY(SELECT xid::text::bigint FROM pg_snapshot_xip(snapshot) AS xid) AS open,
+       ARRAY(SELECT xid FROM open) AS open,
        EXISTS (SELECT 1 FROM candidates WHERE kind = 'expired' AND id NOT IN (SELECT id FROM claimed)) AS leaves_leases,
        NULL AS job, NULL AS priority, NULL AS id, NULL AS failures, NULL AS crashes, NULL AS claims, NULL AS enqueued_at,
        NULL AS due_at, NULL AS root, NULL AS replay_of, NULL AS reference, NULL AS event_id, NULL AS input_codec, NULL AS input

@@ -91,6 +91,14 @@ impl Idle {
         }
     }
 
+    /// Claims until the floor lies well behind what was written before.
+    async fn pass(&mut self) {
+        self.drain().await;
+        // The time between two looks is read again.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        self.drain().await;
+    }
+
     /// Changes the schema's tables.
     async fn change(&mut self, sql: &str) {
         let sql = sql.replace("riqle.", &format!("\"{}\".", self.schema.name));
@@ -105,7 +113,7 @@ async fn a_run_whose_claim_is_given_back_is_found_by_the_next_claim() {
     let request = request(10);
     assert_eq!(idle.store.claim(request.clone()).await.unwrap().runs.len(), 2);
     idle.enqueue(vec![run()]).await;
-    idle.drain().await;
+    idle.pass().await;
     idle.store.give_back("default", request.token).await.unwrap();
     assert_eq!(idle.claim_ids(10).await, ids);
 }
@@ -116,14 +124,15 @@ async fn a_run_that_its_worker_gives_back_is_found_by_the_next_claim() {
     let ids = idle.enqueue(vec![run()]).await;
     let given_back = idle.claim(1).await;
     idle.enqueue(vec![run()]).await;
-    idle.drain().await;
+    idle.pass().await;
     idle.store.settle(vec![settlement(&given_back[0], Ending::GiveBack)]).await.unwrap();
     assert_eq!(idle.claim_ids(10).await, ids);
 }
 
 #[tokio::test]
 async fn a_run_that_was_to_be_due_long_ago_is_found_by_the_next_claim_and_goes_before_others() {
-    let idle = Idle::new().await;
+    let mut idle = Idle::new().await;
+    idle.pass().await;
     let mut ids = idle.enqueue(vec![run()]).await;
     ids.extend(idle.enqueue(vec![run().at(Timestamp::UNIX_EPOCH), run().at(Timestamp::UNIX_EPOCH)]).await);
     ids.rotate_left(1);
@@ -132,7 +141,8 @@ async fn a_run_that_was_to_be_due_long_ago_is_found_by_the_next_claim_and_goes_b
 
 #[tokio::test]
 async fn many_runs_that_were_to_be_due_long_ago_are_claimed_in_order() {
-    let idle = Idle::new().await;
+    let mut idle = Idle::new().await;
+    idle.pass().await;
     let at = |second: i64| run().at(Timestamp::from_second(second).unwrap());
     let later = idle.enqueue((20..40).map(at).collect()).await;
     let earlier = idle.enqueue((0..20).map(at).collect()).await;
@@ -149,17 +159,28 @@ async fn runs_of_a_transaction_that_commits_late_are_found_by_the_next_claim() {
     let mut early = idle.store.begin().await.unwrap();
     let (first, _) = idle.store.enqueue_in(&mut early, vec![run()]).await.unwrap();
     idle.enqueue(vec![run()]).await;
-    idle.drain().await;
+    idle.pass().await;
     let mut late = idle.store.begin().await.unwrap();
     let (second, _) = idle.store.enqueue_in(&mut late, vec![run()]).await.unwrap();
     idle.enqueue(vec![run()]).await;
-    idle.drain().await;
+    idle.pass().await;
     late.commit().await.unwrap();
     assert_eq!(idle.claim_ids(10).await, [second[0].id()]);
     idle.enqueue(vec![run()]).await;
-    idle.drain().await;
+    idle.pass().await;
     early.commit().await.unwrap();
     assert_eq!(idle.claim_ids(10).await, [first[0].id()]);
+}
+
+#[tokio::test]
+async fn a_run_is_found_by_the_next_claim_where_nothing_else_was_written_since() {
+    let mut idle = Idle::new().await;
+    let mut late = idle.store.begin().await.unwrap();
+    let (ids, _) = idle.store.enqueue_in(&mut late, vec![run()]).await.unwrap();
+    idle.pass().await;
+    idle.pass().await;
+    late.commit().await.unwrap();
+    assert_eq!(idle.claim_ids(10).await, [ids[0].id()]);
 }
 
 #[tokio::test]
