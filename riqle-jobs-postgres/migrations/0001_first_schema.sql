@@ -91,10 +91,10 @@ CREATE TABLE riqle.history (
     error_fingerprint text,
     attempts          text[],
     input             bytea    NOT NULL,
-    output            bytea
+    output            bytea,
+    PRIMARY KEY (id, ended_at) -- by which logical replication knows a row, too
 ) PARTITION BY RANGE (ended_at);
 
-CREATE INDEX history_id ON riqle.history (id);
 CREATE INDEX history_list ON riqle.history (lane, state, id);
 CREATE INDEX history_reference ON riqle.history (reference) WHERE reference IS NOT NULL;
 CREATE INDEX history_unique_key ON riqle.history (unique_key) WHERE unique_key IS NOT NULL;

@@ -3,6 +3,7 @@
 -- How many dead letters a lane has with a fingerprint of the newest error, empty: without one. The sum of its rows: each
 -- statement that changes dead letters adds what it changed, and so waits for nobody; pruning joins them.
 CREATE TABLE riqle.dead_counts (
+    number            bigint NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     lane              bigint NOT NULL,
     error_fingerprint text   NOT NULL,
     runs              bigint NOT NULL
@@ -28,6 +29,11 @@ FOR EACH STATEMENT EXECUTE FUNCTION riqle.count_dead();
 
 INSERT INTO riqle.dead_counts (lane, error_fingerprint, runs)
 SELECT lane, coalesce(error_fingerprint, ''), count(*) FROM riqle.dead GROUP BY 1, 2;
+
+-- Where data alone is restored, its dead letters are counted as they come: the counts that come with them are left out.
+CREATE FUNCTION riqle.leave_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+CREATE TRIGGER counts_come BEFORE INSERT ON riqle.dead_counts
+FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION riqle.leave_out();
 
 -- The first and the last of a group, and its pages.
 CREATE INDEX dead_groups ON riqle.dead ((coalesce(error_fingerprint, '')), lane, ended_at, id);

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use riqle_jobs_core::{Clock, Error, ErrorKind, Limits, store::Writes};
 use sqlx::{
-    ConnectOptions, Connection, PgPool,
+    ConnectOptions, Connection, PgConnection, PgPool, Row,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use url::Url;
@@ -12,7 +12,7 @@ use crate::{
     batches::Batches,
     connections::{CONNECTED_WITHIN, Connections},
     days::{Upkeep, open_days},
-    error::translate,
+    error::{Result as DriverResult, into_driver, translate},
     floors::Floors,
     handle::Shared,
     migrate::{check, migrate},
@@ -157,12 +157,9 @@ impl PostgresOptions {
         let options = if listens { options.options(SETTINGS) } else { options };
         let mut connection = match tokio::time::timeout(CONNECTED_WITHIN, options.connect()).await {
             Ok(connection) => connection.map_err(|error| unreachable(&options, error))?,
-            Err(_) => {
-                let (host, port) = (options.get_host(), options.get_port());
-                let message = format!("{host}:{port} has not answered within {CONNECTED_WITHIN:?}");
-                return Err(Error::new(ErrorKind::Unavailable, "connect", message));
-            }
+            Err(_) => return Err(silent(&options)),
         };
+        within("connect", check_encoding(&mut connection)).await?;
         if self.migrates {
             migrate(&mut connection, &statements).await?;
         }
@@ -281,6 +278,33 @@ fn parse(url: &str) -> Result<(PgConnectOptions, OfUrl), Error> {
         Some(_) => options,
     };
     Ok((options, ours))
+}
+
+/// Says who has not answered.
+pub(crate) fn silent(options: &PgConnectOptions) -> Error {
+    let (host, port) = (options.get_host(), options.get_port());
+    let message = format!("{host}:{port} has not answered within {CONNECTED_WITHIN:?}");
+    Error::new(ErrorKind::Unavailable, "connect", message)
+}
+
+/// What a connect fails with after the store was opened: nothing that the caller can mend.
+pub(crate) fn while_running(options: &PgConnectOptions, error: sqlx::Error) -> Error {
+    let error = unreachable(options, error);
+    Error::new(ErrorKind::Unavailable, "connect", error.message()).caused_by(error)
+}
+
+/// Any text can be stored in UTF8 alone: elsewhere an error's text could keep the end of a run from being stored.
+async fn check_encoding(connection: &mut PgConnection) -> DriverResult<()> {
+    let encoding = "SELECT current_setting('server_encoding') AS encoding";
+    let row = sqlx::query(encoding).persistent(false).fetch_one(connection).await?;
+    let encoding: String = row.try_get("encoding")?;
+    if encoding == "UTF8" {
+        return Ok(());
+    }
+    Err(into_driver(misconfigured(format!(
+        "the database is encoded as {encoding}, riqle-jobs needs UTF8: create one with CREATE DATABASE name ENCODING \
+         'UTF8' TEMPLATE template0"
+    ))))
 }
 
 /// Says where nobody answered.

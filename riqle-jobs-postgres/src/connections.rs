@@ -4,13 +4,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use riqle_jobs_core::{Error, ErrorKind};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
-use crate::error::Result;
+use crate::{
+    connect::{silent, while_running},
+    error::{Result, into_driver},
+};
 
 /// How long whoever needs a connection waits for one.
 pub(crate) const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
@@ -30,6 +34,8 @@ pub(crate) struct Connections {
     options: PgConnectOptions,
     idle: Mutex<Vec<Idle>>,
     permits: Arc<Semaphore>,
+    /// What connecting failed with, unless the newest connect succeeded.
+    away: Mutex<Option<String>>,
 }
 
 #[derive(Debug)]
@@ -42,16 +48,24 @@ struct Idle {
 impl Connections {
     pub(crate) fn new(options: PgConnectOptions, most: u32) -> Arc<Self> {
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Arc::new(Self { options, idle: Mutex::default(), permits: Arc::new(Semaphore::new(most)) })
+        Arc::new(Self {
+            options,
+            idle: Mutex::default(),
+            permits: Arc::new(Semaphore::new(most)),
+            away: Mutex::default(),
+        })
     }
 
     /// Lends a connection.
     pub(crate) async fn lend(self: &Arc<Self>) -> Result<Lent> {
-        timeout(CONNECTED_WITHIN, self.wait_and_lend()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
-    }
-
-    async fn wait_and_lend(self: &Arc<Self>) -> Result<Lent> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
+        let permit = match timeout(CONNECTED_WITHIN, Arc::clone(&self.permits).acquire_owned()).await {
+            Ok(permit) => permit.map_err(|_| sqlx::Error::PoolClosed)?,
+            // Where the server is away, those who wait for it have all of them.
+            Err(_) => match self.away().clone() {
+                Some(away) => return Err(into_driver(Error::new(ErrorKind::Unavailable, "connect", away))),
+                None => return Err(sqlx::Error::PoolTimedOut),
+            },
+        };
         let lent =
             |connection, planned_at| Lent { connection, planned_at, home: Arc::clone(self), _permit: permit };
         if let Some(mut idle) = self.newest() {
@@ -61,7 +75,16 @@ impl Connections {
             // The others have lain idle for longer.
             self.forget_idle();
         }
-        Ok(lent(self.options.connect().await?, Instant::now()))
+        match reached(&self.options).await {
+            Ok(connection) => {
+                *self.away() = None;
+                Ok(lent(connection, Instant::now()))
+            }
+            Err(error) => {
+                *self.away() = Some(error.message().to_owned());
+                Err(into_driver(error))
+            }
+        }
     }
 
     fn newest(&self) -> Option<Idle> {
@@ -72,6 +95,10 @@ impl Connections {
     pub(crate) fn forget_idle(&self) {
         let forgotten = std::mem::take(&mut *self.idle());
         drop(forgotten);
+    }
+
+    fn away(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
@@ -89,6 +116,18 @@ impl Idle {
             self.connection.ping().await?;
         }
         Ok(())
+    }
+}
+
+/// A new connection.
+///
+/// # Errors
+/// `Unavailable`, with what the store's first connect would say: what was right when the store was opened, such as a
+/// password that has been changed since, is likely to be right again.
+pub(crate) async fn reached(options: &PgConnectOptions) -> Result<PgConnection, Error> {
+    match timeout(CONNECTED_WITHIN, options.connect()).await {
+        Ok(connection) => connection.map_err(|error| while_running(options, error)),
+        Err(_) => Err(silent(options)),
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use uuid::Uuid;
 
-use crate::{error::Result, statements::Statements};
+use crate::{error::Result, statements::Statements, work::BEGIN};
 
 /// Today, and so many days more, have a partition.
 const AHEAD: i64 = 2;
@@ -74,7 +74,7 @@ impl Upkeep {
 /// Makes the partitions of today and the days ahead. Where one can't be made, its rows stand in `history_rest`: slower to
 /// prune, and nothing else.
 pub(crate) async fn open_days(connection: &mut PgConnection, statements: &Statements) -> Result<()> {
-    let mut transaction = connection.begin().await?;
+    let mut transaction = connection.begin_with(BEGIN).await?;
     let row = statements.query("SELECT riqle.now(NULL) AS now").fetch_one(&mut *transaction).await?;
     let today = Day::of(row.try_get("now")?);
     let known = days(&mut transaction, statements).await?;
@@ -101,7 +101,7 @@ pub(crate) async fn open_day(connection: &mut PgConnection, statements: &Stateme
          END $$;",
         statements.schema()
     );
-    let mut transaction = connection.begin().await?;
+    let mut transaction = connection.begin_with(BEGIN).await?;
     sqlx::raw_sql(AssertSqlSafe(statements.text(&sql))).execute(&mut *transaction).await?;
     transaction.commit().await
 }
@@ -159,7 +159,7 @@ pub(crate) async fn drop_day(
     day: Day,
 ) -> Result<u64> {
     let table = day.table();
-    let mut transaction = connection.begin().await?;
+    let mut transaction = connection.begin_with(BEGIN).await?;
     let count = format!("SELECT count(*) AS runs FROM riqle.{table}");
     let row = statements.query_once(&count).fetch_one(&mut *transaction).await?;
     let drop = format!("{LOCK}; DROP TABLE IF EXISTS riqle.{table}");

@@ -28,7 +28,12 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, String) {
                     Misconfigured,
                     "a pooler hands connections around; add listen=off to the URL of the store",
                 ),
-                "25006" => (Unavailable, "the server is read-only: a standby, or it is being switched over"),
+                READ_ONLY | READ_ONLY_FOUND => {
+                    (Unavailable, "the server is read-only: a standby, or it is being switched over")
+                }
+                "25P03" | "25P04" => {
+                    (Unavailable, "the server has ended a transaction that was open for too long")
+                }
                 "22021" | "22P05" => (ErrorKind::Rejected, "a text holds what PostgreSQL can't store"),
                 "54000" => (ErrorKind::Rejected, "a value is larger than PostgreSQL allows"),
                 "40P01" | "40001" => (Unavailable, "another transaction was in the way"),
@@ -39,6 +44,7 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, String) {
                 code if ["08", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class)) => {
                     (Unavailable, "the server can't answer now")
                 }
+                UNIQUE_VIOLATION => (Unavailable, "another transaction has stored the same"),
                 code if code.starts_with("23") => (Corrupt, "the schema refuses what was to be stored"),
                 code if code.starts_with("XX") => (Corrupt, "the server found damaged data"),
                 _ => (Corrupt, "PostgreSQL refuses the statement"),
@@ -56,6 +62,11 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, String) {
     };
     (kind, format!("{message} ({error})"))
 }
+
+const READ_ONLY: &str = "25006";
+/// What [`BEGIN_TO_WRITE`](crate::work::BEGIN_TO_WRITE) fails with on a server that is read-only: nothing else divides.
+const READ_ONLY_FOUND: &str = "22012";
+const UNIQUE_VIOLATION: &str = "23505";
 
 /// A statement that waited for a lock as long as it may.
 const LOCK_TIMEOUT: &str = "55P03";
@@ -94,15 +105,19 @@ impl From<HeldUp> for Error {
 /// A statement that was prepared before a migration added a column; another connection prepares it anew.
 const CHANGED_RESULT_TYPE: &str = "0A000";
 
-/// Whether the connection, not the statement, has failed.
+/// Whether the connection, not the statement, has failed: it is ended, and another one made.
 pub(crate) fn is_of_the_connection(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
-        // Shut down by an administrator, crashed, starting up.
-        sqlx::Error::Database(database) => {
-            let codes = ["57P01", "57P02", "57P03", "08006", CHANGED_RESULT_TYPE];
-            database.code().is_some_and(|code| codes.contains(&code.as_ref()))
-        }
+        sqlx::Error::Database(database) => database.code().is_some_and(|code| match code.as_ref() {
+            // A new connection may reach the server that has taken over.
+            READ_ONLY | READ_ONLY_FOUND => true,
+            // Ended by the server, for a transaction that was open for too long.
+            "25P03" | "25P04" => true,
+            CHANGED_RESULT_TYPE => true,
+            // Shut down by an administrator, crashed, starting up, dropped, idle for too long; or it broke off.
+            code => code.starts_with("57P") || code.starts_with("08"),
+        }),
         _ => false,
     }
 }
@@ -111,11 +126,20 @@ pub(crate) fn is_of_the_connection(error: &sqlx::Error) -> bool {
 pub(crate) fn is_worth_repeating(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(database) if !is_of_the_connection(error) => {
-            // A deadlock, a serialization failure; an id that another transaction stored meanwhile.
-            database.code().is_some_and(|code| ["40P01", "40001", "23505"].contains(&code.as_ref()))
+            // A deadlock, a serialization failure.
+            database.code().is_some_and(|code| ["40P01", "40001"].contains(&code.as_ref()))
+                || is_outrun(error)
         }
+        error => is_outrun(error) || is_of_the_connection(error),
+    }
+}
+
+/// Whether another transaction was faster, after this one had looked, or stored the same id.
+pub(crate) fn is_outrun(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(database) => database.code().as_deref() == Some(UNIQUE_VIOLATION),
         sqlx::Error::AnyDriverError(error) => error.is::<Outrun>(),
-        error => is_of_the_connection(error),
+        _ => false,
     }
 }
 
@@ -123,10 +147,10 @@ pub(crate) fn is_worth_repeating(error: &sqlx::Error) -> bool {
 pub(crate) fn is_in_the_way(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(database) => {
-            database.code().is_some_and(|code| ["40P01", "40001", LOCK_TIMEOUT].contains(&code.as_ref()))
+            let codes = ["40P01", "40001", LOCK_TIMEOUT, UNIQUE_VIOLATION];
+            database.code().is_some_and(|code| codes.contains(&code.as_ref()))
         }
-        sqlx::Error::AnyDriverError(error) => error.is::<Outrun>(),
-        _ => false,
+        error => is_outrun(error),
     }
 }
 

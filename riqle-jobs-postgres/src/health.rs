@@ -10,7 +10,7 @@ use crate::{
     registry::registered_workers,
     rows::{count, get, get_count, time},
     staging::staging_status,
-    work::Work,
+    work::{CHECK_WRITABLE, Work},
 };
 
 /// More dead rows than this, and more than live ones, slow claims down.
@@ -41,6 +41,11 @@ pub(crate) async fn health(work: &mut Work<'_>) -> Result<Health> {
         schema: get::<Option<i32>>(&row, "schema")?.map(i32::unsigned_abs),
         ..health
     })
+}
+
+/// Fails where the server is read-only.
+pub(crate) async fn check_writable(work: &mut Work<'_>) -> Result<()> {
+    work.query(CHECK_WRITABLE).execute(&mut *work.connection).await.map(drop)
 }
 
 fn problems(row: &PgRow) -> Result<Vec<String>> {

@@ -12,7 +12,7 @@ use crate::{
     Postgres,
     attempts::read_attempts,
     error::{Result as DriverResult, into_driver},
-    health::health,
+    health::{check_writable, health},
     list::{count_runs, dead_errors, list_runs},
     metrics::read_metrics,
     notes::read_notes,
@@ -92,8 +92,11 @@ impl Inspect for Postgres {
     }
 
     async fn health(&self) -> Result<Health, Error> {
+        // Reads go on beside it; of a server that is read-only this process may not have heard yet, if it writes little.
+        let writable = self.ask("health", &(), |work, ()| Box::pin(check_writable(work))).await;
         let health = self.ask("health", &(), |work, ()| Box::pin(health(work))).await?;
-        Ok(Health { write_error: self.shared.writes.error(), ..health })
+        let read_only = || writable.err().map(|error| error.message().to_owned());
+        Ok(Health { write_error: self.shared.writes.error().or_else(read_only), ..health })
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {

@@ -5,7 +5,7 @@ use crate::{
     Postgres,
     error::{HeldUp, Result as DriverResult, from_driver, into_driver},
     statements::Statements,
-    work::within,
+    work::{BEGIN, within},
 };
 
 /// Forward only: once released, a migration is never edited. Each leaves the tables so that the version before goes on.
@@ -89,7 +89,7 @@ pub(crate) async fn check(connection: &mut PgConnection, statements: &Statements
 /// Takes as long as the tables are large; only a lock is not waited for without end.
 async fn apply(connection: &mut PgConnection, statements: &Statements) -> DriverResult<()> {
     let schema = statements.schema();
-    let mut transaction = connection.begin().await?;
+    let mut transaction = connection.begin_with(BEGIN).await?;
     let limits = format!("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '{LOCKED_WITHIN}'");
     sqlx::raw_sql(AssertSqlSafe(limits)).execute(&mut *transaction).await?;
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended('riqle-jobs migrations of ' || $1, 0))";
@@ -115,7 +115,7 @@ async fn newest_in_transaction(
     connection: &mut PgConnection,
     statements: &Statements,
 ) -> DriverResult<usize> {
-    let mut transaction = connection.begin().await?;
+    let mut transaction = connection.begin_with(BEGIN).await?;
     let newest = newest(&mut transaction, statements).await?;
     transaction.commit().await?;
     Ok(newest)

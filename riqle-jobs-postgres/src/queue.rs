@@ -17,7 +17,7 @@ use crate::{
     rows::get,
     settle::settle,
     steps::{extend, save_steps},
-    work::Work,
+    work::{BEGIN, Work},
 };
 
 /// How long the keeper of leases waits for its own connection: less than a lease.
@@ -145,7 +145,7 @@ impl PostgresLeaseConnection {
             none => none.insert(shared.options.connect().await?),
         };
         if shared.statements.need_transactions() {
-            let mut transaction = connection.begin().await?;
+            let mut transaction = connection.begin_with(BEGIN).await?;
             let mut work = Work::new(&mut transaction, &shared.statements, self.store.frozen());
             let answers = extend(&mut work, leases, lease).await?;
             transaction.commit().await?;

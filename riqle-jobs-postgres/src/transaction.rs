@@ -4,21 +4,28 @@ use std::{
 };
 
 use riqle_jobs_core::{
-    Enqueued, Error, Hint, NewRun, Wake,
+    Enqueued, Error, ErrorKind, Hint, NewRun, Wake,
     events::{check_events, runs_started_by},
     from_millis,
     store::{EventStart, NewEvent, Staged},
 };
-use sqlx::{PgConnection, Postgres as Driver, Row, Transaction};
+use sqlx::{
+    PgConnection, Postgres as Driver, Row, SqlSafeStr, pool::PoolConnection, postgres::PgTransactionManager,
+};
+use sqlx_core::transaction::TransactionManager;
 
 use crate::{
     Postgres,
+    connect::while_running,
+    connections::reached,
     enqueue::{Within, enqueue},
-    error::{Result as DriverResult, from_driver, into_driver, is_worth_repeating},
+    error::{
+        Result as DriverResult, from_driver, into_driver, is_in_the_way, is_of_the_connection, is_outrun,
+    },
     events::start_events,
     registry::registered_jobs,
     staging::stage,
-    work::{Apply, Work, answered, within},
+    work::{Apply, BEGIN_TO_WRITE, Work, answered, within},
 };
 
 /// How often a group is tried anew because another transaction took its unique key first.
@@ -27,55 +34,132 @@ const TRIES: usize = 5;
 /// A transaction: the application's own statements run on the [`PgConnection`] that it derefs to. Dropped without
 /// [`commit`](Self::commit) it is rolled back.
 pub struct PostgresTransaction {
-    transaction: Transaction<'static, Driver>,
+    connection: PoolConnection<Driver>,
+    stage: Stage,
     store: Postgres,
+}
+
+/// How far a transaction has come, and so what becomes of its connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It is not known whether the connection is in a transaction: closed, so that nobody gets it so.
+    Unsure,
+    Open,
+    Ended,
 }
 
 impl PostgresTransaction {
     pub(crate) async fn begin(store: &Postgres) -> Result<Self, Error> {
-        let transaction = within("begin", store.shared.begun_in.begin()).await?;
-        Ok(Self { transaction, store: store.clone() })
+        let pool = &store.shared.begun_in;
+        // Those that lie idle may all have reached a server that is read-only by now; a new one reaches who has taken over.
+        let mut stale = pool.num_idle();
+        loop {
+            let connection = match pool.acquire().await {
+                Ok(connection) => connection,
+                Err(error) => return Err(unconnected(store, error).await),
+            };
+            // From here on closed where this is dropped.
+            let mut begun = Self { connection, stage: Stage::Unsure, store: store.clone() };
+            let begin =
+                PgTransactionManager::begin(&mut begun.connection, Some(BEGIN_TO_WRITE.into_sql_str()));
+            match answered(begin).await {
+                Ok(()) => {
+                    begun.stage = Stage::Open;
+                    return Ok(begun);
+                }
+                Err(error) if is_of_the_connection(&error) && stale > 0 => stale -= 1,
+                Err(error) => return Err(begun.store.told(from_driver("begin", error))),
+            }
+        }
     }
 
     /// Its connection, at work for the store.
     pub(crate) fn work(&mut self) -> Work<'_> {
-        Work::new(&mut self.transaction, &self.store.shared.statements, self.store.frozen())
+        Work::new(&mut self.connection, &self.store.shared.statements, self.store.frozen())
     }
 
     /// Makes everything in it lasting.
     ///
     /// # Errors
-    /// `Rejected` where one of its statements has failed: nothing of it is stored. `Unavailable` where it may or may
-    /// not have been committed.
+    /// `Rejected` where one of its statements has failed, or a transaction that was begun within it has not ended: nothing
+    /// of it is stored. `Unavailable` where it may or may not have been committed, and where others were in the way
+    /// (a serialization failure): nothing is stored then.
     pub async fn commit(mut self) -> Result<(), Error> {
+        if PgTransactionManager::get_transaction_depth(&self.connection) != 1 {
+            let message = "a transaction that was begun within this one has not ended; nothing is stored";
+            return Err(Error::new(ErrorKind::Rejected, "commit", message));
+        }
+        self.stage = Stage::Unsure;
         // PostgreSQL answers a COMMIT after a failed statement by rolling back, without an error.
-        within("commit", async {
-            sqlx::query("SELECT 1").persistent(false).execute(&mut *self.transaction).await?;
-            self.transaction.commit().await
-        })
-        .await
+        let committed = within("commit", async {
+            sqlx::query("SELECT 1").persistent(false).execute(&mut *self.connection).await?;
+            PgTransactionManager::commit(&mut self.connection).await
+        });
+        committed.await.map_err(|error| self.store.told(error))?;
+        self.stage = Stage::Ended;
+        self.store.shared.writes.succeeded();
+        Ok(())
     }
 
     /// Undoes everything in it.
     ///
     /// # Errors
     /// `Unavailable`; nothing of it stays in any case.
-    pub async fn rollback(self) -> Result<(), Error> {
-        within("rollback", self.transaction.rollback()).await
+    pub async fn rollback(mut self) -> Result<(), Error> {
+        // Within a transaction that was begun within it this would undo that one alone.
+        if PgTransactionManager::get_transaction_depth(&self.connection) != 1 {
+            return Ok(());
+        }
+        self.stage = Stage::Unsure;
+        within("rollback", PgTransactionManager::rollback(&mut self.connection)).await?;
+        self.stage = Stage::Ended;
+        Ok(())
     }
+}
+
+impl Drop for PostgresTransaction {
+    fn drop(&mut self) {
+        let depth = PgTransactionManager::get_transaction_depth(&self.connection);
+        match (self.stage, depth) {
+            (Stage::Ended, 0) => {}
+            (Stage::Open, 1) => PgTransactionManager::start_rollback(&mut self.connection),
+            _ => self.connection.close_on_drop(),
+        }
+    }
+}
+
+/// Why the pool had no connection to begin a transaction on: all are in use, or the server is away, which the pool does not
+/// tell apart.
+async fn unconnected(store: &Postgres, error: sqlx::Error) -> Error {
+    let pool = &store.shared.begun_in;
+    let error = match error {
+        sqlx::Error::PoolTimedOut => match reached(&pool.connect_options()).await {
+            Ok(_) => {
+                let message = format!(
+                    "all {} connections of the pool are in use, and none became free within {:?}",
+                    pool.options().get_max_connections(),
+                    pool.options().get_acquire_timeout()
+                );
+                return Error::new(ErrorKind::Unavailable, "begin", message).caused_by(error);
+            }
+            Err(error) => error,
+        },
+        error => while_running(&pool.connect_options(), error),
+    };
+    store.told(error)
 }
 
 impl Deref for PostgresTransaction {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        &self.transaction
+        &self.connection
     }
 }
 
 impl DerefMut for PostgresTransaction {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.transaction
+        &mut self.connection
     }
 }
 
@@ -193,10 +277,17 @@ impl Postgres {
             let ended = within(operation, sqlx::raw_sql(end).execute(&mut *connection)).await;
             match answer {
                 Ok(answer) => return ended.map(|_| answer),
-                Err(error) if ended.is_ok() && tries < TRIES && is_worth_repeating(&error) => tries += 1,
-                Err(error) => return Err(from_driver(operation, error)),
+                Err(error) if ended.is_ok() && tries < TRIES && is_outrun(&error) => tries += 1,
+                Err(error) if is_in_the_way(&error) => return Err(from_driver(operation, error)),
+                Err(error) => return Err(self.told(from_driver(operation, error))),
             }
         }
+    }
+
+    /// An error of what surely writes, noted for the health.
+    fn told(&self, error: Error) -> Error {
+        self.shared.writes.failed(&error);
+        error
     }
 }
 

@@ -16,7 +16,7 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::{sync::Notify, time::timeout};
 use uuid::Uuid;
 
-use crate::{connections::Connections, statements::Statements};
+use crate::{connections::Connections, statements::Statements, work::CHECK_WRITABLE};
 
 /// Between two notifications; what comes meanwhile goes out together.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -248,7 +248,9 @@ impl Listening {
                 Ok(Ok(None)) => return Err(broken(true)(sqlx::Error::Protocol("closed".to_owned()))),
                 Ok(Err(error)) => return Err(broken(true)(error)),
                 Err(_) => {
-                    let alive = answered(sqlx::query("SELECT 1").execute(&mut listener));
+                    // Nobody writes, and so tells, on a server that is read-only by now.
+                    let alive =
+                        answered(sqlx::query(CHECK_WRITABLE).persistent(false).execute(&mut listener));
                     alive.await.map_err(broken(true))?;
                 }
             }

@@ -1,14 +1,16 @@
 use std::{future::Future, pin::Pin, time::Duration};
 
-use riqle_jobs_core::{Error, Hint};
+use riqle_jobs_core::{Error, Hint, Jitter, RetryPolicy};
 use sqlx::{Connection, PgConnection};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
 
 use crate::{
     Postgres,
     connections::Lent,
     error::{
-        Result as DriverResult, Silence, from_driver, is_in_the_way, is_of_the_connection, is_worth_repeating,
+        Result as DriverResult, Silence, from_driver, is_in_the_way, is_of_the_connection, is_outrun,
+        is_worth_repeating,
     },
     statements::{Query, Statements},
 };
@@ -17,7 +19,20 @@ use crate::{
 /// for ever, nor for as long as a lease.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 /// After a restart of the server each connection of the pool may be broken; a new one is made instead.
-const TRIES: usize = 4;
+const TRIES: u32 = 5;
+
+/// Begins a transaction of our own statements. They are written for READ COMMITTED: under a stricter level, which the
+/// database may have as its default, they would fail for each other's sake.
+pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+/// Begins a transaction of the application, of the isolation that the database or the application says. It fails on a
+/// server that is read-only, in the same round trip: what it would write would fail.
+pub(crate) const BEGIN_TO_WRITE: &str =
+    "BEGIN; SELECT 1 / CASE current_setting('transaction_read_only') WHEN 'on' THEN 0 ELSE 1 END";
+/// Fails on a server that is read-only.
+pub(crate) const CHECK_WRITABLE: &str =
+    "SELECT 1 / CASE current_setting('transaction_read_only') WHEN 'on' THEN 0 ELSE 1 END";
+/// Each waits for up to twice as long as the one before, beginning here.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The operations that surely write, so that their success shows that the store can be written to.
 const WRITES: [&str; 8] = [
@@ -140,7 +155,13 @@ impl Postgres {
                 Stand::Together => self.try_in_transaction(question, apply).await,
             };
             match answer {
-                Err(error) if tries < TRIES && is_worth_repeating(&error) => tries += 1,
+                Err(error) if tries < TRIES && is_worth_repeating(&error) => {
+                    if !is_outrun(&error) {
+                        let pauses = RetryPolicy::exponential(PAUSE).jitter(Jitter::Full);
+                        sleep(pauses.delay_after(tries, Uuid::new_v4().as_u64_pair().0)).await;
+                    }
+                    tries += 1;
+                }
                 answer => return answer,
             }
         }
@@ -164,7 +185,7 @@ impl Postgres {
     async fn try_in_transaction<Q: Sync, A>(&self, question: &Q, apply: Apply<Q, A>) -> DriverResult<A> {
         let mut connection = self.shared.connections.lend().await?;
         let in_transaction = async {
-            let mut transaction = connection.begin().await?;
+            let mut transaction = connection.begin_with(BEGIN).await?;
             let mut work = Work::new(&mut transaction, &self.shared.statements, self.frozen());
             let applied = apply(&mut work, question).await;
             let hints = std::mem::take(&mut work.hints);
@@ -190,6 +211,8 @@ impl Postgres {
             Some(error) if is_of_the_connection(error) || Silence::is(error) => {
                 self.shared.connections.forget_idle();
             }
+            // Whatever has left it in a transaction, nobody is to get it so.
+            _ if connection.is_in_transaction() => drop(connection),
             _ => connection.give_back(),
         }
     }

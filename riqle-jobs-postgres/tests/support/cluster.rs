@@ -90,6 +90,17 @@ impl Cluster {
         run(self.program("psql").args(at))
     }
 
+    /// Copies the data alone, not the tables, of one database into another, as `pg_dump` and `psql` do.
+    #[allow(dead_code)]
+    pub(crate) fn copy_data(&self, from: &str, to: &str) -> Result<(), String> {
+        let (port, file) = (self.port.to_string(), self.folder.join("dump.sql"));
+        let at = ["-h", "127.0.0.1", "-U", "postgres", "-p", &port];
+        let what = ["--data-only", "--schema=riqle", "--exclude-table=riqle.migrations"];
+        run(self.program("pg_dump").args(at).args(what).arg("-f").arg(&file).arg(from))?;
+        let restore = ["-q", "-X", "-v", "ON_ERROR_STOP=1"];
+        run(self.program("psql").args(at).args(restore).arg("-f").arg(&file).arg(to))
+    }
+
     /// Where it listens.
     #[allow(dead_code)]
     pub(crate) fn port(&self) -> u16 {
