@@ -18,6 +18,12 @@ pub(crate) struct Settings {
     /// `1` or `0`; empty where the server does not say.
     aof_enabled: String,
     aof_last_write_status: String,
+    rdb_last_bgsave_status: String,
+    /// `master` or `slave`.
+    role: String,
+    used_memory: u64,
+    /// 0: no limit.
+    maxmemory: u64,
     /// Empty where the server does not say: managed ones refuse CONFIG.
     appendfsync: String,
 }
@@ -49,6 +55,10 @@ impl Settings {
             maxmemory_policy: value("maxmemory_policy"),
             aof_enabled: value("aof_enabled"),
             aof_last_write_status: value("aof_last_write_status"),
+            rdb_last_bgsave_status: value("rdb_last_bgsave_status"),
+            role: value("role"),
+            used_memory: value("used_memory").parse().unwrap_or(0),
+            maxmemory: value("maxmemory").parse().unwrap_or(0),
             appendfsync: String::new(),
         }
     }
@@ -99,6 +109,23 @@ impl Settings {
         }
         if self.aof_last_write_status == "err" {
             problems.push("the server can't write its append-only file: see its log and its disk".to_owned());
+        }
+        if self.rdb_last_bgsave_status == "err" {
+            problems.push(
+                "the server's last snapshot failed, after which it takes no writes as a rule: see its log and its disk"
+                    .to_owned(),
+            );
+        }
+        if self.role == "slave" {
+            problems.push("the server is a replica and takes no writes: it was failed over".to_owned());
+        }
+        // Where it evicts, it makes room.
+        if self.maxmemory > 0 && self.used_memory >= self.maxmemory && self.maxmemory_policy == "noeviction" {
+            problems.push(format!(
+                "the server is out of memory ({} of {} bytes) and takes no new runs: raise maxmemory, or let workers \
+                 and pruning free some",
+                self.used_memory, self.maxmemory
+            ));
         }
         problems
     }

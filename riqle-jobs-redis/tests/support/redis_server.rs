@@ -71,6 +71,12 @@ impl RedisServer {
         self.wait()
     }
 
+    /// Takes its folder away, so that it can't save anything.
+    pub(crate) fn lose_folder(&self) -> Result<(), String> {
+        fs::remove_dir_all(&self.folder)
+            .map_err(|error| format!("can't remove {}: {error}", self.folder.display()))
+    }
+
     /// Takes the server down as a crash does.
     pub(crate) fn kill(&mut self) {
         if let Some(mut shell) = self.server.take() {
