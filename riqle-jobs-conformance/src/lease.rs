@@ -202,6 +202,7 @@ pub async fn a_lease_connection_extends(harness: &dyn Harness) {
     harness.clock().advance(secs(29));
 
     let answers = connection.extend(vec![lost, run.lease], LEASE).await.unwrap();
+    let answers: Vec<_> = answers.into_iter().flatten().collect();
 
     assert_eq!(answers, [LeaseAnswer::LeaseLost, LeaseAnswer::Done]);
     let holder = seen(&*store, held).await.holder.expect("it is held");

@@ -17,8 +17,8 @@ use crate::{
 #[derive(Default)]
 pub(crate) struct UnwrittenNotes {
     runs: Mutex<HashMap<RunId, Arc<RunNoteBuffer>>>,
-    /// Told when there is something to write.
-    pub(crate) some: Notify,
+    /// Told when there is something to write, of each queue.
+    some: Mutex<HashMap<Arc<str>, Arc<Notify>>>,
 }
 
 /// What one claim of a run has said.
@@ -37,10 +37,20 @@ struct Said {
 }
 
 impl UnwrittenNotes {
-    /// All that is not written; the lines stay until [`written`](Self::written).
-    pub(crate) fn all(&self) -> Vec<Note> {
+    /// Told when there is something to write of a queue.
+    pub(crate) fn some_of(&self, queue: &str) -> Arc<Notify> {
+        let mut some = self.some.lock().unwrap_or_else(PoisonError::into_inner);
+        match some.get(queue) {
+            Some(known) => Arc::clone(known),
+            None => Arc::clone(some.entry(queue.into()).or_default()),
+        }
+    }
+
+    /// All of a queue that is not written; the lines stay until [`written`](Self::written).
+    pub(crate) fn all_of(&self, queue: &str) -> Vec<Note> {
         let buffers: Vec<_> = self.runs().values().cloned().collect();
-        buffers.iter().filter_map(|buffer| buffer.note()).collect()
+        let buffers = buffers.iter().filter(|buffer| *buffer.lease.queue == *queue);
+        buffers.filter_map(|buffer| buffer.note()).collect()
     }
 
     /// What these claims have said and is not written.
@@ -67,7 +77,7 @@ impl UnwrittenNotes {
 
     fn add(&self, buffer: &Arc<RunNoteBuffer>) {
         self.runs().insert(buffer.lease.run, Arc::clone(buffer));
-        self.some.notify_one();
+        self.some_of(&buffer.lease.queue).notify_one();
     }
 
     fn runs(&self) -> MutexGuard<'_, HashMap<RunId, Arc<RunNoteBuffer>>> {

@@ -122,7 +122,11 @@ struct PostgresLeaseConnection {
 
 #[async_trait]
 impl LeaseConnection for PostgresLeaseConnection {
-    async fn extend(&mut self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error> {
+    async fn extend(
+        &mut self,
+        leases: Vec<LeaseRef>,
+        lease: Duration,
+    ) -> Result<Vec<Option<LeaseAnswer>>, Error> {
         let extended = match timeout(EXTENDED_WITHIN, self.try_extend(&leases, lease)).await {
             Ok(extended) => extended.map_err(|error| from_driver("extend", error)),
             Err(_) => {
@@ -133,7 +137,7 @@ impl LeaseConnection for PostgresLeaseConnection {
         if extended.is_err() {
             self.connection = None;
         }
-        extended
+        Ok(extended?.into_iter().map(Some).collect())
     }
 }
 

@@ -44,7 +44,13 @@ impl Queue for Redis {
     }
 
     async fn extend(&self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error> {
-        extend(self, &self.shared.server, &leases, lease).await
+        let (server, within) = (&self.shared.server, Duration::MAX);
+        by_queue(
+            &leases,
+            |lease| &lease.queue,
+            |queue, leases| extend(self, server, queue, leases, lease, within),
+        )
+        .await
     }
 
     async fn save_steps(&self, steps: Vec<StepSave>) -> Result<Vec<LeaseAnswer>, Error> {
@@ -99,6 +105,22 @@ pub(crate) async fn by_queue<'a, T, F>(
 where
     F: Future<Output = Result<Vec<LeaseAnswer>, Error>>,
 {
+    let (answers, failed) = queue_by_queue(items, queue, write).await;
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(answers.into_iter().map(|answer| answer.unwrap_or(LeaseAnswer::LeaseLost)).collect()),
+    }
+}
+
+/// The same, with `None` for the items of those that failed, and the error of one.
+async fn queue_by_queue<'a, T, F>(
+    items: &'a [T],
+    queue: impl Fn(&'a T) -> &'a Arc<str>,
+    write: impl Fn(&'a str, Vec<&'a T>) -> F,
+) -> (Vec<Option<LeaseAnswer>>, Option<Error>)
+where
+    F: Future<Output = Result<Vec<LeaseAnswer>, Error>>,
+{
     let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
     for (place, item) in items.iter().enumerate() {
         places.entry(queue(item)).or_default().push(place);
@@ -107,14 +129,19 @@ where
         let of_queue = places.iter().map(|place| &items[*place]).collect();
         write(queue, of_queue)
     }));
-    let mut answers = vec![LeaseAnswer::LeaseLost; items.len()];
+    let (mut answers, mut failed) = (vec![None; items.len()], None);
     // Each has its answer first: what was written of a queue that is there is not in doubt for one that is away.
     for (places, written) in places.values().zip(written.await) {
-        for (place, answer) in places.iter().zip(written?) {
-            answers[*place] = answer;
+        match written {
+            Ok(written) => {
+                for (place, answer) in places.iter().zip(written) {
+                    answers[*place] = Some(answer);
+                }
+            }
+            Err(error) => failed = Some(error),
         }
     }
-    Ok(answers)
+    (answers, failed)
 }
 
 /// What a script says of how tokens stand to their runs; a settled one may have settled before.
@@ -134,27 +161,23 @@ pub(crate) fn id_and_token(lease: &LeaseRef) -> Vec<u8> {
     [*lease.run.as_uuid().as_bytes(), *lease.token.as_uuid().as_bytes()].concat()
 }
 
+/// Of one queue.
 async fn extend(
     store: &Redis,
     server: &Server,
-    leases: &[LeaseRef],
+    queue: &str,
+    leases: Vec<&LeaseRef>,
     lease: Duration,
+    within: Duration,
 ) -> Result<Vec<LeaseAnswer>, Error> {
-    let millis = crate::rows::wait_millis(lease).to_string().into_bytes();
-    by_queue(
-        leases,
-        |lease| &lease.queue,
-        |queue, leases| {
-            let mut arguments = vec![store.frozen(), millis.clone()];
-            arguments.extend(leases.into_iter().map(id_and_token));
-            let prefix = store.shared.keys.queue(queue);
-            async move {
-                let called = server.call("extend", &EXTEND, &prefix, &arguments, Repeat::Safe);
-                answers(called.await?, LeaseAnswer::LeaseLost)
-            }
-        },
-    )
-    .await
+    let mut arguments = vec![store.frozen(), crate::rows::wait_millis(lease).to_string().into_bytes()];
+    arguments.extend(leases.into_iter().map(id_and_token));
+    let prefix = store.shared.keys.queue(queue);
+    let called = server.call("extend", &EXTEND, &prefix, &arguments, Repeat::Safe);
+    match timeout(within, called).await {
+        Ok(called) => answers(called?, LeaseAnswer::LeaseLost),
+        Err(_) => Err(unavailable("extend", format!("the server has not answered within {within:?}"))),
+    }
 }
 
 /// Extends leases on a connection of its own, made on the keeper's runtime: neither a batch that is under way nor a body
@@ -166,15 +189,23 @@ struct RedisLeaseConnection {
 
 #[async_trait]
 impl LeaseConnection for RedisLeaseConnection {
-    async fn extend(&mut self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error> {
-        let extended = extend(&self.store, &self.server, &leases, lease);
-        match timeout(EXTENDED_WITHIN, extended).await {
-            Ok(extended) => extended,
-            Err(_) => {
+    async fn extend(
+        &mut self,
+        leases: Vec<LeaseRef>,
+        lease: Duration,
+    ) -> Result<Vec<Option<LeaseAnswer>>, Error> {
+        // The keeper waits for a third of a lease, and asks again a sixth later.
+        let within = EXTENDED_WITHIN.min(lease / 4);
+        let (store, server) = (&self.store, &self.server);
+        let of_queue = |queue, leases| extend(store, server, queue, leases, lease, within);
+        let (answers, failed) = queue_by_queue(&leases, |lease| &lease.queue, of_queue).await;
+        match failed {
+            Some(error) if answers.iter().all(Option::is_none) => {
                 // Whatever it still waits for.
                 self.server = self.server.another();
-                Err(unavailable("extend", format!("the server has not answered within {EXTENDED_WITHIN:?}")))
+                Err(error)
             }
+            _ => Ok(answers),
         }
     }
 }
@@ -202,7 +233,10 @@ mod tests {
         };
 
         let answered = by_queue(&queues, |queue| queue, write).await;
-
         assert!(answered.is_err() && written.load(Ordering::Relaxed) == 2);
+
+        let (answers, failed) = queue_by_queue(&queues, |queue| queue, write).await;
+        assert_eq!(answers, [None, Some(LeaseAnswer::Done), Some(LeaseAnswer::Done)]);
+        assert!(failed.is_some());
     }
 }

@@ -458,3 +458,87 @@ async fn a_queue_whose_server_hangs_holds_up_no_enqueue_of_another() {
     assert!(!hung.is_finished(), "the other queue came after it");
     assert_eq!(hung.await.unwrap().unwrap_err().kind(), ErrorKind::Unavailable);
 }
+
+/// Ends once it is told to, after a step.
+struct OnQueue<const AWAY: bool>(Arc<tokio::sync::Semaphore>);
+
+#[async_trait]
+impl<const AWAY: bool> Job for OnQueue<AWAY> {
+    const NAME: &'static str = if AWAY { "away" } else { "there" };
+    const QUEUE: &'static str = if AWAY { "q0" } else { "q1" };
+    type Input = ();
+    type Output = ();
+
+    async fn run(&self, run: &RunContext, (): ()) -> Result<(), JobError> {
+        self.0.acquire().await?.forget();
+        run.log("goes on");
+        run.step("last", || async { Ok(()) }).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_whose_server_hangs_holds_up_no_step_lease_note_or_end_of_another() {
+    let cluster = RedisCluster::start().unwrap();
+    for node in &cluster.nodes {
+        node.command(&["CONFIG", "SET", "cluster-replica-no-failover", "yes"]).unwrap();
+        node.command(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]).unwrap();
+    }
+    let store = Redis::connect(&cluster.url()).await.unwrap();
+    let [away, there] = [0, 0].map(|permits| Arc::new(tokio::sync::Semaphore::new(permits)));
+    let worker = Worker::new(&store)
+        .lease(LEASE)
+        .register(OnQueue::<true>(Arc::clone(&away)))
+        .register(OnQueue::<false>(Arc::clone(&there)));
+    let (quick, slow) =
+        (NewRun::of::<OnQueue<true>>(&()).unwrap(), NewRun::of::<OnQueue<false>>(&()).unwrap());
+    let (hung, id) = (quick.id, slow.id);
+    store.enqueue(vec![quick]).await.unwrap();
+    store.enqueue(vec![slow]).await.unwrap();
+    let shutdown = riqle_jobs_core::Shutdown::new();
+    let working = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { worker.run_with(&shutdown).await }
+    });
+    let is_running = async |id| store.run(id).await.unwrap().unwrap().state == RunState::Running;
+    while !(is_running(hung).await && is_running(id).await) {
+        // Both have their slots.
+        sleep(Duration::from_millis(20)).await;
+    }
+    let key = "riqle:{q0}:jobs";
+    let holds =
+        |node: &RedisServer| node.command(&["EXISTS", key]).is_ok_and(|answer| answer.starts_with(":1"));
+    let node = cluster.nodes.iter().position(holds).unwrap();
+    let info = cluster.nodes[node].command(&["INFO", "server"]).unwrap();
+    let process = info.lines().find_map(|line| line.strip_prefix("process_id:")).unwrap().trim();
+    let signal = |signal| assert!(Command::new("kill").args([signal, process]).status().unwrap().success());
+    signal("-STOP");
+    away.add_permits(1);
+    // The lease of the other run must be extended meanwhile, more than once.
+    sleep(2 * LEASE).await;
+    there.add_permits(1);
+
+    // Asked of the servers, since the store looks for a run in every queue.
+    let has_ended = |(number, server): (usize, &RedisServer)| {
+        let ended = ["ZCARD", "riqle:{q1}:succeeded:there"];
+        number != node && server.command(&ended).is_ok_and(|answer| answer.starts_with(":1"))
+    };
+    let ended = async {
+        while !cluster.nodes.iter().enumerate().any(has_ended) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), ended).await.expect("it ends while the other queue is away");
+    assert!(!working.is_finished());
+    signal("-CONT");
+    let run = loop {
+        // Until the cluster knows that it is back.
+        match store.run(id).await {
+            Ok(run) => break run.unwrap(),
+            Err(_) => sleep(Duration::from_millis(20)).await,
+        }
+    };
+    assert_eq!((run.state, run.crashes, run.attempts.len()), (RunState::Succeeded, 0, 1));
+    assert_eq!(store.notes(id).await.unwrap().lines.len(), 1);
+    shutdown.stop();
+    timeout(Duration::from_secs(30), working).await.expect("it stops").unwrap().unwrap();
+}

@@ -110,13 +110,18 @@ struct SqliteLeaseConnection {
 
 #[async_trait]
 impl LeaseConnection for SqliteLeaseConnection {
-    async fn extend(&mut self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error> {
+    async fn extend(
+        &mut self,
+        leases: Vec<LeaseRef>,
+        lease: Duration,
+    ) -> Result<Vec<Option<LeaseAnswer>>, Error> {
         self.file.check("extend")?;
         let extended = self.try_extend(&leases, lease).await;
         if extended.is_err() {
             self.connection = None;
         }
-        extended.map_err(|error| translate("extend", error))
+        let answers = extended.map_err(|error| translate("extend", error))?;
+        Ok(answers.into_iter().map(Some).collect())
     }
 }
 

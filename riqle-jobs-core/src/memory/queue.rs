@@ -115,8 +115,13 @@ impl Queue for Memory {
 
 #[async_trait]
 impl LeaseConnection for Memory {
-    async fn extend(&mut self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error> {
-        Queue::extend(self, leases, lease).await
+    async fn extend(
+        &mut self,
+        leases: Vec<LeaseRef>,
+        lease: Duration,
+    ) -> Result<Vec<Option<LeaseAnswer>>, Error> {
+        let answers = Queue::extend(self, leases, lease).await?;
+        Ok(answers.into_iter().map(Some).collect())
     }
 }
 

@@ -99,11 +99,16 @@ pub trait Queue: Send + Sync {
 /// Extends leases from the lease keeper's own runtime.
 #[async_trait]
 pub trait LeaseConnection: Send {
-    /// As [`Queue::extend`].
+    /// As [`Queue::extend`], but for queues whose server does not answer while others do: of their leases `None`, which
+    /// says nothing of them.
     ///
     /// # Errors
-    /// `Unavailable`; the connection repairs itself at the next call.
-    async fn extend(&mut self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error>;
+    /// `Unavailable` where no lease was extended; the connection repairs itself at the next call.
+    async fn extend(
+        &mut self,
+        leases: Vec<LeaseRef>,
+        lease: Duration,
+    ) -> Result<Vec<Option<LeaseAnswer>>, Error>;
 }
 
 /// What a worker asks a queue for.

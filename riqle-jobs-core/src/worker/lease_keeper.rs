@@ -50,10 +50,17 @@ async fn keep(store: &dyn Store, held: &HeldLeases, lease: Duration) {
             let extended = timeout(lease / 3, extend(store, &mut connection, leases, lease)).await;
             match extended {
                 Ok(Ok(answers)) => {
+                    let unknown = answers.iter().filter(|answer| answer.is_none()).count();
                     for (of, answer) in leases.iter().zip(answers) {
-                        held.extended(of, begun, lease, answer);
+                        if let Some(answer) = answer {
+                            held.extended(of, begun, lease, answer);
+                        }
                     }
-                    if std::mem::take(&mut away) {
+                    if unknown > 0 {
+                        if !std::mem::replace(&mut away, true) {
+                            tracing::warn!(unknown, "can't extend the leases of some queues; will retry");
+                        }
+                    } else if std::mem::take(&mut away) {
                         tracing::info!("leases are extended again");
                     }
                 }
@@ -77,7 +84,7 @@ async fn extend(
     connection: &mut Option<Box<dyn LeaseConnection>>,
     leases: &[LeaseRef],
     lease: Duration,
-) -> Result<Vec<crate::LeaseAnswer>, Error> {
+) -> Result<Vec<Option<crate::LeaseAnswer>>, Error> {
     let connection = match connection {
         Some(connection) => connection,
         None => connection.insert(Queue::lease_connection(store).await?),

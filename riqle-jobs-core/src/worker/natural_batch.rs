@@ -1,12 +1,59 @@
-use std::future::Future;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    sync::Arc,
+};
 
+use futures_util::future::join_all;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
+
+/// What waits of each queue of a worker, apart: a queue may stand on a server of its own, and one that is slow or away
+/// holds up what waits of no other.
+pub(super) struct ByQueue<T> {
+    waiting: BTreeMap<String, mpsc::Sender<T>>,
+}
+
+impl<T> ByQueue<T> {
+    /// Those of these queues, and the task that flushes each as [`flush_waiting`] does. At most twice `most` of a queue wait.
+    pub(super) fn new<F>(
+        queues: BTreeSet<String>,
+        most: usize,
+        closing: CancellationToken,
+        flush: impl Fn(Vec<T>) -> F,
+    ) -> (Self, impl Future<Output = ()>)
+    where
+        F: Future<Output = ()>,
+    {
+        let (waiting, received): (BTreeMap<_, _>, Vec<_>) = queues
+            .into_iter()
+            .map(|queue| {
+                // Bounded: while the store is away, what is to be written waits with who brings it.
+                let (sender, receiver) = mpsc::channel(2 * most);
+                ((queue, sender), receiver)
+            })
+            .unzip();
+        let flush = Arc::new(flush);
+        let flushing = async move {
+            join_all(received.into_iter().map(|receiver| {
+                let flush = Arc::clone(&flush);
+                flush_waiting(receiver, most, closing.clone(), move |batch| flush(batch))
+            }))
+            .await;
+        };
+        (Self { waiting }, flushing)
+    }
+
+    /// Where what belongs to a queue waits; `None` of a queue that is none of the worker's.
+    pub(super) fn of(&self, queue: &str) -> Option<&mpsc::Sender<T>> {
+        self.waiting.get(queue)
+    }
+}
 
 /// Hands `flush` whatever waits, at most `most` at a time, as soon as one of the two flushes before is done: while one
 /// waits for its commit, the next is on its way. No timer: an idle system waits for nothing, a busy one shares its round
 /// trips. Once `closing` fires it takes nothing new, flushes what waits and ends.
-pub(super) async fn flush_waiting<T, F>(
+async fn flush_waiting<T, F>(
     waiting: mpsc::Receiver<T>,
     most: usize,
     closing: CancellationToken,
@@ -53,5 +100,38 @@ async fn gather<T>(waiting: &mut mpsc::Receiver<T>, batch: &mut Vec<T>, most: us
         {
             batch.push(item);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_queue_whose_writes_hang_holds_up_no_other() {
+        let (written, mut writes) = mpsc::unbounded_channel();
+        let queues = BTreeSet::from(["away".to_owned(), "there".to_owned()]);
+        let closing = CancellationToken::new();
+        let (waiting, flushing) = ByQueue::new(queues, 10, closing, move |batch: Vec<&str>| {
+            let written = written.clone();
+            async move {
+                if batch.contains(&"away") {
+                    std::future::pending::<()>().await;
+                }
+                let _ = written.send(batch);
+            }
+        });
+        let flushing = tokio::spawn(flushing);
+        // More than one flush of it hangs.
+        for _ in 0..3 {
+            waiting.of("away").unwrap().send("away").await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..3 {
+            waiting.of("there").unwrap().send("there").await.unwrap();
+            assert_eq!(writes.recv().await.unwrap(), ["there"]);
+        }
+        assert!(waiting.of("nobody's").is_none());
+        flushing.abort();
     }
 }

@@ -1,5 +1,10 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
+use futures_util::future::join_all;
 use tokio::{sync::Mutex, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -18,44 +23,57 @@ const MOST_AT_ONCE: usize = 500;
 pub(super) struct NoteWriter {
     store: Arc<dyn Store>,
     unwritten: Arc<UnwrittenNotes>,
-    /// One at a time, so that no older progress is written over a newer one.
-    writing: Mutex<()>,
+    /// Of a queue one at a time, so that no older progress is written over a newer one.
+    writing: BTreeMap<String, Mutex<()>>,
 }
 
 impl NoteWriter {
-    pub(super) fn new(store: Arc<dyn Store>, unwritten: Arc<UnwrittenNotes>) -> Self {
-        Self { store, unwritten, writing: Mutex::default() }
+    /// Of runs of these queues.
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        unwritten: Arc<UnwrittenNotes>,
+        queues: BTreeSet<String>,
+    ) -> Self {
+        let writing = queues.into_iter().map(|queue| (queue, Mutex::default())).collect();
+        Self { store, unwritten, writing }
     }
 
     /// Writes what has gathered, again and again; what is left at the end goes with the settlements.
     pub(super) async fn keep_writing(self: Arc<Self>, closing: CancellationToken) {
-        let writing = async {
-            loop {
-                self.unwritten.some.notified().await;
-                sleep(GATHER).await;
-                if let Err(error) = self.write(|| self.unwritten.all()).await {
-                    tracing::debug!(%error, "can't write notes, trying on");
-                    self.unwritten.some.notify_one();
-                }
-            }
-        };
         tokio::select! {
-            () = writing => {}
+            _ = join_all(self.writing.keys().map(|queue| self.keep_writing_of(queue))) => {}
             () = closing.cancelled() => {}
         }
     }
 
-    /// Writes what these claims have left to say: afterwards the store would refuse it.
-    pub(super) async fn write_last(&self, settlements: &[Settlement]) -> Result<(), Error> {
-        let leases = || settlements.iter().map(|settlement| &settlement.lease);
-        if self.unwritten.of(leases()).is_empty() {
-            return Ok(());
+    async fn keep_writing_of(&self, queue: &str) {
+        let some = self.unwritten.some_of(queue);
+        loop {
+            some.notified().await;
+            sleep(GATHER).await;
+            if let Err(error) = self.write(queue, || self.unwritten.all_of(queue)).await {
+                tracing::debug!(%error, queue, "can't write notes; will retry");
+                some.notify_one();
+            }
         }
-        self.write(|| self.unwritten.of(leases())).await
     }
 
-    async fn write(&self, take: impl Fn() -> Vec<Note>) -> Result<(), Error> {
-        let _writing = self.writing.lock().await;
+    /// Writes what these claims of one queue have left to say: afterwards the store would refuse it.
+    pub(super) async fn write_last(&self, settlements: &[Settlement]) -> Result<(), Error> {
+        let leases = || settlements.iter().map(|settlement| &settlement.lease);
+        match leases().next() {
+            Some(first) if !self.unwritten.of(leases()).is_empty() => {
+                self.write(&first.queue, || self.unwritten.of(leases())).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn write(&self, queue: &str, take: impl Fn() -> Vec<Note>) -> Result<(), Error> {
+        let _writing = match self.writing.get(queue) {
+            Some(writing) => Some(writing.lock().await),
+            None => None,
+        };
         for notes in take().chunks(MOST_AT_ONCE) {
             // A lost lease shows elsewhere.
             if self.annotate(notes.to_vec()).await?.is_err() {

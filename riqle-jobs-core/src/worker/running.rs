@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -90,7 +90,9 @@ impl Running {
         )?;
         let meter = Arc::clone(&worker.meter);
         let unwritten = Arc::new(UnwrittenNotes::default());
-        let notes = Arc::new(NoteWriter::new(Arc::clone(&store), Arc::clone(&unwritten)));
+        let queues: BTreeSet<String> =
+            worker.jobs.values().map(|job| job.declaration.queue.clone()).collect();
+        let notes = Arc::new(NoteWriter::new(Arc::clone(&store), Arc::clone(&unwritten), queues.clone()));
         let ledger = Ledger {
             store: Arc::clone(&store),
             held: Arc::clone(&held),
@@ -100,8 +102,8 @@ impl Running {
             notes: Arc::clone(&notes),
             lease: worker.settings.lease,
         };
-        let (settler, settling) = Settler::new(ledger, closing.clone());
-        let (step_saver, saving) = StepSaver::new(Arc::clone(&store), closing.clone());
+        let (settler, settling) = Settler::new(ledger, queues.clone(), closing.clone());
+        let (step_saver, saving) = StepSaver::new(Arc::clone(&store), queues, closing.clone());
         let shared = Arc::new(Shared {
             limits: Queue::limits(&*store),
             store,

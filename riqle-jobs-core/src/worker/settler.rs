@@ -1,13 +1,12 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     held_leases::HeldLeases,
     hooks::{Hooks, Subject},
     meter::{Measured, Meter},
-    natural_batch::flush_waiting,
+    natural_batch::ByQueue,
     note_writer::NoteWriter,
     running::Counters,
     verdict::{self, AttemptEnd},
@@ -26,7 +25,7 @@ const REFUSED: &str = "the store refused to record how an attempt ended";
 
 /// Records how claims ended, many in one round trip. A lease is held until its settlement is stored.
 pub(super) struct Settler {
-    waiting: mpsc::Sender<Ended>,
+    waiting: ByQueue<Ended>,
     ledger: Arc<Ledger>,
 }
 
@@ -47,19 +46,18 @@ pub(super) struct Ledger {
 }
 
 impl Settler {
-    /// The settler, and the task that flushes it.
-    pub(super) fn new(ledger: Ledger, closing: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
-        // Bounded: while the store is away, attempts wait here rather than pile up.
-        let (waiting, ended) = mpsc::channel(2 * MOST_AT_ONCE);
+    /// The settler of runs of these queues, and the task that flushes it.
+    pub(super) fn new(
+        ledger: Ledger,
+        queues: BTreeSet<String>,
+        closing: CancellationToken,
+    ) -> (Self, impl Future<Output = ()> + Send) {
         let ledger = Arc::new(ledger);
         let writing = Arc::clone(&ledger);
-        let flushing = async move {
-            flush_waiting(ended, MOST_AT_ONCE, closing, |batch| {
-                let ledger = Arc::clone(&writing);
-                async move { ledger.flush(batch).await }
-            })
-            .await;
-        };
+        let (waiting, flushing) = ByQueue::new(queues, MOST_AT_ONCE, closing, move |batch| {
+            let ledger = Arc::clone(&writing);
+            async move { ledger.flush(batch).await }
+        });
         (Self { waiting, ledger }, flushing)
     }
 
@@ -72,7 +70,12 @@ impl Settler {
         measured: Option<Measured>,
     ) {
         let subject = Subject { job: run.job.clone(), reference: run.reference.clone(), alert, measured };
-        if self.waiting.send(Ended { settlement, subject }).await.is_err() {
+        let ended = Ended { settlement, subject };
+        let taken = match self.waiting.of(&run.lease.queue) {
+            Some(waiting) => waiting.send(ended).await.is_ok(),
+            None => false,
+        };
+        if !taken {
             // The worker is gone; the lease runs out by itself.
             self.drop_lease(run);
         }

@@ -1,9 +1,9 @@
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
-use super::natural_batch::flush_waiting;
+use super::natural_batch::ByQueue;
 use crate::{
     Error, ErrorKind, Queue, Store,
     backoff::Backoff,
@@ -14,32 +14,30 @@ const MOST_AT_ONCE: usize = 500;
 
 /// Saves step results of all bodies of a worker, many in one round trip; a body goes on once its own is stored.
 pub(super) struct StepSaver {
-    waiting: mpsc::Sender<Save>,
+    waiting: ByQueue<Save>,
 }
 
 impl StepSaver {
-    /// The saver, and the task that flushes it.
+    /// The saver of steps of runs of these queues, and the task that flushes it.
     pub(super) fn new(
         store: Arc<dyn Store>,
+        queues: BTreeSet<String>,
         closing: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send) {
-        let (waiting, saves) = mpsc::channel(2 * MOST_AT_ONCE);
-        let flushing = async move {
-            flush_waiting(saves, MOST_AT_ONCE, closing, |batch| {
-                let store = Arc::clone(&store);
-                async move { flush(&*store, batch).await }
-            })
-            .await;
-        };
+        let (waiting, flushing) = ByQueue::new(queues, MOST_AT_ONCE, closing, move |batch| {
+            let store = Arc::clone(&store);
+            async move { flush(&*store, batch).await }
+        });
         (Self { waiting }, flushing)
     }
 }
 
 impl SaveStep for StepSaver {
     fn save(&self, save: Save) {
+        let Some(waiting) = self.waiting.of(&save.step.lease.queue) else { return };
         // A caller that stops waiting for a place takes no result with it.
-        if let Err(TrySendError::Full(save)) = self.waiting.try_send(save) {
-            let waiting = self.waiting.clone();
+        if let Err(TrySendError::Full(save)) = waiting.try_send(save) {
+            let waiting = waiting.clone();
             tokio::spawn(async move { waiting.send(save).await });
         }
     }
