@@ -57,3 +57,22 @@ pub async fn within_limit(case: impl Future<Output = ()>) {
     let limit = Duration::from_secs(60);
     assert!(tokio::time::timeout(limit, case).await.is_ok(), "the case has not ended within {limit:?}");
 }
+
+/// A store that a harness has opened.
+///
+/// # Panics
+/// Where it did not open: with the error and its causes, how long that took, and how busy the machine was.
+pub async fn opened<S>(opening: impl Future<Output = Result<S, Error>>) -> S {
+    let began = std::time::Instant::now();
+    match opening.await {
+        Ok(store) => store,
+        Err(error) => {
+            let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+            panic!(
+                "the store did not open in {:?}, at a load of {}: {error:#?}",
+                began.elapsed(),
+                load.trim()
+            );
+        }
+    }
+}

@@ -83,7 +83,7 @@ pub mod steps;
 pub mod unique;
 
 pub use around_commit::{AroundCommit, TransactionAroundCommit};
-pub use harness::{Harness, StagingHarness, TransactionEnd, within_limit};
+pub use harness::{Harness, StagingHarness, TransactionEnd, opened, within_limit};
 pub use lost_replies::LostReplies;
 pub use memory_staging::MemoryStaging;
 pub use model::{random_operations_match_memory, run_model_test};

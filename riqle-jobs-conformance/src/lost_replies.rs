@@ -13,9 +13,9 @@ use riqle_jobs_core::{
         RecordedEmailEvent, Resolution, Suppression,
     },
     store::{
-        DeadError, DeadGroup, EventStart, Health, JobCount, JobDeclaration, JobMetrics, MetricsFilter,
-        NewAction, NewEvent, Note, Pruned, QueueStatus, RecordedAction, RegisteredJob, RegisteredWorker,
-        RunNotes, StoredEvent, WorkerOrder, WorkerReport,
+        ActionFilter, DeadError, DeadGroup, EventStart, Health, JobCount, JobDeclaration, JobMetrics,
+        MetricsFilter, NewAction, NewEvent, Note, Pruned, QueueStatus, RecordedAction, RegisteredJob,
+        RegisteredWorker, RunNotes, StoredEvent, WorkerOrder, WorkerReport,
     },
 };
 use uuid::Uuid;
@@ -334,7 +334,7 @@ impl Audit for LostReplies {
         self.inner.action(id).await
     }
 
-    async fn actions(&self, limit: usize, before: Option<ActionId>) -> Result<Vec<RecordedAction>, Error> {
-        self.inner.actions(limit, before).await
+    async fn actions(&self, filter: ActionFilter) -> Result<Vec<RecordedAction>, Error> {
+        self.inner.actions(filter).await
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use riqle_jobs_core::{
     ReplayFrom, Retention, RunId, Store, UniqueScope,
     email::EmailFilter,
-    store::{ActionKind, ActionState, NewAction, NewEvent, Pruned, WorkerOrder},
+    store::{ActionFilter, ActionKind, ActionState, NewAction, NewEvent, Pruned, WorkerOrder},
 };
 
 use crate::{
@@ -167,7 +167,7 @@ pub async fn actions_go_a_time_after_their_first_record(harness: &dyn Harness) {
     let pruned = store.prune(Retention::default()).await.unwrap();
 
     assert_eq!(pruned, Pruned { actions: 1, ..Pruned::default() });
-    let left = harness.second_handle().await.actions(10, None).await.unwrap();
+    let left = harness.second_handle().await.actions(ActionFilter::default()).await.unwrap();
     assert_eq!(left.iter().map(|recorded| recorded.action.id).collect::<Vec<_>>(), [newer.id]);
     assert_eq!(store.action(old.id).await.unwrap(), None);
 }
@@ -189,4 +189,25 @@ pub async fn workers_are_forgotten_a_day_after_their_last_report_whatever_is_kep
     let left = harness.second_handle().await.workers().await.unwrap();
     assert_eq!(left.iter().map(|worker| worker.report.id).collect::<Vec<_>>(), [alive.id]);
     assert_eq!(store.report_worker(silent).await.unwrap(), WorkerOrder::Work, "it is a new one");
+}
+
+pub async fn workers_that_were_killed_are_off_the_list_after_a_day_though_nobody_prunes(
+    harness: &dyn Harness,
+) {
+    let store = harness.store();
+    let (killed, alive) = (worker("pod-1"), worker("pod-2"));
+    store.report_worker(killed.clone()).await.unwrap();
+    let listed = async || {
+        let workers = harness.second_handle().await.workers().await.unwrap();
+        workers.iter().map(|worker| worker.report.id).collect::<Vec<_>>()
+    };
+    harness.clock().advance(DAY);
+    assert_eq!(listed().await, [killed.id]);
+    harness.clock().advance(ms(1));
+    assert_eq!(listed().await, []);
+
+    store.report_worker(alive.clone()).await.unwrap();
+    assert_eq!(listed().await, [alive.id]);
+    store.report_worker(killed.clone()).await.unwrap();
+    assert_eq!(listed().await.len(), 2, "it was only asleep");
 }

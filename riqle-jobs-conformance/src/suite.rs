@@ -281,6 +281,7 @@ macro_rules! conformance_suite {
             emails_go_once_they_are_older_and_never_while_pending,
             actions_go_a_time_after_their_first_record,
             workers_are_forgotten_a_day_after_their_last_report_whatever_is_kept,
+            workers_that_were_killed_are_off_the_list_after_a_day_though_nobody_prunes,
         ]);
         $crate::conformance_area!($harness, registry: [
             jobs_are_known_by_name_as_they_were_announced_last,
@@ -296,6 +297,8 @@ macro_rules! conformance_suite {
             an_action_that_is_not_there_is_none,
             every_kind_and_state_of_an_action_is_kept,
             actions_come_newest_first_in_pages,
+            actions_are_listed_by_who_what_subject_and_time,
+            a_filtered_list_of_actions_comes_in_pages_however_many_lie_between,
             an_action_says_who_acts,
             the_texts_of_an_action_are_cleaned_and_cut,
         ]);

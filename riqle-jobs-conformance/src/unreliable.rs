@@ -13,9 +13,9 @@ use riqle_jobs_core::{
         RecordedEmailEvent, Resolution, Suppression,
     },
     store::{
-        DeadError, DeadGroup, EventStart, Health, JobCount, JobDeclaration, JobMetrics, MetricsFilter,
-        NewAction, NewEvent, Note, Pruned, QueueStatus, RecordedAction, RegisteredJob, RegisteredWorker,
-        RunNotes, StoredEvent, WorkerOrder, WorkerReport, Writes,
+        ActionFilter, DeadError, DeadGroup, EventStart, Health, JobCount, JobDeclaration, JobMetrics,
+        MetricsFilter, NewAction, NewEvent, Note, Pruned, QueueStatus, RecordedAction, RegisteredJob,
+        RegisteredWorker, RunNotes, StoredEvent, WorkerOrder, WorkerReport, Writes,
     },
 };
 use uuid::Uuid;
@@ -382,7 +382,7 @@ impl Audit for Unreliable {
         self.call("action", self.inner.action(id)).await
     }
 
-    async fn actions(&self, limit: usize, before: Option<ActionId>) -> Result<Vec<RecordedAction>, Error> {
-        self.call("actions", self.inner.actions(limit, before)).await
+    async fn actions(&self, filter: ActionFilter) -> Result<Vec<RecordedAction>, Error> {
+        self.call("actions", self.inner.actions(filter)).await
     }
 }

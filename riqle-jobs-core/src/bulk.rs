@@ -171,7 +171,9 @@ fn after(report: &BulkReport, error: Error) -> Error {
         ErrorKind::Unavailable => "the store stays away",
         _ => "the store fails",
     };
-    let message = format!("after {} runs were done: {why}", report.done);
+    let left =
+        if report.skips > 0 { format!(" and {} left as they are", report.skips) } else { String::new() };
+    let message = format!("after {} runs were done{left}: {why}", report.done);
     Error::new(error.kind(), error.operation(), message).caused_by(error)
 }
 

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use riqle_jobs_core::{
     ActionId, Audit, Error, ErrorKind,
-    store::{NewAction, RecordedAction},
+    store::{ActionFilter, NewAction, RecordedAction},
 };
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -30,7 +30,19 @@ impl Audit for Postgres {
         .await
     }
 
-    async fn actions(&self, limit: usize, before: Option<ActionId>) -> Result<Vec<RecordedAction>, Error> {
+    async fn actions(&self, filter: ActionFilter) -> Result<Vec<RecordedAction>, Error> {
+        let page = |limit, before| self.page_of_actions(limit, before);
+        filter.select(|action| filter.lists(action), page).await
+    }
+}
+
+impl Postgres {
+    /// At most `limit` of all actions, newest id first, older than `before`.
+    async fn page_of_actions(
+        &self,
+        limit: usize,
+        before: Option<ActionId>,
+    ) -> Result<Vec<RecordedAction>, Error> {
         self.ask("actions", &(limit, before), |work, (limit, before)| {
             let before = before.map_or(Uuid::max(), |id| id.as_uuid());
             let select = "SELECT * FROM riqle.actions WHERE id < $1 ORDER BY id DESC LIMIT $2";

@@ -1,9 +1,9 @@
 use async_trait::async_trait;
 use riqle_jobs_core::{
-    Error, ErrorKind, Priority, Registry, WorkerId,
+    Error, ErrorKind, Priority, Registry, WorkerId, millis_of,
     store::{
         EventStart, JobDeclaration, JobMetrics, NewEvent, RegisteredJob, RegisteredWorker, StoredEvent,
-        WorkerOrder, WorkerReport,
+        WORKER_FORGOTTEN_AFTER, WorkerOrder, WorkerReport,
     },
 };
 use sqlx::postgres::PgRow;
@@ -146,9 +146,10 @@ pub(crate) async fn order_worker(
     Ok(())
 }
 
-/// Every worker that reported, the one seen last first.
+/// Every worker that has reported within a day, the one seen last first.
 pub(crate) async fn registered_workers(work: &mut Work<'_>) -> DriverResult<Vec<RegisteredWorker>> {
-    let workers = work.query("SELECT * FROM riqle.workers ORDER BY seen_at DESC, id");
+    let select = "SELECT * FROM riqle.workers WHERE seen_at >= riqle.now($1) - $2 ORDER BY seen_at DESC, id";
+    let workers = work.timed(select).bind(millis_of(WORKER_FORGOTTEN_AFTER));
     workers.fetch_all(&mut *work.connection).await?.iter().map(registered_worker).collect()
 }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use redis::{Value, cmd};
 use riqle_jobs_core::{
     ActionId, Audit, Error, Queue, from_millis,
-    store::{NewAction, RecordedAction},
+    store::{ActionFilter, NewAction, RecordedAction},
 };
 use uuid::Uuid;
 
@@ -47,7 +47,19 @@ impl Audit for Redis {
         stored.map(|stored| recorded(&stored)).transpose()
     }
 
-    async fn actions(&self, limit: usize, before: Option<ActionId>) -> Result<Vec<RecordedAction>, Error> {
+    async fn actions(&self, filter: ActionFilter) -> Result<Vec<RecordedAction>, Error> {
+        let page = |limit, before| self.page_of_actions(limit, before);
+        filter.select(|action| filter.lists(action), page).await
+    }
+}
+
+impl Redis {
+    /// At most `limit` of all actions, newest id first, older than `before`.
+    async fn page_of_actions(
+        &self,
+        limit: usize,
+        before: Option<ActionId>,
+    ) -> Result<Vec<RecordedAction>, Error> {
         let above = before.map_or_else(|| b"+".to_vec(), |before| [b"(", key(before).as_slice()].concat());
         let range = cmd("ZREVRANGEBYLEX")
             .arg(self.shared.keys.of_registry("actions:ids"))
@@ -61,9 +73,7 @@ impl Audit for Redis {
         let stored = self.stored_actions("actions", &ids).await?;
         stored.into_iter().flatten().map(|stored| recorded(&stored)).collect()
     }
-}
 
-impl Redis {
     /// Actions as they are stored, in order.
     async fn stored_actions(
         &self,

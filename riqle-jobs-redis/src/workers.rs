@@ -37,6 +37,7 @@ impl Redis {
 
     /// The workers, the one that reported last first.
     pub(crate) async fn list_workers(&self) -> Result<Vec<RegisteredWorker>, Error> {
+        let now = Queue::now(self).await?;
         let (workers, orders) = self.worker_keys();
         let commands = [cmd("HVALS").arg(workers).take(), cmd("HGETALL").arg(orders).take()];
         let [workers, orders] = fixed(Value::Array(self.of_registry("workers", &commands).await?))?;
@@ -56,6 +57,7 @@ impl Redis {
                 read_order(orders.remove(report.id.as_uuid().as_bytes().as_slice()).unwrap_or(Value::Nil))?;
             registered.push(RegisteredWorker { report, started_at, seen_at, order });
         }
+        registered.retain(|worker| worker.is_listed(now));
         registered.sort_by_key(|worker| (Reverse(worker.seen_at), worker.report.id));
         Ok(registered)
     }

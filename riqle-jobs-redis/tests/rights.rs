@@ -48,7 +48,7 @@ struct AsUser {
 }
 
 async fn opened(url: &str, clock: &ManualClock) -> Redis {
-    Redis::options(url).clock(clock).open().await.expect("the store opens")
+    riqle_jobs_conformance::opened(Redis::options(url).clock(clock).open()).await
 }
 
 #[async_trait]

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use riqle_jobs_core::{
     ActionId, Audit, Error, ErrorKind,
-    store::{NewAction, RecordedAction},
+    store::{ActionFilter, NewAction, RecordedAction},
 };
 use sqlx::sqlite::SqliteRow;
 
@@ -42,7 +42,19 @@ impl Audit for Sqlite {
         .await
     }
 
-    async fn actions(&self, limit: usize, before: Option<ActionId>) -> Result<Vec<RecordedAction>, Error> {
+    async fn actions(&self, filter: ActionFilter) -> Result<Vec<RecordedAction>, Error> {
+        let page = |limit, before| self.page_of_actions(limit, before);
+        filter.select(|action| filter.lists(action), page).await
+    }
+}
+
+impl Sqlite {
+    /// At most `limit` of all actions, newest id first, older than `before`.
+    async fn page_of_actions(
+        &self,
+        limit: usize,
+        before: Option<ActionId>,
+    ) -> Result<Vec<RecordedAction>, Error> {
         // Above every id.
         let before = before.map_or(vec![0xff; 17], |id| id.as_uuid().as_bytes().to_vec());
         self.read("actions", |mut connection| async move {

@@ -20,7 +20,7 @@ pub(crate) async fn health(connection: &mut SqliteConnection, now: Timestamp) ->
         "SELECT (SELECT count(*) FROM riqle_runs WHERE state = 'running' AND lease_until <= ?1) AS leases,
                           (SELECT max(number) FROM riqle_migrations) AS schema";
     let row = sqlx::query(expired).bind(millis(now)).fetch_one(&mut *connection).await?;
-    let workers = registered_workers(&mut *connection).await?;
+    let workers = registered_workers(&mut *connection, now).await?;
     let mut health = Health::of_due(due, &workers, now);
     health.problems.extend(staging_status(connection).await?.problems(now));
     Ok(Health { expired_leases: get_count(&row, "leases")?, schema: get(&row, "schema")?, ..health })

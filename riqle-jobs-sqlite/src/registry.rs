@@ -1,10 +1,10 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use riqle_jobs_core::{
-    Error, ErrorKind, Priority, Registry, WorkerId,
+    Error, ErrorKind, Priority, Registry, WorkerId, earlier,
     store::{
         EventStart, JobDeclaration, JobMetrics, NewEvent, RegisteredJob, RegisteredWorker, StoredEvent,
-        WorkerOrder, WorkerReport,
+        WORKER_FORGOTTEN_AFTER, WorkerOrder, WorkerReport,
     },
 };
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
@@ -52,7 +52,9 @@ impl Registry for Sqlite {
     }
 
     async fn workers(&self) -> Result<Vec<RegisteredWorker>, Error> {
-        self.read("workers", |mut connection| async move { registered_workers(&mut connection).await }).await
+        let now = Sqlite::now(self);
+        self.read("workers", |mut connection| async move { registered_workers(&mut connection, now).await })
+            .await
     }
 
     async fn report_metrics(&self, worker: WorkerId, metrics: Vec<JobMetrics>) -> Result<(), Error> {
@@ -176,11 +178,13 @@ pub(crate) async fn order_worker(
     Ok(())
 }
 
-/// Every worker that reported, the one seen last first.
+/// Every worker that has reported within a day, the one seen last first.
 pub(crate) async fn registered_workers(
     connection: &mut SqliteConnection,
+    now: Timestamp,
 ) -> DriverResult<Vec<RegisteredWorker>> {
-    let workers = sqlx::query("SELECT * FROM riqle_workers ORDER BY seen_at DESC, id");
+    let select = "SELECT * FROM riqle_workers WHERE seen_at >= ?1 ORDER BY seen_at DESC, id";
+    let workers = sqlx::query(select).bind(millis(earlier(now, WORKER_FORGOTTEN_AFTER)));
     workers.fetch_all(connection).await?.iter().map(registered_worker).collect()
 }
 

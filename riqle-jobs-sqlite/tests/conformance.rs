@@ -19,7 +19,7 @@ struct OnDisk {
 
 async fn open(folder: &TempDir, clock: &ManualClock) -> Sqlite {
     let url = format!("sqlite:{}", folder.path().join("jobs.db").display());
-    Sqlite::options(&url).clock(clock).open().await.expect("the store opens")
+    riqle_jobs_conformance::opened(Sqlite::options(&url).clock(clock).open()).await
 }
 
 #[async_trait]

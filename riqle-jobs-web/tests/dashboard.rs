@@ -3,11 +3,19 @@
 
 mod support;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
+use riqle_jobs_conformance::Unreliable;
 use riqle_jobs_core::{
-    AttemptOutcome, ClaimRequest, Ending, LeaseRef, LeaseToken, NewRun, Payload, Priority, Reason, Retention,
-    RunFilter, RunId, RunState, Settlement, StepSave, Store, WorkerId,
+    AttemptOutcome, ClaimRequest, Ending, Error, ErrorKind, Jobs, LeaseRef, LeaseToken, Memory, NewRun,
+    Payload, Priority, Reason, Retention, RunFilter, RunId, RunState, Settlement, StepSave, Store, WorkerId,
     store::{WorkerOrder, WorkerReport},
 };
 use serde_json::{Value, json};
@@ -143,7 +151,7 @@ async fn runs_are_found_by_what_the_address_says() {
         for (query, words) in [
             ("state=lost", "no such state"),
             ("from=yesterday", "no time"),
-            ("id=7", "no run"),
+            ("id=xyz", "no run"),
             ("state=succeeded&text=x", "dead letters only"),
             ("state=dead&state=pending", "read"),
         ] {
@@ -508,5 +516,127 @@ async fn a_store_that_is_away_is_said_so_and_nothing_is_done() {
         assert_eq!(bench.store().run(id).await.unwrap().unwrap().state, RunState::Pending);
         assert_eq!(page(address, BEN, "overview").await.status, 200);
         assert_eq!(data(address, BEN, "audit").await["actions"], json!([]));
+    }
+}
+
+#[tokio::test]
+async fn an_id_is_found_by_its_start() {
+    for bench in Bench::all().await {
+        let store = bench.store();
+        let mut ids = Vec::new();
+        for text in ["019b76da-a801-7000-8000-000000000001", "019b76da-a801-7000-8000-0000000000a2"] {
+            let mut run = NewRun::with_payload(JOB, "email", Priority::DEFAULT, Payload::from_json_text("1"));
+            run.id = text.parse().unwrap();
+            ids.push(run.id);
+            store.enqueue(vec![run]).await.unwrap();
+        }
+        let address = dashboard(&bench.jobs).await;
+        let location = async |id: &str| {
+            let answer = page(address, BEN, &format!("runs?id={id}")).await;
+            (answer.status, answer.location().to_owned())
+        };
+        for start in [
+            "019b76da-a801-7000-8000-0000000000a",
+            "019B76DAA801700080000000000000A2",
+            "%20019b76da-a801-7000-8000-0000000000a2",
+        ] {
+            assert_eq!(location(start).await, (303, format!("./runs/{}", ids[1])), "{start}");
+        }
+        for start in ["0", "019b76da", "019b76da-a801-7000-8000-"] {
+            let found = data(address, BEN, &format!("runs?id={start}")).await;
+            let found: Vec<_> =
+                found["runs"].as_array().unwrap().iter().map(|run| run["id"].as_str().unwrap()).collect();
+            assert_eq!(found, [ids[1].to_string(), ids[0].to_string()], "{start}");
+        }
+        for start in ["019b76db", "019b76d9", "ffff"] {
+            let missed = page(address, BEN, &format!("runs?id={start}")).await;
+            assert!(missed.status == 404 && missed.text.contains("no run"), "{start}: {missed:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_audit_is_searched_by_who_what_target_and_time() {
+    for bench in Bench::all().await {
+        let (one, two) = (pending(bench.store(), "1").await, pending(bench.store(), "2").await);
+        let address = dashboard(&bench.jobs).await;
+        act(address, ANNA, &format!("runs/{one}/cancel"), "{}").await;
+        let chosen = json!({"act": "cancel", "ids": [one, two]}).to_string();
+        act(address, ANNA, "runs/act", &chosen).await;
+        act(address, ANNA, "suppressions/add", r#"{"address":"grace@example.com","reason":"asked"}"#).await;
+        let found = async |who, query: String| {
+            let found = data(address, who, &format!("audit?{query}")).await["actions"].clone();
+            let kinds = found.as_array().unwrap().iter();
+            kinds.map(|action| action["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+
+        assert_eq!(found(BEN, format!("subject={one}")).await, ["cancel", "cancel"]);
+        assert_eq!(found(BEN, format!("subject={two}&by=anna&kind=cancel")).await, ["cancel"]);
+        assert_eq!(found(BEN, "kind=suppress".to_owned()).await, ["suppress"]);
+        assert_eq!(found(BEN, "by=ben".to_owned()).await, [""; 0]);
+        assert_eq!(found(BEN, "to=2020-01-01T00:00".to_owned()).await, [""; 0]);
+        assert_eq!(found(BEN, "from=2020-01-01T00:00".to_owned()).await.len(), 3);
+        // A viewer does not find out an address by guessing its start.
+        assert_eq!(found(ANNA, "subject=grace".to_owned()).await, ["suppress"]);
+        assert_eq!(found(BEN, "subject=grace".to_owned()).await, [""; 0]);
+        assert_eq!(page(address, BEN, "audit?kind=destroy").await.status, 400);
+        assert!(page(address, BEN, "audit?kind=cancel").await.text.contains("<option selected>cancel"));
+    }
+}
+
+#[tokio::test]
+async fn an_action_on_chosen_runs_that_stops_says_what_was_done_before() {
+    let memory = Memory::new();
+    let mut ids = Vec::new();
+    for number in 0..30 {
+        ids.push(pending(&memory, &number.to_string()).await);
+    }
+    // One of the first portion is left as it is; the store goes away in the second.
+    ids[4] = RunId::new();
+    let left = Arc::new(AtomicU32::new(27));
+    let store = Unreliable::new(Arc::new(memory.clone()), |_| None).failing(move |operation| {
+        let is_over = operation == "cancel"
+            && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err();
+        is_over.then(|| Error::new(ErrorKind::Unavailable, operation, "away"))
+    });
+    let address = dashboard(&Jobs::new(&store)).await;
+
+    let stopped = act(address, ANNA, "runs/act", &json!({"act": "cancel", "ids": ids}).to_string()).await;
+
+    assert_eq!(stopped.status, 503);
+    let text = stopped.json()["error"].as_str().unwrap().to_owned();
+    assert!(text.starts_with("stopped after 26 done, 1 left as they are: "), "{text}");
+    assert!(text.ends_with("the store is away, send it again"), "{text}");
+    let actions = data(address, BEN, "audit").await["actions"].clone();
+    assert!(actions[0]["outcome"].as_str().unwrap().starts_with("stopped after 2 done: "), "{actions}");
+    assert!(actions[1]["outcome"].as_str().unwrap().starts_with("24 done, 1 left as they are"), "{actions}");
+}
+
+#[tokio::test]
+async fn snoozes_in_a_row_are_shown_with_their_count_and_the_last_failure_is_the_error() {
+    for bench in Bench::all().await {
+        let store = bench.store();
+        let id = pending(store, "1").await;
+        for outcome in [AttemptOutcome::Failed, AttemptOutcome::Snoozed, AttemptOutcome::Snoozed] {
+            let lease = claimed(store, WorkerId::new()).await;
+            let settlement = Settlement {
+                lease,
+                ending: Ending::Again { after: Duration::ZERO },
+                failures: 1,
+                attempt: 1,
+                outcome,
+                error: Some(if outcome == AttemptOutcome::Failed { "refused" } else { "waiting" }.to_owned()),
+                error_fingerprint: None,
+            };
+            store.settle(vec![settlement]).await.unwrap();
+        }
+        let address = dashboard(&bench.jobs).await;
+
+        let run = data(address, BEN, &format!("runs/{id}")).await;
+
+        let attempts: Vec<_> = run["attempts"].as_array().unwrap().iter().collect();
+        assert_eq!((attempts.len(), &attempts[1]["times"]), (2, &json!(2)));
+        assert_eq!(run["wholeError"], json!("refused"));
+        assert!(page(address, BEN, &format!("runs/{id}")).await.text.contains("<span>2 times</span>"));
     }
 }

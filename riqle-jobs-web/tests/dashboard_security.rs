@@ -10,7 +10,10 @@ use riqle_jobs_core::{
     ActionId, AttemptOutcome, ClaimRequest, EmailId, Ending, LeaseToken, LogLevel, NewRun, Payload, Priority,
     Reason, RunId, Settlement, StepSave, Store, WorkerId,
     email::{EmailDetail, EmailEnding, EmailStart, EmailStatus, NewEmail, OnUnknown},
-    store::{ActionKind, ActionState, JobDeclaration, LogLine, NewAction, Note, Progress, WorkerReport},
+    store::{
+        ActionFilter, ActionKind, ActionState, JobDeclaration, LogLine, NewAction, Note, Progress,
+        WorkerReport,
+    },
 };
 use riqle_jobs_web::{Dashboard, security::Access};
 use serde_json::{Value, json};
@@ -268,7 +271,7 @@ async fn a_viewer_can_not_act() {
         }
         assert_eq!(page(address, BEN, "suppressions").await.status, 403);
         assert_eq!(bench.store().run(run).await.unwrap(), before);
-        assert_eq!(bench.store().actions(10, None).await.unwrap().len(), 1);
+        assert_eq!(bench.store().actions(ActionFilter::default()).await.unwrap().len(), 1);
         let shown = page(address, BEN, &format!("runs/{run}")).await.text;
         assert!(!shown.contains("<form"), "{shown}");
     }
@@ -297,7 +300,7 @@ async fn a_form_of_another_site_is_refused() {
         assert_eq!(send(&format!("{ours}Sec-Fetch-Site: cross-site\r\n"), &body).await, 403);
         assert_eq!(send(&format!("{ours}Sec-Fetch-Site: same-site\r\n"), &body).await, 403);
         assert_eq!(send(&format!("{ours}Origin: https://evil.example\r\n"), &body).await, 403);
-        assert_eq!(bench.store().actions(10, None).await.unwrap(), []);
+        assert_eq!(bench.store().actions(ActionFilter::default()).await.unwrap(), []);
         assert_eq!(bench.store().queues().await.unwrap(), []);
         assert_eq!(send(&format!("{ours}Origin: http://{address}\r\n"), &body).await, 303);
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::Memory;
 use crate::{
     ActionId, Audit, Error, clock,
-    store::{NewAction, RecordedAction},
+    store::{ActionFilter, NewAction, RecordedAction},
 };
 
 /// What people did.
@@ -40,11 +40,14 @@ impl Audit for Memory {
         Ok(self.state().actions.recorded.get(&id).cloned())
     }
 
-    async fn actions(&self, limit: usize, before: Option<ActionId>) -> Result<Vec<RecordedAction>, Error> {
-        let before = before.map_or(Unbounded, Excluded);
-        let state = self.state();
-        let newest_first = state.actions.recorded.range((Unbounded, before)).rev();
-        Ok(newest_first.take(limit).map(|(_, action)| action.clone()).collect())
+    async fn actions(&self, filter: ActionFilter) -> Result<Vec<RecordedAction>, Error> {
+        let page = |limit, before: Option<ActionId>| {
+            let before = before.map_or(Unbounded, Excluded);
+            let state = self.state();
+            let newest_first = state.actions.recorded.range((Unbounded, before)).rev();
+            std::future::ready(Ok(newest_first.take(limit).map(|(_, action)| action.clone()).collect()))
+        };
+        filter.select(|action| filter.lists(action), page).await
     }
 }
 

@@ -57,7 +57,9 @@ impl Registry for Memory {
     }
 
     async fn workers(&self) -> Result<Vec<RegisteredWorker>, Error> {
-        let mut workers: Vec<_> = self.state().known.workers.values().cloned().collect();
+        let (state, now) = self.begin();
+        let listed = state.known.workers.values().filter(|worker| worker.is_listed(now));
+        let mut workers: Vec<_> = listed.cloned().collect();
         workers.sort_by_key(|worker| (std::cmp::Reverse(worker.seen_at), worker.report.id));
         Ok(workers)
     }

@@ -25,11 +25,11 @@ pub trait Audit: Send + Sync {
     /// `Unavailable`; `Corrupt` where what is stored can't be read.
     async fn action(&self, id: ActionId) -> Result<Option<RecordedAction>, Error>;
 
-    /// At most `limit` actions, newest id first, of those older than `before`.
+    /// A page of actions, newest id first.
     ///
     /// # Errors
     /// As [`action`](Self::action).
-    async fn actions(&self, limit: usize, before: Option<ActionId>) -> Result<Vec<RecordedAction>, Error>;
+    async fn actions(&self, filter: ActionFilter) -> Result<Vec<RecordedAction>, Error>;
 }
 
 closed_set! {
@@ -114,4 +114,69 @@ pub struct RecordedAction {
     pub at: Timestamp,
     /// When it was last recorded.
     pub changed_at: Timestamp,
+}
+
+/// Which actions to list. Empty fields filter nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ActionFilter {
+    /// By this person.
+    pub by: Option<String>,
+    /// Of this kind.
+    pub kind: Option<ActionKind>,
+    /// With this text in what they were done to, or in the detail of it; capitals make no difference.
+    pub subject: Option<String>,
+    /// First recorded then or later.
+    pub from: Option<Timestamp>,
+    /// First recorded before.
+    pub to: Option<Timestamp>,
+    /// Older than this one: the last id of the page before.
+    pub before: Option<ActionId>,
+    /// At most so many; 0 stands for 100.
+    pub limit: usize,
+}
+
+/// So many are looked at in one call where a filter leaves some out.
+const LOOKED_AT: usize = 1_000;
+
+impl ActionFilter {
+    /// Whether an action is on one of its pages.
+    pub fn lists(&self, recorded: &RecordedAction) -> bool {
+        let RecordedAction { action, at, .. } = recorded;
+        let speaks_of = |subject: &String| {
+            let subject = subject.to_lowercase();
+            [&action.subject, &action.detail].iter().any(|text| text.to_lowercase().contains(&subject))
+        };
+        self.by.as_ref().is_none_or(|by| *by == action.by)
+            && self.kind.is_none_or(|kind| kind == action.kind)
+            && self.subject.as_ref().is_none_or(speaks_of)
+            && self.from.is_none_or(|from| from <= *at)
+            && self.to.is_none_or(|to| *at < to)
+    }
+
+    /// Its page, of those that `lists` takes, from pages of all actions: at most so many, older than one, newest first.
+    ///
+    /// # Errors
+    /// Those of `page`.
+    pub async fn select<F>(
+        &self,
+        lists: impl Fn(&RecordedAction) -> bool + Send,
+        page: impl Fn(usize, Option<ActionId>) -> F + Send,
+    ) -> Result<Vec<RecordedAction>, Error>
+    where
+        F: Future<Output = Result<Vec<RecordedAction>, Error>> + Send,
+    {
+        let most = if self.limit == 0 { 100 } else { self.limit };
+        let all = Self { before: self.before, limit: self.limit, ..Self::default() };
+        let at_once = if *self == all { most } else { LOOKED_AT.max(most) };
+        let (mut listed, mut before) = (Vec::new(), self.before);
+        loop {
+            let actions = page(at_once, before).await?;
+            before = actions.last().map(|last| last.action.id);
+            let is_last = actions.len() < at_once;
+            listed.extend(actions.into_iter().filter(&lists).take(most - listed.len()));
+            if is_last || listed.len() == most {
+                return Ok(listed);
+            }
+        }
+    }
 }

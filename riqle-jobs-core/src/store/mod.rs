@@ -29,7 +29,7 @@ pub use admission::Admission;
 pub use attempt::{AttemptOutcome, AttemptRecord};
 #[cfg(feature = "mock")]
 pub use audit::MockAudit;
-pub use audit::{ActionKind, ActionState, Audit, NewAction, RecordedAction};
+pub use audit::{ActionFilter, ActionKind, ActionState, Audit, NewAction, RecordedAction};
 pub use dead_group::DeadGroup;
 pub use group_commit::{GroupCommit, Stored};
 pub use health::{Health, WORKER_GONE_AFTER};

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{JobMetrics, NewRun, WORKER_GONE_AFTER};
+use super::{JobMetrics, NewRun, WORKER_FORGOTTEN_AFTER, WORKER_GONE_AFTER};
 use crate::{Due, Error, Payload, Priority, WorkerId, clock, state::closed_set};
 
 /// What is known across processes: jobs, workers, events.
@@ -35,7 +35,8 @@ pub trait Registry: Send + Sync {
     /// `Unavailable`.
     async fn remove_worker(&self, worker: WorkerId) -> Result<(), Error>;
 
-    /// The workers, the most recently seen first.
+    /// The workers that were seen within [`WORKER_FORGOTTEN_AFTER`](super::WORKER_FORGOTTEN_AFTER), the most recently seen
+    /// first, whether or not anybody has pruned.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -160,6 +161,11 @@ impl RegisteredWorker {
     /// Whether it has reported within [`WORKER_GONE_AFTER`] of `now`, the store's time.
     pub fn is_alive(&self, now: Timestamp) -> bool {
         clock::later(self.seen_at, WORKER_GONE_AFTER) > now
+    }
+
+    /// Whether it is still listed at `now`, the store's time.
+    pub fn is_listed(&self, now: Timestamp) -> bool {
+        clock::later(self.seen_at, WORKER_FORGOTTEN_AFTER) >= now
     }
 }
 

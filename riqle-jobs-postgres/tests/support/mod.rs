@@ -36,7 +36,8 @@ impl Schema {
     }
 
     pub(crate) async fn open(&self, clock: &ManualClock) -> Postgres {
-        Postgres::options(&self.url()).max_connections(4).clock(clock).open().await.expect("the store opens")
+        riqle_jobs_conformance::opened(Postgres::options(&self.url()).max_connections(4).clock(clock).open())
+            .await
     }
 }
 

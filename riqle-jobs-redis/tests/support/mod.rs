@@ -51,6 +51,6 @@ impl Prefix {
     }
 
     pub(crate) async fn open(&self, clock: &ManualClock) -> Redis {
-        Redis::options(&self.url()).clock(clock).open().await.expect("the store opens")
+        riqle_jobs_conformance::opened(Redis::options(&self.url()).clock(clock).open()).await
     }
 }

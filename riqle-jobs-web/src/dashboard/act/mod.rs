@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use riqle_jobs_core::{
-    ActionId, Audit, Error, Jobs,
+    ActionId, Audit, Jobs,
     store::{ActionKind, ActionState, NewAction},
 };
 use serde::Serialize;
@@ -57,18 +57,19 @@ pub(crate) fn action(user: &User, kind: ActionKind, subject: &str, detail: &str)
 ///
 /// # Errors
 /// As `act`; where the action can't be recorded it is not done.
-pub(crate) async fn recorded<F>(
+pub(crate) async fn recorded<F, E>(
     jobs: &Jobs,
     action: NewAction,
     act: impl FnOnce(Jobs) -> F + Send + 'static,
 ) -> Result<(ActionId, String), Failure>
 where
-    F: Future<Output = Result<String, Error>> + Send,
+    F: Future<Output = Result<String, E>> + Send,
+    E: Into<Failure> + Send,
 {
     let jobs = jobs.clone();
     let done = tokio::spawn(async move {
         Audit::record_action(&**jobs.store(), action.clone()).await?;
-        let done = act(jobs.clone()).await.map_err(Failure::from);
+        let done = act(jobs.clone()).await.map_err(E::into);
         ended(&jobs, &action, done.as_ref().map_err(|failure| &failure.text)).await;
         Ok((action.id, done?))
     });

@@ -38,7 +38,9 @@ pub(crate) async fn pause(
         recorded(&web.jobs, action, move |jobs: Jobs| async move {
             let before = paused_by(&jobs, &name).await?;
             jobs.pause_queue(&name, &by, &asked.why).await?;
-            Ok(before.map_or_else(String::new, |by| format!("it was paused already, by {by}, and stays so")))
+            let outcome =
+                before.map_or_else(String::new, |by| format!("it was paused already, by {by}, and stays so"));
+            Ok::<_, Error>(outcome)
         })
         .await
     };

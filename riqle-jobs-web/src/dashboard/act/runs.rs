@@ -109,14 +109,23 @@ async fn on_the_chosen(jobs: &Jobs, user: &User, asked: BulkRequest) -> Result<(
             let ids = ids.to_vec();
             let (told_of, told_by) = oneshot::channel();
             let acts = move |jobs: Jobs| async move {
-                let report = on_each(&jobs, act, &ids).await?;
-                let outcome = outcome(&report);
-                let _ = told_of.send(report);
-                Ok(outcome)
+                let (report, stopped) = on_each(&jobs, act, &ids).await;
+                let done = match &stopped {
+                    Some(failure) => Err(stopped_after(&report, failure)),
+                    None => Ok(outcome(&report)),
+                };
+                let _ = told_of.send((report, stopped));
+                done
             };
-            last = Some(recorded(&jobs, action, acts).await?.0);
-            if let Ok(more) = told_by.await {
+            let recorded = recorded(&jobs, action, acts).await;
+            let stopped = told_by.await.ok().and_then(|(more, stopped)| {
                 report.add(more);
+                stopped
+            });
+            match recorded {
+                Ok((action, _)) => last = Some(action),
+                // What the portions before it did is done, too.
+                Err(failure) => return Err(stopped_after(&report, &stopped.unwrap_or(failure))),
             }
         }
         last.map(|last| (last, outcome(&report))).ok_or_else(|| Failure::bad("no run was chosen"))
@@ -248,7 +257,8 @@ async fn on_all(jobs: &Jobs, act: Act, filter: RunFilter, pace: Pace) -> Result<
     }
 }
 
-async fn on_each(jobs: &Jobs, act: Act, ids: &[RunId]) -> Result<BulkReport, Error> {
+/// What was done, and why it went no further.
+async fn on_each(jobs: &Jobs, act: Act, ids: &[RunId]) -> (BulkReport, Option<Failure>) {
     let store = &**jobs.store();
     let mut report = BulkReport::default();
     for id in ids {
@@ -263,11 +273,22 @@ async fn on_each(jobs: &Jobs, act: Act, ids: &[RunId]) -> Result<BulkReport, Err
         };
         match done {
             Ok(()) => report.done += 1,
-            Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                return (report, Some(Failure::from(error)));
+            }
             Err(error) => report.skip(*id, &error),
         }
     }
-    Ok(report)
+    (report, None)
+}
+
+/// Why it went no further, and what was done before.
+fn stopped_after(report: &BulkReport, failure: &Failure) -> Failure {
+    let text = match report.done + report.skips {
+        0 => failure.text.clone(),
+        _ => format!("stopped after {}: {}", outcome(report), failure.text),
+    };
+    Failure { status: failure.status, text }
 }
 
 /// What came of it, for people.

@@ -2,16 +2,17 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
     ActionId, Audit,
-    store::{ActionState, RecordedAction},
+    store::{ActionFilter, ActionKind, ActionState, RecordedAction},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::run_filter::time;
 use crate::dashboard::{
     Web,
     failure::Failure,
     page::{Page, Place},
-    show::When,
+    show::{When, query_of},
     visit::{Query, Visit},
 };
 
@@ -20,6 +21,7 @@ const PAGE: usize = 100;
 /// What operators did, newest first.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct AuditPage {
+    search: AuditSearch,
     actions: Vec<ActionRow>,
     /// The query of the next page, where there is one.
     next: Option<String>,
@@ -46,32 +48,94 @@ pub(crate) struct ActionRow {
     pub(crate) changed_at: When,
 }
 
-#[derive(Clone, Default, Deserialize, IntoParams)]
-#[serde(default)]
+/// Which actions are asked for, as the address says it. What is empty filters nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Asked {
+pub(crate) struct AuditSearch {
+    /// Who did it.
+    by: String,
+    /// `start`, `replay`, `cancel`, `run-now`, `discard`, `pause`, `resume`, `order-worker`, `resolve-email`, `suppress` or
+    /// `unsuppress`.
+    kind: String,
+    /// Text of what it was done to, such as a run's id, as it is shown.
+    subject: String,
+    /// Begun then or later: RFC 3339, or `2026-11-26T08:30` in UTC.
+    from: String,
+    /// Begun before.
+    to: String,
     /// Older than this action: the last one of the page before.
     before: String,
 }
 
 /// What operators did.
-#[utoipa::path(get, path = "/audit", tag = "audit", params(Asked), responses((status = 200, body = AuditPage)))]
-pub(crate) async fn show(visit: Visit, State(web): State<Web>, Query(asked): Query<Asked>) -> Response {
+#[utoipa::path(get, path = "/audit", tag = "audit", params(AuditSearch), responses(
+    (status = 200, body = AuditPage), (status = 400, body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn show(
+    visit: Visit,
+    State(web): State<Web>,
+    Query(search): Query<AuditSearch>,
+) -> Response {
     let viewer = visit.clone();
-    visit.show(move || AuditPage::load(web.clone(), viewer.clone(), asked.before.clone())).await
+    visit.show(move || AuditPage::load(web.clone(), viewer.clone(), search.clone())).await
 }
 
 impl AuditPage {
-    async fn load(web: Web, visit: Visit, before: String) -> Result<Self, Failure> {
-        let before = match before.trim() {
-            "" => None,
-            id => Some(id.parse::<ActionId>().map_err(|_| Failure::bad("`before` is no action's id"))?),
-        };
-        let mut actions = Audit::actions(&**web.jobs.store(), PAGE + 1, before).await?;
+    async fn load(web: Web, visit: Visit, search: AuditSearch) -> Result<Self, Failure> {
+        let filter = ActionFilter { limit: PAGE + 1, ..search.filter()? };
+        let mut actions = actions(&web, &visit, filter).await?;
         let is_more = actions.len() > PAGE;
         actions.truncate(PAGE);
-        let next = actions.last().filter(|_| is_more).map(|last| format!("before={}", last.action.id));
-        Ok(Self { actions: actions.into_iter().map(|action| ActionRow::of(action, &visit)).collect(), next })
+        let last = actions.last().filter(|_| is_more).map(|last| last.action.id);
+        let next = last.map(|last| query_of(&AuditSearch { before: last.to_string(), ..search.clone() }));
+        let actions = actions.into_iter().map(|action| ActionRow::of(action, &visit)).collect();
+        Ok(Self { search, actions, next })
+    }
+}
+
+/// Of those whom an address is shown to in part, nobody learns by a search what else it holds.
+async fn actions(web: &Web, visit: &Visit, filter: ActionFilter) -> Result<Vec<RecordedAction>, Failure> {
+    let store = &**web.jobs.store();
+    if visit.is_operator() || filter.subject.is_none() {
+        return Ok(Audit::actions(store, filter).await?);
+    }
+    let others = ActionFilter { subject: None, ..filter.clone() };
+    let as_shown = |recorded: &RecordedAction| {
+        let mut shown = recorded.clone();
+        for text in [&mut shown.action.subject, &mut shown.action.detail] {
+            *text = visit.text(text);
+        }
+        filter.lists(&shown)
+    };
+    let page = |limit, before| Audit::actions(store, ActionFilter { limit, before, ..others.clone() });
+    Ok(filter.select(as_shown, page).await?)
+}
+
+impl AuditSearch {
+    /// # Errors
+    /// 400 where a kind, a time or an id can't be read.
+    fn filter(&self) -> Result<ActionFilter, Failure> {
+        let some = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let kind = some(&self.kind).map(|kind| kind.parse::<ActionKind>()).transpose();
+        let before = some(&self.before).map(|id| id.parse::<ActionId>()).transpose();
+        Ok(ActionFilter {
+            by: some(&self.by),
+            kind: kind.map_err(|_| Failure::bad("there is no such kind of action"))?,
+            subject: some(&self.subject),
+            from: time("from", &self.from)?,
+            to: time("to", &self.to)?,
+            before: before.map_err(|_| Failure::bad("`before` is no action's id"))?,
+            limit: 0,
+        })
+    }
+
+    fn is_narrowed(&self) -> bool {
+        Self { before: String::new(), ..self.clone() } != Self::default()
+    }
+
+    /// Every kind, and whether it is asked for.
+    fn kinds(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        ActionKind::ALL.iter().map(|kind| (kind.as_str(), kind.as_str() == self.kind.trim()))
     }
 }
 

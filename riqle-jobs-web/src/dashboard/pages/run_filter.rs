@@ -86,7 +86,7 @@ impl Search {
     }
 }
 
-fn time(field: &str, text: &str) -> Result<Option<Timestamp>, Failure> {
+pub(super) fn time(field: &str, text: &str) -> Result<Option<Timestamp>, Failure> {
     let text = text.trim();
     if text.is_empty() {
         return Ok(None);

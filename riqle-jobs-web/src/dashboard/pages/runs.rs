@@ -1,14 +1,15 @@
 use askama::Template;
 use axum::{
     extract::State,
+    http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
 use futures_util::{StreamExt, TryStreamExt, future::try_join_all, stream};
 use riqle_jobs_core::{Inspect, Run, RunFilter, RunId, RunState, store::COUNTED_TO};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use super::{run_filter::Search, run_row::RunRow};
+use super::{id_prefix::IdPrefix, run_filter::Search, run_row::RunRow};
 use crate::dashboard::{
     HEADERS, Web,
     failure::Failure,
@@ -29,6 +30,8 @@ const READ_AT_ONCE: usize = 4;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RunsPage {
     search: Search,
+    /// What the ids of all that are listed begin with, where that was asked for.
+    id: Option<String>,
     tabs: Vec<Tab>,
     runs: Vec<RunRow>,
     /// The query of the next page, where there is one.
@@ -52,35 +55,67 @@ impl Tab {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Jump {
+    /// A run's id, or the start of it, instead of a search: leads to the run, or lists at most 50 that begin so.
     #[serde(default)]
     id: String,
 }
 
 /// Runs, newest first.
-#[utoipa::path(get, path = "/runs", tag = "runs", params(Search), responses(
-    (status = 200, body = RunsPage), (status = 400, body = crate::dashboard::openapi::Problem)))]
+#[utoipa::path(get, path = "/runs", tag = "runs", params(Search, Jump), responses(
+    (status = 200, body = RunsPage), (status = 303, description = "One run has this id, or begins so."),
+    (status = 400, body = crate::dashboard::openapi::Problem),
+    (status = 404, body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn show(
     visit: Visit,
     State(web): State<Web>,
     Query(jump): Query<Jump>,
     Query(search): Query<Search>,
 ) -> Response {
-    let id = jump.id.trim();
-    if !id.is_empty() {
-        return match id.parse::<RunId>() {
-            Ok(id) => (HEADERS, Redirect::to(&visit.to(&format!("runs/{id}")))).into_response(),
-            Err(_) => visit.fail(&Failure::bad(
-                "this is no run's id; ids look like 0197a6f0-3c5e-7b1d-9f00-6a1c4a0f3f2e",
-            )),
+    let viewer = visit.clone();
+    if !jump.id.trim().is_empty() {
+        return match jump.only_one(&web).await {
+            Ok(Some(id)) => (HEADERS, Redirect::to(&visit.to(&format!("runs/{id}")))).into_response(),
+            Ok(None) => visit.show(move || RunsPage::of_ids(web.clone(), viewer.clone(), jump.clone())).await,
+            Err(failure) => visit.fail(&failure),
         };
     }
-    let viewer = visit.clone();
     visit.show(move || RunsPage::load(web.clone(), viewer.clone(), search.clone())).await
 }
 
+impl Jump {
+    /// The run that is meant, where it is one alone.
+    async fn only_one(&self, web: &Web) -> Result<Option<RunId>, Failure> {
+        let prefix = IdPrefix::read(self.id.trim())?;
+        if let Some(id) = prefix.whole() {
+            return Ok(Some(id));
+        }
+        match begin_so(web, prefix, 2).await?.as_slice() {
+            [] => Err(Failure { status: StatusCode::NOT_FOUND, text: "no run's id begins so".to_owned() }),
+            [one] => Ok(Some(one.id)),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The newest runs whose ids begin so, at most so many.
+async fn begin_so(web: &Web, prefix: IdPrefix, most: usize) -> Result<Vec<Run>, Failure> {
+    let filter = RunFilter { before: prefix.after(), limit: most, ..RunFilter::default() };
+    let mut runs = Inspect::runs(&**web.jobs.store(), filter).await?;
+    runs.retain(|run| prefix.begins(run.id));
+    Ok(runs)
+}
+
 impl RunsPage {
+    async fn of_ids(web: Web, visit: Visit, jump: Jump) -> Result<Self, Failure> {
+        let id = jump.id.trim().to_owned();
+        let runs = begin_so(&web, IdPrefix::read(&id)?, PAGE).await?;
+        let runs = runs.iter().map(|run| RunRow::of(run, &visit)).collect();
+        Ok(Self { search: Search::default(), id: Some(id), tabs: Vec::new(), runs, next: None })
+    }
+
     async fn load(web: Web, visit: Visit, search: Search) -> Result<Self, Failure> {
         let store = &**web.jobs.store();
         let filter = search.filter()?;
@@ -109,7 +144,8 @@ impl RunsPage {
         };
         let (tabs, (runs, last)) = tokio::try_join!(try_join_all(tabs), listed)?;
         let next = last.map(|last| Search { before: last.to_string(), ..search.clone() }.query());
-        Ok(Self { tabs, runs: runs.iter().map(|run| RunRow::of(run, &visit)).collect(), next, search })
+        let runs = runs.iter().map(|run| RunRow::of(run, &visit)).collect();
+        Ok(Self { search, id: None, tabs, runs, next })
     }
 }
 
