@@ -3,14 +3,23 @@
 
 mod support;
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use axum::{
     Router,
     http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
 };
-use riqle_jobs_core::{Registry, RunId, Worker, WorkerId, async_trait, store::WorkerReport};
+use riqle_jobs_conformance::{Fault, Unreliable};
+use riqle_jobs_core::{
+    Jobs, Memory, Registry, RunId, Shutdown, Worker, WorkerId, async_trait, store::WorkerReport,
+};
 use riqle_jobs_web::{
     api, health,
     security::{Access, Authenticate, Role, User},
@@ -234,4 +243,35 @@ async fn other_methods_are_answered_as_json_too() {
     assert_eq!(answer.json(), json!({"error": "this path takes another method", "status": 405}));
     let secret = format!("{:?}", access());
     assert_eq!(secret, "Access(3 credentials)");
+}
+
+#[tokio::test]
+async fn health_is_503_while_nothing_can_be_written_though_reads_work() {
+    let is_full = Arc::new(AtomicBool::new(true));
+    let fails = Arc::clone(&is_full);
+    let store = Unreliable::new(Arc::new(Memory::new()), move |operation| {
+        (operation == "enqueue" && fails.load(Ordering::SeqCst)).then_some(Fault::Before)
+    });
+    let jobs = Jobs::new(&store);
+    let worker = Worker::new(&store).register(Welcome);
+    let (shutdown, address) = (Shutdown::new(), serve(|_| health::router(&jobs)).await);
+    let running = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { worker.run_with(&shutdown).await }
+    });
+    // Once the worker has reported.
+    while get(address, "/health", "").await.status != 200 {
+        tokio::task::yield_now().await;
+    }
+    jobs.enqueue::<Welcome>(json!({})).await.unwrap_err();
+    let answer = get(address, "/health", "").await;
+    let error = "nothing can be written to the store";
+    let expected = json!({"status": 503, "error": error, "oldestDue": null, "workers": 1});
+    assert_eq!((answer.status, answer.json()), (503, expected));
+
+    is_full.store(false, Ordering::SeqCst);
+    jobs.enqueue::<Welcome>(json!({})).await.unwrap();
+    assert_eq!(get(address, "/health", "").await.status, 200);
+    shutdown.stop();
+    running.await.unwrap().unwrap();
 }
