@@ -1,65 +1,128 @@
 use std::collections::BTreeMap;
 
-use serde_json::value::RawValue;
+use crate::any_json::AnyJson;
+
+/// From here on a whole number is written with an exponent, where it was one: `1e300` has 301 digits.
+const LONG: f64 = 1e17;
 
 /// One text for all JSON texts that mean the same: keys sorted, no blanks, strings escaped alike, integers by their digits,
-/// other numbers as 64-bit floats. `None` for what is not JSON.
+/// other numbers as 64-bit floats. `None` for what no job can read.
 pub(crate) fn canonical_json(json: &[u8]) -> Option<Vec<u8>> {
-    let value: &RawValue = serde_json::from_slice(json).ok()?;
-    let mut canonical = Vec::with_capacity(json.len());
-    write_value(value.get(), &mut canonical, 0)?;
-    Some(canonical)
+    let json = std::str::from_utf8(json).ok()?;
+    serde_json::from_str::<AnyJson>(json).ok()?;
+    let mut canonical = String::with_capacity(json.len());
+    Tokens { rest: json }.write_value(&mut canonical)?;
+    Some(canonical.into_bytes())
 }
 
-/// As deep as the codec reads.
-const LEVELS: usize = 128;
+/// What is left of a text that is known to be JSON, and not too deep.
+struct Tokens<'a> {
+    rest: &'a str,
+}
 
-fn write_value(json: &str, to: &mut Vec<u8>, level: usize) -> Option<()> {
-    if level > LEVELS {
-        return None;
+impl<'a> Tokens<'a> {
+    fn write_value(&mut self, to: &mut String) -> Option<()> {
+        match self.first()? {
+            b'{' => self.write_object(to),
+            b'[' => self.write_list(to),
+            b'"' => {
+                let text = self.text()?;
+                write_text(&text, to)
+            }
+            b'-' | b'0'..=b'9' => {
+                to.push_str(&canonical_number(self.word())?);
+                Some(())
+            }
+            _ => {
+                to.push_str(self.word());
+                Some(())
+            }
+        }
     }
-    match json.as_bytes().first()? {
-        b'{' => {
-            let members: BTreeMap<String, &RawValue> = serde_json::from_str(json).ok()?;
-            write_list(to, b"{}", members, |(key, value), to| {
-                serde_json::to_writer(&mut *to, &key).ok()?;
-                to.push(b':');
-                write_value(value.get(), to, level + 1)
-            })
+
+    fn write_object(&mut self, to: &mut String) -> Option<()> {
+        self.take(1);
+        let mut members = BTreeMap::new();
+        while self.first()? != b'}' {
+            let key = self.text()?;
+            self.first()?;
+            self.take(1);
+            let mut value = String::new();
+            self.write_value(&mut value)?;
+            members.insert(key, value);
+            self.pass_comma()?;
         }
-        b'[' => {
-            let items: Vec<&RawValue> = serde_json::from_str(json).ok()?;
-            write_list(to, b"[]", items, |item, to| write_value(item.get(), to, level + 1))
+        self.take(1);
+        to.push('{');
+        for (index, (key, value)) in members.iter().enumerate() {
+            if index > 0 {
+                to.push(',');
+            }
+            write_text(key, to)?;
+            to.push(':');
+            to.push_str(value);
         }
-        b'"' => {
-            let text: String = serde_json::from_str(json).ok()?;
-            serde_json::to_writer(to, &text).ok()
+        to.push('}');
+        Some(())
+    }
+
+    fn write_list(&mut self, to: &mut String) -> Option<()> {
+        self.take(1);
+        to.push('[');
+        let mut is_first = true;
+        while self.first()? != b']' {
+            if !is_first {
+                to.push(',');
+            }
+            is_first = false;
+            self.write_value(to)?;
+            self.pass_comma()?;
         }
-        b'-' | b'0'..=b'9' => {
-            to.extend_from_slice(canonical_number(json)?.as_bytes());
-            Some(())
+        self.take(1);
+        to.push(']');
+        Some(())
+    }
+
+    /// The first byte that is not blank, which is at the front then.
+    fn first(&mut self) -> Option<u8> {
+        self.rest = self.rest.trim_start_matches([' ', '\t', '\r', '\n']);
+        self.rest.bytes().next()
+    }
+
+    fn take(&mut self, bytes: usize) -> &'a str {
+        let (taken, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
+        self.rest = rest;
+        taken
+    }
+
+    fn pass_comma(&mut self) -> Option<()> {
+        if self.first()? == b',' {
+            self.take(1);
         }
-        _ => {
-            to.extend_from_slice(json.as_bytes());
-            Some(())
-        }
+        Some(())
+    }
+
+    fn text(&mut self) -> Option<String> {
+        self.first()?;
+        let mut is_escaped = false;
+        let end = self.rest.bytes().skip(1).position(|byte| {
+            let is_end = byte == b'"' && !is_escaped;
+            is_escaped = byte == b'\\' && !is_escaped;
+            is_end
+        })?;
+        serde_json::from_str(self.take(end + 2)).ok()
+    }
+
+    /// A number, or one of JSON's three words.
+    fn word(&mut self) -> &'a str {
+        let is_of_word = |c: char| c.is_ascii_alphanumeric() || ['-', '+', '.'].contains(&c);
+        let end = self.rest.find(|c| !is_of_word(c)).unwrap_or(self.rest.len());
+        self.take(end)
     }
 }
 
-fn write_list<T>(
-    to: &mut Vec<u8>,
-    brackets: &[u8; 2],
-    items: impl IntoIterator<Item = T>,
-    mut write: impl FnMut(T, &mut Vec<u8>) -> Option<()>,
-) -> Option<()> {
-    to.push(brackets[0]);
-    for (index, item) in items.into_iter().enumerate() {
-        if index > 0 {
-            to.push(b',');
-        }
-        write(item, to)?;
-    }
-    to.push(brackets[1]);
+fn write_text(text: &str, to: &mut String) -> Option<()> {
+    to.push_str(&serde_json::to_string(text).ok()?);
     Some(())
 }
 
@@ -67,9 +130,9 @@ fn canonical_number(json: &str) -> Option<String> {
     if !json.contains(['.', 'e', 'E']) {
         return Some(if json == "-0" { "0".to_owned() } else { json.to_owned() });
     }
-    let number: f64 = json.parse().ok()?;
     // Adding 0 turns -0 into 0. A whole number is written as an integer would be.
-    Some((number + 0.0).to_string())
+    let number = json.parse::<f64>().ok()? + 0.0;
+    Some(if number.abs() < LONG { number.to_string() } else { format!("{number:e}") })
 }
 
 #[cfg(test)]
@@ -91,6 +154,9 @@ mod tests {
             ("1.50", "15e-1", "1.5"),
             ("1.0", "1", "1"),
             ("1E2", "100", "100"),
+            ("1e300", "10.0E299", "1e300"),
+            (r#"["\\","\"",true , null]"#, r#"["\u005c","\u0022",true,null]"#, r#"["\\","\"",true,null]"#),
+            (r#"{"\u0062":{},"a\"":[ ]}"#, r#"{"a\u0022":[],"b":{ }}"#, r#"{"a\"":[],"b":{}}"#),
         ] {
             assert_eq!(canonical(one), expected);
             assert_eq!(canonical(other), expected);
@@ -110,9 +176,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_or_too_deep_has_no_canonical_form() {
-        assert_eq!(canonical_json(b"{"), None);
-        assert_eq!(canonical_json(b""), None);
+    fn what_no_job_can_read_has_no_canonical_form() {
+        for json in ["{", "", "1 2", "1e400", r#"["\ud800"]"#, "\u{feff}1"] {
+            assert_eq!(canonical_json(json.as_bytes()), None, "{json}");
+        }
         assert_eq!(canonical_json("[".repeat(100_000).as_bytes()), None);
         assert_eq!(canonical_json(format!("{}{}", "[".repeat(200), "]".repeat(200)).as_bytes()), None);
     }

@@ -44,7 +44,7 @@ fn check_event(event: &NewEvent, limits: Limits) -> Result<(), Error> {
         let message = format!("event data has {size} bytes, the limit is {}", limits.input_bytes);
         return Err(Error::new(ErrorKind::Rejected, "check", message));
     }
-    limits::check_levels("event data", &event.data)
+    limits::check_json("event data", &event.data)
 }
 
 /// The runs that an event starts, grouped by queue: one of each job that it triggers and that was seen lately.

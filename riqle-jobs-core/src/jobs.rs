@@ -81,7 +81,7 @@ impl Jobs {
     /// Starts a dead or cancelled run once more, with the same input or an edited one; answers with the new run.
     ///
     /// `how` is a [`ReplayFrom`](crate::ReplayFrom), or a [`Replay`] where the input is edited:
-    /// `jobs.replay(id, Replay::from(ReplayFrom::Start).with_input(Payload::json(&input)?))`.
+    /// `jobs.replay(id, Replay::from(ReplayFrom::Start).with_input(Payload::json_of(&input)?.0))`.
     ///
     /// # Errors
     /// As [`Operate::replay`](crate::Operate::replay).
@@ -177,7 +177,7 @@ pub struct Enqueue {
 }
 
 impl Enqueue {
-    /// Makes it due so long after the store has taken it.
+    /// Delays the run, counted from when the store accepts it.
     pub fn delay(self, delay: Duration) -> Self {
         self.with(|run| run.delay(delay))
     }
@@ -202,7 +202,7 @@ impl Enqueue {
         self.with(|run| run.reference(reference))
     }
 
-    /// Sets its place among due runs.
+    /// Sets its priority among due runs.
     pub fn priority(self, priority: Priority) -> Self {
         self.with(|run| run.priority(priority))
     }

@@ -5,6 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod any_json;
 mod backoff;
 mod bulk;
 mod canonical_json;

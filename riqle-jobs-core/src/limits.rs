@@ -1,7 +1,8 @@
 //! How long, large and many things may be, and the checks that say so.
 
 use crate::{
-    Error, ErrorKind, NewRun, OtherInput, Payload, Unique,
+    Codec, Error, ErrorKind, NewRun, OtherInput, Payload, Unique,
+    any_json::AnyJson,
     store::{EventStart, Replay},
 };
 
@@ -114,7 +115,9 @@ impl Limits {
     /// # Errors
     /// `Rejected`, with the limit and the size.
     pub fn check_replay(&self, replay: &Replay) -> Result<(), Error> {
-        replay.input.as_ref().map_or(Ok(()), |input| check_size("input", input, self.input_bytes))
+        let Some(input) = &replay.input else { return Ok(()) };
+        check_size("input", input, self.input_bytes)?;
+        check_json("input", input)
     }
 
     /// Checks the result of a step, or an output.
@@ -160,29 +163,25 @@ pub fn check_key(field: &str, key: &str) -> Result<(), Error> {
     check_text(field, key, KEY_BYTES)
 }
 
-/// Most levels of lists and objects within each other, and a value in the innermost, that JSON may have: what is deeper, no
-/// job reads.
+/// Deepest nesting accepted, counting the innermost value; a job can't decode deeper JSON.
 pub const LEVELS: usize = 128;
 
-/// Checks that JSON is not nested deeper than [`LEVELS`]. What is not JSON at all shows when it is read.
+/// Checks that a payload of JSON is what a job can read: syntax, depth, numbers, text.
 ///
 /// # Errors
-/// `Rejected`, with the field and the limit.
-pub fn check_levels(field: &str, json: &Payload) -> Result<(), Error> {
-    let (mut level, mut is_text, mut bytes) = (1_usize, false, json.bytes.iter());
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'\\' if is_text => drop(bytes.next()),
-            b'"' => is_text = !is_text,
-            b'[' | b'{' if !is_text => level += 1,
-            b']' | b'}' if !is_text => level = level.saturating_sub(1),
-            _ => {}
-        }
-        if level > LEVELS {
-            return Err(rejected(format!("{field} has more than {LEVELS} levels")));
-        }
+/// `Rejected`, with the field, and the limit or what is wrong.
+pub fn check_json(field: &str, payload: &Payload) -> Result<(), Error> {
+    if payload.codec != Codec::JSON {
+        return Ok(());
     }
-    Ok(())
+    serde_json::from_slice::<AnyJson>(&payload.bytes).map(drop).map_err(|error| {
+        let problem = error.to_string();
+        if problem.contains("recursion limit") {
+            rejected(format!("{field} has more than {LEVELS} levels"))
+        } else {
+            rejected(format!("{field} is not JSON that a job can read: {problem}"))
+        }
+    })
 }
 
 pub(crate) fn check_text(field: &str, text: &str, limit: usize) -> Result<(), Error> {

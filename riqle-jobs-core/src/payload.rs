@@ -24,7 +24,8 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// Writes `value` as JSON.
+    /// Writes `value` as JSON, numbers that are not finite as `null`. [`json_of`](Self::json_of) and
+    /// [`event_data`](Self::event_data) refuse those.
     ///
     /// # Errors
     /// `Rejected` where the value has no JSON form (a map with keys that are not text, say).
@@ -35,7 +36,7 @@ impl Payload {
     }
 
     /// Writes `value` as JSON and reads it back, as every later reader will. What can be written and not read back (a number
-    /// that is not finite, more than 127 levels of lists and objects) is refused here; what reads back as another value, such
+    /// that is not finite, more than 128 levels, counting the innermost value) is refused here; what reads back as another value, such
     /// as `Some(None)`, is answered so.
     ///
     /// # Errors
@@ -43,7 +44,7 @@ impl Payload {
     pub fn json_of<T: Serialize + DeserializeOwned>(value: &T) -> Result<(Self, T), Error> {
         let written = Self::json(value)?;
         let value = written.decode().map_err(|error| {
-            let message = format!("what is written is not read back: it {}", error.message());
+            let message = format!("the value does not survive JSON: what was written {}", error.message());
             Error::new(ErrorKind::Rejected, "encode", message)
         })?;
         Ok((written, value))
@@ -55,7 +56,7 @@ impl Payload {
     /// `Rejected` where the value has no JSON form, or holds a number that is not finite.
     pub fn event_data<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
         if !is_finite(value) {
-            let message = "event data holds a number that is not finite, which JSON can't say";
+            let message = "event data contains NaN or an infinite number, which JSON cannot represent";
             return Err(Error::new(ErrorKind::Rejected, "encode", message));
         }
         Self::json(value)

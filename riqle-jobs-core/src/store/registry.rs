@@ -176,7 +176,7 @@ pub struct NewEvent {
     pub id: String,
     /// The name that jobs are triggered by.
     pub name: String,
-    /// The data, which is the input of the runs it starts.
+    /// The data, which is the input of the runs it starts: see [`Payload::event_data`].
     pub data: Payload,
     /// When its runs are due, where that is not at once.
     pub due_at: Option<Timestamp>,

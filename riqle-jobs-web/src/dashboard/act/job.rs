@@ -1,6 +1,6 @@
 use axum::{extract::State, http::StatusCode, response::Response};
 use riqle_jobs_core::{
-    Error, ErrorKind, Inspect, Jobs, NewRun, Payload, Queue, Registry, RunId, store::ActionKind,
+    Error, ErrorKind, Inspect, Jobs, NewRun, Payload, Queue, Registry, RunId, limits, store::ActionKind,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -74,7 +74,9 @@ pub(crate) async fn start_run(
         let error = Error::new(ErrorKind::NotFound, "start", "no worker has registered a job of this name");
         return Err(error.into());
     };
-    let mut run = NewRun::with_payload(&job.name, &job.queue, job.priority, Payload::from_json_text(input));
+    let input = Payload::from_json_text(input);
+    limits::check_json("input", &input)?;
+    let mut run = NewRun::with_payload(&job.name, &job.queue, job.priority, input);
     if let Some(id) = id {
         if id.as_uuid().get_version_num() != 7 {
             return Err(Failure::bad("the id is no UUID of version 7"));
