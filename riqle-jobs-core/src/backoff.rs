@@ -1,6 +1,12 @@
 use std::time::Duration;
 
-use crate::policy::{Jitter, RetryPolicy, mix};
+use crate::{
+    Error, ErrorKind,
+    policy::{Jitter, RetryPolicy, mix},
+};
+
+/// So often a write is tried that fails in a way that is neither the store's state nor plainly the write's content.
+const TRIES: u32 = 5;
 
 /// Waits between tries at something that is away: 50 ms growing to 5 s, each spread by full jitter.
 pub(crate) struct Backoff {
@@ -25,6 +31,16 @@ impl Backoff {
 
     pub(crate) async fn wait(&mut self) {
         tokio::time::sleep(self.next_delay()).await;
+    }
+
+    /// Whether to wait and try a write again: for as long as the store is away or not as it must be; and, since an error that
+    /// nobody knows may pass, a few times after any other but a refusal of what is written.
+    pub(crate) fn outlasts(&self, error: &Error) -> bool {
+        match error.kind() {
+            ErrorKind::Unavailable | ErrorKind::Misconfigured => true,
+            ErrorKind::Rejected => false,
+            _ => self.tries < TRIES,
+        }
     }
 
     pub(crate) fn reset(&mut self) {

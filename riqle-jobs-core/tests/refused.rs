@@ -13,8 +13,8 @@ use std::{
 
 use riqle_jobs_conformance::Unreliable;
 use riqle_jobs_core::{
-    AttemptOutcome, Email, EmailLog, Inspect, Job, JobError, Jobs, Mailbox, Memory, Reason, RunContext,
-    RunState, Sender, Worker, async_trait,
+    AttemptOutcome, Email, EmailLog, Error, ErrorKind, Inspect, Job, JobError, Jobs, Mailbox, Memory, Reason,
+    RunContext, RunState, Sender, Worker, async_trait,
     email::{EmailFilter, EmailStatus, SendOutcome},
     testing::RecordingMailer,
 };
@@ -194,4 +194,22 @@ async fn a_store_that_is_not_as_it_must_be_is_waited_for_and_no_run_pays_for_it(
     let run = Inspect::run(&memory, id).await.unwrap().unwrap();
     assert_eq!((run.state, run.failures, run.crashes), (RunState::Succeeded, 0, 0));
     assert_eq!(tries.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn an_error_that_passes_costs_neither_the_output_nor_a_steps_result() {
+    for failing in ["settle", "save_steps"] {
+        let bench = Bench::new();
+        let calls = AtomicU32::new(0);
+        let store = Unreliable::new(Arc::new(bench.store.clone()), |_| None).failing(move |operation| {
+            let fails = operation == failing && calls.fetch_add(1, Ordering::SeqCst) < 2;
+            fails.then(|| Error::new(ErrorKind::Corrupt, operation, "tuple concurrently updated"))
+        });
+        let body = Scripted::new(async |run: RunContext, _| run.step("a", || async { Ok(7) }).await);
+        let id = bench.enqueue(1).await;
+        bench.work_through(&Worker::new(&store).register(body)).await;
+        let run = bench.run(id).await;
+        assert_eq!((run.state, run.failures, run.crashes), (RunState::Succeeded, 0, 0), "{failing}");
+        assert_eq!(run.output.unwrap().decode::<u64>().unwrap(), 7);
+    }
 }

@@ -1,9 +1,16 @@
 //! What the sender does with an email that may have left.
 #![allow(clippy::unwrap_used)]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
+use riqle_jobs_conformance::{Fault, Unreliable};
 use riqle_jobs_core::{
     Email, EmailLog, Inspect, Job, JobError, Jobs, Mailbox, ManualClock, Memory, RetryPolicy, Run,
     RunContext, RunState, SendError, Sender, Worker, async_trait,
@@ -138,8 +145,21 @@ async fn mailed<Fut>(
 where
     Fut: Future<Output = Result<(), JobError>> + Send + 'static,
 {
+    mailed_with(mailer, |_| None, body).await
+}
+
+/// The same with an email log whose calls fail as `faults` says.
+async fn mailed_with<Fut>(
+    mailer: &RecordingMailer,
+    faults: impl Fn(&'static str) -> Option<Fault> + Send + Sync + 'static,
+    body: impl Fn(RunContext, Sender) -> Fut + Send + Sync + 'static,
+) -> (Run, Vec<EmailRecord>)
+where
+    Fut: Future<Output = Result<(), JobError>> + Send + 'static,
+{
     let store = Memory::new();
-    let sender = Sender::new(&store, Arc::new(mailer.clone()));
+    let log = Unreliable::new(Arc::new(store.clone()), faults);
+    let sender = Sender::new(&log, Arc::new(mailer.clone()));
     let id = Jobs::new(&store).enqueue::<Mails>(()).await.unwrap().id();
     let body: Mail = Arc::new(move |run, sender| Box::pin(body(run, sender)));
     Worker::new(&store).register(Mails { sender, body }).run_until_idle().await.unwrap();
@@ -188,6 +208,26 @@ async fn another_email_to_the_same_address_in_one_step_is_an_error_that_says_wha
     let error = run.error().unwrap();
     assert!(error.contains("another email of template \"receipt\" was sent to the same address"), "{error}");
     assert!(error.contains("`run.keyed(…).step(…)`"), "{error}");
+}
+
+#[tokio::test]
+async fn another_email_is_an_error_though_the_log_did_not_answer_for_the_first() {
+    let mailer = RecordingMailer::new();
+    let calls = AtomicU32::new(0);
+    let lost = move |operation| {
+        let is_first = operation == "intend_email" && calls.fetch_add(1, Ordering::SeqCst) == 0;
+        is_first.then_some(Fault::After)
+    };
+    let (run, rows) = mailed_with(&mailer, lost, async |run: RunContext, sender: Sender| {
+        run.step("send", || async {
+            sender.send(&keyless("one")).await.unwrap_err();
+            Ok(sender.send(&keyless("two")).await.map(drop)?)
+        })
+        .await
+    })
+    .await;
+    assert_eq!((run.state, rows.len(), mailer.sent().len()), (RunState::Dead, 1, 0));
+    assert!(run.error().unwrap().contains("another email of template \"receipt\""), "{:?}", run.error());
 }
 
 #[tokio::test]

@@ -72,9 +72,9 @@ pub enum SendError {
         /// When to look again; `None` after a day of looking.
         after: Option<Duration>,
     },
-    /// Another sender has the same email on its way, or died with it there. Looked at again after `after`, at no
+    /// Another sender is sending the same email, or died while sending it. Looked at again after `after`, at no
     /// charge; sent again only once the other can't be at it any more.
-    #[error("the email is on its way by another sender")]
+    #[error("another sender is sending this email")]
     OnItsWay {
         /// When to look again.
         after: Duration,
@@ -147,6 +147,9 @@ impl Sender {
         if step.sent_other_than(&key, email) {
             return Err(SendError::OtherEmail { template: email.template.clone() });
         }
+        email.check().map_err(|error| SendError::Rejected(error.message().to_owned()))?;
+        // Before the first call of the log: it may take the email, and its answer be lost.
+        step.note_email(&key, email);
         let receipt = self.send_keyed(key.clone(), email, Some(&step)).await?;
         step.note_receipt(&key);
         Ok(receipt)
@@ -159,10 +162,7 @@ impl Sender {
         step: Option<&CurrentStep>,
     ) -> Result<Receipt, SendError> {
         match self.recorded(&key).await? {
-            Some(row) if self.can_send_as_it_is(&row) => {
-                step.inspect(|step| step.note_email(&key, email));
-                self.deliver(row, None, step).await
-            }
+            Some(row) if self.can_send_as_it_is(&row) => self.deliver(row, None, step).await,
             _ => self.intend_and_deliver(key, email, step).await,
         }
     }
@@ -237,7 +237,6 @@ impl Sender {
     ) -> Result<Receipt, SendError> {
         email.check().map_err(|error| SendError::Rejected(error.message().to_owned()))?;
         let row = self.intend(key, email, step).await?;
-        step.inspect(|step| step.note_email(&row.idempotency_key, email));
         let recomposed = if self.can_send_as_it_is(&row) {
             None
         } else {
@@ -452,7 +451,7 @@ impl OneSend<'_> {
         let mut backoff = Backoff::new(self.row.id.as_uuid().as_u64_pair().1);
         loop {
             match self.sender.log.end_email(self.row.id, self.id, ending.clone()).await {
-                Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Misconfigured) => {
+                Err(error) if backoff.outlasts(&error) => {
                     tracing::warn!(email = %self.row.id, %error, "can't record an email's outcome; will retry");
                     backoff.wait().await;
                 }

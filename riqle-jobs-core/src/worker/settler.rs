@@ -159,20 +159,29 @@ impl Ledger {
         refusal: &Error,
     ) -> (Settlement, Option<LeaseAnswer>) {
         let run = settlement.lease.run;
+        if refusal.kind() != ErrorKind::Rejected {
+            self.note_refusal(&settlement, refusal).await;
+            return (settlement, None);
+        }
         tracing::error!(%run, %refusal, "a settlement was refused; writing it without its content");
         let poorer = verdict::without_content(&settlement, refusal);
         match self.write(std::slice::from_ref(&poorer)).await {
             Ok(answers) => (poorer, answers.first().copied()),
             Err(refusal) => {
-                tracing::error!(%run, %refusal, "a settlement was refused altogether; it counts as a crash");
-                let text = format!("{REFUSED}: {}", plain_text(refusal.message()));
-                let line = LogLine { number: u32::MAX, level: LogLevel::Warn, text };
-                let note = Note { lease: settlement.lease.clone(), progress: None, lines: vec![line] };
-                if let Err(error) = Queue::annotate(&*self.store, vec![note]).await {
-                    tracing::error!(%run, %error, "can't note why a settlement was refused");
-                }
+                self.note_refusal(&settlement, &refusal).await;
                 (settlement, None)
             }
+        }
+    }
+
+    async fn note_refusal(&self, settlement: &Settlement, refusal: &Error) {
+        let run = settlement.lease.run;
+        tracing::error!(%run, %refusal, "a settlement was refused altogether; it counts as a crash");
+        let text = format!("{REFUSED}: {}", plain_text(refusal.message()));
+        let line = LogLine { number: u32::MAX, level: LogLevel::Warn, text };
+        let note = Note { lease: settlement.lease.clone(), progress: None, lines: vec![line] };
+        if let Err(error) = Queue::annotate(&*self.store, vec![note]).await {
+            tracing::error!(%run, %error, "can't note why a settlement was refused");
         }
     }
 
@@ -181,7 +190,7 @@ impl Ledger {
         let mut backoff = Backoff::new(settlements.len() as u64);
         loop {
             match self.try_write(settlements).await {
-                Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Misconfigured) => {
+                Err(error) if backoff.outlasts(&error) => {
                     tracing::warn!(%error, "can't settle; will retry");
                     backoff.wait().await;
                 }

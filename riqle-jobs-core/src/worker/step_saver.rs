@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::natural_batch::ByQueue;
 use crate::{
-    Error, ErrorKind, Queue, Store,
+    Error, Queue, Store,
     backoff::Backoff,
     context::{Save, SaveStep},
 };
@@ -55,7 +55,7 @@ async fn flush(store: &dyn Store, batch: Vec<Save>) {
                 return;
             }
             // Nothing of this is the fault of a result: it waits until somebody has put it right.
-            Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Misconfigured) => {
+            Err(error) if backoff.outlasts(&error) => {
                 tracing::warn!(%error, "can't save steps; will retry");
                 backoff.wait().await;
             }
