@@ -8,15 +8,15 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::{
-    LeaseRef, LogLevel, RunId,
+    LeaseRef, LeaseToken, LogLevel, RunId,
     limits::{LINES_KEPT, TEXT_BYTES, clean_text},
     store::{LogLine, Note, Progress},
 };
 
-/// The runs of a worker that have said something that is not written yet.
+/// The claims of a worker that have said something that is not written yet.
 #[derive(Default)]
 pub(crate) struct UnwrittenNotes {
-    runs: Mutex<HashMap<RunId, Arc<RunNoteBuffer>>>,
+    claims: Mutex<HashMap<(RunId, LeaseToken), Arc<RunNoteBuffer>>>,
     /// Told when there is something to write, of each queue.
     some: Mutex<HashMap<Arc<str>, Arc<Notify>>>,
 }
@@ -48,40 +48,38 @@ impl UnwrittenNotes {
 
     /// All of a queue that is not written; the lines stay until [`written`](Self::written).
     pub(crate) fn all_of(&self, queue: &str) -> Vec<Note> {
-        let buffers: Vec<_> = self.runs().values().cloned().collect();
+        let buffers: Vec<_> = self.claims().values().cloned().collect();
         let buffers = buffers.iter().filter(|buffer| *buffer.lease.queue == *queue);
         buffers.filter_map(|buffer| buffer.note()).collect()
     }
 
     /// What these claims have said and is not written.
     pub(crate) fn of<'a>(&self, leases: impl Iterator<Item = &'a LeaseRef>) -> Vec<Note> {
-        let runs = self.runs();
-        if runs.is_empty() {
+        let claims = self.claims();
+        if claims.is_empty() {
             return Vec::new();
         }
-        leases
-            .filter_map(|lease| runs.get(&lease.run).filter(|buffer| buffer.lease == *lease)?.note())
-            .collect()
+        leases.filter_map(|lease| claims.get(&(lease.run, lease.token))?.note()).collect()
     }
 
     /// Forgets what is written, or can't be written any more.
     pub(crate) fn written(&self, notes: &[Note]) {
-        let mut runs = self.runs();
+        let mut claims = self.claims();
         for note in notes {
-            let run = note.lease.run;
-            if runs.get(&run).is_some_and(|buffer| buffer.lease == note.lease && buffer.forget(note)) {
-                runs.remove(&run);
+            let claim = (note.lease.run, note.lease.token);
+            if claims.get(&claim).is_some_and(|buffer| buffer.forget(note)) {
+                claims.remove(&claim);
             }
         }
     }
 
     fn add(&self, buffer: &Arc<RunNoteBuffer>) {
-        self.runs().insert(buffer.lease.run, Arc::clone(buffer));
+        self.claims().insert((buffer.lease.run, buffer.lease.token), Arc::clone(buffer));
         self.some_of(&buffer.lease.queue).notify_one();
     }
 
-    fn runs(&self) -> MutexGuard<'_, HashMap<RunId, Arc<RunNoteBuffer>>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn claims(&self) -> MutexGuard<'_, HashMap<(RunId, LeaseToken), Arc<RunNoteBuffer>>> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -112,9 +112,9 @@ impl Relay {
                 }
                 Err(error) => {
                     if error.kind() == ErrorKind::Unavailable {
-                        tracing::warn!(%error, "can't relay, trying on");
+                        tracing::warn!(%error, "can't relay; will retry");
                     } else {
-                        tracing::error!(%error, "can't relay, trying on");
+                        tracing::error!(%error, "can't relay; will retry");
                     }
                     if answered.in_this_round > 0 {
                         backoff.reset();

@@ -15,7 +15,7 @@ use std::{
 use futures_util::future::join_all;
 use riqle_jobs_conformance::{Fault, Unreliable};
 use riqle_jobs_core::{
-    Inspect, JobError, Reason, ReplayFrom, RunContext, RunId, RunState, StepPath, Worker, testing,
+    Inspect, JobError, Reason, ReplayFrom, RunContext, RunId, RunState, StepPath, StopReason, Worker, testing,
 };
 use tokio::{
     sync::{Notify, Semaphore},
@@ -270,7 +270,7 @@ async fn the_same_name_twice_at_once_is_dead_and_what_is_in_flight_is_saved() {
         first
     })
     .await;
-    is_dead_for(&bench, id, "is running already in this body").await;
+    is_dead_for(&bench, id, "is still running in this body").await;
     assert_eq!(done.all(), once(&["first"]));
     assert_eq!(paths(&bench, id).await, ["send"]);
 }
@@ -426,14 +426,129 @@ async fn a_replay_from_a_step_names_its_keys() {
 
 #[tokio::test]
 async fn a_result_that_the_store_has_is_not_lost_where_the_attempt_times_out() {
-    let (bench, id, done) = worked(async |run: RunContext, done: Done| {
-        let first = run.step("first", || async { Ok(done.again("first")) }).await?;
-        if run.attempt() == 1 {
-            sleep(Duration::from_secs(60)).await;
+    let (bench, done) = (Bench::new(), Done::default());
+    let id = bench.enqueue(1).await;
+    let doing = done.clone();
+    let body = Scripted::new(move |run: RunContext, _| {
+        let done = doing.clone();
+        async move {
+            let first = run.step("first", || async { Ok(done.again("first")) }).await?;
+            if run.attempt() == 1 {
+                std::future::pending::<()>().await;
+            }
+            Ok(first)
         }
-        Ok(first)
-    })
-    .await;
+    });
+    bench.work_through(&Worker::new(&bench.store).register(body.impatient())).await;
     assert_eq!(bench.run(id).await.failures, 1);
     assert_eq!(done.all(), once(&["first"]));
+}
+
+async fn look_up(run: &RunContext, what: u64) -> Result<u64, JobError> {
+    run.step("look-up", || async { Ok(what) }).await
+}
+
+#[tokio::test]
+async fn a_name_that_is_called_in_two_steps_is_dead_rather_than_given_the_result_of_the_other() {
+    let (bench, id, _) = worked(async |run: RunContext, _| {
+        let from = run.step("from", || look_up(&run, 1)).await?;
+        let to = run.step("to", || look_up(&run, 2)).await?;
+        Ok(from + to)
+    })
+    .await;
+    is_dead_for(&bench, id, "step \"look-up\" is called in step \"to\" at ").await;
+    let (bench, id, _) = worked(async |run: RunContext, _| {
+        let from = look_up(&run, 1).await?;
+        let to = run.step("to", || look_up(&run, 2)).await?;
+        Ok(from + to)
+    })
+    .await;
+    is_dead_for(&bench, id, "and was called in the body at ").await;
+    let (bench, id, _) = worked(async |run: RunContext, _| {
+        let from = run.step("from", || async { look_up(&run.keyed("from"), 1).await }).await?;
+        let to = run.step("to", || async { look_up(&run.keyed("to"), 2).await }).await?;
+        Ok(from + to)
+    })
+    .await;
+    let run = bench.run(id).await;
+    assert_eq!(run.output.unwrap().decode::<u64>().unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_body_that_repeats_a_mistake_for_ever_is_ended_and_keeps_no_thread() {
+    let (bench, rounds) = (Bench::new(), Arc::new(AtomicU32::new(0)));
+    let id = bench.enqueue(1).await;
+    let counted = Arc::clone(&rounds);
+    let body = Scripted::new(move |run: RunContext, _| {
+        let rounds = Arc::clone(&counted);
+        async move {
+            loop {
+                let _ = run.step("fetch", || async { Ok(1) }).await;
+                rounds.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    });
+    // The job's own timeout is far away.
+    let worker = Worker::new(&bench.store).grace(Duration::from_millis(100)).register(body);
+    bench.work_through(&worker).await;
+    is_dead_for(&bench, id, "ran already in this body").await;
+    assert!(rounds.load(Ordering::SeqCst) > 1);
+}
+
+#[tokio::test]
+async fn a_task_that_outlives_its_body_begins_no_step_and_is_told() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let (tell, heard) = (Arc::clone(&told), Arc::new(Semaphore::new(0)));
+    let hear = Arc::clone(&heard);
+    let (bench, id, done) = worked(move |run: RunContext, done: Done| {
+        let (tell, heard) = (Arc::clone(&tell), Arc::clone(&heard));
+        async move {
+            if run.attempt() > 1 {
+                return run.step("charge", || async { Ok(done.again("charge")) }).await;
+            }
+            tokio::spawn(async move {
+                run.cancelled().await;
+                let reason = run.stop_reason();
+                let late = run.step("charge", || async { Ok(done.again("charge")) }).await;
+                tell.lock().unwrap().push((reason, late.unwrap_err().message().to_owned()));
+                heard.add_permits(1);
+            });
+            Err(JobError::retry("no answer"))
+        }
+    })
+    .await;
+    hear.acquire().await.unwrap().forget();
+    assert_eq!(bench.run(id).await.state, RunState::Succeeded);
+    assert_eq!(done.all(), once(&["charge"]));
+    let expected = "the attempt has ended, no step of it begins any more".to_owned();
+    assert_eq!(*told.lock().unwrap(), [(Some(StopReason::Ended), expected)]);
+}
+
+#[tokio::test]
+async fn a_step_that_still_runs_in_a_task_is_waited_for_before_the_attempt_ends() {
+    let (bench, id, done) = worked(async |run: RunContext, done: Done| {
+        let begun = Arc::new(Notify::new());
+        let begin = Arc::clone(&begun);
+        let charge = {
+            let run = run.clone();
+            async move {
+                let charge = || async {
+                    begin.notify_one();
+                    // Long enough for the body to end first.
+                    sleep(Duration::from_millis(50)).await;
+                    Ok(done.again("charge"))
+                };
+                run.step("charge", charge).await
+            }
+        };
+        if run.attempt() > 1 {
+            return charge.await;
+        }
+        tokio::spawn(charge);
+        begun.notified().await;
+        Err(JobError::retry("no answer"))
+    })
+    .await;
+    assert_eq!(bench.run(id).await.state, RunState::Succeeded);
+    assert_eq!(done.all(), once(&["charge"]));
 }

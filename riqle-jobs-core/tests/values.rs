@@ -14,9 +14,9 @@ use std::{
 use proptest::prelude::*;
 use riqle_jobs_core::{
     Enqueued, ErrorKind, Inspect, Job, JobError, Jobs, Memory, Payload, Reason, RunContext, RunFilter,
-    RunState, Worker, async_trait, testing,
+    RunState, Worker, async_trait, store::NewEvent, testing,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use support::{Bench, Scripted};
@@ -78,6 +78,16 @@ where
     (run.state, run.reason, run.error().unwrap_or_default().to_owned(), done.load(Ordering::SeqCst))
 }
 
+/// Panics while it is written.
+#[derive(Clone, Deserialize)]
+struct Broken;
+
+impl Serialize for Broken {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic!("a bug of the type's own")
+    }
+}
+
 /// F54
 #[tokio::test]
 async fn a_step_whose_result_does_not_read_back_is_dead_at_once_and_not_done_again() {
@@ -86,12 +96,13 @@ async fn a_step_whose_result_does_not_read_back_is_dead_at_once_and_not_done_aga
         (stepped(vec![1.0, f64::INFINITY]).await, "does not decode into alloc::vec::Vec<f64>"),
         (stepped(nested(200)).await, "recursion limit exceeded"),
         (stepped(HashMap::from([((1, 2), 3)])).await, "no JSON form"),
+        (stepped(Broken).await, "a bug of the type's own"),
         (stepped("x".repeat(1 << 20)).await, "step result has 1048578 bytes, the limit is 1048576"),
     ];
     for ((state, reason, error, times), expected) in results {
         assert_eq!((state, reason, times), (RunState::Dead, Some(Reason::Permanent), 1), "{error}");
         assert!(error.contains(expected), "{error}");
-        assert!(error.starts_with("step \"odd\" was run, and its result can't be saved: "), "{error}");
+        assert!(error.starts_with("step \"odd\" ran, but its result can't be saved: "), "{error}");
     }
 }
 
@@ -121,7 +132,7 @@ async fn an_input_that_does_not_read_back_is_refused_when_it_is_enqueued() {
     let refused = jobs.enqueue::<Echo>(vec![f64::NAN]).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Rejected);
     assert!(
-        refused.message().starts_with("what is written is not read back: it does not decode"),
+        refused.message().starts_with("the value does not survive JSON: what was written does not decode"),
         "{refused}"
     );
     let refused = jobs.enqueue_all::<Echo>([vec![1.0], vec![f64::INFINITY]]).await.unwrap_err();
@@ -137,7 +148,7 @@ async fn an_output_that_does_not_read_back_is_dead_and_never_succeeded_without_i
     Worker::new(&store).register(Echo).run_until_idle().await.unwrap();
     let run = Inspect::run(&store, id).await.unwrap().unwrap();
     assert_eq!((run.state, run.reason, run.output), (RunState::Dead, Some(Reason::Permanent), None));
-    assert!(run.attempts[0].error.as_ref().unwrap().contains("is not read back"), "{:?}", run.attempts);
+    assert!(run.attempts[0].error.as_ref().unwrap().contains("does not survive JSON"), "{:?}", run.attempts);
 }
 
 /// F54
@@ -150,7 +161,7 @@ async fn event_data_that_json_can_not_say_or_no_job_reads_is_refused() {
     let jobs = Jobs::new(&Memory::new());
     let price = Price { cents: Some(f64::NAN) };
     let refused = jobs.send_event("price/set", &price).await.unwrap_err();
-    let message = "event data holds a number that is not finite, which JSON can't say";
+    let message = "event data contains NaN or an infinite number, which JSON cannot represent";
     assert_eq!((refused.kind(), refused.message()), (ErrorKind::Rejected, message));
     let refused = jobs.send_event("price/set", &nested(128)).await.unwrap_err();
     assert_eq!(
@@ -159,6 +170,15 @@ async fn event_data_that_json_can_not_say_or_no_job_reads_is_refused() {
     );
     jobs.send_event("price/set", &nested(127)).await.unwrap();
     jobs.send_event("price/set", &serde_json::json!({"text": "[[".repeat(200) + "\\\""})).await.unwrap();
+    for (id, text) in
+        ["{\"x\":1e999}", "not json", "{\"x\":\"\\ud800\"}", "{} {}", "", "\u{feff}1"].iter().enumerate()
+    {
+        let data = Payload::from_json_text(*text);
+        let event = NewEvent { id: id.to_string(), name: "price/set".to_owned(), data, due_at: None };
+        let refused = jobs.send_events(vec![event]).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Rejected, "{text}");
+        assert!(refused.message().contains("event data is not JSON that a job can read: "), "{refused}");
+    }
     // As deep as a job reads.
     assert!(Payload::json(&nested(127)).unwrap().decode::<Value>().is_ok());
     assert!(Payload::json(&nested(128)).unwrap().decode::<Value>().is_err());

@@ -118,14 +118,17 @@ async fn what_panics_when_it_is_dropped_takes_no_slot_with_it() {
     let bench = Bench::new();
     let worker = Worker::new(&bench.store)
         .concurrency(1)
-        .register(Scripted::new(async |_, input| match input {
-            1 => std::panic::panic_any(Shell(3)),
-            2 => {
-                let _bomb = Shell(3);
-                std::future::pending().await
-            }
-            _ => Ok(input),
-        }))
+        .register(
+            Scripted::new(async |_, input| match input {
+                1 => std::panic::panic_any(Shell(3)),
+                2 => {
+                    let _bomb = Shell(3);
+                    std::future::pending().await
+                }
+                _ => Ok(input),
+            })
+            .impatient(),
+        )
         .on_retry(|_| std::panic::panic_any(Shell(3)));
     let runs = [bench.enqueue(1).await, bench.enqueue(2).await, bench.enqueue(3).await];
     bench.work_through(&worker).await;
@@ -140,7 +143,8 @@ async fn what_panics_when_it_is_dropped_takes_no_slot_with_it() {
 #[tokio::test]
 async fn an_attempt_that_runs_too_long_has_failed() {
     let bench = Bench::new();
-    let worker = Worker::new(&bench.store).register(Scripted::new(async |_, _| std::future::pending().await));
+    let endless = Scripted::new(async |_, _| std::future::pending().await).impatient();
+    let worker = Worker::new(&bench.store).register(endless);
     let id = bench.enqueue(1).await;
     worker.run_until_idle().await.unwrap();
     let run = bench.run(id).await;
@@ -700,7 +704,8 @@ async fn a_body_that_panics_while_it_is_dropped_costs_neither_the_slot_nor_the_r
             std::future::pending::<()>().await;
         }
         Ok(input)
-    });
+    })
+    .impatient();
     let worker = Worker::new(&store).register(body).concurrency(1);
     let both_ended = async {
         while Inspect::run(&store, good).await.unwrap().unwrap().state != RunState::Succeeded {

@@ -210,6 +210,8 @@ enum Fault {
     FailedAfterwards,
     /// Another claim takes the run over before the step.
     TakenOver,
+    /// The step calls another one.
+    StepWithin,
     /// The commit of the step is not answered, and the body calls it again.
     UnansweredCommit,
 }
@@ -245,6 +247,13 @@ impl Job for Mark {
                     run.step_in(&database, "mark", async |around| mark(&mut around.transaction).await);
                 assert_eq!(unanswered.await.unwrap_err().message(), "commit: no answer");
                 run.step_in(&self.store, "mark", mark).await?
+            }
+            Fault::StepWithin => {
+                let within = async |transaction: &mut SqliteTransaction| {
+                    insert_order(transaction).await;
+                    run.step("look-up", || async { Ok(1) }).await
+                };
+                run.step_in(&self.store, "mark", within).await?
             }
             _ => run.step_in(&self.store, "mark", mark).await?,
         };
@@ -293,6 +302,11 @@ async fn a_step_that_was_committed_is_not_done_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_is_not_begun_under_a_lost_lease() {
     assert_eq!(mark(&shop().await, Fault::TakenOver).await, (RunState::Running, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_within_a_transaction_is_dead_at_once_and_nothing_of_it_stays() {
+    assert_eq!(mark(&shop().await, Fault::StepWithin).await, (RunState::Dead, 0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,17 +13,20 @@ pub enum StopReason {
     LeaseLost,
     /// The run was cancelled; nothing more can be written.
     Cancelled,
+    /// The attempt is over, or the run is dead whatever the body returns: no step begins any more.
+    Ended,
     /// The worker stops; there is a grace time to finish or [give back](JobError::give_back).
     Shutdown,
 }
 
-/// Fires once for a reason; a later, harder reason replaces a shutdown.
+/// Fires once for each reason; the hardest is told.
 #[derive(Default)]
 pub(crate) struct Cancellation {
     pub(super) token: CancellationToken,
     shutdown: OnceLock<()>,
     lost: OnceLock<StopReason>,
     lost_token: CancellationToken,
+    ended: CancellationToken,
     /// Until when the lease surely holds, by the monotonic clock; `None`: nobody counts.
     held_until: Mutex<Option<Instant>>,
     extended: Notify,
@@ -47,6 +50,7 @@ impl Cancellation {
             tokio::select! {
                 () = extended => {}
                 () = self.until_lost() => return,
+                () = self.until_ended() => return,
             }
         }
     }
@@ -56,6 +60,7 @@ impl Cancellation {
             StopReason::Shutdown => {
                 let _ = self.shutdown.set(());
             }
+            StopReason::Ended => self.ended.cancel(),
             StopReason::LeaseLost | StopReason::Cancelled => {
                 let _ = self.lost.set(reason);
                 self.lost_token.cancel();
@@ -65,7 +70,9 @@ impl Cancellation {
     }
 
     pub(crate) fn reason(&self) -> Option<StopReason> {
-        self.lost.get().copied().or(self.shutdown.get().map(|()| StopReason::Shutdown))
+        let ended = self.has_ended().then_some(StopReason::Ended);
+        let shutdown = self.shutdown.get().map(|()| StopReason::Shutdown);
+        self.lost.get().copied().or(ended).or(shutdown)
     }
 
     /// The reason for which nothing more can be written.
@@ -75,5 +82,13 @@ impl Cancellation {
 
     pub(crate) async fn until_lost(&self) {
         self.lost_token.cancelled().await;
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
+    pub(crate) async fn until_ended(&self) {
+        self.ended.cancelled().await;
     }
 }

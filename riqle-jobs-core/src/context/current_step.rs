@@ -20,11 +20,21 @@ pub(crate) struct CurrentStep {
 struct Execution {
     run: RunContext,
     path: StepPath,
+    kind: StepKind,
     /// Of the steps that are called within it through the context that it was called through.
     frame: Arc<Frame>,
     sent: Mutex<HashMap<String, SentEmail>>,
     /// The execution that this one is in.
     outer: Option<CurrentStep>,
+}
+
+/// How a step is saved.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum StepKind {
+    /// By itself.
+    Apart,
+    /// In a transaction, which keeps other writes from the store meanwhile.
+    InTransaction,
 }
 
 /// What an execution of a step has begun to send under a key.
@@ -36,27 +46,31 @@ struct SentEmail {
 }
 
 impl CurrentStep {
-    pub(super) fn new(run: RunContext, path: StepPath) -> Self {
+    pub(super) fn new(run: RunContext, path: StepPath, kind: StepKind) -> Self {
         let outer = Self::get();
         let (frame, sent) = (Arc::default(), Mutex::default());
-        Self { execution: Arc::new(Execution { run, path, frame, sent, outer }) }
+        Self { execution: Arc::new(Execution { run, path, kind, frame, sent, outer }) }
     }
 
     pub(crate) fn get() -> Option<Self> {
         CURRENT_STEP.try_with(Clone::clone).ok()
     }
 
-    /// The names in which a step is counted that is called through a context with `frame`: those of the innermost execution
-    /// that was called through such a context.
-    pub(super) fn frame_for(frame: &Arc<Frame>) -> Arc<Frame> {
-        let mut current = Self::get();
-        while let Some(step) = current {
-            if Arc::ptr_eq(&step.execution.run.frame, frame) {
-                return Arc::clone(&step.execution.frame);
-            }
-            current = step.execution.outer.clone();
-        }
-        Arc::clone(frame)
+    /// The names in which a step is counted that is called through `run`: those of the innermost execution that was called
+    /// through a context with the same frame.
+    pub(super) fn frame_for(run: &RunContext) -> Arc<Frame> {
+        let within = Self::around(run).find(|step| Arc::ptr_eq(&step.execution.run.frame, &run.frame));
+        within.map_or_else(|| Arc::clone(&run.frame), |step| Arc::clone(&step.execution.frame))
+    }
+
+    /// The executions of steps of a run that the current task is in, innermost first.
+    pub(super) fn around(run: &RunContext) -> impl Iterator<Item = CurrentStep> {
+        let all = std::iter::successors(Self::get(), |step| step.execution.outer.clone());
+        all.filter(|step| Arc::ptr_eq(&step.execution.run.inner, &run.inner))
+    }
+
+    pub(super) fn is_in_transaction(&self) -> bool {
+        self.execution.kind == StepKind::InTransaction
     }
 
     pub(crate) fn run(&self) -> &RunContext {

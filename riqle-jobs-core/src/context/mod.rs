@@ -1,4 +1,4 @@
-//! What a body knows of its run, and its way to steps.
+//! A run as its body sees it.
 
 mod cancellation;
 mod current_step;
@@ -28,6 +28,7 @@ use crate::{
 pub(crate) use cancellation::Cancellation;
 pub use cancellation::StopReason;
 pub(crate) use current_step::CurrentStep;
+use current_step::StepKind;
 use step_call::{Found, StepCall};
 pub use step_in::{StepDatabase, StepTransaction};
 use step_path::Keys;
@@ -35,7 +36,7 @@ pub use step_path::StepPath;
 use steps::Frame;
 pub(crate) use steps::{RunSteps, Save};
 
-/// What a body knows of its run, and its way to steps. Cheap to clone.
+/// A run as its body sees it; runs steps. Cheap to clone.
 #[derive(Clone)]
 pub struct RunContext {
     inner: Arc<Inner>,
@@ -91,7 +92,7 @@ impl RunContext {
                 event_id: run.event_id.clone(),
                 limits,
                 unreadable_step,
-                steps: RunSteps::of(&run.steps),
+                steps: RunSteps::of(&run.steps, Arc::clone(&cancellation)),
                 sending: Mutex::default(),
                 saver,
                 notes,
@@ -117,7 +118,7 @@ impl RunContext {
         self.inner.attempt
     }
 
-    /// The first run of the line of replays; the run itself where it is no replay.
+    /// The first run of the line of replays; the run itself if it is not a replay.
     pub fn root(&self) -> RunId {
         self.inner.root
     }
@@ -143,7 +144,7 @@ impl RunContext {
     }
 
     /// Reports progress, for display: `done` of `total` (0 where that is not known). Written soon, at the
-    /// latest when the attempt ends; of many in between only the newest is. A text is cut at 1 KiB.
+    /// latest when the attempt ends; only the newest of several is kept. A text is cut at 1 KiB.
     pub fn progress(&self, done: u64, total: u64, text: impl fmt::Display) {
         self.inner.notes.progress(done, total, &text.to_string());
     }
@@ -169,8 +170,8 @@ impl RunContext {
         self.inner.cancellation.reason()
     }
 
-    /// The same context with a key before the name of each step: for the steps of a loop, keyed by what the round is
-    /// about. Nests. A key is not empty; a long one is stored by its digest.
+    /// The same context with a key before the name of each step: for the steps of a loop, where the key names the
+    /// item, not the round. Nests. A key is not empty; a long one is stored by its digest.
     ///
     /// ```
     /// # use riqle_jobs_core::{JobError, RunContext};
@@ -188,7 +189,7 @@ impl RunContext {
         RunContext { keys: self.keys.and(&key), ..self.clone() }
     }
 
-    /// The same context with no step called yet: for a block of steps that the body repeats after an error. Steps that
+    /// The same context with step names counted from zero: for a block of steps that the body repeats after an error. Steps that
     /// have a result return it, as in a new attempt.
     ///
     /// ```
@@ -221,9 +222,10 @@ impl RunContext {
     ///
     /// A name is one step of a run. A call after one that failed or was dropped is the same step. Where `f` has returned, its
     /// result is saved even if the call is dropped, and a later call returns it. A call of a name of which this body already
-    /// has a result, or that is in flight, is a mistake: it makes the run dead, whatever the body returns. In a loop,
+    /// has a result, or that is in flight, is an error: the run is dead at once, whatever the body returns. In a loop,
     /// use [`keyed`](Self::keyed); to repeat a block of steps, [`again`](Self::again). Steps that are called within a
-    /// step are counted in each execution of it.
+    /// step are counted in each execution of it; a name that is called in two steps, or in one and in the body, needs a key.
+    /// A task that is spawned is outside the step that spawned it, and once the body has ended no step of it begins.
     ///
     /// # Errors
     /// What `f` returns; a saved result that is not a `T`, as
@@ -242,13 +244,13 @@ impl RunContext {
     {
         let (run, name, at) = (self.clone(), name.to_owned(), Location::caller());
         async move {
-            let call = StepCall::begin(run, &name, at)?;
+            let call = StepCall::begin(run, &name, at).await?;
             let replaces = match call.find().await? {
                 Found::Saved(value) => return Ok(call.have(value)),
                 Found::New { replaces, .. } => replaces,
             };
             let begun = Instant::now();
-            let value = call.execute(async { f().await }).await?;
+            let value = call.execute(StepKind::Apart, async { f().await }).await?;
             let (result, value) = call.write(&value)?;
             let (caller, answered) = oneshot::channel();
             let inner = &call.run().inner;
@@ -309,13 +311,19 @@ impl RunContext {
     /// Whether a step may begin.
     fn check_goes_on(&self) -> Result<(), JobError> {
         self.check_lease()?;
-        self.inner.steps.doomed().map_or(Ok(()), |message| Err(JobError::dead(message)))
+        match self.inner.steps.doomed() {
+            Some(message) => Err(JobError::dead(message)),
+            None if self.inner.cancellation.has_ended() => {
+                Err(JobError::retry("the attempt has ended, no step of it begins any more"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Whatever verdict the error carries, the store would refuse to record it.
     fn check_lease(&self) -> Result<(), JobError> {
         match self.inner.cancellation.lost() {
-            None | Some(StopReason::Shutdown) => Ok(()),
+            None | Some(StopReason::Shutdown | StopReason::Ended) => Ok(()),
             Some(StopReason::LeaseLost) => {
                 Err(JobError::retry("the lease is lost, another claim has the run"))
             }

@@ -1,15 +1,19 @@
-use std::{future::Future, time::Instant};
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 use tracing::Instrument;
 
 use super::{
     RunContext, StepPath,
-    current_step::{CURRENT_STEP, CurrentStep},
+    current_step::{CURRENT_STEP, CurrentStep, StepKind},
     steps::{Frame, Place, StepResult, stopped},
 };
-use crate::{JobError, Payload, StepSave, UnreadableStep};
-use std::sync::Arc;
+use crate::{Error, ErrorKind, JobError, Payload, StepSave, UnreadableStep, worker::panic_hook};
 
 /// One call of a step, from its name to its result. The step may be called again once this is dropped without one.
 pub(super) struct StepCall {
@@ -34,29 +38,57 @@ pub(super) enum Found<T> {
 
 impl StepCall {
     /// Begins a call, unless this body has the step's result or is at it already.
-    pub(super) fn begin(run: RunContext, name: &str, at: Place) -> Result<Self, JobError> {
+    pub(super) async fn begin(run: RunContext, name: &str, at: Place) -> Result<Self, JobError> {
+        let begun = Self::try_begin(run, name, at);
+        if begun.is_err() {
+            // A body that swallows the error and calls again must not keep its thread from everything else.
+            tokio::task::yield_now().await;
+        }
+        begun
+    }
+
+    fn try_begin(run: RunContext, name: &str, at: Place) -> Result<Self, JobError> {
         run.check_goes_on()?;
         let path = run.keys.path(name).map_err(JobError::dead)?;
-        let frame = CurrentStep::frame_for(&run.frame);
-        let (first, what) = match (frame.had(&path), run.inner.steps.begin_call(&path, at)) {
-            (None, Ok(())) => return Ok(Self { run, path, at, frame }),
-            (Some(first), begun) => {
-                if begun.is_ok() {
-                    run.inner.steps.end_call(&path);
-                }
-                (first, "ran")
-            }
-            (None, Err(first)) => (first, "is running"),
+        let frame = CurrentStep::frame_for(&run);
+        let call = path.as_str();
+        let keyed = format_args!("`run.keyed(&item.id).step({name:?}, …)`");
+        let again = |first: Place, what: &str| {
+            let place = if first == at { String::new() } else { format!(", called at {first},") };
+            format!(
+                "step {call:?}{place} {what} in this body, and is called again at {at}: for other items give a key, \
+                 {keyed}; to repeat a block after an error, `run.again()`"
+            )
         };
-        let (place, call) =
-            (if first == at { String::new() } else { format!(", called at {first},") }, &path);
-        run.inner.steps.doom(format_args!(
-            "step {:?}{place} {what} already in this body, and is called again at {at}: for other items give a key, \
-             `run.keyed(&item.id).step({name:?}, …)`; to repeat a block after an error, `run.again()`",
-            call.as_str()
-        ));
-        run.check_goes_on()?;
-        Err(JobError::dead("a step is called twice"))
+        let steps = &run.inner.steps;
+        if let Some(around) = CurrentStep::around(&run).find(CurrentStep::is_in_transaction) {
+            return Err(steps.doom(format_args!(
+                "step {call:?} is called at {at} within `step_in` of {:?}, whose transaction keeps it from being saved: \
+                 call it before",
+                around.path().as_str()
+            )));
+        }
+        if let Err(first) = steps.begin_call(&path, at) {
+            return Err(steps.doom(again(first, "is still running")));
+        }
+        let begun = Self { run: run.clone(), path: path.clone(), at, frame };
+        if let Some(first) = begun.frame.had(&path) {
+            return Err(steps.doom(again(first, "ran already")));
+        }
+        let outer = CurrentStep::around(&run).next().map(|step| step.path().clone());
+        if let Err((first_outer, first)) = steps.note_outer(&path, outer.clone(), at) {
+            let within = |outer: Option<StepPath>| match outer {
+                Some(outer) => format!("in step {:?}", outer.as_str()),
+                None => "in the body".to_owned(),
+            };
+            return Err(steps.doom(format_args!(
+                "step {call:?} is called {} at {at}, and was called {} at {first}: a name is one step of a run, wherever \
+                 it is called; give a key, {keyed}",
+                within(outer),
+                within(first_outer)
+            )));
+        }
+        Ok(begun)
     }
 
     /// Finds the saved result, waiting for one on its way.
@@ -97,9 +129,10 @@ impl StepCall {
     /// Runs the step's own code.
     pub(super) async fn execute<T>(
         &self,
+        kind: StepKind,
         code: impl Future<Output = Result<T, JobError>>,
     ) -> Result<T, JobError> {
-        let current = CurrentStep::new(self.run.clone(), self.path.clone());
+        let current = CurrentStep::new(self.run.clone(), self.path.clone(), kind);
         let span = tracing::info_span!("step", step = %self.path);
         let result = CURRENT_STEP.scope(current, code).instrument(span).await;
         result.map_err(|error| error.context(format_args!("step {:?}", self.path.as_str())))
@@ -108,18 +141,19 @@ impl StepCall {
     /// Writes a result as it is saved, and reads it back: what the body gets is what later attempts will get. A result that
     /// can't be saved makes the run dead, since what the step did would be done again.
     pub(super) fn write<T: Serialize + DeserializeOwned>(&self, value: &T) -> Result<(Payload, T), JobError> {
-        let written = Payload::json_of(value).and_then(|(written, value)| {
+        let written = catch_unwind(AssertUnwindSafe(|| Payload::json_of(value))).unwrap_or_else(|payload| {
+            Err(Error::new(ErrorKind::Rejected, "encode", panic_hook::describe(payload)))
+        });
+        let written = written.and_then(|(written, value)| {
             self.run.inner.limits.check_result("step result", &written)?;
             Ok((written, value))
         });
-        written.map_err(|error| {
-            let step = self.path.as_str();
-            self.run
-                .inner
-                .steps
-                .doom(format_args!("step {step:?} was run, and its result can't be saved: {error}"));
-            JobError::dead(format_args!("step {step:?}: {error}"))
-        })
+        written.map_err(|error| self.not_saved(&error))
+    }
+
+    /// Ends the run, which has the effect of a step and can't save its result.
+    pub(super) fn not_saved(&self, error: &Error) -> JobError {
+        self.run.inner.steps.not_saved(&self.path, error)
     }
 
     /// What to save of a result.

@@ -4,10 +4,11 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     RunContext, StepPath,
+    current_step::StepKind,
     step_call::{Found, StepCall},
     steps::StepResult,
 };
-use crate::{Error, JobError, LeaseAnswer, LeaseRef, Payload, RunId, StepSave};
+use crate::{Error, ErrorKind, JobError, LeaseAnswer, LeaseRef, Payload, RunId, StepSave};
 
 /// A database whose transactions can hold the result of a step beside the application's own writes.
 pub trait StepDatabase: Sync {
@@ -45,7 +46,7 @@ pub trait StepTransaction: Send {
     /// `Unavailable`; `Rejected` where the store can't hold it; `Conflict` where the step is saved already.
     fn save_step(&mut self, step: StepSave) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Makes everything in it lasting, and tells the workers of what was enqueued.
+    /// Commits, and wakes the workers for what was enqueued.
     ///
     /// # Errors
     /// `Unavailable` where it may or may not have been committed.
@@ -67,11 +68,12 @@ impl RunContext {
     /// }
     /// ```
     ///
-    /// A commit whose answer is lost is looked for by the next call, so the writes are not made twice.
+    /// If a commit's reply is lost, the next call checks whether it took effect, so the writes are not made twice. No step is
+    /// called within `f`: its result would wait for the transaction to end.
     ///
     /// # Errors
-    /// As [`step`](Self::step); `Unavailable` of the database. Nothing of the transaction is left then, unless it was its
-    /// commit that was not answered.
+    /// As [`step`](Self::step); `Unavailable` of the database. Nothing of the transaction is left then, unless the commit
+    /// itself got no reply.
     #[track_caller]
     pub fn step_in<'d, D, T, F>(
         &self,
@@ -86,8 +88,8 @@ impl RunContext {
     {
         let (run, name, at) = (self.clone(), name.to_owned(), Location::caller());
         async move {
-            let call = StepCall::begin(run, &name, at)?;
-            let (replaces, unsure) = match call.find().await? {
+            let call = StepCall::begin(run, &name, at).await?;
+            let (mut replaces, unsure) = match call.find().await? {
                 Found::Saved(value) => return Ok(call.have(value)),
                 Found::New { replaces, unsure } => (replaces, unsure),
             };
@@ -96,15 +98,19 @@ impl RunContext {
             call.run().note_answer(transaction.hold(lease).await?)?;
             if unsure && let Some(saved) = transaction.saved_step(lease.run, call.path()).await? {
                 call.run().inner.steps.note(call.path(), StepResult::Saved(saved));
-                return match call.find().await? {
-                    Found::Saved(value) => Ok(call.have(value)),
-                    Found::New { .. } => Err(JobError::retry("the saved result of the step can't be read")),
-                };
+                match call.find().await? {
+                    Found::Saved(value) => return Ok(call.have(value)),
+                    Found::New { replaces: can_not_be_read, .. } => replaces = can_not_be_read,
+                }
             }
             let begun = Instant::now();
-            let value = call.execute(async { f(&mut transaction).await }).await?;
+            let value = call.execute(StepKind::InTransaction, async { f(&mut transaction).await }).await?;
             let (result, value) = call.write(&value)?;
-            transaction.save_step(call.to_save(result.clone(), begun, replaces)).await?;
+            let saved = transaction.save_step(call.to_save(result.clone(), begun, replaces)).await;
+            saved.map_err(|error| match error.kind() {
+                ErrorKind::Rejected => call.not_saved(&error),
+                _ => error.into(),
+            })?;
             // From here on, until it has answered, it may have been committed.
             call.run().inner.steps.note(call.path(), StepResult::Unsure);
             transaction.commit().await?;

@@ -7,25 +7,27 @@ use std::{
 
 use tokio::sync::{Notify, oneshot};
 
-use super::StepPath;
-use crate::{Error, ErrorKind, LeaseAnswer, Payload, SavedStep, StepSave};
+use super::{Cancellation, StepPath, StopReason};
+use crate::{Error, ErrorKind, JobError, LeaseAnswer, Payload, SavedStep, StepSave};
 
 /// Where in the application's code a step is called.
 pub(super) type Place = &'static Location<'static>;
 
 /// What one claim of a run knows of its steps, shared by all its contexts.
-#[derive(Default)]
 pub(crate) struct RunSteps {
     state: Mutex<State>,
-    /// Told when a save has ended.
-    save_ended: Notify,
+    /// Told when a call or a save has ended.
+    ended: Notify,
     doom: OnceLock<String>,
+    cancellation: Arc<Cancellation>,
 }
 
 #[derive(Default)]
 struct State {
     results: HashMap<StepPath, StepResult>,
     calls: HashMap<StepPath, Place>,
+    /// In which step each was called first, if in any, and where.
+    outers: HashMap<StepPath, (Option<StepPath>, Place)>,
     saves_in_flight: usize,
 }
 
@@ -43,16 +45,24 @@ pub(super) enum StepResult {
 }
 
 impl RunSteps {
-    pub(super) fn of(saved: &[SavedStep]) -> Arc<Self> {
+    pub(super) fn of(saved: &[SavedStep], cancellation: Arc<Cancellation>) -> Arc<Self> {
         let result =
             |step: &SavedStep| (StepPath::from_stored(&step.name), StepResult::Saved(step.result.clone()));
         let state = State { results: saved.iter().map(result).collect(), ..State::default() };
-        Arc::new(Self { state: Mutex::new(state), ..Self::default() })
+        Arc::new(Self { state: Mutex::new(state), ended: Notify::new(), doom: OnceLock::new(), cancellation })
     }
 
     /// Dead at once, whatever the body returns: an attempt more would be wrong in the same way, or do again what was done.
-    pub(super) fn doom(&self, message: impl fmt::Display) {
-        let _ = self.doom.set(message.to_string());
+    /// Answers the error that every later step repeats: the first doom's.
+    pub(super) fn doom(&self, message: impl fmt::Display) -> JobError {
+        let message = self.doom.get_or_init(|| message.to_string());
+        self.cancellation.fire(StopReason::Ended);
+        JobError::dead(message)
+    }
+
+    /// A step had its effect, and its result can't be saved.
+    pub(super) fn not_saved(&self, path: &StepPath, error: &Error) -> JobError {
+        self.doom(format_args!("step {:?} ran, but its result can't be saved: {error}", path.as_str()))
     }
 
     /// Why the run is dead, whatever its body returns.
@@ -72,12 +82,31 @@ impl RunSteps {
 
     pub(super) fn end_call(&self, path: &StepPath) {
         self.state().calls.remove(path);
+        self.ended.notify_waiters();
+    }
+
+    /// Notes the step in which another one is called; answers in which it was called before, where that is not the same.
+    pub(super) fn note_outer(
+        &self,
+        path: &StepPath,
+        outer: Option<StepPath>,
+        at: Place,
+    ) -> Result<(), (Option<StepPath>, Place)> {
+        let mut state = self.state();
+        match state.outers.get(path) {
+            Some((first, _)) if *first == outer => Ok(()),
+            Some(first) => Err(first.clone()),
+            None => {
+                state.outers.insert(path.clone(), (outer, at));
+                Ok(())
+            }
+        }
     }
 
     /// What is known of a step's result; waits while it is on its way to the store.
     pub(super) async fn result(&self, path: &StepPath) -> Option<StepResult> {
         loop {
-            let ended = self.save_ended.notified();
+            let ended = self.ended.notified();
             let result = self.state().results.get(path).cloned();
             match result {
                 Some(StepResult::Saving) => ended.await,
@@ -106,13 +135,27 @@ impl RunSteps {
 
     /// Resolves once no result is on its way to the store.
     pub(crate) async fn until_saved(&self) {
+        self.until(|state| state.saves_in_flight == 0).await;
+    }
+
+    /// Resolves once no step is running, in whatever task.
+    pub(crate) async fn until_none_runs(&self) {
+        self.until(|state| state.calls.is_empty()).await;
+    }
+
+    async fn until(&self, holds: impl Fn(&State) -> bool) {
         loop {
-            let ended = self.save_ended.notified();
-            if self.state().saves_in_flight == 0 {
+            let ended = self.ended.notified();
+            if holds(&self.state()) {
                 return;
             }
             ended.await;
         }
+    }
+
+    fn lost(&self, path: &StepPath, reason: StopReason) {
+        self.cancellation.fire(reason);
+        self.end_save(path, StepResult::Dropped);
     }
 
     fn end_save(&self, path: &StepPath, result: StepResult) {
@@ -121,7 +164,7 @@ impl RunSteps {
             state.saves_in_flight = state.saves_in_flight.saturating_sub(1);
             state.results.insert(path.clone(), result);
         }
-        self.save_ended.notify_waiters();
+        self.ended.notify_waiters();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -147,14 +190,10 @@ impl Save {
                 self.steps.end_save(&self.path, StepResult::Saved(result));
             }
             // Whoever asks next is told of the lease first.
-            Ok(LeaseAnswer::LeaseLost | LeaseAnswer::CancelRequested) => {
-                self.steps.end_save(&self.path, StepResult::Dropped);
-            }
+            Ok(LeaseAnswer::LeaseLost) => self.steps.lost(&self.path, StopReason::LeaseLost),
+            Ok(LeaseAnswer::CancelRequested) => self.steps.lost(&self.path, StopReason::Cancelled),
             Err(error) => {
-                self.steps.doom(format_args!(
-                    "step {:?} was run, and its result can't be saved: {error}",
-                    self.path.as_str()
-                ));
+                let _ = self.steps.not_saved(&self.path, error);
                 self.steps.end_save(&self.path, StepResult::Dropped);
             }
         }

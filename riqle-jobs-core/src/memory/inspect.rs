@@ -88,8 +88,9 @@ impl Inspect for Memory {
         let expired_leases = lanes().map(|lane| lane.expired_count(now) as u64).sum();
         let ends = "it ends with this process, or when the clock is set back";
         let problem = state.time.and_then(|time| time.problem(self.machine.read_for(time), ends));
-        let problems = problem.into_iter().collect();
-        Ok(Health { expired_leases, problems, ..Health::of_due(due, &workers, now) })
+        let mut health = Health::of_due(due, &workers, now);
+        health.problems.extend(problem);
+        Ok(Health { expired_leases, ..health })
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {

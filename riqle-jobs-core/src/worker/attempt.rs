@@ -11,7 +11,7 @@ use super::{
     running::Shared,
     verdict::{self, AttemptEnd},
 };
-use crate::{JobError, RetryPolicy, RunContext, notes::RunNoteBuffer};
+use crate::{JobError, RetryPolicy, RunContext, StopReason, notes::RunNoteBuffer};
 
 /// One of the worker's slots: runs one attempt after another until the buffer is closed.
 pub(super) async fn run_slot(shared: Arc<Shared>) {
@@ -66,12 +66,25 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
             cancellation.until_lost().await;
             sleep(shared.grace).await;
         } => None,
+        () = async {
+            // The run is dead, whatever the body returns; it has the grace time to return.
+            cancellation.until_ended().await;
+            sleep(shared.grace).await;
+        } => Some(AttemptEnd::GivenBack),
     };
     // What the body holds is dropped here; a panic in that must not take the slot with it.
     if let Err(panic) = panic_hook::drop_caught(body) {
         span.in_scope(|| tracing::error!(panic, "a body panicked while it was dropped"));
     }
     let Some(end) = end else { return shared.settler.drop_lease(&run) };
+    // Of tasks that the body has left behind: no step begins any more, and those that run have the grace time.
+    cancellation.fire(StopReason::Ended);
+    tokio::select! {
+        () = context.steps().until_none_runs() => {}
+        () = sleep(shared.grace) => {}
+        () = shared.give_up.cancelled() => {}
+        () = cancellation.until_lost() => {}
+    }
     // What a step has done is done, though nobody waits for it any more.
     tokio::select! {
         () = context.steps().until_saved() => {}

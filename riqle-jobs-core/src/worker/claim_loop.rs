@@ -168,9 +168,9 @@ impl ClaimLoop {
             }
             Err(error) => {
                 if error.kind() == ErrorKind::Unavailable {
-                    tracing::warn!(%error, "can't claim, trying on");
+                    tracing::warn!(%error, "can't claim; will retry");
                 } else {
-                    tracing::error!(%error, "can't claim, trying on");
+                    tracing::error!(%error, "can't claim; will retry");
                 }
                 // Not slept here, so that a stop is heard and the other queues have their turn.
                 view.look_at = Instant::now() + view.backoff.next_delay();

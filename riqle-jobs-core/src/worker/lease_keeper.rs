@@ -71,7 +71,7 @@ async fn keep(store: &dyn Store, held: &HeldLeases, lease: Duration) {
                             Ok(Err(error)) => error.to_string(),
                             _ => "no answer in time".to_owned(),
                         };
-                        tracing::warn!(error, "can't extend leases, trying on");
+                        tracing::warn!(error, "can't extend leases; will retry");
                     }
                 }
             }

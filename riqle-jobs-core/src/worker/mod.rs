@@ -12,7 +12,7 @@ mod lease_keeper;
 mod meter;
 mod natural_batch;
 mod note_writer;
-mod panic_hook;
+pub(crate) mod panic_hook;
 mod running;
 mod settler;
 mod shutdown;
@@ -28,7 +28,10 @@ pub use running::WorkerStats;
 pub use shutdown::Shutdown;
 
 use self::{erased_job::ErasedJob, hooks::Hooks, meter::Meter, running::Running};
-use crate::{AsStore, Error, ErrorKind, Job, Retention, Store, WorkerId, events, limits::check_name};
+use crate::{
+    AsStore, Error, ErrorKind, Job, Retention, Store, WorkerId, events,
+    limits::{TEXT_BYTES, check_name, clean_text},
+};
 
 /// Claims and runs the jobs that it has registered.
 ///
@@ -134,7 +137,7 @@ impl Worker {
     /// A name for people; default the process id. Workers may share it: what counts is a random identity.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.settings.label = label.into();
+        self.settings.label = clean_text(&label.into(), TEXT_BYTES);
         self
     }
 

@@ -26,7 +26,7 @@ pub(super) fn install() {
 
 /// Message and place of a panic that was just caught on this thread. The payload is the application's, so it may panic
 /// when it is dropped, and so may that panic's: such a one is leaked.
-pub(super) fn describe(payload: Box<dyn Any + Send>) -> String {
+pub(crate) fn describe(payload: Box<dyn Any + Send>) -> String {
     let text = text_of(&*payload);
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(second);

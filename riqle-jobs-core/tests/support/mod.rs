@@ -14,7 +14,10 @@ type Body = Arc<
 
 /// A job whose body is the test's.
 #[derive(Clone)]
-pub struct Scripted(Body);
+pub struct Scripted {
+    body: Body,
+    timeout: Duration,
+}
 
 impl Scripted {
     pub fn new<F, Fut>(body: F) -> Self
@@ -22,7 +25,16 @@ impl Scripted {
         F: Fn(RunContext, u64) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<u64, JobError>> + Send + 'static,
     {
-        Self(Arc::new(move |run, input| Box::pin(body(run, input))))
+        // Longer than any test takes on a busy machine.
+        Self {
+            body: Arc::new(move |run, input| Box::pin(body(run, input))),
+            timeout: Duration::from_secs(60),
+        }
+    }
+
+    /// Its attempts take half a second at most.
+    pub fn impatient(self) -> Self {
+        Self { timeout: Duration::from_millis(500), ..self }
     }
 }
 
@@ -38,11 +50,11 @@ impl Job for Scripted {
     }
 
     fn timeout(&self) -> Duration {
-        Duration::from_millis(500)
+        self.timeout
     }
 
     async fn run(&self, run: &RunContext, input: u64) -> Result<u64, JobError> {
-        (self.0)(run.clone(), input).await
+        (self.body)(run.clone(), input).await
     }
 }
 
