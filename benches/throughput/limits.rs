@@ -63,7 +63,7 @@ fn disk(folder: &Path) {
     println!("disk_sync_p50 {}\ndisk_sync_p99 {}", took[took.len() / 2], took[took.len() * 99 / 100]);
 }
 
-fn database_url() -> String {
+pub(crate) fn database_url() -> String {
     std::env::var("DATABASE_URL").expect("DATABASE_URL names no server; cargo xtask bench starts one")
 }
 

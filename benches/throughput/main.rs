@@ -3,6 +3,7 @@
 //! Each work runs in a process of its own, so that one leaves nothing to the next and its peak memory is its own.
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod beside;
 mod limits;
 
 use std::{
@@ -59,8 +60,10 @@ struct Figure {
 fn all_works(store: &str, rounds: usize, json: Option<String>) {
     let mut values: BTreeMap<(usize, String), Vec<f64>> = BTreeMap::new();
     let mut works = vec!["enqueue_one", "enqueue_16", "enqueue_bulk", "drain", "limit", "steps", "idle"];
-    if store == "redis" {
-        works.push("size");
+    match store {
+        "redis" => works.push("size"),
+        "postgres" => works.push("held_snapshot"),
+        _ => {}
     }
     for _ in 0..rounds {
         for (place, work) in works.iter().enumerate() {
@@ -111,7 +114,8 @@ fn unit(work: &str) -> &'static str {
     match work {
         "memory" => "MB",
         "run_size" => "bytes",
-        work if work.starts_with("disk_") || work.starts_with("idle_") || work.starts_with("claim_") => "ms",
+        work if work.ends_with("_cpu") => "% of a core",
+        work if work.starts_with("disk_") || work.starts_with("claim_") || work.contains("_p") => "ms",
         _ => "runs/s",
     }
 }
@@ -137,11 +141,14 @@ async fn one_work(store: &str, work: &str) {
         "claim" => claim(&store).await,
         "size" => size(&store).await,
         "idle" => idle(&store).await,
+        "held_snapshot" => beside::held_snapshot().await,
+        "stale_statistics" => beside::stale_statistics().await,
         other => panic!("unknown work {other:?}"),
     }
 }
 
 /// A no-op with an input of about 40 bytes.
+#[derive(Default)]
 struct Nothing {
     ended: Arc<Ended>,
     steps: u32,
@@ -316,12 +323,7 @@ async fn steps(store: &Arc<dyn Store>) {
 /// From the worker's start until every run is stored as succeeded; the end of the worker counts in, since it waits
 /// for the last settle.
 async fn work_off(store: &Arc<dyn Store>, runs: u64, steps: u32) -> Duration {
-    let ended = Arc::new(Ended { expected: runs, ..Ended::default() });
-    let worker =
-        Worker::new(store).concurrency(CONCURRENCY).register(Nothing { ended: Arc::clone(&ended), steps });
-    let begun = Instant::now();
-    worker.run_until(async move { ended.last.notified().await }).await.unwrap();
-    let took = begun.elapsed();
+    let took = work_through(store, runs, steps).await;
     let counts = Inspect::counts(&**store).await.unwrap();
     assert!(
         counts.iter().all(|count| count.state == RunState::Succeeded && count.runs == runs),
@@ -330,21 +332,39 @@ async fn work_off(store: &Arc<dyn Store>, runs: u64, steps: u32) -> Duration {
     took
 }
 
-/// From enqueue to the start of the body, with nothing else to do.
-async fn idle(store: &Arc<dyn Store>) {
-    struct Stamp(tokio::sync::mpsc::UnboundedSender<Instant>);
+/// As `work_off`, among other runs.
+async fn work_through(store: &Arc<dyn Store>, runs: u64, steps: u32) -> Duration {
+    let ended = Arc::new(Ended { expected: runs, ..Ended::default() });
+    let worker =
+        Worker::new(store).concurrency(CONCURRENCY).register(Nothing { ended: Arc::clone(&ended), steps });
+    let begun = Instant::now();
+    worker.run_until(async move { ended.last.notified().await }).await.unwrap();
+    begun.elapsed()
+}
 
-    #[async_trait]
-    impl Job for Stamp {
-        const NAME: &'static str = "stamp";
-        type Input = Order;
-        type Output = ();
+/// Says when its body starts.
+struct Stamp(tokio::sync::mpsc::UnboundedSender<Instant>);
 
-        async fn run(&self, _: &RunContext, _: Order) -> Result<(), JobError> {
-            self.0.send(Instant::now()).map_err(JobError::dead)
-        }
+#[async_trait]
+impl Job for Stamp {
+    const NAME: &'static str = "stamp";
+    type Input = Order;
+    type Output = ();
+
+    async fn run(&self, _: &RunContext, _: Order) -> Result<(), JobError> {
+        self.0.send(Instant::now()).map_err(JobError::dead)
     }
+}
 
+async fn idle(store: &Arc<dyn Store>) {
+    let latencies = idle_latencies(store).await;
+    for percent in [50, 95, 99] {
+        println!("idle_p{percent} {}", latencies[latencies.len() * percent / 100]);
+    }
+}
+
+/// From enqueue to the start of the body, in milliseconds, with nothing else to do; the shortest first.
+async fn idle_latencies(store: &Arc<dyn Store>) -> Vec<f64> {
     let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
     let jobs = Jobs::new(store);
     let worker = Worker::new(store).concurrency(CONCURRENCY).register(Stamp(started));
@@ -361,9 +381,7 @@ async fn idle(store: &Arc<dyn Store>) {
         .await
         .unwrap();
     latencies.sort_by(f64::total_cmp);
-    for percent in [50, 95, 99] {
-        println!("idle_p{percent} {}", latencies[latencies.len() * percent / 100]);
-    }
+    latencies
 }
 
 fn peak_memory_mb() -> f64 {
