@@ -15,7 +15,7 @@ pub enum StopReason {
     Cancelled,
     /// The attempt is over, or the run is dead whatever the body returns: no step begins any more.
     Ended,
-    /// The worker stops; there is a grace time to finish or [give back](JobError::give_back).
+    /// The worker stops; there is a grace time to finish or [give back](crate::JobError::give_back).
     Shutdown,
 }
 
