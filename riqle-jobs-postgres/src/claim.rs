@@ -6,18 +6,23 @@ use sqlx::{Row, postgres::PgRow};
 use uuid::Uuid;
 
 use crate::{
+    Postgres,
     error::{Result, into_driver},
-    floors::{Floors, Lanes, Look, LookClaimed, Seen},
+    floors::{Found, Lanes, Look, LookClaimed, Seen},
     rows::{get, get_narrow, maybe_run_id, millis, payload, run_id, size, small, time},
     steps::saved_step,
     work::Work,
 };
 
 /// Takes at most `request.limit` due runs under a lease.
-pub(crate) async fn claim(work: &mut Work<'_>, floors: &Floors, request: &ClaimRequest) -> Result<Claimed> {
+pub(crate) async fn claim(work: &mut Work<'_>, store: &Postgres, request: &ClaimRequest) -> Result<Claimed> {
     // A clock that stands still tells nothing of what comes next.
     let is_frozen = work.frozen.is_some();
-    let look = if is_frozen { Look::at_front() } else { floors.look(&request.queue, &request.jobs) };
+    let losses = store.shared.connections.losses();
+    let look = match is_frozen {
+        true => Look::at_front(),
+        false => store.shared.floors.look(&request.queue, &request.jobs, losses),
+    };
     let rows = ask(work, request, &look).await?;
     let head = rows.iter().find(|row| matches!(row.try_get::<Option<i64>, _>("now"), Ok(Some(_))));
     let head = head.ok_or(sqlx::Error::RowNotFound)?;
@@ -40,7 +45,7 @@ pub(crate) async fn claim(work: &mut Work<'_>, floors: &Floors, request: &ClaimR
         if let Some(wait) = floor.leases_in() {
             is_due_by(millis(now).saturating_add(wait));
         }
-        floors.keep(&request.queue, &request.jobs, floor);
+        work.found = Some(Found { of: (request.queue.clone(), Arc::clone(&request.jobs)), floor });
     }
     let mut runs = Vec::with_capacity(rows.len());
     let mut with_steps = Vec::new();

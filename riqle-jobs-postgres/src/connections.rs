@@ -1,6 +1,9 @@
 use std::{
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -34,6 +37,7 @@ pub(crate) struct Connections {
     options: PgConnectOptions,
     idle: Mutex<Vec<Idle>>,
     permits: Arc<Semaphore>,
+    losses: AtomicU64,
     /// What connecting failed with, unless the newest connect succeeded.
     away: Mutex<Option<String>>,
 }
@@ -52,6 +56,7 @@ impl Connections {
             options,
             idle: Mutex::default(),
             permits: Arc::new(Semaphore::new(most)),
+            losses: AtomicU64::new(0),
             away: Mutex::default(),
         })
     }
@@ -66,8 +71,10 @@ impl Connections {
                 None => return Err(sqlx::Error::PoolTimedOut),
             },
         };
-        let lent =
-            |connection, planned_at| Lent { connection, planned_at, home: Arc::clone(self), _permit: permit };
+        let lent = |connection, planned_at| {
+            let loss = Loss { home: Arc::clone(self), is_back: false };
+            Lent { connection, planned_at, loss, _permit: permit }
+        };
         if let Some(mut idle) = self.newest() {
             if matches!(timeout(PING_ANSWERED_WITHIN, idle.make_ready()).await, Ok(Ok(()))) {
                 return Ok(lent(idle.connection, idle.planned_at));
@@ -93,8 +100,15 @@ impl Connections {
 
     /// After a connection broke off, the others are likely to be broken, too.
     pub(crate) fn forget_idle(&self) {
+        self.losses.fetch_add(1, Ordering::SeqCst);
         let forgotten = std::mem::take(&mut *self.idle());
         drop(forgotten);
+    }
+
+    /// How often one was lost. What another server answers, or one that has crashed, may be older than what was committed
+    /// before.
+    pub(crate) fn losses(&self) -> u64 {
+        self.losses.load(Ordering::SeqCst)
     }
 
     fn away(&self) -> std::sync::MutexGuard<'_, Option<String>> {
@@ -135,14 +149,29 @@ pub(crate) async fn reached(options: &PgConnectOptions) -> Result<PgConnection, 
 pub(crate) struct Lent {
     connection: PgConnection,
     planned_at: Instant,
-    home: Arc<Connections>,
+    loss: Loss,
     _permit: OwnedSemaphorePermit,
+}
+
+/// Counts a connection that does not come back.
+struct Loss {
+    home: Arc<Connections>,
+    is_back: bool,
+}
+
+impl Drop for Loss {
+    fn drop(&mut self) {
+        if !self.is_back {
+            self.home.losses.fetch_add(1, Ordering::SeqCst);
+        }
+    }
 }
 
 impl Lent {
     /// Back to the others, at rest.
-    pub(crate) fn give_back(self) {
-        let mut idle = self.home.idle();
+    pub(crate) fn give_back(mut self) {
+        self.loss.is_back = true;
+        let mut idle = self.loss.home.idle();
         // The oldest lie first.
         let kept = idle.iter().position(|idle| idle.since.elapsed() < KEPT).unwrap_or(idle.len());
         let closed: Vec<Idle> = idle.drain(..kept).collect();

@@ -28,13 +28,22 @@ pub(crate) struct Floors {
 }
 
 /// A queue, and the jobs that are claimed of it.
-type QueueJobs = (String, Arc<[String]>);
+pub(crate) type QueueJobs = (String, Arc<[String]>);
+
+/// How far a claim has come.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) of: QueueJobs,
+    pub(crate) floor: Floor,
+}
 
 /// What claims know from an earlier look: each run that it could see and that was due before the floor of its lane was
 /// claimed. A run that it could not see was written by a transaction that was open then, or began later. Those of the
 /// latter are not due before the look began, or are marked as late.
 #[derive(Debug)]
 pub(crate) struct Floor {
+    /// How many connections were lost before.
+    losses: u64,
     lanes: Lanes,
     open: Open,
     /// When the look began, by the server's clock.
@@ -67,6 +76,7 @@ pub(crate) struct Open {
 /// Where a look begins.
 #[derive(Debug)]
 pub(crate) struct Look {
+    losses: u64,
     pub(crate) lanes: Lanes,
     pub(crate) open: Open,
     /// From when on runs may have been added.
@@ -108,10 +118,12 @@ pub(crate) struct LookClaimed {
 }
 
 impl Floors {
-    /// Where the next look of a queue begins.
-    pub(crate) fn look(&self, queue: &str, jobs: &Arc<[String]>) -> Look {
+    /// Where the next look of a queue begins. Once a connection was lost, it begins at the front: the server that has
+    /// taken over may not know of claims that this one answered, and what they took is due again, as of old.
+    pub(crate) fn look(&self, queue: &str, jobs: &Arc<[String]>, losses: u64) -> Look {
         let key = (queue.to_owned(), Arc::clone(jobs));
         let before = self.all.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let before = before.filter(|floor| floor.losses == losses);
         let is_front_cheap = before.as_ref().is_some_and(|floor| floor.is_front_cheap);
         let ahead = if is_front_cheap { None } else { i64::try_from(AHEAD.as_millis()).ok() };
         let now = Instant::now();
@@ -121,6 +133,7 @@ impl Floors {
             .map_or(i64::MIN, |floor| floor.began.saturating_sub(millis_since(floor.looked_at)));
         match before {
             Some(floor) if now < floor.front_at => Look {
+                losses,
                 lanes: floor.lanes.clone(),
                 open: floor.open.clone(),
                 added_from: new_from,
@@ -132,14 +145,15 @@ impl Floors {
                 asked_at: now,
                 is_at_front: false,
             },
-            before => Look { ahead, before, new_from, ..Look::at_front() },
+            before => Look { losses, ahead, before, new_from, ..Look::at_front() },
         }
     }
 
-    /// Keeps what a look has seen. Whichever of two at once comes last stays: either is true.
-    pub(crate) fn keep(&self, queue: &str, jobs: &Arc<[String]>, floor: Floor) {
+    /// Keeps what a look has seen, once what it claimed is committed. Whichever of two at once comes last stays: either is
+    /// true.
+    pub(crate) fn keep(&self, found: Found) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert((queue.to_owned(), Arc::clone(jobs)), Arc::new(floor));
+        all.insert(found.of, Arc::new(found.floor));
     }
 }
 
@@ -147,6 +161,7 @@ impl Look {
     /// That reads everything.
     pub(crate) fn at_front() -> Self {
         Look {
+            losses: 0,
             lanes: Lanes::default(),
             open: Open::default(),
             added_from: i64::MIN,
@@ -176,7 +191,8 @@ impl Look {
             Some(_) => seen.began,
             None => min(before.map_or(i64::MIN, |floor| floor.leases_from), seen.back),
         };
-        let left = seen.leaves_leases.then_some(Duration::ZERO);
+        // Those that are left beside a claim that is not full are locked: by whom, and for how long, is not known.
+        let left = (seen.leaves_leases && claimed.is_full).then_some(Duration::ZERO);
         let next_lease = seen.next_lease.map(|due| from_millis(due.saturating_sub(seen.now)));
         let next_lease = [left, next_lease, claimed.lease].into_iter().flatten().fold(AHEAD, min);
         let leases_at = match (self.leases_from, before) {
@@ -193,6 +209,7 @@ impl Look {
             }
         };
         Floor {
+            losses: self.losses,
             open: Open { since: seen.open.iter().map(since).collect(), transactions: seen.open },
             lanes: seen.lanes,
             began: seen.began,

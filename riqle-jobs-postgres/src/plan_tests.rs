@@ -158,7 +158,7 @@ async fn read_by_claim(store: &Postgres, connection: &mut Lent) -> i64 {
     let mut transaction = connection.begin().await.unwrap();
     let mut work = Work::new(&mut transaction, &store.shared.statements, None);
     let before = read_so_far(&mut work).await;
-    claim(&mut work, &store.shared.floors, &request(10)).await.unwrap();
+    claim(&mut work, store, &request(10)).await.unwrap();
     let read = read_so_far(&mut work).await - before;
     transaction.commit().await.unwrap();
     read

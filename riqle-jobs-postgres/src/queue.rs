@@ -36,7 +36,7 @@ impl Queue for Postgres {
     async fn claim(&self, request: ClaimRequest) -> Result<Claimed, Error> {
         // Whoever asks gives back by the token what an answer that was lost has claimed.
         self.ask_once("claim", &(self.clone(), request), |work, (store, request)| {
-            Box::pin(claim(work, &store.shared.floors, request))
+            Box::pin(claim(work, store, request))
         })
         .await
     }

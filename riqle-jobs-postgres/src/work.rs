@@ -12,6 +12,7 @@ use crate::{
         Result as DriverResult, Silence, from_driver, is_in_the_way, is_of_the_connection, is_outrun,
         is_worth_repeating,
     },
+    floors::Found,
     statements::{Query, Statements},
 };
 
@@ -54,6 +55,8 @@ pub(crate) struct Work<'c> {
     pub(crate) frozen: Option<i64>,
     /// To be sent once it is done.
     hints: Vec<Hint>,
+    /// To be kept once it is done.
+    pub(crate) found: Option<Found>,
 }
 
 impl<'c> Work<'c> {
@@ -62,7 +65,7 @@ impl<'c> Work<'c> {
         statements: &'c Statements,
         frozen: Option<i64>,
     ) -> Self {
-        Self { connection, statements, frozen, hints: Vec::new() }
+        Self { connection, statements, frozen, hints: Vec::new(), found: None }
     }
 
     /// A statement whose tables are written as `riqle.…`.
@@ -174,12 +177,11 @@ impl Postgres {
         let mut connection = self.shared.connections.lend().await?;
         let mut work = Work::new(&mut connection, &self.shared.statements, self.frozen());
         let answer = answered(apply(&mut work, question)).await;
-        let hints = std::mem::take(&mut work.hints);
+        let (hints, found) = (std::mem::take(&mut work.hints), work.found.take());
         self.put_away(connection, answer.as_ref().err());
-        if answer.is_ok() {
-            self.shared.wake.send_all(hints);
-        }
-        answer
+        let answer = answer?;
+        self.done(hints, found);
+        Ok(answer)
     }
 
     async fn try_in_transaction<Q: Sync, A>(&self, question: &Q, apply: Apply<Q, A>) -> DriverResult<A> {
@@ -188,9 +190,9 @@ impl Postgres {
             let mut transaction = connection.begin_with(BEGIN).await?;
             let mut work = Work::new(&mut transaction, &self.shared.statements, self.frozen());
             let applied = apply(&mut work, question).await;
-            let hints = std::mem::take(&mut work.hints);
+            let (hints, found) = (std::mem::take(&mut work.hints), work.found.take());
             match applied {
-                Ok(answer) => transaction.commit().await.map(|()| (answer, hints)),
+                Ok(answer) => transaction.commit().await.map(|()| (answer, hints, found)),
                 Err(error) => {
                     // Where that fails, so does the next use of the connection; what failed first is what matters.
                     let _ = transaction.rollback().await;
@@ -200,9 +202,17 @@ impl Postgres {
         };
         let answer = answered(in_transaction).await;
         self.put_away(connection, answer.as_ref().err());
-        let (answer, hints) = answer?;
-        self.shared.wake.send_all(hints);
+        let (answer, hints, found) = answer?;
+        self.done(hints, found);
         Ok(answer)
+    }
+
+    /// What follows from an operation once it is committed.
+    fn done(&self, hints: Vec<Hint>, found: Option<Found>) {
+        self.shared.wake.send_all(hints);
+        if let Some(found) = found {
+            self.shared.floors.keep(found);
+        }
     }
 
     /// Back to the others, unless it broke off.

@@ -55,8 +55,14 @@ struct Idle {
 
 impl Idle {
     async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// With more in the store's URL.
+    async fn with(parameters: &str) -> Self {
         let schema = Schema::new();
-        let store = Postgres::connect(&schema.url()).await.unwrap();
+        let url = format!("{}&application_name={}{parameters}", schema.url(), schema.name);
+        let store = Postgres::connect(&url).await.unwrap();
         let mut holder = PgConnection::connect(&database_url()).await.unwrap();
         holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM pg_class").await.unwrap();
         let server = PgConnection::connect(&database_url()).await.unwrap();
@@ -265,4 +271,45 @@ async fn a_lease_that_runs_out_is_taken_over_behind_leases_that_have_ended() {
     };
     let runs = tokio::time::timeout(Duration::from_secs(20), taken_over).await.unwrap();
     assert_eq!((runs[0].lease.run, runs[0].crashes), (ids[0], 1));
+}
+
+/// So old that a claim does not read them again for the time that has passed since the look before.
+const OLD: Duration = Duration::from_millis(300);
+
+#[tokio::test]
+async fn runs_whose_claim_could_not_be_committed_are_found_by_the_next_claim() {
+    let mut idle = Idle::with("&listen=off").await;
+    let ids = idle.enqueue(vec![run(), run()]).await;
+    tokio::time::sleep(OLD).await;
+    idle.change(
+        "CREATE FUNCTION riqle.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no commit'; END $$;
+         CREATE CONSTRAINT TRIGGER fail AFTER UPDATE ON riqle.runs DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION riqle.fail()",
+    )
+    .await;
+    let failed = idle.store.claim(request(10)).await.unwrap_err();
+    assert!(failed.to_string().contains("no commit"), "{failed}");
+    idle.change("DROP TRIGGER fail ON riqle.runs").await;
+    assert_eq!(idle.claim_ids(10).await, ids);
+}
+
+#[tokio::test]
+async fn runs_whose_claim_a_server_has_lost_are_found_by_the_next_claim() {
+    let mut idle = Idle::new().await;
+    let ids = idle.enqueue(vec![run(), run()]).await;
+    tokio::time::sleep(OLD).await;
+    idle.change("CREATE TABLE riqle.before AS SELECT * FROM riqle.runs").await;
+    assert_eq!(idle.claim_ids(10).await, ids);
+    // As after a failover to a standby that the claim had not reached.
+    idle.change("DELETE FROM riqle.runs; INSERT INTO riqle.runs SELECT * FROM riqle.before").await;
+    let of_store = format!("application_name = '{}'", idle.schema.name);
+    idle.change(&format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE {of_store}"))
+        .await;
+    let claimed = loop {
+        // One may still be sent on a connection that was cut.
+        if let Ok(claimed) = idle.store.claim(request(10)).await {
+            break claimed.runs;
+        }
+    };
+    assert_eq!(claimed.iter().map(|run| run.lease.run).collect::<Vec<_>>(), ids);
 }
