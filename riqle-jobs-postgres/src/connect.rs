@@ -10,7 +10,7 @@ use url::Url;
 use crate::{
     Postgres,
     batches::Batches,
-    connections::{CONNECTED_WITHIN, Connections},
+    connections::{CONNECTED_WITHIN, Connections, Probe},
     days::{Upkeep, open_days},
     error::{Result as DriverResult, into_driver, translate},
     floors::Floors,
@@ -185,6 +185,7 @@ impl PostgresOptions {
             shared: Arc::new(Shared {
                 connections,
                 begun_in,
+                probe: Probe::default(),
                 options,
                 statements,
                 clock: self.clock,
@@ -302,8 +303,8 @@ async fn check_encoding(connection: &mut PgConnection) -> DriverResult<()> {
         return Ok(());
     }
     Err(into_driver(misconfigured(format!(
-        "the database is encoded as {encoding}, riqle-jobs needs UTF8: create one with CREATE DATABASE name ENCODING \
-         'UTF8' TEMPLATE template0"
+        "the database uses the encoding {encoding}, but riqle-jobs needs UTF8; create one with CREATE DATABASE name \
+         ENCODING 'UTF8' TEMPLATE template0"
     ))))
 }
 

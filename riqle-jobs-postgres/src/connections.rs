@@ -10,7 +10,7 @@ use std::{
 use riqle_jobs_core::{Error, ErrorKind};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
@@ -142,6 +142,31 @@ pub(crate) async fn reached(options: &PgConnectOptions) -> Result<PgConnection, 
     match timeout(CONNECTED_WITHIN, options.connect()).await {
         Ok(connection) => connection.map_err(|error| while_running(options, error)),
         Err(_) => Err(silent(options)),
+    }
+}
+
+/// How long an answer of a [`Probe`] holds.
+const PROBED_FOR: Duration = Duration::from_secs(1);
+
+/// Whether a server can be reached: one caller asks, and the others have its answer.
+#[derive(Debug, Default)]
+pub(crate) struct Probe(AsyncMutex<Option<(Instant, Option<String>)>>);
+
+impl Probe {
+    /// Makes a connection, where none was made just now.
+    ///
+    /// # Errors
+    /// As [`reached`].
+    pub(crate) async fn reach(&self, options: &PgConnectOptions) -> Result<(), Error> {
+        let mut newest = self.0.lock().await;
+        if newest.as_ref().is_none_or(|(at, _)| at.elapsed() >= PROBED_FOR) {
+            let away = reached(options).await.err().map(|error| error.message().to_owned());
+            *newest = Some((Instant::now(), away));
+        }
+        match newest.as_ref().and_then(|(_, away)| away.clone()) {
+            Some(away) => Err(Error::new(ErrorKind::Unavailable, "connect", away)),
+            None => Ok(()),
+        }
     }
 }
 

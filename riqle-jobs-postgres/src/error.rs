@@ -18,7 +18,7 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, String) {
             let code = database.code().unwrap_or_default();
             // The classes of https://www.postgresql.org/docs/current/errcodes-appendix.html.
             match code.as_ref() {
-                "28P01" | "28000" => (Misconfigured, "the server refuses user or password"),
+                "28P01" | "28000" => (Misconfigured, "the server rejected the user name or password"),
                 "3D000" => (Misconfigured, "the database does not exist; create it"),
                 "42501" => (Misconfigured, "the user lacks a right; see the grants in the documentation"),
                 "3F000" | "42P01" | "42703" | "42883" => {
@@ -34,19 +34,23 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, String) {
                 "25P03" | "25P04" => {
                     (Unavailable, "the server has ended a transaction that was open for too long")
                 }
-                "22021" | "22P05" => (ErrorKind::Rejected, "a text holds what PostgreSQL can't store"),
+                "22021" | "22P05" => {
+                    (ErrorKind::Rejected, "a text contains a character that PostgreSQL can't store")
+                }
                 "54000" => (ErrorKind::Rejected, "a value is larger than PostgreSQL allows"),
                 "40P01" | "40001" => (Unavailable, "another transaction was in the way"),
                 "25P02" => (ErrorKind::Rejected, "the transaction has failed before; roll it back"),
                 "57014" => (Unavailable, "the statement was cancelled or took longer than the server allows"),
                 "25P01" => (ErrorKind::Rejected, "the connection is in no transaction; begin one"),
+                "53100" => (Unavailable, "the server is out of disk space"),
                 LOCK_TIMEOUT => (Unavailable, "another transaction holds what this needs"),
                 code if ["08", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class)) => {
                     (Unavailable, "the server can't answer now")
                 }
                 UNIQUE_VIOLATION => (Unavailable, "another transaction has stored the same"),
                 code if code.starts_with("23") => (Corrupt, "the schema refuses what was to be stored"),
-                code if code.starts_with("XX") => (Corrupt, "the server found damaged data"),
+                "XX001" | "XX002" => (Corrupt, "the server found damaged data"),
+                code if code.starts_with("XX") => (Unavailable, "the server failed internally"),
                 _ => (Corrupt, "PostgreSQL refuses the statement"),
             }
         }
@@ -57,7 +61,7 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, String) {
         sqlx::Error::Tls(_) => {
             (Misconfigured, "TLS with the server failed; see sslmode and sslrootcert of the URL")
         }
-        sqlx::Error::Configuration(_) => (Misconfigured, "the options of the connection are wrong"),
+        sqlx::Error::Configuration(_) => (Misconfigured, "the connection options are invalid"),
         _ => (Corrupt, "what is stored can't be read"),
     };
     (kind, format!("{message} ({error})"))
@@ -151,6 +155,35 @@ pub(crate) fn is_in_the_way(error: &sqlx::Error) -> bool {
             database.code().is_some_and(|code| codes.contains(&code.as_ref()))
         }
         error => is_outrun(error),
+    }
+}
+
+/// Whether an error within a transaction of the application is likely to come of what the application does in it, which says
+/// nothing of the server: others are in the way, it was open for too long, or was cancelled.
+pub(crate) fn is_of_the_application(error: &sqlx::Error) -> bool {
+    let of_its_time = ["25P03", "25P04", "57014"];
+    is_in_the_way(error) || is_of_a_constraint(error) || has_code(error, |code| of_its_time.contains(&code))
+}
+
+/// What a commit is refused with, where that is for a deferred constraint, or a trigger that stands for one. The store's tables
+/// have none, so it is the application's.
+pub(crate) fn uncommitted(error: sqlx::Error) -> std::result::Result<Error, sqlx::Error> {
+    if !is_of_a_constraint(&error) {
+        return Err(error);
+    }
+    let message = format!("a constraint of the application refused the commit ({error})");
+    Ok(Error::new(ErrorKind::Rejected, "commit", message).caused_by(error))
+}
+
+/// Of a constraint, or raised by a trigger.
+fn is_of_a_constraint(error: &sqlx::Error) -> bool {
+    has_code(error, |code| code.starts_with("23") || code == "P0001")
+}
+
+fn has_code(error: &sqlx::Error, is_it: impl Fn(&str) -> bool) -> bool {
+    match error {
+        sqlx::Error::Database(database) => database.code().is_some_and(|code| is_it(&code)),
+        _ => false,
     }
 }
 

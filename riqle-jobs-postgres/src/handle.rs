@@ -4,8 +4,14 @@ use riqle_jobs_core::{Clock, Error, Limits, store::Writes};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use crate::{
-    PostgresOptions, batches::Batches, connections::Connections, days::Upkeep, floors::Floors,
-    statements::Statements, transaction::PostgresTransaction, wake::Wakes,
+    PostgresOptions,
+    batches::Batches,
+    connections::{Connections, Probe},
+    days::Upkeep,
+    floors::Floors,
+    statements::Statements,
+    transaction::PostgresTransaction,
+    wake::Wakes,
 };
 
 /// A store in one schema of a PostgreSQL database. A handle: clones share connections, which close with the last of them.
@@ -38,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Connections>,
     /// Where transactions of the application are begun.
     pub(crate) begun_in: PgPool,
+    /// Whether the server that they are begun on is there.
+    pub(crate) probe: Probe,
     pub(crate) options: PgConnectOptions,
     pub(crate) statements: Arc<Statements>,
     pub(crate) clock: Clock,

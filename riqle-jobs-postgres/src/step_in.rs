@@ -44,7 +44,10 @@ impl StepTransaction for PostgresTransaction {
         let mut work = self.work();
         let written = answered(write_steps(&mut work, &[step])).await.map_err(unsaved)?;
         match written.first().map(|row| get::<bool>(row, "is_new")) {
-            Some(Ok(true)) => Ok(()),
+            Some(Ok(true)) => {
+                self.has_written = true;
+                Ok(())
+            }
             Some(Err(error)) => Err(unsaved(error)),
             _ => Err(Error::new(ErrorKind::Conflict, "step_in", "the step is saved already")),
         }

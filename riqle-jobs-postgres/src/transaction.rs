@@ -10,17 +10,18 @@ use riqle_jobs_core::{
     store::{EventStart, NewEvent, Staged},
 };
 use sqlx::{
-    PgConnection, Postgres as Driver, Row, SqlSafeStr, pool::PoolConnection, postgres::PgTransactionManager,
+    AssertSqlSafe, PgConnection, Postgres as Driver, Row, SqlSafeStr, pool::PoolConnection,
+    postgres::PgTransactionManager,
 };
 use sqlx_core::transaction::TransactionManager;
 
 use crate::{
     Postgres,
     connect::while_running,
-    connections::reached,
     enqueue::{Within, enqueue},
     error::{
-        Result as DriverResult, from_driver, into_driver, is_in_the_way, is_of_the_connection, is_outrun,
+        Result as DriverResult, from_driver, into_driver, is_of_the_application, is_of_the_connection,
+        is_outrun, uncommitted,
     },
     events::start_events,
     registry::registered_jobs,
@@ -30,12 +31,16 @@ use crate::{
 
 /// How often a group is tried anew because another transaction took its unique key first.
 const TRIES: usize = 5;
+/// The schema that [`Postgres::all_or_nothing`] has written to in a transaction.
+const WRITTEN_TO: &str = "SELECT current_setting('riqle_jobs.written_to', true) AS schema";
 
 /// A transaction: the application's own statements run on the [`PgConnection`] that it derefs to. Dropped without
 /// [`commit`](Self::commit) it is rolled back.
 pub struct PostgresTransaction {
     connection: PoolConnection<Driver>,
     stage: Stage,
+    /// Whether it holds a write of the store's, beside those that [`Postgres::all_or_nothing`] has marked.
+    pub(crate) has_written: bool,
     store: Postgres,
 }
 
@@ -59,7 +64,8 @@ impl PostgresTransaction {
                 Err(error) => return Err(unconnected(store, error).await),
             };
             // From here on closed where this is dropped.
-            let mut begun = Self { connection, stage: Stage::Unsure, store: store.clone() };
+            let mut begun =
+                Self { connection, stage: Stage::Unsure, has_written: false, store: store.clone() };
             let begin =
                 PgTransactionManager::begin(&mut begun.connection, Some(BEGIN_TO_WRITE.into_sql_str()));
             match answered(begin).await {
@@ -81,8 +87,8 @@ impl PostgresTransaction {
     /// Makes everything in it lasting.
     ///
     /// # Errors
-    /// `Rejected` where one of its statements has failed, or a transaction that was begun within it has not ended: nothing
-    /// of it is stored. `Unavailable` where it may or may not have been committed, and where others were in the way
+    /// `Rejected` where one of its statements has failed, a transaction that was begun within it has not ended, or a deferred
+    /// constraint of the application refuses it: nothing of it is stored. `Unavailable` where it may or may not have been committed, and where others were in the way
     /// (a serialization failure): nothing is stored then.
     pub async fn commit(mut self) -> Result<(), Error> {
         if PgTransactionManager::get_transaction_depth(&self.connection) != 1 {
@@ -91,13 +97,20 @@ impl PostgresTransaction {
         }
         self.stage = Stage::Unsure;
         // PostgreSQL answers a COMMIT after a failed statement by rolling back, without an error.
-        let committed = within("commit", async {
-            sqlx::query("SELECT 1").persistent(false).execute(&mut *self.connection).await?;
-            PgTransactionManager::commit(&mut self.connection).await
+        let committed = answered(async {
+            let marked = sqlx::query(WRITTEN_TO).persistent(false).fetch_one(&mut *self.connection).await?;
+            let marked: Option<String> = marked.try_get("schema")?;
+            PgTransactionManager::commit(&mut self.connection).await?;
+            Ok(marked)
         });
-        committed.await.map_err(|error| self.store.told(error))?;
+        let marked = committed.await.map_err(|error| match uncommitted(error) {
+            Ok(refused) => refused,
+            Err(error) => self.store.failed_within("commit", error),
+        })?;
         self.stage = Stage::Ended;
-        self.store.shared.writes.succeeded();
+        if self.has_written || marked.as_deref() == Some(self.store.shared.statements.schema()) {
+            self.store.shared.writes.succeeded();
+        }
         Ok(())
     }
 
@@ -128,18 +141,22 @@ impl Drop for PostgresTransaction {
     }
 }
 
-/// Why the pool had no connection to begin a transaction on: all are in use, or the server is away, which the pool does not
-/// tell apart.
+/// Why the pool had no connection to begin a transaction on: all are in use, one that lay idle is silent, or the server is
+/// away, which the pool does not tell apart.
 async fn unconnected(store: &Postgres, error: sqlx::Error) -> Error {
     let pool = &store.shared.begun_in;
+    let (most, patience) = (pool.options().get_max_connections(), pool.options().get_acquire_timeout());
+    let in_use = usize::try_from(pool.size()).unwrap_or(usize::MAX).saturating_sub(pool.num_idle());
+    let are_all_in_use = u32::try_from(in_use).is_ok_and(|in_use| in_use >= most);
     let error = match error {
-        sqlx::Error::PoolTimedOut => match reached(&pool.connect_options()).await {
-            Ok(_) => {
-                let message = format!(
-                    "all {} connections of the pool are in use, and none became free within {:?}",
-                    pool.options().get_max_connections(),
-                    pool.options().get_acquire_timeout()
-                );
+        sqlx::Error::PoolTimedOut => match store.shared.probe.reach(&pool.connect_options()).await {
+            Ok(()) => {
+                let message = match are_all_in_use {
+                    true => format!(
+                        "all {most} connections of the pool are in use, and none became free within {patience:?}"
+                    ),
+                    false => format!("a connection of the pool has not answered within {patience:?}"),
+                };
                 return Error::new(ErrorKind::Unavailable, "begin", message).caused_by(error);
             }
             Err(error) => error,
@@ -265,23 +282,32 @@ impl Postgres {
         apply: Apply<Q, A>,
     ) -> Result<A, Error> {
         let mut tries = 1;
+        let schema = self.shared.statements.schema();
+        let written = format!("RELEASE SAVEPOINT riqle_jobs; SET LOCAL riqle_jobs.written_to = '{schema}'");
         loop {
             let begun = sqlx::raw_sql("SAVEPOINT riqle_jobs").execute(&mut *connection);
             within(operation, begun).await?;
             let mut work = Work::new(&mut *connection, &self.shared.statements, self.frozen());
             let answer = answered(apply(&mut work, question)).await;
             let end = match &answer {
-                Ok(_) => "RELEASE SAVEPOINT riqle_jobs",
+                Ok(_) => written.as_str(),
                 Err(_) => "ROLLBACK TO SAVEPOINT riqle_jobs; RELEASE SAVEPOINT riqle_jobs",
             };
-            let ended = within(operation, sqlx::raw_sql(end).execute(&mut *connection)).await;
+            let end = sqlx::raw_sql(AssertSqlSafe(end));
+            let ended = within(operation, end.execute(&mut *connection)).await;
             match answer {
                 Ok(answer) => return ended.map(|_| answer),
                 Err(error) if ended.is_ok() && tries < TRIES && is_outrun(&error) => tries += 1,
-                Err(error) if is_in_the_way(&error) => return Err(from_driver(operation, error)),
-                Err(error) => return Err(self.told(from_driver(operation, error))),
+                Err(error) => return Err(self.failed_within(operation, error)),
             }
         }
+    }
+
+    /// An error of a transaction of the application.
+    fn failed_within(&self, operation: &'static str, error: sqlx::Error) -> Error {
+        let is_of_the_application = is_of_the_application(&error);
+        let error = from_driver(operation, error);
+        if is_of_the_application { error } else { self.told(error) }
     }
 
     /// An error of what surely writes, noted for the health.

@@ -50,7 +50,7 @@ async fn work(store: &Postgres) {
 async fn a_database_of_another_encoding_than_utf8_is_refused_in_one_line() {
     let database = Database::with("ENCODING 'LATIN1' LOCALE 'C'").await;
     let error = Postgres::connect(&database.url()).await.unwrap_err();
-    let told = "the database is encoded as LATIN1, riqle-jobs needs UTF8: create one with CREATE DATABASE name ENCODING \
+    let told = "the database uses the encoding LATIN1, but riqle-jobs needs UTF8; create one with CREATE DATABASE name ENCODING \
                 'UTF8' TEMPLATE template0";
     assert_eq!((error.kind(), error.message()), (ErrorKind::Misconfigured, told));
 }

@@ -131,7 +131,26 @@ async fn a_transaction_that_the_server_has_ended_is_unavailable_and_the_next_beg
     let transaction = store.begin().await.unwrap();
     sleep(SURELY_ENDED).await;
     is_unavailable(transaction.commit().await, "");
+    assert_eq!(store.health().await.unwrap().write_error, None, "the application took too long");
     store.begin().await.unwrap().commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_of_the_application_alone_does_not_make_writes_of_the_store_well() {
+    let database = Database::new().await;
+    let store = on_one_connection(&database).await;
+    database.execute("ALTER TABLE riqle.runs RENAME TO gone").await;
+    store.enqueue(vec![greeting()]).await.unwrap_err();
+    let mut transaction = store.begin().await.unwrap();
+    insert(&mut transaction, 7).await;
+    transaction.commit().await.unwrap();
+    database.execute("ALTER TABLE riqle.gone RENAME TO runs").await;
+    assert!(store.health().await.unwrap().write_error.is_some());
+    let mut transaction = store.begin().await.unwrap();
+    let (_, wake) = store.enqueue_in(&mut transaction, vec![greeting()]).await.unwrap();
+    transaction.commit().await.unwrap();
+    wake.fire();
+    assert_eq!(store.health().await.unwrap().write_error, None);
 }
 
 #[tokio::test]
@@ -142,7 +161,13 @@ async fn a_commit_that_fails_leaves_no_connection_that_can_not_begin() {
         let mut transaction = store.begin().await.unwrap();
         insert(&mut transaction, 7).await;
         insert(&mut transaction, 7).await;
-        is_unavailable(transaction.commit().await, "another transaction has stored the same");
+        let refused = transaction.commit().await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Rejected, "{refused}");
+        assert!(
+            refused.message().starts_with("a constraint of the application refused the commit"),
+            "{refused}"
+        );
+        assert_eq!(store.health().await.unwrap().write_error, None);
     }
     let mut transaction = store.begin().await.unwrap();
     let pid: i32 = sqlx::query("SELECT pg_backend_pid()").fetch_one(&mut *transaction).await.unwrap().get(0);
@@ -230,8 +255,8 @@ async fn a_login_that_is_refused_while_running_is_unavailable_and_no_fault_of_th
     execute("ALTER ROLE shop NOLOGIN").await;
     execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'shop'").await;
     assert_eq!(Postgres::connect(&url).await.unwrap_err().kind(), ErrorKind::Misconfigured);
-    is_unavailable(store.enqueue(vec![greeting()]).await, "the server refuses user or password");
-    is_unavailable(store.begin().await, "the server refuses user or password");
+    is_unavailable(store.enqueue(vec![greeting()]).await, "the server rejected the user name or password");
+    is_unavailable(store.begin().await, "the server rejected the user name or password");
     execute("ALTER ROLE shop LOGIN").await;
     store.enqueue(vec![greeting()]).await.unwrap();
     store.begin().await.unwrap().commit().await.unwrap();
