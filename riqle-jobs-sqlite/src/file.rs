@@ -34,6 +34,8 @@ enum State {
     There,
     /// It may come back.
     Missing,
+    /// The log of writes, beside a file that is there.
+    LogMissing,
     /// For good: a connection that was opened meanwhile may belong to the other file.
     Replaced,
 }
@@ -57,6 +59,11 @@ impl File {
         }
     }
 
+    /// Whether the log of writes was missing, and the file was not, when it was last looked at.
+    pub(crate) fn has_lost_its_log(&self) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).state == State::LogMissing
+    }
+
     /// # Errors
     /// `Unavailable` where the file is not at its path, or was not when it was looked at within [`LOOK_EVERY`].
     pub(crate) fn check(&self, operation: &'static str) -> Result<(), Error> {
@@ -66,7 +73,8 @@ impl File {
             seen.state = match (FileId::of(&self.path), seen.log.map(|log| (log, FileId::of(&self.log)))) {
                 (found, _) if found.is_some() && found != self.id => State::Replaced,
                 (_, Some((log, Some(found)))) if found != log => State::Replaced,
-                (None, _) | (_, Some((_, None))) => State::Missing,
+                (None, _) => State::Missing,
+                (_, Some((_, None))) => State::LogMissing,
                 _ => State::There,
             };
         }
@@ -74,20 +82,22 @@ impl File {
         let message = match seen.state {
             State::There => return Ok(()),
             State::Missing => format!(
-                "the file {path}, or its -wal, was removed or renamed while it was open: put it back; what is \
-                 stored now would be lost"
+                "the file {path} was removed or renamed while it was open: put it back; nothing is stored until it is"
+            ),
+            State::LogMissing => format!(
+                "the file {path} is there, but its -wal was removed: restart the processes that have it open; nothing \
+                 is stored until they are"
             ),
             State::Replaced => format!(
-                "another file stands at {path}, or at its -wal, since it was opened: nothing is stored until the \
-                 processes that have it open are restarted"
+                "the file {path}, or its -wal, was replaced by another file after it was opened: nothing is stored \
+                 until the processes that have it open are restarted"
             ),
         };
         Err(Error::new(ErrorKind::Unavailable, operation, message))
     }
 }
 
-/// What tells a file from another one that stands at its path later; elsewhere than on Unix an open file keeps its
-/// path.
+/// Tells a file from another one that is at its path later; elsewhere than on Unix an open file keeps its path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct FileId {
     device: u64,

@@ -217,10 +217,16 @@ impl WriterThread {
         // Now, since it may have waited for the file's lock.
         if let Err(gone) = self.file.check("write") {
             // The connection stays: closing the last one would remove the log of writes at the path, whosever it is.
-            return match sqlx::query("ROLLBACK").execute(&mut write.connection).await {
-                Ok(_) => Err(Failure::Common(gone)),
-                Err(error) => Err(common(error)),
-            };
+            sqlx::query("ROLLBACK").execute(&mut write.connection).await.map_err(common)?;
+            if self.file.has_lost_its_log() {
+                // What was acknowledged is only in the log, which this connection still has. Tried with each write, so
+                // passively: a reader that is in the way is not waited for.
+                let save = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)");
+                if let Err(error) = save.execute(&mut write.connection).await {
+                    tracing::warn!(%error, "can't copy the removed -wal into the file");
+                }
+            }
+            return Err(Failure::Common(gone));
         }
         let noted = match self.clock.note(&mut write.connection).await {
             Ok(noted) => noted,

@@ -110,14 +110,23 @@ async fn a_file_that_was_replaced_stays_refused_though_the_first_one_comes_back(
 }
 
 #[tokio::test]
-async fn a_log_of_writes_that_was_removed_takes_nothing() {
+async fn a_log_of_writes_that_was_removed_takes_nothing_and_loses_nothing() {
     let folder = TempDir::new().unwrap();
-    let file = folder.path().join("jobs.db");
+    let (file, copy) = (folder.path().join("jobs.db"), folder.path().join("copy.db"));
     let store = Sqlite::connect(&url(&file)).await.unwrap();
-    store.enqueue(vec![run_of(10)]).await.unwrap();
+    let (first, second) = (run_of(10), run_of(10));
+    for run in [&first, &second] {
+        store.enqueue(vec![run.clone()]).await.unwrap();
+    }
     fs::remove_file(beside(&file, "-wal")).unwrap();
     a_second().await;
-    refuses_all(&store, "or its -wal, was removed").await;
+    refuses_all(&store, "its -wal was removed: restart the processes that have it open").await;
+    // What the processes find that are started next.
+    fs::copy(&file, &copy).unwrap();
+    let copy = Sqlite::connect(&url(&copy)).await.unwrap();
+    for run in [first, second] {
+        assert!(copy.run(run.id).await.unwrap().is_some());
+    }
 }
 
 #[tokio::test]
