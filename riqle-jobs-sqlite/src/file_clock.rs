@@ -17,6 +17,8 @@ use crate::{
 
 /// How old the time may be that a later boot begins with.
 const NOTE_EVERY: i64 = Duration::from_secs(60).as_millis() as i64;
+/// How old what is known may be: small steps of the machine's clock, which another process notes, must not add up.
+const READ_EVERY: i64 = Duration::from_secs(5).as_millis() as i64;
 
 /// The time of a file: the machine's, or a manual clock's. How it stands to the machine's clock is kept in the file, so
 /// that a step of that clock is left out once, whoever notices it.
@@ -31,6 +33,8 @@ pub(crate) struct Known {
     time: SteadyTime,
     /// When it was noted in the file, by its own time; `None`: not by this process.
     noted_at: Option<i64>,
+    /// When it was read from the file or noted there, by the clock that counts since the boot.
+    read_at: i64,
 }
 
 impl FileClock {
@@ -49,14 +53,15 @@ impl FileClock {
                 None => {}
             }
         }
-        Ok(Self { clock, machine, known: Mutex::new(Known { time, noted_at: None }) })
+        Ok(Self { clock, machine, known: Mutex::new(Known { time, noted_at: None, read_at: readings.boot }) })
     }
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    /// The time, by what is known of it.
+    pub(crate) fn known_now(&self) -> Timestamp {
         match self.clock.manual() {
             Some(clock) => clock.now(),
             None => {
@@ -66,31 +71,60 @@ impl FileClock {
         }
     }
 
+    /// Whether what is known of it is what the file says, or was a moment ago.
+    pub(crate) fn is_known(&self) -> bool {
+        let Known { time, read_at, .. } = self.known();
+        let readings = self.machine.read_for(time);
+        let is_recent = readings.boot.saturating_sub(read_at) < READ_EVERY;
+        self.clock.manual().is_some() || is_recent && !time.is_outdated(readings)
+    }
+
+    /// The time, by what the file says: another process may have noted a step since this one last did.
+    pub(crate) async fn now_in(&self, connection: &mut SqliteConnection) -> Result<Timestamp> {
+        if !self.is_known()
+            && let Some(stored) = Stored::read(connection).await?
+        {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let readings = self.machine.read_for(known.time);
+            known.read_at = readings.boot;
+            // A step that is not in the file yet stays to be noted.
+            known.time = match known.time.noted_beside(readings, stored.time.offset) {
+                _ if stored.boot == self.machine.boot() => stored.time,
+                beside if beside.offset == stored.time.offset => beside,
+                _ => known.time,
+            };
+        }
+        Ok(self.known_now())
+    }
+
     /// Notes in the file what its clock leaves out of the machine's since it was last noted, in the transaction of
-    /// `connection`, and lets runs that are due at a given time follow. Answers with what to [`take`](Self::take) once
-    /// that has committed.
-    pub(crate) async fn note(&self, connection: &mut SqliteConnection) -> Result<Option<Known>> {
-        if self.clock.manual().is_some() {
-            return Ok(None);
+    /// `connection`, and lets runs that are due at a given time follow. Answers with the time, and with what to
+    /// [`take`](Self::take) once that has committed.
+    pub(crate) async fn note(&self, connection: &mut SqliteConnection) -> Result<(Timestamp, Option<Known>)> {
+        if let Some(clock) = self.clock.manual() {
+            return Ok((clock.now(), None));
         }
         let known = self.known();
         let readings = self.machine.read_for(known.time);
-        let now = millis(known.time.now(readings));
-        let is_fresh = known.noted_at.is_some_and(|at| now.saturating_sub(at).abs() < NOTE_EVERY);
+        let now = known.time.now(readings);
+        let is_fresh = known.noted_at.is_some_and(|at| millis(now).saturating_sub(at).abs() < NOTE_EVERY);
         if is_fresh && !known.time.is_outdated(readings) {
-            return Ok(None);
+            return Ok((now, None));
         }
         let stored = Stored::read(connection).await?;
         let before = stored.as_ref().map(|stored| stored.time.offset);
         // Another process may have noted the step.
-        let of_this_boot = stored.filter(|stored| stored.boot == self.machine.boot());
-        let time = of_this_boot.map_or(known.time, |stored| stored.time).noted(readings);
-        let now = millis(time.now(readings));
+        let time = match stored {
+            Some(stored) if stored.boot == self.machine.boot() => stored.time.noted(readings),
+            Some(stored) => known.time.noted_beside(readings, stored.time.offset),
+            None => known.time.noted(readings),
+        };
+        let now = time.now(readings);
         sqlx::query(include_str!("../queries/note_clock.sql"))
             .bind(self.machine.boot())
             .bind(time.ahead)
             .bind(time.offset)
-            .bind(now)
+            .bind(millis(now))
             .execute(&mut *connection)
             .await?;
         if before != Some(time.offset) {
@@ -100,14 +134,14 @@ impl FileClock {
             }
             sqlx::query(include_str!("../queries/follow_clock.sql")).execute(connection).await?;
         }
-        Ok(Some(Known { time, noted_at: Some(now) }))
+        Ok((now, Some(Known { time, noted_at: Some(millis(now)), read_at: readings.boot })))
     }
 
     pub(crate) fn take(&self, known: Known) {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
-    /// What the health says of it.
+    /// What the health says of it, by what is known of it.
     pub(crate) fn problem(&self) -> Option<String> {
         let ends = "it ends when the clock is set back, or by DELETE FROM riqle_clock while no process has the file open";
         match self.clock.manual() {

@@ -91,6 +91,16 @@ async fn due_at(store: &Sqlite, id: RunId) -> i64 {
     store.run(id).await.unwrap().unwrap().due_at.as_millisecond()
 }
 
+/// When a run is due that is stored in a transaction of the caller's.
+async fn enqueued_in(store: &Sqlite) -> i64 {
+    let run = NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada").unwrap());
+    let id = run.id;
+    let mut transaction = store.begin().await.unwrap();
+    let _ = store.enqueue_in(&mut transaction, vec![run]).await.unwrap();
+    transaction.commit().await.unwrap();
+    due_at(store, id).await
+}
+
 #[tokio::test]
 async fn a_clock_that_was_fast_and_is_corrected_takes_over_no_living_lease_and_starts_no_delay_early() {
     for step in [-2 * HOUR, 2 * HOUR] {
@@ -207,6 +217,71 @@ async fn of_several_processes_each_leaves_a_step_out_once() {
     assert_eq!(row.iter().map(|row| row.get::<i64, _>(0)).collect::<Vec<_>>(), [2 * HOUR]);
     machine.passes(SECOND);
     assert_eq!(ids(&claim(&third).await), [delayed]);
+}
+
+#[tokio::test]
+async fn small_steps_that_one_process_follows_add_up_in_no_other() {
+    // Also where they can't compare their readings, but for a process that was never asked for the time meanwhile.
+    for boots in [["first"; 4], ["first", "second", "third", "fourth"]] {
+        let mut machine = Machine::new();
+        let mut stores = Vec::new();
+        for boot in boots {
+            machine.boot = boot;
+            stores.push(machine.store().await);
+        }
+        let [writes, reads, idle, wakes] = &stores[..] else { panic!() };
+        for _ in 0..40 {
+            machine.passes(DAY);
+            machine.is_set(-2 * SECOND);
+            let now = due_at(writes, enqueue(writes, Due::Now).await).await;
+            assert_eq!(now, machine.readings.lock().unwrap().wall);
+            assert_eq!(reads.health().await.unwrap().problems, Vec::<String>::new());
+            assert_eq!(enqueued_in(reads).await, now);
+            assert_eq!(Queue::now(reads).await.unwrap(), from_millis(now));
+        }
+        if boots[0] == boots[1] {
+            let now = machine.readings.lock().unwrap().wall;
+            assert_eq!(enqueued_in(idle).await, now);
+            // Its own writer.
+            assert_eq!(due_at(wakes, enqueue(wakes, Due::Now).await).await, now);
+            assert_eq!(idle.health().await.unwrap().problems, Vec::<String>::new());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_saw_no_step_agrees_with_the_one_that_noted_it() {
+    let machine = Machine::new();
+    let (writes, reads) = (machine.store().await, machine.store().await);
+    // The last two are followed, and take the first one back.
+    for step in [120 * SECOND, -60 * SECOND, -60 * SECOND] {
+        machine.is_set(step);
+        enqueue(&writes, Due::Now).await;
+    }
+    machine.passes(5 * SECOND);
+    let now = due_at(&writes, enqueue(&writes, Due::Now).await).await;
+    assert_eq!(now, START - 115 * SECOND);
+    assert_eq!(enqueued_in(&reads).await, now);
+}
+
+#[tokio::test]
+async fn processes_that_cannot_compare_their_readings_leave_the_row_as_it_is() {
+    let mut machine = Machine::new();
+    let first = machine.store().await;
+    machine.boot = "second";
+    let second = machine.store().await;
+    machine.is_set(-2 * HOUR);
+    let at = enqueue(&first, Due::At(from_millis(START + 5 * HOUR))).await;
+    for step in [3, -7, 500, -900] {
+        machine.passes(61 * SECOND);
+        machine.is_set(step);
+        for store in [&second, &first] {
+            enqueue(store, Due::Now).await;
+            let row = sqlx::query("SELECT offset FROM riqle_clock").fetch_one(first.pool()).await.unwrap();
+            assert_eq!(row.get::<i64, _>(0), 2 * HOUR);
+            assert_eq!(due_at(store, at).await, START + 7 * HOUR);
+        }
+    }
 }
 
 #[tokio::test]

@@ -2,11 +2,19 @@ use std::{fmt, future::Future, sync::Arc};
 
 use jiff::Timestamp;
 use riqle_jobs_core::{Error, Limits};
-use sqlx::{Connection, Sqlite as Driver, SqlitePool, pool::PoolConnection, sqlite::SqliteConnectOptions};
+use sqlx::{
+    Connection, Sqlite as Driver, SqliteConnection, SqlitePool, pool::PoolConnection,
+    sqlite::SqliteConnectOptions,
+};
 
 use crate::{
-    SqliteOptions, error::translate, file::File, file_clock::FileClock, in_process::InProcess,
-    transaction::SqliteTransaction, writer::Writer,
+    SqliteOptions,
+    error::{Result as DriverResult, translate},
+    file::File,
+    file_clock::FileClock,
+    in_process::InProcess,
+    transaction::SqliteTransaction,
+    writer::Writer,
 };
 
 /// A store in one SQLite file. A handle: clones share connections and writer, which end with the last of them.
@@ -99,8 +107,9 @@ impl Sqlite {
         SqliteTransaction::begin(&self.shared).await
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
-        self.shared.clock.now()
+    /// The store's time, in a transaction of `connection`.
+    pub(crate) async fn now_in(&self, connection: &mut SqliteConnection) -> DriverResult<Timestamp> {
+        self.shared.clock.now_in(connection).await
     }
 
     /// Reads through a connection of the pool.

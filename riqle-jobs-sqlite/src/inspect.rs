@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use riqle_jobs_core::{
     Error, Inspect, Priority, Run, RunFilter, RunId, RunState, SavedStep, WorkerId,
@@ -75,8 +77,9 @@ impl Inspect for Sqlite {
     }
 
     async fn queues(&self) -> Result<Vec<QueueStatus>, Error> {
-        let now = millis(self.now());
+        let clock = Arc::clone(&self.shared.clock);
         self.read("queues", |mut connection| async move {
+            let now = millis(clock.now_in(&mut connection).await?);
             let queues = include_str!("../queries/queues.sql");
             let rows =
                 sqlx::query(queues).bind(now).bind(count(COUNTED_TO)).fetch_all(&mut *connection).await?;
@@ -86,13 +89,16 @@ impl Inspect for Sqlite {
     }
 
     async fn health(&self) -> Result<Health, Error> {
-        let now = self.now();
         // What is read of it now is gone with the last connection.
         if let Err(error) = self.shared.file.check("health") {
             return Ok(Health { write_error: Some(error.message().to_owned()), ..Health::default() });
         }
-        let mut health =
-            self.read("health", |mut connection| async move { health(&mut connection, now).await }).await?;
+        let clock = Arc::clone(&self.shared.clock);
+        let read = self.read("health", |mut connection| async move {
+            let now = clock.now_in(&mut connection).await?;
+            health(&mut connection, now).await
+        });
+        let mut health = read.await?;
         health.problems.extend(self.shared.clock.problem());
         Ok(Health { write_error: self.shared.writer.writes.error(), ..health })
     }

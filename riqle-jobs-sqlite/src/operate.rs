@@ -1,4 +1,5 @@
 use async_trait::async_trait;
+use jiff::Timestamp;
 use riqle_jobs_core::{
     Error, ErrorKind, Hint, Operate, Payload, Reason, Replay, ReplayFrom, Retention, Run, RunId, RunState,
     WorkerId,
@@ -40,7 +41,7 @@ impl Operate for Sqlite {
 
     async fn pause_queue(&self, queue: &str, by: &str, why: &str) -> Result<(), Error> {
         // Checked and cleaned before it is on its way; the time is the writer's.
-        let pause = Pause::new(queue, by, why, self.now())?;
+        let pause = Pause::new(queue, by, why, Timestamp::default())?;
         let writer = &self.shared.writer;
         writer
             .change("pause_queue", (queue.to_owned(), pause), |write, (queue, pause)| {

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use riqle_jobs_core::{
@@ -52,9 +54,12 @@ impl Registry for Sqlite {
     }
 
     async fn workers(&self) -> Result<Vec<RegisteredWorker>, Error> {
-        let now = Sqlite::now(self);
-        self.read("workers", |mut connection| async move { registered_workers(&mut connection, now).await })
-            .await
+        let clock = Arc::clone(&self.shared.clock);
+        self.read("workers", |mut connection| async move {
+            let now = clock.now_in(&mut connection).await?;
+            registered_workers(&mut connection, now).await
+        })
+        .await
     }
 
     async fn report_metrics(&self, worker: WorkerId, metrics: Vec<JobMetrics>) -> Result<(), Error> {

@@ -37,7 +37,7 @@ impl StepTransaction for SqliteTransaction {
     }
 
     async fn save_step(&mut self, step: StepSave) -> Result<(), Error> {
-        let now = self.now();
+        let now = self.now().await.map_err(unsaved)?;
         match insert_steps(self, &[&step], now).await.map_err(unsaved)? {
             0 => Err(Error::new(ErrorKind::Conflict, "step_in", "the step is saved already")),
             _ => Ok(()),

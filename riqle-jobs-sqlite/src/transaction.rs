@@ -19,7 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::{
     Sqlite,
     enqueue::enqueue,
-    error::{from_driver, into_driver, translate},
+    error::{Result as DriverResult, from_driver, into_driver, translate},
     events::start_events,
     handle::Shared,
     lanes::Lanes,
@@ -69,8 +69,8 @@ impl SqliteTransaction {
     }
 
     /// The store's time.
-    pub(crate) fn now(&self) -> Timestamp {
-        self.shared.clock.now()
+    pub(crate) async fn now(&mut self) -> DriverResult<Timestamp> {
+        self.shared.clock.now_in(&mut self.connection).await
     }
 }
 
@@ -122,8 +122,8 @@ impl Sqlite {
         self.shared.limits.check_group(&runs)?;
         let queue = runs.first().map(|run| run.queue.clone());
         let answers = all_or_nothing(connection, async |connection| {
-            let mut answers =
-                enqueue(connection, &mut Lanes::default(), &[runs.as_slice()], self.now()).await?;
+            let now = self.now_in(connection).await?;
+            let mut answers = enqueue(connection, &mut Lanes::default(), &[runs.as_slice()], now).await?;
             answers.pop().unwrap_or_else(|| Ok(Vec::new())).map_err(into_driver)
         })
         .await
@@ -145,7 +145,7 @@ impl Sqlite {
         check_events(&events, self.shared.limits)?;
         let ids = events.iter().map(|event| event.id.clone()).collect();
         all_or_nothing(connection, async |connection| {
-            let now = self.now();
+            let now = self.now_in(connection).await?;
             let jobs = registered_jobs(connection).await?;
             let start = |event| EventStart { runs: runs_started_by(&event, &jobs, now), event };
             let starts: Vec<_> = events.into_iter().map(start).collect();
@@ -201,9 +201,12 @@ impl Sqlite {
         items: &[Staged],
     ) -> Result<Wake, Error> {
         self.shared.file.check(operation)?;
-        all_or_nothing(connection, async |connection| stage(connection, items, self.now()).await)
-            .await
-            .map_err(|error| from_driver(operation, error))?;
+        all_or_nothing(connection, async |connection| {
+            let now = self.now_in(connection).await?;
+            stage(connection, items, now).await
+        })
+        .await
+        .map_err(|error| from_driver(operation, error))?;
         Ok(self.shared.in_process.wake.wake(Hint::Staged))
     }
 }

@@ -189,7 +189,8 @@ impl WriterThread {
             none => {
                 self.file.check("write").map_err(Failure::Common)?;
                 let connection = self.options.connect().await.map_err(common)?;
-                let now = self.clock.now();
+                // Set in each transaction.
+                let now = Timestamp::default();
                 none.insert(Write {
                     connection,
                     lanes: Lanes::default(),
@@ -228,14 +229,14 @@ impl WriterThread {
             }
             return Err(Failure::Common(gone));
         }
-        let noted = match self.clock.note(&mut write.connection).await {
+        let (now, noted) = match self.clock.note(&mut write.connection).await {
             Ok(noted) => noted,
             Err(error) => {
                 self.reopen().await;
                 return Err(common(error));
             }
         };
-        write.now = self.clock.now();
+        write.now = now;
         write.hints.clear();
         let applied = match batch.apply(write).await {
             Ok(()) => sqlx::query("COMMIT").execute(&mut write.connection).await.map(drop).map_err(common),

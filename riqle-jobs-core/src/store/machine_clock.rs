@@ -137,6 +137,15 @@ impl SteadyTime {
         Self { ahead, offset: if offset.saturating_abs() <= LONGEST_STEP { 0 } else { offset } }
     }
 
+    /// As [`noted`](Self::noted), by a process whose readings can't be compared with those of the one that stored
+    /// `offset`: of what is as good as the same, the stored one stays.
+    #[must_use]
+    pub fn noted_beside(self, readings: Readings, offset: i64) -> Self {
+        let noted = self.noted(readings);
+        let is_same = noted.offset.saturating_sub(offset).saturating_abs() < NOTED_STEP;
+        Self { offset: if is_same { offset } else { noted.offset }, ..noted }
+    }
+
     /// Whether the wall clock was set since it was noted.
     pub fn is_outdated(self, readings: Readings) -> bool {
         readings.ahead().saturating_sub(self.ahead).saturating_abs() >= NOTED_STEP
