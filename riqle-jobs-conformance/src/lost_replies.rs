@@ -98,6 +98,10 @@ impl Queue for LostReplies {
         self.inner.lease_connection().await
     }
 
+    fn queues_stand_apart(&self) -> bool {
+        self.inner.queues_stand_apart()
+    }
+
     fn wake_ups(&self) -> WakeUps {
         self.inner.wake_ups()
     }

@@ -168,12 +168,11 @@ where
 /// An error that says what was done before it, and no more of the store than that; the rest is its cause.
 fn after(report: &BulkReport, error: Error) -> Error {
     let why = match error.kind() {
-        ErrorKind::Unavailable => "the store stays away",
+        ErrorKind::Unavailable => "the store is still away",
         _ => "the store fails",
     };
-    let left =
-        if report.skips > 0 { format!(" and {} left as they are", report.skips) } else { String::new() };
-    let message = format!("after {} runs were done{left}: {why}", report.done);
+    let skipped = if report.skips > 0 { format!(", {} skipped", report.skips) } else { String::new() };
+    let message = format!("stopped after {} done{skipped}: {why}", report.done);
     Error::new(error.kind(), error.operation(), message).caused_by(error)
 }
 

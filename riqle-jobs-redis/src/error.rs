@@ -5,9 +5,10 @@ use riqle_jobs_core::{Error, ErrorKind};
 pub(crate) fn translate(operation: &'static str, error: RedisError) -> Error {
     let (kind, message) = match classify(&error) {
         // It was taken when the store was opened.
-        (ErrorKind::Misconfigured, REFUSED_USER) if operation != CONNECT => {
-            (ErrorKind::Unavailable, "the server no longer takes the user or password that it took before")
-        }
+        (ErrorKind::Misconfigured, REFUSED_USER) if operation != CONNECT => (
+            ErrorKind::Unavailable,
+            "the server no longer accepts the user name or password that it accepted before",
+        ),
         classified => classified,
     };
     let message = match error.detail() {
@@ -90,7 +91,8 @@ fn of_server(error: &RedisError) -> (ErrorKind, &'static str) {
 /// The operation of whoever opens a store.
 pub(crate) const CONNECT: &str = "connect";
 
-const REFUSED_USER: &str = "the server refuses user or password: compare those in the URL with `ACL LIST`";
+const REFUSED_USER: &str =
+    "the server refuses the user name or password: compare those in the URL with `ACL LIST`";
 
 const OUT_OF_MEMORY: &str = "the server is out of memory and stores nothing more: raise maxmemory, or let workers and pruning free some";
 

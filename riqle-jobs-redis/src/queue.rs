@@ -71,6 +71,10 @@ impl Queue for Redis {
         Ok(Box::new(RedisLeaseConnection { store: self.clone(), server: self.shared.server.another() }))
     }
 
+    fn queues_stand_apart(&self) -> bool {
+        self.shared.server.is_cluster()
+    }
+
     fn wake_ups(&self) -> WakeUps {
         self.shared.wake.wake_ups()
     }

@@ -74,6 +74,10 @@ impl Server {
         Self { place, replicas, current: Mutex::default(), connecting: tokio::sync::Mutex::default() }
     }
 
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self.place, Place::Cluster(..))
+    }
+
     /// One that shares nothing with this one but the address.
     pub(crate) fn another(&self) -> Self {
         self.that_waits_for(self.replicas)

@@ -112,15 +112,20 @@ impl Settings {
         }
         if self.rdb_last_bgsave_status == "err" {
             problems.push(
-                "the server's last snapshot failed, after which it takes no writes as a rule: see its log and its disk"
+                "the server's last snapshot failed, so it refuses writes unless stop-writes-on-bgsave-error is no: see its log and \
+                 its disk"
                     .to_owned(),
             );
         }
         if self.role == "slave" {
-            problems.push("the server is a replica and takes no writes: it was failed over".to_owned());
+            problems
+                .push("the server is a replica and takes no writes: name its master in the URL".to_owned());
         }
-        // Where it evicts, it makes room.
-        if self.maxmemory > 0 && self.used_memory >= self.maxmemory && self.maxmemory_policy == "noeviction" {
+        // Where it evicts, it makes room; no key of ours has a time to live.
+        if self.maxmemory > 0
+            && self.used_memory >= self.maxmemory
+            && !self.maxmemory_policy.starts_with("allkeys")
+        {
             problems.push(format!(
                 "the server is out of memory ({} of {} bytes) and takes no new runs: raise maxmemory, or let workers \
                  and pruning free some",

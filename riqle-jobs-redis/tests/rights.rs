@@ -178,7 +178,7 @@ async fn a_password_that_is_changed_while_the_store_is_open_makes_it_unavailable
     rotate(">another");
     let error = jobs.enqueue::<Greet>("Ben".to_owned()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    assert!(error.to_string().contains("no longer takes the user or password"), "{error}");
+    assert!(error.to_string().contains("no longer accepts the user name or password"), "{error}");
     for error in [store.health().await.map(drop), store.now().await.map(drop)] {
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Unavailable);
     }

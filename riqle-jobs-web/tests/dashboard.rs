@@ -326,7 +326,7 @@ async fn chosen_runs_are_acted_on_and_each_that_can_not_be_is_told() {
         let body = json!({"act": "discard", "ids": [one, two, RunId::new()]}).to_string();
         let done = act(address, ANNA, "runs/act", &body).await;
         let outcome = done.json()["outcome"].as_str().unwrap().to_owned();
-        assert!(outcome.starts_with("2 done, 1 left as they are: there is no run "), "{outcome}");
+        assert!(outcome.starts_with("2 done, 1 skipped: there is no run "), "{outcome}");
         let recorded = data(address, BEN, "audit").await["actions"][0].clone();
         assert_eq!(recorded["subject"], json!("3 runs"));
         assert!(recorded["detail"].as_str().unwrap().contains(&format!("{one}, {two}, ")), "{recorded}");
@@ -335,7 +335,7 @@ async fn chosen_runs_are_acted_on_and_each_that_can_not_be_is_told() {
         let later = pending(bench.store(), "3").await;
         let body = json!({"act": "replay", "ids": [later]}).to_string();
         let told = act(address, ANNA, "runs/act", &body).await.json()["outcome"].as_str().unwrap().to_owned();
-        assert!(told.starts_with("0 done, 1 left as they are: ") && told.contains("is pending"), "{told}");
+        assert!(told.starts_with("0 done, 1 skipped: ") && told.contains("is pending"), "{told}");
         assert_eq!(act(address, ANNA, "runs/act", r#"{"act":"cancel","ids":[]}"#).await.status, 400);
         assert_eq!(act(address, ANNA, "runs/act", r#"{"act":"destroy","ids":[]}"#).await.status, 400);
 
@@ -605,11 +605,11 @@ async fn an_action_on_chosen_runs_that_stops_says_what_was_done_before() {
 
     assert_eq!(stopped.status, 503);
     let text = stopped.json()["error"].as_str().unwrap().to_owned();
-    assert!(text.starts_with("stopped after 26 done, 1 left as they are: "), "{text}");
+    assert!(text.starts_with("stopped after 26 done, 1 skipped: "), "{text}");
     assert!(text.ends_with("the store is away, send it again"), "{text}");
     let actions = data(address, BEN, "audit").await["actions"].clone();
     assert!(actions[0]["outcome"].as_str().unwrap().starts_with("stopped after 2 done: "), "{actions}");
-    assert!(actions[1]["outcome"].as_str().unwrap().starts_with("24 done, 1 left as they are"), "{actions}");
+    assert!(actions[1]["outcome"].as_str().unwrap().starts_with("24 done, 1 skipped"), "{actions}");
 }
 
 #[tokio::test]

@@ -80,6 +80,12 @@ pub trait Queue: Send + Sync {
     /// `Unavailable`.
     async fn lease_connection(&self) -> Result<Box<dyn LeaseConnection>, Error>;
 
+    /// Whether each queue may stand on a server of its own, so that one that is away says nothing of the others. What a
+    /// worker writes of several queues then goes out apart; else it shares round trips.
+    fn queues_stand_apart(&self) -> bool {
+        false
+    }
+
     /// Hints that something became due or was cancelled. They may be lost; polling finds what they miss.
     fn wake_ups(&self) -> WakeUps;
 

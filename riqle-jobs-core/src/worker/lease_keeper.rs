@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -43,17 +44,28 @@ async fn keep(store: &dyn Store, held: &HeldLeases, lease: Duration) {
     let mut away = false;
     loop {
         sleep(lease / 6).await;
-        let due = held.older_than(lease / 3);
+        let mut due = held.older_than(lease / 3);
+        // One that does not answer is in as few of the calls as can be, and is waited for once.
+        due.sort_unstable_by(|one, other| one.queue.cmp(&other.queue));
+        let mut silent = BTreeSet::new();
         for leases in due.chunks(MOST_AT_ONCE) {
+            let leases: Vec<_> =
+                leases.iter().filter(|lease| !silent.contains(&lease.queue)).cloned().collect();
+            if leases.is_empty() {
+                continue;
+            }
             let begun = Instant::now();
             // A half-open connection must not eat the lease: a new one has time for a second try.
-            let extended = timeout(lease / 3, extend(store, &mut connection, leases, lease)).await;
+            let extended = timeout(lease / 3, extend(store, &mut connection, &leases, lease)).await;
             match extended {
                 Ok(Ok(answers)) => {
                     let unknown = answers.iter().filter(|answer| answer.is_none()).count();
                     for (of, answer) in leases.iter().zip(answers) {
-                        if let Some(answer) = answer {
-                            held.extended(of, begun, lease, answer);
+                        match answer {
+                            Some(answer) => held.extended(of, begun, lease, answer),
+                            None => {
+                                silent.insert(Arc::clone(&of.queue));
+                            }
                         }
                     }
                     if unknown > 0 {

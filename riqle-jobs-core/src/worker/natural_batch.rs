@@ -8,31 +8,31 @@ use futures_util::future::join_all;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
-/// What waits of each queue of a worker, apart: a queue may stand on a server of its own, and one that is slow or away
-/// holds up what waits of no other.
+/// What waits of a worker's queues. Those of a group share round trips; groups stand on servers of their own, and one that
+/// is slow or away holds up what waits of no other.
 pub(super) struct ByQueue<T> {
     waiting: BTreeMap<String, mpsc::Sender<T>>,
 }
 
 impl<T> ByQueue<T> {
-    /// Those of these queues, and the task that flushes each as [`flush_waiting`] does. At most twice `most` of a queue wait.
-    pub(super) fn new<F>(
-        queues: BTreeSet<String>,
+    /// Those of these groups, and the task that flushes each as [`flush_waiting`] does. At most twice `most` of one wait.
+    pub(super) fn new<F, W>(
+        groups: &[BTreeSet<String>],
         most: usize,
         closing: CancellationToken,
-        flush: impl Fn(Vec<T>) -> F,
-    ) -> (Self, impl Future<Output = ()>)
+        flush: W,
+    ) -> (Self, impl Future<Output = ()> + use<T, F, W>)
     where
+        W: Fn(Vec<T>) -> F,
         F: Future<Output = ()>,
     {
-        let (waiting, received): (BTreeMap<_, _>, Vec<_>) = queues
-            .into_iter()
-            .map(|queue| {
-                // Bounded: while the store is away, what is to be written waits with who brings it.
-                let (sender, receiver) = mpsc::channel(2 * most);
-                ((queue, sender), receiver)
-            })
-            .unzip();
+        let (mut waiting, mut received) = (BTreeMap::new(), Vec::new());
+        for group in groups {
+            // Bounded: while the store is away, what is to be written waits with who brings it.
+            let (sender, receiver) = mpsc::channel(2 * most);
+            waiting.extend(group.iter().map(|queue| (queue.clone(), sender.clone())));
+            received.push(receiver);
+        }
         let flush = Arc::new(flush);
         let flushing = async move {
             join_all(received.into_iter().map(|receiver| {
@@ -108,11 +108,28 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn queues_of_a_group_share_their_writes() {
+        let (written, mut writes) = mpsc::unbounded_channel();
+        let group = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
+        let (waiting, flushing) = ByQueue::new(&[group], 10, CancellationToken::new(), |batch: Vec<&str>| {
+            written.send(batch).unwrap();
+            std::future::ready(())
+        });
+        waiting.of("a").unwrap().send("a").await.unwrap();
+        waiting.of("b").unwrap().send("b").await.unwrap();
+        drop(waiting);
+        tokio::select! {
+            () = flushing => {}
+            written = writes.recv() => assert_eq!(written.unwrap(), ["a", "b"]),
+        }
+    }
+
+    #[tokio::test]
     async fn a_queue_whose_writes_hang_holds_up_no_other() {
         let (written, mut writes) = mpsc::unbounded_channel();
-        let queues = BTreeSet::from(["away".to_owned(), "there".to_owned()]);
+        let queues = ["away", "there"].map(|queue| BTreeSet::from([queue.to_owned()]));
         let closing = CancellationToken::new();
-        let (waiting, flushing) = ByQueue::new(queues, 10, closing, move |batch: Vec<&str>| {
+        let (waiting, flushing) = ByQueue::new(&queues, 10, closing, move |batch: Vec<&str>| {
             let written = written.clone();
             async move {
                 if batch.contains(&"away") {

@@ -58,15 +58,16 @@ impl NoteWriter {
         }
     }
 
-    /// Writes what these claims of one queue have left to say: afterwards the store would refuse it.
+    /// Writes what these claims have left to say: afterwards the store would refuse it.
     pub(super) async fn write_last(&self, settlements: &[Settlement]) -> Result<(), Error> {
         let leases = || settlements.iter().map(|settlement| &settlement.lease);
-        match leases().next() {
-            Some(first) if !self.unwritten.of(leases()).is_empty() => {
-                self.write(&first.queue, || self.unwritten.of(leases())).await
-            }
-            _ => Ok(()),
+        let unwritten = self.unwritten.of(leases());
+        let queues: BTreeSet<_> = unwritten.iter().map(|note| Arc::clone(&note.lease.queue)).collect();
+        for queue in queues {
+            let of_queue = || self.unwritten.of(leases().filter(|lease| lease.queue == queue));
+            self.write(&queue, of_queue).await?;
         }
+        Ok(())
     }
 
     async fn write(&self, queue: &str, take: impl Fn() -> Vec<Note>) -> Result<(), Error> {

@@ -92,7 +92,12 @@ impl Running {
         let unwritten = Arc::new(UnwrittenNotes::default());
         let queues: BTreeSet<String> =
             worker.jobs.values().map(|job| job.declaration.queue.clone()).collect();
-        let notes = Arc::new(NoteWriter::new(Arc::clone(&store), Arc::clone(&unwritten), queues.clone()));
+        let groups: Vec<BTreeSet<String>> = if Queue::queues_stand_apart(&*store) {
+            queues.iter().map(|queue| BTreeSet::from([queue.clone()])).collect()
+        } else {
+            vec![queues.clone()]
+        };
+        let notes = Arc::new(NoteWriter::new(Arc::clone(&store), Arc::clone(&unwritten), queues));
         let ledger = Ledger {
             store: Arc::clone(&store),
             held: Arc::clone(&held),
@@ -102,8 +107,8 @@ impl Running {
             notes: Arc::clone(&notes),
             lease: worker.settings.lease,
         };
-        let (settler, settling) = Settler::new(ledger, queues.clone(), closing.clone());
-        let (step_saver, saving) = StepSaver::new(Arc::clone(&store), queues, closing.clone());
+        let (settler, settling) = Settler::new(ledger, &groups, closing.clone());
+        let (step_saver, saving) = StepSaver::new(Arc::clone(&store), &groups, closing.clone());
         let shared = Arc::new(Shared {
             limits: Queue::limits(&*store),
             store,

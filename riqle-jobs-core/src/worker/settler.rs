@@ -49,9 +49,9 @@ impl Settler {
     /// The settler of runs of these queues, and the task that flushes it.
     pub(super) fn new(
         ledger: Ledger,
-        queues: BTreeSet<String>,
+        queues: &[BTreeSet<String>],
         closing: CancellationToken,
-    ) -> (Self, impl Future<Output = ()> + Send) {
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let ledger = Arc::new(ledger);
         let writing = Arc::clone(&ledger);
         let (waiting, flushing) = ByQueue::new(queues, MOST_AT_ONCE, closing, move |batch| {

@@ -21,9 +21,9 @@ impl StepSaver {
     /// The saver of steps of runs of these queues, and the task that flushes it.
     pub(super) fn new(
         store: Arc<dyn Store>,
-        queues: BTreeSet<String>,
+        queues: &[BTreeSet<String>],
         closing: CancellationToken,
-    ) -> (Self, impl Future<Output = ()> + Send) {
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (waiting, flushing) = ByQueue::new(queues, MOST_AT_ONCE, closing, move |batch| {
             let store = Arc::clone(&store);
             async move { flush(&*store, batch).await }

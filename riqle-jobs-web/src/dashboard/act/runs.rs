@@ -297,7 +297,7 @@ fn outcome(report: &BulkReport) -> String {
     if report.skips > 0 {
         let problems: Vec<_> =
             report.skipped.iter().take(MOST_SKIPPED).map(|skipped| skipped.problem.as_str()).collect();
-        outcome.push_str(&format!(", {} left as they are: {}", Count(report.skips), problems.join("; ")));
+        outcome.push_str(&format!(", {} skipped: {}", Count(report.skips), problems.join("; ")));
     }
     outcome
 }

@@ -120,7 +120,7 @@ impl AuditSearch {
         let before = some(&self.before).map(|id| id.parse::<ActionId>()).transpose();
         Ok(ActionFilter {
             by: some(&self.by),
-            kind: kind.map_err(|_| Failure::bad("there is no such kind of action"))?,
+            kind: kind.map_err(|_| Failure::bad("unknown kind of action"))?,
             subject: some(&self.subject),
             from: time("from", &self.from)?,
             to: time("to", &self.to)?,
@@ -177,6 +177,11 @@ impl Page for AuditPage {
 
     fn title(&self) -> String {
         "Audit".to_owned()
+    }
+
+    /// A search that finds little reads all there is.
+    fn is_followed(&self) -> bool {
+        !self.search.is_narrowed()
     }
 
     fn html(&self, visit: &Visit) -> Result<String, askama::Error> {
