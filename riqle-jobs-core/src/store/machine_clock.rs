@@ -90,8 +90,15 @@ fn since_boot() -> i64 {
     time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000)
 }
 
+/// Apple's `CLOCK_MONOTONIC` counts while the machine is asleep, unlike its [`std::time::Instant`].
+#[cfg(target_vendor = "apple")]
+fn since_boot() -> i64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000)
+}
+
 /// As near as the standard library comes.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 fn since_boot() -> i64 {
     static FIRST: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
     i64::try_from(FIRST.elapsed().as_millis()).unwrap_or(i64::MAX)
@@ -130,7 +137,10 @@ impl SteadyTime {
         let step = readings.ahead().saturating_sub(self.ahead);
         let ahead = readings.ahead();
         if step.saturating_abs() <= LONGEST_STEP {
-            return Self { ahead, ..self };
+            // A clock that was slow after a boot is set forward, and needs no holding up any more.
+            let held_up = self.offset.max(0);
+            let is_right = if step < NOTED_STEP { 0 } else { step.min(held_up) };
+            return Self { ahead, offset: self.offset.saturating_sub(is_right) };
         }
         let offset = self.offset.saturating_sub(step);
         // The wall clock is right again, or nearly so: what is left is a small step.
@@ -207,6 +217,38 @@ mod tests {
         assert_eq!(since_start(ahead, boot), 3 * HOUR);
         let behind = SteadyTime::after_boot(boot, -HOUR / 2, START.wall);
         assert_eq!(since_start(behind, boot), HOUR / 2);
+    }
+
+    #[test]
+    fn a_clock_that_is_slow_after_each_boot_adds_nothing_up() {
+        let mut time = SteadyTime::starting(START);
+        // By the right clock.
+        let mut now = START.wall;
+        for _ in 0..5 {
+            let last = now;
+            now += 5_000;
+            // 20 s slow.
+            let booted = Readings { wall: now - 20_000, boot: 0 };
+            time = SteadyTime::after_boot(booted, time.offset, last);
+            assert_eq!((time.offset, time.now(booted).as_millisecond()), (15_000, last));
+            now += 30_000;
+            let corrected = Readings { wall: now, boot: 30_000 };
+            assert_eq!(time.now(corrected).as_millisecond(), now);
+            time = time.noted(corrected);
+            assert_eq!(time.offset, 0);
+        }
+    }
+
+    #[test]
+    fn a_small_step_changes_no_offset_but_one_that_it_makes_up_for() {
+        let behind = SteadyTime { offset: -2 * HOUR, ..SteadyTime::starting(START) };
+        let ahead = SteadyTime { offset: 2 * HOUR, ..behind };
+        for step in [-60_000, -1_000, -1, 1, 999] {
+            assert_eq!(behind.noted(later(0, step)).offset, -2 * HOUR);
+            assert_eq!(ahead.noted(later(0, step)).offset, 2 * HOUR);
+        }
+        assert_eq!(behind.noted(later(0, 60_000)).offset, -2 * HOUR);
+        assert_eq!(ahead.noted(later(0, 60_000)).offset, 2 * HOUR - 60_000);
     }
 
     #[test]
