@@ -14,11 +14,12 @@ use sqlx::{
 use crate::{
     Sqlite,
     error::{is_busy, is_out_of_reach, translate},
-    file::File,
+    file::{File, is_url},
     file_clock::FileClock,
     handle::Shared,
     in_process::{BUSY_TIMEOUT, InProcess},
     migrate::migrate,
+    rows::get,
     writer::Writer,
 };
 
@@ -126,10 +127,15 @@ impl SqliteOptions {
         migrate(&mut connection, self.clock.local_now().as_millisecond()).await?;
         let clock = FileClock::open(self.clock, self.machine, &mut connection).await;
         let clock = Arc::new(clock.map_err(|error| translate("connect", error))?);
+        let opened = opened_file(&mut connection).await?;
+        let file = Arc::new(File::of(options.get_filename(), &opened));
+        let in_process = InProcess::of(&opened);
         // A file that is removed from here on must not be made anew by the next connection.
-        let options = options.create_if_missing(false);
-        let file = Arc::new(File::opened(options.get_filename()));
-        let in_process = InProcess::of(options.get_filename());
+        let mut options = options.create_if_missing(false);
+        // A URL's parameters say how it is opened.
+        if !is_url(options.get_filename()) || !options.get_filename().to_string_lossy().contains('?') {
+            options = options.filename(opened);
+        }
         let pool = match pool {
             Some(pool) => pool,
             None => SqlitePoolOptions::new()
@@ -199,6 +205,16 @@ async fn first_connection(options: &SqliteConnectOptions) -> Result<SqliteConnec
             }
             other => return other.map_err(|error| translate("connect", error)),
         }
+    }
+}
+
+/// The path of the file that a connection has open, absolute and with links followed.
+async fn opened_file(connection: &mut SqliteConnection) -> Result<PathBuf, Error> {
+    let query = sqlx::query("SELECT file FROM pragma_database_list WHERE name = 'main'");
+    let row = query.fetch_one(connection).await.and_then(|row| get::<Option<String>>(&row, "file"));
+    match row.map_err(|error| translate("connect", error))? {
+        Some(file) if !file.is_empty() => Ok(file.into()),
+        _ => Err(in_memory()),
     }
 }
 

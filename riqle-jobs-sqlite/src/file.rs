@@ -1,7 +1,7 @@
 use std::{
     ffi::OsString,
     fs,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -41,12 +41,17 @@ enum State {
 }
 
 impl File {
-    /// Of the file at `path`, once it is open.
-    pub(crate) fn opened(path: &Path) -> Self {
-        let mut log = OsString::from(path.canonicalize().unwrap_or_else(|_| path.to_owned()));
+    /// Of the file that SQLite has opened at `opened` for `given`, a path or a `file:` URL.
+    pub(crate) fn of(given: &Path, opened: &Path) -> Self {
+        // The working directory may change.
+        let path = match path::absolute(given) {
+            Ok(path) if !is_url(given) => path,
+            _ => opened.to_owned(),
+        };
+        let mut log = OsString::from(opened);
         log.push("-wal");
         let seen = Seen { at: None, state: State::There, log: None };
-        Self { path: path.to_owned(), id: FileId::of(path), log: log.into(), seen: Mutex::new(seen) }
+        Self { id: FileId::of(&path), path, log: log.into(), seen: Mutex::new(seen) }
     }
 
     /// Remembers the log of writes that the writer's connection has open, or that it is closed.
@@ -95,6 +100,11 @@ impl File {
         };
         Err(Error::new(ErrorKind::Unavailable, operation, message))
     }
+}
+
+/// Whether SQLite reads `given` as a URL (<https://www.sqlite.org/uri.html>).
+pub(crate) fn is_url(given: &Path) -> bool {
+    given.to_str().is_some_and(|given| given.starts_with("file:"))
 }
 
 /// Tells a file from another one that is at its path later; elsewhere than on Unix an open file keeps its path.

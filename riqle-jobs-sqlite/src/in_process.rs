@@ -23,18 +23,17 @@ pub(crate) struct InProcess {
 }
 
 impl InProcess {
-    /// The one of `file`.
+    /// The one of `file`, the path that SQLite opened.
     pub(crate) fn of(file: &Path) -> Arc<Self> {
         static FILES: Mutex<Option<HashMap<PathBuf, Weak<InProcess>>>> = Mutex::new(None);
-        let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
         let mut files = FILES.lock().unwrap_or_else(PoisonError::into_inner);
         let files = files.get_or_insert_default();
-        if let Some(known) = files.get(&file).and_then(Weak::upgrade) {
+        if let Some(known) = files.get(file).and_then(Weak::upgrade) {
             return known;
         }
         files.retain(|_, handle| handle.strong_count() > 0);
         let new = Arc::new(Self { wake: WakeSender::default(), turn: Arc::new(Semaphore::new(1)) });
-        files.insert(file, Arc::downgrade(&new));
+        files.insert(file.to_owned(), Arc::downgrade(&new));
         new
     }
 

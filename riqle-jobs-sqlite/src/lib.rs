@@ -6,8 +6,12 @@
 //!
 //! Where the machine's clock is set by more than a minute, the file's time goes on as before, so that leases, delays, retries
 //! and keys keep their remaining time; a run that is due at a given time ([`Due::At`](riqle_jobs_core::Due::At)) follows the
-//! clock. All times that the store shows are off by as much then. The health says so until the clock is set back; to take
-//! over its time, stop all processes that have the file open and `DELETE FROM riqle_clock`.
+//! clock. All times that the store shows are off by as much then, and so they are after a virtual machine was paused: its
+//! clock that counts since the boot stood still meanwhile. The health says so until the clock is set back. To adopt the
+//! machine's time, stop all processes that have the file open and `DELETE FROM riqle_clock`: what is stored moves by as
+//! much as the file's time was off. Where that was ahead, pending runs, retries and what is due now wait so much longer,
+//! and leases and keys last so much longer; where it was behind, they are due, and end, so much earlier. A run that is due
+//! at a given time keeps it.
 //!
 //! Keep the file where it is while a process has it open. Once it, or its `-wal`, is missing from its path, nothing is
 //! acknowledged: within a second every call answers `Unavailable`, and the health says so. It works again when the same file

@@ -12,7 +12,7 @@ use riqle_jobs_core::{
     Error, ErrorKind, Inspect, LeaseRef, LeaseToken, NewRun, Payload, Priority, Queue, RunId,
 };
 use riqle_jobs_sqlite::Sqlite;
-use sqlx::{Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{Connection, Row, SqliteConnection, SqlitePool, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
 fn url(file: &Path) -> String {
@@ -127,6 +127,38 @@ async fn a_log_of_writes_that_was_removed_takes_nothing_and_loses_nothing() {
     for run in [first, second] {
         assert!(copy.run(run.id).await.unwrap().is_some());
     }
+}
+
+#[tokio::test]
+async fn a_file_url_leads_to_its_file() {
+    let folder = TempDir::new().unwrap();
+    let (file, away) = (folder.path().join("our jobs.db"), folder.path().join("away.db"));
+    let encoded = file.display().to_string().replace(' ', "%20");
+    let store = Sqlite::connect(&format!("sqlite:file:{encoded}?synchronous=normal")).await.unwrap();
+    let (first, second) = (run_of(10), run_of(10));
+    store.enqueue(vec![first.clone()]).await.unwrap();
+    a_second().await;
+    store.enqueue(vec![second.clone()]).await.unwrap();
+    let again = Sqlite::connect(&url(&file)).await.unwrap();
+    let pool = SqlitePool::connect_lazy_with(
+        SqliteConnectOptions::new().filename(format!("file:{encoded}?cache=private")),
+    );
+    let pooled = Sqlite::from_pool(pool).await.unwrap();
+    for run in [first, second] {
+        assert!(again.run(run.id).await.unwrap().is_some());
+        assert!(pooled.run(run.id).await.unwrap().is_some());
+    }
+    fs::rename(&file, &away).unwrap();
+    a_second().await;
+    refuses_all(&store, "was removed or renamed").await;
+    refuses_all(&pooled, "was removed or renamed").await;
+}
+
+#[tokio::test]
+async fn a_pool_of_temporary_databases_is_refused() {
+    let pool = SqlitePool::connect_lazy_with(SqliteConnectOptions::new().filename(""));
+    let refused = Sqlite::from_pool(pool).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Misconfigured);
 }
 
 #[tokio::test]
