@@ -69,7 +69,7 @@ pub async fn leases_that_ran_out_are_counted_until_they_are_taken_over(harness: 
 pub async fn housekeeping_that_has_failed_for_ten_minutes_is_told_with_its_error(harness: &dyn Harness) {
     let store = harness.store();
     let failing = |lasting: Duration| {
-        let error = "can't prune: runs: the table has no key \u{0}\u{201c}".to_owned();
+        let error = "can't prune runs: the table has no key \u{0}\u{201c}".to_owned();
         WorkerReport { housekeeping: Some(HousekeepingFailure { lasting, error }), ..worker(&[GREET]) }
     };
     store.report_worker(worker(&[GREET])).await.unwrap();
@@ -80,8 +80,8 @@ pub async fn housekeeping_that_has_failed_for_ten_minutes_is_told_with_its_error
 
     store.report_worker(failing(secs(600))).await.unwrap();
     store.report_worker(WorkerReport { label: "crate".to_owned(), ..failing(secs(719)) }).await.unwrap();
-    let told = "housekeeping has failed for 11 min, so what is old piles up (worker crate): can't prune: runs: the \
-                table has no key \u{0}\u{201c}";
+    let told = "housekeeping has been failing for 11 min (worker crate): can't prune runs: the table has no key \
+                \u{0}\u{201c}";
     assert_eq!(health(harness).await.problems, [told], "only of who has failed for longest");
 
     harness.clock().advance(secs(60));

@@ -166,14 +166,12 @@ impl PostgresOptions {
         within("connect", check(&mut connection, &statements)).await?;
         let upkeep = Upkeep::default();
         if self.clock.manual().is_none() {
+            // Where one can't be made, its runs are in `history_rest`.
             let today = within("connect", open_days(&mut connection, &statements)).await;
-            today.unwrap_or_else(|error| {
-                tracing::warn!(%error, "a day of the history could not be made; its runs stand in history_rest");
-                upkeep.put_off();
-            });
+            today.unwrap_or_else(|error| upkeep.put_off(&error));
         }
         connection.close().await.map_err(|error| translate("connect", error))?;
-        let connections = Connections::new(options.clone(), self.connections);
+        let connections = Connections::new(options.clone(), listens, self.connections);
         let begun_in = begun_in.unwrap_or_else(|| {
             PgPoolOptions::new()
                 .max_connections(self.connections)

@@ -35,6 +35,8 @@ const KEPT: Duration = Duration::from_secs(10 * 60);
 #[derive(Debug)]
 pub(crate) struct Connections {
     options: PgConnectOptions,
+    /// Whether statements stay prepared, and so have plans to be made again.
+    keeps_plans: bool,
     idle: Mutex<Vec<Idle>>,
     permits: Arc<Semaphore>,
     losses: AtomicU64,
@@ -50,10 +52,11 @@ struct Idle {
 }
 
 impl Connections {
-    pub(crate) fn new(options: PgConnectOptions, most: u32) -> Arc<Self> {
+    pub(crate) fn new(options: PgConnectOptions, keeps_plans: bool, most: u32) -> Arc<Self> {
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
             options,
+            keeps_plans,
             idle: Mutex::default(),
             permits: Arc::new(Semaphore::new(most)),
             losses: AtomicU64::new(0),
@@ -76,7 +79,7 @@ impl Connections {
             Lent { connection, planned_at, loss, _permit: permit }
         };
         if let Some(mut idle) = self.newest() {
-            if matches!(timeout(PING_ANSWERED_WITHIN, idle.make_ready()).await, Ok(Ok(()))) {
+            if matches!(timeout(PING_ANSWERED_WITHIN, idle.make_ready(self.keeps_plans)).await, Ok(Ok(()))) {
                 return Ok(lent(idle.connection, idle.planned_at));
             }
             // The others have lain idle for longer.
@@ -122,8 +125,8 @@ impl Connections {
 
 impl Idle {
     /// Asks whether it lives, where that is not sure.
-    async fn make_ready(&mut self) -> Result<()> {
-        if self.planned_at.elapsed() >= PLANS_LAST {
+    async fn make_ready(&mut self, keeps_plans: bool) -> Result<()> {
+        if keeps_plans && self.planned_at.elapsed() >= PLANS_LAST {
             self.connection.execute("DISCARD PLANS").await?;
             self.planned_at = Instant::now();
         } else if self.since.elapsed() >= SURELY_ALIVE {

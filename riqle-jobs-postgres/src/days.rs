@@ -5,10 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use riqle_jobs_core::{Error, ErrorKind};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use uuid::Uuid;
 
-use crate::{error::Result, statements::Statements, work::BEGIN};
+use crate::{
+    error::{HeldUp, Result},
+    statements::Statements,
+    work::BEGIN,
+};
 
 /// Today, and so many days more, have a partition.
 const AHEAD: i64 = 2;
@@ -49,25 +54,50 @@ impl Day {
 const LOCK: &str = "SET LOCAL lock_timeout = '50ms'";
 const AGAIN_AFTER: Duration = Duration::from_secs(5 * 60);
 
-/// When the days may be looked after again.
+/// When the days may be looked after again, and what that has failed with.
 #[derive(Debug, Default)]
-pub(crate) struct Upkeep {
-    not_before: Mutex<Option<Instant>>,
+pub(crate) struct Upkeep(Mutex<Put>);
+
+#[derive(Debug, Default)]
+struct Put {
+    not_before: Option<Instant>,
+    /// Until it succeeds; somebody who reads the history is none.
+    failure: Option<(ErrorKind, String)>,
 }
 
 impl Upkeep {
     /// Whether it is time.
     pub(crate) fn is_due(&self) -> bool {
-        self.not_before().is_none_or(|time| time <= Instant::now())
+        self.put().not_before.is_none_or(|time| time <= Instant::now())
     }
 
     /// Something was in the way.
-    pub(crate) fn put_off(&self) {
-        *self.not_before() = Some(Instant::now() + AGAIN_AFTER);
+    pub(crate) fn put_off(&self, error: &Error) {
+        tracing::warn!(%error, "can't maintain the history's daily partitions; will retry in 5 minutes");
+        let mut put = self.put();
+        put.not_before = Some(Instant::now() + AGAIN_AFTER);
+        if !HeldUp::is_cause_of(error) {
+            put.failure = Some((error.kind(), error.message().to_owned()));
+        }
     }
 
-    fn not_before(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.not_before.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn succeeded(&self) {
+        *self.put() = Put::default();
+    }
+
+    /// What it failed with, unless it has succeeded since.
+    ///
+    /// # Errors
+    /// That.
+    pub(crate) fn newest(&self) -> Result<(), Error> {
+        match &self.put().failure {
+            Some((kind, message)) => Err(Error::new(*kind, "prune", message.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn put(&self) -> MutexGuard<'_, Put> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     Postgres,
-    days::{days_over, drop_day, empty_day, open_days},
+    days::{Day, days_over, drop_day, empty_day, open_days},
     error::Result as DriverResult,
     operate::now,
     rows::get_count,
@@ -23,12 +23,8 @@ const PORTION: i64 = 1_000;
 impl Postgres {
     /// Deletes what is older, portion by portion.
     pub(crate) async fn prune_all(&self, retention: &Retention) -> Result<Pruned, Error> {
-        let days = self.prune_days(retention.ended).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the days of the history could not be looked after; that is done later");
-            self.shared.upkeep.put_off();
-            0
-        });
         let mut kinds = KindByKind::default();
+        let days = kinds.pruned("days", self.prune_days(retention.ended).await);
         kinds.pruned("unique keys", self.prune_kind(retention, |work, _| Box::pin(prune_keys(work))).await);
         kinds.pruned("workers", self.prune_kind(retention, |work, _| Box::pin(forget_workers(work))).await);
         let events: Apply<Retention, u64> = |work, kept| {
@@ -65,36 +61,55 @@ impl Postgres {
         }
     }
 
-    /// Drops the days of the history that are over, and makes those to come.
+    /// Makes the days of the history that come, and drops those that are over, each by itself. Answers how many runs went
+    /// with them, or what that last failed with.
     async fn prune_days(&self, kept: Option<Duration>) -> Result<u64, Error> {
-        if self.frozen().is_some() || !self.shared.upkeep.is_due() {
-            return Ok(0);
+        let upkeep = &self.shared.upkeep;
+        if self.frozen().is_some() || !upkeep.is_due() {
+            return upkeep.newest().map(|()| 0);
         }
-        self.ask("prune", &(), |work, ()| Box::pin(open_days(work.connection, work.statements))).await?;
-        let Some(kept) = kept else { return Ok(0) };
-        let over = self
-            .ask("prune", &kept, |work, kept| {
-                Box::pin(async move {
-                    let before = now(work).await?.saturating_sub(millis_of(*kept));
-                    days_over(work.connection, work.statements, before).await
-                })
-            })
-            .await?;
+        let opened =
+            self.ask("prune", &(), |work, ()| Box::pin(open_days(work.connection, work.statements))).await;
+        let mut failed: Vec<Error> = opened.err().into_iter().collect();
+        let over = self.days_over(kept).await.unwrap_or_else(|error| {
+            failed.push(error);
+            Vec::new()
+        });
         let mut runs = 0;
         for day in over {
-            let mut after = Some(Uuid::nil());
-            while let Some(last) = after {
-                after = self
-                    .ask("prune", &(day, last), |work, (day, last)| {
-                        Box::pin(empty_day(work.connection, work.statements, *day, *last))
-                    })
-                    .await?;
+            match self.prune_day(day).await {
+                Ok(of_day) => runs += of_day,
+                Err(error) => failed.push(error),
             }
-            runs += self
-                .ask("prune", &day, |work, day| Box::pin(drop_day(work.connection, work.statements, *day)))
+        }
+        if failed.is_empty() {
+            upkeep.succeeded();
+        }
+        failed.iter().for_each(|error| upkeep.put_off(error));
+        upkeep.newest().map(|()| runs)
+    }
+
+    async fn days_over(&self, kept: Option<Duration>) -> Result<Vec<Day>, Error> {
+        let Some(kept) = kept else { return Ok(Vec::new()) };
+        self.ask("prune", &kept, |work, kept| {
+            Box::pin(async move {
+                let before = now(work).await?.saturating_sub(millis_of(*kept));
+                days_over(work.connection, work.statements, before).await
+            })
+        })
+        .await
+    }
+
+    async fn prune_day(&self, day: Day) -> Result<u64, Error> {
+        let mut after = Some(Uuid::nil());
+        while let Some(last) = after {
+            after = self
+                .ask("prune", &(day, last), |work, (day, last)| {
+                    Box::pin(empty_day(work.connection, work.statements, *day, *last))
+                })
                 .await?;
         }
-        Ok(runs)
+        self.ask("prune", &day, |work, day| Box::pin(drop_day(work.connection, work.statements, *day))).await
     }
 }
 

@@ -359,6 +359,31 @@ async fn a_day_of_the_history_that_is_over_is_dropped_whole_with_its_steps() {
 }
 
 #[tokio::test]
+async fn a_day_of_the_history_that_can_not_be_dropped_is_told_and_does_not_keep_the_others() {
+    let schema = Schema::new();
+    let store = Postgres::connect(&schema.url()).await.unwrap();
+    let name = &schema.name;
+    execute(format!(
+        "CREATE TABLE {name}.history_3 (LIKE {name}.history INCLUDING ALL);
+         ALTER TABLE {name}.history ATTACH PARTITION {name}.history_3 FOR VALUES FROM (259200000) TO (345600000);
+         CREATE TABLE {name}.history_4 (LIKE {name}.history INCLUDING ALL);
+         ALTER TABLE {name}.history ATTACH PARTITION {name}.history_4 FOR VALUES FROM (345600000) TO (432000000);
+         CREATE VIEW {name}.report AS SELECT id FROM {name}.history_3"
+    ))
+    .await;
+    // The second within minutes does not try again.
+    for _ in 0..2 {
+        let error = store.prune(Retention::default()).await.unwrap_err();
+        assert!(error.message().starts_with("days: ") && error.message().contains("history_3"), "{error}");
+    }
+    let mut connection = PgConnection::connect(&database_url()).await.unwrap();
+    let left =
+        format!("SELECT to_regclass('{name}.history_3') IS NULL, to_regclass('{name}.history_4') IS NULL");
+    let row = sqlx::query(AssertSqlSafe(left)).fetch_one(&mut connection).await.unwrap();
+    assert_eq!((row.get::<bool, _>(0), row.get::<bool, _>(1)), (false, true));
+}
+
+#[tokio::test]
 async fn an_email_that_is_sent_again_while_it_is_pruned_stays() {
     let schema = Schema::new();
     let store = Postgres::connect(&schema.url()).await.unwrap();

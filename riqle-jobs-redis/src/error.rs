@@ -30,7 +30,7 @@ fn classify(error: &RedisError) -> (ErrorKind, &'static str) {
             (Unavailable, "no node of the cluster answers for this slot now")
         }
         Driver::AuthenticationFailed => (Misconfigured, REFUSED_USER),
-        Driver::InvalidClientConfig => (Misconfigured, "the options of the connection are wrong"),
+        Driver::InvalidClientConfig => (Misconfigured, "the connection options are invalid"),
         Driver::UnexpectedReturnType => (Corrupt, "the server answered what was not asked for"),
         _ => of_server(error),
     }

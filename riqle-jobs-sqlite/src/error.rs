@@ -56,7 +56,7 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, String) {
         sqlx::Error::PoolTimedOut => (Unavailable, "no connection of the pool became free in time"),
         sqlx::Error::PoolClosed => (Unavailable, "the pool is closed"),
         sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => (Unavailable, "the connection is gone"),
-        sqlx::Error::Configuration(_) => (Misconfigured, "the options of the connection are wrong"),
+        sqlx::Error::Configuration(_) => (Misconfigured, "the connection options are invalid"),
         _ => (Corrupt, "what is stored can't be read"),
     };
     (kind, format!("{message} ({error})"))

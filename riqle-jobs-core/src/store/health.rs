@@ -57,7 +57,7 @@ fn housekeeping_problem(workers: &[RegisteredWorker], now: Timestamp) -> Option<
         .filter(|(_, failure)| failure.lasting >= FAILING_FOR_LONG)
         .max_by_key(|(_, failure)| failure.lasting)?;
     Some(format!(
-        "housekeeping has failed for {} min, so what is old piles up (worker {}): {}",
+        "housekeeping has been failing for {} min (worker {}): {}",
         failure.lasting.as_secs() / 60,
         worker.report.label,
         failure.error

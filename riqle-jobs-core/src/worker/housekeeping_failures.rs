@@ -23,11 +23,11 @@ impl HousekeepingFailures {
         match self.0.get_mut(part) {
             None => {
                 tracing::warn!(%error, "can't {part}; will retry");
-                self.0.insert(part, Failure { since: Instant::now(), error: error.to_string() });
+                self.0.insert(part, Failure { since: Instant::now(), error: told(part, &error) });
             }
             Some(failure) => {
                 tracing::debug!(%error, "still can't {part}; will retry");
-                failure.error = error.to_string();
+                failure.error = told(part, &error);
             }
         }
         false
@@ -35,8 +35,40 @@ impl HousekeepingFailures {
 
     /// What has failed for longest.
     pub(super) fn longest(&self) -> Option<HousekeepingFailure> {
-        let (part, failure) = self.0.iter().min_by_key(|(_, failure)| failure.since)?;
-        let error = format!("can't {part}: {}", failure.error);
-        Some(HousekeepingFailure { lasting: failure.since.elapsed(), error })
+        let failure = self.0.values().min_by_key(|failure| failure.since)?;
+        Some(HousekeepingFailure { lasting: failure.since.elapsed(), error: failure.error.clone() })
+    }
+}
+
+/// A prune begins with what can't be pruned ([`KindByKind`](crate::store::KindByKind)); other errors begin with the operation.
+fn told(part: &str, error: &Error) -> String {
+    match error.operation() == part {
+        true => format!("can't {part} {}", error.message()),
+        false => format!("can't {part}: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ErrorKind, store::KindByKind};
+
+    #[tokio::test]
+    async fn a_failure_names_what_was_tried_once() {
+        let locked = |operation| Error::new(ErrorKind::Unavailable, operation, "the table is locked");
+        let mut kinds = KindByKind::default();
+        kinds.pruned("events", Err(locked("prune")));
+        for (part, error, told) in [
+            ("prune", kinds.end(()).unwrap_err(), "can't prune events: the table is locked"),
+            (
+                "report metrics",
+                locked("add_metrics"),
+                "can't report metrics: add_metrics: the table is locked",
+            ),
+        ] {
+            let mut failures = HousekeepingFailures::default();
+            failures.note(part, Err(error));
+            assert_eq!(failures.longest().unwrap().error, told);
+        }
     }
 }
