@@ -160,7 +160,9 @@ async fn read_by_claim(store: &Postgres, connection: &mut Lent) -> i64 {
     let before = read_so_far(&mut work).await;
     claim(&mut work, store, &request(10)).await.unwrap();
     let read = read_so_far(&mut work).await - before;
+    let found = work.found.take().unwrap();
     transaction.commit().await.unwrap();
+    store.shared.floors.keep(found);
     read
 }
 
