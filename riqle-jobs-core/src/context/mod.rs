@@ -21,7 +21,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
 
 use crate::{
-    ClaimedRun, JobError, LeaseAnswer, LeaseRef, Limits, LogLevel, RunId, Step, UnreadableStep, clock,
+    ClaimedRun, Clock, JobError, LeaseAnswer, LeaseRef, Limits, LogLevel, RunId, Step, UnreadableStep,
     notes::RunNoteBuffer,
 };
 
@@ -48,8 +48,7 @@ struct Inner {
     lease: LeaseRef,
     job: String,
     attempt: u32,
-    claimed_at: Timestamp,
-    claimed: Instant,
+    clock: Clock,
     root: RunId,
     replay_of: Option<RunId>,
     reference: Option<String>,
@@ -73,6 +72,7 @@ pub(crate) trait SaveStep: Send + Sync {
 impl RunContext {
     pub(crate) fn new(
         run: &ClaimedRun,
+        clock: Clock,
         limits: Limits,
         unreadable_step: UnreadableStep,
         saver: Arc<dyn SaveStep>,
@@ -84,8 +84,7 @@ impl RunContext {
                 lease: run.lease.clone(),
                 job: run.job.clone(),
                 attempt: run.failures.saturating_add(1),
-                claimed_at: run.claimed_at,
-                claimed: Instant::now(),
+                clock,
                 root: run.root,
                 replay_of: run.replay_of,
                 reference: run.reference.clone(),
@@ -278,9 +277,10 @@ impl RunContext {
         self.step(S::NAME, move || step.run(input))
     }
 
-    /// The store's time, carried on from the claim by the monotonic clock.
-    pub(crate) fn store_time(&self) -> Timestamp {
-        clock::later(self.inner.claimed_at, self.inner.claimed.elapsed())
+    /// The time for people outside: the machine's, or the store's manual clock's. An embedded store's own may be off
+    /// after the machine's clock was set.
+    pub(crate) fn date(&self) -> Timestamp {
+        self.inner.clock.local_now()
     }
 
     /// What is known of the run's steps.

@@ -297,7 +297,7 @@ impl Sender {
         email: &Email,
         step: Option<&CurrentStep>,
     ) -> Result<EmailRecord, SendError> {
-        let date = step.map_or_else(Timestamp::now, |step| step.run().store_time());
+        let date = step.map_or_else(Timestamp::now, |step| step.run().date());
         let identity = MessageIdentity::new(key, &email.from, date);
         let message = self.compose(email, &identity)?;
         let intent = NewEmail {

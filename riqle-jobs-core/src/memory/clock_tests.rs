@@ -5,10 +5,15 @@ use std::{
     time::Duration,
 };
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::Memory;
 use crate::{
-    AttemptOutcome, ClaimRequest, Claimed, Due, Ending, Inspect, LeaseAnswer, LeaseToken, NewRun, Operate,
-    Payload, Priority, Queue, RunId, Settlement, WorkerId, from_millis,
+    AttemptOutcome, ClaimRequest, Claimed, Due, Email, Ending, Error, Inspect, Job, JobError, LeaseAnswer,
+    LeaseToken, Mailbox, ManualClock, NewRun, Operate, Payload, Priority, Queue, RunContext, RunId, Sender,
+    Settlement, Worker, WorkerId, async_trait,
+    email::{Mailer, MessageIdentity, OutgoingMessage, SendOutcome, Transmission},
+    from_millis,
     store::{MachineClock, Readings},
 };
 
@@ -148,4 +153,61 @@ async fn the_health_tells_of_a_clock_that_was_set_until_it_is_right_again() {
     assert!(problems[0].contains("7200 s ahead of it"), "{problems:?}");
     machine.is_set(2 * HOUR);
     assert_eq!(store.health().await.unwrap().problems, Vec::<String>::new());
+}
+
+/// Keeps the dates of the emails that it composes.
+#[derive(Default)]
+struct Dates(Mutex<Vec<Timestamp>>);
+
+#[async_trait]
+impl Mailer for Dates {
+    fn provider(&self) -> &'static str {
+        "dates"
+    }
+
+    fn compose(&self, _: &Email, identity: &MessageIdentity) -> Result<Vec<u8>, Error> {
+        self.0.lock().unwrap().push(identity.date);
+        Ok(Vec::new())
+    }
+
+    fn repeat_is_safe_for(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    async fn send(&self, message: &OutgoingMessage, _: &Transmission) -> SendOutcome {
+        SendOutcome::Accepted { message_id: message.message_id.clone(), reply: String::new() }
+    }
+}
+
+struct Greet(Sender);
+
+#[async_trait]
+impl Job for Greet {
+    const NAME: &'static str = "greet";
+    type Input = String;
+    type Output = ();
+
+    async fn run(&self, run: &RunContext, _: String) -> Result<(), JobError> {
+        let (from, to) = (Mailbox::parse("a@example.com").unwrap(), Mailbox::parse("b@example.com").unwrap());
+        let email = Email::new("greeting", from, to, "s", "html".to_owned(), "text".to_owned());
+        run.step("send", || async { Ok(self.0.send(&email).await.map(drop)?) }).await
+    }
+}
+
+#[tokio::test]
+async fn an_email_has_the_date_of_the_machine_or_of_the_manual_clock() {
+    // Behind by as long as it is since its start.
+    let off = Machine::new().store();
+    let manual = Memory::with_clock(&ManualClock::starting_at(from_millis(START)));
+    let mut dates = Vec::new();
+    for store in [off, manual] {
+        let mailer = Arc::new(Dates::default());
+        enqueue(&store, Due::Now).await;
+        let greet = Greet(Sender::new(&store, mailer.clone()));
+        Worker::new(&store).register(greet).run_until_idle().await.unwrap();
+        dates.append(&mut mailer.0.lock().unwrap());
+    }
+    assert_eq!(dates.len(), 2);
+    assert!(dates[0].duration_until(Timestamp::now()) < SignedDuration::from_mins(10), "{dates:?}");
+    assert_eq!(dates[1], from_millis(START));
 }

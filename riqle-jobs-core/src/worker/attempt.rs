@@ -11,7 +11,7 @@ use super::{
     running::Shared,
     verdict::{self, AttemptEnd},
 };
-use crate::{JobError, RetryPolicy, RunContext, StopReason, notes::RunNoteBuffer};
+use crate::{JobError, Queue, RetryPolicy, RunContext, StopReason, notes::RunNoteBuffer};
 
 /// One of the worker's slots: runs one attempt after another until the buffer is closed.
 pub(super) async fn run_slot(shared: Arc<Shared>) {
@@ -38,6 +38,7 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
     let notes = RunNoteBuffer::new(run.lease.clone(), Arc::clone(&shared.unwritten));
     let context = RunContext::new(
         &run,
+        Queue::clock(&*shared.store),
         shared.limits,
         job.unreadable_step,
         Arc::clone(&shared.step_saver),
