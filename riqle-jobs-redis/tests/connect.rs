@@ -77,7 +77,7 @@ async fn a_wrong_password_is_a_wrong_setting() {
     let port = server.port();
     for user in ["", ":secret@", "ada:secret@"] {
         let (kind, line) = refused(&format!("redis://{user}127.0.0.1:{port}")).await;
-        assert!(kind == ErrorKind::Misconfigured && line.contains("user or password"), "{line}");
+        assert!(kind == ErrorKind::Misconfigured && line.contains("user name or password"), "{line}");
     }
     Redis::connect(&format!("redis://:right@127.0.0.1:{port}")).await.unwrap();
 }

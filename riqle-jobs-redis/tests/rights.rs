@@ -157,7 +157,7 @@ async fn a_worker_on_a_cluster_needs_one_right_more() {
     let wrong = cluster.url().replace("redis-cluster://", "redis-cluster://riqle:secret@");
     let error = Redis::connect(&wrong).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Misconfigured, "{error}");
-    assert!(error.to_string().contains("user or password"), "{error}");
+    assert!(error.to_string().contains("user name or password"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
