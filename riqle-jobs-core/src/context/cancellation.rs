@@ -39,12 +39,17 @@ impl Cancellation {
         self.extended.notify_waiters();
     }
 
+    /// Whether the lease surely holds.
+    pub(crate) fn is_certain(&self) -> bool {
+        let until = *self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_none_or(|until| until > Instant::now())
+    }
+
     /// Returns at once, unless the process has slept past its lease: then once it is known whether it still holds.
     pub(crate) async fn until_certain(&self) {
         loop {
             let extended = self.extended.notified();
-            let until = *self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
-            if until.is_none_or(|until| until > Instant::now()) {
+            if self.is_certain() {
                 return;
             }
             tokio::select! {

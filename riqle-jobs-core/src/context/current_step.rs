@@ -56,17 +56,19 @@ impl CurrentStep {
         CURRENT_STEP.try_with(Clone::clone).ok()
     }
 
-    /// The names in which a step is counted that is called through `run`: those of the innermost execution that was called
-    /// through a context with the same frame.
-    pub(super) fn frame_for(run: &RunContext) -> Arc<Frame> {
-        let within = Self::around(run).find(|step| Arc::ptr_eq(&step.execution.run.frame, &run.frame));
-        within.map_or_else(|| Arc::clone(&run.frame), |step| Arc::clone(&step.execution.frame))
+    /// The execution that this one is in.
+    pub(super) fn outer(&self) -> Option<&CurrentStep> {
+        self.execution.outer.as_ref()
     }
 
-    /// The executions of steps of a run that the current task is in, innermost first.
-    pub(super) fn around(run: &RunContext) -> impl Iterator<Item = CurrentStep> {
-        let all = std::iter::successors(Self::get(), |step| step.execution.outer.clone());
-        all.filter(|step| Arc::ptr_eq(&step.execution.run.inner, &run.inner))
+    /// Whether it is of this claim of a run.
+    pub(super) fn is_of(&self, run: &RunContext) -> bool {
+        Arc::ptr_eq(&self.execution.run.inner, &run.inner)
+    }
+
+    /// The steps that are called within it, if through a context like that it was called through.
+    pub(super) fn frame_for(&self, run: &RunContext) -> Option<&Arc<Frame>> {
+        Arc::ptr_eq(&self.execution.run.frame, &run.frame).then_some(&self.execution.frame)
     }
 
     pub(super) fn is_in_transaction(&self) -> bool {

@@ -243,8 +243,8 @@ impl RunContext {
     {
         let (run, name, at) = (self.clone(), name.to_owned(), Location::caller());
         async move {
-            let call = StepCall::begin(run, &name, at).await?;
-            let replaces = match call.find().await? {
+            let (call, found) = StepCall::begin(run, &name, at).await?;
+            let replaces = match found {
                 Found::Saved(value) => return Ok(call.have(value)),
                 Found::New { replaces, .. } => replaces,
             };

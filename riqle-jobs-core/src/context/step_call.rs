@@ -1,5 +1,6 @@
 use std::{
     future::Future,
+    iter,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Instant,
@@ -11,16 +12,46 @@ use tracing::Instrument;
 use super::{
     RunContext, StepPath,
     current_step::{CURRENT_STEP, CurrentStep, StepKind},
-    steps::{Frame, Place, StepResult, stopped},
+    steps::{Clash, Frame, Place, StepResult, stopped},
 };
 use crate::{Error, ErrorKind, JobError, Payload, StepSave, UnreadableStep, worker::panic_hook};
+
+impl Clash {
+    fn message(self, path: &StepPath, name: &str, outer: Option<&StepPath>, at: Place) -> String {
+        let keyed = format_args!("`run.keyed(&item.id).step({name:?}, …)`");
+        let again = |first: Place, what: &str| {
+            let place = if first == at { String::new() } else { format!(", called at {first},") };
+            format!(
+                "step {:?}{place} {what} in this body, and is called again at {at}: for other items give a key, \
+                 {keyed}; to repeat a block after an error, `run.again()`",
+                path.as_str()
+            )
+        };
+        let within = |outer: Option<&StepPath>| match outer {
+            Some(outer) => format!("in step {:?}", outer.as_str()),
+            None => "in the body".to_owned(),
+        };
+        match self {
+            Clash::StillRuns(first) => again(first, "is still running"),
+            Clash::RanAlready(first) => again(first, "ran already"),
+            Clash::CalledElsewhere(first_outer, first) => format!(
+                "step {:?} is called {} at {at}, and was called {} at {first}: a name is one step of a run, wherever \
+                 it is called; give a key, {keyed}",
+                path.as_str(),
+                within(outer),
+                within(first_outer.as_ref())
+            ),
+        }
+    }
+}
 
 /// One call of a step, from its name to its result. The step may be called again once this is dropped without one.
 pub(super) struct StepCall {
     run: RunContext,
     path: StepPath,
-    at: Place,
     frame: Arc<Frame>,
+    /// Whether the body has the result.
+    has_result: bool,
 }
 
 /// Where a step stands when the body calls it.
@@ -37,68 +68,64 @@ pub(super) enum Found<T> {
 }
 
 impl StepCall {
-    /// Begins a call, unless this body has the step's result or is at it already.
-    pub(super) async fn begin(run: RunContext, name: &str, at: Place) -> Result<Self, JobError> {
-        let begun = Self::try_begin(run, name, at);
-        if begun.is_err() {
-            // A body that swallows the error and calls again must not keep its thread from everything else.
-            tokio::task::yield_now().await;
+    /// Begins a call, unless this body has the step's result or is at it already, and finds what is saved of it, waiting for
+    /// a result on its way.
+    pub(super) async fn begin<T: DeserializeOwned>(
+        run: RunContext,
+        name: &str,
+        at: Place,
+    ) -> Result<(Self, Found<T>), JobError> {
+        match Self::try_begin(run, name, at) {
+            Ok((call, known)) => {
+                let found = call.find(known).await?;
+                Ok((call, found))
+            }
+            Err(error) => {
+                // A body that swallows the error and calls again must not keep its thread from everything else.
+                tokio::task::yield_now().await;
+                Err(error)
+            }
         }
-        begun
     }
 
-    fn try_begin(run: RunContext, name: &str, at: Place) -> Result<Self, JobError> {
+    fn try_begin(run: RunContext, name: &str, at: Place) -> Result<(Self, Option<StepResult>), JobError> {
         run.check_goes_on()?;
         let path = run.keys.path(name).map_err(JobError::dead)?;
-        let frame = CurrentStep::frame_for(&run);
-        let call = path.as_str();
-        let keyed = format_args!("`run.keyed(&item.id).step({name:?}, …)`");
-        let again = |first: Place, what: &str| {
-            let place = if first == at { String::new() } else { format!(", called at {first},") };
-            format!(
-                "step {call:?}{place} {what} in this body, and is called again at {at}: for other items give a key, \
-                 {keyed}; to repeat a block after an error, `run.again()`"
-            )
-        };
-        let steps = &run.inner.steps;
-        if let Some(around) = CurrentStep::around(&run).find(CurrentStep::is_in_transaction) {
-            return Err(steps.doom(format_args!(
-                "step {call:?} is called at {at} within `step_in` of {:?}, whose transaction keeps it from being saved: \
+        let within = CurrentStep::get();
+        let around =
+            || iter::successors(within.as_ref(), |step| step.outer()).filter(|step| step.is_of(&run));
+        let outer = around().next().map(CurrentStep::path);
+        let frame = around().find_map(|step| step.frame_for(&run)).unwrap_or(&run.frame);
+        if let Some(around) = around().find(|step| step.is_in_transaction()) {
+            return Err(run.inner.steps.doom(format_args!(
+                "step {:?} is called at {at} within `step_in` of {:?}, whose transaction keeps it from being saved: \
                  call it before",
+                path.as_str(),
                 around.path().as_str()
             )));
         }
-        if let Err(first) = steps.begin_call(&path, at) {
-            return Err(steps.doom(again(first, "is still running")));
+        match run.inner.steps.begin_call(frame, &path, outer, at) {
+            Ok(known) => {
+                let frame = Arc::clone(frame);
+                Ok((Self { run, path, frame, has_result: false }, known))
+            }
+            Err(clash) => Err(run.inner.steps.doom(clash.message(&path, name, outer, at))),
         }
-        let begun = Self { run: run.clone(), path: path.clone(), at, frame };
-        if let Some(first) = begun.frame.had(&path) {
-            return Err(steps.doom(again(first, "ran already")));
-        }
-        let outer = CurrentStep::around(&run).next().map(|step| step.path().clone());
-        if let Err((first_outer, first)) = steps.note_outer(&path, outer.clone(), at) {
-            let within = |outer: Option<StepPath>| match outer {
-                Some(outer) => format!("in step {:?}", outer.as_str()),
-                None => "in the body".to_owned(),
-            };
-            return Err(steps.doom(format_args!(
-                "step {call:?} is called {} at {at}, and was called {} at {first}: a name is one step of a run, wherever \
-                 it is called; give a key, {keyed}",
-                within(outer),
-                within(first_outer)
-            )));
-        }
-        Ok(begun)
     }
 
-    /// Finds the saved result, waiting for one on its way.
-    pub(super) async fn find<T: DeserializeOwned>(&self) -> Result<Found<T>, JobError> {
+    async fn find<T: DeserializeOwned>(&self, known: Option<StepResult>) -> Result<Found<T>, JobError> {
         let cancellation = &self.run.inner.cancellation;
-        let result = tokio::select! {
-            result = self.run.inner.steps.result(&self.path) => result,
-            () = cancellation.until_lost() => None,
+        let result = match known {
+            Some(StepResult::Saving) => {
+                let result = tokio::select! {
+                    result = self.run.inner.steps.until_not_saving(&self.path) => result,
+                    () = cancellation.until_lost() => None,
+                };
+                self.run.check_goes_on()?;
+                result
+            }
+            known => known,
         };
-        self.run.check_goes_on()?;
         let found = match result {
             None => Found::New { replaces: false, unsure: false },
             Some(StepResult::Unsure) => Found::New { replaces: false, unsure: true },
@@ -106,14 +133,15 @@ impl StepCall {
             Some(StepResult::Saved(saved)) => self.read(&saved)?,
         };
         // Another claim may have saved this very step meanwhile.
-        if matches!(found, Found::New { .. }) {
+        if matches!(found, Found::New { .. }) && !cancellation.is_certain() {
             cancellation.until_certain().await;
             self.run.check_goes_on()?;
         }
         Ok(found)
     }
 
-    fn read<T: DeserializeOwned>(&self, saved: &Payload) -> Result<Found<T>, JobError> {
+    /// Reads what is saved.
+    pub(super) fn read<T: DeserializeOwned>(&self, saved: &Payload) -> Result<Found<T>, JobError> {
         match (saved.decode(), self.run.inner.unreadable_step) {
             (Ok(value), _) => Ok(Found::Saved(value)),
             (Err(error), UnreadableStep::Fail) => {
@@ -176,14 +204,14 @@ impl StepCall {
     }
 
     /// The body has the result.
-    pub(super) fn have<T>(self, value: T) -> T {
-        self.frame.have(self.path.clone(), self.at);
+    pub(super) fn have<T>(mut self, value: T) -> T {
+        self.has_result = true;
         value
     }
 }
 
 impl Drop for StepCall {
     fn drop(&mut self) {
-        self.run.inner.steps.end_call(&self.path);
+        self.run.inner.steps.end_call(&self.frame, &self.path, self.has_result);
     }
 }

@@ -88,8 +88,8 @@ impl RunContext {
     {
         let (run, name, at) = (self.clone(), name.to_owned(), Location::caller());
         async move {
-            let call = StepCall::begin(run, &name, at).await?;
-            let (mut replaces, unsure) = match call.find().await? {
+            let (call, found) = StepCall::begin(run, &name, at).await?;
+            let (mut replaces, unsure) = match found {
                 Found::Saved(value) => return Ok(call.have(value)),
                 Found::New { replaces, unsure } => (replaces, unsure),
             };
@@ -97,8 +97,9 @@ impl RunContext {
             let lease = call.run().lease();
             call.run().note_answer(transaction.hold(lease).await?)?;
             if unsure && let Some(saved) = transaction.saved_step(lease.run, call.path()).await? {
+                let found = call.read(&saved)?;
                 call.run().inner.steps.note(call.path(), StepResult::Saved(saved));
-                match call.find().await? {
+                match found {
                     Found::Saved(value) => return Ok(call.have(value)),
                     Found::New { replaces: can_not_be_read, .. } => replaces = can_not_be_read,
                 }

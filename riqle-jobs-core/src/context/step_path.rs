@@ -84,7 +84,7 @@ impl Keys {
         };
         let keys = match self {
             Keys::None => key.into_owned(),
-            Keys::Some(keys) => format!("{keys}/{key}"),
+            Keys::Some(keys) => [keys, "/", &key].concat(),
             Keys::Refused(why) => return Keys::Refused(why),
         };
         Keys::Some(if keys.len() > KEYS_BYTES { format!("##{}", digest(&keys)) } else { keys }.into())
@@ -95,7 +95,7 @@ impl Keys {
         limits::check_name("step", name)?;
         match self {
             Keys::None => Ok(StepPath(escaped(name).into())),
-            Keys::Some(keys) => Ok(StepPath(format!("{keys}/{}", escaped(name)).into())),
+            Keys::Some(keys) => Ok(StepPath([keys, "/", &escaped(name)].concat().into())),
             Keys::Refused(why) => Err(Error::new(ErrorKind::Rejected, "check", *why)),
         }
     }

@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     fmt,
     panic::Location,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -24,11 +24,29 @@ pub(crate) struct RunSteps {
 
 #[derive(Default)]
 struct State {
-    results: HashMap<StepPath, StepResult>,
-    calls: HashMap<StepPath, Place>,
-    /// In which step each was called first, if in any, and where.
-    outers: HashMap<StepPath, (Option<StepPath>, Place)>,
+    steps: HashMap<StepPath, StepState>,
+    /// Calls that have not ended.
+    calls: usize,
     saves_in_flight: usize,
+}
+
+#[derive(Default)]
+struct StepState {
+    result: Option<StepResult>,
+    /// Where the call is that has not ended.
+    call: Option<Place>,
+    /// In which step it was called first, if in any, and where.
+    first: Option<(Option<StepPath>, Place)>,
+}
+
+/// Why a step can't be called.
+pub(super) enum Clash {
+    /// Another call of it has not ended.
+    StillRuns(Place),
+    /// The body, or the execution of the step that it is in, has its result already.
+    RanAlready(Place),
+    /// It was called in another step, or in the body (`None`).
+    CalledElsewhere(Option<StepPath>, Place),
 }
 
 /// What has become of a step's result.
@@ -46,9 +64,11 @@ pub(super) enum StepResult {
 
 impl RunSteps {
     pub(super) fn of(saved: &[SavedStep], cancellation: Arc<Cancellation>) -> Arc<Self> {
-        let result =
-            |step: &SavedStep| (StepPath::from_stored(&step.name), StepResult::Saved(step.result.clone()));
-        let state = State { results: saved.iter().map(result).collect(), ..State::default() };
+        let known = |step: &SavedStep| {
+            let result = Some(StepResult::Saved(step.result.clone()));
+            (StepPath::from_stored(&step.name), StepState { result, ..StepState::default() })
+        };
+        let state = State { steps: saved.iter().map(known).collect(), ..State::default() };
         Arc::new(Self { state: Mutex::new(state), ended: Notify::new(), doom: OnceLock::new(), cancellation })
     }
 
@@ -70,44 +90,54 @@ impl RunSteps {
         self.doom.get().map(String::as_str)
     }
 
-    /// Begins a call; answers where another call of the same step is that has not ended.
-    pub(super) fn begin_call(&self, path: &StepPath, at: Place) -> Result<(), Place> {
+    /// Begins a call, which is in the frame from here on; answers what is known of the step's result.
+    pub(super) fn begin_call(
+        &self,
+        frame: &Frame,
+        path: &StepPath,
+        outer: Option<&StepPath>,
+        at: Place,
+    ) -> Result<Option<StepResult>, Clash> {
         let mut state = self.state();
-        if let Some(other) = state.calls.get(path) {
-            return Err(other);
+        let step = state.steps.entry(path.clone()).or_default();
+        if let Some(other) = step.call {
+            return Err(Clash::StillRuns(other));
         }
-        state.calls.insert(path.clone(), at);
-        Ok(())
+        match &step.first {
+            None => step.first = Some((outer.cloned(), at)),
+            Some((first, _)) if first.as_ref() == outer => {}
+            Some((first, place)) => return Err(Clash::CalledElsewhere(first.clone(), place)),
+        }
+        match frame.called().entry(path.clone()) {
+            Entry::Occupied(other) => return Err(Clash::RanAlready(other.get())),
+            Entry::Vacant(place) => place.insert(at),
+        };
+        step.call = Some(at);
+        let result = step.result.clone();
+        state.calls += 1;
+        Ok(result)
     }
 
-    pub(super) fn end_call(&self, path: &StepPath) {
-        self.state().calls.remove(path);
+    /// Ends a call. Of one without a result the frame knows nothing any more.
+    pub(super) fn end_call(&self, frame: &Frame, path: &StepPath, has_result: bool) {
+        {
+            let mut state = self.state();
+            if !has_result {
+                frame.called().remove(path);
+            }
+            if let Some(step) = state.steps.get_mut(path) {
+                step.call = None;
+            }
+            state.calls = state.calls.saturating_sub(1);
+        }
         self.ended.notify_waiters();
     }
 
-    /// Notes the step in which another one is called; answers in which it was called before, where that is not the same.
-    pub(super) fn note_outer(
-        &self,
-        path: &StepPath,
-        outer: Option<StepPath>,
-        at: Place,
-    ) -> Result<(), (Option<StepPath>, Place)> {
-        let mut state = self.state();
-        match state.outers.get(path) {
-            Some((first, _)) if *first == outer => Ok(()),
-            Some(first) => Err(first.clone()),
-            None => {
-                state.outers.insert(path.clone(), (outer, at));
-                Ok(())
-            }
-        }
-    }
-
-    /// What is known of a step's result; waits while it is on its way to the store.
-    pub(super) async fn result(&self, path: &StepPath) -> Option<StepResult> {
+    /// What has become of a result that was on its way to the store.
+    pub(super) async fn until_not_saving(&self, path: &StepPath) -> Option<StepResult> {
         loop {
             let ended = self.ended.notified();
-            let result = self.state().results.get(path).cloned();
+            let result = self.state().steps.get(path).and_then(|step| step.result.clone());
             match result {
                 Some(StepResult::Saving) => ended.await,
                 other => return other,
@@ -117,7 +147,7 @@ impl RunSteps {
 
     /// Notes a result that a transaction holds: unsure before it commits, saved after.
     pub(super) fn note(&self, path: &StepPath, result: StepResult) {
-        self.state().results.insert(path.clone(), result);
+        self.state().set_result(path, result);
     }
 
     /// Begins a save, of which its caller hears by `caller`, where it still waits.
@@ -128,7 +158,7 @@ impl RunSteps {
         caller: oneshot::Sender<Result<LeaseAnswer, Error>>,
     ) -> Save {
         let mut state = self.state();
-        state.results.insert(path.clone(), StepResult::Saving);
+        state.set_result(path, StepResult::Saving);
         state.saves_in_flight += 1;
         Save { step, path: path.clone(), steps: Arc::clone(self), caller: Some(caller) }
     }
@@ -140,7 +170,7 @@ impl RunSteps {
 
     /// Resolves once no step is running, in whatever task.
     pub(crate) async fn until_none_runs(&self) {
-        self.until(|state| state.calls.is_empty()).await;
+        self.until(|state| state.calls == 0).await;
     }
 
     async fn until(&self, holds: impl Fn(&State) -> bool) {
@@ -162,13 +192,19 @@ impl RunSteps {
         {
             let mut state = self.state();
             state.saves_in_flight = state.saves_in_flight.saturating_sub(1);
-            state.results.insert(path.clone(), result);
+            state.set_result(path, result);
         }
         self.ended.notify_waiters();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn set_result(&mut self, path: &StepPath, result: StepResult) {
+        self.steps.entry(path.clone()).or_default().result = Some(result);
     }
 }
 
@@ -215,23 +251,14 @@ pub(super) fn stopped() -> Error {
     Error::new(ErrorKind::Unavailable, "save_steps", "the worker has stopped")
 }
 
-/// The steps of which a body, or one execution of a step, has a result.
+/// The steps that a body, or one execution of a step, has called: those that are running, and those of which it has a result.
 #[derive(Default)]
 pub(crate) struct Frame {
-    had: Mutex<HashMap<StepPath, Place>>,
+    called: Mutex<HashMap<StepPath, Place>>,
 }
 
 impl Frame {
-    /// Where the call was that gave the result.
-    pub(super) fn had(&self, path: &StepPath) -> Option<Place> {
-        self.all().get(path).copied()
-    }
-
-    pub(super) fn have(&self, path: StepPath, at: Place) {
-        self.all().insert(path, at);
-    }
-
-    fn all(&self) -> MutexGuard<'_, HashMap<StepPath, Place>> {
-        self.had.lock().unwrap_or_else(PoisonError::into_inner)
+    fn called(&self) -> MutexGuard<'_, HashMap<StepPath, Place>> {
+        self.called.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
