@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use riqle_jobs_core::{
     AttemptOutcome, ClaimRequest, ClaimedRun, Ending, Enqueued, LeaseAnswer, LeaseToken, NewRun, Payload,
-    Priority, Reason, Run, RunId, Settlement, StepSave, Store, WorkerId, from_millis,
+    Priority, Reason, Run, RunId, Settlement, StepPath, StepSave, Store, WorkerId, from_millis,
 };
 
 /// The queue of every run that says no other.
@@ -110,7 +110,7 @@ pub(crate) fn dies(run: &ClaimedRun) -> Settlement {
 pub(crate) fn step(run: &ClaimedRun, name: &str, result: &str) -> StepSave {
     StepSave {
         lease: run.lease.clone(),
-        name: name.to_owned(),
+        path: StepPath::from_stored(name),
         result: json(result),
         took: ms(7),
         replaces: false,

@@ -31,7 +31,7 @@ fn statements(steps: &[StepSave]) -> Vec<&[StepSave]> {
         let mut count = 0;
         while let Some(step) = rest.get(count)
             && step.replaces == first.replaces
-            && seen.insert((step.lease.run, step.name.as_str()))
+            && seen.insert((step.lease.run, step.path.as_str()))
         {
             count += 1;
         }
@@ -54,7 +54,7 @@ pub(crate) async fn write_steps(work: &mut Work<'_>, steps: &[StepSave]) -> Resu
         .bind(numbers(steps.len()))
         .bind(runs(&leases))
         .bind(tokens(&leases))
-        .bind(steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>())
+        .bind(steps.iter().map(|step| step.path.as_str()).collect::<Vec<_>>())
         .bind(steps.iter().map(nanos).collect::<Vec<_>>())
         .bind(steps.iter().map(|step| codec(step.result.codec)).collect::<Vec<_>>())
         .bind(steps.iter().map(|step| step.result.bytes.as_slice()).collect::<Vec<_>>())

@@ -21,7 +21,7 @@ impl Redis {
             head.byte(if step.replaces { b'r' } else { b'k' });
             head.long(i64::try_from(step.took.as_nanos()).unwrap_or(i64::MAX));
             arguments.push(head.0);
-            arguments.push(step.name.as_bytes().to_vec());
+            arguments.push(step.path.as_str().as_bytes().to_vec());
             let mut result = Frame(Vec::with_capacity(1 + step.result.bytes.len()));
             result.payload(&step.result);
             arguments.push(result.0);

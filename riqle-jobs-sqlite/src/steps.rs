@@ -33,7 +33,7 @@ pub(crate) async fn insert_steps(
     let row = |query: Query<'static>, _, step: &&StepSave| {
         query
             .bind(step.lease.run.as_uuid())
-            .bind(step.name.clone())
+            .bind(step.path.as_str().to_owned())
             .bind(i64::try_from(step.took.as_nanos()).unwrap_or(i64::MAX))
             .bind(step.result.codec.0)
             .bind(step.result.bytes.clone())

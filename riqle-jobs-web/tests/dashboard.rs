@@ -15,7 +15,8 @@ use std::{
 use riqle_jobs_conformance::Unreliable;
 use riqle_jobs_core::{
     AttemptOutcome, ClaimRequest, Ending, Error, ErrorKind, Jobs, LeaseRef, LeaseToken, Memory, NewRun,
-    Payload, Priority, Reason, Retention, RunFilter, RunId, RunState, Settlement, StepSave, Store, WorkerId,
+    Payload, Priority, Reason, Retention, RunFilter, RunId, RunState, Settlement, StepPath, StepSave, Store,
+    WorkerId,
     store::{WorkerOrder, WorkerReport},
 };
 use serde_json::{Value, json};
@@ -297,7 +298,7 @@ async fn a_run_shows_who_tried_it_and_what_no_step_has_saved() {
         assert_eq!(seen().await["unsaved"], Value::Null);
         let step = StepSave {
             lease: lease.clone(),
-            name: "pay".to_owned(),
+            path: StepPath::from_stored("pay"),
             result: Payload::from_json_text("7"),
             took: Duration::from_millis(1),
             replaces: false,

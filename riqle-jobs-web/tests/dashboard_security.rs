@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use riqle_jobs_core::{
     ActionId, AttemptOutcome, ClaimRequest, EmailId, Ending, LeaseToken, LogLevel, NewRun, Payload, Priority,
-    Reason, RunId, Settlement, StepSave, Store, WorkerId,
+    Reason, RunId, Settlement, StepPath, StepSave, Store, WorkerId,
     email::{EmailDetail, EmailEnding, EmailStart, EmailStatus, NewEmail, OnUnknown},
     store::{
         ActionFilter, ActionKind, ActionState, JobDeclaration, LogLine, NewAction, Note, Progress,
@@ -65,7 +65,7 @@ async fn hostile(store: &dyn Store) -> (RunId, EmailId) {
     let lease = store.claim(request).await.unwrap().runs.remove(0).lease;
     let step = StepSave {
         lease: lease.clone(),
-        name: HOSTILE.to_owned(),
+        path: StepPath::from_stored(HOSTILE),
         result: Payload::from_json_text(input),
         took: Duration::from_millis(7),
         replaces: false,

@@ -319,7 +319,7 @@ fn claim(random: &mut Random) -> ClaimRequest {
 fn step(random: &mut Random, held: &Held) -> StepSave {
     StepSave {
         lease: held.lease.clone(),
-        name: STEPS[random.below(STEPS.len())].to_owned(),
+        path: StepPath::from_stored(STEPS[random.below(STEPS.len())]),
         result: Payload::from_json_text(random.below(1000).to_string()),
         took: Duration::from_millis(random.below(1000) as u64),
         replaces: random.percent(20),

@@ -1,10 +1,12 @@
 use std::{
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
     time::Instant,
 };
 
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 /// Why a body should stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,24 +21,67 @@ pub enum StopReason {
     Shutdown,
 }
 
+impl StopReason {
+    /// The hardest first.
+    const ALL: [Self; 4] = [Self::LeaseLost, Self::Cancelled, Self::Ended, Self::Shutdown];
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+const LOST: u8 = StopReason::LeaseLost.bit() | StopReason::Cancelled.bit();
+const OVER: u8 = LOST | StopReason::Ended.bit();
+
 /// Fires once for each reason; the hardest is told.
 #[derive(Default)]
 pub(crate) struct Cancellation {
-    pub(super) token: CancellationToken,
-    shutdown: OnceLock<()>,
-    lost: OnceLock<StopReason>,
-    lost_token: CancellationToken,
-    ended: CancellationToken,
+    /// A bit for each reason that has fired.
+    fired: AtomicU8,
     /// Until when the lease surely holds, by the monotonic clock; `None`: nobody counts.
     held_until: Mutex<Option<Instant>>,
-    extended: Notify,
+    changed: Notify,
 }
 
 impl Cancellation {
     /// The lease surely holds until then.
     pub(crate) fn extend_to(&self, until: Option<Instant>) {
         *self.held_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
-        self.extended.notify_waiters();
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn fire(&self, reason: StopReason) {
+        self.fired.fetch_or(reason.bit(), Ordering::SeqCst);
+        self.changed.notify_waiters();
+    }
+
+    /// The hardest reason to stop.
+    pub(crate) fn reason(&self) -> Option<StopReason> {
+        StopReason::ALL.into_iter().find(|reason| self.has_fired(reason.bit()))
+    }
+
+    /// The reason for which nothing more can be written.
+    pub(crate) fn lost(&self) -> Option<StopReason> {
+        self.reason().filter(|reason| reason.bit() & LOST != 0)
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_fired(StopReason::Ended.bit())
+    }
+
+    /// Resolves when the body should stop.
+    pub(crate) async fn until_fired(&self) {
+        self.until(|| self.has_fired(u8::MAX)).await;
+    }
+
+    /// Resolves when nothing more can be written.
+    pub(crate) async fn until_lost(&self) {
+        self.until(|| self.has_fired(LOST)).await;
+    }
+
+    /// Resolves when no step begins any more.
+    pub(crate) async fn until_over(&self) {
+        self.until(|| self.has_fired(OVER)).await;
     }
 
     /// Whether the lease surely holds.
@@ -47,53 +92,20 @@ impl Cancellation {
 
     /// Returns at once, unless the process has slept past its lease: then once it is known whether it still holds.
     pub(crate) async fn until_certain(&self) {
+        self.until(|| self.is_certain() || self.has_fired(OVER)).await;
+    }
+
+    fn has_fired(&self, bits: u8) -> bool {
+        self.fired.load(Ordering::SeqCst) & bits != 0
+    }
+
+    async fn until(&self, holds: impl Fn() -> bool) {
         loop {
-            let extended = self.extended.notified();
-            if self.is_certain() {
+            let changed = self.changed.notified();
+            if holds() {
                 return;
             }
-            tokio::select! {
-                () = extended => {}
-                () = self.until_lost() => return,
-                () = self.until_ended() => return,
-            }
+            changed.await;
         }
-    }
-
-    pub(crate) fn fire(&self, reason: StopReason) {
-        match reason {
-            StopReason::Shutdown => {
-                let _ = self.shutdown.set(());
-            }
-            StopReason::Ended => self.ended.cancel(),
-            StopReason::LeaseLost | StopReason::Cancelled => {
-                let _ = self.lost.set(reason);
-                self.lost_token.cancel();
-            }
-        }
-        self.token.cancel();
-    }
-
-    pub(crate) fn reason(&self) -> Option<StopReason> {
-        let ended = self.has_ended().then_some(StopReason::Ended);
-        let shutdown = self.shutdown.get().map(|()| StopReason::Shutdown);
-        self.lost.get().copied().or(ended).or(shutdown)
-    }
-
-    /// The reason for which nothing more can be written.
-    pub(crate) fn lost(&self) -> Option<StopReason> {
-        self.lost.get().copied()
-    }
-
-    pub(crate) async fn until_lost(&self) {
-        self.lost_token.cancelled().await;
-    }
-
-    pub(crate) fn has_ended(&self) -> bool {
-        self.ended.is_cancelled()
-    }
-
-    pub(crate) async fn until_ended(&self) {
-        self.ended.cancelled().await;
     }
 }

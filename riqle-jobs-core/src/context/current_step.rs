@@ -1,6 +1,6 @@
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use super::{RunContext, StepPath, steps::Frame};
@@ -22,7 +22,7 @@ struct Execution {
     path: StepPath,
     kind: StepKind,
     /// Of the steps that are called within it through the context that it was called through.
-    frame: Arc<Frame>,
+    frame: OnceLock<Arc<Frame>>,
     sent: Mutex<HashMap<String, SentEmail>>,
     /// The execution that this one is in.
     outer: Option<CurrentStep>,
@@ -48,7 +48,7 @@ struct SentEmail {
 impl CurrentStep {
     pub(super) fn new(run: RunContext, path: StepPath, kind: StepKind) -> Self {
         let outer = Self::get();
-        let (frame, sent) = (Arc::default(), Mutex::default());
+        let (frame, sent) = (OnceLock::new(), Mutex::default());
         Self { execution: Arc::new(Execution { run, path, kind, frame, sent, outer }) }
     }
 
@@ -68,7 +68,8 @@ impl CurrentStep {
 
     /// The steps that are called within it, if through a context like that it was called through.
     pub(super) fn frame_for(&self, run: &RunContext) -> Option<&Arc<Frame>> {
-        Arc::ptr_eq(&self.execution.run.frame, &run.frame).then_some(&self.execution.frame)
+        let is_alike = Arc::ptr_eq(&self.execution.run.frame, &run.frame);
+        is_alike.then(|| self.execution.frame.get_or_init(Arc::default))
     }
 
     pub(super) fn is_in_transaction(&self) -> bool {

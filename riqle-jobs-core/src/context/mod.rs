@@ -161,7 +161,7 @@ impl RunContext {
 
     /// Resolves when the body should stop: a lost lease, a cancel, a shutdown.
     pub async fn cancelled(&self) {
-        self.inner.cancellation.token.cancelled().await;
+        self.inner.cancellation.until_fired().await;
     }
 
     /// Why the body should stop, if it should.
@@ -241,9 +241,9 @@ impl RunContext {
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Result<T, JobError>> + Send,
     {
-        let (run, name, at) = (self.clone(), name.to_owned(), Location::caller());
+        let (run, path, at) = (self.clone(), self.keys.path(name), Location::caller());
         async move {
-            let (call, found) = StepCall::begin(run, &name, at).await?;
+            let (call, found) = StepCall::begin(run, path, at).await?;
             let replaces = match found {
                 Found::Saved(value) => return Ok(call.have(value)),
                 Found::New { replaces, .. } => replaces,
@@ -254,8 +254,9 @@ impl RunContext {
             let (caller, answered) = oneshot::channel();
             let inner = &call.run().inner;
             let save = call.to_save(result, begun, replaces);
-            inner.saver.save(inner.steps.begin_save(call.path(), save, caller));
+            inner.saver.save(inner.steps.begin_save(save, caller));
             let answer = tokio::select! {
+                biased;
                 answer = answered => answer.map_err(|_| steps::stopped())??,
                 () = inner.cancellation.until_lost() => LeaseAnswer::LeaseLost,
             };

@@ -17,7 +17,8 @@ use super::{
 use crate::{Error, ErrorKind, JobError, Payload, StepSave, UnreadableStep, worker::panic_hook};
 
 impl Clash {
-    fn message(self, path: &StepPath, name: &str, outer: Option<&StepPath>, at: Place) -> String {
+    fn message(self, path: &StepPath, outer: Option<&StepPath>, at: Place) -> String {
+        let name = path.name();
         let keyed = format_args!("`run.keyed(&item.id).step({name:?}, …)`");
         let again = |first: Place, what: &str| {
             let place = if first == at { String::new() } else { format!(", called at {first},") };
@@ -72,10 +73,10 @@ impl StepCall {
     /// a result on its way.
     pub(super) async fn begin<T: DeserializeOwned>(
         run: RunContext,
-        name: &str,
+        path: Result<StepPath, Error>,
         at: Place,
     ) -> Result<(Self, Found<T>), JobError> {
-        match Self::try_begin(run, name, at) {
+        match Self::try_begin(run, path, at) {
             Ok((call, known)) => {
                 let found = call.find(known).await?;
                 Ok((call, found))
@@ -88,9 +89,13 @@ impl StepCall {
         }
     }
 
-    fn try_begin(run: RunContext, name: &str, at: Place) -> Result<(Self, Option<StepResult>), JobError> {
+    fn try_begin(
+        run: RunContext,
+        path: Result<StepPath, Error>,
+        at: Place,
+    ) -> Result<(Self, Option<StepResult>), JobError> {
         run.check_goes_on()?;
-        let path = run.keys.path(name).map_err(JobError::dead)?;
+        let path = path.map_err(JobError::dead)?;
         let within = CurrentStep::get();
         let around =
             || iter::successors(within.as_ref(), |step| step.outer()).filter(|step| step.is_of(&run));
@@ -109,7 +114,7 @@ impl StepCall {
                 let frame = Arc::clone(frame);
                 Ok((Self { run, path, frame, has_result: false }, known))
             }
-            Err(clash) => Err(run.inner.steps.doom(clash.message(&path, name, outer, at))),
+            Err(clash) => Err(run.inner.steps.doom(clash.message(&path, outer, at))),
         }
     }
 
@@ -188,7 +193,7 @@ impl StepCall {
     pub(super) fn to_save(&self, result: Payload, begun: Instant, replaces: bool) -> StepSave {
         StepSave {
             lease: self.run.inner.lease.clone(),
-            name: self.path.as_str().to_owned(),
+            path: self.path.clone(),
             result,
             took: begun.elapsed(),
             replaces,

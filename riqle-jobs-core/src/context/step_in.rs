@@ -86,9 +86,9 @@ impl RunContext {
         T: Serialize + DeserializeOwned + Send,
         F: AsyncFnOnce(&mut D::Transaction) -> Result<T, JobError>,
     {
-        let (run, name, at) = (self.clone(), name.to_owned(), Location::caller());
+        let (run, path, at) = (self.clone(), self.keys.path(name), Location::caller());
         async move {
-            let (call, found) = StepCall::begin(run, &name, at).await?;
+            let (call, found) = StepCall::begin(run, path, at).await?;
             let (mut replaces, unsure) = match found {
                 Found::Saved(value) => return Ok(call.have(value)),
                 Found::New { replaces, unsure } => (replaces, unsure),

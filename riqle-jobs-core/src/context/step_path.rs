@@ -45,6 +45,20 @@ impl StepPath {
         Self(text.into())
     }
 
+    /// The name alone.
+    pub(super) fn name(&self) -> String {
+        let mut characters = self.0.chars();
+        let mut name = String::new();
+        while let Some(character) = characters.next() {
+            match character {
+                '/' => name.clear(),
+                '\\' => name.extend(characters.next()),
+                other => name.push(other),
+            }
+        }
+        name
+    }
+
     /// The text that is shown and stored.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -82,12 +96,16 @@ impl Keys {
         } else {
             escaped(&key)
         };
-        let keys = match self {
-            Keys::None => key.into_owned(),
-            Keys::Some(keys) => [keys, "/", &key].concat(),
+        let keys: Cow<'_, str> = match self {
+            Keys::None => key,
+            Keys::Some(keys) => [keys, "/", &key].concat().into(),
             Keys::Refused(why) => return Keys::Refused(why),
         };
-        Keys::Some(if keys.len() > KEYS_BYTES { format!("##{}", digest(&keys)) } else { keys }.into())
+        Keys::Some(if keys.len() > KEYS_BYTES {
+            format!("##{}", digest(&keys)).into()
+        } else {
+            (&*keys).into()
+        })
     }
 
     /// A step of this name under them.
@@ -143,6 +161,7 @@ mod tests {
         let all: std::collections::HashSet<&String> = paths.iter().collect();
         assert_eq!(all.len(), paths.len(), "{paths:?}");
         assert_eq!(path(&["a", "b"], "c"), "a/b/c");
+        assert_eq!(StepPath::under(["a/b"], r"c/d\e").unwrap().name(), r"c/d\e");
         assert_eq!(path(&["a/b"], r"c\d"), r"a\/b/c\\d");
     }
 

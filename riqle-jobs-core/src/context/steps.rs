@@ -1,5 +1,5 @@
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeMap, btree_map::Entry},
     fmt,
     panic::Location,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -24,7 +24,7 @@ pub(crate) struct RunSteps {
 
 #[derive(Default)]
 struct State {
-    steps: HashMap<StepPath, StepState>,
+    steps: BTreeMap<StepPath, StepState>,
     /// Calls that have not ended.
     calls: usize,
     saves_in_flight: usize,
@@ -153,14 +153,13 @@ impl RunSteps {
     /// Begins a save, of which its caller hears by `caller`, where it still waits.
     pub(super) fn begin_save(
         self: &Arc<Self>,
-        path: &StepPath,
         step: StepSave,
         caller: oneshot::Sender<Result<LeaseAnswer, Error>>,
     ) -> Save {
         let mut state = self.state();
-        state.set_result(path, StepResult::Saving);
+        state.set_result(&step.path, StepResult::Saving);
         state.saves_in_flight += 1;
-        Save { step, path: path.clone(), steps: Arc::clone(self), caller: Some(caller) }
+        Save { step, steps: Arc::clone(self), caller: Some(caller) }
     }
 
     /// Resolves once no result is on its way to the store.
@@ -211,7 +210,6 @@ impl State {
 /// A step's result on its way to the store: it gets there while the lease holds, whether or not its caller still waits.
 pub(crate) struct Save {
     pub(crate) step: StepSave,
-    path: StepPath,
     steps: Arc<RunSteps>,
     caller: Option<oneshot::Sender<Result<LeaseAnswer, Error>>>,
 }
@@ -223,14 +221,14 @@ impl Save {
         match &answer {
             Ok(LeaseAnswer::Done) => {
                 let result = std::mem::replace(&mut self.step.result, Payload::from_json_text(""));
-                self.steps.end_save(&self.path, StepResult::Saved(result));
+                self.steps.end_save(&self.step.path, StepResult::Saved(result));
             }
             // Whoever asks next is told of the lease first.
-            Ok(LeaseAnswer::LeaseLost) => self.steps.lost(&self.path, StopReason::LeaseLost),
-            Ok(LeaseAnswer::CancelRequested) => self.steps.lost(&self.path, StopReason::Cancelled),
+            Ok(LeaseAnswer::LeaseLost) => self.steps.lost(&self.step.path, StopReason::LeaseLost),
+            Ok(LeaseAnswer::CancelRequested) => self.steps.lost(&self.step.path, StopReason::Cancelled),
             Err(error) => {
-                let _ = self.steps.not_saved(&self.path, error);
-                self.steps.end_save(&self.path, StepResult::Dropped);
+                let _ = self.steps.not_saved(&self.step.path, error);
+                self.steps.end_save(&self.step.path, StepResult::Dropped);
             }
         }
         let _ = caller.send(answer);
@@ -240,7 +238,7 @@ impl Save {
 impl Drop for Save {
     fn drop(&mut self) {
         if let Some(caller) = self.caller.take() {
-            self.steps.end_save(&self.path, StepResult::Dropped);
+            self.steps.end_save(&self.step.path, StepResult::Dropped);
             let _ = caller.send(Err(stopped()));
         }
     }
@@ -254,11 +252,11 @@ pub(super) fn stopped() -> Error {
 /// The steps that a body, or one execution of a step, has called: those that are running, and those of which it has a result.
 #[derive(Default)]
 pub(crate) struct Frame {
-    called: Mutex<HashMap<StepPath, Place>>,
+    called: Mutex<BTreeMap<StepPath, Place>>,
 }
 
 impl Frame {
-    fn called(&self) -> MutexGuard<'_, HashMap<StepPath, Place>> {
+    fn called(&self) -> MutexGuard<'_, BTreeMap<StepPath, Place>> {
         self.called.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{notes::Note, wake::WakeUps};
 use crate::{
     AttemptOutcome, Clock, Enqueued, Error, LeaseToken, Limits, NewRun, Payload, Priority, Reason, RunId,
-    RunState, WorkerId,
+    RunState, StepPath, WorkerId,
 };
 
 /// Produce and work: what enqueues, claims and settles.
@@ -219,8 +219,8 @@ pub struct SavedStep {
 pub struct StepSave {
     /// The lease that allows it.
     pub lease: LeaseRef,
-    /// The step's keys and name, as [`StepPath`](crate::StepPath) writes them.
-    pub name: String,
+    /// Which step.
+    pub path: StepPath,
     /// What it returned.
     pub result: Payload,
     /// How long its body ran.

@@ -63,15 +63,10 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
         () = sleep(timeout) => Some(AttemptEnd::TimedOut(timeout)),
         () = shared.give_up.cancelled() => Some(AttemptEnd::GivenBack),
         () = async {
-            // Nothing more can be written; the body has the grace time to notice.
-            cancellation.until_lost().await;
+            // Nothing more can be written, or the run is dead whatever the body returns: it has the grace time to notice.
+            cancellation.until_over().await;
             sleep(shared.grace).await;
-        } => None,
-        () = async {
-            // The run is dead, whatever the body returns; it has the grace time to return.
-            cancellation.until_ended().await;
-            sleep(shared.grace).await;
-        } => Some(AttemptEnd::GivenBack),
+        } => cancellation.lost().is_none().then_some(AttemptEnd::GivenBack),
     };
     // What the body holds is dropped here; a panic in that must not take the slot with it.
     if let Err(panic) = panic_hook::drop_caught(body) {
@@ -81,6 +76,7 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
     // Of tasks that the body has left behind: no step begins any more, and those that run have the grace time.
     cancellation.fire(StopReason::Ended);
     tokio::select! {
+        biased;
         () = context.steps().until_none_runs() => {}
         () = sleep(shared.grace) => {}
         () = shared.give_up.cancelled() => {}
@@ -88,6 +84,7 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
     }
     // What a step has done is done, though nobody waits for it any more.
     tokio::select! {
+        biased;
         () = context.steps().until_saved() => {}
         () = cancellation.until_lost() => {}
     }

@@ -5,7 +5,7 @@ use std::{f64::consts::TAU, sync::Arc, time::Duration};
 
 use riqle_jobs_core::{
     AttemptOutcome, ClaimRequest, ClaimedRun, EmailId, Ending, LeaseToken, LogLevel, NewRun, Payload,
-    Priority, Reason, RunId, Settlement, StepSave, Store, WorkerId, earlier,
+    Priority, Reason, RunId, Settlement, StepPath, StepSave, Store, WorkerId, earlier,
     email::{EmailDetail, EmailEnding, EmailStart, EmailStatus, NewEmail, OnUnknown},
     store::{Histogram, JobDeclaration, JobMetrics, LogLine, Note, Progress, Span, WorkerReport},
 };
@@ -199,7 +199,7 @@ async fn with_steps(store: &dyn Store, claimed: &[ClaimedRun]) {
     let steps = claimed.iter().flat_map(|run| {
         [("fetch-order", 12), ("render-email", 3), ("send-email", 340)].map(|(name, took)| StepSave {
             lease: run.lease.clone(),
-            name: name.to_owned(),
+            path: StepPath::from_stored(name),
             result: Payload::from_json_text(r#"{"ok":true}"#),
             took: Duration::from_millis(took),
             replaces: false,
