@@ -385,7 +385,7 @@ pub async fn emails_are_listed_newest_first_by_what_is_asked(harness: &dyn Harne
         email.run_id = (number % 2 == 0).then_some(run);
         if number == 3 {
             email.reference = Some("order-1002".to_owned());
-            email.to = "grace@example.com".to_owned();
+            email.to = "grace@bücher.example".to_owned();
         }
         ids.push(intended(&*store, email).await);
     }
@@ -418,11 +418,40 @@ pub async fn emails_are_listed_newest_first_by_what_is_asked(harness: &dyn Harne
     let order = EmailFilter { reference: some("order-1001"), ..all.clone() };
     assert_eq!(listed(order).await, [ids[2], ids[1], ids[0]]);
     assert_eq!(listed(EmailFilter { run_id: Some(run), ..all.clone() }).await, [ids[2], ids[0]]);
-    let to = EmailFilter { to: some("GRACE@EXAMPLE.com"), ..all.clone() };
-    assert_eq!(listed(to).await, [ids[3]]);
+    for spelling in ["grace@bücher.example", "GRACE@BÜCHER.EXAMPLE", "grace@xn--bcher-kva.example"] {
+        let to = EmailFilter { to: some(spelling), ..all.clone() };
+        assert_eq!(listed(to).await, [ids[3]], "{spelling}");
+    }
     assert_eq!(listed(EmailFilter { limit: 2, ..all.clone() }).await, [ids[3], ids[2]]);
     let second_page = EmailFilter { limit: 2, before: Some(ids[2]), ..all };
     assert_eq!(listed(second_page).await, [ids[1], ids[0]]);
+}
+
+pub async fn a_suppressed_address_is_known_in_every_spelling(harness: &dyn Harness) {
+    let store = harness.store();
+    store.suppress("ada@xn--bcher-kva.example", "bounced").await.unwrap();
+    let spellings = [
+        "ada@bücher.example",
+        "Ada@BÜCHER.Example",
+        "ada@bu\u{308}cher.example",
+        "ada＠bücher。example",
+        "a\u{200b}da@bücher.example\u{feff}",
+        "\"ada\"@bücher.example.",
+    ];
+
+    let other = harness.second_handle().await;
+    for spelling in spellings {
+        assert_eq!(other.suppression(spelling).await.unwrap().as_deref(), Some("bounced"), "{spelling:?}");
+        other.unsuppress(spelling).await.unwrap();
+        assert_eq!(store.suppression("ada@xn--bcher-kva.example").await.unwrap(), None, "{spelling:?}");
+        store.suppress(spelling, "bounced").await.unwrap();
+        let listed = other.suppressions(10, None).await.unwrap();
+        let addresses: Vec<&str> = listed.iter().map(|one| one.address.as_str()).collect();
+        assert_eq!(addresses, ["ada@xn--bcher-kva.example"], "{spelling:?}");
+    }
+    for another in ["ada@bucher.example", "a.da@bücher.example", "ada@xn--bcher-kva.example.com"] {
+        assert_eq!(other.suppression(another).await.unwrap(), None, "{another}");
+    }
 }
 
 pub async fn a_suppressed_address_is_known_in_any_case_and_keeps_its_first_reason(harness: &dyn Harness) {

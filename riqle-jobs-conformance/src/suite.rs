@@ -237,6 +237,7 @@ macro_rules! conformance_suite {
             a_run_that_gives_up_fails_its_pending_emails,
             a_run_that_gives_up_takes_its_emails_from_their_sender,
             emails_are_listed_newest_first_by_what_is_asked,
+            a_suppressed_address_is_known_in_every_spelling,
             a_suppressed_address_is_known_in_any_case_and_keeps_its_first_reason,
         ]);
         $crate::conformance_area!($harness, limits: [

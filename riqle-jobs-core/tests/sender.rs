@@ -191,6 +191,23 @@ async fn an_email_that_the_body_sends_again_after_an_error_is_the_same_email() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_spells_the_address_in_another_way_sends_no_second_email() {
+    let mailer = RecordingMailer::new();
+    let (run, rows) = mailed(&mailer, async |run: RunContext, sender: Sender| {
+        let spellings = ["Ada@bücher.example", "ada@xn--bcher-kva.example", "\"ada\"＠BÜCHER。example"];
+        let to = Mailbox::parse(spellings[run.attempt() as usize - 1])?;
+        run.step("send", || async {
+            sender.send(&Email { to, ..keyless("Hello") }).await?;
+            if run.attempt() < 3 { Err(JobError::retry("the step is made again")) } else { Ok(()) }
+        })
+        .await
+    })
+    .await;
+    assert_eq!((run.state, run.failures, mailer.sent().len()), (RunState::Succeeded, 2, 1));
+    assert_eq!((rows.len(), rows[0].to.as_str()), (1, "Ada@bücher.example"));
+}
+
+#[tokio::test]
 async fn another_email_to_the_same_address_in_one_step_is_an_error_that_says_what_to_do() {
     let mailer = RecordingMailer::new();
     let (run, rows) = mailed(&mailer, async |run: RunContext, sender: Sender| {

@@ -2,6 +2,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use lettre::{
     Address, Message,
+    address::Envelope,
     message::{
         Mailbox as LettreMailbox, MultiPart, SinglePart,
         header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue},
@@ -9,7 +10,7 @@ use lettre::{
 };
 use riqle_jobs_core::{
     Email, Error, ErrorKind, Mailbox,
-    email::{MessageIdentity, visible_text},
+    email::{MessageIdentity, ascii_address, visible_text},
 };
 use sha2::{Digest, Sha256};
 
@@ -32,9 +33,14 @@ pub(crate) fn compose(
 ) -> Result<Vec<u8>, Error> {
     // lettre panics on years before 1970 and after 9999; the latest timestamp is in 9999.
     let seconds = u64::try_from(identity.date.as_second()).unwrap_or(0);
+    let (from, to) = (mailbox(&email.from)?, mailbox(&email.to)?);
+    // lettre would read the addresses from the headers again, by its own notion of them.
+    let envelope = Envelope::new(Some(from.email.clone()), vec![to.email.clone()])
+        .map_err(|error| rejected("an address is not a legal one").caused_by(error))?;
     let mut builder = Message::builder()
-        .from(mailbox(&email.from)?)
-        .to(mailbox(&email.to)?)
+        .envelope(envelope)
+        .from(from)
+        .to(to)
         .subject(visible_text(&email.subject))
         .date(UNIX_EPOCH + Duration::from_secs(seconds))
         .message_id(Some(message_id(identity)?))
@@ -61,23 +67,15 @@ pub(crate) fn compose(
     Ok(message.formatted())
 }
 
-/// An address for an envelope or a header: the domain as ASCII (RFC 5890).
+/// An address for an envelope or a header, as [`ascii_address`] says. lettre's own check is not asked: it knows no address
+/// such as `""@example.com`.
 ///
 /// # Errors
 /// `Rejected` where it is none, or where the part before the `@` is not ASCII (that takes SMTPUTF8, RFC 6531).
 pub(crate) fn address(address: &str) -> Result<Address, Error> {
-    let (local, domain) =
-        address.rsplit_once('@').ok_or_else(|| rejected("an address is not of the form local@domain"))?;
-    if !local.is_ascii() {
-        return Err(rejected("an address with other than ASCII letters before the @ is not supported"));
-    }
-    let domain = if domain.is_ascii() {
-        domain.to_owned()
-    } else {
-        idna::domain_to_ascii(domain).map_err(|_| rejected("the domain of an address is not a legal one"))?
-    };
-    // Refuses spaces, controls and line ends too.
-    Address::new(local, domain).map_err(|error| rejected("an address is not a legal one").caused_by(error))
+    let address = ascii_address(address)?;
+    let (local, domain) = address.rsplit_once('@').unwrap_or((&address, ""));
+    Ok(Address::new_dangerous(local, domain))
 }
 
 pub(crate) fn mailbox(mailbox: &Mailbox) -> Result<LettreMailbox, Error> {

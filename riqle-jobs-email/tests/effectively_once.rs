@@ -7,8 +7,8 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use riqle_jobs_core::{
-    EmailLog, ManualClock, Memory, SendError,
-    email::{EmailDetail, EmailRecord, EmailStatus, OnUnknown, SendPhase},
+    EmailLog, Mailbox, ManualClock, Memory, SendError,
+    email::{EmailDetail, EmailFilter, EmailRecord, EmailStatus, OnUnknown, SendPhase},
 };
 use tokio::sync::Notify;
 
@@ -198,12 +198,43 @@ async fn a_sender_that_was_overtaken_sends_nothing() {
 async fn a_suppressed_recipient_is_sent_nothing() {
     let server = FaultServer::start(Script::new()).await;
     let outbox = Outbox::new(&url(&server));
-    outbox.store.suppress("ADA@example.com", "bounced").await.unwrap();
-    let error = outbox.send(&email(ADA)).await.unwrap_err();
-    assert!(matches!(error, SendError::Suppressed(_)), "{error}");
-    let row = outbox.row().await;
-    assert_eq!((row.status, row.detail, row.sends), (EmailStatus::Failed, EmailDetail::Suppressed, 0));
+    for (suppressed, recipient) in [
+        ("ADA@example.com", ADA),
+        ("ada@xn--bcher-kva.example", "ada@bücher.example"),
+        ("ben@BÜCHER.example", "ben@xn--bcher-kva.example"),
+    ] {
+        outbox.store.suppress(suppressed, "bounced").await.unwrap();
+        let error = outbox.send(&email(recipient)).await.unwrap_err();
+        assert!(matches!(error, SendError::Suppressed(_)), "{recipient}: {error}");
+        let row = outbox.store.emails(EmailFilter::default()).await.unwrap().remove(0);
+        assert_eq!(row.to, recipient);
+        assert_eq!((row.status, row.detail, row.sends), (EmailStatus::Failed, EmailDetail::Suppressed, 0));
+    }
     assert_eq!(server.connections(), 0);
+}
+
+#[tokio::test]
+async fn every_address_that_rfc_5321_allows_reaches_the_server() {
+    let server = FaultServer::start(Script::new()).await;
+    let outbox = Outbox::new(&url(&server));
+    for (recipient, sent) in [
+        ("\"ada lovelace\"@example.com", "\"ada lovelace\"@example.com"),
+        ("\"a..b\"@example.com", "\"a..b\"@example.com"),
+        ("\"a\\\"b@c\"@example.com", "\"a\\\"b@c\"@example.com"),
+        ("\"\"@example.com", "\"\"@example.com"),
+        ("ada@[192.0.2.1]", "ada@[192.0.2.1]"),
+        ("ada@[IPv6:2001:db8::1]", "ada@[IPv6:2001:db8::1]"),
+        ("Ada＠bücher.example", "Ada@xn--bcher-kva.example"),
+    ] {
+        let mut email = email(recipient);
+        email.from = Mailbox::parse("Riqle <orders@bücher.example>").unwrap();
+        outbox.send(&email).await.unwrap();
+        let received = server.received().pop().unwrap();
+        assert_eq!((received.from.as_str(), received.to.as_str()), ("orders@xn--bcher-kva.example", sent));
+        assert!(received.message_id().ends_with("@xn--bcher-kva.example>"), "{}", received.message_id());
+        let to = format!("\r\nTo: {sent}\r\n");
+        assert!(received.data.contains(&to), "{}", received.data);
+    }
 }
 
 #[tokio::test]

@@ -240,7 +240,7 @@ CREATE TABLE riqle.emails (
     sender            uuid,    -- who has the row; null: nobody
     sent_from         text     NOT NULL,
     recipient         text     NOT NULL,
-    recipient_folded  text     NOT NULL, -- lower case, to be compared
+    recipient_folded  text     NOT NULL, -- canonical, to be compared
     subject           text     NOT NULL,
     template          text     NOT NULL,
     reference         text,

@@ -4,7 +4,7 @@ use riqle_jobs_core::{
     EmailId, EmailLog, Error, ErrorKind, RunId,
     email::{
         EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, NewEmail, NewEmailEvent, OnUnknown,
-        RecordedEmailEvent, Resolution, Suppression,
+        RecordedEmailEvent, Resolution, Suppression, canonical_address,
     },
 };
 use sqlx::postgres::PgRow;
@@ -94,7 +94,7 @@ impl EmailLog for Postgres {
     }
 
     async fn suppress(&self, address: &str, reason: &str) -> Result<(), Error> {
-        let question = (address.to_lowercase(), reason.to_owned());
+        let question = (canonical_address(address), reason.to_owned());
         self.ask("suppress", &question, |work, (address, reason)| {
             let insert = "INSERT INTO riqle.suppressions (address, reason, at) VALUES ($2, $3, riqle.now($1))
                           ON CONFLICT DO NOTHING";
@@ -105,7 +105,7 @@ impl EmailLog for Postgres {
     }
 
     async fn unsuppress(&self, address: &str) -> Result<(), Error> {
-        self.ask("unsuppress", &address.to_lowercase(), |work, address| {
+        self.ask("unsuppress", &canonical_address(address), |work, address| {
             let delete = "DELETE FROM riqle.suppressions WHERE address = $1";
             let query = work.query(delete).bind(address.clone());
             Box::pin(async move { query.execute(&mut *work.connection).await.map(drop) })
@@ -114,7 +114,7 @@ impl EmailLog for Postgres {
     }
 
     async fn suppression(&self, address: &str) -> Result<Option<String>, Error> {
-        self.ask("suppression", &address.to_lowercase(), |work, address| {
+        self.ask("suppression", &canonical_address(address), |work, address| {
             let select = "SELECT reason FROM riqle.suppressions WHERE address = $1";
             let query = work.query(select).bind(address.clone());
             Box::pin(async move {
@@ -147,7 +147,7 @@ async fn intend_email(work: &mut Work<'_>, email: &NewEmail) -> DriverResult<Ema
         .bind(email.header_message_id.clone())
         .bind(email.from.clone())
         .bind(email.to.clone())
-        .bind(email.to.to_lowercase())
+        .bind(canonical_address(&email.to))
         .bind(email.subject.clone())
         .bind(email.template.clone())
         .bind(email.reference.clone())
@@ -233,7 +233,7 @@ async fn list_emails(work: &mut Work<'_>, filter: &EmailFilter) -> DriverResult<
         .bind(filter.status.map(|status| status.as_str()))
         .bind(filter.reference.clone())
         .bind(filter.run_id.map(|id| id.as_uuid()))
-        .bind(filter.to.as_ref().map(|to| to.to_lowercase()))
+        .bind(filter.to.as_deref().map(canonical_address))
         .bind(filter.idempotency_key.clone())
         .bind(filter.details.iter().map(|detail| detail.as_str()).collect::<Vec<_>>())
         .bind(size(filter.page_size()))

@@ -7,7 +7,7 @@ use riqle_jobs_core::{
     EmailId, EmailLog, Error, ErrorKind, Queue, RunId,
     email::{
         EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailRow, EmailStart, EmailStatus, NewEmail,
-        NewEmailEvent, RecordedEmailEvent, Resolution, Suppression,
+        NewEmailEvent, RecordedEmailEvent, Resolution, Suppression, canonical_address,
     },
     from_millis,
 };
@@ -116,7 +116,7 @@ impl EmailLog for Redis {
     }
 
     async fn suppress(&self, address: &str, reason: &str) -> Result<(), Error> {
-        let address = address.to_lowercase();
+        let address = canonical_address(address);
         let mut frame = Frame::default();
         frame.long(Queue::now(self).await?.as_millisecond()).raw(reason.as_bytes());
         let change = Change::default()
@@ -128,13 +128,13 @@ impl EmailLog for Redis {
     }
 
     async fn unsuppress(&self, address: &str) -> Result<(), Error> {
-        let address = address.to_lowercase();
+        let address = canonical_address(address);
         let change = Change::default().hdel("suppressed", &address).zrem("suppressed:list", &address);
         self.change("unsuppress", &self.shared.keys.email(), change).await.map(drop)
     }
 
     async fn suppression(&self, address: &str) -> Result<Option<String>, Error> {
-        let address = address.to_lowercase();
+        let address = canonical_address(address);
         let get = cmd("HGET").arg(self.shared.keys.of_email("suppressed")).arg(&address).take();
         let [stored] = fixed(Value::Array(self.of_email("suppression", &[get]).await?))?;
         let suppression = maybe_bytes(stored)?.map(|stored| suppression(address, &stored)).transpose()?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use riqle_jobs_core::{
     EmailId, Error, RunId,
-    email::{EmailDetail, EmailEvent, EmailRecord, EmailRow, EmailStatus, OnUnknown},
+    email::{EmailDetail, EmailEvent, EmailRecord, EmailRow, EmailStatus, OnUnknown, canonical_address},
     from_millis,
 };
 
@@ -141,7 +141,7 @@ pub(crate) fn of_run(run: RunId) -> String {
 }
 
 pub(crate) fn of_recipient(address: &str) -> String {
-    format!("to {}", address.to_lowercase())
+    format!("to {}", canonical_address(address))
 }
 
 /// The fields of `by`.

@@ -54,7 +54,7 @@
 //! | `messages` | hash | id → the bytes that are sent | with the rows |
 //! | `ids` | sorted set | ids in their order | with the rows |
 //! | `by` | hash | idempotency key, message ids → id | with the rows |
-//! | `lists` | sorted set | status, detail, reference, run, folded recipient, each before an id | with the rows |
+//! | `lists` | sorted set | status, detail, reference, run, canonical recipient, each before an id | with the rows |
 //! | `done` | sorted set | emails that are not pending, by their creation | no |
 //! | `suppressed` | hash | address → when and why | until it is taken off |
 //! | `suppressed:list` | sorted set | the addresses in their order | until they are taken off |

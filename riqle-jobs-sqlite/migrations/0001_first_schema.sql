@@ -225,7 +225,7 @@ CREATE TABLE riqle_emails (
     sender            BLOB,    -- who has the row; null: nobody
     sent_from         TEXT    NOT NULL,
     recipient         TEXT    NOT NULL,
-    recipient_folded  TEXT    NOT NULL, -- lower case, to be compared
+    recipient_folded  TEXT    NOT NULL, -- canonical, to be compared
     subject           TEXT    NOT NULL,
     template          TEXT    NOT NULL,
     reference         TEXT,

@@ -6,7 +6,7 @@ use riqle_jobs_core::{
     EmailId, EmailLog, Error, ErrorKind, RunId,
     email::{
         EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, NewEmail, NewEmailEvent, OnUnknown,
-        RecordedEmailEvent, Resolution, Suppression,
+        RecordedEmailEvent, Resolution, Suppression, canonical_address,
     },
 };
 use sqlx::{AssertSqlSafe, SqliteConnection, sqlite::SqliteRow};
@@ -104,19 +104,23 @@ impl EmailLog for Sqlite {
     async fn suppress(&self, address: &str, reason: &str) -> Result<(), Error> {
         let writer = &self.shared.writer;
         writer
-            .change("suppress", (address.to_lowercase(), reason.to_owned()), |write, (address, reason)| {
-                let insert = "INSERT INTO riqle_suppressions (address, reason, at) VALUES (?1, ?2, ?3)
+            .change(
+                "suppress",
+                (canonical_address(address), reason.to_owned()),
+                |write, (address, reason)| {
+                    let insert = "INSERT INTO riqle_suppressions (address, reason, at) VALUES (?1, ?2, ?3)
                               ON CONFLICT DO NOTHING";
-                let query = sqlx::query(insert).bind(address).bind(reason).bind(millis(write.now));
-                Box::pin(async { query.execute(&mut write.connection).await.map(drop) })
-            })
+                    let query = sqlx::query(insert).bind(address).bind(reason).bind(millis(write.now));
+                    Box::pin(async { query.execute(&mut write.connection).await.map(drop) })
+                },
+            )
             .await
     }
 
     async fn unsuppress(&self, address: &str) -> Result<(), Error> {
         let writer = &self.shared.writer;
         writer
-            .change("unsuppress", address.to_lowercase(), |write, address| {
+            .change("unsuppress", canonical_address(address), |write, address| {
                 let query = sqlx::query("DELETE FROM riqle_suppressions WHERE address = ?1").bind(address);
                 Box::pin(async { query.execute(&mut write.connection).await.map(drop) })
             })
@@ -124,7 +128,7 @@ impl EmailLog for Sqlite {
     }
 
     async fn suppression(&self, address: &str) -> Result<Option<String>, Error> {
-        let address = address.to_lowercase();
+        let address = canonical_address(address);
         self.read("suppression", |mut connection| async move {
             let row = sqlx::query("SELECT reason FROM riqle_suppressions WHERE address = ?1")
                 .bind(address)
@@ -159,7 +163,7 @@ async fn intend_email(write: &mut Write, email: &NewEmail) -> DriverResult<Email
         .bind(&email.header_message_id)
         .bind(&email.from)
         .bind(&email.to)
-        .bind(email.to.to_lowercase())
+        .bind(canonical_address(&email.to))
         .bind(&email.subject)
         .bind(&email.template)
         .bind(&email.reference)
@@ -254,7 +258,7 @@ async fn list_emails(
         .bind(filter.status.map(|status| status.as_str()))
         .bind(&filter.reference)
         .bind(filter.run_id.map(|id| id.as_uuid()))
-        .bind(filter.to.as_ref().map(|to| to.to_lowercase()))
+        .bind(filter.to.as_deref().map(canonical_address))
         .bind(i64::try_from(filter.page_size()).unwrap_or(i64::MAX))
         .bind(&filter.idempotency_key)
         .fetch_all(connection)

@@ -87,7 +87,7 @@ pub trait EmailLog: Send + Sync {
     /// `Unavailable`.
     async fn email_events(&self, id: EmailId) -> Result<Vec<EmailEvent>, Error>;
 
-    /// Puts an address (compared without case) on the suppression list; a second reason changes nothing.
+    /// Puts an address (by its [canonical form](super::canonical_address)) on the suppression list; a second reason changes nothing.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -353,7 +353,7 @@ pub struct EmailFilter {
     pub idempotency_key: Option<String>,
     /// Of this run.
     pub run_id: Option<RunId>,
-    /// To this address, compared without case.
+    /// To this address, however it is spelled: as [`canonical_address`](super::canonical_address).
     pub to: Option<String>,
     /// Older than this one: the last id of the page before.
     pub before: Option<EmailId>,
@@ -386,7 +386,7 @@ pub struct EmailEvent {
 /// An address to which nothing is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suppression {
-    /// In lower case.
+    /// In its canonical form ([`canonical_address`](super::canonical_address)).
     pub address: String,
     /// Why.
     pub reason: String,

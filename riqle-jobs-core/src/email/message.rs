@@ -2,59 +2,8 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
+use super::Mailbox;
 use crate::{Error, ErrorKind, limits};
-
-/// An address with an optional display name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mailbox {
-    /// Shown to people; control and bidirectional characters are stripped.
-    pub name: Option<String>,
-    /// `local@domain`.
-    pub address: String,
-}
-
-impl Mailbox {
-    /// Takes an address, or a name and an address as in `Riqle <orders@riqle.com>`.
-    ///
-    /// # Errors
-    /// `Rejected` where the address is not of the form `local@domain`, holds spaces, controls or brackets, or
-    /// is longer than 254 bytes.
-    pub fn parse(text: &str) -> Result<Self, Error> {
-        let text = text.trim();
-        let (name, address) = match text.strip_suffix('>').and_then(|rest| rest.rsplit_once('<')) {
-            Some((name, address)) => (Some(name.trim().trim_matches('"')), address),
-            None => (None, text),
-        };
-        let name = name.map(visible_text).filter(|name| !name.is_empty());
-        let valid = address.len() <= 254
-            && address
-                .rsplit_once('@')
-                .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
-            && !address.chars().any(|c| c.is_control() || c.is_whitespace() || "<>()[],;:\\\"".contains(c));
-        if !valid {
-            return Err(Error::new(
-                ErrorKind::Rejected,
-                "address",
-                "not an email address of the form local@domain",
-            ));
-        }
-        Ok(Self { name, address: address.to_owned() })
-    }
-
-    /// The part behind the last `@`.
-    pub fn domain(&self) -> &str {
-        self.address.rsplit_once('@').map_or("", |(_, domain)| domain)
-    }
-}
-
-impl std::fmt::Display for Mailbox {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.name {
-            Some(name) => write!(f, "{name} <{}>", self.address),
-            None => f.write_str(&self.address),
-        }
-    }
-}
 
 /// Strips control characters and those that change the direction of text; folds white space; caps at 200
 /// characters. For names and subjects that come from users.

@@ -1,25 +1,32 @@
 //! Sending an email effectively once: over a [`Mailer`], kept true by the [`EmailLog`].
 
+mod address;
 mod delivery;
+mod escapes;
+mod in_text;
 mod log;
+mod mailbox;
 mod mailer;
 mod message;
 mod resolution;
 mod row;
 mod sender;
 
+pub use address::{ascii_address, canonical_address};
 pub use delivery::{EmailKey, NewEmailEvent, RecordedEmailEvent, take_delivery_event};
+pub use in_text::{AddressInText, addresses_in, mask_addresses};
 #[cfg(feature = "mock")]
 pub use log::MockEmailLog;
 pub use log::{
     EmailDetail, EmailEnding, EmailEvent, EmailFilter, EmailLog, EmailRecord, EmailStart, EmailStatus,
     NewEmail, SendPhase, Suppression,
 };
+pub use mailbox::Mailbox;
 #[cfg(feature = "mock")]
 pub use mailer::MockMailer;
 pub use mailer::{Mailer, OutgoingMessage, SendOutcome, Transmission};
 pub(crate) use message::sha256_hex;
-pub use message::{Email, Mailbox, MessageIdentity, OnUnknown, visible_text};
+pub use message::{Email, MessageIdentity, OnUnknown, visible_text};
 pub use resolution::Resolution;
 pub use row::EmailRow;
 pub use sender::{Receipt, SendError, Sender};

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     EmailDetail, EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, EmailStatus, NewEmail,
-    NewEmailEvent, Resolution, SendPhase,
+    NewEmailEvent, Resolution, SendPhase, canonical_address,
 };
 use crate::Error;
 
@@ -151,7 +151,7 @@ impl EmailFilter {
             && (self.details.is_empty() || self.details.contains(&record.detail))
             && (self.reference.is_none() || self.reference == record.reference)
             && (self.run_id.is_none() || self.run_id == record.run_id)
-            && self.to.as_ref().is_none_or(|to| to.to_lowercase() == record.to.to_lowercase())
+            && self.to.as_ref().is_none_or(|to| canonical_address(to) == canonical_address(&record.to))
     }
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     Email, EmailDetail, EmailEnding, EmailFilter, EmailLog, EmailRecord, EmailStart, EmailStatus, Mailbox,
     Mailer, MessageIdentity, NewEmail, OnUnknown, OutgoingMessage, SendOutcome, SendPhase, Transmission,
-    sha256_hex,
+    canonical_address, sha256_hex,
 };
 use crate::{AsStore, EmailId, Error, ErrorKind, JobError, backoff::Backoff, context::CurrentStep};
 
@@ -326,7 +326,7 @@ impl Sender {
 
 fn derived_key(template: &str, to: &Mailbox, generation: u32, step: &CurrentStep) -> String {
     let (root, path) = (step.run().root(), step.path());
-    let line = format!("{root}\n{path}\n{template}\n{}\n{generation}", to.address);
+    let line = format!("{root}\n{path}\n{template}\n{}\n{generation}", canonical_address(&to.address));
     format!("riqle-{root}-{}", &sha256_hex(line.as_bytes())[..32])
 }
 

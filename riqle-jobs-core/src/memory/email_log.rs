@@ -13,7 +13,7 @@ use crate::{
     EmailId, EmailLog, Error, ErrorKind, RunId, clock,
     email::{
         EmailEnding, EmailEvent, EmailFilter, EmailKey, EmailRecord, EmailRow, EmailStart, EmailStatus,
-        NewEmail, NewEmailEvent, RecordedEmailEvent, Resolution, Suppression,
+        NewEmail, NewEmailEvent, RecordedEmailEvent, Resolution, Suppression, canonical_address,
     },
 };
 
@@ -125,20 +125,20 @@ impl EmailLog for Memory {
 
     async fn suppress(&self, address: &str, reason: &str) -> Result<(), Error> {
         let (mut state, at) = self.begin();
-        let address = address.to_lowercase();
+        let address = canonical_address(address);
         let suppression = Suppression { address: address.clone(), reason: reason.to_owned(), at };
         state.emails.suppressed.entry(address).or_insert(suppression);
         Ok(())
     }
 
     async fn unsuppress(&self, address: &str) -> Result<(), Error> {
-        self.state().emails.suppressed.remove(&address.to_lowercase());
+        self.state().emails.suppressed.remove(&canonical_address(address));
         Ok(())
     }
 
     async fn suppression(&self, address: &str) -> Result<Option<String>, Error> {
         let state = self.state();
-        let suppression = state.emails.suppressed.get(&address.to_lowercase());
+        let suppression = state.emails.suppressed.get(&canonical_address(address));
         Ok(suppression.map(|suppression| suppression.reason.clone()))
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     AttemptOutcome, ClaimedRun, Ending, Error, JobError, Payload, Reason, RetryPolicy, Settlement,
-    email::sha256_hex,
+    email::{addresses_in, sha256_hex},
     job_error::Verdict,
     limits::{ERROR_BYTES, clean_text, plain_text},
 };
@@ -111,16 +111,20 @@ fn dead(reason: Reason, outcome: AttemptOutcome, error: String) -> Decided {
 
 /// Of the first line without what differs from run to run: email addresses, and words with digits in them.
 fn fingerprint(error: &str) -> String {
-    let alike: Vec<&str> = error
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .filter(|word| !word.contains('@') && !word.contains("%40"))
+    let alike: Vec<&str> = without_addresses(error.lines().next().unwrap_or_default())
+        .flat_map(str::split_whitespace)
         .flat_map(|word| word.split(|c: char| !c.is_alphanumeric()))
         .filter(|word| !word.is_empty() && !word.contains(|c: char| c.is_ascii_digit()))
         .collect();
     sha256_hex(alike.join(" ").as_bytes())[..16].to_owned()
+}
+
+/// What stands between the addresses of a text.
+fn without_addresses(text: &str) -> impl Iterator<Item = &str> {
+    let addresses = addresses_in(text);
+    let starts = std::iter::once(0).chain(addresses.clone().into_iter().map(|address| address.domain.end));
+    let ends = addresses.into_iter().map(|address| address.name.start).chain(std::iter::once(text.len()));
+    starts.zip(ends).map(|(start, end)| &text[start..end])
 }
 
 #[cfg(test)]
@@ -131,6 +135,7 @@ mod tests {
     fn errors_that_differ_in_numbers_are_alike() {
         assert_eq!(fingerprint("order 17 not found\nmore"), fingerprint("order 4711 not found"));
         assert_eq!(fingerprint("no user <ada@example.com>"), fingerprint("no user <ben@example.com>"));
+        assert_eq!(fingerprint("no user \"a b\"@example.com"), fingerprint("no user ben＠example.com"));
         assert_ne!(fingerprint("order 17 not found"), fingerprint("user 17 not found"));
     }
 }

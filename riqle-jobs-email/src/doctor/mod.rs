@@ -37,10 +37,8 @@ pub struct Doctor {
 impl Doctor {
     /// For emails from this address.
     pub fn new(sender: &Mailbox) -> Self {
-        let domain = sender.domain().to_ascii_lowercase();
         Self {
-            // Names in DNS are ASCII (RFC 5890).
-            domain: idna::domain_to_ascii(&domain).unwrap_or(domain),
+            domain: sender.domain(),
             dkim: Vec::new(),
             #[cfg(feature = "smtp")]
             smtp: None,

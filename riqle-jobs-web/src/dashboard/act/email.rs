@@ -1,5 +1,9 @@
 use axum::{extract::State, response::Response};
-use riqle_jobs_core::{EmailId, EmailLog, email::Resolution, store::ActionKind};
+use riqle_jobs_core::{
+    EmailId, EmailLog,
+    email::{Resolution, ascii_address},
+    store::ActionKind,
+};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -101,9 +105,6 @@ pub(crate) async fn unsuppress(
 
 fn address(asked: &SuppressRequest) -> Result<&str, Failure> {
     let address = asked.address.trim();
-    let is_odd = |c: char| c.is_whitespace() || c.is_control() || "<>(),;:\\\"[]".contains(c);
-    let is_address = address.len() <= 320
-        && !address.contains(is_odd)
-        && address.rsplit_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
-    is_address.then_some(address).ok_or_else(|| Failure::bad("this is no email address"))
+    ascii_address(address).map_err(|error| Failure::bad(error.message()))?;
+    Ok(address)
 }
