@@ -22,6 +22,7 @@ use riqle_jobs::{
         Brand, Orders,
         jobs::{SendPurchaseConfirmation, SendRefundNotification, SendWelcomeEmail},
     },
+    web::webhooks::IgnoredEvents,
 };
 use tokio::net::TcpListener;
 
@@ -61,7 +62,12 @@ async fn run() -> Result<(), Failure> {
 
     let (staging, relay) = (database.staging(), database.relay(&store));
 
-    let shop = Shop { database, jobs: jobs.clone(), secrets: config.stripe_secrets()?.map(Arc::new) };
+    let shop = Shop {
+        database,
+        jobs: jobs.clone(),
+        secrets: config.stripe_secrets()?.map(Arc::new),
+        ignored: IgnoredEvents::default(),
+    };
     let router = routes::router(shop, &config, address, &shutdown)?;
     printer.start(&config, address);
     let server = axum::serve(listener, router).with_graceful_shutdown({

@@ -42,7 +42,10 @@ pub fn router(
     let dashboard = Dashboard::new(&shop.jobs, access).until(shutdown).router();
     Ok(Router::new()
         .nest_service(DASHBOARD, dashboard)
-        .route("/webhooks/stripe", post(webhook::stripe).layer(DefaultBodyLimit::max(BODY_BYTES)))
+        .route(
+            "/webhooks/stripe",
+            post(webhook::stripe).get(webhook::ignored).layer(DefaultBodyLimit::max(BODY_BYTES)),
+        )
         .route("/orders/{id}", get(order))
         .route("/orders/{id}/emails", get(emails))
         .with_state(shop)

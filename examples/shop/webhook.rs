@@ -8,9 +8,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use riqle_jobs::{
-    Clock, Error, Jobs, NewRun, OtherInput, Unique, UniqueScope,
+    Clock, Error, ErrorKind, Jobs, NewRun, OtherInput, Unique, UniqueScope,
     email::jobs::{PurchaseConfirmation, RefundNotification, WelcomeEmail},
-    web::webhooks::stripe::{Event, Fact, SIGNATURE_HEADER, Secrets},
+    web::webhooks::{
+        Ignored, IgnoredEvents,
+        stripe::{Event, Fact, SIGNATURE_HEADER, Secrets},
+    },
 };
 use serde_json::json;
 
@@ -25,6 +28,7 @@ pub struct Shop {
     pub database: Database,
     pub jobs: Jobs,
     pub secrets: Option<Arc<Secrets>>,
+    pub ignored: IgnoredEvents,
 }
 
 /// `POST /webhooks/stripe`
@@ -34,20 +38,49 @@ pub async fn stripe(State(shop): State<Shop>, headers: HeaderMap, body: Bytes) -
     };
     let signature = headers.get(SIGNATURE_HEADER).and_then(|header| header.to_str().ok());
     let now = Clock::Server.local_now().as_second();
-    let taken = secrets.verify(signature, &body, now).and_then(|event| Ok((event.fact()?, event)));
-    let (fact, event) = match taken {
-        Ok((Some(fact), event)) => (fact, event),
-        Ok((None, _)) => return Json(json!({"received": true, "ignored": true})).into_response(),
+    let event = match secrets.verify(signature, &body, now) {
+        Ok(event) => event,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    // From here on the event is genuine: what no repeat would change is answered 200, lest Stripe disables the endpoint.
+    let fact = match event.fact() {
+        Ok(fact) => fact,
+        Err(why) => return ignore(&shop, &event, &why),
     };
     match record(&shop, &fact, &event).await {
         Ok(run) => Json(json!({"received": true, "run": run})).into_response(),
-        // Not stored, or perhaps: Stripe tries again, and the event's id makes that harmless.
-        Err(failure) => {
-            eprintln!("shop: event {} is not stored: {failure}", event.id);
-            refuse(StatusCode::SERVICE_UNAVAILABLE, "not stored, send it again")
-        }
+        Err(failure) => match unstorable(&failure) {
+            Some(why) => ignore(&shop, &event, &why),
+            // Not stored, or perhaps: Stripe tries again, and the event's id makes that harmless.
+            None => {
+                eprintln!("shop: event {} is not stored: {failure}", event.id);
+                refuse(StatusCode::SERVICE_UNAVAILABLE, "not stored, send it again")
+            }
+        },
     }
+}
+
+/// `GET /webhooks/stripe`: how many events were ignored, and why, since the shop started.
+pub async fn ignored(State(shop): State<Shop>) -> Response {
+    Json(json!({"ignored": shop.ignored.counts()})).into_response()
+}
+
+fn ignore(shop: &Shop, event: &Event, why: &Ignored) -> Response {
+    let count = shop.ignored.note("Stripe", &event.kind, &event.id, why);
+    eprintln!("shop: ignored event {} ({}): {why}; {count} of this kind so far", event.id, event.kind);
+    Json(json!({"received": true, "ignored": true, "reason": why.to_string()})).into_response()
+}
+
+/// Whether a failure is the event's own: an id over a limit, or data that the shop's tables refuse.
+fn unstorable(failure: &Failure) -> Option<Ignored> {
+    if let Some(error) = failure.downcast_ref::<Error>() {
+        return (error.kind() == ErrorKind::Rejected).then(|| Ignored::Unstorable(error.message().to_owned()));
+    }
+    let Some(sqlx::Error::Database(error)) = failure.downcast_ref::<sqlx::Error>() else { return None };
+    let code = error.code()?;
+    // PostgreSQL's SQLSTATEs of data exceptions, such as a NUL in a text, and of rows that are too long for an index.
+    let is_data = code.len() == 5 && (code.starts_with("22") || code.starts_with("54"));
+    is_data.then(|| Ignored::Unstorable(error.message().to_owned()))
 }
 
 async fn record(shop: &Shop, fact: &Fact, event: &Event) -> Result<Option<String>, Failure> {
@@ -60,6 +93,8 @@ async fn record(shop: &Shop, fact: &Fact, event: &Event) -> Result<Option<String
     // What came before counts, also with other content: a staged run hears of no conflict.
     let unique = Unique { key, scope: UniqueScope::Period(EVENT_KEPT), other_input: OtherInput::IsIgnored };
     let run = NewRun { unique: Some(unique), ..run };
+    // Before the shop's tables see any of it.
+    shop.jobs.store().limits().check_staged(std::slice::from_ref(&run))?;
     Ok(Some(shop.database.record(fact, run).await?.to_string()))
 }
 

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
-use riqle_jobs_web::webhooks::stripe::{Fact, Secrets, WebhookError, sign};
+use riqle_jobs_web::webhooks::stripe::{Fact, Ignored, Secrets, WebhookError, sign};
+use serde_json::json;
 
 const NOW: i64 = 1_795_460_000;
 const BODY: &[u8] =
@@ -64,63 +65,86 @@ fn a_secret_is_in_no_debug_text() {
     assert_eq!(format!("{:?}", secrets()), "Secrets(2)");
 }
 
-fn fact(kind: &str, object: serde_json::Value) -> Result<Option<Fact>, WebhookError> {
-    let body = serde_json::json!({"id": "evt_1", "type": kind, "data": {"object": object}}).to_string();
+fn fact(kind: &str, object: serde_json::Value) -> Result<Fact, Ignored> {
+    let event = json!({"id": "evt_1", "type": kind, "data": {"object": object}});
+    fact_of(&event)
+}
+
+fn fact_of(event: &serde_json::Value) -> Result<Fact, Ignored> {
+    let body = event.to_string();
     secrets().verify(Some(&sign("whsec_new", NOW, body.as_bytes())), body.as_bytes(), NOW).unwrap().fact()
+}
+
+fn session() -> serde_json::Value {
+    json!({
+        "id": "cs_1", "client_reference_id": "order-2", "metadata": {"orderId": "order-1"}, "payment_status": "paid",
+        "customer_details": {"email": "ada@example.com"}, "amount_total": 5300, "currency": "usd",
+    })
 }
 
 #[test]
 fn events_tell_what_happened_in_the_shop() {
-    let session = serde_json::json!({
-        "id": "cs_1", "client_reference_id": "order-2", "metadata": {"orderId": "order-1"}, "payment_status": "paid",
-        "customer_details": {"email": "ada@example.com"}, "amount_total": 5300, "currency": "usd",
-    });
     let paid = |order_id: &str| {
-        Ok(Some(Fact::OrderPaid {
+        Ok(Fact::OrderPaid {
             order_id: order_id.to_owned(),
             email: "ada@example.com".to_owned(),
             amount: 5300,
             currency: "usd".to_owned(),
-        }))
+        })
     };
-    assert_eq!(fact("checkout.session.completed", session.clone()), paid("order-1"));
-    let mut without = session.clone();
-    without["metadata"] = serde_json::json!({});
+    assert_eq!(fact("checkout.session.completed", session()), paid("order-1"));
+    let mut without = session();
+    without["metadata"] = json!({});
     assert_eq!(fact("checkout.session.completed", without.clone()), paid("order-2"));
     without["client_reference_id"] = serde_json::Value::Null;
     assert_eq!(fact("checkout.session.completed", without), paid("cs_1"));
-    let mut unpaid = session;
-    unpaid["payment_status"] = "unpaid".into();
-    assert_eq!(fact("checkout.session.completed", unpaid), Ok(None));
 
-    let charge = serde_json::json!({
+    let charge = json!({
         "metadata": {"orderId": "order-1", "refundReason": "broken"}, "receipt_email": "ada@example.com",
         "billing_details": {"email": null}, "amount_refunded": 1, "currency": "jpy",
     });
     assert_eq!(
         fact("charge.refunded", charge),
-        Ok(Some(Fact::OrderRefunded {
+        Ok(Fact::OrderRefunded {
             order_id: "order-1".to_owned(),
             email: "ada@example.com".to_owned(),
             amount: 1,
             currency: "jpy".to_owned(),
             reason: Some("broken".to_owned()),
-        }))
+        })
     );
     assert_eq!(
-        fact(
-            "customer.created",
-            serde_json::json!({"id": "cus_1", "email": "ada@example.com", "name": null})
-        ),
-        Ok(Some(Fact::CustomerCreated {
+        fact("customer.created", json!({"id": "cus_1", "email": "ada@example.com", "name": null})),
+        Ok(Fact::CustomerCreated {
             user_id: "cus_1".to_owned(),
             email: "ada@example.com".to_owned(),
             name: None,
-        }))
+        })
     );
-    assert_eq!(fact("invoice.paid", serde_json::json!({})), Ok(None));
-    let lacks = fact("customer.created", serde_json::json!({"id": "cus_1"})).unwrap_err();
-    assert_eq!(lacks.to_string(), "the event customer.created lacks an email address");
+}
+
+#[test]
+fn events_of_no_use_say_why() {
+    let changed = |field: &str, value: serde_json::Value| {
+        let mut session = session();
+        session[field] = value;
+        fact("checkout.session.completed", session).unwrap_err()
+    };
+    assert_eq!(changed("payment_status", "unpaid".into()), Ignored::NotPaid);
+    assert_eq!(changed("mode", "setup".into()), Ignored::NothingSold);
+    assert_eq!(changed("customer_details", serde_json::Value::Null), Ignored::Lacks("an email address"));
+    assert_eq!(changed("amount_total", serde_json::Value::Null), Ignored::Lacks("amount_total"));
+
+    let without_email = fact("customer.created", json!({"id": "cus_1", "email": null})).unwrap_err();
+    assert_eq!(without_email.to_string(), "it lacks an email address");
+    let of_another_application = json!({"id": "ch_1", "metadata": {}, "receipt_email": "ada@example.com",
+        "amount_refunded": 1, "currency": "usd"});
+    assert_eq!(fact("charge.refunded", of_another_application), Err(Ignored::Lacks("metadata.orderId")));
+    assert_eq!(fact("invoice.paid", json!({})), Err(Ignored::Unwanted));
+    let thin = json!({"id": "evt_1", "object": "v2.core.event", "type": "v2.core.account.updated"});
+    assert_eq!(fact_of(&thin), Err(Ignored::Unwanted));
+    let without_data = json!({"id": "evt_1", "type": "customer.created", "data": null});
+    assert_eq!(fact_of(&without_data), Err(Ignored::Lacks("an id")));
 }
 
 proptest! {

@@ -60,7 +60,49 @@ async fn an_event_of_stripe_starts_its_job_once_however_often_it_comes() {
         assert_eq!(input, expected);
         let ignored =
             by_stripe(address, &json!({"id": "evt_2", "type": "invoice.paid", "data": {"object": {}}})).await;
-        assert_eq!(ignored.json(), json!({"received": true, "ignored": true}));
+        assert_eq!((ignored.status, ignored.json()), (200, ignored_as("nothing here wants it")));
+    }
+}
+
+fn ignored_as(reason: &str) -> Value {
+    json!({"received": true, "ignored": true, "reason": reason})
+}
+
+#[tokio::test]
+async fn genuine_events_of_no_use_are_answered_200_with_a_reason_and_counted() {
+    for bench in Bench::all().await {
+        let webhook = stripe::Webhook::new(&bench.jobs, stripe::Secrets::new([STRIPE]).ok());
+        let ignored = webhook.ignored();
+        let address = serve(|_| webhook.router()).await;
+        let event = |number: u32, kind: &str, object: Value| json!({"id": format!("evt_{number}"), "type": kind, "data": {"object": object}});
+        let set_up = json!({"id": "cs_1", "mode": "setup", "payment_status": "no_payment_required", "amount_total": null});
+        let of_another = json!({"id": "ch_1", "metadata": {}, "amount_refunded": 100, "currency": "usd"});
+        for (event, reason) in [
+            (event(1, "customer.created", json!({"id": "cus_1"})), "it lacks an email address"),
+            (event(2, "customer.created", json!({"id": "cus_2", "email": null})), "it lacks an email address"),
+            (event(3, "charge.refunded", of_another), "it lacks metadata.orderId"),
+            (event(4, "checkout.session.completed", set_up), "it sells nothing"),
+            (json!({"id": "evt_5", "type": "v1.billing.meter.no_meter_found"}), "nothing here wants it"),
+            (
+                json!({"id": format!("evt_{}", "6".repeat(600)), "type": "customer.created",
+                    "data": {"object": {"id": "cus_6", "email": "ada@example.com"}}}),
+                "it can't be stored: event id has 604 bytes, the limit is 506",
+            ),
+        ] {
+            let answer = by_stripe(address, &event).await;
+            assert_eq!((answer.status, answer.json()), (200, ignored_as(reason)), "{event}");
+        }
+        let counts: Vec<_> = ignored.counts().into_iter().map(|count| (count.kind, count.reason, count.events)).collect();
+        let expected = [
+            ("charge.refunded", "it lacks metadata.orderId", 1),
+            ("checkout.session.completed", "it sells nothing", 1),
+            ("customer.created", "it can't be stored", 1),
+            ("customer.created", "it lacks an email address", 2),
+            ("v1.billing.meter.no_meter_found", "nothing here wants it", 1),
+        ]
+        .map(|(kind, reason, events)| (kind.to_owned(), reason.to_owned(), events));
+        assert_eq!(counts, expected);
+        assert!(bench.runs().await.is_empty());
     }
 }
 
@@ -115,7 +157,8 @@ async fn an_application_maps_the_events_of_stripe_itself() {
     let address = serve(|_| webhook.router()).await;
     let event = |kind: &str| json!({"id": "evt_1", "type": kind, "data": {"object": {"total": 9007199254740993_i64}}});
     assert_eq!(by_stripe(address, &event("invoice.paid")).await.status, 200);
-    assert_eq!(by_stripe(address, &event("nameless")).await.status, 400);
+    let answer = by_stripe(address, &event("nameless")).await;
+    assert_eq!((answer.status, answer.json()), (200, ignored_as("it can't be stored: event name is empty")));
     let answer = by_stripe(address, &event("broken")).await;
     assert_eq!((answer.status, &answer.json()["error"]), (500, &json!("the mapping fails, see the log")));
     assert_eq!(bench.inputs().await, ["9007199254740993"]);
@@ -136,10 +179,6 @@ async fn what_is_not_genuine_is_refused_with_its_reason() {
         assert_eq!(post(address, "/webhooks/stripe", &stale, &large).await.status, 413);
         assert_eq!(post(address, "/webhooks/resend", "", &large).await.status, 413);
         assert_eq!(post(address, "/webhooks/resend", "", "{}").await.status, 400);
-        let lacks = json!({"id": "evt_2", "type": "customer.created", "data": {"object": {"id": "cus_1"}}});
-        let answer = by_stripe(address, &lacks).await;
-        let error = "the event customer.created lacks an email address";
-        assert_eq!((answer.status, answer.json()), (400, json!({"error": error, "status": 400})));
         assert!(bench.runs().await.is_empty());
     }
 }
@@ -249,7 +288,7 @@ async fn reports_of_resend_stand_in_the_email_log_once_in_whatever_order_they_co
         }
         for kind in ["email.opened", "contact.created", "what.is.new"] {
             let answer = report(address, "msg_9", kind, &email, json!({})).await;
-            assert_eq!(answer.json(), json!({"received": true, "ignored": true}), "{kind}");
+            assert_eq!(answer.json(), ignored_as("nothing here wants it"), "{kind}");
         }
         let row = row(&bench).await;
         assert_eq!((row.status, row.detail), (EmailStatus::Sent, EmailDetail::Delivered));
@@ -324,10 +363,11 @@ async fn a_report_of_an_email_that_is_not_recorded_yet_is_to_be_repeated_for_an_
         assert_eq!((answer.status, answer.json()), (404, json!({"error": error, "status": 404})));
         let old =
             r#"{"type":"email.delivered","created_at":"2026-01-01T00:00:00Z","data":{"email_id":"re_1"}}"#;
-        assert_eq!(deliver(address, "msg_2", old).await.json(), json!({"received": true, "ignored": true}));
+        let answer = deliver(address, "msg_2", old).await;
+        assert_eq!((answer.status, answer.json()), (200, ignored_as("the email log knows no such email")));
         email_sent(&bench).await;
         assert_eq!(report(address, "msg_1", "email.delivered", &unknown, json!({})).await.status, 200);
         let lacks = deliver(address, "msg_3", r#"{"type":"email.delivered","data":{}}"#).await;
-        assert_eq!(lacks.json()["error"], "the event email.delivered lacks data.email_id");
+        assert_eq!((lacks.status, lacks.json()), (200, ignored_as("it lacks data.email_id")));
     }
 }

@@ -38,6 +38,40 @@ async fn what_is_not_signed_right_is_refused_with_its_reason() {
 }
 
 #[tokio::test]
+async fn genuine_events_that_the_shop_can_not_use_are_answered_200_ignored_and_counted() {
+    let (shop, _folder) = shop().await;
+    let event = |id: &str, kind: &str, object: serde_json::Value| json!({"id": id, "type": kind, "data": {"object": object}});
+    let mut set_up = checkout("evt_set_up", "order-1", "ada@example.com");
+    set_up["data"]["object"]["mode"] = "setup".into();
+    set_up["data"]["object"]["amount_total"] = serde_json::Value::Null;
+    let of_another = json!({"id": "ch_1", "metadata": {}, "amount_refunded": 100, "currency": "usd"});
+    for (event, reason) in [
+        (event("evt_1", "customer.created", json!({"id": "cus_1", "email": null})), "it lacks an email address"),
+        (event("evt_2", "charge.refunded", of_another), "it lacks metadata.orderId"),
+        (set_up, "it sells nothing"),
+        (
+            checkout("evt_3", &"x".repeat(3000), "ada@example.com"),
+            "it can't be stored: unique key has 3006 bytes, the limit is 512",
+        ),
+        (
+            checkout("evt_4", "order\u{0}7", "ada@example.com"),
+            "it can't be stored: unique key holds a control character",
+        ),
+    ] {
+        let (status, answer) = shop.deliver(&event).await.unwrap();
+        assert_eq!((status, answer), (200, json!({"received": true, "ignored": true, "reason": reason})));
+    }
+    let (_, counted) = get(shop.address, "/webhooks/stripe").await.unwrap();
+    let expected = json!([
+        {"type": "charge.refunded", "reason": "it lacks metadata.orderId", "events": 1},
+        {"type": "checkout.session.completed", "reason": "it can't be stored", "events": 2},
+        {"type": "checkout.session.completed", "reason": "it sells nothing", "events": 1},
+        {"type": "customer.created", "reason": "it lacks an email address", "events": 1},
+    ]);
+    assert_eq!(counted["ignored"], expected);
+}
+
+#[tokio::test]
 async fn a_body_over_a_mebibyte_is_too_large() {
     let (shop, _folder) = shop().await;
     let mut stream = tokio::net::TcpStream::connect(shop.address).await.unwrap();

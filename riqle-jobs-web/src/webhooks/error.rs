@@ -1,4 +1,4 @@
-/// Why a webhook was not taken. Each is answered with 400: a repeat would fail alike.
+/// Why a webhook was refused: it is not genuine. Each is answered with 400.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WebhookError {
@@ -30,15 +30,7 @@ pub enum WebhookError {
     /// No signature fits any secret.
     #[error("the signature does not fit: another secret, or a changed body")]
     WrongSignature,
-    /// The body is no event.
-    #[error("the body is no event: {0}")]
+    /// The body is not an event.
+    #[error("the body is not an event: {0}")]
     NoEvent(String),
-    /// The event lacks what is needed.
-    #[error("the event {kind} lacks {field}")]
-    Lacks {
-        /// The event's type.
-        kind: String,
-        /// What is missing.
-        field: &'static str,
-    },
 }

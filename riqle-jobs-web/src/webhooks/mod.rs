@@ -1,12 +1,14 @@
 //! Signed webhooks of other services.
 
 mod error;
+mod ignored;
 pub mod resend;
 pub mod stripe;
 
 use std::time::Duration;
 
 pub use error::WebhookError;
+pub use ignored::{Ignored, IgnoredCount, IgnoredEvents};
 
 /// The largest body that a route reads, in bytes: 1 MiB.
 pub const BODY_BYTES: usize = 1 << 20;

@@ -6,7 +6,7 @@ use riqle_jobs_core::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::webhooks::WebhookError;
+use crate::webhooks::{Ignored, WebhookError};
 
 /// As the Resend mailer names itself in the email log.
 const PROVIDER: &str = "resend";
@@ -44,12 +44,12 @@ impl Report {
         Ok(Self { id: id.to_owned(), kind, at, data })
     }
 
-    /// The event for the email log, with the email as Resend names it; `None` where it says nothing of a delivery
-    /// (opened, clicked, received, contacts, domains, and what is new to us).
+    /// The event for the email log, with the email as Resend names it.
     ///
     /// # Errors
-    /// `Lacks` where the email's id is missing.
-    pub fn email_event(&self) -> Result<Option<NewEmailEvent>, WebhookError> {
+    /// Why it is of no use: it says nothing of a delivery (opened, clicked, received, contacts, domains, and what is new
+    /// to us), or not of which email.
+    pub fn email_event(&self) -> Result<NewEmailEvent, Ignored> {
         let says = |path: &str| self.text(path).unwrap_or_default();
         let (detail, is_permanent, text) = match self.kind.as_str() {
             "email.sent" => (EmailDetail::Accepted, false, String::new()),
@@ -69,19 +69,17 @@ impl Report {
             "email.failed" => {
                 (EmailDetail::Bounced, false, format!("failed at Resend: {}", says("/failed/reason")))
             }
-            _ => return Ok(None),
+            _ => return Err(Ignored::Unwanted),
         };
-        let message_id = self
-            .text("/email_id")
-            .ok_or_else(|| WebhookError::Lacks { kind: self.kind.clone(), field: "data.email_id" })?;
-        Ok(Some(NewEmailEvent {
+        let message_id = self.text("/email_id").ok_or(Ignored::Lacks("data.email_id"))?;
+        Ok(NewEmailEvent {
             email: EmailKey::MessageId { provider: PROVIDER.to_owned(), message_id: message_id.to_owned() },
             detail,
             is_permanent,
             at: self.at,
             text: Some(text).filter(|text| !text.is_empty()),
             provider_event_id: self.id.clone(),
-        }))
+        })
     }
 
     /// How else the log may know the email: by its Message-ID, whose two halves are a header and the sender's domain.

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::{Delivery, Report, Secrets};
 use crate::{
     answer::{answer, failed, method_not_allowed, read, refuse, within},
-    webhooks::{ANSWERS_WITHIN, BODY_BYTES, WebhookError},
+    webhooks::{ANSWERS_WITHIN, BODY_BYTES, Ignored, IgnoredEvents},
 };
 
 /// For how long an email that the log does not know may be one that is about to be recorded.
@@ -26,24 +26,30 @@ const MAY_STILL_COME: Duration = Duration::from_secs(60 * 60);
 /// `svix-id`. A permanent bounce and a complaint put the address on the suppression list; a report of an email whose
 /// outcome was unknown resolves it as sent.
 ///
-/// Answers 200 once it is recorded, or where it is of no use to the log; 400 with the reason where it is not genuine; 404
+/// Answers 200 once it is recorded, or where it is of no use to the log, with the reason, which is logged; 400 with the
+/// reason where it is not genuine; 404
 /// where the log knows no such email, for an hour: a delivery can be faster than the record of the send; 503 where there is
 /// no secret or the store is away. Resend repeats what was not answered with 200.
 pub fn router(jobs: &Jobs, secrets: Option<Secrets>) -> Router {
     Router::new()
         .route("/webhooks/resend", post(take).layer(DefaultBodyLimit::max(BODY_BYTES)))
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(Shared { jobs: jobs.clone(), secrets: secrets.map(Arc::new) })
+        .with_state(Shared {
+            jobs: jobs.clone(),
+            secrets: secrets.map(Arc::new),
+            ignored: IgnoredEvents::default(),
+        })
 }
 
 #[derive(Clone)]
 struct Shared {
     jobs: Jobs,
     secrets: Option<Arc<Secrets>>,
+    ignored: IgnoredEvents,
 }
 
-async fn take(State(Shared { jobs, secrets }): State<Shared>, request: Request) -> Response {
-    let Some(secrets) = secrets else {
+async fn take(State(shared): State<Shared>, request: Request) -> Response {
+    let Some(secrets) = &shared.secrets else {
         let error = "no secret of the Resend webhook is configured (RESEND_WEBHOOK_SECRET)";
         return refuse(StatusCode::SERVICE_UNAVAILABLE, error);
     };
@@ -54,11 +60,16 @@ async fn take(State(Shared { jobs, secrets }): State<Shared>, request: Request) 
             Err((status, error)) => return refuse(status, &error),
         };
         let now = Clock::Server.local_now().as_second();
-        let verified = secrets.verify(delivery(&headers), &body, now);
-        match verified.and_then(|report| Ok((report.email_event()?, report))) {
-            Ok((Some(event), report)) => record(&**jobs.store(), &report, event).await,
-            Ok((None, _)) => answer(StatusCode::OK, json!({"received": true, "ignored": true})),
-            Err(error) => refuse_webhook(&error),
+        let report = match secrets.verify(delivery(&headers), &body, now) {
+            Ok(report) => report,
+            Err(error) => {
+                tracing::warn!(%error, "a webhook of Resend was refused");
+                return refuse(StatusCode::BAD_REQUEST, &error.to_string());
+            }
+        };
+        match report.email_event() {
+            Ok(event) => shared.record(&report, event).await,
+            Err(why) => shared.ignore(&report, &why),
         }
     })
     .await
@@ -73,21 +84,27 @@ fn delivery(headers: &HeaderMap) -> Option<Delivery<'_>> {
     })
 }
 
-fn refuse_webhook(error: &WebhookError) -> Response {
-    tracing::warn!(%error, "a webhook of Resend was refused");
-    refuse(StatusCode::BAD_REQUEST, &error.to_string())
-}
-
-async fn record(store: &dyn Store, report: &Report, event: NewEmailEvent) -> Response {
-    match record_by_any_key(store, report, event).await {
-        Ok(is_new) => answer(StatusCode::OK, json!({"received": true, "new": is_new})),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            if report.at < earlier(Clock::Server.local_now(), MAY_STILL_COME) {
-                return answer(StatusCode::OK, json!({"received": true, "ignored": true}));
-            }
-            refuse(StatusCode::NOT_FOUND, "the email log knows no such email yet")
+impl Shared {
+    async fn record(&self, report: &Report, event: NewEmailEvent) -> Response {
+        match record_by_any_key(&**self.jobs.store(), report, event).await {
+            Ok(is_new) => answer(StatusCode::OK, json!({"received": true, "new": is_new})),
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound if report.at < earlier(Clock::Server.local_now(), MAY_STILL_COME) => {
+                    self.ignore(report, &Ignored::UnknownEmail)
+                }
+                ErrorKind::NotFound => refuse(StatusCode::NOT_FOUND, "the email log knows no such email yet"),
+                // A repeat would be refused alike.
+                ErrorKind::Rejected => {
+                    self.ignore(report, &Ignored::Unstorable(error.message().to_owned()))
+                }
+                _ => failed(&error),
+            },
         }
-        Err(error) => failed(&error),
+    }
+
+    fn ignore(&self, report: &Report, why: &Ignored) -> Response {
+        self.ignored.note("Resend", &report.kind, &report.id, why);
+        answer(StatusCode::OK, json!({"received": true, "ignored": true, "reason": why.to_string()}))
     }
 }
 

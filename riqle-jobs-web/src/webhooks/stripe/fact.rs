@@ -1,7 +1,7 @@
 use riqle_jobs_core::{Error, Payload, store::NewEvent};
 use serde_json::{Value, json};
 
-use super::{Event, WebhookError};
+use super::{Event, Ignored};
 
 /// What happened in the shop, as far as its emails go. Amounts are in minor units.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,47 +66,66 @@ impl Fact {
 }
 
 impl Event {
-    /// What happened; `None` for a type that sends no email, and for a checkout that is not paid yet.
+    /// What happened.
     ///
     /// # Errors
-    /// `Lacks` where the event is of a known type and has no order, address or amount.
-    pub fn fact(&self) -> Result<Option<Fact>, WebhookError> {
-        let object = self.object();
-        let text = |path: &str| object.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let text = |paths: &[&str]| paths.iter().find_map(|path| text(path)).map(str::to_owned);
-        let lacks = |field| WebhookError::Lacks { kind: self.kind.clone(), field };
-        let amount =
-            |field: &'static str| object.get(field).and_then(Value::as_i64).ok_or_else(|| lacks(field));
-        let currency = || text(&["/currency"]).ok_or_else(|| lacks("currency"));
-        Ok(Some(match self.kind.as_str() {
-            "checkout.session.completed" | "checkout.session.async_payment_succeeded" => {
-                // A bank transfer completes the session and is paid days later, with the second event.
-                if object.get("payment_status").and_then(Value::as_str) == Some("unpaid") {
-                    return Ok(None);
-                }
-                Fact::OrderPaid {
-                    order_id: text(&["/metadata/orderId", "/client_reference_id", "/id"])
-                        .ok_or_else(|| lacks("an order id"))?,
-                    email: text(&["/customer_details/email", "/customer_email"])
-                        .ok_or_else(|| lacks("an email address"))?,
-                    amount: amount("amount_total")?,
-                    currency: currency()?,
-                }
-            }
-            "charge.refunded" => Fact::OrderRefunded {
-                order_id: text(&["/metadata/orderId"]).ok_or_else(|| lacks("metadata.orderId"))?,
-                email: text(&["/billing_details/email", "/receipt_email"])
-                    .ok_or_else(|| lacks("an email address"))?,
-                amount: amount("amount_refunded")?,
-                currency: currency()?,
-                reason: text(&["/metadata/refundReason"]),
-            },
-            "customer.created" => Fact::CustomerCreated {
-                user_id: text(&["/metadata/userId", "/id"]).ok_or_else(|| lacks("an id"))?,
-                email: text(&["/email"]).ok_or_else(|| lacks("an email address"))?,
-                name: text(&["/name"]),
-            },
-            _ => return Ok(None),
-        }))
+    /// Why the event is of no use: of a type that sends no email, a checkout that is not paid yet or sells nothing, or
+    /// without the order, address or amount that its email needs.
+    pub fn fact(&self) -> Result<Fact, Ignored> {
+        match self.kind.as_str() {
+            "checkout.session.completed" | "checkout.session.async_payment_succeeded" => self.order_paid(),
+            "charge.refunded" => self.order_refunded(),
+            "customer.created" => self.customer_created(),
+            _ => Err(Ignored::Unwanted),
+        }
+    }
+
+    fn order_paid(&self) -> Result<Fact, Ignored> {
+        if self.text(&["/mode"]).is_some_and(|mode| mode == "setup") {
+            return Err(Ignored::NothingSold);
+        }
+        // A bank transfer completes the session and is paid days later, with the second event.
+        if self.text(&["/payment_status"]).is_some_and(|status| status == "unpaid") {
+            return Err(Ignored::NotPaid);
+        }
+        Ok(Fact::OrderPaid {
+            order_id: self.need("an order id", &["/metadata/orderId", "/client_reference_id", "/id"])?,
+            email: self.need("an email address", &["/customer_details/email", "/customer_email"])?,
+            amount: self.amount("amount_total")?,
+            currency: self.need("currency", &["/currency"])?,
+        })
+    }
+
+    fn order_refunded(&self) -> Result<Fact, Ignored> {
+        Ok(Fact::OrderRefunded {
+            order_id: self.need("metadata.orderId", &["/metadata/orderId"])?,
+            email: self.need("an email address", &["/billing_details/email", "/receipt_email"])?,
+            amount: self.amount("amount_refunded")?,
+            currency: self.need("currency", &["/currency"])?,
+            reason: self.text(&["/metadata/refundReason"]),
+        })
+    }
+
+    fn customer_created(&self) -> Result<Fact, Ignored> {
+        Ok(Fact::CustomerCreated {
+            user_id: self.need("an id", &["/metadata/userId", "/id"])?,
+            email: self.need("an email address", &["/email"])?,
+            name: self.text(&["/name"]),
+        })
+    }
+
+    /// The first of these fields that holds a text.
+    fn text(&self, paths: &[&str]) -> Option<String> {
+        let text = |path: &&str| self.object().pointer(path).and_then(Value::as_str);
+        paths.iter().filter_map(text).find(|text| !text.is_empty()).map(str::to_owned)
+    }
+
+    fn need(&self, what: &'static str, paths: &[&str]) -> Result<String, Ignored> {
+        self.text(paths).ok_or(Ignored::Lacks(what))
+    }
+
+    /// A field in minor units.
+    fn amount(&self, field: &'static str) -> Result<i64, Ignored> {
+        self.object().get(field).and_then(Value::as_i64).ok_or(Ignored::Lacks(field))
     }
 }

@@ -10,15 +10,15 @@
 //!
 //! let event = secrets.verify(Some(&header), body, 1_795_460_100)?;
 //! assert_eq!(event.id, "evt_1");
-//! assert!(matches!(event.fact()?, Some(Fact::CustomerCreated { user_id, .. }) if user_id == "cus_1"));
-//! # Ok::<(), riqle_jobs_web::webhooks::stripe::WebhookError>(())
+//! assert!(matches!(event.fact()?, Fact::CustomerCreated { user_id, .. } if user_id == "cus_1"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod fact;
 mod route;
 mod signature;
 
-pub use super::{BODY_BYTES, WebhookError};
+pub use super::{BODY_BYTES, Ignored, IgnoredEvents, WebhookError};
 pub use fact::Fact;
 pub use route::Webhook;
 pub use signature::{Secrets, sign};
@@ -37,17 +37,27 @@ pub struct Event {
     /// Such as `charge.refunded`.
     #[serde(rename = "type")]
     pub kind: String,
-    data: Data,
+    // Stripe's "thin" events have none.
+    data: Option<Data>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 struct Data {
+    #[serde(default)]
     object: Value,
+    #[serde(default)]
+    previous_attributes: Value,
 }
 
 impl Event {
-    /// What the event is about, as it was sent: unknown fields and nulls included, integers of 64 bits exact.
+    /// What the event is about, as it was sent: unknown fields and nulls included, integers of 64 bits exact. Null where
+    /// the event has none.
     pub fn object(&self) -> &Value {
-        &self.data.object
+        self.data.as_ref().map_or(&Value::Null, |data| &data.object)
+    }
+
+    /// What the changed fields of the object held before; null where the event does not say.
+    pub fn previous_attributes(&self) -> &Value {
+        self.data.as_ref().map_or(&Value::Null, |data| &data.previous_attributes)
     }
 }

@@ -7,10 +7,10 @@ use axum::{
     response::Response,
     routing::post,
 };
-use riqle_jobs_core::{Clock, Error, Jobs, store::NewEvent};
+use riqle_jobs_core::{Clock, Error, ErrorKind, Jobs, store::NewEvent};
 use serde_json::json;
 
-use super::{Event, SIGNATURE_HEADER, Secrets, WebhookError};
+use super::{Event, Ignored, IgnoredEvents, SIGNATURE_HEADER, Secrets};
 use crate::{
     answer::{Refused, answer, failed, method_not_allowed, read, refuse, status_of, told, within},
     webhooks::{ANSWERS_WITHIN, BODY_BYTES},
@@ -24,28 +24,35 @@ type MappingError = Box<dyn std::error::Error + Send + Sync>;
 /// The route `POST /webhooks/stripe`: verifies Stripe's events and sends those that start jobs on, under Stripe's own id,
 /// so that a repeated delivery starts nothing within 24 h.
 ///
-/// Answers 200 once the event is stored, or where it starts nothing; 400 with the reason where it is not genuine or
-/// lacks what the job needs; 503 where there is no secret or the store is away: Stripe then tries again, for three days.
+/// Answers 200 once the event is stored, or where it is of no use, with the reason, which is logged and counted: Stripe
+/// disables an endpoint that keeps refusing genuine events. 400 with the reason where it is not genuine; 503 where there is
+/// no secret or the store is away: Stripe then tries again, for three days.
 #[derive(Clone)]
 pub struct Webhook {
     jobs: Jobs,
     secrets: Option<Secrets>,
     mapping: Arc<Mapping>,
+    ignored: IgnoredEvents,
+}
+
+/// What is done with a request.
+enum Decision {
+    Send(Event, NewEvent),
+    Ignore(Event, Ignored),
+    Refuse(Refused),
 }
 
 impl Webhook {
     /// One that checks with these secrets, and sends on what [`Fact::job_event`](super::Fact::job_event) says. Without
     /// secrets it answers 503.
     pub fn new(jobs: &Jobs, secrets: Option<Secrets>) -> Self {
-        let mapping = |event: &Event| match event.fact()? {
-            Some(fact) => Ok(Some(fact.job_event(&event.id)?)),
-            None => Ok(None),
-        };
-        Self { jobs: jobs.clone(), secrets, mapping: Arc::new(mapping) }
+        let mapping = |event: &Event| Ok(Some(event.fact()?.job_event(&event.id)?));
+        Self { jobs: jobs.clone(), secrets, mapping: Arc::new(mapping), ignored: IgnoredEvents::default() }
     }
 
     /// Says which event of ours one of Stripe's becomes, `None` for none, instead of the above. Its id should be
-    /// Stripe's. What fails is answered with 400 where it is a [`WebhookError`] or a `Rejected`.
+    /// Stripe's. The event is ignored where this fails with [`Ignored`] or a `Rejected`; other errors are answered with
+    /// 500 and logged.
     #[must_use]
     pub fn mapping(
         mut self,
@@ -53,6 +60,11 @@ impl Webhook {
     ) -> Self {
         self.mapping = Arc::new(mapping);
         self
+    }
+
+    /// The counts of what it has ignored, which go on counting.
+    pub fn ignored(&self) -> IgnoredEvents {
+        self.ignored.clone()
     }
 
     /// The route.
@@ -63,25 +75,42 @@ impl Webhook {
             .with_state(Arc::new(self))
     }
 
-    /// The event to send, if any.
-    fn event(
-        &self,
-        secrets: &Secrets,
-        header: Option<&str>,
-        body: &[u8],
-    ) -> Result<Option<NewEvent>, Refused> {
+    fn decide(&self, secrets: &Secrets, header: Option<&str>, body: &[u8]) -> Decision {
         let now = Clock::Server.local_now().as_second();
-        let event = secrets.verify(header, body, now).map_err(|error| refuse_webhook(&error))?;
-        (self.mapping)(&event).map_err(|error| {
-            if let Some(error) = error.downcast_ref::<WebhookError>() {
-                return refuse_webhook(error);
+        let event = match secrets.verify(header, body, now) {
+            Ok(event) => event,
+            Err(error) => {
+                tracing::warn!(%error, "a webhook of Stripe was refused");
+                return Decision::Refuse((StatusCode::BAD_REQUEST, error.to_string()));
             }
-            if let Some(error) = error.downcast_ref::<Error>() {
-                return (status_of(error), told(error));
-            }
+        };
+        match (self.mapping)(&event) {
+            Ok(Some(new)) => Decision::Send(event, new),
+            Ok(None) => Decision::Ignore(event, Ignored::Unwanted),
+            Err(error) => match error.downcast::<Ignored>() {
+                Ok(why) => Decision::Ignore(event, *why),
+                Err(error) => decide_on_failure(event, error),
+            },
+        }
+    }
+
+    fn ignore(&self, event: &Event, why: &Ignored) -> Response {
+        self.ignored.note("Stripe", &event.kind, &event.id, why);
+        answer(StatusCode::OK, json!({"received": true, "ignored": true, "reason": why.to_string()}))
+    }
+}
+
+fn decide_on_failure(event: Event, error: MappingError) -> Decision {
+    match error.downcast_ref::<Error>() {
+        Some(error) if error.kind() == ErrorKind::Rejected => {
+            Decision::Ignore(event, Ignored::Unstorable(error.message().to_owned()))
+        }
+        Some(error) => Decision::Refuse((status_of(error), told(error))),
+        None => {
             tracing::error!(%error, event = event.id, "a webhook's mapping fails");
-            (StatusCode::INTERNAL_SERVER_ERROR, "the mapping fails, see the log".to_owned())
-        })
+            let line = "the mapping fails, see the log".to_owned();
+            Decision::Refuse((StatusCode::INTERNAL_SERVER_ERROR, line))
+        }
     }
 }
 
@@ -89,11 +118,6 @@ impl fmt::Debug for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Webhook({:?})", self.secrets)
     }
-}
-
-fn refuse_webhook(error: &WebhookError) -> Refused {
-    tracing::warn!(%error, "a webhook of Stripe was refused");
-    (StatusCode::BAD_REQUEST, error.to_string())
 }
 
 /// `POST /webhooks/stripe`
@@ -109,13 +133,17 @@ async fn take(State(webhook): State<Arc<Webhook>>, request: Request) -> Response
             Ok(body) => body,
             Err((status, error)) => return refuse(status, &error),
         };
-        match webhook.event(secrets, header.as_deref(), &body) {
-            Ok(Some(event)) => match webhook.jobs.send_events(vec![event]).await {
+        match webhook.decide(secrets, header.as_deref(), &body) {
+            Decision::Send(event, new) => match webhook.jobs.send_events(vec![new]).await {
                 Ok(ids) => answer(StatusCode::OK, json!({"received": true, "ids": ids})),
+                // A repeat would be refused alike.
+                Err(error) if error.kind() == ErrorKind::Rejected => {
+                    webhook.ignore(&event, &Ignored::Unstorable(error.message().to_owned()))
+                }
                 Err(error) => failed(&error),
             },
-            Ok(None) => answer(StatusCode::OK, json!({"received": true, "ignored": true})),
-            Err((status, line)) => refuse(status, &line),
+            Decision::Ignore(event, why) => webhook.ignore(&event, &why),
+            Decision::Refuse((status, line)) => refuse(status, &line),
         }
     })
     .await

@@ -1,0 +1,102 @@
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde::Serialize;
+
+/// Why a genuine event is of no use. Its route answers 200: a repeat would be of no more use, and a service disables an
+/// endpoint that keeps refusing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Ignored {
+    /// No job is started by it.
+    #[error("nothing here wants it")]
+    Unwanted,
+    /// A checkout whose payment is still to come; another event tells of that.
+    #[error("it is not paid yet")]
+    NotPaid,
+    /// A checkout that only sets up a way to pay.
+    #[error("it sells nothing")]
+    NothingSold,
+    /// The event does not say what its job needs.
+    #[error("it lacks {0}")]
+    Lacks(&'static str),
+    /// The email that it tells of is not in the log.
+    #[error("the email log knows no such email")]
+    UnknownEmail,
+    /// What it says is refused: an id that is too long, a control character.
+    #[error("it can't be stored: {0}")]
+    Unstorable(String),
+}
+
+impl Ignored {
+    /// Whether an operator should look at it: a service sends the others as a matter of course.
+    fn is_surprising(&self) -> bool {
+        matches!(self, Ignored::Lacks(_) | Ignored::Unstorable(_))
+    }
+
+    /// Without what differs from event to event.
+    fn counted_as(&self) -> String {
+        match self {
+            Ignored::Unstorable(_) => "it can't be stored".to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Logs and counts the events that were ignored. Clones share the counts, which begin at 0 in each process.
+///
+/// ```
+/// use riqle_jobs_web::webhooks::{Ignored, IgnoredEvents};
+///
+/// let ignored = IgnoredEvents::default();
+/// ignored.note("Stripe", "customer.created", "evt_1", &Ignored::Lacks("an email address"));
+/// assert_eq!(ignored.note("Stripe", "customer.created", "evt_2", &Ignored::Lacks("an email address")), 2);
+/// assert_eq!(ignored.counts()[0].reason, "it lacks an email address");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct IgnoredEvents(Arc<Mutex<BTreeMap<(String, String), u64>>>);
+
+/// How many events of a type were ignored for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct IgnoredCount {
+    /// The event's type, such as `customer.created`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Why, in words.
+    pub reason: String,
+    /// How many, since the process began.
+    pub events: u64,
+}
+
+impl IgnoredEvents {
+    /// Logs and counts an event of a service, by its type and id. Answers how many of this type were ignored for this
+    /// reason, this one included.
+    pub fn note(&self, service: &str, kind: &str, id: &str, why: &Ignored) -> u64 {
+        let count = {
+            let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = counts.entry((kind.to_owned(), why.counted_as())).or_default();
+            *count += 1;
+            *count
+        };
+        if why.is_surprising() {
+            tracing::warn!(service, kind, id, reason = %why, count, "an event was ignored");
+        } else {
+            tracing::info!(service, kind, id, reason = %why, count, "an event was ignored");
+        }
+        count
+    }
+
+    /// The counts, by type and reason in alphabetical order.
+    pub fn counts(&self) -> Vec<IgnoredCount> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = |((kind, reason), events): (&(String, String), &u64)| IgnoredCount {
+            kind: kind.clone(),
+            reason: reason.clone(),
+            events: *events,
+        };
+        counts.iter().map(count).collect()
+    }
+}
