@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -11,16 +11,13 @@ use riqle_jobs::{
     Clock, Error, ErrorKind, Jobs, NewRun, OtherInput, Unique, UniqueScope,
     email::jobs::{PurchaseConfirmation, RefundNotification, WelcomeEmail},
     web::webhooks::{
-        Ignored, IgnoredEvents,
+        EVENT_ID_KEPT, Ignored, IgnoredEvents,
         stripe::{Event, Fact, SIGNATURE_HEADER, Secrets},
     },
 };
 use serde_json::json;
 
 use crate::{Failure, database::Database};
-
-/// Stripe repeats a delivery for up to three days; operators resend for thirty.
-const EVENT_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What the routes share.
 #[derive(Clone)]
@@ -91,7 +88,7 @@ async fn record(shop: &Shop, fact: &Fact, event: &Event) -> Result<Option<String
         _ => format!("stripe/{}", event.id),
     };
     // What came before counts, also with other content: a staged run hears of no conflict.
-    let unique = Unique { key, scope: UniqueScope::Period(EVENT_KEPT), other_input: OtherInput::IsIgnored };
+    let unique = Unique { key, scope: UniqueScope::Period(EVENT_ID_KEPT), other_input: OtherInput::IsIgnored };
     let run = NewRun { unique: Some(unique), ..run };
     // Before the shop's tables see any of it.
     shop.jobs.store().limits().check_staged(std::slice::from_ref(&run))?;

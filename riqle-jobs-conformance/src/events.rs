@@ -1,7 +1,9 @@
 //! Events: the first one under an id wins.
 
+use std::time::Duration;
+
 use riqle_jobs_core::{
-    ErrorKind, Hint, Jobs, Payload, Priority, Run, RunFilter, RunState, Store,
+    ErrorKind, Hint, Jobs, Payload, Priority, Retention, Run, RunFilter, RunState, Store,
     events::runs_started_by,
     store::{EventStart, JobCount, JobDeclaration, NewEvent, RegisteredJob, StoredEvent},
 };
@@ -9,7 +11,15 @@ use riqle_jobs_core::{
 use crate::{Harness, given::*};
 
 fn event(id: &str, data: &str) -> NewEvent {
-    NewEvent { id: id.to_owned(), name: "user/created".to_owned(), data: json(data), due_at: None }
+    NewEvent::new(id, "user/created", json(data))
+}
+
+/// 35 days.
+const LONG: Duration = Duration::from_secs(35 * 24 * 3600);
+
+/// An event that its sender may repeat for weeks.
+fn kept_long(id: &str, data: &str) -> NewEvent {
+    NewEvent { id_kept: LONG, ..event(id, data) }
 }
 
 fn kept(event: NewEvent, millis: i64, started: u32) -> StoredEvent {
@@ -103,6 +113,49 @@ pub async fn an_event_id_is_free_again_after_24_hours(harness: &dyn Harness) {
     let expected = [kept(event("evt_1", "3"), 24 * 3_600_000, 0)];
     assert_eq!(late, expected);
     assert_eq!(store.idle_events(vec!["user/created".to_owned()], 10).await.unwrap(), expected);
+}
+
+pub async fn an_event_id_is_kept_for_as_long_as_its_event_says(harness: &dyn Harness) {
+    let store = harness.store();
+    let later = NewEvent { due_at: Some(at(60_000)), ..kept_long("evt_1", "1") };
+    store.store_events(vec![later.clone(), event("evt_2", "1")]).await.unwrap();
+    store.mark_started("evt_1", 1).await.unwrap();
+
+    harness.clock().advance(LONG - ms(1));
+    // What counts is what the first one said.
+    let early = store.store_events(vec![event("evt_1", "2"), kept_long("evt_2", "2")]).await.unwrap();
+    harness.clock().advance(ms(1));
+    let late = store.store_events(vec![event("evt_1", "3")]).await.unwrap();
+
+    let millis = i64::try_from(LONG.as_millis()).unwrap();
+    assert_eq!(early, [kept(later, 0, 1), kept(kept_long("evt_2", "2"), millis - 1, 0)]);
+    assert_eq!(late, [kept(event("evt_1", "3"), millis, 0)]);
+    let idle = harness.second_handle().await.idle_events(vec!["user/created".to_owned()], 10).await.unwrap();
+    assert_eq!(idle, [early[1].clone(), late[0].clone()]);
+}
+
+pub async fn a_kept_event_id_starts_nothing_though_its_event_and_its_run_were_pruned(harness: &dyn Harness) {
+    let store = harness.store();
+    let jobs = Jobs::new(&store);
+    let sent_on_day = async |day: u32| {
+        let now = store.now().await.unwrap();
+        let from_start = now.duration_since(at(0));
+        let day = Duration::from_secs(24 * 3600) * day;
+        harness.clock().advance(day - Duration::try_from(from_start).unwrap());
+        store.register_jobs(vec![greets_new_users()]).await.unwrap();
+        store.prune(Retention::default()).await.unwrap();
+        jobs.send_events(vec![kept_long("evt_1", "1")]).await.unwrap();
+        runs(&*store).await
+    };
+    assert_eq!(sent_on_day(0).await.len(), 1);
+    settled(&*store, succeeds(&claimed(&*store).await)).await;
+
+    assert_eq!(sent_on_day(2).await.len(), 1);
+    for day in [9, 20, 34] {
+        assert_eq!(sent_on_day(day).await, [], "day {day}");
+    }
+    let again = sent_on_day(42).await;
+    assert_eq!((again.len(), again[0].state), (1, RunState::Pending));
 }
 
 pub async fn idle_events_are_those_that_started_nothing_oldest_first(harness: &dyn Harness) {

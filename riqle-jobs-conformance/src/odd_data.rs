@@ -78,7 +78,7 @@ pub async fn event_data_comes_back_as_it_was_given(harness: &dyn Harness) {
     let store = harness.store();
     for (number, data) in odd_payloads().into_iter().enumerate() {
         let id = format!("evt_{number} \u{1f381}");
-        let event = NewEvent { id, name: "user/créé".to_owned(), data, due_at: None };
+        let event = NewEvent::new(id, "user/créé", data);
         store.store_events(vec![event.clone()]).await.unwrap();
 
         let again = store.store_events(vec![event.clone()]).await.unwrap();

@@ -120,7 +120,7 @@ pub async fn a_key_taken_for_a_period_outlasts_its_pruned_run(harness: &dyn Harn
 pub async fn events_go_once_they_are_older_and_never_within_24_hours(harness: &dyn Harness) {
     let store = harness.store();
     let name = "user/created";
-    let event = NewEvent { id: "evt_1".into(), name: name.into(), data: json("1"), due_at: None };
+    let event = NewEvent::new("evt_1", name, json("1"));
     store.store_events(vec![event]).await.unwrap();
     let hour = Retention { events: Some(secs(3600)), ..Retention::FOREVER };
 

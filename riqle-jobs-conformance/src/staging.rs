@@ -11,7 +11,7 @@ use riqle_jobs_core::{
 use crate::{StagingHarness, TransactionEnd::*, given::*};
 
 fn event(id: &str) -> NewEvent {
-    NewEvent { id: id.to_owned(), name: "user/created".to_owned(), data: json("7"), due_at: None }
+    NewEvent::new(id, "user/created", json("7"))
 }
 
 /// Takes at most so many items under `token`.
@@ -67,7 +67,12 @@ pub async fn a_run_is_taken_as_it_was_staged(harness: &dyn StagingHarness) {
 }
 
 pub async fn an_event_is_taken_as_it_was_staged(harness: &dyn StagingHarness) {
-    let later = NewEvent { due_at: Some(at(60_000)), data: json(r#"{"user":"Ada"}"#), ..event("evt_2") };
+    let later = NewEvent {
+        due_at: Some(at(60_000)),
+        data: json(r#"{"user":"Ada"}"#),
+        id_kept: secs(35 * 24 * 3600),
+        ..event("evt_2")
+    };
     let events = vec![event("evt 1"), later];
 
     let _ = harness.stage(Vec::new(), events.clone(), Commit).await.unwrap();

@@ -128,6 +128,8 @@ macro_rules! conformance_suite {
             an_event_id_twice_in_a_list_keeps_the_first,
             a_started_event_says_so_when_it_comes_again,
             an_event_id_is_free_again_after_24_hours,
+            an_event_id_is_kept_for_as_long_as_its_event_says,
+            a_kept_event_id_starts_nothing_though_its_event_and_its_run_were_pruned,
             idle_events_are_those_that_started_nothing_oldest_first,
             f16_an_event_that_comes_many_times_at_once_starts_one_run,
             f16_an_event_that_comes_again_after_its_run_ended_starts_nothing,

@@ -16,7 +16,7 @@ use crate::{
     store::{EventStart, JobDeclaration, NewEvent, RegisteredJob, StoredEvent},
 };
 
-/// For how long an event id starts nothing again.
+/// For how long an event id starts nothing again, where its sender does not say that it may repeat it later.
 pub const EVENT_ID_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// For how long a registration triggers, and an event waits for one.
 pub const REGISTRATION_TRIGGERS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -55,7 +55,7 @@ pub fn runs_started_by(event: &NewEvent, jobs: &[RegisteredJob], now: Timestamp)
         .map(|job| {
             let JobDeclaration { name, queue, priority, .. } = &job.declaration;
             let mut run = NewRun::with_payload(name, queue, *priority, event.data.clone())
-                .started_by(&event.id, EVENT_ID_KEPT);
+                .started_by(&event.id, event.id_kept);
             run.due = event.due_at.map_or(Due::Now, Due::At);
             run
         })

@@ -47,18 +47,13 @@ impl Jobs {
     /// # Errors
     /// `Rejected` for an illegal name, data over the limit, a number that is not finite; `Unavailable` where it may or may not have been taken.
     pub async fn send_event<T: Serialize + ?Sized>(&self, name: &str, data: &T) -> Result<String, Error> {
-        let event = NewEvent {
-            id: Uuid::now_v7().to_string(),
-            name: name.to_owned(),
-            data: Payload::event_data(data)?,
-            due_at: None,
-        };
+        let event = NewEvent::new(Uuid::now_v7().to_string(), name, Payload::event_data(data)?);
         let mut ids = self.send_events(vec![event]).await?;
         ids.pop().ok_or_else(|| Error::new(ErrorKind::Corrupt, "send_event", "the store answered no id"))
     }
 
-    /// Sends events, all or none; one whose id came within 24 h starts nothing again. Answers with their ids, in
-    /// order.
+    /// Sends events, all or none; one whose id came within 24 h, or for as long as the first one with it says
+    /// ([`NewEvent::id_kept`]), starts nothing again. Answers with their ids, in order.
     ///
     /// # Errors
     /// `Rejected` with the index; `Unavailable` where they may or may not have been taken: send the same again.

@@ -27,7 +27,7 @@ const GRACE: Duration = Duration::from_secs(5);
 ///
 /// Each item arrives once: it is enqueued under the id that it was staged with, and removed afterwards; a crash in
 /// between repeats the enqueue, which changes nothing. This holds for as long as the other store remembers the id:
-/// an event's for 24 h, a run's until it is pruned. While either store is away the relay waits, with jittered backoff.
+/// an event's for 24 h or longer, a run's until it is pruned. While either store is away the relay waits, with jittered backoff.
 ///
 /// Delays count from the staging. A unique key and its period begin with the arrival: a run whose key is held there by
 /// then joins the holder, as an enqueue would, and does not exist under its own id. With another input it is refused.

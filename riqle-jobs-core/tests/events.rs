@@ -30,7 +30,7 @@ fn job(name: &str) -> JobDeclaration {
 
 fn event(number: usize) -> NewEvent {
     let (id, data) = (format!("evt-{number}"), Payload::from_json_text(format!("{number}")));
-    NewEvent { id, name: CREATED.to_owned(), data, due_at: None }
+    NewEvent::new(id, CREATED, data)
 }
 
 async fn jobs_of_runs(store: &Memory) -> Vec<String> {

@@ -174,7 +174,7 @@ async fn event_data_that_json_can_not_say_or_no_job_reads_is_refused() {
         ["{\"x\":1e999}", "not json", "{\"x\":\"\\ud800\"}", "{} {}", "", "\u{feff}1"].iter().enumerate()
     {
         let data = Payload::from_json_text(*text);
-        let event = NewEvent { id: id.to_string(), name: "price/set".to_owned(), data, due_at: None };
+        let event = NewEvent::new(id.to_string(), "price/set", data);
         let refused = jobs.send_events(vec![event]).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Rejected, "{text}");
         assert!(refused.message().contains("event data is not JSON that a job can read: "), "{refused}");

@@ -76,3 +76,6 @@ CREATE TABLE riqle.actions (
 );
 
 CREATE INDEX actions_age ON riqle.actions (at);
+
+-- For how many milliseconds an id starts nothing again, from its event's arrival.
+ALTER TABLE riqle.events ADD COLUMN id_kept bigint NOT NULL DEFAULT 86400000;

@@ -1,9 +1,10 @@
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use riqle_jobs_core::{
-    NewRun,
-    events::EVENT_ID_KEPT,
-    millis_of,
+    NewRun, millis_of,
     store::{EventStart, NewEvent, StoredEvent},
 };
 use sqlx::postgres::PgRow;
@@ -12,7 +13,7 @@ use crate::{
     enqueue::{Within, enqueue},
     error::{Result, into_driver},
     portions::portions,
-    rows::{codec, get, get_u32, maybe_time, millis, payload, size, time},
+    rows::{codec, get, get_count, get_u32, maybe_time, millis, payload, size, time},
     work::Work,
 };
 
@@ -20,7 +21,6 @@ use crate::{
 pub(crate) async fn store_events(work: &mut Work<'_>, events: &[NewEvent]) -> Result<Vec<StoredEvent>> {
     work.timed(include_str!("../queries/forget_events.sql"))
         .bind(events.iter().map(|event| event.id.clone()).collect::<Vec<_>>())
-        .bind(millis_of(EVENT_ID_KEPT))
         .execute(&mut *work.connection)
         .await?;
     // Of those with the same id the first: the sort keeps their order.
@@ -43,6 +43,7 @@ async fn insert_portion(work: &mut Work<'_>, events: &[&NewEvent]) -> Result<Vec
         .bind(events.iter().map(|event| event.id.clone()).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.name.clone()).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.due_at.map(millis)).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| millis_of(event.id_kept)).collect::<Vec<_>>())
         .bind(events.iter().map(|event| codec(event.data.codec)).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.data.bytes.clone()).collect::<Vec<_>>())
         .fetch_all(&mut *work.connection)
@@ -114,6 +115,7 @@ fn stored_event(row: &PgRow) -> Result<StoredEvent> {
         name: get(row, "name")?,
         data: payload(row, "codec", "data")?,
         due_at: maybe_time(row, "due_at")?,
+        id_kept: Duration::from_millis(get_count(row, "id_kept")?),
     };
     Ok(StoredEvent { event, received_at: time(row, "received_at")?, started: get_u32(row, "started")? })
 }

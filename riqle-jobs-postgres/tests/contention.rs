@@ -130,12 +130,7 @@ async fn a_unique_key_in_an_open_transaction_holds_up_only_who_wants_it() {
 }
 
 fn event(id: &str) -> NewEvent {
-    NewEvent {
-        id: id.to_owned(),
-        name: "user/created".to_owned(),
-        data: Payload::json(id).unwrap(),
-        due_at: None,
-    }
+    NewEvent::new(id, "user/created", Payload::json(id).unwrap())
 }
 
 async fn greets_new_users(store: &Postgres) {

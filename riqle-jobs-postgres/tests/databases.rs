@@ -157,12 +157,7 @@ async fn every_kind_of_what_is_published_is_pruned() {
         jobs.enqueue::<Greet>(name.to_owned()).unique(name).await.ok();
     }
     work(&store).await;
-    let event = NewEvent {
-        id: "event".to_owned(),
-        name: "order/paid".to_owned(),
-        data: Payload::json("o-1").unwrap(),
-        due_at: None,
-    };
+    let event = NewEvent::new("event", "order/paid", Payload::json("o-1").unwrap());
     store.store_events(vec![event]).await.unwrap();
     clock.advance(DAY * 1_000);
     let kept = Some(DAY);
@@ -185,12 +180,7 @@ async fn a_kind_that_can_not_be_pruned_does_not_keep_the_others() {
     database.execute(refuse).await;
     Jobs::new(&store).enqueue::<Greet>("Ada".to_owned()).await.unwrap();
     work(&store).await;
-    let event = NewEvent {
-        id: "event".to_owned(),
-        name: "order/paid".to_owned(),
-        data: Payload::json("o-1").unwrap(),
-        due_at: None,
-    };
+    let event = NewEvent::new("event", "order/paid", Payload::json("o-1").unwrap());
     store.store_events(vec![event]).await.unwrap();
     clock.advance(DAY * 1_000);
     let error = store.prune(Retention::default()).await.unwrap_err();

@@ -108,12 +108,7 @@ async fn an_event_in_a_transaction_starts_its_runs_with_the_commit_and_once() {
         policy: None,
     };
     shop.store.register_jobs(vec![declaration]).await.unwrap();
-    let event = NewEvent {
-        id: "user-7".to_owned(),
-        name: "user/created".to_owned(),
-        data: Payload::json("Ada").unwrap(),
-        due_at: None,
-    };
+    let event = NewEvent::new("user-7", "user/created", Payload::json("Ada").unwrap());
     for committed in [false, true, true] {
         let mut transaction = shop.store.begin().await.unwrap();
         let (ids, wake) = shop.store.send_event_in(&mut transaction, vec![event.clone()]).await.unwrap();
@@ -141,12 +136,7 @@ async fn an_event_whose_run_is_refused_is_named_and_leaves_the_transaction_able_
         policy: None,
     };
     shop.store.register_jobs(vec![nameless]).await.unwrap();
-    let event = |name: &str| NewEvent {
-        id: name.to_owned(),
-        name: name.to_owned(),
-        data: Payload::json("Ada").unwrap(),
-        due_at: None,
-    };
+    let event = |name: &str| NewEvent::new(name, name, Payload::json("Ada").unwrap());
     let events = vec![event("user/deleted"), event("user/created")];
     let mut transaction = shop.store.begin().await.unwrap();
     insert_order(&mut transaction).await;

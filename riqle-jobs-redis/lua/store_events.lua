@@ -1,5 +1,5 @@
 -- Stores events; what came less than so long ago under an id stays. ARGV: 1 frozen time, 2 for how many milliseconds an id
--- is kept, then three an event: id, name, and what is kept of it. Answers what is stored under each id.
+-- is kept that says nothing else, then three an event: id, name, and what is kept of it. Answers what is stored under each id.
 local now = time(ARGV[1])
 local stored, known = {}, {}
 local number = tonumber(call('HGET', P .. 'events:next', 'number') or '0')
@@ -7,8 +7,10 @@ for n = 3, #ARGV, 3 do
   local id, name = ARGV[n], ARGV[n + 1]
   local before = known[id] or call('HGET', P .. 'events', id)
   if before then
-    local received, _, old_number, old_name = struct.unpack('<i8I4i8Hc0', before)
-    if received + tonumber(ARGV[2]) <= now then
+    local received, _, old_number, old_name, place = struct.unpack('<i8I4i8Hc0', before)
+    local kept = tonumber(ARGV[2])
+    if string.byte(before, place) >= 2 then kept = struct.unpack('<i8', before, place + 1) end
+    if received + kept <= now then
       put('zrem', P .. 'events:idle:' .. old_name, struct.pack('>I4I4', math.floor(old_number / 2 ^ 32), old_number % 2 ^ 32) .. id)
       before = nil
     end

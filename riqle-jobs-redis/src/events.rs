@@ -10,7 +10,7 @@ use std::{
 use futures_util::future::join_all;
 use redis::cmd;
 use riqle_jobs_core::{
-    Error, NewRun, Queue,
+    Error, NewRun, Payload, Queue,
     events::EVENT_ID_KEPT,
     from_millis,
     store::{EventStart, NewEvent, StoredEvent},
@@ -42,10 +42,7 @@ impl Redis {
         let mut arguments = vec![self.frozen(), wait_millis(EVENT_ID_KEPT).to_string().into_bytes()];
         for event in &events {
             arguments.extend([event.id.as_bytes().to_vec(), event.name.as_bytes().to_vec()]);
-            let mut kept = Frame::default();
-            let due_at = event.due_at.map(|time| time.as_millisecond());
-            kept.maybe(due_at, |frame, time| frame.long(time)).payload(&event.data);
-            arguments.push(kept.0);
+            arguments.push(kept_of(event));
         }
         let registry = self.shared.keys.registry();
         let stored = self.durably().call(operation, &STORE_EVENTS, &registry, &arguments, Repeat::Safe).await;
@@ -183,13 +180,32 @@ impl Redis {
     }
 }
 
+/// Bits of the byte that says what is kept of an event beside its data, in this order.
+const ID_KEPT: u8 = 2;
+const DUE_AT: u8 = 1;
+
+/// What the script keeps of an event as it is given. An id that is kept as long as most are takes no place.
+fn kept_of(event: &NewEvent) -> Vec<u8> {
+    let id_kept = Some(wait_millis(event.id_kept)).filter(|kept| *kept != wait_millis(EVENT_ID_KEPT));
+    let due_at = event.due_at.map(|time| time.as_millisecond());
+    let mut kept = Frame::default();
+    kept.byte(id_kept.map_or(0, |_| ID_KEPT) | due_at.map_or(0, |_| DUE_AT));
+    for time in [id_kept, due_at].into_iter().flatten() {
+        kept.long(time);
+    }
+    kept.payload(&event.data);
+    kept.0
+}
+
 /// An event as it is kept under its id.
 struct Kept {
     received_at: i64,
     started: u32,
     number: i64,
     name: String,
-    event: (Option<i64>, riqle_jobs_core::Payload),
+    id_kept: Duration,
+    due_at: Option<i64>,
+    data: Payload,
 }
 
 impl Kept {
@@ -197,8 +213,11 @@ impl Kept {
         let mut reader = Reader(stored);
         let (received_at, started, number) = (reader.long()?, reader.number()?, reader.long()?);
         let name = reader.key()?;
-        let event = (reader.maybe(Reader::long)?, reader.payload()?);
-        Ok(Self { received_at, started, number, name, event })
+        let flags = reader.byte()?;
+        let mut time = |flag| (flags & flag != 0).then(|| reader.long()).transpose();
+        let (id_kept, due_at) = (time(ID_KEPT)?, time(DUE_AT)?);
+        let id_kept = id_kept.map_or(EVENT_ID_KEPT, |kept| Duration::from_millis(kept.unsigned_abs()));
+        Ok(Self { received_at, started, number, name, id_kept, due_at, data: reader.payload()? })
     }
 
     /// The list that it stands in while it has started nothing.
@@ -211,9 +230,9 @@ impl Kept {
     }
 
     fn event(self, id: String) -> StoredEvent {
-        let (due_at, data) = self.event;
+        let due_at = self.due_at.map(from_millis);
         StoredEvent {
-            event: NewEvent { id, name: self.name, data, due_at: due_at.map(from_millis) },
+            event: NewEvent { id, name: self.name, data: self.data, due_at, id_kept: self.id_kept },
             received_at: from_millis(self.received_at),
             started: self.started,
         }

@@ -153,12 +153,7 @@ async fn fill_the_rest(store: &Redis) {
         outcome: String::new(),
     };
     store.record_action(action).await.unwrap();
-    let event = |id: &str| NewEvent {
-        id: id.to_owned(),
-        name: "user/created".to_owned(),
-        data: Payload::from_json_text("1"),
-        due_at: None,
-    };
+    let event = |id: &str| NewEvent::new(id, "user/created", Payload::from_json_text("1"));
     store.store_events(vec![event("a"), event("b")]).await.unwrap();
     store.mark_started("a", 1).await.unwrap();
     let email = NewEmail {

@@ -51,3 +51,6 @@ CREATE TABLE riqle_clock (
     offset   INTEGER NOT NULL, -- the file's clock less the machine's, in milliseconds
     noted_at INTEGER NOT NULL
 ) STRICT;
+
+-- For how many milliseconds an id starts nothing again, from its event's arrival.
+ALTER TABLE riqle_events ADD COLUMN id_kept INTEGER NOT NULL DEFAULT 86400000;

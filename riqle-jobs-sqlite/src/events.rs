@@ -1,10 +1,11 @@
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use riqle_jobs_core::{
-    NewRun, earlier,
-    events::EVENT_ID_KEPT,
-    from_millis,
+    NewRun, from_millis, millis_of,
     store::{EventStart, NewEvent, StoredEvent},
 };
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
@@ -13,7 +14,7 @@ use crate::{
     enqueue::{enqueue, index, position},
     error::{Result, into_driver},
     lanes::Lanes,
-    rows::{Query, for_each, get, maybe_time, millis, payload, time},
+    rows::{Query, for_each, get, get_count, maybe_time, millis, payload, time},
 };
 
 /// Stores events; answers with what is stored under each id.
@@ -22,15 +23,16 @@ pub(crate) async fn store_events(
     events: &[&NewEvent],
     now: Timestamp,
 ) -> Result<Vec<StoredEvent>> {
-    let (before, now) = (millis(earlier(now, EVENT_ID_KEPT)), millis(now));
+    let now = millis(now);
     let id = |query: Query<'static>, _, event: &&NewEvent| query.bind(event.id.clone());
     let template = include_str!("../queries/forget_events.sql");
-    for_each(connection, template, |query| query.bind(before), events, id).await?;
+    for_each(connection, template, |query| query.bind(now), events, id).await?;
     let row = |query: Query<'static>, _, event: &&NewEvent| {
         query
             .bind(event.id.clone())
             .bind(event.name.clone())
             .bind(event.due_at.map(|time| millis(from_millis(millis(time)))))
+            .bind(millis_of(event.id_kept))
             .bind(event.data.codec.0)
             .bind(event.data.bytes.clone())
     };
@@ -91,6 +93,7 @@ pub(crate) fn stored_event(row: &SqliteRow) -> Result<StoredEvent> {
         name: get(row, "name")?,
         data: payload(row, "codec", "data")?,
         due_at: maybe_time(row, "due_at")?,
+        id_kept: Duration::from_millis(get_count(row, "id_kept")?),
     };
     Ok(StoredEvent { event, received_at: time(row, "received_at")?, started: get(row, "started")? })
 }

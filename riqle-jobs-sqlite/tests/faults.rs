@@ -51,12 +51,7 @@ async fn f38_a_full_disk_is_told_and_leaves_nothing_half_written() {
     let (large, small) = tokio::join!(store.enqueue(vec![run_of(500_000)]), store.enqueue(vec![run_of(10)]));
     assert_eq!(large.unwrap_err().kind(), ErrorKind::Unavailable);
     assert!(small.unwrap()[0].is_new());
-    let event = NewEvent {
-        id: "large".to_owned(),
-        name: "user/created".to_owned(),
-        data: Payload::json(&"x".repeat(500_000)).unwrap(),
-        due_at: None,
-    };
+    let event = NewEvent::new("large", "user/created", Payload::json(&"x".repeat(500_000)).unwrap());
     assert_eq!(store.store_events(vec![event]).await.unwrap_err().kind(), ErrorKind::Unavailable);
     // The transaction of an application is told too, and can be rolled back.
     let mut transaction = store.begin().await.unwrap();

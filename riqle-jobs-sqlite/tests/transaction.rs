@@ -105,12 +105,7 @@ async fn an_event_in_a_transaction_starts_its_runs_with_the_commit_and_once() {
         policy: None,
     };
     shop.store.register_jobs(vec![declaration]).await.unwrap();
-    let event = NewEvent {
-        id: "user-7".to_owned(),
-        name: "user/created".to_owned(),
-        data: Payload::json("Ada").unwrap(),
-        due_at: None,
-    };
+    let event = NewEvent::new("user-7", "user/created", Payload::json("Ada").unwrap());
     for committed in [false, true, true] {
         let mut transaction = shop.store.begin().await.unwrap();
         let (ids, wake) = shop.store.send_event_in(&mut transaction, vec![event.clone()]).await.unwrap();

@@ -6,7 +6,8 @@ mod support;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use riqle_jobs_core::{
-    Clock, Email, Error, Mailbox, Mailer, Payload, Sender, async_trait,
+    Clock, Email, Error, Inspect, Jobs, Mailbox, Mailer, ManualClock, Memory, Operate, Payload, Retention,
+    RunFilter, Sender, async_trait,
     email::{
         EmailDetail, EmailFilter, EmailRecord, EmailStatus, MessageIdentity, OnUnknown, OutgoingMessage,
         SendOutcome, Transmission,
@@ -17,7 +18,7 @@ use riqle_jobs_core::{
 use riqle_jobs_web::webhooks::{resend, stripe};
 use serde_json::{Value, json};
 
-use self::support::{Answer, Bench, post, serve};
+use self::support::{Answer, Bench, Welcome, post, serve};
 
 const STRIPE: &str = "whsec_of_stripe";
 const OLD: &str = "whsec_b2xk";
@@ -61,6 +62,38 @@ async fn an_event_of_stripe_starts_its_job_once_however_often_it_comes() {
         let ignored =
             by_stripe(address, &json!({"id": "evt_2", "type": "invoice.paid", "data": {"object": {}}})).await;
         assert_eq!((ignored.status, ignored.json()), (200, ignored_as("nothing here wants it")));
+    }
+}
+
+#[tokio::test]
+async fn an_event_of_stripe_that_comes_again_within_35_days_starts_nothing() {
+    let welcome = |event: &stripe::Event| -> Result<Option<NewEvent>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Some(NewEvent::new(event.id.clone(), "email/welcome", Payload::json(event.object())?)))
+    };
+    for is_mapped in [false, true] {
+        let clock = ManualClock::new();
+        let store = Memory::with_clock(&clock);
+        let jobs = Jobs::new(&store);
+        let webhook = stripe::Webhook::new(&jobs, stripe::Secrets::new([STRIPE]).ok());
+        let webhook = if is_mapped { webhook.mapping(welcome) } else { webhook };
+        let address = serve(|_| webhook.router()).await;
+        // It comes before its job is known, and waits for it.
+        let sent = async || {
+            let answer = by_stripe(address, &customer("evt_1", "Ada")).await;
+            assert_eq!((answer.status, answer.json()), (200, json!({"received": true, "ids": ["evt_1"]})));
+            jobs.declare::<Welcome>().await.unwrap();
+            store.runs(RunFilter::default()).await.unwrap().len()
+        };
+        assert_eq!(sent().await, 1);
+        for hours in [26, 24 * 6, 24 * 27, 21] {
+            clock.advance(Duration::from_secs(hours * 3600));
+            store.prune(Retention { dead: None, ended: None, ..Retention::default() }).await.unwrap();
+            assert_eq!(sent().await, 1, "after {hours} hours more");
+        }
+        // A week after it came last the event itself is pruned, too.
+        clock.advance(Duration::from_secs(8 * 24 * 3600));
+        store.prune(Retention { dead: None, ended: None, ..Retention::default() }).await.unwrap();
+        assert_eq!(sent().await, 2);
     }
 }
 
@@ -139,18 +172,8 @@ async fn an_application_maps_the_events_of_stripe_itself() {
     let bench = &Bench::all().await[0];
     let webhook = stripe::Webhook::new(&bench.jobs, stripe::Secrets::new([STRIPE]).ok());
     let webhook = webhook.mapping(|event| match event.kind.as_str() {
-        "invoice.paid" => Ok(Some(NewEvent {
-            id: event.id.clone(),
-            name: "email/welcome".to_owned(),
-            data: Payload::json(&event.object()["total"])?,
-            due_at: None,
-        })),
-        "nameless" => Ok(Some(NewEvent {
-            id: event.id.clone(),
-            name: String::new(),
-            data: Payload::json(&1)?,
-            due_at: None,
-        })),
+        "invoice.paid" => Ok(Some(NewEvent::new(event.id.clone(), "email/welcome", Payload::json(&event.object()["total"])?))),
+        "nameless" => Ok(Some(NewEvent::new(event.id.clone(), String::new(), Payload::json(&1)?))),
         "broken" => Err("a secret of ours".into()),
         _ => Ok(None),
     });

@@ -116,12 +116,13 @@ impl Known {
         if let Some(number) = self.event_numbers.get(&event.id)
             && let Some(first) = self.events.get(number)
         {
-            if clock::later(first.received_at, EVENT_ID_KEPT) > now {
+            if clock::later(first.received_at, first.event.id_kept) > now {
                 return first.clone();
             }
             self.events.remove(number);
         }
         event.due_at = event.due_at.map(|time| clock::from_millis(time.as_millisecond()));
+        event.id_kept = Duration::from_millis(clock::millis_of(event.id_kept).unsigned_abs());
         let stored = StoredEvent { event, received_at: now, started: 0 };
         let number = self.next_event;
         self.next_event += 1;

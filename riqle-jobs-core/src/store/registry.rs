@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{JobMetrics, NewRun, WORKER_FORGOTTEN_AFTER, WORKER_GONE_AFTER};
-use crate::{Due, Error, Payload, Priority, WorkerId, clock, state::closed_set};
+use crate::{Due, Error, Payload, Priority, WorkerId, clock, events::EVENT_ID_KEPT, state::closed_set};
 
 /// What is known across processes: jobs, workers, events.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -48,7 +48,8 @@ pub trait Registry: Send + Sync {
     /// `Unavailable`; repeating is safe.
     async fn report_metrics(&self, worker: WorkerId, metrics: Vec<JobMetrics>) -> Result<(), Error>;
 
-    /// Stores events, all or none; one whose id came within 24 h (also earlier in the list) is left as it was.
+    /// Stores events, all or none; one whose id came before (also earlier in the list), no longer ago than the first one
+    /// with it says ([`NewEvent::id_kept`]), is left as it was.
     /// Answers in order with what is stored under each id.
     ///
     /// # Errors
@@ -180,6 +181,17 @@ pub struct NewEvent {
     pub data: Payload,
     /// When its runs are due, where that is not at once.
     pub due_at: Option<Timestamp>,
+    /// For how long its id starts nothing again, counted from its arrival: [`EVENT_ID_KEPT`], or longer where the sender
+    /// may repeat it later. Each job that it has started keeps the id for so long; the event itself is kept as
+    /// [`Retention::events`](super::Retention::events) says.
+    pub id_kept: Duration,
+}
+
+impl NewEvent {
+    /// An event whose runs are due at once and whose id is kept for 24 h.
+    pub fn new(id: impl Into<String>, name: impl Into<String>, data: Payload) -> Self {
+        Self { id: id.into(), name: name.into(), data, due_at: None, id_kept: EVENT_ID_KEPT }
+    }
 }
 
 /// An event with the runs that it starts.

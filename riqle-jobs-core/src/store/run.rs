@@ -192,7 +192,7 @@ impl NewRun {
         self
     }
 
-    /// Marks it as started by an event: each job starts at most once for an event id in 24 h.
+    /// Marks it as started by an event: each job starts at most once for an event id within `for_time`.
     #[must_use]
     pub(crate) fn started_by(mut self, event_id: &str, for_time: Duration) -> Self {
         self.event_id = Some(event_id.to_owned());

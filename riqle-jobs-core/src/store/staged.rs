@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{NewEvent, TakenStaged, Unique};
-use crate::{Due, Error, ErrorKind, Fingerprint, NewRun, Payload, Priority, RunId, state::closed_set};
+use crate::{
+    Due, Error, ErrorKind, Fingerprint, NewRun, Payload, Priority, RunId, events::EVENT_ID_KEPT,
+    state::closed_set,
+};
 
 closed_set! {
     /// What an item of a staging is.
@@ -56,6 +59,16 @@ struct RunHead {
 struct EventHead {
     name: String,
     due_at: Option<Timestamp>,
+    #[serde(default = "kept_by_default", skip_serializing_if = "is_default")]
+    id_kept: Duration,
+}
+
+fn kept_by_default() -> Duration {
+    EVENT_ID_KEPT
+}
+
+fn is_default(kept: &Duration) -> bool {
+    *kept == EVENT_ID_KEPT
 }
 
 impl Staged {
@@ -83,7 +96,7 @@ impl Staged {
     /// # Errors
     /// `Rejected` where it has no JSON form.
     pub fn event(event: NewEvent) -> Result<Self, Error> {
-        let head = written(&EventHead { name: event.name, due_at: event.due_at })?;
+        let head = written(&EventHead { name: event.name, due_at: event.due_at, id_kept: event.id_kept })?;
         Ok(Self { kind: StagedKind::Event, id: event.id, head, payload: event.data })
     }
 
@@ -112,8 +125,8 @@ impl Staged {
                 }))
             }
             StagedKind::Event => {
-                let EventHead { name, due_at } = self.read_head()?;
-                Ok(StagedItem::Event(NewEvent { id: self.id.clone(), name, data: payload, due_at }))
+                let EventHead { name, due_at, id_kept } = self.read_head()?;
+                Ok(StagedItem::Event(NewEvent { id: self.id.clone(), name, data: payload, due_at, id_kept }))
             }
         }
     }

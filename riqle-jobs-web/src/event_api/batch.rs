@@ -1,7 +1,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use riqle_jobs_core::{Payload, from_millis, store::NewEvent};
+use riqle_jobs_core::{Payload, events::EVENT_ID_KEPT, from_millis, store::NewEvent};
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, SeqAccess, Visitor},
@@ -69,6 +69,7 @@ impl<'a> Batch<'a> {
             data: Payload::from_json_text(received.data),
             // What lies in the past must not come before what is due already.
             due_at: received.ts.map(from_millis).filter(|due_at| *due_at > now),
+            id_kept: EVENT_ID_KEPT,
         });
         events.collect()
     }

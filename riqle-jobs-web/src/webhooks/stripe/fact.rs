@@ -1,7 +1,7 @@
 use riqle_jobs_core::{Error, Payload, store::NewEvent};
 use serde_json::{Value, json};
 
-use super::{Event, Ignored};
+use super::{EVENT_ID_KEPT, Event, Ignored};
 
 /// What happened in the shop, as far as its emails go. Amounts are in minor units.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub enum Fact {
 
 impl Fact {
     /// The event that starts the email: `email/purchase-confirmation`, `email/refund-notification` or `email/welcome`, with
-    /// `id` as its id and the data that these jobs read.
+    /// `id` as its id, kept for 35 days, and the data that these jobs read.
     ///
     /// # Errors
     /// None that a caller could cause.
@@ -61,7 +61,7 @@ impl Fact {
                 ("email/welcome", json!({"userId": user_id, "email": email, "name": name}))
             }
         };
-        Ok(NewEvent { id: id.to_owned(), name: name.to_owned(), data: Payload::json(&data)?, due_at: None })
+        Ok(NewEvent { id_kept: EVENT_ID_KEPT, ..NewEvent::new(id, name, Payload::json(&data)?) })
     }
 }
 

@@ -18,7 +18,7 @@ mod fact;
 mod route;
 mod signature;
 
-pub use super::{BODY_BYTES, Ignored, IgnoredEvents, WebhookError};
+pub use super::{BODY_BYTES, EVENT_ID_KEPT, Ignored, IgnoredEvents, WebhookError};
 pub use fact::Fact;
 pub use route::Webhook;
 pub use signature::{Secrets, sign};

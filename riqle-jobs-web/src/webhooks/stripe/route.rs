@@ -10,7 +10,7 @@ use axum::{
 use riqle_jobs_core::{Clock, Error, ErrorKind, Jobs, store::NewEvent};
 use serde_json::json;
 
-use super::{Event, Ignored, IgnoredEvents, SIGNATURE_HEADER, Secrets};
+use super::{EVENT_ID_KEPT, Event, Ignored, IgnoredEvents, SIGNATURE_HEADER, Secrets};
 use crate::{
     answer::{Refused, answer, failed, method_not_allowed, read, refuse, status_of, told, within},
     webhooks::{ANSWERS_WITHIN, BODY_BYTES},
@@ -22,7 +22,7 @@ type Mapping = dyn Fn(&Event) -> Result<Option<NewEvent>, MappingError> + Send +
 type MappingError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The route `POST /webhooks/stripe`: verifies Stripe's events and sends those that start jobs on, under Stripe's own id,
-/// so that a repeated delivery starts nothing within 24 h.
+/// so that a repeated delivery starts nothing within [35 days](EVENT_ID_KEPT).
 ///
 /// Answers 200 once the event is stored, or where it is of no use, with the reason, which is logged and counted: Stripe
 /// disables an endpoint that keeps refusing genuine events. 400 with the reason where it is not genuine; 503 where there is
@@ -85,7 +85,10 @@ impl Webhook {
             }
         };
         match (self.mapping)(&event) {
-            Ok(Some(new)) => Decision::Send(event, new),
+            Ok(Some(new)) => {
+                let id_kept = new.id_kept.max(EVENT_ID_KEPT);
+                Decision::Send(event, NewEvent { id_kept, ..new })
+            }
             Ok(None) => Decision::Ignore(event, Ignored::Unwanted),
             Err(error) => match error.downcast::<Ignored>() {
                 Ok(why) => Decision::Ignore(event, *why),
