@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use riqle_jobs::{
     AsStaging, JobError, NewRun, Relay, RunId, Staging, Store, async_trait,
-    email::{Money, Order, OrderItem, Orders, Product},
+    email::{Money, Order, OrderItem, Orders, Product, Refund},
     postgres::Postgres,
     sqlite::Sqlite,
     web::webhooks::stripe::Fact,
@@ -115,8 +115,12 @@ impl Database {
     }
 
     pub async fn order_row(&self, id: &str) -> Result<Option<OrderRow>, sqlx::Error> {
-        let query =
-            "SELECT id, status, amount, currency, customer_email, fulfilled_at, refunded_at, refunded_amount
+        // PostgreSQL takes no text with a NUL, so no order has such an id.
+        if id.contains('\0') {
+            return Ok(None);
+        }
+        let query = "SELECT id, status, amount, currency, customer_email, fulfilled_at, refunded_at,
+                            (SELECT CAST(sum(amount) AS BIGINT) FROM refunds WHERE order_id = orders.id) AS refunded
                      FROM orders WHERE id = $1";
         on_either!(&self.tables, either => {
             let row = sqlx::query(query).bind(id).fetch_optional(either.pool()).await?;
@@ -129,7 +133,7 @@ impl Database {
                     customer_email: row.try_get("customer_email")?,
                     fulfilled_at: row.try_get("fulfilled_at")?,
                     refunded_at: row.try_get("refunded_at")?,
-                    refunded_amount: row.try_get("refunded_amount")?,
+                    refunded: row.try_get("refunded")?,
                 })
             })
             .transpose()
@@ -173,7 +177,8 @@ pub struct OrderRow {
     pub customer_email: Option<String>,
     pub fulfilled_at: Option<String>,
     pub refunded_at: Option<String>,
-    pub refunded_amount: Option<i64>,
+    /// The sum of its refunds.
+    pub refunded: Option<i64>,
 }
 
 fn decode(error: std::num::TryFromIntError) -> sqlx::Error {
@@ -209,15 +214,12 @@ fn statements(fact: &Fact) -> Vec<(&'static str, Vec<Value>)> {
                 vec![text(order_id), Value::Amount(*amount)],
             ),
         ],
-        Fact::OrderRefunded { order_id, amount, .. } => vec![(
-            "UPDATE orders SET status = 'refunded', refunded_amount = $1 WHERE id = $2",
-            vec![Value::Amount(*amount), text(order_id)],
-        )],
         Fact::CustomerCreated { user_id, email, name } => vec![(
             "INSERT INTO users (id, email, name) VALUES ($1, $2, $3)
              ON CONFLICT (id) DO UPDATE SET email = $2, name = $3",
             vec![text(user_id), text(email), Value::Text(name.clone())],
         )],
+        // A refund may come before its purchase: its run adds it.
         _ => Vec::new(),
     }
 }
@@ -230,7 +232,7 @@ impl Orders for Database {
         Ok(Some(Order {
             items: self.items(id).await?,
             total: Money::new(row.amount, &row.currency)?,
-            refunded: row.refunded_amount.map(|amount| Money::new(amount, &row.currency)).transpose()?,
+            refunded: row.refunded.map(|amount| Money::new(amount, &row.currency)).transpose()?,
             fulfilled_at: time(row.fulfilled_at)?,
             refunded_at: time(row.refunded_at)?,
             id: row.id,
@@ -245,6 +247,47 @@ impl Orders for Database {
     async fn refunded_at(&self, id: &str) -> Result<Option<riqle_jobs::Timestamp>, JobError> {
         let row = self.order_row(id).await?;
         Ok(row.and_then(|row| row.refunded_at).map(|at| at.parse()).transpose()?)
+    }
+
+    async fn add_refund(&self, id: &str, refund: &Refund) -> Result<Option<Money>, JobError> {
+        if self.order_row(id).await?.is_none() {
+            return Ok(None);
+        }
+        on_either!(&self.tables, either => {
+            let mut transaction = either.begin().await?;
+            // The update of nothing locks the order: of its refunds at once, each sees those before it.
+            let lock = "UPDATE orders SET status = status WHERE id = $1 AND status <> 'open' RETURNING amount, currency";
+            let Some(order) = sqlx::query(lock).bind(id).fetch_optional(&mut *transaction).await? else {
+                transaction.rollback().await?;
+                return Ok(None);
+            };
+            let total = Money::new(order.try_get("amount")?, order.try_get("currency")?)?;
+            let known = sqlx::query("SELECT amount FROM refunds WHERE order_id = $1 AND id = $2");
+            if let Some(known) = known.bind(id).bind(&refund.id).fetch_optional(&mut *transaction).await? {
+                transaction.rollback().await?;
+                return Ok(Some(Money { amount: known.try_get("amount")?, ..total }));
+            }
+            let sum = "SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) AS before FROM refunds WHERE order_id = $1";
+            let before: i64 =
+                sqlx::query(sum).bind(id).fetch_one(&mut *transaction).await?.try_get("before")?;
+            let added = refund.amount_of(total, before)?;
+            sqlx::query("INSERT INTO refunds (order_id, id, amount) VALUES ($1, $2, $3)")
+                .bind(id)
+                .bind(&refund.id)
+                .bind(added.amount)
+                .execute(&mut *transaction)
+                .await?;
+            if before + added.amount == total.amount {
+                let refunded = sqlx::query("UPDATE orders SET status = 'refunded' WHERE id = $1");
+                refunded.bind(id).execute(&mut *transaction).await?;
+            }
+            transaction.commit().await?;
+            Ok(Some(added))
+        })
+    }
+
+    async fn customer_email(&self, id: &str) -> Result<Option<String>, JobError> {
+        Ok(self.order_row(id).await?.and_then(|row| row.customer_email))
     }
 
     async fn mark_fulfilled(&self, id: &str) -> Result<(), JobError> {

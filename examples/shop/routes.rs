@@ -62,6 +62,7 @@ async fn order(State(shop): State<Shop>, Path(id): Path<String>) -> Response {
             "customerEmail": order.customer_email,
             "fulfilledAt": order.fulfilled_at,
             "refundedAt": order.refunded_at,
+            "refundedAmount": order.refunded.unwrap_or_default(),
         }))
         .into_response(),
         Ok(None) => refuse(StatusCode::NOT_FOUND, "no such order"),

@@ -6,14 +6,21 @@ CREATE TABLE IF NOT EXISTS products (
 
 -- Amounts are in minor units of the currency; times are RFC 3339.
 CREATE TABLE IF NOT EXISTS orders (
-    id              TEXT PRIMARY KEY,
-    status          TEXT NOT NULL CHECK (status IN ('open', 'paid', 'refunded')),
-    amount          BIGINT NOT NULL,
-    currency        TEXT NOT NULL,
-    customer_email  TEXT,
-    fulfilled_at    TEXT,
-    refunded_at     TEXT,
-    refunded_amount BIGINT
+    id             TEXT PRIMARY KEY,
+    status         TEXT NOT NULL CHECK (status IN ('open', 'paid', 'refunded')),
+    amount         BIGINT NOT NULL,
+    currency       TEXT NOT NULL,
+    customer_email TEXT,
+    fulfilled_at   TEXT,
+    refunded_at    TEXT
+);
+
+-- What was given back of an order, in its currency.
+CREATE TABLE IF NOT EXISTS refunds (
+    order_id TEXT NOT NULL REFERENCES orders (id),
+    id       TEXT NOT NULL,
+    amount   BIGINT NOT NULL,
+    PRIMARY KEY (order_id, id)
 );
 
 CREATE TABLE IF NOT EXISTS order_items (

@@ -9,7 +9,10 @@ use axum::{
 };
 use riqle_jobs::{
     Clock, Error, ErrorKind, Jobs, NewRun, OtherInput, Unique, UniqueScope,
-    email::jobs::{PurchaseConfirmation, RefundNotification, WelcomeEmail},
+    email::{
+        Refund, RefundAmount,
+        jobs::{PurchaseConfirmation, RefundNotification, WelcomeEmail},
+    },
     web::webhooks::{
         EVENT_ID_KEPT, Ignored, IgnoredEvents,
         stripe::{Event, Fact, SIGNATURE_HEADER, Secrets},
@@ -71,7 +74,8 @@ fn ignore(shop: &Shop, event: &Event, why: &Ignored) -> Response {
 /// Whether a failure is the event's own: an id over a limit, or data that the shop's tables refuse.
 fn unstorable(failure: &Failure) -> Option<Ignored> {
     if let Some(error) = failure.downcast_ref::<Error>() {
-        return (error.kind() == ErrorKind::Rejected).then(|| Ignored::Unstorable(error.message().to_owned()));
+        return (error.kind() == ErrorKind::Rejected)
+            .then(|| Ignored::Unstorable(error.message().to_owned()));
     }
     let Some(sqlx::Error::Database(error)) = failure.downcast_ref::<sqlx::Error>() else { return None };
     let code = error.code()?;
@@ -82,13 +86,11 @@ fn unstorable(failure: &Failure) -> Option<Ignored> {
 
 async fn record(shop: &Shop, fact: &Fact, event: &Event) -> Result<Option<String>, Failure> {
     let Some(run) = run_for(fact)? else { return Ok(None) };
-    let key = match fact {
-        // Whatever events tell of it, an order is confirmed once.
-        Fact::OrderPaid { order_id, .. } => format!("order/{order_id}"),
-        _ => format!("stripe/{}", event.id),
-    };
+    // Whatever events tell of it, an order is confirmed once, and a refund told once.
+    let key = run.unique.map_or_else(|| format!("stripe/{}", event.id), |unique| unique.key);
     // What came before counts, also with other content: a staged run hears of no conflict.
-    let unique = Unique { key, scope: UniqueScope::Period(EVENT_ID_KEPT), other_input: OtherInput::IsIgnored };
+    let unique =
+        Unique { key, scope: UniqueScope::Period(EVENT_ID_KEPT), other_input: OtherInput::IsIgnored };
     let run = NewRun { unique: Some(unique), ..run };
     // Before the shop's tables see any of it.
     shop.jobs.store().limits().check_staged(std::slice::from_ref(&run))?;
@@ -98,10 +100,15 @@ async fn record(shop: &Shop, fact: &Fact, event: &Event) -> Result<Option<String
 fn run_for(fact: &Fact) -> Result<Option<NewRun>, Error> {
     Ok(Some(match fact {
         Fact::OrderPaid { order_id, email, .. } => PurchaseConfirmation::new(order_id, email).new_run()?,
-        Fact::OrderRefunded { order_id, email, reason, .. } => {
+        Fact::OrderRefunded { order_id, email, refund_id, amount, amount_refunded, currency, reason } => {
+            let amount = amount.map_or(RefundAmount::UpTo(*amount_refunded), RefundAmount::Amount);
+            let refund = Refund { id: refund_id.clone(), amount, currency: currency.clone() };
             let input = RefundNotification {
+                order_id: order_id.clone(),
+                customer_email: email.clone(),
+                refund: Some(refund),
                 refund_reason: reason.clone(),
-                ..RefundNotification::new(order_id, email)
+                locale: None,
             };
             input.new_run()?
         }

@@ -46,19 +46,28 @@ pub struct Error {
     operation: &'static str,
     message: String,
     index: Option<usize>,
+    is_permanent: bool,
     cause: Option<Cause>,
 }
 
 impl Error {
     /// An error of `operation` (the name of the method, such as `enqueue`).
     pub fn new(kind: ErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, operation, message: message.into(), index: None, cause: None }
+        Self { kind, operation, message: message.into(), index: None, is_permanent: false, cause: None }
     }
 
     /// Adds the underlying error.
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<Cause>) -> Self {
         self.cause = Some(cause.into());
+        self
+    }
+
+    /// Says that the same call always fails: the value that was given is wrong in itself. In a body, `?` makes a dead letter
+    /// of it at once.
+    #[must_use]
+    pub fn permanent(mut self) -> Self {
+        self.is_permanent = true;
         self
     }
 
@@ -82,6 +91,11 @@ impl Error {
     /// The item of the call's list that is at fault, counted from 0.
     pub fn index(&self) -> Option<usize> {
         self.index
+    }
+
+    /// Whether the same call always fails.
+    pub fn is_permanent(&self) -> bool {
+        self.is_permanent
     }
 
     /// The message alone, without kind and operation.

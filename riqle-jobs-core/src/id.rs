@@ -48,7 +48,7 @@ macro_rules! id {
 
             fn from_str(text: &str) -> Result<Self, Error> {
                 Uuid::parse_str(text).map(Self).map_err(|cause| {
-                    Error::new(ErrorKind::Rejected, "parse", concat!("not a ", stringify!($name)))
+                    Error::new(ErrorKind::Rejected, "parse", concat!("not a ", stringify!($name))).permanent()
                         .caused_by(cause)
                 })
             }

@@ -1,11 +1,12 @@
 use std::{any::Any, borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
-use crate::email::SendError;
+use crate::{Error, email::SendError};
 
 /// Why a body did not return a value, and what is to happen.
 ///
 /// Any error converts into one that is retried by the job's policy; that is why this type is no `Error`
-/// itself. The conversion knows [`SendError`], which says itself what is to happen.
+/// itself. The conversion knows [`SendError`], which says itself what is to happen, and an [`Error`] that is
+/// [permanent](Error::permanent), such as that of a currency that does not exist: no attempt would help, so it is dead.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -130,7 +131,10 @@ impl<E: StdError + Send + Sync + 'static> From<E> for JobError {
         if let Some(send) = error.downcast_ref::<SendError>() {
             return send.to_job_error(message);
         }
-        Self::retry(message)
+        match error.downcast_ref::<Error>() {
+            Some(error) if error.is_permanent() => Self::dead(message),
+            _ => Self::retry(message),
+        }
     }
 }
 

@@ -55,7 +55,8 @@ async fn each_item_arrives_once_though_calls_fail_on_both_sides_before_and_after
     };
     memory.register_jobs(vec![greets]).await.unwrap();
     let runs: Vec<NewRun> = (0..900).map(|number| run_in(&format!("queue-{}", number % 3))).collect();
-    let event = |number| NewEvent::new(format!("evt_{number}"), "user/created", Payload::json(&number).unwrap());
+    let event =
+        |number| NewEvent::new(format!("evt_{number}"), "user/created", Payload::json(&number).unwrap());
     let events = (0..3).map(|number| Staged::event(event(number)).unwrap());
     staged.stage(of_runs(&runs).into_iter().chain(events).collect()).fire();
     let store = Unreliable::new(Arc::new(memory.clone()), now_and_then());

@@ -229,3 +229,15 @@ async fn a_float_is_kept_to_its_last_bit() {
     let expected = 0.914_615_523_521_910_7_f64.to_bits();
     assert_eq!(testing::output::<u64>(&bench.store, id).await.unwrap(), expected);
 }
+
+#[test]
+fn a_value_that_can_not_exist_makes_a_dead_letter_and_other_errors_are_retried() {
+    fn address(text: &str) -> Result<riqle_jobs_core::Mailbox, JobError> {
+        Ok(riqle_jobs_core::Mailbox::parse(text)?)
+    }
+    fn away() -> Result<(), JobError> {
+        Err(riqle_jobs_core::Error::new(ErrorKind::Rejected, "commit", "rolled back"))?
+    }
+    assert!(format!("{:?}", address("nobody").unwrap_err()).starts_with("Dead: address: "));
+    assert_eq!(format!("{:?}", away().unwrap_err()), "Retry: commit: rolled back");
+}

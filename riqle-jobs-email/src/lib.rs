@@ -21,6 +21,7 @@ mod mailer_url;
 mod money;
 mod order;
 mod orders;
+mod refund;
 #[cfg(feature = "resend")]
 mod resend;
 #[cfg(feature = "smtp")]
@@ -40,6 +41,7 @@ pub use order::{Order, OrderItem, Product};
 #[cfg(feature = "mock")]
 pub use orders::MockOrders;
 pub use orders::Orders;
+pub use refund::{Refund, RefundAmount};
 #[cfg(feature = "resend")]
 pub use resend::{ResendMailer, ResendTimeouts};
 #[cfg(feature = "smtp")]

@@ -14,12 +14,15 @@ impl Currency {
     /// Reads a three-letter code in any case.
     ///
     /// # Errors
-    /// `Rejected` where ISO 4217 has no such code, or gives it no minor unit (gold, special drawing rights).
+    /// `Rejected`, for good, where ISO 4217 has no such code, or gives it no minor unit (gold, special drawing rights).
     pub fn parse(code: &str) -> Result<Self, Error> {
         iso_currency::Currency::from_code(&code.to_ascii_uppercase())
             .filter(|currency| currency.exponent().is_some())
             .map(Self)
-            .ok_or_else(|| Error::new(ErrorKind::Rejected, "currency", "not a currency code of ISO 4217"))
+            .ok_or_else(|| {
+                let message = "not a currency code of ISO 4217";
+                Error::new(ErrorKind::Rejected, "currency", message).permanent()
+            })
     }
 
     /// The three-letter code.

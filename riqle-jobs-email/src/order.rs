@@ -15,12 +15,11 @@ pub struct Order {
     pub items: Vec<OrderItem>,
     /// What was charged: the sum of the items.
     pub total: Money,
-    /// What was given back; `None` stands for the total.
+    /// What was given back so far; `None` stands for the total.
     pub refunded: Option<Money>,
     /// When its confirmation was marked as sent; set, no other confirmation goes out.
     pub fulfilled_at: Option<Timestamp>,
-    /// When its refund notification was marked as sent; set, no other one goes out. A shop that refunds in parts
-    /// leaves it `None` for as long as a refund is still to be told.
+    /// When its first refund notification was marked as sent; set, no other one goes out but of refunds with an id.
     pub refunded_at: Option<Timestamp>,
 }
 
@@ -89,7 +88,7 @@ impl Order {
     }
 
     fn rejected(&self, line: std::fmt::Arguments<'_>) -> Error {
-        Error::new(ErrorKind::Rejected, "order", format!("order {:?}: {line}", self.id))
+        Error::new(ErrorKind::Rejected, "order", format!("order {:?}: {line}", self.id)).permanent()
     }
 }
 

@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use riqle_jobs_core::{JobError, async_trait};
 
-use crate::Order;
+use crate::{Money, Order, Refund};
 
 /// The application's orders, as the email jobs need them.
 ///
@@ -16,14 +16,30 @@ pub trait Orders: Send + Sync {
     /// was dead for a week does not confirm what another run has confirmed.
     async fn fulfilled_at(&self, id: &str) -> Result<Option<Timestamp>, JobError>;
 
-    /// When the order was marked refunded; asked once more just before the email goes out.
+    /// When the order was marked refunded; asked once more just before the email goes out, where the refund has no id.
     async fn refunded_at(&self, id: &str) -> Result<Option<Timestamp>, JobError>;
+
+    /// Adds a refund to those of its order, once for its id, and answers how much it gives back: the same again where it was
+    /// added before. [`Refund::amount_of`] decides; two refunds of an order at once must each see the other. `None` where
+    /// the order's purchase is not there yet: asked again, for up to three days.
+    ///
+    /// As it is, nothing is added: a refund is checked against the order's total alone. An application that is refunded in
+    /// parts keeps its refunds.
+    async fn add_refund(&self, order_id: &str, refund: &Refund) -> Result<Option<Money>, JobError> {
+        let Some(order) = self.order(order_id).await? else { return Ok(None) };
+        refund.amount_of(order.total, 0).map(Some)
+    }
+
+    /// The address of who bought, for a refund that names none. As it is, `None`: such a refund makes a dead letter.
+    async fn customer_email(&self, _order_id: &str) -> Result<Option<String>, JobError> {
+        Ok(None)
+    }
 
     /// The confirmation has left: sets `fulfilledAt` where it is not set yet. May be called again for the same
     /// order.
     async fn mark_fulfilled(&self, id: &str) -> Result<(), JobError>;
 
-    /// The refund notification has left: sets `refundedAt` where it is not set yet. May be called again for the
-    /// same order.
+    /// A refund notification has left: sets `refundedAt` where it is not set yet, so that it is the time of the first. Called
+    /// for each refund of the order, and maybe again for the same one.
     async fn mark_refunded(&self, id: &str) -> Result<(), JobError>;
 }

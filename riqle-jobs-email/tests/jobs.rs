@@ -12,7 +12,7 @@ use riqle_jobs_core::{
     testing::{self, RecordingMailer},
 };
 use riqle_jobs_email::{
-    Money,
+    Money, Refund,
     jobs::{
         Delivery, PurchaseConfirmation, RefundNotification, SendPurchaseConfirmation, SendRefundNotification,
         SendWelcomeEmail, WelcomeEmail, enqueue_purchase_confirmation, enqueue_refund_notification,
@@ -99,6 +99,11 @@ fn names_triggers_and_input_are_as_agreed() {
     assert_eq!(
         json(serde_json::to_value(RefundNotification::new("o", "a@b.c").reason("late"))),
         json!({"orderId": "o", "customerEmail": "a@b.c", "refundReason": "late"})
+    );
+    let refund = Refund::new("re_1", 100, "usd");
+    assert_eq!(
+        json(serde_json::to_value(RefundNotification::new("o", "a@b.c").refund(refund))),
+        json!({"orderId": "o", "customerEmail": "a@b.c", "refund": {"id": "re_1", "amount": 100, "currency": "usd"}})
     );
     assert_eq!(
         json(serde_json::to_value(WelcomeEmail::new("u", "a@b.c"))),

@@ -178,7 +178,9 @@ async fn five_thousand_events_reach_a_server_that_is_some_milliseconds_away() {
     let proxy = Proxy::start(cluster.port()).await;
     let store = Postgres::connect(&proxy.url()).await.unwrap();
     proxy.away.store(5, Ordering::Relaxed);
-    let event = |number: u32| NewEvent::new(format!("user-{number}"), "user/created", Payload::json(&number).unwrap());
+    let event = |number: u32| {
+        NewEvent::new(format!("user-{number}"), "user/created", Payload::json(&number).unwrap())
+    };
     // Out of order, and two of them twice.
     let events: Vec<_> = (0..5_000).rev().map(event).chain([event(0), event(7)]).collect();
     let stored = store.store_events(events.clone()).await.unwrap();

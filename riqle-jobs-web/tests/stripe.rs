@@ -99,20 +99,6 @@ fn events_tell_what_happened_in_the_shop() {
     without["client_reference_id"] = serde_json::Value::Null;
     assert_eq!(fact("checkout.session.completed", without), paid("cs_1"));
 
-    let charge = json!({
-        "metadata": {"orderId": "order-1", "refundReason": "broken"}, "receipt_email": "ada@example.com",
-        "billing_details": {"email": null}, "amount_refunded": 1, "currency": "jpy",
-    });
-    assert_eq!(
-        fact("charge.refunded", charge),
-        Ok(Fact::OrderRefunded {
-            order_id: "order-1".to_owned(),
-            email: "ada@example.com".to_owned(),
-            amount: 1,
-            currency: "jpy".to_owned(),
-            reason: Some("broken".to_owned()),
-        })
-    );
     assert_eq!(
         fact("customer.created", json!({"id": "cus_1", "email": "ada@example.com", "name": null})),
         Ok(Fact::CustomerCreated {
@@ -120,6 +106,48 @@ fn events_tell_what_happened_in_the_shop() {
             email: "ada@example.com".to_owned(),
             name: None,
         })
+    );
+}
+
+#[test]
+fn a_refund_is_what_was_added_to_the_charge_and_is_named_by_the_sum() {
+    let charge = json!({
+        "id": "ch_1", "metadata": {"orderId": "order-1", "refundReason": "broken"}, "receipt_email": "ada@example.com",
+        "billing_details": {"email": null}, "amount_refunded": 1500, "currency": "jpy", "refunds": {"data": []},
+    });
+    let refunded = |previous: serde_json::Value, email: serde_json::Value| {
+        let mut charge = charge.clone();
+        charge["receipt_email"] = email;
+        let data = json!({"object": charge, "previous_attributes": previous});
+        fact_of(&json!({"id": "evt_1", "type": "charge.refunded", "data": data}))
+    };
+    let expected = |amount, email: Option<&str>| {
+        Ok(Fact::OrderRefunded {
+            order_id: "order-1".to_owned(),
+            email: email.map(str::to_owned),
+            refund_id: "ch_1/1500".to_owned(),
+            amount,
+            amount_refunded: 1500,
+            currency: "jpy".to_owned(),
+            reason: Some("broken".to_owned()),
+        })
+    };
+    let ada = json!("ada@example.com");
+    assert_eq!(
+        refunded(json!({"amount_refunded": 500}), ada.clone()),
+        expected(Some(1000), Some("ada@example.com"))
+    );
+    assert_eq!(
+        refunded(json!({"amount_refunded": 2000}), ada),
+        expected(Some(-500), Some("ada@example.com"))
+    );
+    assert_eq!(refunded(json!({"refunded": false}), json!(null)), expected(None, None));
+    let event = refunded(json!(null), json!(null)).unwrap().job_event("evt_1").unwrap();
+    let data: serde_json::Value = event.data.decode().unwrap();
+    assert_eq!(
+        data,
+        json!({"orderId": "order-1", "customerEmail": null, "refundReason": "broken",
+            "refund": {"id": "ch_1/1500", "upTo": 1500, "currency": "jpy"}})
     );
 }
 

@@ -67,9 +67,10 @@ async fn an_event_of_stripe_starts_its_job_once_however_often_it_comes() {
 
 #[tokio::test]
 async fn an_event_of_stripe_that_comes_again_within_35_days_starts_nothing() {
-    let welcome = |event: &stripe::Event| -> Result<Option<NewEvent>, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(Some(NewEvent::new(event.id.clone(), "email/welcome", Payload::json(event.object())?)))
-    };
+    let welcome =
+        |event: &stripe::Event| -> Result<Option<NewEvent>, Box<dyn std::error::Error + Send + Sync>> {
+            Ok(Some(NewEvent::new(event.id.clone(), "email/welcome", Payload::json(event.object())?)))
+        };
     for is_mapped in [false, true] {
         let clock = ManualClock::new();
         let store = Memory::with_clock(&clock);
@@ -112,7 +113,10 @@ async fn genuine_events_of_no_use_are_answered_200_with_a_reason_and_counted() {
         let of_another = json!({"id": "ch_1", "metadata": {}, "amount_refunded": 100, "currency": "usd"});
         for (event, reason) in [
             (event(1, "customer.created", json!({"id": "cus_1"})), "it lacks an email address"),
-            (event(2, "customer.created", json!({"id": "cus_2", "email": null})), "it lacks an email address"),
+            (
+                event(2, "customer.created", json!({"id": "cus_2", "email": null})),
+                "it lacks an email address",
+            ),
             (event(3, "charge.refunded", of_another), "it lacks metadata.orderId"),
             (event(4, "checkout.session.completed", set_up), "it sells nothing"),
             (json!({"id": "evt_5", "type": "v1.billing.meter.no_meter_found"}), "nothing here wants it"),
@@ -125,7 +129,8 @@ async fn genuine_events_of_no_use_are_answered_200_with_a_reason_and_counted() {
             let answer = by_stripe(address, &event).await;
             assert_eq!((answer.status, answer.json()), (200, ignored_as(reason)), "{event}");
         }
-        let counts: Vec<_> = ignored.counts().into_iter().map(|count| (count.kind, count.reason, count.events)).collect();
+        let counts: Vec<_> =
+            ignored.counts().into_iter().map(|count| (count.kind, count.reason, count.events)).collect();
         let expected = [
             ("charge.refunded", "it lacks metadata.orderId", 1),
             ("checkout.session.completed", "it sells nothing", 1),
@@ -148,11 +153,12 @@ async fn the_three_events_of_stripe_become_the_three_of_the_emails() {
         "customer_details": {"email": "ada@example.com"}, "currency": "usd",
     });
     let charge = json!({
-        "metadata": {"orderId": "order-1", "refundReason": "broken"}, "receipt_email": "ada@example.com",
+        "id": "ch_1", "metadata": {"orderId": "order-1", "refundReason": "broken"}, "receipt_email": "ada@example.com",
         "amount_refunded": 5300, "currency": "usd",
     });
     let paid = json!({"id": "evt_1", "type": "checkout.session.completed", "data": {"object": session}});
-    let refunded = json!({"id": "evt_2", "type": "charge.refunded", "data": {"object": charge}});
+    let before = json!({"amount_refunded": 300});
+    let refunded = json!({"id": "evt_2", "type": "charge.refunded", "data": {"object": charge, "previous_attributes": before}});
     for event in [&paid, &refunded] {
         assert_eq!(by_stripe(address, event).await.status, 200);
     }
@@ -163,7 +169,8 @@ async fn the_three_events_of_stripe_become_the_three_of_the_emails() {
         .map(|stored| (stored.event.name.as_str(), stored.event.data.decode().unwrap()))
         .collect();
     let order = json!({"orderId": "order-1", "customerEmail": "ada@example.com"});
-    let refund = json!({"orderId": "order-1", "customerEmail": "ada@example.com", "refundReason": "broken"});
+    let refund = json!({"orderId": "order-1", "customerEmail": "ada@example.com", "refundReason": "broken",
+        "refund": {"id": "ch_1/5300", "amount": 5000, "currency": "usd"}});
     assert_eq!(stored, [("email/purchase-confirmation", order), ("email/refund-notification", refund)]);
 }
 
@@ -172,7 +179,11 @@ async fn an_application_maps_the_events_of_stripe_itself() {
     let bench = &Bench::all().await[0];
     let webhook = stripe::Webhook::new(&bench.jobs, stripe::Secrets::new([STRIPE]).ok());
     let webhook = webhook.mapping(|event| match event.kind.as_str() {
-        "invoice.paid" => Ok(Some(NewEvent::new(event.id.clone(), "email/welcome", Payload::json(&event.object()["total"])?))),
+        "invoice.paid" => Ok(Some(NewEvent::new(
+            event.id.clone(),
+            "email/welcome",
+            Payload::json(&event.object()["total"])?,
+        ))),
         "nameless" => Ok(Some(NewEvent::new(event.id.clone(), String::new(), Payload::json(&1)?))),
         "broken" => Err("a secret of ours".into()),
         _ => Ok(None),

@@ -13,6 +13,7 @@ mod demo;
 mod http_client;
 mod kill;
 mod process;
+mod refunds;
 mod smtp_receiver;
 mod webhook;
 

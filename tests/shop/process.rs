@@ -141,3 +141,29 @@ pub fn checkout(event: &str, order: &str, email: &str) -> Value {
     checkout["data"]["object"]["customer_details"]["email"] = email.into();
     checkout
 }
+
+/// A refund that brings what was refunded of an order's charge from `before` to `sum`, in US cents.
+pub fn refund(event: &str, order: &str, before: i64, sum: i64) -> Value {
+    let text = include_str!("../../examples/shop/stripe/charge.refunded.json");
+    let mut refund: Value = serde_json::from_str(text).unwrap();
+    refund["id"] = event.into();
+    refund["data"]["previous_attributes"] = json!({ "amount_refunded": before });
+    let charge = &mut refund["data"]["object"];
+    charge["id"] = format!("ch_{order}").into();
+    charge["metadata"] = json!({ "orderId": order });
+    charge["amount_refunded"] = sum.into();
+    refund
+}
+
+/// Asks until something is there; the shop does its work in another process, and nothing tells when.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let found = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), found).await.unwrap_or_else(|_| panic!("never: {what}"))
+}

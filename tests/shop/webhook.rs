@@ -46,7 +46,10 @@ async fn genuine_events_that_the_shop_can_not_use_are_answered_200_ignored_and_c
     set_up["data"]["object"]["amount_total"] = serde_json::Value::Null;
     let of_another = json!({"id": "ch_1", "metadata": {}, "amount_refunded": 100, "currency": "usd"});
     for (event, reason) in [
-        (event("evt_1", "customer.created", json!({"id": "cus_1", "email": null})), "it lacks an email address"),
+        (
+            event("evt_1", "customer.created", json!({"id": "cus_1", "email": null})),
+            "it lacks an email address",
+        ),
         (event("evt_2", "charge.refunded", of_another), "it lacks metadata.orderId"),
         (set_up, "it sells nothing"),
         (

@@ -13,7 +13,7 @@ use std::{
     future::Future,
     panic::Location,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -53,6 +53,7 @@ struct Inner {
     replay_of: Option<RunId>,
     reference: Option<String>,
     event_id: Option<String>,
+    age: Duration,
     limits: Limits,
     unreadable_step: UnreadableStep,
     steps: Arc<RunSteps>,
@@ -89,6 +90,7 @@ impl RunContext {
                 replay_of: run.replay_of,
                 reference: run.reference.clone(),
                 event_id: run.event_id.clone(),
+                age: Duration::try_from(run.claimed_at.duration_since(run.enqueued_at)).unwrap_or_default(),
                 limits,
                 unreadable_step,
                 steps: RunSteps::of(&run.steps, Arc::clone(&cancellation)),
@@ -135,6 +137,12 @@ impl RunContext {
     /// The event that started the run.
     pub fn event_id(&self) -> Option<&str> {
         self.inner.event_id.as_deref()
+    }
+
+    /// How long before this attempt's claim the run was enqueued, by the store's clock: for a body that snoozes until
+    /// something is there, but not for ever.
+    pub fn age(&self) -> Duration {
+        self.inner.age
     }
 
     /// What the store accepts.

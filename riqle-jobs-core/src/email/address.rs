@@ -65,7 +65,7 @@ pub fn ascii_address(address: &str) -> Result<String, Error> {
 }
 
 pub(super) fn rejected(message: &str) -> Error {
-    Error::new(ErrorKind::Rejected, "address", message)
+    Error::new(ErrorKind::Rejected, "address", message).permanent()
 }
 
 /// At the last `@`, however it is written: one before it can only be quoted.

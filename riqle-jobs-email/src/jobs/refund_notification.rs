@@ -7,22 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Delivery, QUEUE, policy, recipient,
-    steps::{FetchOrder, MarkRefunded, NotifyOfRefund},
+    steps::{AddRefund, FetchOrder, MarkRefunded, NotifyOfRefund, RefundToTell},
 };
 use crate::{
-    Brand, Locale, Orders, locale,
+    Brand, Locale, Orders, Refund, locale,
     templates::{StandardTemplates, Templates},
 };
 
 /// The input of [`SendRefundNotification`], and the data of its event:
-/// `{"orderId", "customerEmail", "refundReason"?}`.
+/// `{"orderId", "customerEmail"?, "refundReason"?, "refund"?: {"id", "amount", "currency"}}`.
+///
+/// With a refund, its amount is told, once for its id. Without, what was refunded of the order so far
+/// ([`Order::refund`](crate::Order::refund)), unless the customer was told of a refund before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RefundNotification {
     /// The order.
     pub order_id: String,
-    /// Who bought.
-    pub customer_email: String,
+    /// Where to; `None` to who bought ([`Orders::customer_email`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_email: Option<String>,
+    /// Which refund; `None` for all that was refunded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refund: Option<Refund>,
     /// Why; shown to the customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refund_reason: Option<String>,
@@ -36,7 +43,8 @@ impl RefundNotification {
     pub fn new(order_id: impl Into<String>, customer_email: impl Into<String>) -> Self {
         Self {
             order_id: order_id.into(),
-            customer_email: customer_email.into(),
+            customer_email: Some(customer_email.into()),
+            refund: None,
             refund_reason: None,
             locale: None,
         }
@@ -49,17 +57,28 @@ impl RefundNotification {
         self
     }
 
-    /// A run to be enqueued, such as in the transaction that marks the refund. Its reference is the order's id. It
-    /// has no unique key, since an order may be refunded in parts.
+    /// Says which refund.
+    #[must_use]
+    pub fn refund(mut self, refund: Refund) -> Self {
+        self.refund = Some(refund);
+        self
+    }
+
+    /// A run to be enqueued, such as in the transaction that marks the refund. Its reference is the order's id. A refund
+    /// has one such run at a time; a run that names none has no unique key, since an order may be refunded in parts.
     ///
     /// # Errors
     /// None that a caller could cause; ids over the limit are refused by the enqueue.
     pub fn new_run(&self) -> Result<NewRun, Error> {
-        Ok(NewRun::of::<SendRefundNotification>(self)?.reference(&self.order_id))
+        let run = NewRun::of::<SendRefundNotification>(self)?.reference(&self.order_id);
+        Ok(match &self.refund {
+            Some(refund) => run.unique(refund.unique_key(&self.order_id)),
+            None => run,
+        })
     }
 }
 
-/// Enqueues the notification of a refund.
+/// Enqueues the notification of what was refunded of an order; [`RefundNotification::new_run`] that of one refund.
 ///
 /// # Errors
 /// `Rejected` for ids over the limit; `Unavailable`.
@@ -76,9 +95,12 @@ pub async fn enqueue_refund_notification(
 
 /// Tells a customer of a refund, then marks the order refunded: with 2 retries, after 1, 2 s.
 ///
-/// Steps: `fetch-order`, `send-email`, `mark-refunded`. An order that is marked refunded gets no second email; one
-/// that does not exist, or whose refund is more than its total, makes a dead letter at once.
+/// Steps: `add-refund` where the input names one, `fetch-order`, `send-email`, `mark-refunded`. A refund is told once for its id;
+/// while its order's purchase is not there it snoozes, for up to three days. Without one, an order that is marked refunded
+/// gets no second email, and one that does not exist makes a dead letter at once. A refund that is more than is left of the
+/// total, nothing, or of another currency makes a dead letter at once and is told to `on_alert`.
 pub struct SendRefundNotification {
+    add_refund: AddRefund,
     fetch_order: FetchOrder,
     send_email: NotifyOfRefund,
     mark_refunded: MarkRefunded,
@@ -88,6 +110,7 @@ impl SendRefundNotification {
     /// For the orders of a shop.
     pub fn new(orders: Arc<dyn Orders>, sender: Sender, brand: Brand) -> Self {
         Self {
+            add_refund: AddRefund { orders: Arc::clone(&orders) },
             fetch_order: FetchOrder { orders: Arc::clone(&orders) },
             send_email: NotifyOfRefund {
                 orders: Arc::clone(&orders),
@@ -120,15 +143,26 @@ impl Job for SendRefundNotification {
     }
 
     async fn run(&self, run: &RunContext, input: RefundNotification) -> Result<Delivery, JobError> {
-        let to = recipient("customerEmail", &input.customer_email)?;
-        let order = run.step_with(&self.fetch_order, input.order_id.clone()).await?;
-        if let Some(at) = order.refunded_at {
-            return Ok(Delivery::AlreadyDone { at });
+        let RefundNotification { order_id, customer_email, refund, refund_reason: reason, locale } = input;
+        let address = customer_email.filter(|address| !address.is_empty());
+        let to = address.map(|address| recipient("customerEmail", &address)).transpose()?;
+        let added = match &refund {
+            Some(refund) => {
+                let input = (order_id.clone(), refund.clone(), run.age());
+                Some(run.step_with(&self.add_refund, input).await?)
+            }
+            None => None,
+        };
+        let mut order = run.step_with(&self.fetch_order, order_id.clone()).await?;
+        match (added, order.refunded_at) {
+            (Some(amount), _) => order.refunded = Some(amount),
+            (None, Some(at)) => return Ok(Delivery::AlreadyDone { at }),
+            (None, None) => {}
         }
-        let delivery =
-            run.step_with(&self.send_email, (order, input.refund_reason, to, input.locale)).await?;
+        let told = RefundToTell { order, refund, reason, to, locale };
+        let delivery = run.step_with(&self.send_email, told).await?;
         if let Delivery::Sent(_) = delivery {
-            run.step_with(&self.mark_refunded, input.order_id).await?;
+            run.step_with(&self.mark_refunded, order_id).await?;
         }
         Ok(delivery)
     }

@@ -1,12 +1,12 @@
 //! The steps that the jobs are made of; each can be used in other jobs, and tested alone.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use riqle_jobs_core::{Email, Error, JobError, Mailbox, Receipt, Sender, Step, async_trait};
+use riqle_jobs_core::{Email, Error, JobError, Mailbox, Receipt, Sender, Step, async_trait, limits};
 
-use super::{Delivery, dead};
+use super::{Delivery, dead, recipient};
 use crate::{
-    Brand, Locale, Order, Orders,
+    Brand, Locale, Money, Order, Orders, Refund,
     templates::{PURCHASE_CONFIRMATION, REFUND_NOTIFICATION, Templates, WELCOME},
 };
 
@@ -59,7 +59,58 @@ impl Step for ConfirmPurchase {
     }
 }
 
-/// Renders and sends the refund notification of an order, unless it was marked refunded meanwhile.
+/// Adds a refund to those of its order; answers how much it gives back. Snoozes while the order's purchase is not there.
+pub struct AddRefund {
+    /// Where the order is.
+    pub orders: Arc<dyn Orders>,
+}
+
+/// For how long a refund waits for the purchase of its order.
+const PURCHASE_AWAITED: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+
+#[async_trait]
+impl Step for AddRefund {
+    const NAME: &'static str = "add-refund";
+    /// The order, the refund, and for how long the run has been there.
+    type Input = (String, Refund, Duration);
+    type Output = Money;
+
+    async fn run(&self, (order_id, refund, age): Self::Input) -> Result<Money, JobError> {
+        limits::check_key("the refund's id", &refund.id).map_err(|error| dead(&error).alert())?;
+        let added = self.orders.add_refund(&order_id, &refund).await;
+        let added = added.map_err(|error| error.context(format_args!("order {order_id:?}")))?;
+        added.ok_or_else(|| purchase_is_missing(&order_id, age))
+    }
+}
+
+/// Comes again soon at first, then less and less often.
+fn purchase_is_missing(order_id: &str, age: Duration) -> JobError {
+    let left = PURCHASE_AWAITED.saturating_sub(age);
+    if left.is_zero() {
+        let line = format!("order {order_id:?} has no purchase, three days after its refund");
+        return JobError::dead(line).alert();
+    }
+    let pause = (age / 2).clamp(Duration::from_secs(2), Duration::from_secs(15 * 60)).min(left);
+    JobError::snooze(pause, format_args!("order {order_id:?} has no purchase yet"))
+}
+
+/// What [`NotifyOfRefund`] tells.
+#[derive(Clone, Debug)]
+pub struct RefundToTell {
+    /// Its order; with a refund that has an id, what that gives back in `refunded`.
+    pub order: Order,
+    /// The refund, where it has an id.
+    pub refund: Option<Refund>,
+    /// Why; shown to the customer.
+    pub reason: Option<String>,
+    /// To whom; `None` to who bought.
+    pub to: Option<Mailbox>,
+    /// The language of the email.
+    pub locale: Option<Locale>,
+}
+
+/// Renders and sends the notification of a refund: once for its id, or, where it has none, unless its order was marked
+/// refunded meanwhile.
 pub struct NotifyOfRefund {
     /// Where the order is marked.
     pub orders: Arc<dyn Orders>,
@@ -74,18 +125,44 @@ pub struct NotifyOfRefund {
 #[async_trait]
 impl Step for NotifyOfRefund {
     const NAME: &'static str = "send-email";
-    type Input = (Order, Option<String>, Mailbox, Option<Locale>);
+    type Input = RefundToTell;
     type Output = Delivery;
 
-    async fn run(&self, (order, reason, to, locale): Self::Input) -> Result<Delivery, JobError> {
-        if let Some(at) = self.orders.refunded_at(&order.id).await? {
+    async fn run(&self, told: RefundToTell) -> Result<Delivery, JobError> {
+        let RefundToTell { order, refund, reason, to, locale } = told;
+        let to = match to {
+            Some(to) => to,
+            None => self.buyer(&order.id).await?,
+        };
+        if refund.is_none()
+            && let Some(at) = self.orders.refunded_at(&order.id).await?
+        {
             return Ok(Delivery::AlreadyDone { at });
         }
+        // Templates of the application's own need not look.
+        order.check_refund().map_err(|error| dead(&error).alert())?;
         let render = || {
             let (brand, reason) = (self.brand.in_locale(locale), reason.as_deref());
             named(REFUND_NOTIFICATION, self.templates.refund_notification(&brand, &order, reason, to.clone()))
         };
-        Ok(Delivery::Sent(self.sender.send_rendered(REFUND_NOTIFICATION, &to, render).await?))
+        let receipt = match refund {
+            Some(refund) => {
+                let email = render()?.idempotency_key(refund.email_key(&order.id, &to));
+                self.sender.send(&email).await?
+            }
+            None => self.sender.send_rendered(REFUND_NOTIFICATION, &to, render).await?,
+        };
+        Ok(Delivery::Sent(receipt))
+    }
+}
+
+impl NotifyOfRefund {
+    async fn buyer(&self, order_id: &str) -> Result<Mailbox, JobError> {
+        let address = self.orders.customer_email(order_id).await?;
+        let address = address.ok_or_else(|| {
+            JobError::dead(format_args!("neither the refund nor order {order_id:?} has an address")).alert()
+        })?;
+        recipient("the order's address", &address)
     }
 }
 

@@ -8,12 +8,16 @@ use std::{
 
 use jiff::Timestamp;
 use riqle_jobs_core::{JobError, Mailbox, async_trait};
-use riqle_jobs_email::{Brand, Money, Order, OrderItem, Orders, Product};
+use riqle_jobs_email::{Brand, Money, Order, OrderItem, Orders, Product, Refund};
 
 /// Orders in memory, with a database that can lose replies.
 #[derive(Default)]
 pub struct Shop {
     orders: Mutex<HashMap<String, Order>>,
+    /// Of each order by id: what its refunds gave back.
+    refunds: Mutex<HashMap<String, HashMap<String, Money>>>,
+    /// Who bought, where that is known.
+    pub buyer: Mutex<Option<String>>,
     /// Writes take effect, and then report an error.
     pub loses_replies: AtomicBool,
     pub fetches: AtomicUsize,
@@ -47,6 +51,12 @@ impl Shop {
         self.orders().get(id).unwrap().clone()
     }
 
+    /// What was given back of an order.
+    pub fn refunded(&self, id: &str) -> i64 {
+        let refunds = self.refunds.lock().unwrap();
+        refunds.get(id).map_or(0, |refunds| refunds.values().map(|money| money.amount).sum())
+    }
+
     fn orders(&self) -> MutexGuard<'_, HashMap<String, Order>> {
         self.orders.lock().unwrap()
     }
@@ -73,6 +83,25 @@ impl Orders for Shop {
 
     async fn refunded_at(&self, id: &str) -> Result<Option<Timestamp>, JobError> {
         Ok(self.orders().get(id).and_then(|order| order.refunded_at))
+    }
+
+    async fn add_refund(&self, order_id: &str, refund: &Refund) -> Result<Option<Money>, JobError> {
+        let Some(total) = self.orders().get(order_id).map(|order| order.total) else { return Ok(None) };
+        let mut refunds = self.refunds.lock().unwrap();
+        let refunds = refunds.entry(order_id.to_owned()).or_default();
+        if let Some(known) = refunds.get(&refund.id) {
+            return Ok(Some(*known));
+        }
+        let added = refund.amount_of(total, refunds.values().map(|money| money.amount).sum())?;
+        refunds.insert(refund.id.clone(), added);
+        if self.loses_replies.load(Ordering::SeqCst) {
+            return Err(JobError::retry("the database went away before it answered"));
+        }
+        Ok(Some(added))
+    }
+
+    async fn customer_email(&self, _: &str) -> Result<Option<String>, JobError> {
+        Ok(self.buyer.lock().unwrap().clone())
     }
 
     async fn mark_fulfilled(&self, id: &str) -> Result<(), JobError> {

@@ -94,9 +94,7 @@ impl Shared {
                 }
                 ErrorKind::NotFound => refuse(StatusCode::NOT_FOUND, "the email log knows no such email yet"),
                 // A repeat would be refused alike.
-                ErrorKind::Rejected => {
-                    self.ignore(report, &Ignored::Unstorable(error.message().to_owned()))
-                }
+                ErrorKind::Rejected => self.ignore(report, &Ignored::Unstorable(error.message().to_owned())),
                 _ => failed(&error),
             },
         }

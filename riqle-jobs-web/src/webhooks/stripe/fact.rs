@@ -18,14 +18,18 @@ pub enum Fact {
         /// Three letters, lower case, as Stripe writes it.
         currency: String,
     },
-    /// `charge.refunded`.
+    /// `charge.refunded`: the newest refund of a charge.
     OrderRefunded {
         /// `metadata.orderId`.
         order_id: String,
         /// `billing_details.email`, else `receipt_email`.
-        email: String,
+        email: Option<String>,
+        /// Names the refund, which the event does not: the charge's id, `/`, and `amount_refunded`.
+        refund_id: String,
+        /// What this refund gave back: `amount_refunded` less what it was before. `None` where the event does not say that.
+        amount: Option<i64>,
         /// `amount_refunded`: all refunds of the charge so far.
-        amount: i64,
+        amount_refunded: i64,
         /// Three letters, lower case.
         currency: String,
         /// `metadata.refundReason`.
@@ -53,10 +57,16 @@ impl Fact {
             Fact::OrderPaid { order_id, email, .. } => {
                 ("email/purchase-confirmation", json!({"orderId": order_id, "customerEmail": email}))
             }
-            Fact::OrderRefunded { order_id, email, reason, .. } => (
-                "email/refund-notification",
-                json!({"orderId": order_id, "customerEmail": email, "refundReason": reason}),
-            ),
+            Fact::OrderRefunded { order_id, email, refund_id, amount, amount_refunded, currency, reason } => {
+                let refund = match amount {
+                    Some(amount) => json!({"id": refund_id, "amount": amount, "currency": currency}),
+                    None => json!({"id": refund_id, "upTo": amount_refunded, "currency": currency}),
+                };
+                (
+                    "email/refund-notification",
+                    json!({"orderId": order_id, "customerEmail": email, "refundReason": reason, "refund": refund}),
+                )
+            }
             Fact::CustomerCreated { user_id, email, name } => {
                 ("email/welcome", json!({"userId": user_id, "email": email, "name": name}))
             }
@@ -97,10 +107,15 @@ impl Event {
     }
 
     fn order_refunded(&self) -> Result<Fact, Ignored> {
+        let order_id = self.need("metadata.orderId", &["/metadata/orderId"])?;
+        let amount_refunded = self.amount("amount_refunded")?;
+        let before = self.previous_attributes().get("amount_refunded").and_then(Value::as_i64);
         Ok(Fact::OrderRefunded {
-            order_id: self.need("metadata.orderId", &["/metadata/orderId"])?,
-            email: self.need("an email address", &["/billing_details/email", "/receipt_email"])?,
-            amount: self.amount("amount_refunded")?,
+            order_id,
+            email: self.text(&["/billing_details/email", "/receipt_email"]),
+            refund_id: format!("{}/{amount_refunded}", self.need("an id", &["/id"])?),
+            amount: before.map(|before| amount_refunded.saturating_sub(before)),
+            amount_refunded,
             currency: self.need("currency", &["/currency"])?,
             reason: self.text(&["/metadata/refundReason"]),
         })
