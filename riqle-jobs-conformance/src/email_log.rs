@@ -4,7 +4,7 @@ use riqle_jobs_core::{
     EmailId, ErrorKind, RunId,
     email::{
         EmailDetail, EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, EmailStatus, NewEmail,
-        SendPhase,
+        Rendered, SendPhase,
     },
 };
 
@@ -31,7 +31,8 @@ pub async fn an_intent_under_a_known_key_answers_with_the_first(harness: &dyn Ha
     intended(&*store, first.clone()).await;
     harness.clock().advance(secs(1));
 
-    let second = NewEmail { subject: "Another".to_owned(), message: vec![1], ..email("key-1") };
+    let another = Rendered { subject: "Another".to_owned(), message: vec![1], ..rendered("key-1") };
+    let second = NewEmail { rendered: another, ..email("key-1") };
     let answer = store.intend_email(second.clone()).await.unwrap();
 
     assert_eq!(answer, queued(&first));
@@ -49,45 +50,6 @@ pub async fn of_many_intents_at_once_under_a_key_one_is_stored(harness: &dyn Har
 
     assert!(rows.iter().all(|row| row.id == rows[0].id));
     assert_eq!(handles[0].emails(EmailFilter::default()).await.unwrap(), [rows[0].clone()]);
-}
-
-pub async fn a_start_takes_the_row_and_answers_with_what_it_was(harness: &dyn Harness) {
-    let store = harness.store();
-    let email = email("key-1");
-    intended(&*store, email.clone()).await;
-    harness.clock().advance(ms(40));
-    let run = RunId::new();
-
-    let start = EmailStart { run_id: Some(run), attempt: 3, ..start() };
-    let (before, now) = store.start_email(email.id, start).await.unwrap();
-
-    assert_eq!((before, now), (queued(&email), at(40)));
-    let expected = EmailRecord {
-        detail: EmailDetail::Sending,
-        phase: SendPhase::Started,
-        run_id: Some(run),
-        attempt: 3,
-        updated_at: at(40),
-        ..queued(&email)
-    };
-    assert_eq!(row(&*store, email.id).await, expected);
-}
-
-pub async fn a_start_leaves_the_run_and_replaces_the_message_where_told(harness: &dyn Harness) {
-    let store = harness.store();
-    let run = Some(RunId::new());
-    let id = intended(&*store, NewEmail { run_id: run, ..email("key-1") }).await;
-
-    let recomposed = Some(("resend".to_owned(), b"{}".to_vec()));
-    store.start_email(id, EmailStart { recomposed, ..start() }).await.unwrap();
-
-    let row = row(&*store, id).await;
-    assert_eq!((row.run_id, row.provider.as_str(), row.message), (run, "resend", b"{}".to_vec()));
-}
-
-pub async fn a_row_that_is_not_there_can_not_be_started(harness: &dyn Harness) {
-    let error = harness.store().start_email(EmailId::new(), start()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
 pub async fn a_body_that_begins_is_counted_and_its_first_time_kept(harness: &dyn Harness) {

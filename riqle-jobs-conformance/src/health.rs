@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use riqle_jobs_core::{
     NewRun, WorkerId,
-    store::{Health, HousekeepingFailure, WorkerReport},
+    store::{Health, TroubleKind, WorkerReport, WorkerTrouble},
 };
 
 use crate::{Harness, given::*};
@@ -17,7 +17,7 @@ fn worker(jobs: &[&str]) -> WorkerReport {
         jobs: jobs.iter().map(|job| (*job).to_owned()).collect(),
         concurrency: 1,
         running: 0,
-        housekeeping: None,
+        troubles: Vec::new(),
     }
 }
 
@@ -70,7 +70,8 @@ pub async fn housekeeping_that_has_failed_for_ten_minutes_is_told_with_its_error
     let store = harness.store();
     let failing = |lasting: Duration| {
         let error = "can't prune runs: the table has no key \u{0}\u{201c}".to_owned();
-        WorkerReport { housekeeping: Some(HousekeepingFailure { lasting, error }), ..worker(&[GREET]) }
+        let trouble = WorkerTrouble { kind: TroubleKind::Housekeeping, lasting, error };
+        WorkerReport { troubles: vec![trouble], ..worker(&[GREET]) }
     };
     store.report_worker(worker(&[GREET])).await.unwrap();
     let report = failing(Duration::from_millis(599_999));
@@ -86,4 +87,20 @@ pub async fn housekeeping_that_has_failed_for_ten_minutes_is_told_with_its_error
 
     harness.clock().advance(secs(60));
     assert_eq!(health(harness).await.problems, [""; 0], "the workers are gone");
+}
+
+pub async fn a_provider_that_has_taken_no_email_for_a_minute_is_told(harness: &dyn Harness) {
+    let store = harness.store();
+    let refused = |lasting| {
+        let error = "smtp: put off by the provider: SMTP greeting: 421 too many connections".to_owned();
+        let trouble = WorkerTrouble { kind: TroubleKind::Mailer, lasting, error };
+        WorkerReport { troubles: vec![trouble], ..worker(&[GREET]) }
+    };
+    store.report_worker(refused(Duration::from_millis(59_999))).await.unwrap();
+    assert_eq!(health(harness).await.problems, [""; 0]);
+
+    store.report_worker(WorkerReport { label: "crate".to_owned(), ..refused(secs(60)) }).await.unwrap();
+    let told = "no email was taken for 1 min (worker crate): smtp: put off by the provider: SMTP greeting: 421 too many \
+                connections";
+    assert_eq!(health(harness).await.problems, [told]);
 }

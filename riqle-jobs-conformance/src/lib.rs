@@ -64,6 +64,7 @@ pub mod dead_groups;
 pub mod dead_letters;
 pub mod email_delivery;
 pub mod email_log;
+pub mod email_start;
 pub mod enqueue;
 pub mod events;
 pub mod health;

@@ -215,14 +215,19 @@ macro_rules! conformance_suite {
             f10_due_jobs_that_no_living_worker_knows_are_named,
             leases_that_ran_out_are_counted_until_they_are_taken_over,
             housekeeping_that_has_failed_for_ten_minutes_is_told_with_its_error,
+            a_provider_that_has_taken_no_email_for_a_minute_is_told,
+        ]);
+        $crate::conformance_area!($harness, email_start: [
+            a_start_takes_the_row_and_answers_with_what_it_was,
+            a_start_leaves_the_run_and_replaces_what_is_sent_where_told,
+            bytes_are_final_while_nobody_knows_whether_they_were_taken_and_free_once_they_were_refused,
+            the_time_since_which_a_run_is_put_off_is_kept_until_another_run_sends,
+            a_row_that_is_not_there_can_not_be_started,
         ]);
         $crate::conformance_area!($harness, email_log: [
             an_intent_is_a_pending_row_with_what_it_was_given,
             an_intent_under_a_known_key_answers_with_the_first,
             of_many_intents_at_once_under_a_key_one_is_stored,
-            a_start_takes_the_row_and_answers_with_what_it_was,
-            a_start_leaves_the_run_and_replaces_the_message_where_told,
-            a_row_that_is_not_there_can_not_be_started,
             a_body_that_begins_is_counted_and_its_first_time_kept,
             a_body_that_begins_again_after_a_lost_reply_counts_once,
             a_body_on_its_way_is_left_to_its_sender_for_as_long_as_it_may_last,

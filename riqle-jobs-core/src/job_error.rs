@@ -77,8 +77,9 @@ impl JobError {
         self
     }
 
-    /// Says what kind of error it is, such as `rate-limited`, for a policy of its own:
-    /// [`RetryPolicy::on`](crate::RetryPolicy::on).
+    /// Says what kind of error it is, such as `rate-limited`: for a policy of its own, [`RetryPolicy::on`](crate::RetryPolicy::on),
+    /// and for the dead letters, of which those of one kind are a group of their job: the kind is their
+    /// [`error_fingerprint`](crate::RunFilter::error_fingerprint).
     #[must_use]
     pub fn kind(mut self, kind: impl Into<Cow<'static, str>>) -> Self {
         self.kind = Some(kind.into());

@@ -34,7 +34,8 @@ async fn a_worker_reports_what_of_its_housekeeping_keeps_failing() {
     let reported = async {
         loop {
             let workers = store.workers().await.unwrap();
-            if let Some(failure) = workers.first().and_then(|worker| worker.report.housekeeping.clone()) {
+            if let Some(failure) = workers.first().and_then(|worker| worker.report.troubles.first().cloned())
+            {
                 return failure.error;
             }
             // Until the next report, which comes as soon as registering is tried again.

@@ -82,7 +82,7 @@ async fn a_run_whose_email_another_has_on_its_way_looks_again_at_no_charge() {
     sender.send(&email().on_unknown(OnUnknown::SendAgain)).await.unwrap_err();
     let (row, other) = (row(&store).await, Uuid::new_v4());
     let longest_send = Duration::ZERO;
-    let start = EmailStart { sender: other, run_id: None, attempt: 1, recomposed: None, longest_send };
+    let start = EmailStart { sender: other, run_id: None, attempt: 1, rendered: None, longest_send };
     store.start_email(row.id, start).await.unwrap();
     store.email_body_begins(row.id, other, 1).await.unwrap();
 

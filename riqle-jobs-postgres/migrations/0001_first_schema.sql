@@ -224,8 +224,8 @@ CREATE TABLE riqle.emails (
     id                uuid     NOT NULL PRIMARY KEY,
     status            text     NOT NULL CHECK (status IN ('sent', 'failed', 'pending')),
     detail            text     NOT NULL CHECK (detail IN ('queued', 'sending', 'retry', 'unknown', 'held',
-                               'misconfigured', 'suppressed', 'rejected', 'accepted', 'delivered', 'bounced',
-                               'complained')),
+                               'throttled', 'greylisted', 'quota-used-up', 'misconfigured', 'suppressed', 'rejected',
+                               'accepted', 'delivered', 'bounced', 'complained')),
     phase             text     NOT NULL CHECK (phase IN ('queued', 'started', 'body', 'ended')),
     provider          text     NOT NULL,
     message_id        text,
@@ -249,7 +249,10 @@ CREATE TABLE riqle.emails (
     attempt           bigint   NOT NULL,
     on_unknown        text     NOT NULL CHECK (on_unknown IN ('send-again', 'hold')),
     reply             text,
-    message           bytea    NOT NULL
+    message           bytea    NOT NULL,
+    content           text     NOT NULL, -- a digest of what was rendered
+    generation        bigint   NOT NULL DEFAULT 0,
+    deferred_since    bigint
 );
 
 CREATE INDEX emails_status ON riqle.emails (status, id);
@@ -273,8 +276,8 @@ CREATE TABLE riqle.email_events (
     email             uuid   NOT NULL REFERENCES riqle.emails (id) ON DELETE CASCADE,
     at                bigint NOT NULL,
     detail            text   NOT NULL CHECK (detail IN ('queued', 'sending', 'retry', 'unknown', 'held',
-                             'misconfigured', 'suppressed', 'rejected', 'accepted', 'delivered', 'bounced',
-                             'complained')),
+                             'throttled', 'greylisted', 'quota-used-up', 'misconfigured', 'suppressed', 'rejected',
+                             'accepted', 'delivered', 'bounced', 'complained')),
     text              text,
     occurred_at       bigint, -- when a provider says that it happened; null: not of a provider
     provider_event_id text   UNIQUE,

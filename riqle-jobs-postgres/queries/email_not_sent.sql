@@ -1,8 +1,9 @@
--- $1 frozen time, $2 email, $3 sender, $4 status, $5 detail, $6 error.
+-- $1 frozen time, $2 email, $3 sender, $4 status, $5 detail, $6 error, $7 may have left,
+-- $8 is put off.
 WITH email AS (
     UPDATE riqle.emails
-    SET status = $4, detail = $5, phase = CASE WHEN $5 IN ('unknown', 'held') THEN 'body' ELSE 'ended' END, error = $6,
-        updated_at = now
+    SET status = $4, detail = $5, phase = CASE WHEN $7 THEN 'body' ELSE 'ended' END, error = $6, updated_at = now,
+        deferred_since = CASE WHEN $8 THEN coalesce(deferred_since, now) ELSE deferred_since END
     FROM riqle.now($1) AS now
     WHERE id = $2 AND sender = $3 AND status <> 'sent'
     RETURNING id, sender, sends, now

@@ -1,7 +1,7 @@
 -- What it was ordered stays.
-INSERT INTO riqle.workers (id, label, version, jobs, concurrency, running, housekeeping, started_at, seen_at)
+INSERT INTO riqle.workers (id, label, version, jobs, concurrency, running, troubles, started_at, seen_at)
 SELECT $2, $3, $4, $5, $6, $7, $8, now, now FROM riqle.now($1) AS now
 ON CONFLICT (id) DO UPDATE
 SET label = excluded.label, version = excluded.version, jobs = excluded.jobs, concurrency = excluded.concurrency,
-    running = excluded.running, housekeeping = excluded.housekeeping, seen_at = excluded.seen_at
+    running = excluded.running, troubles = excluded.troubles, seen_at = excluded.seen_at
 RETURNING ordered

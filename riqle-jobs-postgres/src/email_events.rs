@@ -106,7 +106,7 @@ async fn update(work: &mut Work<'_>, email: &EmailRecord, sender: Sender) -> Res
         .map(drop)
 }
 
-async fn add_event(work: &mut Work<'_>, email: EmailId, event: &EmailEvent) -> Result<()> {
+pub(crate) async fn add_event(work: &mut Work<'_>, email: EmailId, event: &EmailEvent) -> Result<()> {
     work.query(include_str!("../queries/add_email_event.sql"))
         .bind(email.as_uuid())
         .bind(millis(event.at))

@@ -3,8 +3,8 @@ use jiff::Timestamp;
 use riqle_jobs_core::{
     EmailId, EmailLog, Error, ErrorKind, RunId,
     email::{
-        EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, NewEmail, NewEmailEvent, OnUnknown,
-        RecordedEmailEvent, Resolution, Suppression, canonical_address,
+        EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, EmailStatus, NewEmail, NewEmailEvent,
+        OnUnknown, RecordedEmailEvent, Resolution, Suppression, canonical_address,
     },
 };
 use sqlx::postgres::PgRow;
@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use crate::{
     Postgres,
-    email_events::{email_event, record_email_event, resolve_email},
+    email_events::{add_event, email_event, record_email_event, resolve_email},
     error::{Result as DriverResult, into_driver},
-    rows::{get, get_u32, maybe_run_id, maybe_time, size, time, word},
+    rows::{get, get_u32, maybe_run_id, maybe_time, millis, size, time, word},
     work::Work,
 };
 
@@ -142,20 +142,21 @@ async fn intend_email(work: &mut Work<'_>, email: &NewEmail) -> DriverResult<Ema
     let row = work
         .timed(include_str!("../queries/intend_email.sql"))
         .bind(email.id.as_uuid())
-        .bind(email.provider.clone())
+        .bind(email.rendered.provider.clone())
         .bind(email.idempotency_key.clone())
-        .bind(email.header_message_id.clone())
-        .bind(email.from.clone())
+        .bind(email.rendered.header_message_id.clone())
+        .bind(email.rendered.from.clone())
         .bind(email.to.clone())
         .bind(canonical_address(&email.to))
-        .bind(email.subject.clone())
+        .bind(email.rendered.subject.clone())
         .bind(email.template.clone())
         .bind(email.reference.clone())
         .bind(email.run_id.map(|id| id.as_uuid()))
         .bind(email.step.clone())
         .bind(i64::from(email.attempt))
         .bind(on_unknown_word(email.on_unknown))
-        .bind(email.message.clone())
+        .bind(email.rendered.message.clone())
+        .bind(email.rendered.content.clone())
         .fetch_one(&mut *work.connection)
         .await?;
     record(&row)
@@ -176,19 +177,32 @@ async fn start_email(
     })?;
     let now = work.timed("SELECT riqle.now($1) AS now").fetch_one(&mut *work.connection).await?;
     let now = time(&now, "now")?;
-    if start.waits_for(&before, now).is_some() {
+    if before.status == EmailStatus::Sent || start.waits_for(&before, now).is_some() {
         return Ok((before, now));
     }
-    let recomposed = start.recomposed.as_ref();
-    work.timed(include_str!("../queries/start_email.sql"))
+    let mut row = before.clone();
+    let event = start.apply_to(&mut row, now);
+    work.query(include_str!("../queries/start_email.sql"))
         .bind(id.as_uuid())
         .bind(start.sender)
-        .bind(start.run_id.map(|id| id.as_uuid()))
-        .bind(i64::from(start.attempt))
-        .bind(recomposed.map(|(provider, _)| provider.clone()))
-        .bind(recomposed.map(|(_, message)| message.clone()))
+        .bind(row.phase.as_str())
+        .bind(row.run_id.map(|id| id.as_uuid()))
+        .bind(i64::from(row.attempt))
+        .bind(row.provider)
+        .bind(row.header_message_id)
+        .bind(row.from)
+        .bind(row.subject)
+        .bind(row.content)
+        .bind(i64::from(row.generation))
+        .bind(row.first_send_at.map(millis))
+        .bind(row.deferred_since.map(millis))
+        .bind((row.message != before.message).then_some(row.message))
+        .bind(millis(now))
         .execute(&mut *work.connection)
         .await?;
+    if let Some(event) = event {
+        add_event(work, id, &event).await?;
+    }
     Ok((before, now))
 }
 
@@ -214,13 +228,15 @@ async fn end_email(work: &mut Work<'_>, id: EmailId, sender: Uuid, ending: &Emai
             .bind(id.as_uuid())
             .bind(message_id.clone())
             .bind(reply.clone()),
-        EmailEnding::NotSent { status, detail, error } => work
+        EmailEnding::NotSent { status, detail, may_have_left, is_put_off, error } => work
             .timed(include_str!("../queries/email_not_sent.sql"))
             .bind(id.as_uuid())
             .bind(sender)
             .bind(status.as_str())
             .bind(detail.as_str())
-            .bind(error.clone()),
+            .bind(error.clone())
+            .bind(*may_have_left)
+            .bind(*is_put_off),
     };
     query.execute(&mut *work.connection).await.map(drop)
 }
@@ -303,12 +319,15 @@ pub(crate) fn record(row: &PgRow) -> DriverResult<EmailRecord> {
         sent_at: maybe_time(row, "sent_at")?,
         first_send_at: maybe_time(row, "first_send_at")?,
         sends: get_u32(row, "sends")?,
+        deferred_since: maybe_time(row, "deferred_since")?,
         phase: word(row, "phase")?,
         idempotency_key: get(row, "idempotency_key")?,
+        generation: get_u32(row, "generation")?,
         header_message_id: get(row, "header_message_id")?,
         from: get(row, "sent_from")?,
         to: get(row, "recipient")?,
         subject: get(row, "subject")?,
+        content: get(row, "content")?,
         template: get(row, "template")?,
         reference: get(row, "reference")?,
         run_id: maybe_run_id(row, "run_id")?,

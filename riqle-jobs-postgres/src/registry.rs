@@ -121,7 +121,7 @@ async fn report_worker(work: &mut Work<'_>, worker: &WorkerReport) -> DriverResu
         .bind(worker.jobs.clone())
         .bind(i64::from(worker.concurrency))
         .bind(i64::from(worker.running))
-        .bind(serde_json::json!(worker.housekeeping).to_string())
+        .bind(serde_json::json!(worker.troubles).to_string())
         .fetch_one(&mut *work.connection)
         .await?;
     word(&row, "ordered")
@@ -161,7 +161,7 @@ fn registered_worker(row: &PgRow) -> DriverResult<RegisteredWorker> {
         jobs: get(row, "jobs")?,
         concurrency: get_u32(row, "concurrency")?,
         running: get_u32(row, "running")?,
-        housekeeping: json(row, "housekeeping")?,
+        troubles: json(row, "troubles")?,
     };
     Ok(RegisteredWorker {
         report,

@@ -45,8 +45,7 @@ impl EmailLog for Redis {
     }
 
     async fn start_email(&self, id: EmailId, start: EmailStart) -> Result<(EmailRecord, Timestamp), Error> {
-        let started =
-            self.change_email("start_email", id, |row, now| Ok(row.start(start.clone(), now))).await?;
+        let started = self.change_email("start_email", id, |row, now| Ok(row.start(&start, now))).await?;
         let ChangedEmail { before, now, .. } = started.ok_or_else(|| missing("start_email", id))?;
         Ok((before, now))
     }

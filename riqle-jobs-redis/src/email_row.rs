@@ -30,6 +30,7 @@ pub(crate) fn write(row: &EmailRow) -> Vec<u8> {
         &record.to,
         &record.subject,
         &record.template,
+        &record.content,
     ] {
         frame.text(text);
     }
@@ -37,10 +38,10 @@ pub(crate) fn write(row: &EmailRow) -> Vec<u8> {
         frame.maybe_text(text.as_deref());
     }
     frame.long(record.created_at.as_millisecond()).long(record.updated_at.as_millisecond());
-    for time in [record.sent_at, record.first_send_at] {
+    for time in [record.sent_at, record.first_send_at, record.deferred_since] {
         frame.maybe(time, |frame, time| frame.long(time.as_millisecond()));
     }
-    frame.number(record.sends).number(record.attempt);
+    frame.number(record.sends).number(record.attempt).number(record.generation);
     frame.maybe(record.run_id, |frame, run| frame.uuid(run.as_uuid()));
     frame.number(u32::try_from(row.unknown.len()).unwrap_or(u32::MAX));
     for (sender, sends) in &row.unknown {
@@ -65,13 +66,13 @@ pub(crate) fn read(id: EmailId, stored: &[u8], message: Vec<u8>) -> Result<Email
         other => return Err(corrupt(format!("unknown OnUnknown: {other:?}"))),
     };
     let (provider, idempotency_key, header_message_id) = (r.text()?, r.text()?, r.text()?);
-    let (from, to, subject, template) = (r.text()?, r.text()?, r.text()?, r.text()?);
+    let (from, to, subject, template, content) = (r.text()?, r.text()?, r.text()?, r.text()?, r.text()?);
     let (message_id, error, reference) =
         (r.maybe(Reader::text)?, r.maybe(Reader::text)?, r.maybe(Reader::text)?);
     let (step, reply) = (r.maybe(Reader::text)?, r.maybe(Reader::text)?);
     let (created_at, updated_at) = (from_millis(r.long()?), from_millis(r.long()?));
-    let (sent_at, first_send_at) = (r.maybe(time)?, r.maybe(time)?);
-    let (sends, attempt) = (r.number()?, r.number()?);
+    let (sent_at, first_send_at, deferred_since) = (r.maybe(time)?, r.maybe(time)?, r.maybe(time)?);
+    let (sends, attempt, generation) = (r.number()?, r.number()?, r.number()?);
     let run_id = r.maybe(Reader::uuid)?.map(RunId::from_uuid);
     let unknown =
         (0..r.number()?).map(|_| Ok((r.uuid()?, r.number()?))).collect::<Result<HashSet<_>, Error>>()?;
@@ -97,12 +98,15 @@ pub(crate) fn read(id: EmailId, stored: &[u8], message: Vec<u8>) -> Result<Email
         sent_at,
         first_send_at,
         sends,
+        deferred_since,
         phase,
         idempotency_key,
+        generation,
         header_message_id,
         from,
         to,
         subject,
+        content,
         template,
         reference,
         run_id,

@@ -10,7 +10,7 @@ use riqle_jobs_conformance::{Harness, random_operations_match_memory};
 use riqle_jobs_core::{
     ActionId, EmailId, EmailLog, Inspect, ManualClock, Operate, Registry, Retention, RunFilter, RunId,
     RunState, Store, UniqueScope, WorkerId, async_trait,
-    email::{EmailEnding, EmailStart, NewEmail, OnUnknown},
+    email::{EmailEnding, EmailStart, NewEmail, OnUnknown, Rendered},
     store::{
         ActionKind, ActionState, Audit, JobDeclaration, JobMetrics, NewAction, NewEvent, Span, WorkerOrder,
         WorkerReport,
@@ -136,7 +136,7 @@ async fn fill_the_rest(store: &Redis) {
         jobs: vec!["greet".to_owned()],
         concurrency: 1,
         running: 0,
-        housekeeping: None,
+        troubles: Vec::new(),
     };
     store.report_worker(worker.clone()).await.unwrap();
     let now = riqle_jobs_core::Queue::now(store).await.unwrap();
@@ -159,23 +159,25 @@ async fn fill_the_rest(store: &Redis) {
     let email = NewEmail {
         id: EmailId::new(),
         idempotency_key: "key".to_owned(),
-        provider: "file".to_owned(),
-        header_message_id: "<1@example.com>".to_owned(),
-        from: "a@example.com".to_owned(),
+        rendered: Rendered {
+            provider: "file".to_owned(),
+            header_message_id: "<1@example.com>".to_owned(),
+            from: "a@example.com".to_owned(),
+            subject: "subject".to_owned(),
+            content: "content".to_owned(),
+            message: b"message".to_vec(),
+        },
         to: "B@example.com".to_owned(),
-        subject: "subject".to_owned(),
         template: "template".to_owned(),
         reference: Some("order-1".to_owned()),
         run_id: Some(RunId::new()),
         step: None,
         attempt: 1,
         on_unknown: OnUnknown::Hold,
-        message: b"message".to_vec(),
     };
     let id = store.intend_email(email).await.unwrap().id;
     let sender = uuid::Uuid::now_v7();
-    let start =
-        EmailStart { sender, run_id: None, attempt: 1, recomposed: None, longest_send: Duration::ZERO };
+    let start = EmailStart { sender, run_id: None, attempt: 1, rendered: None, longest_send: Duration::ZERO };
     store.start_email(id, start).await.unwrap();
     store.email_body_begins(id, sender, 1).await.unwrap();
     let sent = EmailEnding::Sent { message_id: "m-1".to_owned(), reply: "ok".to_owned() };

@@ -209,8 +209,8 @@ CREATE TABLE riqle_emails (
     id                BLOB    NOT NULL PRIMARY KEY,
     status            TEXT    NOT NULL CHECK (status IN ('sent', 'failed', 'pending')),
     detail            TEXT    NOT NULL CHECK (detail IN ('queued', 'sending', 'retry', 'unknown', 'held',
-                              'misconfigured', 'suppressed', 'rejected', 'accepted', 'delivered', 'bounced',
-                              'complained')),
+                              'throttled', 'greylisted', 'quota-used-up', 'misconfigured', 'suppressed', 'rejected',
+                              'accepted', 'delivered', 'bounced', 'complained')),
     phase             TEXT    NOT NULL CHECK (phase IN ('queued', 'started', 'body', 'ended')),
     provider          TEXT    NOT NULL,
     message_id        TEXT,
@@ -234,7 +234,10 @@ CREATE TABLE riqle_emails (
     attempt           INTEGER NOT NULL,
     on_unknown        TEXT    NOT NULL CHECK (on_unknown IN ('send-again', 'hold')),
     reply             TEXT,
-    message           BLOB    NOT NULL
+    message           BLOB    NOT NULL,
+    content           TEXT    NOT NULL, -- a digest of what was rendered
+    generation        INTEGER NOT NULL DEFAULT 0,
+    deferred_since    INTEGER
 ) STRICT;
 
 CREATE INDEX riqle_emails_status ON riqle_emails (status, id);
@@ -248,8 +251,8 @@ CREATE TABLE riqle_email_events (
     email             BLOB    NOT NULL REFERENCES riqle_emails (id) ON DELETE CASCADE,
     at                INTEGER NOT NULL,
     detail            TEXT    NOT NULL CHECK (detail IN ('queued', 'sending', 'retry', 'unknown', 'held',
-                              'misconfigured', 'suppressed', 'rejected', 'accepted', 'delivered', 'bounced',
-                              'complained')),
+                              'throttled', 'greylisted', 'quota-used-up', 'misconfigured', 'suppressed', 'rejected',
+                              'accepted', 'delivered', 'bounced', 'complained')),
     text              TEXT,
     provider_event_id TEXT UNIQUE,
     sender            BLOB,    -- with the next: which send an unknown outcome is of

@@ -19,7 +19,7 @@ DROP TABLE riqle_metrics_of_minutes;
 
 ALTER TABLE riqle_workers ADD COLUMN ordered TEXT NOT NULL DEFAULT 'work' CHECK (ordered IN ('work', 'drain'));
 -- JSON that core writes and reads.
-ALTER TABLE riqle_workers ADD COLUMN housekeeping TEXT NOT NULL DEFAULT 'null';
+ALTER TABLE riqle_workers ADD COLUMN troubles TEXT NOT NULL DEFAULT '[]';
 
 -- What people did.
 CREATE TABLE riqle_actions (

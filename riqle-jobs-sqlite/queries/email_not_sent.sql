@@ -1,9 +1,9 @@
--- ?1 email, ?2 sender, ?3 status, ?4 detail, ?5 error, ?6 now.
+-- ?1 email, ?2 sender, ?3 status, ?4 detail, ?5 error, ?6 may have left, ?7 is put off, ?8 now.
 INSERT INTO riqle_email_events (email, at, detail, text, sender, sends)
-SELECT id, ?6, ?4, ?5, sender, sends FROM riqle_emails
+SELECT id, ?8, ?4, ?5, sender, sends FROM riqle_emails
 WHERE id = ?1 AND sender = ?2 AND status <> 'sent' AND ?4 = 'unknown'
 ON CONFLICT (email, sender, sends) DO NOTHING;
 UPDATE riqle_emails
-SET status = ?3, detail = ?4, phase = CASE WHEN ?4 IN ('unknown', 'held') THEN 'body' ELSE 'ended' END, error = ?5,
-    updated_at = ?6
+SET status = ?3, detail = ?4, phase = CASE WHEN ?6 THEN 'body' ELSE 'ended' END, error = ?5, updated_at = ?8,
+    deferred_since = CASE WHEN ?7 THEN coalesce(deferred_since, ?8) ELSE deferred_since END
 WHERE id = ?1 AND sender = ?2 AND status <> 'sent';

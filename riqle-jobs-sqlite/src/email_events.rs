@@ -95,7 +95,7 @@ async fn update(write: &mut Write, email: &EmailRecord, sender: Sender) -> Resul
         .map(drop)
 }
 
-async fn add_event(write: &mut Write, email: EmailId, event: &EmailEvent) -> Result<()> {
+pub(crate) async fn add_event(write: &mut Write, email: EmailId, event: &EmailEvent) -> Result<()> {
     sqlx::query(include_str!("../queries/add_email_event.sql"))
         .bind(email.as_uuid())
         .bind(millis(event.at))

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use riqle_jobs_core::{
     EmailId, EmailLog, Error, ErrorKind, RunId,
     email::{
-        EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, NewEmail, NewEmailEvent, OnUnknown,
-        RecordedEmailEvent, Resolution, Suppression, canonical_address,
+        EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, EmailStatus, NewEmail, NewEmailEvent,
+        OnUnknown, RecordedEmailEvent, Resolution, Suppression, canonical_address,
     },
 };
 use sqlx::{AssertSqlSafe, SqliteConnection, sqlite::SqliteRow};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     Sqlite,
-    email_events::{email_event, record_email_event, resolve_email},
+    email_events::{add_event, email_event, record_email_event, resolve_email},
     error::{Result as DriverResult, into_driver},
     rows::{get, maybe_run_id, maybe_time, millis, time, word},
     writer::Write,
@@ -157,21 +157,22 @@ impl EmailLog for Sqlite {
 async fn intend_email(write: &mut Write, email: &NewEmail) -> DriverResult<EmailRecord> {
     let row = sqlx::query(include_str!("../queries/intend_email.sql"))
         .bind(email.id.as_uuid())
-        .bind(&email.provider)
+        .bind(&email.rendered.provider)
         .bind(millis(write.now))
         .bind(&email.idempotency_key)
-        .bind(&email.header_message_id)
-        .bind(&email.from)
+        .bind(&email.rendered.header_message_id)
+        .bind(&email.rendered.from)
         .bind(&email.to)
         .bind(canonical_address(&email.to))
-        .bind(&email.subject)
+        .bind(&email.rendered.subject)
         .bind(&email.template)
         .bind(&email.reference)
         .bind(email.run_id.map(|id| id.as_uuid()))
         .bind(&email.step)
         .bind(email.attempt)
         .bind(on_unknown_word(email.on_unknown))
-        .bind(&email.message)
+        .bind(&email.rendered.message)
+        .bind(&email.rendered.content)
         .fetch_one(&mut write.connection)
         .await?;
     record(&row)
@@ -185,21 +186,34 @@ async fn start_email(
     let before = find_email(&mut write.connection, id).await?.ok_or_else(|| {
         into_driver(Error::new(ErrorKind::NotFound, "start_email", format!("no email {id}")))
     })?;
-    if start.waits_for(&before, write.now).is_some() {
-        return Ok((before, write.now));
+    let now = write.now;
+    if before.status == EmailStatus::Sent || start.waits_for(&before, now).is_some() {
+        return Ok((before, now));
     }
-    let recomposed = start.recomposed.as_ref();
+    let mut row = before.clone();
+    let event = start.apply_to(&mut row, now);
     sqlx::query(include_str!("../queries/start_email.sql"))
         .bind(id.as_uuid())
         .bind(start.sender)
-        .bind(start.run_id.map(|id| id.as_uuid()))
-        .bind(start.attempt)
-        .bind(recomposed.map(|(provider, _)| provider))
-        .bind(recomposed.map(|(_, message)| message))
-        .bind(millis(write.now))
+        .bind(row.phase.as_str())
+        .bind(row.run_id.map(|id| id.as_uuid()))
+        .bind(row.attempt)
+        .bind(row.provider)
+        .bind(row.header_message_id)
+        .bind(row.from)
+        .bind(row.subject)
+        .bind(row.content)
+        .bind(row.generation)
+        .bind(row.first_send_at.map(millis))
+        .bind(row.deferred_since.map(millis))
+        .bind((row.message != before.message).then_some(row.message))
+        .bind(millis(now))
         .execute(&mut write.connection)
         .await?;
-    Ok((before, write.now))
+    if let Some(event) = event {
+        add_event(write, id, &event).await?;
+    }
+    Ok((before, now))
 }
 
 async fn email_body_begins(write: &mut Write, id: EmailId, sender: Uuid, sends: u32) -> DriverResult<()> {
@@ -223,13 +237,15 @@ async fn end_email(write: &mut Write, id: EmailId, sender: Uuid, ending: &EmailE
             .bind(id.as_uuid())
             .bind(message_id)
             .bind(reply),
-        EmailEnding::NotSent { status, detail, error } => {
+        EmailEnding::NotSent { status, detail, may_have_left, is_put_off, error } => {
             sqlx::query(include_str!("../queries/email_not_sent.sql"))
                 .bind(id.as_uuid())
                 .bind(sender)
                 .bind(status.as_str())
                 .bind(detail.as_str())
                 .bind(error)
+                .bind(*may_have_left)
+                .bind(*is_put_off)
         }
     };
     query.bind(millis(write.now)).execute(&mut write.connection).await.map(drop)
@@ -324,12 +340,15 @@ pub(crate) fn record(row: &SqliteRow) -> DriverResult<EmailRecord> {
         sent_at: maybe_time(row, "sent_at")?,
         first_send_at: maybe_time(row, "first_send_at")?,
         sends: get(row, "sends")?,
+        deferred_since: maybe_time(row, "deferred_since")?,
         phase: word(row, "phase")?,
         idempotency_key: get(row, "idempotency_key")?,
+        generation: get(row, "generation")?,
         header_message_id: get(row, "header_message_id")?,
         from: get(row, "sent_from")?,
         to: get(row, "recipient")?,
         subject: get(row, "subject")?,
+        content: get(row, "content")?,
         template: get(row, "template")?,
         reference: get(row, "reference")?,
         run_id: maybe_run_id(row, "run_id")?,

@@ -30,8 +30,8 @@ CREATE TABLE riqle_email_events (
     email             BLOB    NOT NULL REFERENCES riqle_emails (id) ON DELETE CASCADE,
     at                INTEGER NOT NULL,
     detail            TEXT    NOT NULL CHECK (detail IN ('queued', 'sending', 'retry', 'unknown', 'held',
-                              'misconfigured', 'suppressed', 'rejected', 'accepted', 'delivered', 'bounced',
-                              'complained')),
+                              'throttled', 'greylisted', 'quota-used-up', 'misconfigured', 'suppressed', 'rejected',
+                              'accepted', 'delivered', 'bounced', 'complained')),
     text              TEXT,
     provider_event_id TEXT UNIQUE,
     sender            BLOB,    -- with the next: which send an unknown outcome is of
@@ -43,8 +43,8 @@ CREATE TABLE riqle_emails (
     id                BLOB    NOT NULL PRIMARY KEY,
     status            TEXT    NOT NULL CHECK (status IN ('sent', 'failed', 'pending')),
     detail            TEXT    NOT NULL CHECK (detail IN ('queued', 'sending', 'retry', 'unknown', 'held',
-                              'misconfigured', 'suppressed', 'rejected', 'accepted', 'delivered', 'bounced',
-                              'complained')),
+                              'throttled', 'greylisted', 'quota-used-up', 'misconfigured', 'suppressed', 'rejected',
+                              'accepted', 'delivered', 'bounced', 'complained')),
     phase             TEXT    NOT NULL CHECK (phase IN ('queued', 'started', 'body', 'ended')),
     provider          TEXT    NOT NULL,
     message_id        TEXT,
@@ -68,11 +68,14 @@ CREATE TABLE riqle_emails (
     attempt           INTEGER NOT NULL,
     on_unknown        TEXT    NOT NULL CHECK (on_unknown IN ('send-again', 'hold')),
     reply             TEXT,
-    message           BLOB    NOT NULL
+    message           BLOB    NOT NULL,
+    content           TEXT    NOT NULL, -- a digest of what was rendered
+    generation        INTEGER NOT NULL DEFAULT 0,
+    deferred_since    INTEGER
 ) STRICT;
-INSERT INTO "riqle_emails" VALUES(X'019B76DAA80070009000000000000001','sent','accepted','ended','smtp','smtp-1',NULL,1767225602000,1767225602000,1767225602000,1767225602000,1,'sent','<sent@riqle.com>',X'00000000000000000000000000000001','Riqle <orders@riqle.com>','Ada@example.com','ada@example.com','Your order','purchase-confirmation','order-1',X'019B76DAA80070008000000000000001','send',1,'hold','250 OK',X'5375626A6563743A20596F7572206F726465720D0A0D0A5468616E6B20796F75');
-INSERT INTO "riqle_emails" VALUES(X'019B76DAA80070009000000000000002','failed','unknown','body','smtp',NULL,'connection lost',1767225602000,1767225602000,NULL,1767225602000,1,'unknown','<unknown@riqle.com>',X'00000000000000000000000000000002','Riqle <orders@riqle.com>','Ada@example.com','ada@example.com','Your order','purchase-confirmation','order-1',X'019B76DAA80070008000000000000001','send',1,'hold',NULL,X'5375626A6563743A20596F7572206F726465720D0A0D0A5468616E6B20796F75');
-INSERT INTO "riqle_emails" VALUES(X'019B76DAA80070009000000000000003','pending','queued','queued','smtp',NULL,NULL,1767225602000,1767225602000,NULL,NULL,0,'queued','<queued@riqle.com>',NULL,'Riqle <orders@riqle.com>','Ada@example.com','ada@example.com','Your order','purchase-confirmation','order-1',X'019B76DAA80070008000000000000001','send',1,'hold',NULL,X'5375626A6563743A20596F7572206F726465720D0A0D0A5468616E6B20796F75');
+INSERT INTO "riqle_emails" VALUES(X'019B76DAA80070009000000000000001','sent','accepted','ended','smtp','smtp-1',NULL,1767225602000,1767225602000,1767225602000,1767225602000,1,'sent','<sent@riqle.com>',X'00000000000000000000000000000001','Riqle <orders@riqle.com>','Ada@example.com','ada@example.com','Your order','purchase-confirmation','order-1',X'019B76DAA80070008000000000000001','send',1,'hold','250 OK',X'5375626A6563743A20596F7572206F726465720D0A0D0A5468616E6B20796F75','',0,NULL);
+INSERT INTO "riqle_emails" VALUES(X'019B76DAA80070009000000000000002','failed','unknown','body','smtp',NULL,'connection lost',1767225602000,1767225602000,NULL,1767225602000,1,'unknown','<unknown@riqle.com>',X'00000000000000000000000000000002','Riqle <orders@riqle.com>','Ada@example.com','ada@example.com','Your order','purchase-confirmation','order-1',X'019B76DAA80070008000000000000001','send',1,'hold',NULL,X'5375626A6563743A20596F7572206F726465720D0A0D0A5468616E6B20796F75','',0,NULL);
+INSERT INTO "riqle_emails" VALUES(X'019B76DAA80070009000000000000003','pending','queued','queued','smtp',NULL,NULL,1767225602000,1767225602000,NULL,NULL,0,'queued','<queued@riqle.com>',NULL,'Riqle <orders@riqle.com>','Ada@example.com','ada@example.com','Your order','purchase-confirmation','order-1',X'019B76DAA80070008000000000000001','send',1,'hold',NULL,X'5375626A6563743A20596F7572206F726465720D0A0D0A5468616E6B20796F75','',0,NULL);
 CREATE TABLE riqle_events (
     number      INTEGER PRIMARY KEY,
     id          TEXT    NOT NULL UNIQUE,

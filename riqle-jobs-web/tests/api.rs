@@ -54,7 +54,7 @@ async fn worker_reports(bench: &Bench) {
         jobs: vec!["send-welcome-email".to_owned()],
         concurrency: 1,
         running: 0,
-        housekeeping: None,
+        troubles: Vec::new(),
     };
     Registry::report_worker(bench.store(), report).await.unwrap();
 }

@@ -288,8 +288,15 @@ async fn a_run_shows_who_tried_it_and_what_no_step_has_saved() {
         let worker = WorkerId::new();
         let (label, version) = ("shop-1/4711".to_owned(), "1.0.0".to_owned());
         let jobs = vec![JOB.to_owned()];
-        let report =
-            WorkerReport { id: worker, label, version, jobs, concurrency: 8, running: 1, housekeeping: None };
+        let report = WorkerReport {
+            id: worker,
+            label,
+            version,
+            jobs,
+            concurrency: 8,
+            running: 1,
+            troubles: Vec::new(),
+        };
         store.report_worker(report).await.unwrap();
         let address = dashboard(&bench.jobs).await;
         let seen = async || data(address, BEN, &format!("runs/{id}")).await;
@@ -401,7 +408,7 @@ async fn a_worker_is_told_to_drain() {
             jobs: vec![JOB.to_owned()],
             concurrency: 4,
             running: 1,
-            housekeeping: None,
+            troubles: Vec::new(),
         };
         bench.store().report_worker(report.clone()).await.unwrap();
         let address = dashboard(&bench.jobs).await;

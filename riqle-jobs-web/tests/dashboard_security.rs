@@ -9,7 +9,7 @@ use axum::Router;
 use riqle_jobs_core::{
     ActionId, AttemptOutcome, ClaimRequest, EmailId, Ending, LeaseToken, LogLevel, NewRun, Payload, Priority,
     Reason, RunId, Settlement, StepPath, StepSave, Store, WorkerId,
-    email::{EmailDetail, EmailEnding, EmailStart, EmailStatus, NewEmail, OnUnknown},
+    email::{EmailDetail, EmailEnding, EmailStart, EmailStatus, NewEmail, OnUnknown, Rendered},
     store::{
         ActionFilter, ActionKind, ActionState, JobDeclaration, LogLine, NewAction, Note, Progress,
         WorkerReport,
@@ -51,7 +51,7 @@ async fn hostile(store: &dyn Store) -> (RunId, EmailId) {
         jobs: vec![HOSTILE.to_owned()],
         concurrency: 1,
         running: 1,
-        housekeeping: None,
+        troubles: Vec::new(),
     };
     store.report_worker(report).await.unwrap();
     let request = ClaimRequest {
@@ -112,26 +112,33 @@ async fn hostile_email(store: &dyn Store, run: RunId) -> EmailId {
     let email = NewEmail {
         id,
         idempotency_key: text(),
-        provider: text(),
-        header_message_id: text(),
-        from: text(),
+        rendered: Rendered {
+            provider: text(),
+            header_message_id: text(),
+            from: text(),
+            subject: text(),
+            content: text(),
+            message: message.into_bytes(),
+        },
         to: text(),
-        subject: text(),
         template: text(),
         reference: Some(text()),
         run_id: Some(run),
         step: Some(text()),
         attempt: 1,
         on_unknown: OnUnknown::Hold,
-        message: message.into_bytes(),
     };
     store.intend_email(email).await.unwrap();
-    let start =
-        EmailStart { sender, run_id: None, attempt: 1, recomposed: None, longest_send: Duration::ZERO };
+    let start = EmailStart { sender, run_id: None, attempt: 1, rendered: None, longest_send: Duration::ZERO };
     store.start_email(id, start).await.unwrap();
     store.email_body_begins(id, sender, 1).await.unwrap();
-    let ending =
-        EmailEnding::NotSent { status: EmailStatus::Pending, detail: EmailDetail::Held, error: text() };
+    let ending = EmailEnding::NotSent {
+        status: EmailStatus::Pending,
+        detail: EmailDetail::Held,
+        may_have_left: true,
+        is_put_off: false,
+        error: text(),
+    };
     store.end_email(id, sender, ending).await.unwrap();
     id
 }

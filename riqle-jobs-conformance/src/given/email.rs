@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use riqle_jobs_core::{
     EmailId, EmailLog,
-    email::{EmailDetail, EmailEnding, EmailRecord, EmailStart, EmailStatus, NewEmail, OnUnknown, SendPhase},
+    email::{
+        EmailDetail, EmailEnding, EmailRecord, EmailStart, EmailStatus, NewEmail, OnUnknown, Rendered,
+        SendPhase,
+    },
 };
 use uuid::Uuid;
 
@@ -15,17 +18,25 @@ pub(crate) fn email(key: &str) -> NewEmail {
     NewEmail {
         id: EmailId::new(),
         idempotency_key: key.to_owned(),
-        provider: "smtp".to_owned(),
-        header_message_id: format!("<{key}@riqle.com>"),
-        from: "Riqle <orders@riqle.com>".to_owned(),
+        rendered: rendered(key),
         to: "Ada@example.com".to_owned(),
-        subject: "Your order".to_owned(),
         template: "purchase-confirmation".to_owned(),
         reference: Some("order-1001".to_owned()),
         run_id: None,
         step: Some("send".to_owned()),
         attempt: 1,
         on_unknown: OnUnknown::Hold,
+    }
+}
+
+/// What is sent of it, in the form of `smtp`.
+pub(crate) fn rendered(key: &str) -> Rendered {
+    Rendered {
+        provider: "smtp".to_owned(),
+        header_message_id: format!("<{key}@riqle.com>"),
+        from: "Riqle <orders@riqle.com>".to_owned(),
+        subject: "Your order".to_owned(),
+        content: "first".to_owned(),
         message: b"Subject: Your order\r\n\r\nThank you \xf0\x9f\x8e\x81".to_vec(),
     }
 }
@@ -37,7 +48,7 @@ pub(crate) fn queued(email: &NewEmail) -> EmailRecord {
         id: email.id,
         status: EmailStatus::Pending,
         detail: EmailDetail::Queued,
-        provider: email.provider,
+        provider: email.rendered.provider,
         message_id: None,
         error: None,
         created_at: at(0),
@@ -45,12 +56,15 @@ pub(crate) fn queued(email: &NewEmail) -> EmailRecord {
         sent_at: None,
         first_send_at: None,
         sends: 0,
+        deferred_since: None,
         phase: SendPhase::Queued,
         idempotency_key: email.idempotency_key,
-        header_message_id: email.header_message_id,
-        from: email.from,
+        generation: 0,
+        header_message_id: email.rendered.header_message_id,
+        from: email.rendered.from,
         to: email.to,
-        subject: email.subject,
+        subject: email.rendered.subject,
+        content: email.rendered.content,
         template: email.template,
         reference: email.reference,
         run_id: email.run_id,
@@ -58,7 +72,7 @@ pub(crate) fn queued(email: &NewEmail) -> EmailRecord {
         attempt: email.attempt,
         on_unknown: email.on_unknown,
         reply: None,
-        message: email.message,
+        message: email.rendered.message,
     }
 }
 
@@ -80,7 +94,7 @@ pub(crate) fn start() -> EmailStart {
         sender: Uuid::new_v4(),
         run_id: None,
         attempt: 1,
-        recomposed: None,
+        rendered: None,
         longest_send: Duration::ZERO,
     }
 }
@@ -97,5 +111,6 @@ pub(crate) fn sent() -> EmailEnding {
 
 /// It was not sent, or not for certain.
 pub(crate) fn not_sent(status: EmailStatus, detail: EmailDetail, error: &str) -> EmailEnding {
-    EmailEnding::NotSent { status, detail, error: error.to_owned() }
+    let may_have_left = matches!(detail, EmailDetail::Unknown | EmailDetail::Held);
+    EmailEnding::NotSent { status, detail, may_have_left, is_put_off: false, error: error.to_owned() }
 }

@@ -27,6 +27,6 @@ pub(crate) fn worker(label: &str) -> WorkerReport {
         jobs: vec!["greet".to_owned(), "bill".to_owned()],
         concurrency: 32,
         running: 3,
-        housekeeping: None,
+        troubles: Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 
 mod cancellation;
 mod current_step;
+mod mailers;
 mod step_call;
 mod step_in;
 mod step_path;
@@ -29,6 +30,7 @@ pub(crate) use cancellation::Cancellation;
 pub use cancellation::StopReason;
 pub(crate) use current_step::CurrentStep;
 use current_step::StepKind;
+pub(crate) use mailers::Mailers;
 use step_call::{Found, StepCall};
 pub use step_in::{StepDatabase, StepTransaction};
 use step_path::Keys;
@@ -61,6 +63,7 @@ struct Inner {
     sending: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     saver: Arc<dyn SaveStep>,
     notes: Arc<RunNoteBuffer>,
+    mailers: Arc<Mailers>,
     cancellation: Arc<Cancellation>,
 }
 
@@ -78,6 +81,7 @@ impl RunContext {
         unreadable_step: UnreadableStep,
         saver: Arc<dyn SaveStep>,
         notes: Arc<RunNoteBuffer>,
+        mailers: Arc<Mailers>,
         cancellation: Arc<Cancellation>,
     ) -> Self {
         Self {
@@ -97,6 +101,7 @@ impl RunContext {
                 sending: Mutex::default(),
                 saver,
                 notes,
+                mailers,
                 cancellation,
             }),
             keys: Keys::default(),
@@ -290,6 +295,11 @@ impl RunContext {
     /// after the machine's clock was set.
     pub(crate) fn date(&self) -> Timestamp {
         self.inner.clock.local_now()
+    }
+
+    /// Reports with the worker what keeps a provider from taking emails, and since when; `None`: it takes them.
+    pub(crate) fn report_mailer(&self, provider: &'static str, trouble: Option<(Instant, &str)>) {
+        self.inner.mailers.note(provider, trouble);
     }
 
     /// What is known of the run's steps.

@@ -59,6 +59,9 @@ impl EmailDetail {
             | EmailDetail::Retry
             | EmailDetail::Unknown
             | EmailDetail::Held
+            | EmailDetail::Throttled
+            | EmailDetail::Greylisted
+            | EmailDetail::QuotaUsedUp
             | EmailDetail::Misconfigured
             | EmailDetail::Suppressed
             | EmailDetail::Rejected => 0,

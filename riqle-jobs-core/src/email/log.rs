@@ -1,10 +1,8 @@
-use std::time::Duration;
-
 use async_trait::async_trait;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{NewEmailEvent, OnUnknown, RecordedEmailEvent, Resolution};
+use super::{EmailStart, NewEmailEvent, OnUnknown, RecordedEmailEvent, Rendered, Resolution};
 use crate::{
     EmailId, Error, RunId,
     limits::{ERROR_BYTES, KEY_BYTES, clean_text, plain_text},
@@ -137,6 +135,12 @@ closed_set! {
         Unknown = "unknown",
         /// It may have been sent; an operator or a delivery event decides.
         Held = "held",
+        /// The provider takes no more for now; the run waits.
+        Throttled = "throttled",
+        /// The recipient's server takes nobody's first try; the run waits.
+        Greylisted = "greylisted",
+        /// What the account may send in a day or a month is used up; the run waits.
+        QuotaUsedUp = "quota-used-up",
         /// Nothing is sent until somebody acts.
         Misconfigured = "misconfigured",
         /// The recipient is on the suppression list.
@@ -175,16 +179,10 @@ pub struct NewEmail {
     pub id: EmailId,
     /// Unique.
     pub idempotency_key: String,
-    /// The mailer's provider.
-    pub provider: String,
-    /// The Message-ID header.
-    pub header_message_id: String,
-    /// From, with display name.
-    pub from: String,
+    /// What is to be sent.
+    pub rendered: Rendered,
     /// Recipient's address.
     pub to: String,
-    /// Subject.
-    pub subject: String,
     /// Kind of email.
     pub template: String,
     /// The application's own name for what it is about.
@@ -197,43 +195,6 @@ pub struct NewEmail {
     pub attempt: u32,
     /// What to do with an unknown outcome.
     pub on_unknown: OnUnknown,
-    /// The bytes to send.
-    pub message: Vec<u8>,
-}
-
-/// A sender taking a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EmailStart {
-    /// Fences this send against others.
-    pub sender: Uuid,
-    /// The run that sends now; `None` leaves it.
-    pub run_id: Option<RunId>,
-    /// The attempt that sends now.
-    pub attempt: u32,
-    /// Provider and bytes, where the mailer is another than when the intent was recorded.
-    pub recomposed: Option<(String, Vec<u8>)>,
-    /// For how long the body of another sender may be on its way, and is waited for.
-    pub longest_send: Duration,
-}
-
-impl EmailStart {
-    /// How much longer another sender's body may be on its way; `None` where the row can be taken. For every store
-    /// alike, which then leaves the row as it is, and for the sender, which then sends nothing.
-    ///
-    /// Only the phase `body` is waited for: before it a sender that is overtaken is refused. Not waited for is a
-    /// sender of the same run, since whoever claimed the run knows by its lease that the earlier one is gone; nor one
-    /// whose outcome was recorded, or whose run has given up.
-    pub fn waits_for(&self, row: &EmailRecord, now: Timestamp) -> Option<Duration> {
-        let is_on_its_way = row.status == EmailStatus::Pending
-            && row.phase == SendPhase::Body
-            && row.detail == EmailDetail::Sending;
-        let is_of_this_run = self.run_id.is_some() && self.run_id == row.run_id;
-        if !is_on_its_way || is_of_this_run {
-            return None;
-        }
-        let lasted = Duration::try_from(now.duration_since(row.updated_at)).unwrap_or(Duration::ZERO);
-        self.longest_send.checked_sub(lasted).filter(|left| !left.is_zero())
-    }
 }
 
 /// How a send ended, for the log.
@@ -250,8 +211,12 @@ pub enum EmailEnding {
     NotSent {
         /// `Failed` where nothing will try again, else `Pending`.
         status: EmailStatus,
-        /// In detail. With `Unknown` and `Held` the phase is `body`; else it becomes `ended`.
+        /// In detail.
         detail: EmailDetail,
+        /// Whether this send or one before it may have left: the phase is `body` then, else it becomes `ended`.
+        may_have_left: bool,
+        /// Whether the run waits at no charge, and notes since when.
+        is_put_off: bool,
         /// What went wrong.
         error: String,
     },
@@ -265,8 +230,9 @@ impl EmailEnding {
                 message_id: clean_text(&message_id, KEY_BYTES),
                 reply: clean_text(&reply, ERROR_BYTES),
             },
-            EmailEnding::NotSent { status, detail, error } => {
-                EmailEnding::NotSent { status, detail, error: clean_text(&error, ERROR_BYTES) }
+            EmailEnding::NotSent { status, detail, may_have_left, is_put_off, error } => {
+                let error = clean_text(&error, ERROR_BYTES);
+                EmailEnding::NotSent { status, detail, may_have_left, is_put_off, error }
             }
         }
     }
@@ -278,8 +244,9 @@ impl EmailEnding {
             EmailEnding::Sent { message_id, .. } => {
                 EmailEnding::Sent { message_id: plain_text(&message_id), reply: refused("reply") }
             }
-            EmailEnding::NotSent { status, detail, .. } => {
-                EmailEnding::NotSent { status, detail, error: refused("text of the error") }
+            EmailEnding::NotSent { status, detail, may_have_left, is_put_off, .. } => {
+                let error = refused("text of the error");
+                EmailEnding::NotSent { status, detail, may_have_left, is_put_off, error }
             }
         }
     }
@@ -310,10 +277,15 @@ pub struct EmailRecord {
     pub first_send_at: Option<Timestamp>,
     /// How often the body may have left.
     pub sends: u32,
+    /// Since when the run that sent it last has been put off, without an attempt of it being charged.
+    pub deferred_since: Option<Timestamp>,
     /// How far the current or last send came.
     pub phase: SendPhase,
     /// Unique.
     pub idempotency_key: String,
+    /// How often it was rendered anew after the provider had had a body of it, and refused: part of the key that the provider
+    /// is given.
+    pub generation: u32,
     /// The Message-ID header.
     pub header_message_id: String,
     /// From, with display name.
@@ -322,6 +294,8 @@ pub struct EmailRecord {
     pub to: String,
     /// Subject.
     pub subject: String,
+    /// A digest of what was rendered, by which another content is known.
+    pub content: String,
     /// Kind of email.
     pub template: String,
     /// The application's own name for what it is about.
@@ -336,8 +310,18 @@ pub struct EmailRecord {
     pub on_unknown: OnUnknown,
     /// The provider's last words.
     pub reply: Option<String>,
-    /// The bytes that each send sends.
+    /// The bytes to send.
     pub message: Vec<u8>,
+}
+
+impl EmailRecord {
+    /// The idempotency key that the provider is given: providers bind a key to its bytes.
+    pub fn provider_key(&self) -> String {
+        match self.generation {
+            0 => self.idempotency_key.clone(),
+            generation => format!("{}-{generation}", self.idempotency_key),
+        }
+    }
 }
 
 /// Which emails to list. Empty fields filter nothing.

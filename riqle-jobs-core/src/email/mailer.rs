@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{Email, EmailLog, MessageIdentity};
+use super::{Deferral, Email, EmailLog, MessageIdentity};
 use crate::{EmailId, Error};
 
 /// What SMTP gives the final reply (RFC 5321, section 4.5.3.2.6), and a minute for the log.
@@ -94,7 +94,7 @@ impl Transmission {
     }
 }
 
-/// How a send ended. Five, since with fewer a mailer would have to lie.
+/// How a send ended. With fewer outcomes a mailer would have to lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SendOutcome {
     /// The provider has taken it.
@@ -111,14 +111,23 @@ pub enum SendOutcome {
         /// The recipient does not exist: a candidate for the suppression list.
         recipient_unknown: bool,
     },
-    /// Certainly not sent; may go later.
+    /// Certainly not sent: the provider is away, or has a trouble of its own. Charged to the run.
     Retry {
         /// Why.
         error: String,
         /// When the provider wants to see it again; otherwise by the job's policy.
         after: Option<Duration>,
     },
-    /// Certainly not sent, and nothing will be until somebody acts: key, quota, domain, certificate.
+    /// Certainly not sent, and put off through no fault of this email. Not charged to the run.
+    Deferred {
+        /// What puts it off.
+        by: Deferral,
+        /// What the provider said.
+        error: String,
+        /// When to try again; otherwise as usual for what puts it off.
+        after: Option<Duration>,
+    },
+    /// Certainly not sent, and nothing will be until somebody acts: key, sender, domain, certificate.
     Misconfigured {
         /// What is wrong.
         error: String,

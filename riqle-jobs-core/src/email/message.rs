@@ -108,6 +108,27 @@ impl Email {
         self
     }
 
+    /// A digest of all that a recipient gets, by which another content is known.
+    pub(super) fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut add = |part: &str| {
+            // The length before each: no two lists of parts give the same bytes.
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        };
+        let reply_to = self.reply_to.as_ref().map(Mailbox::to_string).unwrap_or_default();
+        for part in
+            [&self.from.to_string(), &self.to.to_string(), &reply_to, &self.subject, &self.html, &self.text]
+        {
+            add(part);
+        }
+        for (name, value) in &self.headers {
+            add(name);
+            add(value);
+        }
+        hex(&hash.finalize()[..16])
+    }
+
     /// Checks what no type holds: names of the template and headers, the reference.
     ///
     /// # Errors
@@ -154,8 +175,12 @@ impl MessageIdentity {
 }
 
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex
     })

@@ -1,6 +1,7 @@
 //! Sending an email effectively once: over a [`Mailer`], kept true by the [`EmailLog`].
 
 mod address;
+mod deferral;
 mod delivery;
 mod escapes;
 mod in_text;
@@ -8,18 +9,23 @@ mod log;
 mod mailbox;
 mod mailer;
 mod message;
+mod one_send;
+mod overload;
 mod resolution;
 mod row;
+mod send_error;
 mod sender;
+mod start;
 
 pub use address::{ascii_address, canonical_address};
+pub use deferral::Deferral;
 pub use delivery::{EmailKey, NewEmailEvent, RecordedEmailEvent, take_delivery_event};
 pub use in_text::{AddressInText, addresses_in, mask_addresses};
 #[cfg(feature = "mock")]
 pub use log::MockEmailLog;
 pub use log::{
-    EmailDetail, EmailEnding, EmailEvent, EmailFilter, EmailLog, EmailRecord, EmailStart, EmailStatus,
-    NewEmail, SendPhase, Suppression,
+    EmailDetail, EmailEnding, EmailEvent, EmailFilter, EmailLog, EmailRecord, EmailStatus, NewEmail,
+    SendPhase, Suppression,
 };
 pub use mailbox::Mailbox;
 #[cfg(feature = "mock")]
@@ -29,4 +35,6 @@ pub(crate) use message::sha256_hex;
 pub use message::{Email, MessageIdentity, OnUnknown, visible_text};
 pub use resolution::Resolution;
 pub use row::EmailRow;
-pub use sender::{Receipt, SendError, Sender};
+pub use send_error::{PROVIDER_AWAY, SendError};
+pub use sender::{Receipt, Sender};
+pub use start::{EmailStart, Rendered};

@@ -88,25 +88,12 @@ impl EmailRow {
     }
 
     /// As [`EmailLog::start_email`](super::EmailLog::start_email).
-    pub fn start(&mut self, start: EmailStart, now: Timestamp) -> bool {
-        let record = &mut self.record;
-        if record.status == EmailStatus::Sent || start.waits_for(record, now).is_some() {
+    pub fn start(&mut self, start: &EmailStart, now: Timestamp) -> bool {
+        if self.record.status == EmailStatus::Sent || start.waits_for(&self.record, now).is_some() {
             return false;
         }
         self.sender = Some(start.sender);
-        record.status = EmailStatus::Pending;
-        record.detail = EmailDetail::Sending;
-        // That the body may have left is forgotten only once an outcome is known.
-        if record.phase != SendPhase::Body {
-            record.phase = SendPhase::Started;
-        }
-        record.run_id = start.run_id.or(record.run_id);
-        record.attempt = start.attempt;
-        if let Some((provider, message)) = start.recomposed {
-            record.provider = provider;
-            record.message = message;
-        }
-        record.updated_at = now;
+        self.events.extend(start.apply_to(&mut self.record, now));
         true
     }
 
@@ -122,7 +109,9 @@ impl EmailRow {
                 self.record.sent_at = Some(now);
                 self.record.updated_at = now;
             }
-            EmailEnding::NotSent { status, detail, error } if self.is_held_by(sender) => {
+            EmailEnding::NotSent { status, detail, may_have_left, is_put_off, error }
+                if self.is_held_by(sender) =>
+            {
                 if detail == EmailDetail::Unknown && self.unknown.insert((sender, self.record.sends)) {
                     let text = Some(error.clone());
                     let event =
@@ -131,10 +120,10 @@ impl EmailRow {
                 }
                 self.record.status = status;
                 self.record.detail = detail;
-                self.record.phase = match detail {
-                    EmailDetail::Unknown | EmailDetail::Held => SendPhase::Body,
-                    _ => SendPhase::Ended,
-                };
+                self.record.phase = if may_have_left { SendPhase::Body } else { SendPhase::Ended };
+                if is_put_off {
+                    self.record.deferred_since.get_or_insert(now);
+                }
                 self.record.error = Some(error);
                 self.record.updated_at = now;
             }
@@ -160,7 +149,7 @@ fn queued(email: NewEmail, now: Timestamp) -> EmailRecord {
         id: email.id,
         status: EmailStatus::Pending,
         detail: EmailDetail::Queued,
-        provider: email.provider,
+        provider: email.rendered.provider,
         message_id: None,
         error: None,
         created_at: now,
@@ -168,12 +157,15 @@ fn queued(email: NewEmail, now: Timestamp) -> EmailRecord {
         sent_at: None,
         first_send_at: None,
         sends: 0,
+        deferred_since: None,
         phase: SendPhase::Queued,
         idempotency_key: email.idempotency_key,
-        header_message_id: email.header_message_id,
-        from: email.from,
+        generation: 0,
+        header_message_id: email.rendered.header_message_id,
+        from: email.rendered.from,
         to: email.to,
-        subject: email.subject,
+        subject: email.rendered.subject,
+        content: email.rendered.content,
         template: email.template,
         reference: email.reference,
         run_id: email.run_id,
@@ -181,6 +173,6 @@ fn queued(email: NewEmail, now: Timestamp) -> EmailRecord {
         attempt: email.attempt,
         on_unknown: email.on_unknown,
         reply: None,
-        message: email.message,
+        message: email.rendered.message,
     }
 }

@@ -48,7 +48,7 @@ impl EmailLog for Memory {
             .get_mut(&id)
             .ok_or_else(|| Error::new(ErrorKind::NotFound, "start_email", format!("no email {id}")))?;
         let before = row.record.clone();
-        row.start(start, now);
+        row.start(&start, now);
         Ok((before, now))
     }
 

@@ -2,12 +2,14 @@ use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{RegisteredWorker, WorkerOrder};
+use super::{RegisteredWorker, TroubleKind, WorkerOrder, WorkerTrouble};
 
 /// A worker that was not seen for so long counts as gone.
 pub const WORKER_GONE_AFTER: Duration = Duration::from_secs(60);
 /// Housekeeping that fails for so long does not mend by itself.
 const FAILING_FOR_LONG: Duration = Duration::from_secs(10 * 60);
+/// A provider that takes nothing for so long is more than a burst.
+const REFUSED_FOR_LONG: Duration = Duration::from_secs(60);
 
 /// How a store and its work are doing: what a health page shows first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,23 +45,28 @@ impl Health {
         Self {
             oldest_due: due.iter().map(|(_, due_at)| *due_at).min(),
             jobs_without_worker: without.into_iter().map(str::to_owned).collect(),
-            problems: housekeeping_problem(workers, now).into_iter().collect(),
+            problems: worker_problems(workers, now),
             ..Self::default()
         }
     }
 }
 
-/// The housekeeping that has failed for longest.
-fn housekeeping_problem(workers: &[RegisteredWorker], now: Timestamp) -> Option<String> {
+/// Of each kind of trouble the one that has lasted longest.
+fn worker_problems(workers: &[RegisteredWorker], now: Timestamp) -> Vec<String> {
     let alive = workers.iter().filter(|worker| worker.is_alive(now));
-    let failing = alive.filter_map(|worker| Some((worker, worker.report.housekeeping.as_ref()?)));
-    let (worker, failure) = failing
-        .filter(|(_, failure)| failure.lasting >= FAILING_FOR_LONG)
-        .max_by_key(|(_, failure)| failure.lasting)?;
-    Some(format!(
-        "housekeeping has been failing for {} min (worker {}): {}",
-        failure.lasting.as_secs() / 60,
-        worker.report.label,
-        failure.error
-    ))
+    let troubles: Vec<(&RegisteredWorker, &WorkerTrouble)> = alive
+        .flat_map(|worker| worker.report.troubles.iter().map(move |trouble| (worker, trouble)))
+        .collect();
+    let longest = |kind, for_long, told: &str| {
+        let troubles =
+            troubles.iter().filter(|(_, trouble)| trouble.kind == kind && trouble.lasting >= for_long);
+        let (worker, trouble) = troubles.max_by_key(|(_, trouble)| trouble.lasting)?;
+        let (minutes, label) = (trouble.lasting.as_secs() / 60, &worker.report.label);
+        Some(format!("{told} for {minutes} min (worker {label}): {}", trouble.error))
+    };
+    let housekeeping = longest(TroubleKind::Housekeeping, FAILING_FOR_LONG, "housekeeping has been failing");
+    housekeeping
+        .into_iter()
+        .chain(longest(TroubleKind::Mailer, REFUSED_FOR_LONG, "no email was taken"))
+        .collect()
 }

@@ -54,8 +54,8 @@ pub use queue_status::{Pause, QueueStatus};
 #[cfg(feature = "mock")]
 pub use registry::MockRegistry;
 pub use registry::{
-    EventStart, HousekeepingFailure, JobDeclaration, NewEvent, RegisteredJob, RegisteredWorker, Registry,
-    StoredEvent, WorkerOrder, WorkerReport,
+    EventStart, JobDeclaration, NewEvent, RegisteredJob, RegisteredWorker, Registry, StoredEvent,
+    TroubleKind, WorkerOrder, WorkerReport, WorkerTrouble,
 };
 pub use replay::{Replay, ReplayFrom};
 pub use run::{Due, Enqueued, NewRun, OtherInput, Priority, Unique, UniqueScope};

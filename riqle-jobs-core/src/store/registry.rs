@@ -121,18 +121,29 @@ pub struct WorkerReport {
     pub concurrency: u32,
     /// How many it runs now.
     pub running: u32,
-    /// What of its housekeeping keeps failing; `None`: nothing.
-    #[serde(default)]
-    pub housekeeping: Option<HousekeepingFailure>,
+    /// What keeps failing, at most one of each kind.
+    pub troubles: Vec<WorkerTrouble>,
 }
 
-/// Housekeeping of a worker that has failed each time it was tried, for some time.
+/// What has failed each time a worker tried it, for some time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HousekeepingFailure {
+pub struct WorkerTrouble {
+    /// What kind of thing.
+    pub kind: TroubleKind,
     /// For how long, up to the worker's report.
     pub lasting: Duration,
     /// What was tried, and the newest error.
     pub error: String,
+}
+
+/// What can keep failing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TroubleKind {
+    /// What a worker does beside its runs, such as pruning.
+    Housekeeping,
+    /// A provider takes no email.
+    Mailer,
 }
 
 closed_set! {

@@ -84,7 +84,7 @@ impl Mailer for RecordingMailer {
     }
 
     fn compose(&self, email: &Email, identity: &MessageIdentity) -> Result<Vec<u8>, Error> {
-        self.inner().composed.entry(identity.key.clone()).or_insert_with(|| email.clone());
+        self.inner().composed.insert(identity.message_id.clone(), email.clone());
         Ok(Payload::json(&(&email.subject, &email.html, &email.text))?.bytes)
     }
 
@@ -107,7 +107,7 @@ impl Mailer for RecordingMailer {
                 return SendOutcome::Retry { error: error.to_string(), after: None };
             }
             let mut inner = self.inner();
-            if let Some(email) = inner.composed.get(&message.key).cloned() {
+            if let Some(email) = inner.composed.get(&message.message_id).cloned() {
                 let (key, message_id) = (message.key.clone(), message.message_id.clone());
                 inner.sent.push(RecordedEmail { email, key, message_id });
             }

@@ -43,6 +43,7 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
         job.unreadable_step,
         Arc::clone(&shared.step_saver),
         Arc::new(notes),
+        Arc::clone(&shared.mailers),
         Arc::clone(&cancellation),
     );
     let span = tracing::info_span!("run", run = %run.lease.run, job = run.job, queue = &*run.lease.queue);

@@ -2,9 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{
-    Settings, held_leases::HeldLeases, housekeeping_failures::HousekeepingFailures, running::Shared,
-};
+use super::{Settings, housekeeping_failures::HousekeepingFailures, running::Shared};
 use crate::{
     Error, Operate, Registry, Store, WorkerId,
     backoff::Backoff,
@@ -32,7 +30,7 @@ pub(super) async fn keep(shared: Arc<Shared>, jobs: Vec<JobDeclaration>, setting
             let registered = events::register(&**store, jobs.clone()).await;
             is_registered = failures.note(REGISTER, registered);
         }
-        let report = report(&jobs, &settings, &shared.held, &failures);
+        let report = report(&jobs, &settings, &shared, &failures);
         match Registry::report_worker(&**store, report).await {
             Ok(order) => shared.buffer.heed(order),
             Err(error) => tracing::debug!(%error, "can't report the worker"),
@@ -65,7 +63,7 @@ pub(super) async fn sign_off(store: &dyn Store, worker: WorkerId) {
 fn report(
     jobs: &[JobDeclaration],
     settings: &Settings,
-    held: &HeldLeases,
+    shared: &Shared,
     failures: &HousekeepingFailures,
 ) -> WorkerReport {
     WorkerReport {
@@ -74,8 +72,8 @@ fn report(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         jobs: jobs.iter().map(|job| job.name.clone()).collect(),
         concurrency: u32::try_from(settings.concurrency).unwrap_or(u32::MAX),
-        running: u32::try_from(held.len()).unwrap_or(u32::MAX),
-        housekeeping: failures.longest(),
+        running: u32::try_from(shared.held.len()).unwrap_or(u32::MAX),
+        troubles: failures.longest().into_iter().chain(shared.mailers.longest()).collect(),
     }
 }
 

@@ -2,7 +2,10 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use crate::{Error, store::HousekeepingFailure};
+use crate::{
+    Error,
+    store::{TroubleKind, WorkerTrouble},
+};
 
 /// Since when parts of a worker's housekeeping have failed each time.
 #[derive(Default)]
@@ -34,9 +37,10 @@ impl HousekeepingFailures {
     }
 
     /// What has failed for longest.
-    pub(super) fn longest(&self) -> Option<HousekeepingFailure> {
+    pub(super) fn longest(&self) -> Option<WorkerTrouble> {
         let failure = self.0.values().min_by_key(|failure| failure.since)?;
-        Some(HousekeepingFailure { lasting: failure.since.elapsed(), error: failure.error.clone() })
+        let (lasting, error) = (failure.since.elapsed(), failure.error.clone());
+        Some(WorkerTrouble { kind: TroubleKind::Housekeeping, lasting, error })
     }
 }
 

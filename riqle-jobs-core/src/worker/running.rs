@@ -27,8 +27,10 @@ use super::{
     step_saver::StepSaver,
 };
 use crate::{
-    AttemptOutcome, Ending, Error, Limits, Queue, Settlement, Store, context::SaveStep,
-    notes::UnwrittenNotes, store::JobDeclaration,
+    AttemptOutcome, Ending, Error, Limits, Queue, Settlement, Store,
+    context::{Mailers, SaveStep},
+    notes::UnwrittenNotes,
+    store::JobDeclaration,
 };
 
 /// What the parts of a running worker share.
@@ -44,6 +46,7 @@ pub(super) struct Shared {
     pub(super) counters: Arc<Counters>,
     pub(super) meter: Arc<Meter>,
     pub(super) unwritten: Arc<UnwrittenNotes>,
+    pub(super) mailers: Arc<Mailers>,
     /// Fires when running attempts are to be given back.
     pub(super) give_up: CancellationToken,
 }
@@ -121,6 +124,7 @@ impl Running {
             counters,
             meter,
             unwritten,
+            mailers: Arc::default(),
             give_up: CancellationToken::new(),
         });
         let mut slots = JoinSet::new();

@@ -12,6 +12,9 @@ use crate::{
 /// A run is dead when its claims have ended more often than this by their lease running out.
 pub(super) const MAX_CRASHES: u32 = 3;
 
+/// The longest name of a kind of errors by which runs are grouped.
+const KIND_BYTES: usize = 64;
+
 /// How an attempt ended.
 pub(super) enum AttemptEnd {
     Returned(Payload),
@@ -31,6 +34,7 @@ pub(super) enum AttemptEnd {
 /// Decides. Where the lease is gone the store refuses what is decided here.
 pub(super) fn settle(run: &ClaimedRun, policy: &RetryPolicy, end: AttemptEnd) -> Settlement {
     let attempt = run.failures.saturating_add(1);
+    let mut kind = None;
     let (ending, outcome, error) = match end {
         AttemptEnd::Returned(output) => (Ending::Succeeded { output }, AttemptOutcome::Succeeded, None),
         AttemptEnd::GivenBack => (Ending::GiveBack, AttemptOutcome::GivenBack, None),
@@ -47,6 +51,8 @@ pub(super) fn settle(run: &ClaimedRun, policy: &RetryPolicy, end: AttemptEnd) ->
         AttemptEnd::Failed(error) => {
             let text = error.message().to_owned();
             let policy = policy.for_kind(error.kind_name());
+            // Alike are errors of one kind, whatever they say.
+            kind = error.kind_name().map(|kind| clean_text(kind, KIND_BYTES));
             match error.verdict {
                 Verdict::Retry => failed(run, policy, None, text),
                 Verdict::RetryAfter(delay) => failed(run, policy, Some(delay), text),
@@ -67,7 +73,7 @@ pub(super) fn settle(run: &ClaimedRun, policy: &RetryPolicy, end: AttemptEnd) ->
         failures: if outcome == AttemptOutcome::Failed { attempt } else { run.failures },
         attempt,
         outcome,
-        error_fingerprint: error.as_deref().map(fingerprint),
+        error_fingerprint: kind.or_else(|| error.as_deref().map(fingerprint)),
         error,
     }
 }

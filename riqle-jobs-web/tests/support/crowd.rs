@@ -6,7 +6,7 @@ use std::{f64::consts::TAU, sync::Arc, time::Duration};
 use riqle_jobs_core::{
     AttemptOutcome, ClaimRequest, ClaimedRun, EmailId, Ending, LeaseToken, LogLevel, NewRun, Payload,
     Priority, Reason, RunId, Settlement, StepPath, StepSave, Store, WorkerId, earlier,
-    email::{EmailDetail, EmailEnding, EmailStart, EmailStatus, NewEmail, OnUnknown},
+    email::{EmailDetail, EmailEnding, EmailStart, EmailStatus, NewEmail, OnUnknown, Rendered},
     store::{Histogram, JobDeclaration, JobMetrics, LogLine, Note, Progress, Span, WorkerReport},
 };
 use uuid::Uuid;
@@ -77,7 +77,7 @@ impl Crowd {
                 jobs: jobs.clone(),
                 concurrency: 32,
                 running,
-                housekeeping: None,
+                troubles: Vec::new(),
             };
             store.report_worker(report).await.unwrap();
         }
@@ -264,26 +264,33 @@ async fn email(store: &dyn Store, number: usize) {
     let intent = NewEmail {
         id,
         idempotency_key: format!("key-{id}"),
-        provider: "resend".to_owned(),
-        header_message_id: format!("<{id}@riqle.com>"),
-        from: "Riqle <orders@riqle.com>".to_owned(),
+        rendered: Rendered {
+            provider: "resend".to_owned(),
+            header_message_id: format!("<{id}@riqle.com>"),
+            from: "Riqle <orders@riqle.com>".to_owned(),
+            subject: format!("Your order ord_{number}"),
+            content: "content".to_owned(),
+            message: MESSAGE.as_bytes().to_vec(),
+        },
         to: format!("ada{number}@example.com"),
-        subject: format!("Your order ord_{number}"),
         template: "purchase-confirmation".to_owned(),
         reference: Some(format!("ord_{number}")),
         run_id: Some(RunId::new()),
         step: Some("send-email".to_owned()),
         attempt: 1,
         on_unknown: OnUnknown::Hold,
-        message: MESSAGE.as_bytes().to_vec(),
     };
     store.intend_email(intent).await.unwrap();
-    let start =
-        EmailStart { sender, run_id: None, attempt: 1, recomposed: None, longest_send: Duration::ZERO };
+    let start = EmailStart { sender, run_id: None, attempt: 1, rendered: None, longest_send: Duration::ZERO };
     store.start_email(id, start).await.unwrap();
     store.email_body_begins(id, sender, 1).await.unwrap();
-    let not_sent =
-        |status, detail, error: &str| EmailEnding::NotSent { status, detail, error: error.to_owned() };
+    let not_sent = |status, detail, error: &str| EmailEnding::NotSent {
+        status,
+        detail,
+        may_have_left: detail == EmailDetail::Held,
+        is_put_off: false,
+        error: error.to_owned(),
+    };
     let ending = match number % 20 {
         3 => not_sent(EmailStatus::Pending, EmailDetail::Held, "the connection broke after the body"),
         7 => not_sent(EmailStatus::Failed, EmailDetail::Rejected, "550 5.1.1 user unknown"),

@@ -1,0 +1,66 @@
+use std::time::Duration;
+
+use super::EmailDetail;
+
+const SECOND: Duration = Duration::from_secs(1);
+const FIVE_MINUTES: Duration = Duration::from_secs(5 * 60);
+/// Servers that greylist take a repeat after about five minutes (RFC 6647); one within seconds is of no use.
+const GREYLISTED: Duration = Duration::from_secs(6 * 60);
+const QUARTER_HOUR: Duration = Duration::from_secs(15 * 60);
+const SIX_HOURS: Duration = Duration::from_secs(6 * 60 * 60);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What puts an email off that has nothing to do with the email.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deferral {
+    /// The provider takes no more for now: too many connections, or too many emails at once.
+    Load,
+    /// The recipient's server takes nobody's first try (RFC 6647).
+    Greylisting,
+    /// What the account may send in a day or a month is used up.
+    Quota,
+}
+
+impl Deferral {
+    /// What the email log calls it.
+    pub const fn detail(self) -> EmailDetail {
+        match self {
+            Deferral::Load => EmailDetail::Throttled,
+            Deferral::Greylisting => EmailDetail::Greylisted,
+            Deferral::Quota => EmailDetail::QuotaUsedUp,
+        }
+    }
+
+    /// For people, before "again at …".
+    pub(super) const fn told(self) -> &'static str {
+        match self {
+            Deferral::Load => "put off by the provider",
+            Deferral::Greylisting => "greylisted",
+            Deferral::Quota => "quota used up",
+        }
+    }
+
+    /// How long a run waits in all.
+    pub(super) const fn patience(self, for_load: Duration) -> Duration {
+        match self {
+            Deferral::Load => for_load,
+            Deferral::Greylisting => DAY,
+            Deferral::Quota => Duration::from_secs(3 * 24 * 60 * 60),
+        }
+    }
+
+    /// When to try again, where it has lasted so long and the provider asks for `asked`.
+    pub(super) fn pause(self, lasted: Duration, asked: Option<Duration>) -> Duration {
+        match self {
+            Deferral::Load => asked.unwrap_or_else(|| lasted.clamp(SECOND, FIVE_MINUTES)),
+            Deferral::Greylisting => asked.unwrap_or(GREYLISTED),
+            Deferral::Quota => asked.unwrap_or(lasted).clamp(QUARTER_HOUR, SIX_HOURS),
+        }
+    }
+}
+
+/// When to look again for what somebody must put right: a quarter of an hour at first, then as long as it has lasted, at
+/// most 6 h; `None` after a day.
+pub(super) fn next_look(lasted: Duration) -> Option<Duration> {
+    (lasted < DAY).then(|| lasted.clamp(QUARTER_HOUR, SIX_HOURS))
+}

@@ -1,0 +1,223 @@
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use super::{
+    Deferral, EmailDetail, EmailEnding, EmailRecord, EmailStart, EmailStatus, Mailbox, OnUnknown,
+    OutgoingMessage, Receipt, SendError, SendOutcome, SendPhase, Sender, Transmission, deferral::next_look,
+};
+use crate::{ErrorKind, backoff::Backoff, clock, context::CurrentStep};
+
+/// One send of one row.
+pub(super) struct OneSend<'a> {
+    sender: &'a Sender,
+    step: Option<&'a CurrentStep>,
+    start: EmailStart,
+    /// As the row was before this send took it.
+    before: EmailRecord,
+    /// As it is now.
+    row: EmailRecord,
+    now: Timestamp,
+}
+
+impl<'a> OneSend<'a> {
+    pub(super) fn new(
+        sender: &'a Sender,
+        start: EmailStart,
+        before: EmailRecord,
+        now: Timestamp,
+        step: Option<&'a CurrentStep>,
+    ) -> Self {
+        let mut row = before.clone();
+        start.apply_to(&mut row, now);
+        Self { sender, step, start, before, row, now }
+    }
+
+    pub(super) async fn run(self) -> Result<Receipt, SendError> {
+        self.check_suppression().await?;
+        self.check_repeat().await?;
+        self.transmit().await
+    }
+
+    async fn check_suppression(&self) -> Result<(), SendError> {
+        let Some(reason) = self.sender.log.suppression(&self.row.to).await? else { return Ok(()) };
+        let error = format!("on the suppression list: {reason}");
+        self.end(EmailStatus::Failed, EmailDetail::Suppressed, &error).await?;
+        Err(SendError::Suppressed(reason))
+    }
+
+    /// An earlier send that reached the body and has no known outcome: may this one go out?
+    async fn check_repeat(&self) -> Result<(), SendError> {
+        if !self.an_earlier_one_may_have_left() {
+            return Ok(());
+        }
+        let is_same_provider = self.before.provider == self.row.provider;
+        if is_same_provider && self.row.first_send_at.is_some() && self.repeat_is_dropped() {
+            return Ok(());
+        }
+        let error =
+            self.before.error.clone().unwrap_or_else(|| "the sender died while it was sending".to_owned());
+        match self.row.on_unknown {
+            // Noted when the outcome was seen; only a crash leaves it to be noted here.
+            OnUnknown::SendAgain if self.before.detail == EmailDetail::Unknown => Ok(()),
+            // The event says that this row went out twice, perhaps.
+            OnUnknown::SendAgain => self.end(EmailStatus::Pending, EmailDetail::Unknown, &error).await,
+            OnUnknown::Hold => {
+                self.end(EmailStatus::Pending, EmailDetail::Held, &error).await?;
+                Err(SendError::Held(error))
+            }
+        }
+    }
+
+    fn an_earlier_one_may_have_left(&self) -> bool {
+        self.before.phase == SendPhase::Body
+    }
+
+    /// The provider still drops a repeat of the first send that may have left.
+    fn repeat_is_dropped(&self) -> bool {
+        let since = self.row.first_send_at.map_or(Duration::ZERO, |first| self.time_since(first));
+        since < self.sender.mailer.repeat_is_safe_for()
+    }
+
+    async fn transmit(&self) -> Result<Receipt, SendError> {
+        let Sender { log, mailer, overload, .. } = self.sender;
+        let message = OutgoingMessage {
+            from: Mailbox::parse(&self.row.from).map_or_else(|_| self.row.from.clone(), |from| from.address),
+            to: self.row.to.clone(),
+            key: self.row.provider_key(),
+            message_id: self.row.header_message_id.clone(),
+            bytes: self.row.message.clone(),
+        };
+        let sends = self.row.sends.saturating_add(1);
+        let transmission = Transmission::recorded(Arc::clone(log), self.row.id, self.start.sender, sends);
+        match mailer.send(&message, &transmission).await {
+            SendOutcome::Accepted { message_id, reply } => {
+                overload.ends();
+                self.report(None);
+                let ending = EmailEnding::Sent { message_id: message_id.clone(), reply };
+                self.record(ending).await?;
+                let provider = mailer.provider().to_owned();
+                Ok(Receipt { email_id: self.row.id, provider, message_id })
+            }
+            SendOutcome::Rejected { error, .. } => {
+                self.end(EmailStatus::Failed, EmailDetail::Rejected, &error).await?;
+                Err(SendError::Rejected(error))
+            }
+            SendOutcome::Retry { error, after } => {
+                self.not_sent(EmailDetail::Retry, &error).await?;
+                Err(SendError::Retry { error, after })
+            }
+            SendOutcome::Deferred { by, error, after } => self.put_off(by, error, after).await,
+            SendOutcome::Misconfigured { error } => {
+                self.not_sent(EmailDetail::Misconfigured, &error).await?;
+                Err(SendError::Misconfigured { error, after: next_look(self.deferred_for()) })
+            }
+            SendOutcome::Unknown { error } => {
+                if self.row.on_unknown == OnUnknown::SendAgain || self.repeat_is_dropped() {
+                    self.end(EmailStatus::Pending, EmailDetail::Unknown, &error).await?;
+                    return Err(SendError::Unknown(error));
+                }
+                self.end(EmailStatus::Pending, EmailDetail::Held, &error).await?;
+                Err(SendError::Held(error))
+            }
+        }
+    }
+
+    /// It waits at no charge, for as long as is usual.
+    async fn put_off(
+        &self,
+        by: Deferral,
+        error: String,
+        asked: Option<Duration>,
+    ) -> Result<Receipt, SendError> {
+        let lasted = self.deferred_for();
+        let after = (lasted < by.patience(self.sender.patience)).then(|| by.pause(lasted, asked));
+        let (told, provider) = (by.told(), self.sender.mailer.provider());
+        let error = match after {
+            // In whole seconds, as people read it.
+            Some(after) => format!("{told}, again at {:.0}: {error}", clock::later(self.now, after)),
+            None => format!("{told} for too long: {error}"),
+        };
+        let alert = match by {
+            Deferral::Load => {
+                let (since, is_to_be_told) = self.sender.overload.goes_on();
+                self.report(Some((since, &error)));
+                is_to_be_told
+            }
+            Deferral::Greylisting => false,
+            Deferral::Quota => true,
+        };
+        tracing::info!(email = %self.row.id, provider, error, "an email is put off");
+        self.not_sent(by.detail(), &error).await?;
+        Err(SendError::Deferred { by, error, after, alert })
+    }
+
+    /// Reports with the worker since when the provider takes nothing, and why.
+    fn report(&self, trouble: Option<(Instant, &str)>) {
+        if let Some(step) = self.step {
+            step.run().report_mailer(self.sender.mailer.provider(), trouble);
+        }
+    }
+
+    /// Certainly not sent this time; where an earlier send may have left, the row goes on saying so.
+    async fn not_sent(&self, detail: EmailDetail, error: &str) -> Result<(), SendError> {
+        let may_have_left = self.an_earlier_one_may_have_left();
+        let ending = EmailEnding::NotSent {
+            status: EmailStatus::Pending,
+            detail: if may_have_left { EmailDetail::Unknown } else { detail },
+            may_have_left,
+            is_put_off: detail != EmailDetail::Retry,
+            error: error.to_owned(),
+        };
+        self.record(ending).await
+    }
+
+    async fn end(&self, status: EmailStatus, detail: EmailDetail, error: &str) -> Result<(), SendError> {
+        let is_open = matches!(detail, EmailDetail::Unknown | EmailDetail::Held);
+        let may_have_left = is_open || self.an_earlier_one_may_have_left();
+        let ending = EmailEnding::NotSent {
+            status,
+            detail,
+            may_have_left,
+            is_put_off: false,
+            error: error.to_owned(),
+        };
+        self.record(ending).await
+    }
+
+    /// Once the provider has answered, the record is repeated, not the send.
+    async fn record(&self, ending: EmailEnding) -> Result<(), SendError> {
+        let mut ending = ending.clean();
+        let mut is_plain = false;
+        let mut backoff = Backoff::new(self.row.id.as_uuid().as_u64_pair().1);
+        loop {
+            match self.sender.log.end_email(self.row.id, self.start.sender, ending.clone()).await {
+                Err(error) if backoff.outlasts(&error) => {
+                    tracing::warn!(email = %self.row.id, %error, "can't record an email's outcome; will retry");
+                    backoff.wait().await;
+                }
+                // It has happened all the same.
+                Err(error)
+                    if !is_plain && matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Corrupt) =>
+                {
+                    tracing::error!(email = %self.row.id, %error, "an outcome was refused; recording it without its text");
+                    ending = ending.without_text(&error);
+                    is_plain = true;
+                }
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// For how long this run has been put off.
+    fn deferred_for(&self) -> Duration {
+        self.row.deferred_since.map_or(Duration::ZERO, |since| self.time_since(since))
+    }
+
+    fn time_since(&self, earlier: Timestamp) -> Duration {
+        Duration::try_from(self.now.duration_since(earlier)).unwrap_or(Duration::ZERO)
+    }
+}

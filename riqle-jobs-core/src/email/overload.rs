@@ -1,0 +1,38 @@
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// For so long a provider that takes nothing is nobody's business.
+const TOLD_AFTER: Duration = Duration::from_secs(60);
+
+/// Since when a provider has taken nothing, for load.
+#[derive(Debug, Default)]
+pub(super) struct Overload(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    since: Option<Instant>,
+    is_told: bool,
+}
+
+impl Overload {
+    /// The provider has put another email off; answers since when, and whether somebody is to be told now.
+    pub(super) fn goes_on(&self) -> (Instant, bool) {
+        let mut state = self.state();
+        let since = *state.since.get_or_insert_with(Instant::now);
+        let is_long = since.elapsed() >= TOLD_AFTER;
+        let is_to_be_told = is_long && !state.is_told;
+        state.is_told |= is_long;
+        (since, is_to_be_told)
+    }
+
+    /// The provider has taken an email.
+    pub(super) fn ends(&self) {
+        *self.state() = State::default();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

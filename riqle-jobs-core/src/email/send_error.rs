@@ -1,0 +1,104 @@
+use std::time::Duration;
+
+use super::Deferral;
+use crate::{Error, JobError};
+
+/// The kind of the error of an attempt whose provider was away: [`JobError::kind`]. Its dead letters are one group of each
+/// job, whatever was said last.
+pub const PROVIDER_AWAY: &str = "provider-away";
+
+/// Why an email was not sent, or not for certain. In a body, `?` turns it into what is to happen: dead, retry or
+/// snooze.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// This execution of a step has sent another email under the same key: the step's, the template and the recipient are
+    /// the same.
+    #[error(
+        "another email of template {template:?} was sent to the same address in this step: send it in a step of its \
+         own, `run.keyed(…).step(…)`, or give it a key by Email::idempotency_key"
+    )]
+    OtherEmail {
+        /// The email's template.
+        template: String,
+    },
+    /// Outside a step an email needs its own key.
+    #[error("no idempotency key: send inside a step, or give one by Email::idempotency_key")]
+    NoKey,
+    /// Refused for good: by the provider, or since it can't be written.
+    #[error("email rejected: {0}")]
+    Rejected(String),
+    /// The recipient is on the suppression list.
+    #[error("email not sent: the recipient is on the suppression list ({0})")]
+    Suppressed(String),
+    /// Certainly not sent: the provider is away. The error of the attempt is of the kind [`PROVIDER_AWAY`].
+    #[error("email not sent yet: {error}")]
+    Retry {
+        /// Why.
+        error: String,
+        /// When the provider wants to see it again.
+        after: Option<Duration>,
+    },
+    /// Certainly not sent, and put off through no fault of the email. Tried again after `after`, at no charge.
+    #[error("email not sent yet: {error}")]
+    Deferred {
+        /// What puts it off.
+        by: Deferral,
+        /// Until when, and what the provider said.
+        error: String,
+        /// When to try again; `None` where it has lasted too long.
+        after: Option<Duration>,
+        /// Whether somebody must be told.
+        alert: bool,
+    },
+    /// Nothing goes out until somebody acts. Tried again after `after`, at no charge.
+    #[error("email not sent, the mailer needs attention: {error}")]
+    Misconfigured {
+        /// What is wrong.
+        error: String,
+        /// When to look again; `None` after a day of looking.
+        after: Option<Duration>,
+    },
+    /// Another sender is sending the same email, or died while sending it. Looked at again after `after`, at no
+    /// charge; sent again only once the other can't be at it any more.
+    #[error("another sender is sending this email")]
+    OnItsWay {
+        /// When to look again.
+        after: Duration,
+    },
+    /// It may have been sent, and is sent again with the same key.
+    #[error("email may have been sent: {0}")]
+    Unknown(String),
+    /// It may have been sent, and is held for an operator or a delivery event.
+    #[error("email may have been sent, held for an operator: {0}")]
+    Held(String),
+    /// The email log could not be read or written.
+    #[error("email log: {0}")]
+    Log(#[from] Error),
+}
+
+impl SendError {
+    pub(crate) fn to_job_error(&self, message: String) -> JobError {
+        match self {
+            SendError::NoKey
+            | SendError::OtherEmail { .. }
+            | SendError::Rejected(_)
+            | SendError::Suppressed(_) => JobError::dead(message),
+            SendError::Held(_)
+            | SendError::Misconfigured { after: None, .. }
+            | SendError::Deferred { after: None, .. } => JobError::dead(message).alert(),
+            SendError::Misconfigured { after: Some(after), .. } => JobError::snooze(*after, message).alert(),
+            SendError::Deferred { after: Some(after), alert: true, .. } => {
+                JobError::snooze(*after, message).alert()
+            }
+            SendError::OnItsWay { after } | SendError::Deferred { after: Some(after), .. } => {
+                JobError::snooze(*after, message)
+            }
+            SendError::Retry { after: Some(after), .. } => {
+                JobError::retry_after(*after, message).kind(PROVIDER_AWAY)
+            }
+            SendError::Retry { after: None, .. } => JobError::retry(message).kind(PROVIDER_AWAY),
+            SendError::Unknown(_) | SendError::Log(_) => JobError::retry(message),
+        }
+    }
+}
