@@ -10,8 +10,8 @@ use std::{
 };
 
 use riqle_jobs_core::{
-    EmailLog, Mailer, Memory, SendError,
-    email::{EmailDetail, EmailStatus, OnUnknown, SendOutcome},
+    Email, EmailLog, Mailbox, Mailer, Memory, SendError,
+    email::{Deferral, EmailDetail, EmailStatus, OnUnknown, SendOutcome},
 };
 use riqle_jobs_email::{ResendMailer, ResendTimeouts};
 
@@ -30,6 +30,9 @@ enum Seen {
     Accepted,
     /// With the seconds after which the provider wants to see it again.
     Retry(Option<u64>),
+    /// Put off at no charge, likewise.
+    Load(Option<u64>),
+    Quota(Option<u64>),
     Misconfigured,
     Rejected,
     Unknown,
@@ -39,6 +42,13 @@ fn seen(outcome: &SendOutcome) -> Seen {
     match outcome {
         SendOutcome::Accepted { .. } => Seen::Accepted,
         SendOutcome::Retry { after, .. } => Seen::Retry(after.map(|after| after.as_secs())),
+        SendOutcome::Deferred { by: Deferral::Load, after, .. } => {
+            Seen::Load(after.map(|after| after.as_secs()))
+        }
+        SendOutcome::Deferred { by: Deferral::Quota, after, .. } => {
+            Seen::Quota(after.map(|after| after.as_secs()))
+        }
+        SendOutcome::Deferred { .. } => panic!("Resend does not greylist"),
         SendOutcome::Misconfigured { .. } => Seen::Misconfigured,
         SendOutcome::Rejected { recipient_unknown: false, .. } => Seen::Rejected,
         SendOutcome::Rejected { .. } => panic!("Resend does not say so"),
@@ -130,21 +140,23 @@ async fn a_key_a_domain_a_plan_or_a_quota_needs_somebody_to_act() {
         (403, "invalid_api_key"),
         (403, "validation_error"),
         (403, "suspended_api_key"),
-        (429, "daily_quota_exceeded"),
-        (429, "monthly_quota_exceeded"),
         (451, "security_error"),
     ] {
         let (seen, _, line) = answered(says(status, name)).await;
         assert_eq!(seen, Seen::Misconfigured, "{status} {name}");
         assert!(line.contains(name), "{line}");
     }
-    // With a retry-after too a quota is one.
-    let quota = HttpAnswer::error_with(429, "monthly_quota_exceeded", &[("retry-after", "1")]);
-    assert_eq!(answered(quota).await.0, Seen::Misconfigured);
     let no_key = r#"{"statusCode":400,"name":"validation_error","message":"API key is invalid"}"#;
     assert_eq!(answered(HttpAnswer::new(400, &[], no_key)).await.0, Seen::Misconfigured);
     let elsewhere = [("location", "https://www.example.com/emails")];
     assert_eq!(answered(HttpAnswer::new(308, &elsewhere, "")).await.0, Seen::Misconfigured);
+}
+
+#[tokio::test]
+async fn a_quota_that_is_used_up_puts_off_at_no_charge() {
+    assert_eq!(answered(says(429, "daily_quota_exceeded")).await.0, Seen::Quota(None));
+    let monthly = HttpAnswer::error_with(429, "monthly_quota_exceeded", &[("retry-after", "7200")]);
+    assert_eq!(answered(monthly).await.0, Seen::Quota(Some(7_200)));
 }
 
 #[tokio::test]
@@ -157,6 +169,11 @@ async fn a_refusal_for_the_rate_comes_back_when_the_provider_wants_it() {
         (rate(&[("ratelimit-reset", "2")]), Some(2)),
         (rate(&date), Some(9)),
         (HttpAnswer::new(429, &[("retry-after", "5")], "<html>slow down</html>"), Some(5)),
+    ] {
+        let (seen, _, line) = answered(answer).await;
+        assert_eq!(seen, Seen::Load(after), "{line}");
+    }
+    for (answer, after) in [
         (says(409, "concurrent_idempotent_requests"), None),
         (HttpAnswer::error_with(409, "concurrent_idempotent_requests", &[("retry-after", "4")]), Some(4)),
         (says(409, "resource_locked"), None),
@@ -306,7 +323,7 @@ impl Mailer for Overtaken {
             sender: uuid::Uuid::new_v4(),
             run_id: None,
             attempt: 1,
-            recomposed: None,
+            rendered: None,
             longest_send: Duration::ZERO,
         };
         self.0.start_email(row.id, start).await.unwrap();
@@ -336,7 +353,7 @@ async fn an_email_whose_turn_is_too_far_off_comes_back_later_unsent() {
     let outbox = Outbox::with(&Memory::new(), waiting(&server.url(), 20 * second, second));
     outbox.send(&email(ADA)).await.unwrap();
     let error = outbox.send(&email("bob@example.com")).await.unwrap_err();
-    let SendError::Retry { after: Some(after), .. } = error else { panic!("{error}") };
+    let SendError::Deferred { after: Some(after), .. } = error else { panic!("{error}") };
     assert!((25..=30).contains(&after.as_secs()), "{after:?}");
     assert_eq!((server.requests().len(), outbox.row().await.sends), (1, 0));
 }
@@ -360,4 +377,24 @@ async fn tls_trusts_a_root_that_is_given_and_no_other() {
         assert!(format!("{outcome:?}").contains("no private connection"), "{outcome:?}");
     }
     assert_eq!(server.requests().len(), 1);
+}
+
+/// Resend answers a key that comes with other bytes with 409 for a day.
+#[tokio::test]
+async fn what_is_rendered_again_after_a_refusal_goes_under_a_key_of_its_own() {
+    let server = HttpServer::start([says(422, "validation_error")]).await;
+    let outbox = outbox(&server.url());
+    outbox.send(&email(ADA)).await.unwrap_err();
+    let corrected = Email { from: Mailbox::parse("Riqle <shop@riqle.com>").unwrap(), ..email(ADA) };
+    outbox.send(&corrected).await.unwrap();
+
+    let row = outbox.row().await;
+    let requests = server.requests();
+    assert_eq!(requests[0].key(), row.idempotency_key);
+    assert_eq!(requests[1].key(), format!("{}-1", row.idempotency_key));
+    assert_eq!(requests[1].json()["from"], "Riqle <shop@riqle.com>");
+    let told = outbox.store.email_events(row.id).await.unwrap().remove(0).text.unwrap();
+    for shown in ["Riqle <orders@riqle.com>", "Riqle <shop@riqle.com>", requests[1].key()] {
+        assert!(told.contains(shown), "{told}");
+    }
 }

@@ -4,9 +4,9 @@
 
 mod support;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use riqle_jobs_core::email::SendOutcome;
+use riqle_jobs_core::email::{Deferral, SendOutcome};
 
 use self::support::{
     certificates::Certificates,
@@ -22,13 +22,20 @@ enum Seen {
     Accepted,
     /// Certainly not sent, and noted so.
     Retry,
-    RetryLater,
+    /// Put off at no charge; the body was not sent.
+    Load,
+    Greylisted,
+    Quota,
     Misconfigured,
     Rejected,
     RecipientUnknown,
     /// Refused after the body was sent: noted as sent once.
     RejectedAfterBody,
     RetryAfterBody,
+    LoadAfterBody,
+    GreylistedAfterBody,
+    QuotaAfterBody,
+    MisconfiguredAfterBody,
     Unknown,
 }
 
@@ -36,10 +43,14 @@ fn seen((outcome, sends): (SendOutcome, u32)) -> Seen {
     match (&outcome, sends) {
         (SendOutcome::Accepted { .. }, 1) => Seen::Accepted,
         (SendOutcome::Retry { after: None, .. }, 0) => Seen::Retry,
-        (SendOutcome::Retry { after: Some(wait), .. }, 0) if *wait >= Duration::from_secs(300) => {
-            Seen::RetryLater
-        }
+        (SendOutcome::Deferred { by: Deferral::Load, .. }, 0) => Seen::Load,
+        (SendOutcome::Deferred { by: Deferral::Greylisting, .. }, 0) => Seen::Greylisted,
+        (SendOutcome::Deferred { by: Deferral::Quota, .. }, 0) => Seen::Quota,
+        (SendOutcome::Deferred { by: Deferral::Load, .. }, 1) => Seen::LoadAfterBody,
+        (SendOutcome::Deferred { by: Deferral::Greylisting, .. }, 1) => Seen::GreylistedAfterBody,
+        (SendOutcome::Deferred { by: Deferral::Quota, .. }, 1) => Seen::QuotaAfterBody,
         (SendOutcome::Misconfigured { .. }, 0) => Seen::Misconfigured,
+        (SendOutcome::Misconfigured { .. }, 1) => Seen::MisconfiguredAfterBody,
         (SendOutcome::Rejected { recipient_unknown: false, .. }, 0) => Seen::Rejected,
         (SendOutcome::Rejected { recipient_unknown: true, .. }, 0) => Seen::RecipientUnknown,
         (SendOutcome::Rejected { recipient_unknown: false, .. }, 1) => Seen::RejectedAfterBody,
@@ -97,11 +108,9 @@ async fn no_connection_and_no_greeting_are_retried() {
     assert_eq!(seen(Outbox::new(&url).try_to(ADA).await), Seen::Retry);
     assert_eq!(fault("GREETING", Fault::Hangs).await, Seen::Retry);
     assert_eq!(fault("GREETING", Fault::Cuts).await, Seen::Retry);
-    assert_eq!(fault("GREETING", Fault::Says("421 4.3.2 too busy")).await, Seen::Retry);
     assert_eq!(fault("GREETING", Fault::Says("HTTP/1.1 400 Bad Request")).await, Seen::Retry);
     assert_eq!(fault("EHLO", Fault::Hangs).await, Seen::Retry);
     assert_eq!(fault("EHLO", Fault::Cuts).await, Seen::Retry);
-    assert_eq!(fault("EHLO", Fault::Says("421 4.3.2 too busy")).await, Seen::Retry);
 }
 
 #[tokio::test]
@@ -114,7 +123,6 @@ async fn a_server_that_wants_no_mail_needs_somebody_to_act() {
 async fn before_the_body_4xx_silence_and_a_cut_connection_are_retried() {
     for at in ["MAIL", "RCPT", "DATA"] {
         assert_eq!(fault(at, Fault::Says("452 4.3.1 not now")).await, Seen::Retry, "{at}");
-        assert_eq!(fault(at, Fault::Says("421 4.3.2 closing")).await, Seen::Retry, "{at}");
         assert_eq!(fault(at, Fault::Hangs).await, Seen::Retry, "{at}");
         assert_eq!(fault(at, Fault::Cuts).await, Seen::Retry, "{at}");
     }
@@ -128,9 +136,42 @@ async fn an_answer_out_of_turn_is_retried() {
 }
 
 #[tokio::test]
-async fn greylisting_is_retried_after_minutes() {
-    assert_eq!(recipient("greylist@example.com").await, Seen::RetryLater);
-    assert_eq!(fault("DATA", Fault::Says("451 4.7.1 greylisted")).await, Seen::RetryLater);
+async fn a_server_under_load_puts_off_at_no_charge() {
+    for (at, says) in [
+        ("GREETING", "421 4.3.2 too busy"),
+        ("EHLO", "421 too many connections"),
+        ("MAIL", "421 4.3.2 closing"),
+        ("MAIL", "451 4.7.500 Server busy"),
+        ("RCPT", "450 4.7.1 Error: too much mail from 192.0.2.1"),
+        ("DATA", "421 4.3.2 closing"),
+    ] {
+        assert_eq!(fault(at, Fault::Says(says)).await, Seen::Load, "{at} {says}");
+    }
+    let throttled = Fault::Says("454 Throttling failure: Maximum sending rate exceeded.");
+    assert_eq!(fault("BODY", throttled).await, Seen::LoadAfterBody);
+}
+
+#[tokio::test]
+async fn greylisting_puts_off_at_no_charge() {
+    assert_eq!(recipient("greylist@example.com").await, Seen::Greylisted);
+    assert_eq!(fault("RCPT", Fault::Says("450 4.2.0 come again")).await, Seen::Greylisted);
+    assert_eq!(fault("RCPT", Fault::Says("451 come again")).await, Seen::Greylisted);
+    assert_eq!(fault("DATA", Fault::Says("451 4.7.1 greylisted")).await, Seen::Greylisted);
+    assert_eq!(fault("BODY", Fault::Says("451 4.7.1 greylisted")).await, Seen::GreylistedAfterBody);
+    // Everything else follows the policy of the job.
+    assert_eq!(fault("MAIL", Fault::Says("451 4.7.1 later")).await, Seen::Retry);
+    assert_eq!(fault("RCPT", Fault::Says("451 4.3.0 later")).await, Seen::Retry);
+    assert_eq!(fault("RCPT", Fault::Says("450 4.1.1 unverified address")).await, Seen::Retry);
+    assert_eq!(fault("RCPT", Fault::Says("452 4.2.2 mailbox full")).await, Seen::Retry);
+}
+
+#[tokio::test]
+async fn a_quota_of_the_account_puts_off_and_a_mailbox_that_is_full_does_not() {
+    assert_eq!(fault("MAIL", Fault::Says("550 5.4.5 Daily sending quota exceeded")).await, Seen::Quota);
+    assert_eq!(fault("RCPT", Fault::Says("550 5.4.5 Daily user sending limit exceeded")).await, Seen::Quota);
+    let daily = Fault::Says("454 Throttling failure: Daily message quota exceeded.");
+    assert_eq!(fault("BODY", daily).await, Seen::QuotaAfterBody);
+    assert_eq!(fault("RCPT", Fault::Says("552 5.2.2 mailbox over quota")).await, Seen::Rejected);
 }
 
 #[tokio::test]
@@ -152,6 +193,16 @@ async fn a_refused_sender_needs_somebody_to_act() {
     assert_eq!(fault("MAIL", Fault::Says("530 5.7.0 log in first")).await, Seen::Misconfigured);
     assert_eq!(fault("MAIL", Fault::Says("550 not your domain")).await, Seen::Misconfigured);
     assert_eq!(fault("RCPT", Fault::Says("530 5.7.0 log in first")).await, Seen::Misconfigured);
+    assert_eq!(fault("MAIL", Fault::Says("550 5.7.1 blocked")).await, Seen::Misconfigured);
+    assert_eq!(fault("RCPT", Fault::Says("454 4.7.1 Relay access denied")).await, Seen::Misconfigured);
+    assert_eq!(fault("RCPT", Fault::Says("550 5.7.1 relaying denied")).await, Seen::Misconfigured);
+    let not_owned = Fault::Says("553 5.7.1 <o@riqle.com>: Sender address rejected: not owned by user shop");
+    assert_eq!(fault("RCPT", not_owned).await, Seen::Misconfigured);
+    assert_eq!(fault("RCPT", Fault::Says("550 5.1.8 bad sender's domain")).await, Seen::Misconfigured);
+    let unverified = Fault::Says("554 Message rejected: Email address is not verified.");
+    assert_eq!(fault("BODY", unverified).await, Seen::MisconfiguredAfterBody);
+    let unauthenticated = Fault::Says("550 5.7.26 This mail is unauthenticated");
+    assert_eq!(fault("BODY", unauthenticated).await, Seen::MisconfiguredAfterBody);
 }
 
 #[tokio::test]
@@ -167,7 +218,35 @@ async fn from_the_first_byte_of_the_body_to_the_final_reply_the_outcome_is_unkno
 #[tokio::test]
 async fn a_final_4xx_is_certainly_not_sent() {
     assert_eq!(fault("BODY", Fault::Says("452 4.3.1 disk full")).await, Seen::RetryAfterBody);
-    assert_eq!(fault("BODY", Fault::Says("421 4.3.2 closing")).await, Seen::RetryAfterBody);
+    assert_eq!(fault("BODY", Fault::Says("421 4.3.0 closing")).await, Seen::RetryAfterBody);
+}
+
+/// 13,500 lines kept a thread for seven seconds.
+#[tokio::test]
+async fn a_reply_without_end_is_an_error_and_one_that_is_not_ascii_is_read_by_its_code() {
+    let endless: &'static str =
+        Box::leak(format!("{}250 ok", "250-feature\r\n".repeat(13_500)).into_boxed_str());
+    assert_eq!(fault("EHLO", Fault::Says(endless)).await, Seen::Retry);
+    assert_eq!(fault("BODY", Fault::Says(endless)).await, Seen::Unknown);
+
+    let server =
+        FaultServer::start(Script::new().fault("BODY", Fault::SaysBytes(b"250 gr\xfc\xdfe\r\n"))).await;
+    let outbox = Outbox::new(&plain(&server));
+    assert_eq!(seen(outbox.try_to(ADA).await), Seen::Accepted);
+    assert_eq!(outbox.row().await.reply.as_deref(), Some("250 gr\u{fffd}\u{fffd}e"));
+}
+
+#[tokio::test]
+async fn a_server_that_answers_twice_is_not_believed_and_its_connection_not_kept() {
+    for at in ["EHLO", "MAIL", "RCPT", "DATA"] {
+        let twice = if at == "DATA" { "354 go\r\n354 go" } else { "250 ok\r\n250 ok" };
+        assert_eq!(fault(at, Fault::Says(twice)).await, Seen::Retry, "{at}");
+    }
+    let server = FaultServer::start(Script::new().fault("BODY", Fault::Says("250 ok\r\n250 ok"))).await;
+    let outbox = Outbox::new(&plain(&server));
+    assert_eq!(seen(outbox.try_to("a@example.com").await), Seen::Accepted);
+    assert_eq!(seen(outbox.try_to("unknown@example.com").await), Seen::RecipientUnknown);
+    assert_eq!(server.connections(), 2);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 use jiff::{Timestamp, fmt::rfc2822};
 use reqwest::{StatusCode, header::HeaderMap};
 use resend_rs::types::{CreateEmailResponse, ErrorKind};
-use riqle_jobs_core::email::{SendOutcome, visible_text};
+use riqle_jobs_core::email::{Deferral, SendOutcome, visible_text};
 use serde::Deserialize;
 
 /// A provider that asks for more than this is waited for in parts.
@@ -43,9 +43,10 @@ impl Answer<'_> {
             // send it twice.
             (409, _) => SendOutcome::Unknown { error },
             (429, ErrorKind::DailyQuotaExceeded | ErrorKind::MonthlyQuotaExceeded) => {
-                SendOutcome::Misconfigured { error }
+                SendOutcome::Deferred { by: Deferral::Quota, error, after: self.after() }
             }
-            (425 | 429, _) => later(error),
+            (429, _) => SendOutcome::Deferred { by: Deferral::Load, error, after: self.after() },
+            (425, _) => later(error),
             // Resend answers `validation_error` for a key that is none (resend/resend-node, pull request 617).
             (400, _) if is_about_the_key(&body, kind) => SendOutcome::Misconfigured { error },
             // 402, 403: plan, key, domain; 407: a proxy; 451: `security_error`, for Resend's support.

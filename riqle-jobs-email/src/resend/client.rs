@@ -2,14 +2,11 @@ use std::{sync::Arc, time::Duration};
 
 use reqwest::{Client, header::HeaderValue, redirect, retry};
 use riqle_jobs_core::{Error, ErrorKind};
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use url::Url;
 
 use super::ResendTimeouts;
+use crate::tls::trusting;
 
 /// A connection that waits longer for the next email is closed; servers and what is between them close earlier than they say.
 const LONGEST_IDLE: Duration = Duration::from_secs(15);
@@ -67,18 +64,8 @@ pub(super) fn root_certificates(pem: &str) -> Result<Vec<CertificateDer<'static>
 
 /// HTTP/1.1 over rustls with ring, whatever the process's default provider is: without retries, redirects and proxies.
 pub(super) fn client(timeouts: ResendTimeouts, roots: &[CertificateDer<'static>]) -> Result<Client, Error> {
-    let mut store = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    for root in roots {
-        let line = "the root certificate for Resend is not a legal one";
-        store.add(root.clone()).map_err(|error| misconfigured(line).caused_by(error))?;
-    }
-    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| misconfigured("TLS can't be set up").caused_by(error))?
-        .with_root_certificates(store)
-        .with_no_client_auth();
     Client::builder()
-        .tls_backend_preconfigured(tls)
+        .tls_backend_preconfigured(trusting(roots)?)
         .http1_only()
         .user_agent(USER_AGENT)
         .connect_timeout(timeouts.connect)

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use reqwest::{Client, Response, StatusCode, header};
 use riqle_jobs_core::{
     Email, Error, Mailer, async_trait,
-    email::{MessageIdentity, OutgoingMessage, SendOutcome, Transmission},
+    email::{Deferral, MessageIdentity, OutgoingMessage, SendOutcome, Transmission},
 };
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
@@ -48,8 +48,9 @@ const LONGEST_ANSWER: usize = 64 * 1024;
 /// | 2xx with an id | `Accepted`, with Resend's id |
 /// | no connection, before the body | `Retry` |
 /// | a certificate that is not trusted or for another host, no TLS on that port | `Misconfigured` |
-/// | 429 of the rate; 409 `concurrent_idempotent_requests` | `Retry` after `retry-after`, else `ratelimit-reset` |
-/// | 429 of the daily or monthly quota | `Misconfigured`: looks again at no charge, alerts |
+/// | 409 `concurrent_idempotent_requests` | `Retry` after `retry-after`, else `ratelimit-reset` |
+/// | 429 of the rate | `Deferred`, load: after `retry-after`, else `ratelimit-reset`, at no charge |
+/// | 429 of the daily or monthly quota | `Deferred`, quota: looks again at no charge, alerts |
 /// | 401, 402, 403, 451; 400 about the key; a redirect | `Misconfigured` |
 /// | any other 4xx, such as 400, 404, 405, 413, 422 | `Rejected` |
 /// | 409 `invalid_idempotent_request`: the key was used with another content | `Unknown` |
@@ -59,7 +60,7 @@ const LONGEST_ANSWER: usize = 64 * 1024;
 /// Nothing is retried inside, redirects are not followed, and no proxy is read from the environment.
 ///
 /// What the answers say of the rate limit is kept to: an email beyond it waits for its turn, in order, for a minute at most
-/// ([`ResendTimeouts::turn`]), and is answered with `Retry` where it would be longer. Waiting spends no attempt.
+/// ([`ResendTimeouts::turn`]), and is put off where it would be longer. Waiting spends no attempt.
 ///
 /// Neither errors nor `Debug` ever hold the API key.
 #[derive(Clone)]
@@ -144,7 +145,7 @@ impl ResendMailer {
     async fn deliver(&self, message: &OutgoingMessage, transmission: &Transmission) -> SendOutcome {
         if let Err(after) = self.wait_for_turn().await {
             let error = "Resend: the rate limit is used up for now".to_owned();
-            return SendOutcome::Retry { error, after: Some(after) };
+            return SendOutcome::Deferred { by: Deferral::Load, error, after: Some(after) };
         }
         let url = match self.base.join("emails") {
             Ok(url) => url,

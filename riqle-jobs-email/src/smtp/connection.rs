@@ -5,8 +5,8 @@ use lettre::{
     transport::smtp::{
         self,
         authentication::Mechanism,
-        client::{AsyncSmtpConnection, TlsParameters},
-        commands::{Data, Mail, Rcpt, Rset},
+        client::AsyncSmtpConnection,
+        commands::{Data, Mail, Rcpt, Rset, Starttls},
         extension::ClientId,
         response::{Response, Severity},
     },
@@ -17,9 +17,11 @@ use tokio::net::TcpStream;
 use super::{
     SmtpTimeouts,
     failure::{Failure, Phase, What},
-    line_wise::LineWise,
+    flow::Place,
     settings::{Encryption, Settings},
+    wire::Wire,
 };
+use crate::tls::{Tls, tls_error};
 
 /// In order of preference; XOAUTH2 takes tokens that a URL can't hold.
 const MECHANISMS: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
@@ -27,8 +29,13 @@ const MECHANISMS: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
 /// A conversation with a server, between two emails.
 pub(super) struct Connection {
     smtp: AsyncSmtpConnection,
+    wire: Wire,
     timeouts: SmtpTimeouts,
+    /// How many emails the server has judged on it.
+    emails: u32,
     idle_since: Instant,
+    /// The last to be dropped: only then the connection is closed.
+    place: Place<Connection>,
 }
 
 impl Connection {
@@ -37,21 +44,30 @@ impl Connection {
         settings: &Settings,
         hello: &ClientId,
         timeouts: SmtpTimeouts,
+        place: Place<Connection>,
     ) -> Result<Self, Failure> {
-        let smtp = match &settings.encryption {
-            Encryption::Implicit(tls) => connect_with_tls(settings, tls, hello, timeouts).await?,
-            Encryption::StartTls(tls) => {
-                let mut smtp = connect(settings, hello, timeouts).await?;
-                if !smtp.can_starttls() {
-                    return Err(lacks(Phase::StartTls, "STARTTLS, which the settings require"));
-                }
-                within(Phase::StartTls, timeouts.command, smtp.starttls(tls.clone(), hello)).await?;
-                smtp
+        let wire = Wire::new(connect(settings, timeouts.connect).await?);
+        if let Encryption::Implicit(tls) = &settings.encryption {
+            encrypt(Phase::Connect, &wire, tls, timeouts.connect).await?;
+        }
+        let mut smtp = greet(&wire, hello, timeouts.command).await?;
+        if let Encryption::StartTls(tls) = &settings.encryption {
+            if !smtp.can_starttls() {
+                return Err(lacks(Phase::StartTls, "STARTTLS, which the settings require"));
             }
-            Encryption::None => connect(settings, hello, timeouts).await?,
-        };
-        let mut connection = Self { smtp, timeouts, idle_since: Instant::now() };
+            within(Phase::StartTls, timeouts.command, smtp.command(Starttls)).await?;
+            if wire.has_unread() {
+                let what = What::NotPrivate("somebody talks between STARTTLS and TLS".to_owned());
+                return Err(Failure { phase: Phase::StartTls, what });
+            }
+            encrypt(Phase::StartTls, &wire, tls, timeouts.connect).await?;
+            wire.greets_again();
+            smtp = greet(&wire, hello, timeouts.command).await?;
+        }
+        let idle_since = Instant::now();
+        let mut connection = Self { smtp, wire, timeouts, emails: 0, idle_since, place: place };
         connection.authenticate(settings).await?;
+        connection.place.accepted();
         Ok(connection)
     }
 
@@ -80,11 +96,29 @@ impl Connection {
         self.idle_since.elapsed()
     }
 
+    /// How many emails the server has judged on it.
+    pub(super) fn emails(&self) -> u32 {
+        self.emails
+    }
+
+    /// Whether the server is there, and has said nothing that nobody asked for.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.wire.is_quiet()
+    }
+
     /// Whether the server is still there and ready for a new email (RFC 5321, section 4.1.1.5).
     pub(super) async fn is_ready(&mut self) -> bool {
         let limit = self.timeouts.command.min(Duration::from_secs(5));
-        let reset = within(Phase::MailFrom, limit, self.smtp.command(Rset)).await;
-        reset.is_ok_and(|answer| answer.code().severity == Severity::PositiveCompletion)
+        self.is_quiet() && within(Phase::MailFrom, limit, self.smtp.command(Rset)).await.is_ok_and(is_done)
+    }
+
+    /// Takes leave, and waits until the server has closed: until then it counts the connection.
+    pub(super) async fn close(mut self) {
+        let leave = async {
+            let _ = self.smtp.quit().await;
+            self.wire.until_closed().await;
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(2), leave).await;
     }
 
     /// Hands over one email; answers with the server's last words.
@@ -95,15 +129,16 @@ impl Connection {
         bytes: &[u8],
         transmission: &Transmission,
     ) -> Result<Response, Failure> {
-        let limit = self.timeouts.command;
         // Addresses and body are ASCII, so neither SMTPUTF8 nor 8BITMIME is needed.
-        let mail = within(Phase::MailFrom, limit, self.smtp.command(Mail::new(Some(from), vec![]))).await?;
+        let mail = self.say(Phase::MailFrom, Mail::new(Some(from), vec![])).await?;
         expect(Phase::MailFrom, &mail, Severity::PositiveCompletion)?;
-        let rcpt = within(Phase::RcptTo, limit, self.smtp.command(Rcpt::new(to, vec![]))).await?;
+        self.emails = self.emails.saturating_add(1);
+        let rcpt = self.say(Phase::RcptTo, Rcpt::new(to, vec![])).await?;
         expect(Phase::RcptTo, &rcpt, Severity::PositiveCompletion)?;
-        let data = within(Phase::Data, limit, self.smtp.command(Data)).await?;
+        let data = self.say(Phase::Data, Data).await?;
         expect(Phase::Data, &data, Severity::PositiveIntermediate)?;
 
+        check_quiet(Phase::Data, self.is_quiet())?;
         transmission
             .body_begins()
             .await
@@ -114,41 +149,41 @@ impl Connection {
         expect(Phase::Body, &answer, Severity::PositiveCompletion)?;
         Ok(answer)
     }
+
+    async fn say(&mut self, phase: Phase, command: impl std::fmt::Display) -> Result<Response, Failure> {
+        check_quiet(phase, self.is_quiet())?;
+        within(phase, self.timeouts.command, self.smtp.command(command)).await
+    }
 }
 
-async fn connect(
-    settings: &Settings,
-    hello: &ClientId,
-    timeouts: SmtpTimeouts,
-) -> Result<AsyncSmtpConnection, Failure> {
+async fn connect(settings: &Settings, limit: Duration) -> Result<TcpStream, Failure> {
     let server = (settings.host.as_str(), settings.port);
     let failed = |what| Failure { phase: Phase::Connect, what };
-    let stream = tokio::time::timeout(timeouts.connect, TcpStream::connect(server))
+    let stream = tokio::time::timeout(limit, TcpStream::connect(server))
         .await
-        .map_err(|_| failed(What::Silent(timeouts.connect)))?
+        .map_err(|_| failed(What::Silent(limit)))?
         .map_err(|error| failed(What::Broken(error.to_string())))?;
     // A conversation of short lines; without it each would wait for the one before to be acknowledged.
     let _ = stream.set_nodelay(true);
-    let greeting = AsyncSmtpConnection::connect_with_transport(Box::new(LineWise::new(stream)), hello);
-    within(Phase::Greeting, timeouts.command, greeting).await
+    Ok(stream)
 }
 
-/// lettre connects, shakes hands and says EHLO in one; which of them failed is told by the error.
-async fn connect_with_tls(
-    settings: &Settings,
-    tls: &TlsParameters,
-    hello: &ClientId,
-    timeouts: SmtpTimeouts,
-) -> Result<AsyncSmtpConnection, Failure> {
-    let server = (settings.host.as_str(), settings.port);
-    let (limit, tls) = (Some(timeouts.connect), Some(tls.clone()));
-    let connect = AsyncSmtpConnection::connect_tokio1(server, limit, hello, tls, None);
-    within(Phase::Connect, timeouts.connect.saturating_add(timeouts.command), connect).await.map_err(
-        |failure| match failure.what {
-            What::Refused(..) => Failure { phase: Phase::Greeting, ..failure },
-            _ => failure,
+async fn encrypt(phase: Phase, wire: &Wire, tls: &Tls, limit: Duration) -> Result<(), Failure> {
+    let what = match tokio::time::timeout(limit, wire.encrypt(tls)).await {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) => match tls_error(&error) {
+            Some(error) => What::NotPrivate(error.to_string()),
+            None => What::Broken(error.to_string()),
         },
-    )
+        Err(_) => What::Silent(limit),
+    };
+    Err(Failure { phase, what })
+}
+
+/// Reads the server's greeting and says EHLO.
+async fn greet(wire: &Wire, hello: &ClientId, limit: Duration) -> Result<AsyncSmtpConnection, Failure> {
+    let greeting = AsyncSmtpConnection::connect_with_transport(Box::new(wire.clone()), hello);
+    within(Phase::Greeting, limit, greeting).await
 }
 
 async fn within<T>(
@@ -168,6 +203,19 @@ fn expect(phase: Phase, answer: &Response, severity: Severity) -> Result<(), Fai
         return Ok(());
     }
     Err(Failure { phase, what: What::Broken(format!("the server answers {} out of turn", answer.code())) })
+}
+
+/// One that talks out of turn, or has closed, would answer each command with what belongs to another.
+fn check_quiet(phase: Phase, is_quiet: bool) -> Result<(), Failure> {
+    if is_quiet {
+        return Ok(());
+    }
+    let what = What::Broken("the server has closed the connection, or talks out of turn".to_owned());
+    Err(Failure { phase, what })
+}
+
+fn is_done(answer: Response) -> bool {
+    answer.code().severity == Severity::PositiveCompletion
 }
 
 fn lacks(phase: Phase, ability: &'static str) -> Failure {

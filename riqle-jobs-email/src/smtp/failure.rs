@@ -1,12 +1,13 @@
 use std::{error::Error as StdError, fmt, time::Duration};
 
 use lettre::transport::smtp;
-use riqle_jobs_core::email::{SendOutcome, visible_text};
+use riqle_jobs_core::email::{Deferral, SendOutcome, visible_text};
 
+use super::refusal::{About, about, enhanced};
 use crate::tls::tls_error;
 
 /// How far a conversation came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
     Connect,
     /// The server's greeting and its answer to EHLO.
@@ -44,9 +45,6 @@ pub(super) enum What {
     Held(String),
 }
 
-/// Servers that greylist (RFC 6647) take a repeat after about 5 minutes; a retry within seconds is of no use.
-const GREYLISTED: Duration = Duration::from_secs(6 * 60);
-
 impl Failure {
     pub(super) fn of(phase: Phase, error: &smtp::Error) -> Self {
         let cause = error.source().map(ToString::to_string).unwrap_or_default();
@@ -69,6 +67,17 @@ impl Failure {
         matches!(self.what, What::Refused(code, _) if code != 421)
     }
 
+    /// Whether the server takes no more on this connection, or no more connections; `emails` were judged on it before.
+    pub(super) fn is_load_of_the_connection(&self, emails: u32) -> bool {
+        let What::Refused(code, text) = &self.what else { return false };
+        self.phase <= Phase::MailFrom && about(self.phase, *code, text, emails > 0) == About::Load
+    }
+
+    /// Whether no connection came about, for whatever reason.
+    pub(super) fn is_no_connection(&self) -> bool {
+        self.phase <= Phase::Greeting && matches!(self.what, What::Broken(_) | What::Silent(_))
+    }
+
     /// What it means, by phase and code (RFC 5321, sections 4.2.2 to 4.2.4; RFC 3463; RFC 4954, section 6).
     pub(super) fn outcome(&self, secret: Option<&str>) -> SendOutcome {
         let error = self.line(secret);
@@ -76,38 +85,23 @@ impl Failure {
             What::NotPrivate(_) | What::Lacks(_) => SendOutcome::Misconfigured { error },
             What::Broken(_) | What::Silent(_) if self.phase == Phase::Body => SendOutcome::Unknown { error },
             What::Broken(_) | What::Silent(_) | What::Held(_) => SendOutcome::Retry { error, after: None },
-            What::Refused(code, text) => self.refused(*code, text, error),
+            What::Refused(code @ 400..=599, text) => self.refused(*code, text, error),
+            // A code that has no business there; lettre reports only negative ones.
+            What::Refused(..) if self.phase == Phase::Body => SendOutcome::Unknown { error },
+            What::Refused(..) => SendOutcome::Retry { error, after: None },
         }
     }
 
     fn refused(&self, code: u16, text: &str, error: String) -> SendOutcome {
-        let before_mail =
-            matches!(self.phase, Phase::Connect | Phase::Greeting | Phase::StartTls | Phase::Auth);
-        let class = enhanced(text);
-        match code {
-            400..=499 => {
-                let greylists = matches!(code, 450 | 451)
-                    && matches!(self.phase, Phase::RcptTo | Phase::Data | Phase::Body);
-                SendOutcome::Retry { error, after: greylists.then_some(GREYLISTED) }
-            }
-            530 | 534 | 535 | 538 => SendOutcome::Misconfigured { error },
-            500..=599 if before_mail => SendOutcome::Misconfigured { error },
-            500..=599 => {
-                let policy = matches!(class, Some((7, _)));
-                let sender = matches!(class, Some((1, 7 | 8)));
-                // A sender that may not send is for the operator, not for the email.
-                if self.phase == Phase::MailFrom && (sender || (matches!(code, 550 | 553) && !policy)) {
-                    return SendOutcome::Misconfigured { error };
-                }
-                let recipient_unknown = self.phase == Phase::RcptTo
-                    && !policy
-                    && !sender
-                    && (matches!(code, 550 | 551 | 553) || matches!(class, Some((1, _))));
-                SendOutcome::Rejected { error, recipient_unknown }
-            }
-            // A code that has no business there; lettre reports only negative ones.
-            _ if self.phase == Phase::Body => SendOutcome::Unknown { error },
-            _ => SendOutcome::Retry { error, after: None },
+        let deferred = |by, error| SendOutcome::Deferred { by, error, after: None };
+        match about(self.phase, code, text, false) {
+            About::Load => deferred(Deferral::Load, error),
+            About::Greylisting => deferred(Deferral::Greylisting, error),
+            About::Quota => deferred(Deferral::Quota, error),
+            About::Account => SendOutcome::Misconfigured { error },
+            About::Address => SendOutcome::Rejected { error, recipient_unknown: true },
+            About::Email => SendOutcome::Rejected { error, recipient_unknown: false },
+            About::Moment => SendOutcome::Retry { error, after: None },
         }
     }
 
@@ -141,16 +135,6 @@ pub(super) fn without(text: &str, secret: Option<&str>) -> String {
     }
 }
 
-/// Subject and detail of an enhanced status code (RFC 3463), such as `5.1.1`.
-fn enhanced(text: &str) -> Option<(u16, u16)> {
-    let mut parts = text.split_whitespace().next()?.split('.');
-    let (class, subject, detail) = (parts.next()?, parts.next()?, parts.next()?);
-    if !matches!(class, "2" | "4" | "5") || parts.next().is_some() {
-        return None;
-    }
-    Some((subject.parse().ok()?, detail.parse().ok()?))
-}
-
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -179,8 +163,10 @@ mod tests {
             SendOutcome::Accepted { .. } => "accepted",
             SendOutcome::Rejected { recipient_unknown: true, .. } => "rejected, unknown",
             SendOutcome::Rejected { .. } => "rejected",
-            SendOutcome::Retry { after: Some(_), .. } => "retry later",
             SendOutcome::Retry { .. } => "retry",
+            SendOutcome::Deferred { by: Deferral::Load, .. } => "load",
+            SendOutcome::Deferred { by: Deferral::Greylisting, .. } => "greylisted",
+            SendOutcome::Deferred { by: Deferral::Quota, .. } => "quota",
             SendOutcome::Misconfigured { .. } => "misconfigured",
             SendOutcome::Unknown { .. } => "unknown",
         }
@@ -189,7 +175,7 @@ mod tests {
     #[test]
     fn each_code_has_its_meaning_in_each_phase() {
         for (phase, code, text, expected) in [
-            (Phase::Greeting, 421, "busy", "retry"),
+            (Phase::Greeting, 421, "busy", "load"),
             (Phase::Greeting, 554, "no service here", "misconfigured"),
             (Phase::StartTls, 454, "not now", "retry"),
             (Phase::StartTls, 502, "never", "misconfigured"),
@@ -200,10 +186,10 @@ mod tests {
             (Phase::MailFrom, 530, "5.7.0 must issue STARTTLS", "misconfigured"),
             (Phase::MailFrom, 550, "sender unknown", "misconfigured"),
             (Phase::MailFrom, 501, "5.1.7 bad sender", "misconfigured"),
-            (Phase::MailFrom, 550, "5.7.1 blocked", "rejected"),
+            (Phase::MailFrom, 550, "5.7.1 blocked", "misconfigured"),
             (Phase::MailFrom, 552, "5.3.4 too big", "rejected"),
-            (Phase::RcptTo, 450, "4.2.0 greylisted", "retry later"),
-            (Phase::RcptTo, 451, "4.7.1 come again", "retry later"),
+            (Phase::RcptTo, 450, "4.2.0 greylisted", "greylisted"),
+            (Phase::RcptTo, 451, "4.7.1 come again", "greylisted"),
             (Phase::RcptTo, 452, "4.5.3 too many", "retry"),
             (Phase::RcptTo, 550, "5.1.1 no such user", "rejected, unknown"),
             (Phase::RcptTo, 550, "no such user", "rejected, unknown"),
@@ -211,13 +197,13 @@ mod tests {
             (Phase::RcptTo, 553, "bad name", "rejected, unknown"),
             (Phase::RcptTo, 501, "5.1.3 bad syntax", "rejected, unknown"),
             (Phase::RcptTo, 550, "5.7.1 blocked", "rejected"),
-            (Phase::RcptTo, 550, "5.1.8 sender's domain", "rejected"),
+            (Phase::RcptTo, 550, "5.1.8 sender's domain", "misconfigured"),
             (Phase::RcptTo, 552, "5.2.2 full", "rejected"),
             (Phase::RcptTo, 554, "refused", "rejected"),
-            (Phase::Data, 451, "later", "retry later"),
+            (Phase::Data, 451, "later", "greylisted"),
             (Phase::Data, 554, "no", "rejected"),
             (Phase::Body, 452, "4.3.1 disk full", "retry"),
-            (Phase::Body, 451, "4.7.1 come again", "retry later"),
+            (Phase::Body, 451, "4.7.1 come again", "greylisted"),
             (Phase::Body, 550, "5.7.1 spam", "rejected"),
         ] {
             assert_eq!(word(&outcome(phase, code, text)), expected, "{phase} {code} {text}");

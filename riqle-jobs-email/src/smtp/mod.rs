@@ -2,24 +2,27 @@
 
 mod connection;
 mod failure;
-mod line_wise;
+mod flow;
+mod refusal;
 mod settings;
+mod wire;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use lettre::transport::smtp::extension::ClientId;
 use riqle_jobs_core::{
     Email, Error, Mailer, async_trait,
-    email::{MessageIdentity, OutgoingMessage, SendOutcome, Transmission},
+    email::{Deferral, MessageIdentity, OutgoingMessage, SendOutcome, Transmission},
 };
 
 use self::{
     connection::Connection,
     failure::{Failure, without},
+    flow::{Flow, Turn},
     settings::{Encryption, Settings},
 };
 use crate::{
@@ -27,30 +30,41 @@ use crate::{
     dkim::DkimKey,
 };
 
-/// At most so many connections wait for the next email.
-const IDLE_CONNECTIONS: usize = 8;
 /// Servers may close after 5 minutes (RFC 5321, section 4.5.3.2.7); this one asks first, and asks no ghosts.
 const LONGEST_IDLE: Duration = Duration::from_secs(60);
 
-/// Hands emails to an SMTP server. Clones share their idle connections.
+/// Hands emails to an SMTP server. Clones share their connections, of which there are at most four
+/// (`?connections=` of the URL).
 ///
 /// What it answers, and so what becomes of the run that sends:
 ///
-/// | seen | [`SendOutcome`] |
-/// |---|---|
-/// | 2xx to the body | `Accepted`, with our Message-ID and the server's last words |
-/// | no connection, I/O error, silence, 4xx: before the body | `Retry` |
-/// | 450, 451 from RCPT on (greylisting, RFC 6647) | `Retry` after 6 minutes |
-/// | a certificate that is not trusted or for another host, no TLS on that port, no STARTTLS where it is required | `Misconfigured` |
-/// | no AUTH PLAIN or LOGIN where there is a password; 530, 534, 535, 538; 5xx before MAIL; a refused sender | `Misconfigured` |
-/// | RCPT 550, 551, 553 or 5.1.x | `Rejected`, recipient unknown |
-/// | any other 5xx from MAIL on | `Rejected` |
-/// | I/O error or silence from the first byte of the body to the final reply | `Unknown` |
+/// | seen | [`SendOutcome`] | charged to |
+/// |---|---|---|
+/// | 2xx to the body | `Accepted`, with our Message-ID and the server's last words | |
+/// | no connection, I/O error, silence: before the body | `Retry` | the run |
+/// | 421 up to MAIL; 4.3.2; 4xx that says "too many connections", "rate limit", "server busy" and the like | `Deferred`, load | nobody |
+/// | 452 to MAIL, on a connection that has delivered | `Deferred`, load | nobody |
+/// | no connection, or one that is closed before its greeting, while another is open | `Deferred`, load | nobody |
+/// | 450, 451 from RCPT on with 4.7.x, 4.2.0 or no enhanced code (RFC 6647), but for those above and below | `Deferred`, greylisting | nobody |
+/// | x.4.5; "sending limit", "daily quota" and the like, not of a mailbox | `Deferred`, quota | nobody |
+/// | any other 4xx | `Retry` | the run |
+/// | a certificate that is not trusted or for another host, no TLS on that port, no STARTTLS where it is required | `Misconfigured` | nobody |
+/// | no AUTH PLAIN or LOGIN where there is a password; 530, 534, 535, 538; 5xx before MAIL | `Misconfigured` | nobody |
+/// | 5xx to MAIL, but for 552, 5.3.4 and 5.2.3 (the email's size) | `Misconfigured` | nobody |
+/// | 4xx, 5xx that says "relay", "sender rejected", "not owned", "not verified", "send as", "DMARC" and the like; 5.1.7, 5.1.8, 5.7.23 to 27, 57, 60, 64, 5xx and 7xx | `Misconfigured` | nobody |
+/// | RCPT 550, 551, 553 or 5.1.x | `Rejected`, recipient unknown | the email |
+/// | any other 5xx from RCPT on | `Rejected` | the email |
+/// | I/O error or silence from the first byte of the body to the final reply | `Unknown` | the run |
+///
+/// Refusals for load are the mailer's affair, not the email's. A server that takes no more emails on a connection gets another
+/// connection at once, and its limit is remembered for an hour; one that takes no more connections keeps those that it has,
+/// and nobody waits for anything but one of them; one that takes none at all is asked again after pauses that grow from a
+/// second to five minutes, by one email first.
 ///
 /// The error line names the phase, as in `SMTP RCPT TO: 550 5.1.1 no such user` or `SMTP connect: no private
 /// connection: invalid peer certificate: UnknownIssuer`. Neither it nor `Debug` ever holds user or password.
 ///
-/// Nothing is retried inside; only an idle connection that has gone is replaced, before anything is said on it.
+/// Nothing is sent twice inside; only a connection on which nothing of the email has been taken is replaced.
 #[derive(Clone)]
 pub struct SmtpMailer {
     inner: Arc<Inner>,
@@ -61,13 +75,15 @@ pub struct SmtpMailer {
 struct Inner {
     settings: Settings,
     hello: ClientId,
-    idle: Mutex<Vec<Connection>>,
+    flow: Arc<Flow<Connection>>,
 }
 
 /// How long to wait for a server in each phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SmtpTimeouts {
-    /// For the connection, and for each of its addresses. Default 30 s.
+    /// For one of the connections to come free. Default 30 s; then the email is put off, at no charge.
+    pub turn: Duration,
+    /// For the connection. Default 30 s.
     pub connect: Duration,
     /// For the answer to a command. Default 60 s.
     pub command: Duration,
@@ -79,6 +95,7 @@ pub struct SmtpTimeouts {
 impl Default for SmtpTimeouts {
     fn default() -> Self {
         Self {
+            turn: Duration::from_secs(30),
             connect: Duration::from_secs(30),
             command: Duration::from_secs(60),
             body: Duration::from_secs(10 * 60),
@@ -94,7 +111,8 @@ impl SmtpMailer {
     /// `Misconfigured` for what is no such URL, and for a root certificate that can't be read.
     pub fn from_url(url: &str) -> Result<Self, Error> {
         let (settings, dkim) = Settings::parse(url)?;
-        let inner = Inner { settings, hello: ClientId::default(), idle: Mutex::default() };
+        let flow = Flow::new(settings.connections);
+        let inner = Inner { settings, hello: ClientId::default(), flow };
         Ok(Self { inner: Arc::new(inner), timeouts: SmtpTimeouts::default(), dkim })
     }
 
@@ -133,62 +151,117 @@ impl SmtpMailer {
     #[cfg(feature = "doctor")]
     pub(crate) async fn offers(&self) -> Result<String, SendOutcome> {
         let settings = &self.inner.settings;
-        let opened = Connection::open(settings, &self.inner.hello, self.timeouts).await;
-        let connection = opened.map_err(|failure| failure.outcome(settings.secret.as_deref()))?;
+        let connection = self.connection(Instant::now() + self.timeouts.turn).await?;
         let login = if settings.credentials.is_some() { "takes user and password" } else { "no login" };
         let privacy =
             if self.is_private() { "encrypted, the certificate is trusted" } else { "not encrypted" };
         let offers = format!("{}; {privacy}; {login}", connection.name());
-        self.keep(connection);
-        Ok(without(&offers, settings.secret.as_deref()))
+        self.keep(connection).await;
+        Ok(without(&offers, self.secret()))
     }
 
     async fn deliver(
         &self,
         message: &OutgoingMessage,
         transmission: &Transmission,
-    ) -> Result<SendOutcome, Failure> {
+    ) -> Result<SendOutcome, SendOutcome> {
         let (from, to) = match (address(&message.from), address(&message.to)) {
             (Ok(from), Ok(to)) => (from, to),
             (Err(error), _) | (_, Err(error)) => {
                 let error = error.message().to_owned();
-                return Ok(SendOutcome::Rejected { error, recipient_unknown: false });
+                return Err(SendOutcome::Rejected { error, recipient_unknown: false });
             }
         };
-        let mut connection = self.connection().await?;
-        let answer = connection.deliver(from, to, &message.bytes, transmission).await;
-        if answer.as_ref().map_or_else(Failure::leaves_connection, |_| true) {
-            self.keep(connection);
+        let flow = &self.inner.flow;
+        let deadline = Instant::now() + self.timeouts.turn;
+        loop {
+            let mut connection = self.connection(deadline).await?;
+            let emails = connection.emails();
+            let failure =
+                match connection.deliver(from.clone(), to.clone(), &message.bytes, transmission).await {
+                    Ok(answer) => {
+                        self.keep(connection).await;
+                        let words: Vec<&str> = answer.message().collect();
+                        let reply = without(&words.join(" "), self.secret());
+                        return Ok(SendOutcome::Accepted {
+                            message_id: message.message_id.clone(),
+                            reply: format!("{} {reply}", answer.code()),
+                        });
+                    }
+                    Err(failure) => failure,
+                };
+            if !failure.is_load_of_the_connection(emails) {
+                if failure.leaves_connection() {
+                    self.keep(connection).await;
+                }
+                return Err(failure.outcome(self.secret()));
+            }
+            connection.close().await;
+            if emails > 0 {
+                flow.takes_no_more_than(emails, Instant::now());
+            } else if !flow.one_too_many(Instant::now()) {
+                return Err(self.put_off(&failure, flow.pause(Instant::now())));
+            }
         }
-        let answer = answer?;
-        let words: Vec<&str> = answer.message().collect();
-        let reply = without(&words.join(" "), self.inner.settings.secret.as_deref());
-        Ok(SendOutcome::Accepted {
-            message_id: message.message_id.clone(),
-            reply: format!("{} {reply}", answer.code()),
-        })
     }
 
     /// An idle connection that still answers, else a new one.
-    async fn connection(&self) -> Result<Connection, Failure> {
-        while let Some(mut connection) = self.take_idle() {
-            if connection.idle_for() < LONGEST_IDLE && connection.is_ready().await {
-                return Ok(connection);
+    async fn connection(&self, deadline: Instant) -> Result<Connection, SendOutcome> {
+        let Inner { settings, hello, flow } = &*self.inner;
+        loop {
+            let place = match flow.turn(deadline).await {
+                Ok(Turn::Idle(mut connection)) => {
+                    if connection.idle_for() < LONGEST_IDLE && connection.is_ready().await {
+                        return Ok(connection);
+                    }
+                    continue;
+                }
+                Ok(Turn::Open(place)) => place,
+                Err(after) => {
+                    let error =
+                        "SMTP: all connections that the server takes are busy, or it takes none".to_owned();
+                    return Err(SendOutcome::Deferred { by: Deferral::Load, error, after: Some(after) });
+                }
+            };
+            let failure = match Connection::open(settings, hello, self.timeouts, place).await {
+                Ok(connection) => return Ok(connection),
+                Err(failure) => failure,
+            };
+            let is_load = failure.is_load_of_the_connection(0);
+            if (is_load || failure.is_no_connection()) && flow.one_too_many(Instant::now()) {
+                continue;
             }
+            return Err(match is_load {
+                true => self.put_off(&failure, flow.pause(Instant::now())),
+                false => failure.outcome(self.secret()),
+            });
         }
-        Connection::open(&self.inner.settings, &self.inner.hello, self.timeouts).await
     }
 
-    fn take_idle(&self) -> Option<Connection> {
-        self.inner.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    fn put_off(&self, failure: &Failure, after: Duration) -> SendOutcome {
+        match failure.outcome(self.secret()) {
+            SendOutcome::Deferred { by, error, .. } => {
+                SendOutcome::Deferred { by, error, after: Some(after) }
+            }
+            other => other,
+        }
     }
 
-    fn keep(&self, mut connection: Connection) {
-        connection.rest();
-        let mut idle = self.inner.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_CONNECTIONS {
-            idle.push(connection);
+    /// Keeps a connection for the next email, unless the server would refuse that.
+    async fn keep(&self, mut connection: Connection) {
+        let flow = &self.inner.flow;
+        if !connection.is_quiet() {
+            // What was said out of turn would be taken for the next answer.
+        } else if flow.is_used_up(connection.emails(), Instant::now()) {
+            connection.close().await;
+        } else {
+            connection.rest();
+            flow.keep(connection);
         }
+    }
+
+    fn secret(&self) -> Option<&str> {
+        self.inner.settings.secret.as_deref()
     }
 }
 
@@ -213,10 +286,7 @@ impl Mailer for SmtpMailer {
     }
 
     async fn send(&self, message: &OutgoingMessage, transmission: &Transmission) -> SendOutcome {
-        match self.deliver(message, transmission).await {
-            Ok(outcome) => outcome,
-            Err(failure) => failure.outcome(self.inner.settings.secret.as_deref()),
-        }
+        self.deliver(message, transmission).await.unwrap_or_else(|outcome| outcome)
     }
 }
 

@@ -1,14 +1,16 @@
-use std::fs;
+use std::{fs, sync::Arc};
 
-use lettre::transport::smtp::{
-    authentication::Credentials,
-    client::{Certificate, CertificateStore, TlsParameters, TlsParametersBuilder},
-};
+use lettre::transport::smtp::authentication::Credentials;
 use percent_encoding::percent_decode_str;
 use riqle_jobs_core::{Error, ErrorKind};
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use url::Url;
 
-use crate::{dkim::DkimKey, dkim_query::DkimQuery};
+use crate::{
+    dkim::DkimKey,
+    dkim_query::DkimQuery,
+    tls::{Tls, trusting},
+};
 
 /// The submission port, for STARTTLS (RFC 6409).
 const PORT_STARTTLS: u16 = 587;
@@ -16,6 +18,10 @@ const PORT_STARTTLS: u16 = 587;
 const PORT_IMPLICIT_TLS: u16 = 465;
 /// The relay port, for unencrypted servers (RFC 5321).
 const PORT_PLAIN: u16 = 25;
+
+/// How many connections a server is sure to take.
+const CONNECTIONS: usize = 4;
+const MOST_CONNECTIONS: usize = 1_000;
 
 /// What a URL says of a server. Holds secrets: it has no `Debug`.
 pub(super) struct Settings {
@@ -25,14 +31,16 @@ pub(super) struct Settings {
     pub(super) credentials: Option<Credentials>,
     /// Never to be seen in an error.
     pub(super) secret: Option<String>,
+    /// At most so many connections at once.
+    pub(super) connections: usize,
 }
 
 /// How a connection becomes private.
 pub(super) enum Encryption {
     /// It must be upgraded before anything else is said (RFC 3207).
-    StartTls(TlsParameters),
+    StartTls(Tls),
     /// It begins with a TLS handshake (RFC 8314).
-    Implicit(TlsParameters),
+    Implicit(Tls),
     /// It stays readable to everybody on the way.
     None,
 }
@@ -57,7 +65,7 @@ impl Settings {
             return Err(misconfigured("the SMTP URL names no host; write smtp://user:password@host:port"));
         }
         let query = Query::parse(&url)?;
-        let tls = || tls_parameters(&host, query.ca.as_deref());
+        let tls = || tls_with(&host, query.ca.as_deref());
         let (encryption, port) = match (url.scheme(), query.plain) {
             ("smtp", false) => (Encryption::StartTls(tls()?), PORT_STARTTLS),
             ("smtp", true) => (Encryption::None, PORT_PLAIN),
@@ -74,7 +82,8 @@ impl Settings {
         };
         let dkim = query.dkim.key()?;
         let port = url.port().unwrap_or(port);
-        Ok((Self { host, port, encryption, credentials, secret: password }, dkim))
+        let connections = query.connections.unwrap_or(CONNECTIONS);
+        Ok((Self { host, port, encryption, credentials, secret: password, connections }, dkim))
     }
 }
 
@@ -82,6 +91,7 @@ impl Settings {
 struct Query {
     plain: bool,
     ca: Option<String>,
+    connections: Option<usize>,
     dkim: DkimQuery,
 }
 
@@ -94,9 +104,15 @@ impl Query {
                 ("tls", "required") => {}
                 ("tls", _) => return Err(misconfigured("tls= of the SMTP URL is none or required")),
                 ("ca", file) => query.ca = Some(file.to_owned()),
+                ("connections", number) => match number.parse() {
+                    Ok(number @ 1..=MOST_CONNECTIONS) => query.connections = Some(number),
+                    _ => {
+                        return Err(misconfigured("connections= of the SMTP URL is a number from 1 to 1000"));
+                    }
+                },
                 _ if query.dkim.takes(&name, &value) => {}
                 _ => {
-                    let line = "the SMTP URL takes no other parameters than tls=, ca=, dkim= and dkim_key=";
+                    let line = "the SMTP URL takes no other parameters than tls=, ca=, connections=, dkim= and dkim_key=";
                     return Err(misconfigured(line));
                 }
             }
@@ -105,22 +121,22 @@ impl Query {
     }
 }
 
-/// Trusts the roots of webpki-roots, and one more where a file is given.
-fn tls_parameters(host: &str, ca: Option<&str>) -> Result<TlsParameters, Error> {
-    let mut builder =
-        TlsParametersBuilder::new(host.to_owned()).certificate_store(CertificateStore::WebpkiRoots);
+/// TLS with a host, trusting one more root where a file is given.
+fn tls_with(host: &str, ca: Option<&str>) -> Result<Tls, Error> {
+    let mut roots = Vec::new();
     if let Some(file) = ca {
         let line = |what: &str| misconfigured(&format!("ca={file} of the SMTP URL {what}"));
         let pem = fs::read(file).map_err(|error| line("can't be read").caused_by(error))?;
-        if !pem.windows(17).any(|window| window == b"BEGIN CERTIFICATE") {
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        roots = certificates.map_err(|error| line("is no PEM file").caused_by(error))?;
+        if roots.is_empty() {
             return Err(line("holds no certificate in PEM form"));
         }
-        let certificate =
-            Certificate::from_pem(&pem).map_err(|error| line("is no PEM file").caused_by(error))?;
-        builder = builder.add_root_certificate(certificate);
     }
-    let line = "the roots for TLS can't be set up; see ca= of the SMTP URL";
-    builder.build().map_err(|error| misconfigured(line).caused_by(error))
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| {
+        misconfigured("the host of the SMTP URL is not a name that TLS knows").caused_by(error)
+    })?;
+    Ok(Tls { config: Arc::new(trusting(&roots)?), name })
 }
 
 fn decoded(part: &str) -> Result<String, Error> {
@@ -184,6 +200,8 @@ mod tests {
             "smtp://user:s3cret%ff@host",
             "smtp://user:s3cret@host?tls=maybe",
             "smtps://user:s3cret@host?tls=none",
+            "smtp://user:s3cret@host?connections=0",
+            "smtp://user:s3cret@host?connections=many",
             "smtp://user:s3cret@host?ca=/no/such/file",
             "smtp://user:s3cret@host:99999",
         ] {

@@ -3,7 +3,7 @@ use std::{
     io,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -31,6 +31,17 @@ struct Shared {
     script: Mutex<Script>,
     received: Mutex<Vec<Received>>,
     connections: AtomicUsize,
+    open: AtomicUsize,
+    is_away: AtomicBool,
+}
+
+/// Counts a connection for as long as it is open.
+struct Open<'a>(&'a Shared);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// How a server behaves.
@@ -42,6 +53,10 @@ pub struct Script {
     pub login: Option<(&'static str, &'static str)>,
     /// What it offers behind AUTH; `None` offers PLAIN and LOGIN where there is a login.
     pub mechanisms: Option<&'static str>,
+    /// How many connections it takes at once; others are greeted with 421.
+    pub most_connections: Option<usize>,
+    /// How many emails it takes on a connection, and what it says to the next MAIL.
+    pub emails_each: Option<(usize, &'static str)>,
     /// At `GREETING`, `EHLO`, `STARTTLS`, `AUTH`, `MAIL`, `RCPT`, `DATA`, `BODY` (its final answer), `RSET`.
     pub faults: HashMap<&'static str, Fault>,
 }
@@ -59,6 +74,8 @@ pub enum ServerEncryption {
 pub enum Fault {
     /// Says this instead.
     Says(&'static str),
+    /// Says these bytes instead.
+    SaysBytes(&'static [u8]),
     /// Says nothing any more.
     Hangs,
     /// Closes the connection.
@@ -114,19 +131,24 @@ impl FaultServer {
             script: Mutex::new(script),
             received: Mutex::default(),
             connections: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            is_away: AtomicBool::new(false),
         });
-        let task = tokio::spawn({
-            let shared = Arc::clone(&shared);
-            async move {
-                while let Ok((stream, _)) = listener.accept().await {
-                    shared.connections.fetch_add(1, Ordering::SeqCst);
-                    let shared = Arc::clone(&shared);
-                    // A client that goes away is no news here.
-                    tokio::spawn(async move { serve(stream, &shared).await.ok() });
-                }
-            }
-        });
+        let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Self { port, shared, task }
+    }
+
+    /// Nobody listens any more, and connections are closed before their next email.
+    pub fn goes_away(&self) {
+        self.shared.is_away.store(true, Ordering::SeqCst);
+        self.task.abort();
+    }
+
+    /// It listens again, on the same port.
+    pub async fn comes_back(&mut self) {
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
+        self.shared.is_away.store(false, Ordering::SeqCst);
+        self.task = tokio::spawn(accept(listener, Arc::clone(&self.shared)));
     }
 
     /// From the next command on.
@@ -179,6 +201,11 @@ impl Shared {
                 say(wire, line).await?;
                 Ok(true)
             }
+            Some(Fault::SaysBytes(bytes)) => {
+                wire.write_all(bytes).await?;
+                wire.flush().await?;
+                Ok(true)
+            }
             Some(Fault::Hangs) => std::future::pending().await,
             Some(Fault::Cuts) => Err(io::ErrorKind::ConnectionAborted.into()),
             Some(Fault::Waits(go_on)) => {
@@ -205,8 +232,23 @@ async fn encrypt(wire: Wire, shared: &Shared) -> io::Result<Wire> {
     Ok(BufReader::new(Box::new(stream)))
 }
 
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        shared.connections.fetch_add(1, Ordering::SeqCst);
+        let shared = Arc::clone(&shared);
+        // A client that goes away is no news here.
+        tokio::spawn(async move { serve(stream, &shared).await.ok() });
+    }
+}
+
 async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
+    let others = shared.open.fetch_add(1, Ordering::SeqCst);
+    let _open = Open(shared);
     let mut wire: Wire = BufReader::new(Box::new(stream));
+    if shared.script().most_connections.is_some_and(|most| others >= most) {
+        return say(&mut wire, "421 4.7.0 too many connections from you").await;
+    }
+    let mut emails = 0;
     let mut encrypted = false;
     if shared.script().encryption == ServerEncryption::Implicit {
         shared.fault("TLS", &mut wire).await?;
@@ -225,6 +267,16 @@ async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
         let line = line.trim_end();
         let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
         let script = shared.script().clone();
+        if shared.is_away.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        if let (Some((each, refusal)), "MAIL") = (script.emails_each, verb.as_str()) {
+            if emails >= each {
+                say(&mut wire, refusal).await?;
+                continue;
+            }
+            emails += 1;
+        }
         match verb.as_str() {
             "EHLO" => {
                 if !shared.fault("EHLO", &mut wire).await? {

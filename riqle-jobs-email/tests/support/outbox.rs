@@ -41,7 +41,7 @@ impl Outbox {
     }
 
     fn waiting(store: &Memory, url: &str, limit: Duration) -> Self {
-        let timeouts = SmtpTimeouts { connect: limit, command: limit, body: limit };
+        let timeouts = SmtpTimeouts { turn: limit, connect: limit, command: limit, body: limit };
         let smtp = SmtpMailer::from_url(url).unwrap().timeouts(timeouts);
         Self::with(store, smtp)
     }

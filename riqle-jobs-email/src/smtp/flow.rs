@@ -1,0 +1,295 @@
+//! How many connections a server takes, and how many emails each.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::Notify, time::timeout_at};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+/// For so long a server's limit of emails a connection is remembered.
+const REMEMBERED: Duration = Duration::from_secs(60 * 60);
+
+/// What all senders of a mailer know of its server. `C` is a connection.
+pub(super) struct Flow<C> {
+    state: Mutex<State<C>>,
+    /// Told when a connection may be had.
+    changed: Notify,
+    most: usize,
+}
+
+struct State<C> {
+    /// How many connections there may be for now.
+    bound: usize,
+    /// When it grows again, and how long after a refusal that is.
+    grows: Option<(Instant, Duration)>,
+    /// Connections that are open, being opened or idle.
+    taken: usize,
+    /// Of those the ones that the server has accepted.
+    accepted: usize,
+    idle: Vec<C>,
+    /// How many emails the server takes on a connection, and since when that is known.
+    emails: Option<(u32, Instant)>,
+    pause: Option<Pause>,
+}
+
+/// The server accepts no connection.
+struct Pause {
+    until: Instant,
+    length: Duration,
+    /// Whether one sender tries again, while the others wait for what comes of it.
+    is_probed: bool,
+}
+
+/// A connection's place among those that there may be; free again once this is dropped.
+pub(super) struct Place<C> {
+    flow: Arc<Flow<C>>,
+    is_accepted: bool,
+    is_probe: bool,
+}
+
+/// What a sender may do.
+pub(super) enum Turn<C> {
+    /// Go on with this connection.
+    Idle(C),
+    /// Open another one.
+    Open(Place<C>),
+}
+
+impl<C> Flow<C> {
+    pub(super) fn new(most: usize) -> Arc<Self> {
+        let state = State {
+            bound: most,
+            grows: None,
+            taken: 0,
+            accepted: 0,
+            idle: Vec::new(),
+            emails: None,
+            pause: None,
+        };
+        Arc::new(Self { state: Mutex::new(state), changed: Notify::new(), most })
+    }
+
+    /// Waits for a connection until the deadline; answers when to come again where there is none by then, or where the server
+    /// accepts none.
+    pub(super) async fn turn(self: &Arc<Self>, deadline: Instant) -> Result<Turn<C>, Duration> {
+        loop {
+            let changed = self.changed.notified();
+            if let Some(turn) = self.try_turn(Instant::now())? {
+                return Ok(turn);
+            }
+            if timeout_at(deadline.into(), changed).await.is_err() {
+                return Err(SECOND + spread(SECOND));
+            }
+        }
+    }
+
+    fn try_turn(self: &Arc<Self>, now: Instant) -> Result<Option<Turn<C>>, Duration> {
+        let mut state = self.state();
+        if let Some(connection) = state.idle.pop() {
+            return Ok(Some(Turn::Idle(connection)));
+        }
+        let mut is_probe = false;
+        if let Some(pause) = &mut state.pause {
+            if now < pause.until {
+                // Behind the one that tries first.
+                return Err(pause.until - now + SECOND + spread(2 * SECOND));
+            }
+            if pause.is_probed {
+                return Ok(None);
+            }
+            pause.is_probed = true;
+            is_probe = true;
+        }
+        if let Some((at, _)) = state.grows
+            && now >= at
+            && state.bound < self.most
+        {
+            state.bound += 1;
+            state.grows = state.grows.map(|(_, wait)| (now + wait, wait));
+        }
+        if state.taken >= state.bound {
+            return Ok(None);
+        }
+        state.taken += 1;
+        Ok(Some(Turn::Open(Place { flow: Arc::clone(self), is_accepted: false, is_probe })))
+    }
+
+    /// The server did not accept a connection, whose place is free again. Answers whether it holds others: then there may be no
+    /// more than those for a while, and nobody has to wait for anything but them.
+    pub(super) fn one_too_many(&self, now: Instant) -> bool {
+        let mut state = self.state();
+        if state.accepted == 0 {
+            return false;
+        }
+        state.bound = state.accepted;
+        let wait = state.grows.map_or(SECOND, |(_, wait)| (2 * wait).min(MINUTE));
+        state.grows = Some((now + wait, wait));
+        true
+    }
+
+    /// The server accepts no connection; answers when to come again.
+    pub(super) fn pause(&self, now: Instant) -> Duration {
+        let mut state = self.state();
+        let length = match &state.pause {
+            // Others were refused at the same time.
+            Some(pause) if now < pause.until => return pause.until - now + SECOND + spread(2 * SECOND),
+            Some(pause) => (2 * pause.length).min(LONGEST_PAUSE),
+            None => SECOND,
+        };
+        let wait = length + spread(length / 4);
+        state.pause = Some(Pause { until: now + wait, length, is_probed: false });
+        wait
+    }
+
+    /// The server has refused an email after so many on the same connection.
+    pub(super) fn takes_no_more_than(&self, emails: u32, now: Instant) {
+        self.state().emails = Some((emails, now));
+    }
+
+    /// Whether a connection that has delivered so many is at its end.
+    pub(super) fn is_used_up(&self, emails: u32, now: Instant) -> bool {
+        let known = self.state().emails.filter(|(_, since)| now.duration_since(*since) < REMEMBERED);
+        known.is_some_and(|(most, _)| emails >= most)
+    }
+
+    /// Keeps a connection for the next email.
+    pub(super) fn keep(&self, connection: C) {
+        self.state().idle.push(connection);
+        self.changed.notify_waiters();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<C>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<C> Place<C> {
+    /// The server has accepted the connection.
+    pub(super) fn accepted(&mut self) {
+        if !std::mem::replace(&mut self.is_accepted, true) {
+            let mut state = self.flow.state();
+            state.accepted += 1;
+            state.pause = None;
+        }
+        self.flow.changed.notify_waiters();
+    }
+}
+
+impl<C> Drop for Place<C> {
+    fn drop(&mut self) {
+        {
+            let mut state = self.flow.state();
+            state.taken = state.taken.saturating_sub(1);
+            state.accepted = state.accepted.saturating_sub(usize::from(self.is_accepted));
+            if let (true, Some(pause)) = (self.is_probe, &mut state.pause) {
+                pause.is_probed = false;
+            }
+        }
+        self.flow.changed.notify_waiters();
+    }
+}
+
+/// Up to so long, at random: those that were refused at once don't come again at once.
+fn spread(most: Duration) -> Duration {
+    let random = RandomState::new().hash_one(0) % 1_000;
+    most.mul_f64(random as f64 / 1_000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(flow: &Arc<Flow<u8>>, now: Instant) -> Option<Place<u8>> {
+        match flow.try_turn(now) {
+            Ok(Some(Turn::Open(place))) => Some(place),
+            Ok(Some(Turn::Idle(_))) => panic!("an idle connection"),
+            Ok(None) | Err(_) => None,
+        }
+    }
+
+    fn accepted(flow: &Arc<Flow<u8>>, now: Instant) -> Place<u8> {
+        let mut place = place(flow, now).unwrap();
+        place.accepted();
+        place
+    }
+
+    #[test]
+    fn no_more_connections_than_the_bound_are_open_and_a_place_that_is_dropped_is_free() {
+        let (flow, now) = (Flow::new(2), Instant::now());
+        let first = accepted(&flow, now);
+        let _second = accepted(&flow, now);
+        assert!(place(&flow, now).is_none());
+        drop(first);
+        assert!(place(&flow, now).is_some());
+    }
+
+    #[test]
+    fn one_connection_too_many_lowers_the_bound_for_a_while_and_pauses_nobody() {
+        let (flow, mut now) = (Flow::new(4), Instant::now());
+        let held: Vec<_> = (0..3).map(|_| accepted(&flow, now)).collect();
+        drop(place(&flow, now).unwrap());
+        assert!(flow.one_too_many(now));
+        assert!(place(&flow, now).is_none());
+        // It is tried again after a second, and then ever more seldom.
+        for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
+            assert!(place(&flow, now + Duration::from_secs(wait) - Duration::from_millis(1)).is_none());
+            now += Duration::from_secs(wait);
+            drop(place(&flow, now).unwrap());
+            assert!(flow.one_too_many(now));
+        }
+        drop(held);
+        assert!(place(&flow, now).is_some(), "others may take the places of those that have ended");
+    }
+
+    #[test]
+    fn where_no_connection_is_accepted_one_probe_goes_first_and_pauses_grow() {
+        let (flow, mut now) = (Flow::new(4), Instant::now());
+        let two = (place(&flow, now).unwrap(), place(&flow, now).unwrap());
+        drop(two);
+        assert!(!flow.one_too_many(now));
+        let first = flow.pause(now);
+        assert!((SECOND..SECOND * 5 / 4).contains(&first), "{first:?}");
+        // The other one was refused at the same time: no longer pause for that.
+        assert!(flow.pause(now) >= first + SECOND);
+        let behind = flow.try_turn(now).err().unwrap();
+        assert!(behind >= first + SECOND, "{behind:?} after {first:?}");
+
+        let mut length = first;
+        for expected in [2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
+            now += length;
+            let probe = place(&flow, now).unwrap();
+            assert!(place(&flow, now).is_none(), "one goes first");
+            drop(probe);
+            length = flow.pause(now);
+            assert!(
+                length >= Duration::from_secs(expected) && length <= Duration::from_secs(expected) * 5 / 4
+            );
+        }
+        now += length;
+        let probe = accepted(&flow, now);
+        assert!(place(&flow, now).is_some(), "the others come behind it");
+        drop(probe);
+    }
+
+    #[test]
+    fn a_probe_that_is_given_up_leaves_its_turn_to_another() {
+        let (flow, now) = (Flow::<u8>::new(4), Instant::now());
+        let wait = flow.pause(now);
+        drop(place(&flow, now + wait).unwrap());
+        assert!(place(&flow, now + wait).is_some());
+    }
+
+    #[test]
+    fn how_many_emails_a_connection_takes_is_remembered_for_an_hour() {
+        let (flow, now) = (Flow::<u8>::new(4), Instant::now());
+        assert!(!flow.is_used_up(1_000, now));
+        flow.takes_no_more_than(5, now);
+        assert!(flow.is_used_up(5, now) && !flow.is_used_up(4, now));
+        assert!(!flow.is_used_up(5, now + REMEMBERED));
+    }
+}
