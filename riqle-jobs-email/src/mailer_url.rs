@@ -15,7 +15,7 @@ const FORMS: &str =
 /// | `smtp://user:password@host:port` | SMTP, STARTTLS required (port 587 where none is given) |
 /// | `smtps://user:password@host:port` | SMTP with implicit TLS (port 465 where none is given) |
 ///
-/// SMTP takes `?ca=FILE` (one more trusted root, PEM) and `?tls=none` (`smtp:` only: no encryption, for servers on the
+/// SMTP takes `?connections=N` (at most so many at once, 4 by default), `?ca=FILE` (one more trusted root, PEM) and `?tls=none` (`smtp:` only: no encryption, for servers on the
 /// same machine; port 25 where none is given). User and password are percent-encoded; without them no AUTH is done.
 ///
 /// SMTP and `file:` take `?dkim=SELECTOR._domainkey.DOMAIN&dkim_key=FILE`, with the feature `dkim`: messages are signed with

@@ -7,7 +7,7 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use riqle_jobs_core::{
-    EmailLog, Mailbox, ManualClock, Memory, SendError,
+    Email, EmailLog, Mailbox, ManualClock, Memory, SendError,
     email::{EmailDetail, EmailFilter, EmailRecord, EmailStatus, OnUnknown, SendPhase},
 };
 use tokio::sync::Notify;
@@ -238,18 +238,23 @@ async fn every_address_that_rfc_5321_allows_reaches_the_server() {
 }
 
 #[tokio::test]
-async fn a_deploy_between_two_attempts_changes_nothing_of_the_email() {
-    let server = FaultServer::start(Script::new().fault("RCPT", Fault::Says("452 4.3.1 not now"))).await;
-    let outbox = Outbox::new(&url(&server));
-    outbox.send(&email(ADA)).await.unwrap_err();
-    let before = outbox.row().await;
-    server.change(|script| script.faults.clear());
+async fn a_deploy_between_two_attempts_changes_what_has_not_left_and_nothing_of_what_may_have() {
+    let deployed = |email: Email| Email {
+        subject: "Another subject".to_owned(),
+        from: Mailbox::parse("Shop <hello@shop.example>").unwrap(),
+        ..email
+    };
+    for (at, says, is_new) in [("RCPT", "452 4.3.1 not now", true), ("BODY", "what a nice email", false)] {
+        let server = FaultServer::start(Script::new().fault(at, Fault::Says(says))).await;
+        let outbox = Outbox::new(&url(&server));
+        outbox.send(&email(ADA)).await.unwrap_err();
+        let before = outbox.row().await;
+        server.change(|script| script.faults.clear());
 
-    let mut deployed = email(ADA);
-    deployed.subject = "Another subject".to_owned();
-    deployed.from = riqle_jobs_core::Mailbox::parse("Shop <hello@shop.example>").unwrap();
-    outbox.send(&deployed).await.unwrap();
-    let [received] = &server.received()[..] else { panic!("not one email") };
-    assert_eq!(received.data.as_bytes(), before.message);
-    assert_eq!(received.from, "orders@riqle.com");
+        outbox.send(&deployed(email(ADA))).await.unwrap();
+        let received = server.received().pop().unwrap();
+        assert_eq!(received.data.as_bytes() == before.message, !is_new, "{at}");
+        assert_eq!(received.data.as_bytes(), outbox.row().await.message);
+        assert_eq!(received.from, if is_new { "hello@shop.example" } else { "orders@riqle.com" });
+    }
 }

@@ -384,8 +384,9 @@ async fn tls_trusts_a_root_that_is_given_and_no_other() {
 async fn what_is_rendered_again_after_a_refusal_goes_under_a_key_of_its_own() {
     let server = HttpServer::start([says(422, "validation_error")]).await;
     let outbox = outbox(&server.url());
-    outbox.send(&email(ADA)).await.unwrap_err();
-    let corrected = Email { from: Mailbox::parse("Riqle <shop@riqle.com>").unwrap(), ..email(ADA) };
+    let note = email(ADA).idempotency_key("note-1");
+    outbox.send(&note).await.unwrap_err();
+    let corrected = Email { from: Mailbox::parse("Riqle <shop@riqle.com>").unwrap(), ..note };
     outbox.send(&corrected).await.unwrap();
 
     let row = outbox.row().await;

@@ -37,8 +37,8 @@ pub(crate) struct EmailRow {
     /// `sent`, `failed` or `pending`.
     #[schema(value_type = String)]
     pub(crate) status: EmailStatus,
-    /// How it stands, in detail: `queued`, `sending`, `retry`, `unknown`, `held`, `misconfigured`, `suppressed`, `rejected`,
-    /// `accepted`, `delivered`, `bounced` or `complained`.
+    /// How it stands, in detail: `queued`, `sending`, `retry`, `unknown`, `held`, `throttled`, `greylisted`, `quota-used-up`,
+    /// `misconfigured`, `suppressed`, `rejected`, `accepted`, `delivered`, `bounced` or `complained`.
     #[schema(value_type = String)]
     pub(crate) detail: EmailDetail,
     /// It may or may not have been sent; somebody is to say which.
@@ -168,7 +168,10 @@ impl EmailRow {
     pub(crate) fn class(&self) -> &'static str {
         match self.detail {
             EmailDetail::Accepted | EmailDetail::Delivered => "good",
-            EmailDetail::Unknown | EmailDetail::Held | EmailDetail::Misconfigured => "warning",
+            EmailDetail::Unknown
+            | EmailDetail::Held
+            | EmailDetail::QuotaUsedUp
+            | EmailDetail::Misconfigured => "warning",
             EmailDetail::Suppressed
             | EmailDetail::Rejected
             | EmailDetail::Bounced
