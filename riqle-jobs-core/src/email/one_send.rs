@@ -162,30 +162,22 @@ impl<'a> OneSend<'a> {
         }
     }
 
-    /// Certainly not sent this time; where an earlier send may have left, the row goes on saying so.
+    /// Certainly not sent this time.
     async fn not_sent(&self, detail: EmailDetail, error: &str) -> Result<(), SendError> {
-        let may_have_left = self.an_earlier_one_may_have_left();
-        let ending = EmailEnding::NotSent {
-            status: EmailStatus::Pending,
-            detail: if may_have_left { EmailDetail::Unknown } else { detail },
-            may_have_left,
-            is_put_off: detail != EmailDetail::Retry,
-            error: error.to_owned(),
-        };
-        self.record(ending).await
+        let is_put_off = detail != EmailDetail::Retry;
+        self.record(self.ending(EmailStatus::Pending, detail, is_put_off, error)).await
     }
 
     async fn end(&self, status: EmailStatus, detail: EmailDetail, error: &str) -> Result<(), SendError> {
+        self.record(self.ending(status, detail, false, error)).await
+    }
+
+    /// Where an earlier send may have left, the row goes on saying so.
+    fn ending(&self, status: EmailStatus, detail: EmailDetail, is_put_off: bool, error: &str) -> EmailEnding {
         let is_open = matches!(detail, EmailDetail::Unknown | EmailDetail::Held);
         let may_have_left = is_open || self.an_earlier_one_may_have_left();
-        let ending = EmailEnding::NotSent {
-            status,
-            detail,
-            may_have_left,
-            is_put_off: false,
-            error: error.to_owned(),
-        };
-        self.record(ending).await
+        let detail = if may_have_left && !is_open { EmailDetail::Unknown } else { detail };
+        EmailEnding::NotSent { status, detail, may_have_left, is_put_off, error: error.to_owned() }
     }
 
     /// Once the provider has answered, the record is repeated, not the send.

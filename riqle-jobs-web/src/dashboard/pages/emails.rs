@@ -177,7 +177,11 @@ impl EmailRow {
             | EmailDetail::Bounced
             | EmailDetail::Complained => "bad",
             _ if self.status == EmailStatus::Failed => "bad",
-            EmailDetail::Queued | EmailDetail::Sending | EmailDetail::Retry => "quiet",
+            EmailDetail::Queued
+            | EmailDetail::Sending
+            | EmailDetail::Retry
+            | EmailDetail::Throttled
+            | EmailDetail::Greylisted => "quiet",
         }
     }
 }
