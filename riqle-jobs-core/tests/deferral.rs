@@ -163,7 +163,7 @@ async fn an_email_is_put_off_for_a_day_at_most_and_a_quota_is_waited_for_for_thr
 async fn pauses_for_load_grow_with_the_time_that_it_lasts_where_the_provider_names_none() {
     let shop = Shop::open();
     let id = shop.enqueue().await;
-    let mut pauses = Vec::new();
+    let mut pauses: Vec<i64> = Vec::new();
     for _ in 0..11 {
         shop.answers(put_off(Deferral::Load, None));
         shop.work().await;
@@ -171,7 +171,12 @@ async fn pauses_for_load_grow_with_the_time_that_it_lasts_where_the_provider_nam
         pauses.push(pause.as_secs());
         shop.clock.advance(Duration::try_from(pause).unwrap());
     }
-    assert_eq!(pauses, [1, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300]);
+    let at_least = [1, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300];
+    for (pause, least) in pauses.iter().zip(at_least) {
+        // A quarter more for each of them, and what those before had more.
+        assert!((least..=2 * least).contains(pause), "{pauses:?}");
+    }
+    assert!((300..=375).contains(&pauses[10]), "{pauses:?}");
 }
 
 #[tokio::test]

@@ -249,6 +249,38 @@ async fn a_server_that_answers_twice_is_not_believed_and_its_connection_not_kept
     assert_eq!(server.connections(), 2);
 }
 
+/// Each row of the mailer's documentation, in a conversation.
+#[tokio::test]
+async fn what_servers_answer_is_taken_for_what_the_documentation_says() {
+    let rows: Vec<Vec<&str>> = include_str!("../src/smtp/answers.md")
+        .lines()
+        .filter(|line| line.contains(" | `"))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    assert!(rows.len() > 40, "{}", rows.len());
+    for row in rows {
+        let [_, at, answer, expected, charged] = row[..] else { panic!("{row:?}") };
+        let (answer, is_body) = (answer.trim_matches('`').to_owned(), at == "body");
+        let at: &'static str = Box::leak(at.to_ascii_uppercase().into_boxed_str());
+        let script =
+            Script::new().login("user", "s3cret").fault(at, Fault::Says(Box::leak(answer.into_boxed_str())));
+        let server = FaultServer::start(script).await;
+        let url = format!("smtp://user:s3cret@127.0.0.1:{}?tls=none", server.port);
+        let (seen, error) = match seen(Outbox::new(&url).try_to(ADA).await) {
+            Seen::Load | Seen::LoadAfterBody => ("`Deferred`, load", "nobody"),
+            Seen::Greylisted | Seen::GreylistedAfterBody => ("`Deferred`, greylisting", "nobody"),
+            Seen::Quota | Seen::QuotaAfterBody => ("`Deferred`, quota", "nobody"),
+            Seen::Misconfigured | Seen::MisconfiguredAfterBody => ("`Misconfigured`", "nobody"),
+            Seen::Retry | Seen::RetryAfterBody => ("`Retry`", "the run"),
+            Seen::RecipientUnknown => ("`Rejected`, recipient unknown", "the email"),
+            Seen::Rejected | Seen::RejectedAfterBody => ("`Rejected`", "the email"),
+            other => panic!("{other:?} for {row:?}"),
+        };
+        assert_eq!((seen, error), (expected, charged), "{row:?}");
+        assert_eq!(server.received().len(), usize::from(is_body), "{row:?}");
+    }
+}
+
 #[tokio::test]
 async fn passwords_are_told_by_plain_and_by_login() {
     for mechanisms in ["PLAIN", "LOGIN", "CRAM-MD5 LOGIN PLAIN"] {

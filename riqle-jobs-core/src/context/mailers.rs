@@ -1,8 +1,9 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Instant,
 };
+
+use tokio::time::Instant;
 
 use crate::store::{TroubleKind, WorkerTrouble};
 

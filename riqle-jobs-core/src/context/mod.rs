@@ -298,7 +298,11 @@ impl RunContext {
     }
 
     /// Reports with the worker what keeps a provider from taking emails, and since when; `None`: it takes them.
-    pub(crate) fn report_mailer(&self, provider: &'static str, trouble: Option<(Instant, &str)>) {
+    pub(crate) fn report_mailer(
+        &self,
+        provider: &'static str,
+        trouble: Option<(tokio::time::Instant, &str)>,
+    ) {
         self.inner.mailers.note(provider, trouble);
     }
 

@@ -49,10 +49,14 @@ impl Deferral {
         }
     }
 
-    /// When to try again, where it has lasted so long and the provider asks for `asked`.
-    pub(super) fn pause(self, lasted: Duration, asked: Option<Duration>) -> Duration {
+    /// When to try again, where it has lasted so long and the provider asks for `asked`. Of those that were put off at once for
+    /// load, not all come again at once: `seed` is each one's own.
+    pub(super) fn pause(self, lasted: Duration, asked: Option<Duration>, seed: u64) -> Duration {
         match self {
-            Deferral::Load => asked.unwrap_or_else(|| lasted.clamp(SECOND, FIVE_MINUTES)),
+            Deferral::Load => asked.unwrap_or_else(|| {
+                let pause = lasted.clamp(SECOND, FIVE_MINUTES);
+                pause + pause.mul_f64((seed % 256) as f64 / 1024.0)
+            }),
             Deferral::Greylisting => asked.unwrap_or(GREYLISTED),
             Deferral::Quota => asked.unwrap_or(lasted).clamp(QUARTER_HOUR, SIX_HOURS),
         }

@@ -1,9 +1,7 @@
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::{
     Deferral, EmailDetail, EmailEnding, EmailRecord, EmailStart, EmailStatus, Mailbox, OnUnknown,
@@ -134,7 +132,8 @@ impl<'a> OneSend<'a> {
         asked: Option<Duration>,
     ) -> Result<Receipt, SendError> {
         let lasted = self.deferred_for();
-        let after = (lasted < by.patience(self.sender.patience)).then(|| by.pause(lasted, asked));
+        let seed = self.row.id.as_uuid().as_u64_pair().1;
+        let after = (lasted < by.patience(self.sender.patience)).then(|| by.pause(lasted, asked, seed));
         let (told, provider) = (by.told(), self.sender.mailer.provider());
         let error = match after {
             // In whole seconds, as people read it.

@@ -1,7 +1,9 @@
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 /// For so long a provider that takes nothing is nobody's business.
 const TOLD_AFTER: Duration = Duration::from_secs(60);
@@ -34,5 +36,26 @@ impl Overload {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_takes_nothing_for_a_minute_is_told_once_until_it_takes_an_email() {
+        let overload = Overload::default();
+        for _ in 0..2 {
+            let (since, is_to_be_told) = overload.goes_on();
+            assert_eq!((since, is_to_be_told), (Instant::now(), false));
+            tokio::time::advance(TOLD_AFTER - Duration::from_millis(1)).await;
+            assert_eq!(overload.goes_on(), (since, false));
+            tokio::time::advance(Duration::from_millis(1)).await;
+            assert_eq!(overload.goes_on(), (since, true));
+            tokio::time::advance(10 * TOLD_AFTER).await;
+            assert_eq!(overload.goes_on(), (since, false));
+            overload.ends();
+        }
     }
 }

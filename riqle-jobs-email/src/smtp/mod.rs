@@ -56,6 +56,8 @@ const LONGEST_IDLE: Duration = Duration::from_secs(60);
 /// | any other 5xx from RCPT on | `Rejected` | the email |
 /// | I/O error or silence from the first byte of the body to the final reply | `Unknown` | the run |
 ///
+#[doc = include_str!("answers.md")]
+///
 /// Refusals for load are the mailer's affair, not the email's. A server that takes no more emails on a connection gets another
 /// connection at once, and its limit is remembered for an hour; one that takes no more connections keeps those that it has,
 /// and nobody waits for anything but one of them; one that takes none at all is asked again after pauses that grow from a
