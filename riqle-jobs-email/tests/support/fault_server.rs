@@ -221,8 +221,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 type Wire = BufReader<Box<dyn Duplex>>;
 
 async fn say(wire: &mut Wire, line: &str) -> io::Result<()> {
-    wire.write_all(line.as_bytes()).await?;
-    wire.write_all(b"\r\n").await?;
+    // In one write: the second of two would wait for the first to be acknowledged.
+    wire.write_all(format!("{line}\r\n").as_bytes()).await?;
     wire.flush().await
 }
 
