@@ -142,7 +142,8 @@ async fn refunds_that_do_not_fit_their_order_are_taken_and_dead_at_once_without_
     let mut dead = dead.await;
     // They died side by side, in any order.
     let mut expected = expected.to_vec();
-    (dead.sort(), expected.sort());
+    dead.sort();
+    expected.sort();
     assert_eq!(dead, expected);
 }
 
