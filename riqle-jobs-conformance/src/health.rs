@@ -17,6 +17,7 @@ fn worker(jobs: &[&str]) -> WorkerReport {
         jobs: jobs.iter().map(|job| (*job).to_owned()).collect(),
         concurrency: 1,
         running: 0,
+        claimed_ahead: [].into(),
         troubles: Vec::new(),
     }
 }

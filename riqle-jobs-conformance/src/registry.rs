@@ -51,7 +51,8 @@ pub async fn a_worker_is_known_as_it_reported_last(harness: &dyn Harness) {
     store.report_worker(second.clone()).await.unwrap();
     harness.clock().advance(secs(1));
 
-    let busy = WorkerReport { running: 32, jobs: vec!["greet".to_owned()], ..first.clone() };
+    let claimed_ahead = [("mail".to_owned(), 7), ("größer \"3\"".to_owned(), 1)].into();
+    let busy = WorkerReport { running: 32, claimed_ahead, jobs: vec!["greet".to_owned()], ..first.clone() };
     store.report_worker(busy.clone()).await.unwrap();
 
     let order = WorkerOrder::Work;

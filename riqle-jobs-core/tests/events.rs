@@ -126,6 +126,7 @@ async fn a_job_whose_workers_are_told_to_drain_has_no_worker() {
         jobs: vec!["greet".to_owned()],
         concurrency: 1,
         running: 0,
+        claimed_ahead: [].into(),
         troubles: Vec::new(),
     };
     memory.report_worker(report.clone()).await.unwrap();

@@ -45,6 +45,7 @@ CREATE INDEX emails_detail ON riqle.emails (detail, id);
 ALTER TABLE riqle.workers ADD COLUMN ordered text NOT NULL DEFAULT 'work' CHECK (ordered IN ('work', 'drain'));
 -- JSON that core writes and reads.
 ALTER TABLE riqle.workers ADD COLUMN troubles text NOT NULL DEFAULT '[]';
+ALTER TABLE riqle.workers ADD COLUMN claimed_ahead text NOT NULL DEFAULT '{}';
 
 -- What each worker has counted of a job within a span of time. Workers of the version before go on in metrics, which
 -- nobody reads any more.

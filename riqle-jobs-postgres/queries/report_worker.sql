@@ -1,7 +1,9 @@
 -- What it was ordered stays.
-INSERT INTO riqle.workers (id, label, version, jobs, concurrency, running, troubles, started_at, seen_at)
-SELECT $2, $3, $4, $5, $6, $7, $8, now, now FROM riqle.now($1) AS now
+INSERT INTO riqle.workers
+    (id, label, version, jobs, concurrency, running, claimed_ahead, troubles, started_at, seen_at)
+SELECT $2, $3, $4, $5, $6, $7, $8, $9, now, now FROM riqle.now($1) AS now
 ON CONFLICT (id) DO UPDATE
 SET label = excluded.label, version = excluded.version, jobs = excluded.jobs, concurrency = excluded.concurrency,
-    running = excluded.running, troubles = excluded.troubles, seen_at = excluded.seen_at
+    running = excluded.running, claimed_ahead = excluded.claimed_ahead, troubles = excluded.troubles,
+    seen_at = excluded.seen_at
 RETURNING ordered

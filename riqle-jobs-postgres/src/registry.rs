@@ -121,6 +121,7 @@ async fn report_worker(work: &mut Work<'_>, worker: &WorkerReport) -> DriverResu
         .bind(worker.jobs.clone())
         .bind(i64::from(worker.concurrency))
         .bind(i64::from(worker.running))
+        .bind(serde_json::json!(worker.claimed_ahead).to_string())
         .bind(serde_json::json!(worker.troubles).to_string())
         .fetch_one(&mut *work.connection)
         .await?;
@@ -161,6 +162,7 @@ fn registered_worker(row: &PgRow) -> DriverResult<RegisteredWorker> {
         jobs: get(row, "jobs")?,
         concurrency: get_u32(row, "concurrency")?,
         running: get_u32(row, "running")?,
+        claimed_ahead: json(row, "claimed_ahead")?,
         troubles: json(row, "troubles")?,
     };
     Ok(RegisteredWorker {

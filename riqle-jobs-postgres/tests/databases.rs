@@ -77,6 +77,7 @@ async fn a_database_that_is_serializable_by_default_fails_no_call_for_the_sake_o
                     jobs: vec![],
                     concurrency: 1,
                     running: 0,
+                    claimed_ahead: [].into(),
                     troubles: Vec::new(),
                 };
                 store.report_worker(report).await

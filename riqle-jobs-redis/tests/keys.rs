@@ -136,6 +136,7 @@ async fn fill_the_rest(store: &Redis) {
         jobs: vec!["greet".to_owned()],
         concurrency: 1,
         running: 0,
+        claimed_ahead: [].into(),
         troubles: Vec::new(),
     };
     store.report_worker(worker.clone()).await.unwrap();

@@ -20,6 +20,7 @@ DROP TABLE riqle_metrics_of_minutes;
 ALTER TABLE riqle_workers ADD COLUMN ordered TEXT NOT NULL DEFAULT 'work' CHECK (ordered IN ('work', 'drain'));
 -- JSON that core writes and reads.
 ALTER TABLE riqle_workers ADD COLUMN troubles TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE riqle_workers ADD COLUMN claimed_ahead TEXT NOT NULL DEFAULT '{}';
 
 -- What people did.
 CREATE TABLE riqle_actions (

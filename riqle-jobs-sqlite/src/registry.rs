@@ -158,6 +158,7 @@ async fn report_worker(
         .bind(serde_json::json!(worker.jobs).to_string())
         .bind(worker.concurrency)
         .bind(worker.running)
+        .bind(serde_json::json!(worker.claimed_ahead).to_string())
         .bind(serde_json::json!(worker.troubles).to_string())
         .bind(millis(now))
         .fetch_one(connection)
@@ -201,6 +202,7 @@ fn registered_worker(row: &SqliteRow) -> DriverResult<RegisteredWorker> {
         jobs: json(row, "jobs")?,
         concurrency: get(row, "concurrency")?,
         running: get(row, "running")?,
+        claimed_ahead: json(row, "claimed_ahead")?,
         troubles: json(row, "troubles")?,
     };
     Ok(RegisteredWorker {

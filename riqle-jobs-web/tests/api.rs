@@ -54,6 +54,7 @@ async fn worker_reports(bench: &Bench) {
         jobs: vec!["send-welcome-email".to_owned()],
         concurrency: 1,
         running: 0,
+        claimed_ahead: [].into(),
         troubles: Vec::new(),
     };
     Registry::report_worker(bench.store(), report).await.unwrap();

@@ -295,6 +295,7 @@ async fn a_run_shows_who_tried_it_and_what_no_step_has_saved() {
             jobs,
             concurrency: 8,
             running: 1,
+            claimed_ahead: [].into(),
             troubles: Vec::new(),
         };
         store.report_worker(report).await.unwrap();
@@ -398,6 +399,39 @@ async fn a_queue_is_paused_with_who_and_why_and_resumed() {
 }
 
 #[tokio::test]
+async fn what_is_claimed_ahead_is_shown_apart_from_what_runs() {
+    for bench in Bench::all().await {
+        let (store, worker) = (bench.store(), WorkerId::new());
+        let report = WorkerReport {
+            id: worker,
+            label: "shop-1".to_owned(),
+            version: "1".to_owned(),
+            jobs: vec![JOB.to_owned()],
+            concurrency: 4,
+            running: 4,
+            claimed_ahead: [("email".to_owned(), 4)].into(),
+            troubles: Vec::new(),
+        };
+        store.report_worker(report).await.unwrap();
+        for _ in 0..8 {
+            pending(store, "1").await;
+            claimed(store, worker).await;
+        }
+        let address = dashboard(&bench.jobs).await;
+        let overview = data(address, BEN, "overview").await;
+        assert_eq!((&overview["running"], &overview["claimedAhead"]), (&json!(4), &json!(4)));
+        let queues = data(address, BEN, "queues").await;
+        for row in [&queues["queues"][0], &queues["workers"][0]] {
+            assert_eq!((&row["running"], &row["claimedAhead"]), (&json!(4), &json!(4)), "{queues}");
+        }
+        let shown = page(address, BEN, "queues").await.text;
+        assert!(shown.contains("4 of 4, 4 claimed ahead"), "{shown}");
+        let tile = "<dt>Claimed ahead</dt><dd>4</dd>";
+        assert!(page(address, BEN, "overview").await.text.contains(tile));
+    }
+}
+
+#[tokio::test]
 async fn a_worker_is_told_to_drain() {
     for bench in Bench::all().await {
         let id = WorkerId::new();
@@ -408,6 +442,7 @@ async fn a_worker_is_told_to_drain() {
             jobs: vec![JOB.to_owned()],
             concurrency: 4,
             running: 1,
+            claimed_ahead: [].into(),
             troubles: Vec::new(),
         };
         bench.store().report_worker(report.clone()).await.unwrap();

@@ -51,6 +51,7 @@ async fn hostile(store: &dyn Store) -> (RunId, EmailId) {
         jobs: vec![HOSTILE.to_owned()],
         concurrency: 1,
         running: 1,
+        claimed_ahead: [].into(),
         troubles: Vec::new(),
     };
     store.report_worker(report).await.unwrap();

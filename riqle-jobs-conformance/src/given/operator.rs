@@ -27,6 +27,7 @@ pub(crate) fn worker(label: &str) -> WorkerReport {
         jobs: vec!["greet".to_owned(), "bill".to_owned()],
         concurrency: 32,
         running: 3,
+        claimed_ahead: [].into(),
         troubles: Vec::new(),
     }
 }

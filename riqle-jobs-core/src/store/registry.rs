@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -121,6 +121,8 @@ pub struct WorkerReport {
     pub concurrency: u32,
     /// How many it runs now.
     pub running: u32,
+    /// How many runs it has claimed beside these, for the next free slots, by queue; a queue with none may be left out.
+    pub claimed_ahead: BTreeMap<String, u32>,
     /// What keeps failing, at most one of each kind.
     pub troubles: Vec<WorkerTrouble>,
 }

@@ -1,5 +1,5 @@
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -124,7 +124,7 @@ impl Buffer {
         if waiting > ahead / 2 {
             return 0;
         }
-        (self.idle_slots.load(Ordering::Relaxed) + ahead).saturating_sub(waiting)
+        (self.idle_slots() + ahead).saturating_sub(waiting)
     }
 
     /// Takes all that wait, if the oldest has waited longer than `longest`.
@@ -134,6 +134,20 @@ impl Buffer {
             return Vec::new();
         }
         self.take(&mut waiting)
+    }
+
+    /// How many slots have no run.
+    pub(super) fn idle_slots(&self) -> usize {
+        self.idle_slots.load(Ordering::Relaxed)
+    }
+
+    /// How many wait, of each queue.
+    pub(super) fn waiting_by_queue(&self) -> BTreeMap<String, u32> {
+        let mut queues = BTreeMap::new();
+        for held in self.waiting().iter() {
+            *queues.entry(held.run.lease.queue.to_string()).or_default() += 1;
+        }
+        queues
     }
 
     /// Closes: slots that wait end, and what waited is handed back.
@@ -170,8 +184,10 @@ impl Buffer {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::{ClaimRequest, LeaseToken, Memory, NewRun, Payload, Priority, Queue, WorkerId};
 
     #[test]
     fn slots_that_became_free_count_for_two_spans() {
@@ -183,6 +199,30 @@ mod tests {
         freed.now += 2;
         assert_eq!(freed.count(9), 2);
         assert_eq!(freed.count(11), 0);
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_slot_is_counted_by_queue_and_what_has_one_is_not() {
+        let store = Memory::new();
+        let buffer = Buffer::new(2);
+        for queue in ["email", "reports", "email"] {
+            let run = NewRun::with_payload("greet", queue, Priority::DEFAULT, Payload::from_json_text("1"));
+            Queue::enqueue(&store, vec![run]).await.unwrap();
+            let request = ClaimRequest {
+                queue: queue.to_owned(),
+                jobs: ["greet".to_owned()].into(),
+                limit: 1,
+                lease: Duration::from_secs(30),
+                token: LeaseToken::new(),
+                worker: WorkerId::new(),
+            };
+            let run = Queue::claim(&store, request).await.unwrap().runs.remove(0);
+            buffer.push(vec![HeldRun { run, cancellation: Arc::default(), since: Instant::now() }]);
+        }
+        let queues = |email| [("email".to_owned(), email), ("reports".to_owned(), 1)].into();
+        assert_eq!((buffer.idle_slots(), buffer.waiting_by_queue()), (2, queues(2)));
+        buffer.pop().await.unwrap();
+        assert_eq!((buffer.idle_slots(), buffer.waiting_by_queue()), (1, queues(1)));
     }
 
     #[test]

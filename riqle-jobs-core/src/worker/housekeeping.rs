@@ -72,7 +72,9 @@ fn report(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         jobs: jobs.iter().map(|job| job.name.clone()).collect(),
         concurrency: u32::try_from(settings.concurrency).unwrap_or(u32::MAX),
-        running: u32::try_from(shared.held.len()).unwrap_or(u32::MAX),
+        running: u32::try_from(settings.concurrency.saturating_sub(shared.buffer.idle_slots()))
+            .unwrap_or(u32::MAX),
+        claimed_ahead: shared.buffer.waiting_by_queue(),
         troubles: failures.longest().into_iter().chain(shared.mailers.longest()).collect(),
     }
 }

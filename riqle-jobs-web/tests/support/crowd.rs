@@ -77,6 +77,7 @@ impl Crowd {
                 jobs: jobs.clone(),
                 concurrency: 32,
                 running,
+                claimed_ahead: [].into(),
                 troubles: Vec::new(),
             };
             store.report_worker(report).await.unwrap();

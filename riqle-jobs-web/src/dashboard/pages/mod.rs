@@ -2,6 +2,7 @@
 
 pub(crate) mod action;
 pub(crate) mod audit;
+mod claimed;
 pub(crate) mod confirm;
 pub(crate) mod dead_letters;
 pub(crate) mod email;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
+    claimed::Claimed,
     emails::{OPEN, is_open},
     verdict::{Facts, Finding, Level, findings},
 };
@@ -34,8 +35,10 @@ pub(crate) struct OverviewPage {
     findings: Vec<Finding>,
     /// Due runs that no worker has yet; counted to 10,000 for each job and queue.
     due: Count,
-    /// The same.
+    /// Runs whose attempt has a slot of a worker; counted likewise.
     running: Count,
+    /// Runs that workers have claimed for their next free slots, as they told within 10 s.
+    claimed_ahead: Count,
     /// Dead letters that were not replayed; counted to 10,000.
     dead: Count,
     workers: usize,
@@ -113,6 +116,8 @@ impl OverviewPage {
             now,
         };
         let findings = findings(&facts);
+        let claimed = queues.iter().map(|queue| queue.running).sum();
+        let Claimed { running, ahead } = Claimed::of(claimed, None, &workers, now);
         let history =
             if range == Range::Hour { last_hour } else { History::read(store, range, None).await? };
         Ok(Self {
@@ -120,7 +125,8 @@ impl OverviewPage {
             findings,
             due: Count(queues.iter().map(|queue| queue.due).sum()),
             dead: Count(dead),
-            running: Count(queues.iter().map(|queue| queue.running).sum()),
+            running,
+            claimed_ahead: ahead,
             workers: workers.iter().filter(|worker| worker.is_alive(now)).count(),
             oldest_due: health.oldest_due.map(When),
             range,

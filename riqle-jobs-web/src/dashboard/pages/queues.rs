@@ -7,6 +7,7 @@ use riqle_jobs_core::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::claimed::Claimed;
 use crate::dashboard::{
     Web,
     failure::Failure,
@@ -30,7 +31,10 @@ pub(crate) struct QueueRow {
     name: String,
     due: Count,
     scheduled: Count,
+    /// Runs whose attempt has a slot of a worker.
     running: Count,
+    /// Runs that workers have claimed for their next free slots, as they told within 10 s.
+    claimed_ahead: Count,
     waiting: Count,
     /// Since when the run waits that has waited longest.
     oldest_due: Option<When>,
@@ -54,7 +58,10 @@ pub(crate) struct WorkerRow {
     version: String,
     jobs: Vec<String>,
     concurrency: u32,
+    /// Attempts that have a slot.
     running: u32,
+    /// Runs that it has claimed for its next free slots.
+    claimed_ahead: u64,
     started_at: When,
     seen_at: When,
     is_alive: bool,
@@ -85,8 +92,12 @@ impl QueuesPage {
             }
         }
         queues.sort_by(|a, b| a.name.cmp(&b.name));
+        let row = |queue: QueueStatus| {
+            let claimed = Claimed::of(queue.running, Some(&queue.name), &workers, now);
+            QueueRow::of(queue, claimed, &visit)
+        };
         Ok(Self {
-            queues: queues.into_iter().map(|queue| QueueRow::of(queue, &visit)).collect(),
+            queues: queues.into_iter().map(row).collect(),
             workers: by_label(workers).into_iter().map(|worker| WorkerRow::of(worker, now)).collect(),
         })
     }
@@ -99,13 +110,14 @@ fn by_label(mut workers: Vec<RegisteredWorker>) -> Vec<RegisteredWorker> {
 }
 
 impl QueueRow {
-    fn of(queue: QueueStatus, visit: &Visit) -> Self {
+    fn of(queue: QueueStatus, claimed: Claimed, visit: &Visit) -> Self {
         let pause = |Pause { by, why, at }| PauseView { by, why: visit.text(&why), at: When(at) };
         Self {
             name: queue.name,
             due: Count(queue.due),
             scheduled: Count(queue.scheduled),
-            running: Count(queue.running),
+            running: claimed.running,
+            claimed_ahead: claimed.ahead,
             waiting: Count(queue.waiting),
             oldest_due: queue.oldest_due.map(When),
             pause: queue.pause.map(pause),
@@ -129,6 +141,7 @@ impl WorkerRow {
             version: report.version,
             jobs: report.jobs,
             concurrency: report.concurrency,
+            claimed_ahead: report.claimed_ahead.values().map(|runs| u64::from(*runs)).sum(),
             running: report.running,
             started_at: When(started_at),
             seen_at: When(seen_at),
