@@ -9,6 +9,8 @@
 //! | [`webhooks::stripe::Webhook`] | `POST /webhooks/stripe` |
 //! | [`webhooks::resend::router`] | `POST /webhooks/resend` |
 //!
+//! [`Server`] serves them, or any router, so that no client holds up the others or the shutdown.
+//!
 //! Every answer but the dashboard's is JSON, errors as `{"error": "…", "status": 400}`. Nothing is open unless the application says so.
 //!
 //! ```
@@ -33,7 +35,9 @@ mod dashboard;
 mod event_api;
 pub mod health;
 pub mod security;
+mod server;
 pub mod webhooks;
 
 pub use dashboard::{Dashboard, HIDDEN_KEYS};
 pub use event_api::EventApi;
+pub use server::Server;

@@ -168,7 +168,7 @@ impl Running {
         let all_ended = async { while self.slots.join_next().await.is_some() {} };
         let stopped_at_once = tokio::select! {
             ended = timeout(self.shared.grace, all_ended) => ended.is_err(),
-            () = shutdown.now() => true,
+            () = shutdown.stopping_now() => true,
         };
         if stopped_at_once {
             self.shared.give_up.cancel();

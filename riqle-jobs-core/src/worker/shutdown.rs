@@ -51,7 +51,8 @@ impl Shutdown {
         self.stopping.cancelled().await;
     }
 
-    pub(super) async fn now(&self) {
+    /// Resolves once stopping at once was asked for: nothing is waited for any more.
+    pub async fn stopping_now(&self) {
         self.now.cancelled().await;
     }
 }

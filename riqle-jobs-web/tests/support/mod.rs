@@ -131,8 +131,8 @@ impl Answer {
 
 /// One request on a connection of its own; headers as lines, each ended by CRLF. A `Host` of its own replaces the usual one.
 pub async fn request(address: SocketAddr, line: &str, headers: &str, body: &[u8]) -> Answer {
-    let host =
-        if headers.to_lowercase().contains("host:") { String::new() } else { format!("Host: {address}\r\n") };
+    let has_own = headers.lines().any(|line| line.to_lowercase().starts_with("host:"));
+    let host = if has_own { String::new() } else { format!("Host: {address}\r\n") };
     let length = body.len();
     let head =
         format!("{line} HTTP/1.1\r\n{host}Content-Length: {length}\r\nConnection: close\r\n{headers}\r\n");
