@@ -5,7 +5,7 @@ use riqle_jobs::{
     web::webhooks::{resend, stripe::Secrets},
 };
 
-use crate::Failure;
+use crate::{Failure, printer};
 
 const USAGE: &str = "\
 usage: cargo run --example shop -- [FLAGS]
@@ -32,7 +32,7 @@ pub struct Config {
     stripe_secret: Option<String>,
     /// The same.
     resend_secret: Option<String>,
-    /// The same; without one events are taken on loopback alone.
+    /// The same; without one events are taken in the demo alone, on loopback.
     event_key: Option<String>,
     /// Told apart from the orders of earlier starts on the same database.
     pub suffix: String,
@@ -51,7 +51,7 @@ impl Config {
                 "--no-demo" => demo = false,
                 "--exit-when-idle" => exit_when_idle = true,
                 "--help" | "-h" => {
-                    println!("{USAGE}");
+                    printer::print(USAGE);
                     return Ok(None);
                 }
                 other => return Err(format!("unknown flag {other}\n\n{USAGE}").into()),

@@ -3,12 +3,13 @@
 //! cargo run --example shop                      plays a sale to itself, then stays up
 //! cargo run --example shop -- --exit-when-idle  plays the sale and ends
 //! cargo run --example shop -- --no-demo         a shop for real webhooks
-#![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
+#![allow(missing_docs, unreachable_pub)]
 
 mod config;
 mod database;
 mod demo;
 mod http_client;
+mod log;
 mod moody_mailer;
 mod printer;
 mod routes;
@@ -22,7 +23,7 @@ use riqle_jobs::{
         Brand, Orders,
         jobs::{SendPurchaseConfirmation, SendRefundNotification, SendWelcomeEmail},
     },
-    web::webhooks::IgnoredEvents,
+    web::{Server, security::Access, webhooks::IgnoredEvents},
 };
 use tokio::net::TcpListener;
 
@@ -32,23 +33,40 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
+    let ended = async {
+        let shutdown = Shutdown::on_signals()?;
+        tokio::select! {
+            ended = run(&shutdown) => ended,
+            failure = ended_at_once(&shutdown) => Err(failure),
+        }
+    };
+    let code = match ended.await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("shop: {failure}");
+            log::line(format!("{failure}"));
             ExitCode::FAILURE
         }
-    }
+    };
+    log::flush().await;
+    code
 }
 
-async fn run() -> Result<(), Failure> {
+/// After a second signal runs are given back, which a store that hangs must not hold up.
+async fn ended_at_once(shutdown: &Shutdown) -> Failure {
+    shutdown.stopping_now().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    "ended at once; what was running is run again after its lease".into()
+}
+
+async fn run(shutdown: &Shutdown) -> Result<(), Failure> {
     let Some(config) = Config::read()? else { return Ok(()) };
-    let printer = Printer::new();
     let listener = listen(&config).await?;
     let address = listener.local_addr()?;
-    let shutdown = Shutdown::on_signals()?;
-
-    let (database, store) = Database::open(&config).await?;
+    let opened = tokio::select! {
+        opened = Database::open(&config) => opened,
+        () = shutdown.stopping() => return Ok(()),
+    };
+    let (database, store) = opened?;
     let jobs = Jobs::new(&store);
     let mailer = moody_mailer::wrap(riqle_jobs::mailer(&config.mail_url)?, &config);
     let orders: Arc<dyn Orders> = Arc::new(database.clone());
@@ -58,7 +76,7 @@ async fn run() -> Result<(), Failure> {
         .register(SendPurchaseConfirmation::new(Arc::clone(&orders), sender.clone(), brand.clone()))
         .register(SendRefundNotification::new(orders, sender.clone(), brand.clone()))
         .register(SendWelcomeEmail::new(sender, brand))
-        .on_alert(|alert| eprintln!("shop: {} needs attention: {}", alert.job, alert.error));
+        .on_alert(|alert| log::line(format!("{} needs attention: {}", alert.job, alert.error)));
 
     let (staging, relay) = (database.staging(), database.relay(&store));
 
@@ -68,13 +86,14 @@ async fn run() -> Result<(), Failure> {
         secrets: config.stripe_secrets()?.map(Arc::new),
         ignored: IgnoredEvents::default(),
     };
-    let router = routes::router(shop, &config, address, &shutdown)?;
-    printer.start(&config, address);
-    let server = axum::serve(listener, router).with_graceful_shutdown({
+    let (access, link) = Access::from_environment()?.or_link();
+    let router = routes::router(shop, &config, access, address, shutdown)?;
+    let printer = Printer::new(address, link);
+    printer.start(&config);
+    let server = tokio::spawn({
         let shutdown = shutdown.clone();
-        async move { shutdown.stopping().await }
+        async move { Server::new(listener, router).run_with(&shutdown).await }
     });
-    let server = tokio::spawn(async move { server.await });
     let working = tokio::spawn({
         let shutdown = shutdown.clone();
         async move { worker.run_with(&shutdown).await }
@@ -94,7 +113,7 @@ async fn run() -> Result<(), Failure> {
             printer.end();
             shutdown.stop();
         } else {
-            printer.stays_up(address);
+            printer.stays_up();
         }
         Ok::<(), Failure>(())
     };
@@ -106,7 +125,7 @@ async fn run() -> Result<(), Failure> {
         shutdown.stop();
     }
     working.await??;
-    server.await??;
+    server.await?;
     if let Some(relaying) = relaying {
         relaying.await?;
     }

@@ -1,38 +1,46 @@
 use std::{
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use riqle_jobs::{Run, RunState, testing::Moment};
+use riqle_jobs::{Run, RunState, testing::Moment, web::security::Link};
 
 use crate::{config::Config, routes::DASHBOARD};
 
-/// What the shop shows on the terminal; colours only there.
+/// What the shop shows on the terminal; colours only there. Standard output may be closed, as by `head`.
 pub struct Printer {
     colours: bool,
     started: Instant,
+    address: SocketAddr,
+    /// Where nobody is named who may act.
+    link: Option<Link>,
 }
 
 impl Printer {
-    pub fn new() -> Self {
+    pub fn new(address: SocketAddr, link: Option<Link>) -> Self {
         let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { colours, started: Instant::now() }
+        Self { colours, started: Instant::now(), address, link }
     }
 
-    pub fn start(&self, config: &Config, address: SocketAddr) {
-        println!("{}", self.bold("The Riqle shop"));
-        println!("  listens on  http://{address}");
-        println!("  dashboard:  http://{address}{DASHBOARD}");
-        println!("  runs are in {}", without_password(&config.jobs_url));
-        println!("  emails go to {}", without_password(&config.mail_url));
+    pub fn start(&self, config: &Config) {
+        print(&self.bold("The Riqle shop"));
+        self.line(&format!("listens on  http://{}", self.address));
+        self.line(&format!("dashboard:  {}", self.dashboard()));
+        self.line(&format!("runs are in {}", without_password(&config.jobs_url)));
+        self.line(&format!("emails go to {}", without_password(&config.mail_url)));
         if let Some(folder) = &config.folder {
-            println!("  this start made the folder {}", folder.display());
+            self.line(&format!("this start made the folder {}", folder.display()));
         }
     }
 
+    fn dashboard(&self) -> String {
+        let page = format!("http://{}{DASHBOARD}", self.address);
+        self.link.as_ref().map_or(page.clone(), |link| link.to(&page))
+    }
+
     pub fn scene(&self, title: &str) {
-        println!("\n{}", self.bold(title));
+        print(&format!("\n{}", self.bold(title)));
     }
 
     /// A line of a run's timeline, as it happens.
@@ -60,22 +68,20 @@ impl Printer {
             _ => state,
         };
         let line = format!("  {:>6.3} s  {state}  attempt {}  {note}", since.as_secs_f64(), moment.attempt);
-        println!("{}", line.trim_end());
+        print(line.trim_end());
     }
 
     pub fn line(&self, text: &str) {
-        println!("  {text}");
+        print(&format!("  {text}"));
     }
 
     pub fn end(&self) {
-        println!(
-            "\nNo run is pending, running or waiting; done after {:.1} s.",
-            self.started.elapsed().as_secs_f64()
-        );
+        let took = self.started.elapsed().as_secs_f64();
+        print(&format!("\nNo run is pending, running or waiting; done after {took:.1} s."));
     }
 
-    pub fn stays_up(&self, address: SocketAddr) {
-        println!("\nThe shop stays up; look at its runs at http://{address}{DASHBOARD}; Ctrl-C ends it.");
+    pub fn stays_up(&self) {
+        print(&format!("\nThe shop stays up; look at its runs at {} ; Ctrl-C ends it.", self.dashboard()));
     }
 
     fn bold(&self, text: &str) -> String {
@@ -85,6 +91,11 @@ impl Printer {
     fn paint(&self, code: &str, text: &str) -> String {
         if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
+}
+
+/// Where it can't be written, the shop goes on.
+pub fn print(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn first_line(text: Option<&str>) -> &str {

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use crate::{
     Failure,
     config::Config,
+    log,
     webhook::{self, Shop, refuse},
 };
 
@@ -30,15 +31,18 @@ pub const DASHBOARD: &str = "/jobs";
 pub fn router(
     shop: Shop,
     config: &Config,
+    access: Access,
     address: SocketAddr,
     shutdown: &Shutdown,
 ) -> Result<Router, Failure> {
-    let events = EventApi::new(&shop.jobs).keys(config.event_keys()).bound_to(address);
+    let mut events = EventApi::new(&shop.jobs).keys(config.event_keys());
+    if config.demo {
+        events = events.development(address);
+    }
     let of_jobs = events
         .router()
         .merge(health::router(&shop.jobs))
         .merge(resend::router(&shop.jobs, config.resend_secrets()?));
-    let access = Access::from_environment()?.bound_to(address);
     let dashboard = Dashboard::new(&shop.jobs, access).until(shutdown).router();
     Ok(Router::new()
         .nest_service(DASHBOARD, dashboard)
@@ -53,6 +57,10 @@ pub fn router(
 }
 
 async fn order(State(shop): State<Shop>, Path(id): Path<String>) -> Response {
+    // PostgreSQL has no text with such a character.
+    if id.contains('\0') {
+        return refuse(StatusCode::NOT_FOUND, "no such order");
+    }
     match shop.database.order_row(&id).await {
         Ok(Some(order)) => Json(json!({
             "id": order.id,
@@ -71,6 +79,9 @@ async fn order(State(shop): State<Shop>, Path(id): Path<String>) -> Response {
 }
 
 async fn emails(State(shop): State<Shop>, Path(id): Path<String>) -> Response {
+    if id.contains('\0') {
+        return refuse(StatusCode::NOT_FOUND, "no such order");
+    }
     let filter = EmailFilter { reference: Some(id), ..EmailFilter::default() };
     match EmailLog::emails(&**shop.jobs.store(), filter).await {
         Ok(rows) => {
@@ -96,6 +107,6 @@ async fn emails(State(shop): State<Shop>, Path(id): Path<String>) -> Response {
 }
 
 fn away(failure: &Failure) -> Response {
-    eprintln!("shop: {failure}");
+    log::line(failure.to_string());
     refuse(StatusCode::SERVICE_UNAVAILABLE, "the store is away")
 }

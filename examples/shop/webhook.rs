@@ -20,7 +20,7 @@ use riqle_jobs::{
 };
 use serde_json::json;
 
-use crate::{Failure, database::Database};
+use crate::{Failure, database::Database, log};
 
 /// What the routes share.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ pub async fn stripe(State(shop): State<Shop>, headers: HeaderMap, body: Bytes) -
             Some(why) => ignore(&shop, &event, &why),
             // Not stored, or perhaps: Stripe tries again, and the event's id makes that harmless.
             None => {
-                eprintln!("shop: event {} is not stored: {failure}", event.id);
+                log::line(format!("event {} is not stored: {failure}", event.id));
                 refuse(StatusCode::SERVICE_UNAVAILABLE, "not stored, send it again")
             }
         },
@@ -67,7 +67,7 @@ pub async fn ignored(State(shop): State<Shop>) -> Response {
 
 fn ignore(shop: &Shop, event: &Event, why: &Ignored) -> Response {
     let count = shop.ignored.note("Stripe", &event.kind, &event.id, why);
-    eprintln!("shop: ignored event {} ({}): {why}; {count} of this kind so far", event.id, event.kind);
+    log::line(format!("ignored event {} ({}): {why}; {count} of this kind so far", event.id, event.kind));
     Json(json!({"received": true, "ignored": true, "reason": why.to_string()})).into_response()
 }
 

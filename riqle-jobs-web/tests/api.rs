@@ -203,12 +203,46 @@ async fn without_configuration_it_is_closed_or_open_to_the_machine_itself() {
         let error = "closed: no token, password or authentication of the application is configured";
         assert_eq!((answer.status, answer.json()), (503, json!({"error": error, "status": 503})));
     }
-    let here = serve(|address| api::router(&bench.jobs, Access::closed().bound_to(address))).await;
+    let here = serve(|address| api::router(&bench.jobs, Access::open_to_this_machine(address))).await;
     assert_eq!(get(here, "/api/jobs", "").await.status, 200);
-    assert_eq!(get(here, "/api/jobs", "Host: rebound.example\r\n").await.status, 401);
-    assert_eq!(get(here, "/api/jobs", "Forwarded: for=203.0.113.7\r\n").await.status, 401);
-    let locked = serve(|address| api::router(&bench.jobs, access().bound_to(address))).await;
+    for elsewhere in
+        ["Host: rebound.example\r\n", "Host: localhost:evil\r\n", "Forwarded: for=203.0.113.7\r\n"]
+    {
+        assert_eq!(get(here, "/api/jobs", elsewhere).await.status, 401, "{elsewhere}");
+    }
+    let everywhere = Access::open_to_this_machine(([0, 0, 0, 0], 80).into());
+    let everywhere = serve(|_| api::router(&bench.jobs, everywhere)).await;
+    assert_eq!(get(everywhere, "/api/jobs", "").await.status, 503);
+    let locked = |address| Access::open_to_this_machine(address).bearer("deploys", "act", Role::Operator);
+    let locked = serve(|address| api::router(&bench.jobs, locked(address))).await;
     assert_eq!(get(locked, "/api/jobs", "").await.status, 401);
+    assert_eq!(get(locked, "/api/jobs", OPERATOR).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_link_is_made_where_nobody_may_act_and_its_token_is_a_bearer_token() {
+    let bench = &Bench::all().await[0];
+    let local = ([127, 0, 0, 1], 80).into();
+    for somebody in [access(), Access::by(Sessions), Access::open_to_this_machine(local)] {
+        assert!(somebody.or_link().1.is_none());
+    }
+    let viewer = || Access::closed().bearer("board", "see", Role::Viewer);
+    for nobody in [Access::closed(), viewer(), Access::open_to_this_machine(([0, 0, 0, 0], 80).into())] {
+        assert!(nobody.or_link().1.is_some());
+    }
+    let (access, link) = viewer().or_link();
+    let link = link.unwrap();
+    let address = serve(|_| api::router(&bench.jobs, access)).await;
+    let runs = "/api/jobs/send-welcome-email/runs";
+    let bearer = format!("Authorization: Bearer {}\r\n", link.token());
+    assert_eq!(post(address, runs, &bearer, r#"{"input":1}"#).await.status, 201);
+    assert_eq!(post(address, runs, VIEWER, r#"{"input":1}"#).await.status, 403);
+    // A token in an address is for browsers, which are led on at once.
+    assert_eq!(post(address, &link.to(runs), "", r#"{"input":1}"#).await.status, 401);
+    assert_eq!(get(address, &link.to("/api/jobs"), "").await.status, 303);
+    let answer = get(address, "/api/jobs", "").await;
+    let error = "open the link with a token that the application printed when it started";
+    assert_eq!((answer.status, answer.json()), (401, json!({"error": error, "status": 401})));
 }
 
 /// The application's sessions.

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use axum::Router;
 use riqle_jobs_core::{
@@ -15,7 +15,10 @@ use riqle_jobs_core::{
         WorkerReport,
     },
 };
-use riqle_jobs_web::{Dashboard, security::Access};
+use riqle_jobs_web::{
+    Dashboard,
+    security::{Access, Link},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -245,13 +248,87 @@ async fn nobody_gets_in_who_is_not_named() {
     .await;
     assert_eq!(page(closed, ANNA, "overview").await.status, 503);
     let here = serve(|address| {
-        let access = Access::closed().bound_to(address);
+        let access = Access::open_to_this_machine(address);
         Router::new().nest_service("/jobs", Dashboard::new(&bench.jobs, access).router())
     });
     let here = here.await;
     assert_eq!(get(here, "/jobs/overview", "").await.status, 200);
     assert_eq!(get(here, "/jobs/overview", "Host: evil.example\r\n").await.status, 401);
+    assert_eq!(get(here, "/jobs/overview", "Host: localhost:evil\r\n").await.status, 401);
     assert_eq!(get(here, "/jobs/overview", "X-Forwarded-For: 1.2.3.4\r\n").await.status, 401);
+}
+
+/// The dashboard of a shop that nobody is named for, and its link.
+async fn by_link(bench: &Bench) -> (SocketAddr, Link) {
+    let (access, link) = Access::closed().or_link();
+    let dashboard = Dashboard::new(&bench.jobs, access).router();
+    (serve(|_| Router::new().nest_service("/jobs", dashboard)).await, link.unwrap())
+}
+
+#[tokio::test]
+async fn a_link_lets_in_and_its_token_goes_from_the_address_into_a_cookie_of_the_port() {
+    let bench = Bench::all().await.remove(0);
+    let (address, link) = by_link(&bench).await;
+    for (asked, location) in
+        [("/jobs", "./jobs"), ("/jobs/", "./"), ("/jobs/runs?state=dead", "./runs?state=dead")]
+    {
+        let entered = get(address, &link.to(asked), "").await;
+        assert_eq!((entered.status, entered.location()), (303, location));
+        let cookie = format!(
+            "set-cookie: riqle_jobs_{}={}; Path=/; HttpOnly; SameSite=Lax\r\n",
+            address.port(),
+            link.token()
+        );
+        let head = format!("{}\r\n", entered.raw_head);
+        assert!(head.contains(&cookie) && head.contains("no-store"), "{head}");
+    }
+    let cookie = format!("Cookie: {}\r\n", get(address, &link.to("/jobs"), "").await.cookie());
+    assert_eq!(get(address, "/jobs/overview", &cookie).await.status, 200);
+    let secure = get(address, &link.to("/jobs"), "X-Forwarded-Proto: https\r\n").await;
+    assert!(secure.raw_head.contains("SameSite=Lax; Secure"), "{}", secure.raw_head);
+
+    let forms = get(address, "/jobs/overview", &cookie).await.cookie();
+    let token = forms.split_once('=').unwrap().1.to_owned();
+    let headers = format!(
+        "{}; {forms}\r\nContent-Type: application/x-www-form-urlencoded\r\nSec-Fetch-Site: same-origin\r\n",
+        cookie.trim_end()
+    );
+    let pause = async |headers: &str| {
+        let body = format!("formToken={token}");
+        request(address, "POST /jobs/queues/email/pause", headers, body.as_bytes()).await.status
+    };
+    // A page of another port of this machine is of the same site, and its form brings the cookies along.
+    assert_eq!(pause(&headers.replace("same-origin", "same-site")).await, 403);
+    assert_eq!(pause(&headers).await, 303);
+    let bearer = format!("Authorization: Bearer {}\r\nAccept: application/json\r\n", link.token());
+    let audit = get(address, "/jobs/audit", &bearer).await.json();
+    assert_eq!(audit["actions"][0]["by"], json!("link"));
+}
+
+#[tokio::test]
+async fn behind_a_proxy_that_leaves_no_trace_nobody_gets_in_without_the_link() {
+    let bench = Bench::all().await.remove(0);
+    let (address, link) = by_link(&bench).await;
+    // What nginx sends with nothing but `proxy_pass`: the address that it passes to as the host.
+    let proxied = format!("Host: {address}\r\n");
+    let (_, other) = Access::closed().or_link();
+    for asked in ["/jobs", "/jobs/overview", "/jobs?token=", "/jobs?token=x", &other.unwrap().to("/jobs")] {
+        let answer = get(address, asked, &proxied).await;
+        assert_eq!(answer.status, 401, "{asked}");
+        assert!(answer.text.contains("open the link with a token"), "{}", answer.text);
+    }
+    assert_eq!(post(address, "/jobs/queues/email/pause", &proxied, "{}").await.status, 401);
+    assert_eq!(post(address, &link.to("/jobs/queues/email/pause"), &proxied, "{}").await.status, 401);
+    let cookie = get(address, &link.to("/jobs"), &proxied).await.cookie();
+    let entered = format!("{proxied}Cookie: {cookie}\r\n");
+    assert_eq!(get(address, "/jobs/overview", &entered).await.status, 200);
+    let (name, token) = cookie.split_once('=').unwrap();
+    for wrong in [format!("{name}x={token}"), format!("{name}={token}x"), format!("{name}=")] {
+        assert_eq!(get(address, "/jobs/overview", &format!("Cookie: {wrong}\r\n")).await.status, 401);
+    }
+    // What another port has set under the same name does no harm.
+    let both = format!("Cookie: {name}=another; {cookie}\r\n");
+    assert_eq!(get(address, "/jobs/overview", &both).await.status, 200);
 }
 
 #[tokio::test]

@@ -213,22 +213,67 @@ async fn a_wrong_key_is_refused_before_the_body_is_read() {
 }
 
 #[tokio::test]
-async fn without_a_key_it_is_closed_and_on_loopback_open_to_the_machine_itself() {
+async fn without_a_key_it_is_closed_but_in_development_on_a_loopback_address() {
     let bench = &Bench::all().await[0];
-    let closed =
-        serve(|_| EventApi::new(&bench.jobs).keys([""]).bound_to(([0, 0, 0, 0], 80).into()).router()).await;
-    let answer = post(closed, "/e/any", "", event("{}")).await;
-    let error = "no event key is configured (RIQLE_EVENT_KEY)";
-    assert_eq!((answer.status, answer.json()), (503, json!({"error": error, "status": 503})));
-
-    let development = serve(|address| EventApi::new(&bench.jobs).bound_to(address).router()).await;
+    let elsewhere = ([0, 0, 0, 0], 80).into();
+    for closed in [
+        EventApi::new(&bench.jobs),
+        EventApi::new(&bench.jobs).keys([""]),
+        EventApi::new(&bench.jobs).development(elsewhere),
+    ] {
+        let closed = serve(|_| closed.router()).await;
+        let answer = post(closed, "/e/any", "", event("{}")).await;
+        let error = "no event key is configured (RIQLE_EVENT_KEY)";
+        assert_eq!((answer.status, answer.json()), (503, json!({"error": error, "status": 503})));
+    }
+    let development = serve(|address| EventApi::new(&bench.jobs).development(address).router()).await;
     assert_eq!(post(development, "/e/NO_EVENT_KEY_SET", "", event("{}")).await.status, 200);
     let own_name = format!("Host: localhost:{}\r\n", development.port());
     assert_eq!(post(development, "/e/x", &own_name, event("{}")).await.status, 200);
-    for elsewhere in ["Host: evil.example\r\n", "X-Forwarded-For: 203.0.113.7\r\n"] {
+    for elsewhere in
+        ["Host: evil.example\r\n", "Host: localhost:evil\r\n", "X-Forwarded-For: 203.0.113.7\r\n"]
+    {
         let answer = post(development, "/e/x", elsewhere, event("{}")).await;
         let error = "without an event key, events are taken from the same machine alone";
         assert_eq!((answer.status, answer.json()), (401, json!({"error": error, "status": 401})));
+    }
+    assert_eq!(bench.runs().await.len(), 2);
+    // With a key it is as closed as anywhere.
+    let keyed = serve(|address| EventApi::new(&bench.jobs).keys(["k"]).development(address).router()).await;
+    assert_eq!(post(keyed, "/e/x", "", event("{}")).await.status, 401);
+}
+
+#[tokio::test]
+async fn in_development_no_page_of_another_site_sends_events() {
+    let bench = &Bench::all().await[0];
+    let development = serve(|address| EventApi::new(&bench.jobs).development(address).router()).await;
+    let send = async |headers: &str| {
+        // As `fetch` with `no-cors` does it.
+        let headers = format!("Content-Type: text/plain\r\n{headers}");
+        request(development, "POST /e/x", &headers, event("{}").as_bytes()).await
+    };
+    for page in [
+        "Sec-Fetch-Site: cross-site\r\n",
+        "Sec-Fetch-Site: cross-site\r\nOrigin: http://localhost:3000\r\n",
+        "Origin: null\r\n",
+        "Origin: https://evil.example\r\n",
+        "Origin: http://localhost.evil.example\r\n",
+        "Origin: http://192.0.2.7:3000\r\n",
+    ] {
+        let answer = send(page).await;
+        let error = "without an event key, no events are taken from pages of other sites";
+        assert_eq!((answer.status, answer.json()), (403, json!({"error": error, "status": 403})), "{page}");
+        let is_named = answer.head.contains("access-control-allow-origin");
+        assert_eq!(is_named, page.contains("Origin: http://localhost:3000"), "{}", answer.head);
+    }
+    assert!(bench.runs().await.is_empty());
+    for page in
+        ["Origin: http://localhost:3000\r\nSec-Fetch-Site: same-site\r\n", "Origin: http://[::1]:5173\r\n"]
+    {
+        let answer = send(page).await;
+        assert_eq!(answer.status, 200, "{page}");
+        let origin = page.split(['\r', ' ']).nth(1).unwrap();
+        assert!(answer.head.contains(&format!("access-control-allow-origin: {origin}")), "{}", answer.head);
     }
     assert_eq!(bench.runs().await.len(), 2);
 }

@@ -106,7 +106,7 @@ async fn it_hears_why_events_are_refused_and_needs_no_key_in_development() {
     assert!(answers[0]["error"].is_string(), "{answers}");
     assert!(bench.runs().await.is_empty());
 
-    let development = serve(|address| EventApi::new(&bench.jobs).bound_to(address).router()).await;
+    let development = serve(|address| EventApi::new(&bench.jobs).development(address).router()).await;
     let answers = send(development, None, json!([{"name": "email/welcome", "data": {}}])).await;
     assert_eq!(ids(&answers[0]).len(), 1, "{answers}");
 }

@@ -20,7 +20,11 @@ async fn the_demo_goes_as_told_twice_on_one_database() {
         assert!(output.status.success(), "{shown}\n{errors}");
         assert_eq!(delays(&shown), ["1s", "2s", "1s", "2s", "4s"], "{shown}");
         assert!(shown.contains("keeps fetch-order"), "{shown}");
-        assert!(shown.contains("  dashboard:  http://127.0.0.1:") && shown.contains("/jobs\n"), "{shown}");
+        assert!(
+            shown.contains("  dashboard:  http://127.0.0.1:") && shown.contains("/jobs?token="),
+            "{shown}"
+        );
+        assert!(!errors.contains("token="), "{errors}");
         let messages = std::fs::read_dir(&mail).unwrap().count();
         assert_eq!(messages, 4 * round, "{shown}");
     }

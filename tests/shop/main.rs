@@ -12,8 +12,11 @@ mod demo;
 #[path = "../../examples/shop/http_client.rs"]
 mod http_client;
 mod kill;
+#[cfg(feature = "real-servers")]
+mod nginx;
 mod process;
 mod refunds;
+mod server;
 mod smtp_receiver;
 mod webhook;
 

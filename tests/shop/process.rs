@@ -1,11 +1,12 @@
 use std::{
     net::{SocketAddr, TcpListener},
     path::PathBuf,
-    process::{Output, Stdio},
+    process::{ExitStatus, Output, Stdio},
     time::Duration,
 };
 
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -55,6 +56,8 @@ pub struct Shop {
     pub address: SocketAddr,
     environment: Vec<(&'static str, String)>,
     child: Child,
+    /// What it prints on standard output.
+    printed: NamedTempFile,
 }
 
 impl Shop {
@@ -71,22 +74,66 @@ impl Shop {
     }
 
     pub async fn start_with(environment: Vec<(&'static str, String)>) -> Self {
+        let printed = NamedTempFile::new().unwrap();
+        let output = Stdio::from(printed.reopen().unwrap());
+        Self::start_printing(environment, printed, output, Stdio::inherit()).await
+    }
+
+    /// As [`start_with`](Self::start_with), with other outputs; what the last start printed on a file is in `printed`.
+    pub async fn start_printing(
+        environment: Vec<(&'static str, String)>,
+        printed: NamedTempFile,
+        output: Stdio,
+        errors: Stdio,
+    ) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let child = Self::spawn(address, &environment);
-        let shop = Self { address, environment, child };
+        let child = Self::spawn(address, &environment, output, errors);
+        let shop = Self { address, environment, child, printed };
         shop.is_up().await;
         shop
     }
 
-    fn spawn(address: SocketAddr, environment: &[(&'static str, String)]) -> Child {
+    fn spawn(
+        address: SocketAddr,
+        environment: &[(&'static str, String)],
+        output: Stdio,
+        errors: Stdio,
+    ) -> Child {
         let flags = ["--no-demo", "--addr", &address.to_string()];
-        command(&flags, environment).stdout(Stdio::null()).spawn().unwrap()
+        command(&flags, environment).stdout(output).stderr(errors).spawn().unwrap()
     }
 
     /// kill -9, and up again.
     pub async fn kill_and_restart(&mut self) {
         self.child.kill().await.unwrap();
-        self.child = Self::spawn(self.address, &self.environment);
+        let output = Stdio::from(self.printed.reopen().unwrap());
+        self.child = Self::spawn(self.address, &self.environment, output, Stdio::inherit());
+    }
+
+    /// What it has printed on standard output.
+    pub fn printed(&self) -> String {
+        std::fs::read_to_string(self.printed.path()).unwrap()
+    }
+
+    /// The address of the dashboard that it has printed, with its token.
+    pub fn link(&self) -> String {
+        let printed = self.printed();
+        let line = printed.lines().find_map(|line| line.strip_prefix("  dashboard:  "));
+        line.unwrap_or_else(|| panic!("{printed}")).to_owned()
+    }
+
+    /// Sends it SIGTERM.
+    pub async fn terminate(&self) {
+        let id = self.child.id().expect("it runs").to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
+    }
+
+    /// How it ends by itself.
+    pub async fn ends(&mut self) -> ExitStatus {
+        tokio::time::timeout(Duration::from_secs(60), self.child.wait())
+            .await
+            .expect("it does not end")
+            .unwrap()
     }
 
     pub async fn is_up(&self) {
@@ -123,13 +170,27 @@ fn environment(jobs_url: &str, mail_url: &str) -> Vec<(&'static str, String)> {
 
 /// A GET's status and JSON; `None` where the shop is not there.
 pub async fn get(address: SocketAddr, path: &str) -> Option<(u16, Value)> {
+    let (status, _, body) = exchange(address, &format!("GET {path}"), "", "").await?;
+    Some((status, serde_json::from_str(&body).ok()?))
+}
+
+/// Status, head and body of what is answered to a request, given as `GET /path`, lines of headers with CRLF, and a body.
+pub async fn exchange(
+    address: SocketAddr,
+    line: &str,
+    headers: &str,
+    body: &str,
+) -> Option<(u16, String, String)> {
     let mut stream = TcpStream::connect(address).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let length = body.len();
+    let request = format!(
+        "{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, serde_json::from_str(body).ok()?))
+    Some((head.split(' ').nth(1)?.parse().ok()?, head.to_owned(), body.to_owned()))
 }
 
 /// A paid checkout of an order.

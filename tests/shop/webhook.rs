@@ -182,23 +182,3 @@ async fn an_event_with_the_key_starts_its_email_and_resend_without_a_secret_is_t
     let error = "no secret of the Resend webhook is configured (RESEND_WEBHOOK_SECRET)";
     assert_eq!((status, answer), (503, json!({"error": error, "status": 503})));
 }
-
-#[tokio::test]
-async fn the_dashboard_is_served_to_who_is_named_and_to_this_machine_where_nobody_is() {
-    let folder = tempfile::tempdir().unwrap();
-    let environment = || {
-        vec![
-            ("RIQLE_JOBS_URL", format!("sqlite:{}", folder.path().join("shop.db").display())),
-            ("RIQLE_MAIL_URL", format!("file:{}", folder.path().join("mail").display())),
-        ]
-    };
-    let status = async |shop: &Shop| get(shop.address, "/jobs/audit?before=x").await.map(|answer| answer.0);
-    let shop = Shop::start_with(environment()).await;
-    assert_eq!(get(shop.address, "/jobs/openapi.json").await.unwrap().0, 200);
-    // A page, which is no JSON.
-    assert_eq!(status(&shop).await, None);
-    drop(shop);
-    let named = ("RIQLE_JOBS_OPERATOR", "anna:a-long-password".to_owned());
-    let shop = Shop::start_with([environment(), vec![named]].concat()).await;
-    assert_eq!(status(&shop).await, Some(401));
-}

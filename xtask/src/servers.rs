@@ -65,6 +65,7 @@ fn postgres(durability: Durability) -> Result<Option<Cluster>, String> {
         Cluster::start(durability)
     })?;
     install_pgbouncer()?;
+    install_nginx()?;
     println!("PostgreSQL for the tests: {}", postgres.url());
     Ok(Some(postgres))
 }
@@ -100,6 +101,15 @@ fn install_pgbouncer() -> Result<(), String> {
     }
     let way_out = "the tests need PgBouncer, for the store behind a pooler: apt-get install pgbouncer";
     run(Command::new("apt-get").args(["install", "-y", "pgbouncer"])).map_err(|_| way_out.to_owned())
+}
+
+/// The example is tried behind it.
+fn install_nginx() -> Result<(), String> {
+    if output(Command::new("sh").args(["-c", "PATH=$PATH:/usr/sbin command -v nginx"])).is_ok() {
+        return Ok(());
+    }
+    let way_out = "the tests need nginx, for the shop behind a proxy: apt-get install nginx";
+    run(Command::new("apt-get").args(["install", "-y", "nginx"])).map_err(|_| way_out.to_owned())
 }
 
 fn install_postgres() -> Result<(), String> {

@@ -2,11 +2,9 @@
 //! that no other site can read. Tools send JSON, which no form of another site can, and their credentials.
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use url::Url;
-use uuid::Uuid;
 
-use crate::security::Secret;
+use crate::security::{Secret, cookies, random};
 
 const COOKIE: &str = "riqle_jobs_form";
 
@@ -31,10 +29,7 @@ impl Token {
 pub(crate) fn token_of(headers: &HeaderMap) -> Token {
     match cookie(headers) {
         Some(text) => Token { text, is_new: false },
-        None => {
-            let random = [Uuid::new_v4(), Uuid::new_v4()].map(Uuid::into_bytes);
-            Token { text: URL_SAFE_NO_PAD.encode(random.concat()), is_new: true }
-        }
+        None => Token { text: random(), is_new: true },
     }
 }
 
@@ -61,11 +56,7 @@ pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
 }
 
 fn cookie(headers: &HeaderMap) -> Option<String> {
-    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut cookies =
-        lines.flat_map(|line| line.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
-    let (_, value) = cookies.find(|(name, value)| *name == COOKIE && value.len() == 43)?;
-    Some(value.to_owned())
+    cookies(headers, COOKIE).find(|value| value.len() == 43).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -64,7 +64,9 @@ where
 }
 
 fn answer(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
-    (HEADERS, Sse::new(events).keep_alive(KeepAlive::default())).into_response()
+    // nginx would keep small pages back until there are more.
+    let unbuffered = [("x-accel-buffering", "no")];
+    (HEADERS, unbuffered, Sse::new(events).keep_alive(KeepAlive::default())).into_response()
 }
 
 /// Where a stream stands.

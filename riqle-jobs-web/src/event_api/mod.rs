@@ -12,12 +12,12 @@ use axum::{
 };
 use riqle_jobs_core::{Error, Jobs, Queue};
 use serde_json::json;
-use tower_http::cors::{Any, CorsLayer};
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use self::{batch::Batch, ids::Ids};
 use crate::{
     answer::{Refused, answer, method_not_allowed, read, refuse, status_of, told, within},
-    security::{Secret, is_from_this_machine},
+    security::{Secret, is_from_this_machine, is_local_origin, is_of_another_site},
 };
 
 /// The largest body of a request, in bytes.
@@ -58,11 +58,12 @@ impl EventApi {
         self
     }
 
-    /// Where the server listens. Without keys any key is taken, where this is a loopback address, from the same machine:
-    /// development mode.
+    /// For development: without keys, any key is taken. `bound_to` is where the server listens; on anything but a loopback
+    /// address this changes nothing. Requests under another host name, through a proxy that shows itself, and from pages of other
+    /// sites are refused. **A reverse proxy on this machine need not show itself**, so never in production.
     #[must_use]
-    pub fn bound_to(mut self, address: SocketAddr) -> Self {
-        self.is_development = address.ip().is_loopback();
+    pub fn development(mut self, bound_to: SocketAddr) -> Self {
+        self.is_development = bound_to.ip().is_loopback();
         self
     }
 
@@ -74,13 +75,17 @@ impl EventApi {
         self
     }
 
-    /// The route; other sites' pages may call it, too (CORS).
+    /// The route. With a key pages of any site may call it (CORS); without, in development, those of this machine.
     pub fn router(self) -> Router {
         let methods = [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS];
+        let origins = match self.keys.is_empty() {
+            true => AllowOrigin::predicate(|origin, _| is_local_origin(origin)),
+            false => AllowOrigin::any(),
+        };
         Router::new()
             .route("/e/{key}", post(take).layer(DefaultBodyLimit::max(REQUEST_BYTES)))
             .method_not_allowed_fallback(method_not_allowed)
-            .layer(CorsLayer::new().allow_origin(Any).allow_methods(methods).allow_headers(Any))
+            .layer(CorsLayer::new().allow_origin(origins).allow_methods(methods).allow_headers(Any))
             .with_state(Arc::new(self))
     }
 
@@ -90,11 +95,15 @@ impl EventApi {
         let (status, line) = match (self.keys.is_empty(), self.is_development) {
             (false, _) if fitting > 0 => return Ok(()),
             (false, _) => (StatusCode::UNAUTHORIZED, "unknown event key"),
-            (true, true) if is_from_this_machine(request.uri(), request.headers()) => return Ok(()),
-            (true, true) => {
+            (true, true) if !is_from_this_machine(request.uri(), request.headers()) => {
                 let line = "without an event key, events are taken from the same machine alone";
                 (StatusCode::UNAUTHORIZED, line)
             }
+            (true, true) if is_of_another_site(request.headers()) => {
+                let line = "without an event key, no events are taken from pages of other sites";
+                (StatusCode::FORBIDDEN, line)
+            }
+            (true, true) => return Ok(()),
             (true, false) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "no event key is configured (RIQLE_EVENT_KEY)")
             }

@@ -9,7 +9,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use riqle_jobs_core::{Error, ErrorKind};
 
-use super::{Secret, is_from_this_machine};
+use super::{
+    Link, Secret, is_from_this_machine,
+    link::{enter, has_entered},
+};
 use crate::answer::refuse;
 
 const OPERATOR_VARIABLE: &str = "RIQLE_JOBS_OPERATOR";
@@ -44,19 +47,24 @@ pub trait Authenticate: Send + Sync {
 #[derive(Clone, Default)]
 pub struct Access {
     credentials: Vec<Credential>,
-    own: Option<Arc<dyn Authenticate>>,
+    /// The token of a link.
+    pub(super) link: Option<Secret>,
+    pub(super) own: Option<Arc<dyn Authenticate>>,
     is_open_here: bool,
 }
 
+/// The name of who came by the link.
+const BY_LINK: &str = "link";
+
 #[derive(Clone)]
-struct Credential {
-    scheme: Scheme,
+pub(super) struct Credential {
+    pub(super) scheme: Scheme,
     secret: Secret,
-    user: User,
+    pub(super) user: User,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Scheme {
+pub(super) enum Scheme {
     Bearer,
     Basic,
 }
@@ -101,12 +109,46 @@ impl Access {
         self.with(Scheme::Basic, name, password, &format!("{name}:{password}"), role)
     }
 
-    /// Without any of these: whoever is on this machine is an operator, where the server listens on a loopback address.
-    /// Requests through a proxy or under another host name are not.
+    /// Everybody who reaches a server on a loopback address acts, without a password: each user and program of this machine,
+    /// **and the whole world through a reverse proxy on this machine**, which need not leave a trace of itself. Only for a machine of
+    /// one's own that serves nothing to others; [`or_link`](Self::or_link) is for the rest.
+    ///
+    /// `bound_to` is where the server listens; where that is no loopback address this is [`closed`](Self::closed). Requests under
+    /// another host name and requests that show a proxy are refused. Credentials that are added close it.
+    pub fn open_to_this_machine(bound_to: SocketAddr) -> Self {
+        Self { is_open_here: bound_to.ip().is_loopback(), ..Self::default() }
+    }
+
+    /// Where nobody may act so far: also whoever opens a [`Link`], which has a token of this process; as an operator. Print the link on
+    /// standard output, beside the address. `None` where somebody may act.
+    ///
+    /// ```
+    /// use riqle_jobs_web::security::Access;
+    ///
+    /// # fn main() -> Result<(), riqle_jobs_core::Error> {
+    /// let (access, link) = Access::from_environment()?.or_link();
+    /// let dashboard = "http://127.0.0.1:8288/jobs".to_owned();
+    /// println!("dashboard: {}", link.map_or(dashboard.clone(), |link| link.to(&dashboard)));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
-    pub fn bound_to(mut self, address: SocketAddr) -> Self {
-        self.is_open_here = address.ip().is_loopback();
-        self
+    pub fn or_link(self) -> (Self, Option<Link>) {
+        if self.has_operator() {
+            return (self, None);
+        }
+        let link = Link::new();
+        let access = Self { link: Some(Secret::new(link.token())), ..self };
+        (access.bearer(BY_LINK, link.token(), Role::Operator), Some(link))
+    }
+
+    fn has_operator(&self) -> bool {
+        let may_act = |credential: &Credential| credential.user.role == Role::Operator;
+        self.own.is_some() || self.is_open() || self.credentials.iter().any(may_act)
+    }
+
+    fn is_open(&self) -> bool {
+        self.is_open_here && self.credentials.is_empty()
     }
 
     fn with(mut self, scheme: Scheme, name: &str, given: &str, secret: &str, role: Role) -> Self {
@@ -119,8 +161,16 @@ impl Access {
 
     /// Names the user of a request, or answers it.
     async fn user(&self, request: &Parts) -> Result<User, Response> {
-        if let Some(user) = self.holder_of_a_credential(request) {
-            return Ok(user);
+        if let Some(link) = &self.link {
+            if let Some(entered) = enter(link, request) {
+                return Err(entered);
+            }
+            if has_entered(link, &request.headers) {
+                return Ok(User { name: BY_LINK.to_owned(), role: Role::Operator });
+            }
+        }
+        if let Some(fitting) = self.fitting(request) {
+            return Ok(fitting.user.clone());
         }
         if let Some(own) = &self.own {
             return own.user(request).await;
@@ -128,28 +178,32 @@ impl Access {
         if !self.credentials.is_empty() {
             return Err(self.unauthorized());
         }
-        if !self.is_open_here {
+        if !self.is_open() {
             let error = "closed: no token, password or authentication of the application is configured";
             return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, error));
         }
         if !is_from_this_machine(&request.uri, &request.headers) {
-            let error = "without a token or password this is for requests from the same machine alone";
+            let error = "open to this machine alone: the request names another host, or came through a proxy";
             return Err(refuse(StatusCode::UNAUTHORIZED, error));
         }
         Ok(User { name: "local".to_owned(), role: Role::Operator })
     }
 
-    fn holder_of_a_credential(&self, request: &Parts) -> Option<User> {
+    /// The credential that a request shows.
+    pub(super) fn fitting(&self, request: &Parts) -> Option<&Credential> {
         let (scheme, given) = credential(request)?;
         // All of them are compared, so that the time tells nothing about which one was close.
         let fits = |credential: &&Credential| credential.scheme == scheme && credential.secret.fits(&given);
         let fitting: Vec<&Credential> = self.credentials.iter().filter(fits).collect();
-        fitting.first().map(|credential| credential.user.clone())
+        fitting.first().copied()
     }
 
     fn unauthorized(&self) -> Response {
-        let mut response =
-            refuse(StatusCode::UNAUTHORIZED, "a token or a name and password are missing or wrong");
+        let error = match self.link {
+            Some(_) => "open the link with a token that the application printed when it started",
+            None => "a token or a name and password are missing or wrong",
+        };
+        let mut response = refuse(StatusCode::UNAUTHORIZED, error);
         let asks_for_a_password = self.credentials.iter().any(|one| one.scheme == Scheme::Basic);
         let challenge =
             if asks_for_a_password { r#"Basic realm="riqle-jobs", charset="UTF-8""# } else { "Bearer" };
