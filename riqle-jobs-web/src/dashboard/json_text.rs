@@ -52,7 +52,7 @@ impl<'a> Writer<'a> {
     fn write(&mut self, token: &str) -> Option<()> {
         if self.hidden.is_some() && token.starts_with('"') {
             let text: String = serde_json::from_str(token).ok()?;
-            let shown = without_addresses(&text);
+            let shown = without_addresses(&self.without_hidden(&text).unwrap_or_else(|| text.clone()));
             if shown != text {
                 self.out.push_str(&serde_json::to_string(&shown).ok()?);
                 return Some(());
@@ -60,6 +60,15 @@ impl<'a> Writer<'a> {
         }
         self.out.push_str(token);
         Some(())
+    }
+
+    /// Text that is JSON itself, such as a body that was sent: its keys hide their values, too. `None` where nothing is hidden.
+    fn without_hidden(&self, text: &str) -> Option<String> {
+        if !text.trim_start().starts_with(['{', '[']) {
+            return None;
+        }
+        let whole = rewrite(text, Layout::Compact, None)?;
+        rewrite(text, Layout::Compact, self.hidden).filter(|shown| *shown != whole)
     }
 
     fn container(&mut self, end: char, depth: usize) -> Option<()> {
@@ -172,6 +181,13 @@ mod tests {
         let text = r#"{"secret":{"x":["}",1]},"b":[{"secret":"s"},{"secret":null}],"\u0073ecret":7}"#;
         let expected =
             r#"{"secret":"[hidden]","b":[{"secret":"[hidden]"},{"secret":null}],"\u0073ecret":"[hidden]"}"#;
+        assert_eq!(shown(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn json_within_a_text_hides_its_values_too() {
+        let text = r#"{"body":"{\"secret\": \"s\", \"n\": 1}","log":"[{\"body\":\"{\\\"secret\\\":7}\"}]","a":"{\"b\": 1}","c":"{secret"}"#;
+        let expected = r#"{"body":"{\"secret\":\"[hidden]\",\"n\":1}","log":"[{\"body\":\"{\\\"secret\\\":\\\"[hidden]\\\"}\"}]","a":"{\"b\": 1}","c":"{secret"}"#;
         assert_eq!(shown(text).unwrap(), expected);
     }
 

@@ -66,10 +66,11 @@ impl Dashboard {
         Self { jobs: jobs.clone(), access, redaction: Redaction::default(), shutdown: Shutdown::new() }
     }
 
-    /// Hides from viewers what stands in inputs, results and outputs under a key with one of these in its name, instead
-    /// of [what is hidden by default](crate::HIDDEN_KEYS); capitals, `-` and `_` make no difference. Operators see all.
-    pub fn hide_keys<'a>(mut self, parts: impl IntoIterator<Item = &'a str>) -> Self {
-        self.redaction = Redaction::new(parts);
+    /// Hides from viewers what inputs, results and outputs hold under a key with one of these in its name, instead
+    /// of [what is hidden by default](crate::HIDDEN_KEYS). Each is a word, or words with blanks between, and is known in every spelling:
+    /// `access key` in `accessKey`, `AWS_ACCESS_KEYS` and `accesskey`, `pin` in `newPin` and not in `shipping`. Operators see all.
+    pub fn hide_keys<'a>(mut self, keys: impl IntoIterator<Item = &'a str>) -> Self {
+        self.redaction = Redaction::new(keys);
         self
     }
 
