@@ -64,7 +64,10 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, String) {
         sqlx::Error::Configuration(_) => (Misconfigured, "the connection options are invalid"),
         _ => (Corrupt, "what is stored can't be read"),
     };
-    (kind, format!("{message} ({error})"))
+    // What a caller has to change is said in our words; the driver's are in the cause.
+    let message =
+        if kind == ErrorKind::Rejected { message.to_owned() } else { format!("{message} ({error})") };
+    (kind, message)
 }
 
 const READ_ONLY: &str = "25006";

@@ -59,7 +59,10 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, String) {
         sqlx::Error::Configuration(_) => (Misconfigured, "the connection options are invalid"),
         _ => (Corrupt, "what is stored can't be read"),
     };
-    (kind, format!("{message} ({error})"))
+    // What a caller has to change is said in our words; the driver's are in the cause.
+    let message =
+        if kind == ErrorKind::Rejected { message.to_owned() } else { format!("{message} ({error})") };
+    (kind, message)
 }
 
 fn primary_code(error: &dyn sqlx::error::DatabaseError) -> i32 {

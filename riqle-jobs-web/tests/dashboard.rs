@@ -12,17 +12,25 @@ use std::{
     time::Duration,
 };
 
+use axum::{Router, http::request::Parts, response::Response};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use riqle_jobs_conformance::Unreliable;
 use riqle_jobs_core::{
     AttemptOutcome, ClaimRequest, Ending, Error, ErrorKind, Jobs, LeaseRef, LeaseToken, Memory, NewRun,
     Payload, Priority, Reason, Retention, RunFilter, RunId, RunState, Settlement, StepPath, StepSave, Store,
-    WorkerId,
+    WorkerId, async_trait,
     store::{WorkerOrder, WorkerReport},
+};
+use riqle_jobs_web::{
+    Dashboard,
+    security::{Access, Authenticate, Role, User},
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
-use crate::support::{ANNA, BEN, Bench, act, crowd::Crowd, dashboard, data, page, post, submit};
+use crate::support::{
+    ANNA, ANNA_PASSWORD, BEN, Bench, act, crowd::Crowd, dashboard, data, get, page, post, serve, submit,
+};
 
 const JOB: &str = "send-welcome-email";
 
@@ -428,6 +436,84 @@ async fn what_is_claimed_ahead_is_shown_apart_from_what_runs() {
         assert!(shown.contains("4 of 4, 4 claimed ahead"), "{shown}");
         let tile = "<dt>Claimed ahead</dt><dd>4</dd>";
         assert!(page(address, BEN, "overview").await.text.contains(tile));
+    }
+}
+
+/// The sessions of an application.
+struct Sessions;
+
+#[async_trait]
+impl Authenticate for Sessions {
+    async fn user(&self, _: &Parts) -> Result<User, Response> {
+        Ok(User { name: "ada".to_owned(), role: Role::Operator })
+    }
+}
+
+#[tokio::test]
+async fn the_sample_for_curl_fits_the_way_in() {
+    let bench = Bench::all().await.remove(0);
+    let id = pending(bench.store(), r#"{"name":"O'Hara"}"#).await;
+    let serve_with = async |access| {
+        let dashboard = Dashboard::new(&bench.jobs, access).router();
+        serve(|_| Router::new().nest_service("/jobs", dashboard)).await
+    };
+    let named = serve_with(support::access()).await;
+    let (access, link) = Access::closed().or_link();
+    let (linked, link) = (serve_with(access).await, link.unwrap());
+    let own = serve_with(Access::by(Sessions)).await;
+    let open = serve_with(Access::open_to_this_machine(([127, 0, 0, 1], 80).into())).await;
+    let basic = format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("anna:{ANNA_PASSWORD}")));
+    let cookie = format!("Cookie: {}\r\n", get(linked, &link.to("/jobs"), "").await.cookie());
+    let bearer = " \\\n  -H \"Authorization: Bearer $RIQLE_TOKEN\"";
+    for (address, headers, hint, entry) in [
+        (named, basic, "# curl asks for the password\n", " \\\n  -u 'anna'"),
+        (named, format!("Authorization: Bearer {ANNA}\r\n"), "# RIQLE_TOKEN is your token\n", bearer),
+        (linked, cookie, "# RIQLE_TOKEN is the token of the link that the application printed\n", bearer),
+        (
+            own,
+            "Cookie: session=1\r\n".to_owned(),
+            "# RIQLE_COOKIE is that header of your session\n",
+            " \\\n  -H \"Cookie: $RIQLE_COOKIE\"",
+        ),
+        (open, String::new(), "", ""),
+    ] {
+        let shown = get(address, &format!("/jobs/runs/{id}"), &headers).await.text;
+        let shown = shown.replace("&#39;", "'").replace("&#34;", "\"");
+        let sample = shown.split("id=\"curl\">").nth(1).and_then(|rest| rest.split("</pre>").next()).unwrap();
+        let expected = format!(
+            r#"{hint}curl -X POST 'http://{address}/jobs/jobs/send%2Dwelcome%2Demail/runs' \
+  -H 'Content-Type: application/json'{entry} \
+  -d '{{"input": {{"name":"O'\''Hara"}}}}'"#
+        );
+        assert_eq!(sample, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_nul_in_a_search_or_a_form_is_refused_in_words_of_ours() {
+    for bench in Bench::all().await {
+        let address = dashboard(&bench.jobs).await;
+        for path in [
+            "runs?text=%00",
+            "runs?key=a%00b",
+            "runs?id=%00",
+            "emails?to=a%00",
+            "audit?subject=%00",
+            "overview?range=%00",
+        ] {
+            for who in [ANNA, BEN] {
+                let answer = page(address, who, path).await;
+                let text = "the address holds a NUL character, which no stored text has";
+                assert!(answer.status == 400 && answer.text.contains(text), "{path}: {}", answer.text);
+            }
+        }
+        for path in ["jobs/%00", "runs/%00", "emails/a%00b", "no-such-page/%00"] {
+            assert_eq!(page(address, ANNA, path).await.status, 404, "{path}");
+        }
+        let refused = submit(address, ANNA, "queues/email/pause", "why=%00").await;
+        let text = "the form holds a NUL character, which no stored text has";
+        assert!(refused.status == 400 && refused.text.contains(text), "{}", refused.text);
+        assert_eq!(submit(address, ANNA, "queues/%00/pause", "").await.status, 404);
     }
 }
 

@@ -20,6 +20,11 @@ impl Failure {
         Self { status: StatusCode::BAD_REQUEST, text: text.into() }
     }
 
+    /// PostgreSQL stores no text with such a character, so no store is asked for one.
+    pub(crate) fn nul(place: &str) -> Self {
+        Self::bad(format!("the {place} holds a NUL character, which no stored text has"))
+    }
+
     /// Of an action that ran by itself.
     pub(crate) fn of_panic(panicked: &tokio::task::JoinError) -> Self {
         tracing::error!(%panicked, "an action has failed");

@@ -13,7 +13,7 @@ use super::{
     failure::Failure,
     show::without_addresses,
 };
-use crate::security::{Access, Role, User};
+use crate::security::{Access, Role, User, Way, is_https};
 
 /// Who looks at a page, from where, and in which form they want it.
 #[derive(Clone)]
@@ -27,6 +27,8 @@ pub(crate) struct Visit {
     pub(crate) wants: Wants,
     /// In every form.
     pub(crate) token: Token,
+    /// How it was let in.
+    pub(crate) way: Way,
     /// Where the dashboard is, as the browser names it.
     pub(crate) base: String,
 }
@@ -83,6 +85,7 @@ impl FromRequestParts<Web> for Visit {
             here: path[last..].to_owned(),
             wants: wants(&parts.headers),
             token: csrf::token_of(&parts.headers),
+            way: Access::from_ref(web).way(parts),
             base: base(&parts.headers, original.path(), parts.uri.path()),
         };
         parts.extensions.insert(visit.clone());
@@ -103,6 +106,9 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Web> for Query<T> {
             let text = "viewers don't see addresses, and don't search for them".to_owned();
             return Err(visit.fail(&Failure { status: StatusCode::FORBIDDEN, text }));
         }
+        if percent_decode_str(&query).any(|byte| byte == 0) {
+            return Err(visit.fail(&Failure::nul("address")));
+        }
         serde_html_form::from_str(&query).map(Self).map_err(|_| {
             visit.fail(&Failure::bad("the address can't be read: a field is there twice, or is no such word"))
         })
@@ -117,8 +123,8 @@ impl FromRequestParts<Web> for Path<String> {
 
     async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Response> {
         match axum::extract::Path::<String>::from_request_parts(parts, web).await {
-            Ok(axum::extract::Path(name)) => Ok(Self(name)),
-            Err(_) => {
+            Ok(axum::extract::Path(name)) if !name.contains('\0') => Ok(Self(name)),
+            _ => {
                 let visit = Visit::from_request_parts(parts, web).await?;
                 Err(visit.fail(&Failure::not_found("page")))
             }
@@ -153,7 +159,7 @@ fn wants(headers: &HeaderMap) -> Wants {
 /// For what people copy; a guess where a proxy does not say it.
 fn base(headers: &HeaderMap, whole: &str, inner: &str) -> String {
     let of = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let scheme = of("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
+    let scheme = if is_https(headers) { "https" } else { "http" };
     let host = of("x-forwarded-host").or_else(|| of("host")).unwrap_or("localhost");
     format!("{scheme}://{host}{}", whole.strip_suffix(inner).unwrap_or_default())
 }

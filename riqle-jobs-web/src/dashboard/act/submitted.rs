@@ -39,7 +39,8 @@ impl<T: DeserializeOwned> FromRequest<Web> for Submitted<T> {
             return Err(visit.fail(&failure));
         }
         if !csrf::is_same_origin(&parts.headers) {
-            return Err(refuse(&visit, StatusCode::FORBIDDEN, "this was sent by a page of another site"));
+            let text = "this was sent by a page of another site, or through a proxy that does not pass the Host header on";
+            return Err(refuse(&visit, StatusCode::FORBIDDEN, text));
         }
         let headers = parts.headers.clone();
         let body = match Bytes::from_request(Request::from_parts(parts, body), web).await {
@@ -60,6 +61,10 @@ impl<T: DeserializeOwned> FromRequest<Web> for Submitted<T> {
                     _ => "the form is not of this page any more: go back, load the page again and repeat it",
                 };
                 return Err(refuse(&visit, StatusCode::FORBIDDEN, text));
+            }
+            if form_urlencoded::parse(&body).any(|(name, value)| name.contains('\0') || value.contains('\0'))
+            {
+                return Err(visit.fail(&Failure::nul("form")));
             }
             serde_html_form::from_bytes(&body)
                 .map_err(|error| Failure::bad(format!("the form can't be read: {error}")))

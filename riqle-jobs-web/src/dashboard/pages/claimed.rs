@@ -15,7 +15,12 @@ pub(super) struct Claimed {
 impl Claimed {
     /// Of so many that are claimed, in a queue or in all of them. Workers say every 10 s how many wait; whatever is more than
     /// all their slots waits, too.
-    pub(super) fn of(claimed: u64, queue: Option<&str>, workers: &[RegisteredWorker], now: Timestamp) -> Self {
+    pub(super) fn of(
+        claimed: u64,
+        queue: Option<&str>,
+        workers: &[RegisteredWorker],
+        now: Timestamp,
+    ) -> Self {
         let (mut slots, mut told) = (0_u64, 0_u64);
         for worker in workers.iter().filter(|worker| worker.is_alive(now)) {
             let of_queues = worker.report.claimed_ahead.iter();

@@ -25,6 +25,7 @@ use crate::dashboard::{
     show::{Took, When, in_address, many},
     visit::{Path, Visit},
 };
+use crate::security::quoted;
 
 /// A run with all that is known of it.
 #[derive(Serialize, ToSchema)]
@@ -227,11 +228,14 @@ impl RunPage {
 
     /// What starts the same once more, from a shell.
     fn curl(&self, visit: &Visit) -> String {
-        let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+        let (entry, hint) = match visit.way.curl() {
+            Some((option, hint)) => (format!(" \\\n  {option}"), format!("# {hint}\n")),
+            None => (String::new(), String::new()),
+        };
         let body = format!(r#"{{"input": {}}}"#, self.input.compact());
         let path = format!("{}/jobs/{}/runs", visit.base, in_address(&self.row.job));
         format!(
-            "curl -X POST {} \\\n  -H 'Content-Type: application/json' \\\n  -H \"Authorization: Bearer $RIQLE_TOKEN\" \\\n  -d {}",
+            "{hint}curl -X POST {} \\\n  -H 'Content-Type: application/json'{entry} \\\n  -d {}",
             quoted(&path),
             quoted(&body)
         )
