@@ -437,14 +437,121 @@ async fn viewers_see_neither_secrets_nor_addresses() {
     }
 }
 
+/// An address as somebody may write it, without a sign that JSON escapes, and a part of it that no viewer is to see.
+const WRITTEN: [(&str, &str); 12] = [
+    ("grace.hopper@example.com", "hopper"),
+    ("grace(hopper)@example.com", "hopper"),
+    ("grace@(hopper)example.com", "grace"),
+    ("grace＠example.com", "grace"),
+    ("grace&#64;example.com", "grace"),
+    ("grace&commat;example.com", "grace"),
+    ("grace&amp;#x40;example.com", "grace"),
+    ("grace%40example.com", "grace"),
+    ("grace%2540example.com", "grace"),
+    ("gr\u{200b}ace@example.com", "ace@"),
+    ("grâce@bücher.example", "âce"),
+    ("'grace'@example.com", "race"),
+];
+
+#[tokio::test]
+async fn viewers_see_no_address_however_it_is_written() {
+    for bench in Bench::all().await {
+        let address = dashboard(&bench.jobs).await;
+        let quoted = [(r#"\"grace hopper\"@example.com"#, "hopper"), (r"grace\u0040example.com", "grace")];
+        let twice = [
+            (r#"{\"to\":\"\\\"grace hopper\\\"@example.com\"}"#, "hopper"),
+            (r"grace\\u0040example.com", "grace"),
+        ];
+        for (text, part) in WRITTEN.into_iter().chain(quoted).chain(twice) {
+            let input = format!(r#"{{"note":"say {text} so","{text}":1,"list":["{text}"]}}"#);
+            let run = NewRun::with_payload(JOB, "email", Priority::DEFAULT, Payload::from_json_text(input))
+                .reference(text);
+            let id = run.id;
+            bench.store().enqueue(vec![run]).await.unwrap();
+            let request = ClaimRequest {
+                queue: "email".to_owned(),
+                jobs: [JOB.to_owned()].into(),
+                limit: 1,
+                lease: Duration::from_secs(60),
+                token: LeaseToken::new(),
+                worker: WorkerId::new(),
+            };
+            let lease = bench.store().claim(request).await.unwrap().runs.remove(0).lease;
+            let settlement = Settlement {
+                lease,
+                ending: Ending::Dead { reason: Reason::Permanent },
+                failures: 1,
+                attempt: 1,
+                outcome: AttemptOutcome::Failed,
+                error: Some(format!("refused: <{text}>\ncaused by {text}")),
+                error_fingerprint: Some("f00d".to_owned()),
+            };
+            bench.store().settle(vec![settlement]).await.unwrap();
+            for path in
+                [format!("runs/{id}"), "runs".to_owned(), "dead-letters".to_owned(), format!("jobs/{JOB}")]
+            {
+                let headers = format!("Authorization: Bearer {BEN}\r\nAccept: application/json\r\n");
+                let json = get(address, &format!("/jobs/{path}"), &headers).await.text;
+                assert!(!json.contains(part), "{text} in {path}: {json}");
+                let html = page(address, BEN, &path).await.text;
+                assert!(!html.contains(part), "{text} in {path}: {html}");
+            }
+            assert!(page(address, ANNA, &format!("runs/{id}")).await.text.contains(part), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn viewers_see_no_value_under_a_key_that_a_user_would_hide() {
+    for bench in Bench::all().await {
+        let address = dashboard(&bench.jobs).await;
+        let hidden = [
+            "auth",
+            "bearer",
+            "jwt",
+            "otp",
+            "pin",
+            "accessKey",
+            "mail",
+            "tel",
+            "street",
+            "dateOfBirth",
+            "NEW_PIN",
+            "useraccesskey",
+        ];
+        let shown = ["shipping", "author", "opinion", "hotel", "streetwear", "mailing"];
+        let fields = |keys: &[&str], value: &str| {
+            keys.iter().map(|key| format!(r#""{key}":"{value}""#)).collect::<Vec<_>>().join(",")
+        };
+        let nested = format!("{{{}}}", fields(&hidden, "s3cret")).replace('"', "\\\"");
+        let input =
+            format!(r#"{{{},{},"sent":"{nested}"}}"#, fields(&hidden, "s3cret"), fields(&shown, "seen"));
+        let run = NewRun::with_payload(JOB, "email", Priority::DEFAULT, Payload::from_json_text(input));
+        let id = run.id;
+        bench.store().enqueue(vec![run]).await.unwrap();
+        let seen = page(address, BEN, &format!("runs/{id}")).await.text;
+        assert!(!seen.contains("s3cret"), "{seen}");
+        assert_eq!(seen.matches("&#34;seen&#34;").count(), shown.len(), "{seen}");
+        assert_eq!(
+            page(address, ANNA, &format!("runs/{id}")).await.text.matches("s3cret").count() % hidden.len(),
+            0
+        );
+    }
+}
+
 #[tokio::test]
 async fn viewers_can_not_find_out_an_address_by_guessing_it() {
     for bench in Bench::all().await {
         let (run, _) = hostile(bench.store()).await;
         let address = dashboard(&bench.jobs).await;
-        for path in
-            ["emails?to=ada%40example.com", "emails?to=ada@example.com", "runs?key=a%40b", "runs?text=a@b"]
-        {
+        for path in [
+            "emails?to=ada%40example.com",
+            "emails?to=ada@example.com",
+            "runs?key=a%40b",
+            "runs?text=a@b",
+            "emails?to=ada%EF%BC%A0example.com",
+            "runs?reference=a%2540b",
+        ] {
             assert_eq!(page(address, BEN, path).await.status, 403, "{path}");
             assert_eq!(page(address, ANNA, path).await.status, 200, "{path}");
         }

@@ -1,8 +1,9 @@
 //! JSON as text, to the letter: numbers of any size, keys in their order, none lost that is there twice.
 
+use riqle_jobs_core::email::mask_addresses;
 use serde::de::IgnoredAny;
 
-use super::{redaction::Redaction, show::without_addresses};
+use super::redaction::Redaction;
 
 /// Deeper JSON is shown as it is.
 const DEEPEST: usize = 100;
@@ -52,7 +53,7 @@ impl<'a> Writer<'a> {
     fn write(&mut self, token: &str) -> Option<()> {
         if self.hidden.is_some() && token.starts_with('"') {
             let text: String = serde_json::from_str(token).ok()?;
-            let shown = without_addresses(&self.without_hidden(&text).unwrap_or_else(|| text.clone()));
+            let shown = mask_addresses(&self.without_hidden(&text).unwrap_or_else(|| text.clone()));
             if shown != text {
                 self.out.push_str(&serde_json::to_string(&shown).ok()?);
                 return Some(());

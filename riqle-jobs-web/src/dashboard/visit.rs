@@ -4,14 +4,14 @@ use axum::{
     response::Response,
 };
 
-use percent_encoding::percent_decode_str;
+use riqle_jobs_core::email::{addresses_in, mask_addresses};
 use serde::de::DeserializeOwned;
+use url::form_urlencoded;
 
 use super::{
     Web,
     csrf::{self, Token},
     failure::Failure,
-    show::without_addresses,
 };
 use crate::security::{Access, Role, User, Way, is_https};
 
@@ -48,7 +48,7 @@ impl Visit {
 
     /// Text of a job, a provider or a person: for viewers without the names of the addresses in it.
     pub(crate) fn text(&self, text: &str) -> String {
-        if self.is_operator() { text.to_owned() } else { without_addresses(text) }
+        if self.is_operator() { text.to_owned() } else { mask_addresses(text) }
     }
 
     /// # Errors
@@ -102,11 +102,16 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Web> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Response> {
         let query = parts.uri.query().unwrap_or_default().to_owned();
         let visit = Visit::from_request_parts(parts, web).await?;
-        if !visit.is_operator() && percent_decode_str(&query).any(|byte| byte == b'@') {
+        let holds_an_address = |value: &str| value.contains('@') || !addresses_in(value).is_empty();
+        if !visit.is_operator()
+            && form_urlencoded::parse(query.as_bytes()).any(|(_, value)| holds_an_address(&value))
+        {
             let text = "viewers don't see addresses, and don't search for them".to_owned();
             return Err(visit.fail(&Failure { status: StatusCode::FORBIDDEN, text }));
         }
-        if percent_decode_str(&query).any(|byte| byte == 0) {
+        if form_urlencoded::parse(query.as_bytes())
+            .any(|(name, value)| name.contains('\0') || value.contains('\0'))
+        {
             return Err(visit.fail(&Failure::nul("address")));
         }
         serde_html_form::from_str(&query).map(Self).map_err(|_| {

@@ -2,7 +2,7 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
     EmailId, EmailLog, RunId,
-    email::{EmailDetail, EmailFilter, EmailRecord, EmailStatus},
+    email::{EmailDetail, EmailFilter, EmailRecord, EmailStatus, mask_addresses},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -191,10 +191,10 @@ pub(crate) fn is_open(email: &EmailRecord) -> bool {
     OPEN.contains(&email.detail) && email.may_have_been_sent()
 }
 
-/// An address without its name: `a…@example.com`.
+/// An address without its name: `a…@example.com`; of what is none, the first letter.
 fn masked(address: &str) -> String {
-    let (name, host) = address.rsplit_once('@').unwrap_or((address, ""));
-    format!("{}…@{host}", name.chars().take(1).collect::<String>())
+    let masked = mask_addresses(address);
+    if masked == address { address.chars().take(1).chain(['…']).collect() } else { masked }
 }
 
 #[derive(Template)]

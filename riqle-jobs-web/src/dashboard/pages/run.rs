@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use riqle_jobs_core::{
     AttemptOutcome, AttemptRecord, EmailLog, Inspect, LogLevel, Queue, Registry, Run, RunId, RunState,
     SavedStep,
-    email::EmailFilter,
+    email::{EmailFilter, addresses_in},
     store::{Holder, RunNotes},
 };
 use serde::Serialize;
@@ -251,7 +251,7 @@ impl RunPage {
 
     /// Whether what is shown can be searched for: what a viewer sees of an address can't.
     fn is_whole(text: &str, visit: &Visit) -> bool {
-        visit.is_operator() || !text.contains('@')
+        visit.is_operator() || (!text.contains('@') && addresses_in(text).is_empty())
     }
 
     /// Names of steps, each once, to replay from.
