@@ -1,5 +1,5 @@
 //! What a client may take of a server, and that none holds up its shutdown; over real connections.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 
