@@ -99,6 +99,33 @@ async fn a_second_signal_ends_the_shop_at_once_though_clients_dawdle() {
     assert!(ended.expect("it waits for the grace time").success());
 }
 
+/// Waits until the health is answered so; it is looked at again and again, since nothing tells.
+async fn health_becomes(shop: &Shop, status: u16) -> serde_json::Value {
+    let becomes = async {
+        loop {
+            let (seen, health) = get(shop.address, "/health").await.unwrap();
+            if seen == status {
+                return health;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), becomes).await.expect("the health stays as it was")
+}
+
+/// Takes some 12 s: a worker reports each 10 s, and a write waits 5 s for the file.
+#[tokio::test]
+async fn the_health_says_so_while_another_process_holds_the_file() {
+    let (shop, folder) = shop().await;
+    let file = folder.path().join("shop.db");
+    let mut other = SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let health = health_becomes(&shop, 503).await;
+    assert_eq!(health["error"], "nothing can be written to the store");
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    assert_eq!(health_becomes(&shop, 200).await["message"], "OK");
+}
+
 /// Another crate of the example switches HTTP/2 on in hyper.
 #[tokio::test]
 async fn http_2_is_not_spoken() {
