@@ -50,6 +50,7 @@ mod harness;
 mod lost_replies;
 mod memory_staging;
 mod model;
+mod silent_host;
 mod suite;
 mod unreliable;
 mod unreliable_staging;
@@ -88,5 +89,6 @@ pub use harness::{Harness, StagingHarness, TransactionEnd, opened, within_limit}
 pub use lost_replies::LostReplies;
 pub use memory_staging::MemoryStaging;
 pub use model::{random_operations_match_memory, run_model_test};
+pub use silent_host::SilentHost;
 pub use unreliable::{Fault, Unreliable};
 pub use unreliable_staging::UnreliableStaging;

@@ -15,6 +15,7 @@ pub mod email;
 mod error;
 pub mod events;
 mod finite;
+pub mod first_to_answer;
 mod id;
 mod job;
 mod job_error;

@@ -8,7 +8,7 @@ use sqlx::{
 use url::Url;
 
 use crate::{
-    Postgres,
+    Postgres, address,
     batches::Batches,
     connections::{CONNECTED_WITHIN, Connections, Probe},
     days::{Upkeep, open_days},
@@ -69,7 +69,7 @@ impl PostgresOptions {
 
     /// To the database of an application's own pool. Transactions use the pool's connections; for the rest the store
     /// makes some of its own, at most [`max_connections`](Self::max_connections) and one each for LISTEN and for
-    /// extending leases.
+    /// extending leases. The pool connects as sqlx does: an address of its host that drops packets holds it up.
     pub fn of_pool(pool: PgPool) -> Self {
         Self::of(Source::Pool(pool))
     }
@@ -155,7 +155,7 @@ impl PostgresOptions {
         let of_application = of_application.disable_statement_logging();
         let options = of_application.clone();
         let options = if listens { options.options(SETTINGS) } else { options };
-        let mut connection = match tokio::time::timeout(CONNECTED_WITHIN, options.connect()).await {
+        let mut connection = match tokio::time::timeout(CONNECTED_WITHIN, address::connect(&options)).await {
             Ok(connection) => connection.map_err(|error| unreachable(&options, error))?,
             Err(_) => return Err(silent(&options)),
         };
@@ -172,17 +172,22 @@ impl PostgresOptions {
         }
         connection.close().await.map_err(|error| translate("connect", error))?;
         let connections = Connections::new(options.clone(), listens, self.connections);
-        let begun_in = begun_in.unwrap_or_else(|| {
-            PgPoolOptions::new()
-                .max_connections(self.connections)
-                .acquire_timeout(CONNECTED_WITHIN)
-                .connect_lazy_with(of_application)
-        });
+        let (begun_in, own_pool) = match begun_in {
+            Some(pool) => (pool, None),
+            None => {
+                let pool = PgPoolOptions::new()
+                    .max_connections(self.connections)
+                    .acquire_timeout(CONNECTED_WITHIN)
+                    .connect_lazy_with(address::reachable(&of_application).await);
+                (pool, Some(of_application))
+            }
+        };
         let wake = Wakes::new(&connections, &options, &statements, listens);
         Ok(Postgres {
             shared: Arc::new(Shared {
                 connections,
                 begun_in,
+                own_pool,
                 probe: Probe::default(),
                 options,
                 statements,
@@ -272,6 +277,12 @@ fn parse(url: &str) -> Result<(PgConnectOptions, OfUrl), Error> {
     }
     url.query_pairs_mut().clear().extend_pairs(of_driver);
     let options = PgConnectOptions::from_url(&url).map_err(|error| translate("connect", error))?;
+    // The brackets are the URL's; the driver would look for a host of that name.
+    let bare = url.host_str().and_then(|host| host.strip_prefix('[')?.strip_suffix(']'));
+    let options = match bare {
+        Some(ip) if options.get_host() == format!("[{ip}]") => options.host(ip),
+        _ => options,
+    };
     let options = match options.get_application_name() {
         None => options.application_name("riqle-jobs"),
         Some(_) => options,
@@ -281,9 +292,13 @@ fn parse(url: &str) -> Result<(PgConnectOptions, OfUrl), Error> {
 
 /// Says who has not answered.
 pub(crate) fn silent(options: &PgConnectOptions) -> Error {
-    let (host, port) = (options.get_host(), options.get_port());
-    let message = format!("{host}:{port} has not answered within {CONNECTED_WITHIN:?}");
+    let message = format!("{} has not answered within {CONNECTED_WITHIN:?}", place(options));
     Error::new(ErrorKind::Unavailable, "connect", message)
+}
+
+fn place(options: &PgConnectOptions) -> String {
+    let (host, port) = (options.get_host(), options.get_port());
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// What a connect fails with after the store was opened: nothing that the caller can mend.
@@ -310,8 +325,8 @@ async fn check_encoding(connection: &mut PgConnection) -> DriverResult<()> {
 fn unreachable(options: &PgConnectOptions, error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::Io(cause) => {
-            let (host, port) = (options.get_host(), options.get_port());
-            let message = format!("no PostgreSQL server answers at {host}:{port} ({cause}); is it running?");
+            let message =
+                format!("no PostgreSQL server answers at {} ({cause}); is it running?", place(options));
             Error::new(ErrorKind::Unavailable, "connect", message).caused_by(cause)
         }
         error => translate("connect", error),

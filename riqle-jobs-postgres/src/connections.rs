@@ -8,13 +8,14 @@ use std::{
 };
 
 use riqle_jobs_core::{Error, ErrorKind};
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection, Executor, PgConnection, postgres::PgConnectOptions};
 use tokio::{
     sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
 use crate::{
+    address,
     connect::{silent, while_running},
     error::{Result, into_driver},
 };
@@ -142,7 +143,7 @@ impl Idle {
 /// `Unavailable`, with what the store's first connect would say: what was right when the store was opened, such as a
 /// password that has been changed since, is likely to be right again.
 pub(crate) async fn reached(options: &PgConnectOptions) -> Result<PgConnection, Error> {
-    match timeout(CONNECTED_WITHIN, options.connect()).await {
+    match timeout(CONNECTED_WITHIN, address::connect(options)).await {
         Ok(connection) => connection.map_err(|error| while_running(options, error)),
         Err(_) => Err(silent(options)),
     }

@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Connections>,
     /// Where transactions of the application are begun.
     pub(crate) begun_in: PgPool,
+    /// How that connects, by the name of the host, where it is the store's own.
+    pub(crate) own_pool: Option<PgConnectOptions>,
     /// Whether the server that they are begun on is there.
     pub(crate) probe: Probe,
     pub(crate) options: PgConnectOptions,
@@ -72,6 +74,12 @@ impl Postgres {
     ///   `persistent(false)`.
     ///
     /// Any other parameter is refused.
+    ///
+    /// Where the host has several addresses and the first is silent (its packets are dropped), the store connects by
+    /// the first that answers, half a second later. Two kinds of host still need their first address: with
+    /// `sslmode=verify-full` the store keeps to the name, since the certificate is checked against what it connects to (use
+    /// `verify-ca`, or name a host that has one address); and a server that is chosen by the name in the TLS handshake (SNI)
+    /// is not found by an address.
     ///
     /// # Errors
     /// As [`PostgresOptions::open`].

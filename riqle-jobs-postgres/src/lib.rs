@@ -7,6 +7,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod address;
 mod attempts;
 mod audit;
 mod batches;
@@ -43,6 +44,9 @@ mod staging;
 mod statements;
 mod step_in;
 mod steps;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 mod transaction;
 mod wake;
 mod work;

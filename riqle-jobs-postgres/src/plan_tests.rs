@@ -1,16 +1,18 @@
 //! How PostgreSQL means to run the statements on the way of a run, and what a claim reads: by index, whatever is stored, and
 //! whatever the statistics say. A plan is kept with its connection, so it outlives what it was made for.
 
-#[path = "../tests/support/mod.rs"]
-mod support;
-
 use std::{collections::HashMap, time::Duration};
 
 use riqle_jobs_core::{ClaimRequest, LeaseToken, NewRun, Payload, Priority, Queue, WorkerId};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
-use support::{Schema, database_url};
 
-use crate::{Postgres, claim::claim, connections::Lent, work::Work};
+use crate::{
+    Postgres,
+    claim::claim,
+    connections::Lent,
+    support::{Schema, database_url},
+    work::Work,
+};
 
 const ON_THE_WAY: [(&str, &str); 19] = [
     ("claim", include_str!("../queries/claim.sql")),

@@ -6,11 +6,11 @@ use riqle_jobs_core::{
     ClaimRequest, Claimed, Clock, Enqueued, Error, ErrorKind, Hint, LeaseAnswer, LeaseConnection, LeaseRef,
     LeaseToken, Limits, NewRun, Queue, Settlement, StepSave, WakeUps, from_millis, store::Note,
 };
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
 
 use crate::{
-    Postgres,
+    Postgres, address,
     claim::claim,
     error::{Result as DriverResult, from_driver},
     notes::annotate,
@@ -146,7 +146,7 @@ impl PostgresLeaseConnection {
         let shared = &self.store.shared;
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            none => none.insert(shared.options.connect().await?),
+            none => none.insert(address::connect(&shared.options).await?),
         };
         if shared.statements.need_transactions() {
             let mut transaction = connection.begin_with(BEGIN).await?;

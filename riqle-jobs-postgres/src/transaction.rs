@@ -17,6 +17,7 @@ use sqlx_core::transaction::TransactionManager;
 
 use crate::{
     Postgres,
+    address::reachable,
     connect::while_running,
     enqueue::{Within, enqueue},
     error::{
@@ -145,12 +146,17 @@ impl Drop for PostgresTransaction {
 /// away, which the pool does not tell apart.
 async fn unconnected(store: &Postgres, error: sqlx::Error) -> Error {
     let pool = &store.shared.begun_in;
+    let by_name = store.shared.own_pool.clone().unwrap_or_else(|| pool.connect_options().as_ref().clone());
     let (most, patience) = (pool.options().get_max_connections(), pool.options().get_acquire_timeout());
     let in_use = usize::try_from(pool.size()).unwrap_or(usize::MAX).saturating_sub(pool.num_idle());
     let are_all_in_use = u32::try_from(in_use).is_ok_and(|in_use| in_use >= most);
     let error = match error {
-        sqlx::Error::PoolTimedOut => match store.shared.probe.reach(&pool.connect_options()).await {
+        sqlx::Error::PoolTimedOut => match store.shared.probe.reach(&by_name).await {
             Ok(()) => {
+                if let Some(options) = &store.shared.own_pool {
+                    // The address by which it has connected may be silent by now.
+                    pool.set_connect_options(reachable(options).await);
+                }
                 let message = match are_all_in_use {
                     true => format!(
                         "all {most} connections of the pool are in use, and none became free within {patience:?}"
@@ -161,7 +167,7 @@ async fn unconnected(store: &Postgres, error: sqlx::Error) -> Error {
             }
             Err(error) => error,
         },
-        error => while_running(&pool.connect_options(), error),
+        error => while_running(&by_name, error),
     };
     store.told(error)
 }

@@ -16,7 +16,7 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::{sync::Notify, time::timeout};
 use uuid::Uuid;
 
-use crate::{connections::Connections, statements::Statements, work::CHECK_WRITABLE};
+use crate::{address::reachable, connections::Connections, statements::Statements, work::CHECK_WRITABLE};
 
 /// Between two notifications; what comes meanwhile goes out together.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -229,7 +229,7 @@ impl Listening {
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ANSWERED_WITHIN)
-            .connect_lazy_with(options);
+            .connect_lazy_with(reachable(&options).await);
         let mut listener = PgListener::connect_with(&pool).await.map_err(broken(false))?;
         answered(listener.listen(channel)).await.map_err(broken(false))?;
         if is_back {

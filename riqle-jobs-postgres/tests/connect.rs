@@ -97,6 +97,15 @@ async fn the_application_gets_connections_with_the_server_s_own_settings() {
 }
 
 #[tokio::test]
+async fn an_ipv6_address_in_a_url_is_an_address_and_no_name() {
+    for url in ["postgres://u@[::1]:1/d", "postgres://u@[::1]:1/d?sslmode=verify-full"] {
+        let (kind, line) = refused(url).await;
+        assert_eq!(kind, ErrorKind::Unavailable, "{line}");
+        assert!(line.contains("answers at [::1]:1 ("), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_unavailable() {
     let (kind, line) = refused("postgres://u:secret@127.0.0.1:9/shop").await;
     assert!(kind == ErrorKind::Unavailable && line.contains("127.0.0.1:9"), "{line}");
