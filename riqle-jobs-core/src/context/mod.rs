@@ -47,24 +47,29 @@ pub struct RunContext {
 }
 
 struct Inner {
+    worker: OfWorker,
     lease: LeaseRef,
     job: String,
     attempt: u32,
-    clock: Clock,
     root: RunId,
     replay_of: Option<RunId>,
     reference: Option<String>,
     event_id: Option<String>,
     age: Duration,
-    limits: Limits,
     unreadable_step: UnreadableStep,
     steps: Arc<RunSteps>,
     /// One for each email that is being sent, by its key.
     sending: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    saver: Arc<dyn SaveStep>,
     notes: Arc<RunNoteBuffer>,
-    mailers: Arc<Mailers>,
     cancellation: Arc<Cancellation>,
+}
+
+/// What all runs of a worker share.
+pub(crate) struct OfWorker {
+    pub(crate) clock: Clock,
+    pub(crate) limits: Limits,
+    pub(crate) saver: Arc<dyn SaveStep>,
+    pub(crate) mailers: Arc<Mailers>,
 }
 
 /// Takes results of steps on their way to the store.
@@ -76,32 +81,26 @@ pub(crate) trait SaveStep: Send + Sync {
 impl RunContext {
     pub(crate) fn new(
         run: &ClaimedRun,
-        clock: Clock,
-        limits: Limits,
+        worker: OfWorker,
         unreadable_step: UnreadableStep,
-        saver: Arc<dyn SaveStep>,
         notes: Arc<RunNoteBuffer>,
-        mailers: Arc<Mailers>,
         cancellation: Arc<Cancellation>,
     ) -> Self {
         Self {
             inner: Arc::new(Inner {
+                worker,
                 lease: run.lease.clone(),
                 job: run.job.clone(),
                 attempt: run.failures.saturating_add(1),
-                clock,
                 root: run.root,
                 replay_of: run.replay_of,
                 reference: run.reference.clone(),
                 event_id: run.event_id.clone(),
                 age: Duration::try_from(run.claimed_at.duration_since(run.enqueued_at)).unwrap_or_default(),
-                limits,
                 unreadable_step,
                 steps: RunSteps::of(&run.steps, Arc::clone(&cancellation)),
                 sending: Mutex::default(),
-                saver,
                 notes,
-                mailers,
                 cancellation,
             }),
             keys: Keys::default(),
@@ -152,7 +151,7 @@ impl RunContext {
 
     /// What the store accepts.
     pub fn limits(&self) -> Limits {
-        self.inner.limits
+        self.inner.worker.limits
     }
 
     /// Reports progress, for display: `done` of `total` (0 where that is not known). Written soon, at the
@@ -267,7 +266,7 @@ impl RunContext {
             let (caller, answered) = oneshot::channel();
             let inner = &call.run().inner;
             let save = call.to_save(result, begun, replaces);
-            inner.saver.save(inner.steps.begin_save(save, caller));
+            inner.worker.saver.save(inner.steps.begin_save(save, caller));
             let answer = tokio::select! {
                 biased;
                 answer = answered => answer.map_err(|_| steps::stopped())??,
@@ -294,7 +293,7 @@ impl RunContext {
     /// The time for people outside: the machine's, or the store's manual clock's. An embedded store's own may be off
     /// after the machine's clock was set.
     pub(crate) fn date(&self) -> Timestamp {
-        self.inner.clock.local_now()
+        self.inner.worker.clock.local_now()
     }
 
     /// Reports with the worker what keeps a provider from taking emails, and since when; `None`: it takes them.
@@ -303,7 +302,7 @@ impl RunContext {
         provider: &'static str,
         trouble: Option<(tokio::time::Instant, &str)>,
     ) {
-        self.inner.mailers.note(provider, trouble);
+        self.inner.worker.mailers.note(provider, trouble);
     }
 
     /// What is known of the run's steps.

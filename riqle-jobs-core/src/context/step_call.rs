@@ -178,7 +178,7 @@ impl StepCall {
             Err(Error::new(ErrorKind::Rejected, "encode", panic_hook::describe(payload)))
         });
         let written = written.and_then(|(written, value)| {
-            self.run.inner.limits.check_result("step result", &written)?;
+            self.run.inner.worker.limits.check_result("step result", &written)?;
             Ok((written, value))
         });
         written.map_err(|error| self.not_saved(&error))

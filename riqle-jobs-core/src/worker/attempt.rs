@@ -11,7 +11,7 @@ use super::{
     running::Shared,
     verdict::{self, AttemptEnd},
 };
-use crate::{JobError, Queue, RetryPolicy, RunContext, StopReason, notes::RunNoteBuffer};
+use crate::{JobError, Queue, RetryPolicy, RunContext, StopReason, context::OfWorker, notes::RunNoteBuffer};
 
 /// One of the worker's slots: runs one attempt after another until the buffer is closed.
 pub(super) async fn run_slot(shared: Arc<Shared>) {
@@ -38,12 +38,14 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
     let notes = RunNoteBuffer::new(run.lease.clone(), Arc::clone(&shared.unwritten));
     let context = RunContext::new(
         &run,
-        Queue::clock(&*shared.store),
-        shared.limits,
+        OfWorker {
+            clock: Queue::clock(&*shared.store),
+            limits: shared.limits,
+            saver: Arc::clone(&shared.step_saver),
+            mailers: Arc::clone(&shared.mailers),
+        },
         job.unreadable_step,
-        Arc::clone(&shared.step_saver),
         Arc::new(notes),
-        Arc::clone(&shared.mailers),
         Arc::clone(&cancellation),
     );
     let span = tracing::info_span!("run", run = %run.lease.run, job = run.job, queue = &*run.lease.queue);

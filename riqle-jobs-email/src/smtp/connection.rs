@@ -65,7 +65,7 @@ impl Connection {
             smtp = greet(&wire, hello, timeouts.command).await?;
         }
         let idle_since = Instant::now();
-        let mut connection = Self { smtp, wire, timeouts, emails: 0, idle_since, place: place };
+        let mut connection = Self { smtp, wire, timeouts, emails: 0, idle_since, place };
         connection.authenticate(settings).await?;
         connection.place.accepted();
         Ok(connection)
