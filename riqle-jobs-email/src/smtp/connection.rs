@@ -11,7 +11,7 @@ use lettre::{
         response::{Response, Severity},
     },
 };
-use riqle_jobs_core::email::Transmission;
+use riqle_jobs_core::{email::Transmission, first_to_answer};
 use tokio::net::TcpStream;
 
 use super::{
@@ -157,9 +157,8 @@ impl Connection {
 }
 
 async fn connect(settings: &Settings, limit: Duration) -> Result<TcpStream, Failure> {
-    let server = (settings.host.as_str(), settings.port);
     let failed = |what| Failure { phase: Phase::Connect, what };
-    let stream = tokio::time::timeout(limit, TcpStream::connect(server))
+    let stream = tokio::time::timeout(limit, first_to_answer::connect(&settings.host, settings.port))
         .await
         .map_err(|_| failed(What::Silent(limit)))?
         .map_err(|error| failed(What::Broken(error.to_string())))?;
