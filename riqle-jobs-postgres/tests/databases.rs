@@ -7,8 +7,10 @@ mod support;
 use std::time::Duration;
 
 use riqle_jobs_core::{
-    ErrorKind, Inspect, Job, JobError, Jobs, ManualClock, NewRun, Operate, Payload, Priority, Queue,
-    Registry, Replay, Retention, RunContext, RunId, RunState, Worker, WorkerId, async_trait,
+    EmailLog, ErrorKind, Inspect, Job, JobError, Jobs, ManualClock, NewRun, Operate, Payload, Priority,
+    Queue, Registry, Replay, Retention, RunContext, RunFilter, RunId, RunState, Worker, WorkerId,
+    async_trait,
+    email::EmailFilter,
     store::{NewEvent, Pruned, WorkerReport},
 };
 use riqle_jobs_postgres::Postgres;
@@ -53,6 +55,24 @@ async fn a_database_of_another_encoding_than_utf8_is_refused_in_one_line() {
     let told = "the database uses the encoding LATIN1, but riqle-jobs needs UTF8; create one with CREATE DATABASE name ENCODING \
                 'UTF8' TEMPLATE template0";
     assert_eq!((error.kind(), error.message()), (ErrorKind::Misconfigured, told));
+}
+
+/// PostgreSQL has no text with such a character.
+#[tokio::test]
+async fn a_nul_in_a_search_is_refused_in_words_that_are_not_the_drivers() {
+    let database = Database::new().await;
+    let store = Postgres::connect(&database.url()).await.unwrap();
+    // A store without runs is not asked.
+    store.enqueue(vec![greeting()]).await.unwrap();
+    let nul = || Some("a\0b".to_owned());
+    let runs = Inspect::runs(&store, RunFilter { reference: nul(), ..RunFilter::default() }).await;
+    let counted = RunFilter { unique_key: nul(), ..RunFilter::default() };
+    let counted = Inspect::count_runs(&store, counted, 10).await;
+    let emails = EmailLog::emails(&store, EmailFilter { reference: nul(), ..EmailFilter::default() }).await;
+    for error in [runs.unwrap_err(), counted.unwrap_err(), emails.unwrap_err()] {
+        let told = "a text contains a character that PostgreSQL can't store";
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Rejected, told));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
