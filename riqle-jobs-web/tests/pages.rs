@@ -5,16 +5,19 @@ mod support;
 
 use std::{net::SocketAddr, time::Duration};
 
+use axum::Router;
 use riqle_jobs_core::{
-    Job, JobError, Jobs, RetryPolicy, Run, RunContext, RunFilter, RunId, RunState, Worker, async_trait,
+    Job, JobError, Jobs, Memory, RetryPolicy, Run, RunContext, RunFilter, RunId, RunState, Worker,
+    async_trait,
 };
+use riqle_jobs_web::{Dashboard, security::Access};
 use serde_json::{Value, json};
 
 use self::support::{
     ANNA_PASSWORD, BEN_PASSWORD,
     browser::{Window, look::Look},
     crowd::Crowd,
-    dashboard, data,
+    dashboard, data, serve,
     servers::Opened,
 };
 
@@ -293,4 +296,26 @@ mod on_postgres {
     async fn every_page_fits() {
         super::every_page_fits(Opened::on_postgres().await).await;
     }
+}
+
+#[tokio::test]
+async fn a_click_on_the_link_in_another_site_opens_the_dashboard_and_leaves_no_token_in_the_address() {
+    let jobs = Jobs::new(&Memory::new());
+    jobs.declare::<Mend>().await.unwrap();
+    let (access, link) = Access::closed().or_link();
+    let dashboard = Dashboard::new(&jobs, access).router();
+    let address = serve(|_| Router::new().nest_service("/jobs", dashboard)).await;
+    let link = link.unwrap().to(&format!("http://{address}/jobs"));
+    let window = Window::open(Look::DESKTOP).await;
+    // A chat, which is of another site.
+    window.goto(format!("data:text/html,<a href='{link}'>the shop</a>")).await;
+    window.click("a").await;
+    window.until("location.pathname === '/jobs/overview'").await;
+    window.until("location.search === '' && !document.cookie.includes('riqle')").await;
+    window.goto(format!("http://{address}/jobs/queues")).await;
+    window.fill("#queue-mending input[name=why]", "a click").await;
+    window.click("#queue-mending button").await;
+    window.until_text("#queue-mending b", "mending").await;
+    window.until("document.querySelector('#queue-mending').innerText.includes('Paused by link')").await;
+    window.assert_no_errors().await;
 }
