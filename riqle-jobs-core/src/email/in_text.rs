@@ -42,7 +42,7 @@ pub fn addresses_in(text: &str) -> Vec<AddressInText> {
     let mut found: Vec<Found> = Vec::new();
     for at in (0..signs.all.len()).filter(|at| signs.is(*at, '@')) {
         let Some((host, end)) = signs.domain_after(at) else { continue };
-        let name = match found.last() {
+        let mut name = match found.last() {
             // In `a@b@c` what is between the two is no domain.
             Some(last) if last.end == at => last.name,
             last => signs.name_before(at, last.map_or(0, |last| last.end)),
@@ -50,8 +50,9 @@ pub fn addresses_in(text: &str) -> Vec<AddressInText> {
         if name == at {
             continue;
         }
-        while found.last().is_some_and(|last| last.name >= name) {
-            found.pop();
+        // A quoted name may take in what was one before.
+        while let Some(last) = found.pop_if(|last| last.end > name) {
+            name = name.min(last.name);
         }
         found.push(Found { name, at, host, end });
     }
@@ -314,6 +315,13 @@ mod tests {
         ] {
             assert_eq!(mask_addresses(text), text);
             assert_eq!(addresses_in(text), []);
+        }
+    }
+
+    #[test]
+    fn a_quoted_name_takes_in_what_it_overlaps() {
+        for (text, masked) in [("ü\"＠6\"@4", "ü…@4"), ("x@y \"a@b\"@c", "x…@y a…@c")] {
+            assert_eq!(mask_addresses(text), masked);
         }
     }
 

@@ -145,7 +145,8 @@ impl Sender {
             return Ok(self.deliver(row, None, Some(step)).await?);
         }
         let email = render()?;
-        if email.template != template || email.to.address != to.address {
+        let is_to_another = canonical_address(&email.to.address) != canonical_address(&to.address);
+        if email.template != template || is_to_another {
             return Err(JobError::dead("the rendered email has another template or recipient than was said"));
         }
         Ok(self.render_and_deliver(row, key.to_owned(), &email, Some(step)).await?)
