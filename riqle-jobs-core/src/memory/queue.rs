@@ -176,20 +176,18 @@ impl State {
     }
 
     fn save_step(&mut self, step: StepSave, now: Timestamp) -> LeaseAnswer {
-        let fence = self.fence(&step.lease);
-        if fence == Fence::Holds
-            && let Some(run) = self.runs.get_mut(&step.lease.run)
-        {
+        let Some(run) = self.runs.get_mut(&step.lease.run) else { return Fence::Lost.answer() };
+        let fence = run.fence(step.lease.token);
+        if fence == Fence::Holds {
             run.save_step(step, now);
         }
         fence.answer()
     }
 
     fn annotate(&mut self, note: Note, now: Timestamp) -> LeaseAnswer {
-        let fence = self.fence(&note.lease);
-        if fence == Fence::Holds
-            && let Some(run) = self.runs.get_mut(&note.lease.run)
-        {
+        let Some(run) = self.runs.get_mut(&note.lease.run) else { return Fence::Lost.answer() };
+        let fence = run.fence(note.lease.token);
+        if fence == Fence::Holds {
             let attempt = run.failures.saturating_add(1);
             run.notes.add(note, attempt, now);
         }
