@@ -120,7 +120,6 @@ async fn a_refusal_of_the_email_is_final() {
         (404, "not_found"),
         (405, "method_not_allowed"),
         (413, "payload_too_large"),
-        (422, "invalid_from_address"),
         (422, "missing_required_field"),
         (422, "a_name_of_tomorrow"),
     ] {
@@ -140,6 +139,7 @@ async fn a_key_a_domain_a_plan_or_a_quota_needs_somebody_to_act() {
         (403, "invalid_api_key"),
         (403, "validation_error"),
         (403, "suspended_api_key"),
+        (422, "invalid_from_address"),
         (451, "security_error"),
     ] {
         let (seen, _, line) = answered(says(status, name)).await;
@@ -148,6 +148,8 @@ async fn a_key_a_domain_a_plan_or_a_quota_needs_somebody_to_act() {
     }
     let no_key = r#"{"statusCode":400,"name":"validation_error","message":"API key is invalid"}"#;
     assert_eq!(answered(HttpAnswer::new(400, &[], no_key)).await.0, Seen::Misconfigured);
+    // What answers so is not Resend.
+    assert_eq!(answered(HttpAnswer::new(404, &[], "<html>not found</html>")).await.0, Seen::Misconfigured);
     let elsewhere = [("location", "https://www.example.com/emails")];
     assert_eq!(answered(HttpAnswer::new(308, &elsewhere, "")).await.0, Seen::Misconfigured);
 }

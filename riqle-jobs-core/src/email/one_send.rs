@@ -81,7 +81,7 @@ impl<'a> OneSend<'a> {
     }
 
     async fn transmit(&self) -> Result<Receipt, SendError> {
-        let Sender { log, mailer, overload, .. } = self.sender;
+        let Sender { log, mailer, .. } = self.sender;
         let message = OutgoingMessage {
             from: Mailbox::parse(&self.row.from).map_or_else(|_| self.row.from.clone(), |from| from.address),
             to: self.row.to.clone(),
@@ -93,14 +93,14 @@ impl<'a> OneSend<'a> {
         let transmission = Transmission::recorded(Arc::clone(log), self.row.id, self.start.sender, sends);
         match mailer.send(&message, &transmission).await {
             SendOutcome::Accepted { message_id, reply } => {
-                overload.ends();
-                self.report(None);
+                self.is_judged();
                 let ending = EmailEnding::Sent { message_id: message_id.clone(), reply };
                 self.record(ending).await?;
                 let provider = mailer.provider().to_owned();
                 Ok(Receipt { email_id: self.row.id, provider, message_id })
             }
             SendOutcome::Rejected { error, .. } => {
+                self.is_judged();
                 self.end(EmailStatus::Failed, EmailDetail::Rejected, &error).await?;
                 Err(SendError::Rejected(error))
             }
@@ -146,12 +146,21 @@ impl<'a> OneSend<'a> {
                 self.report(Some((since, &error)));
                 is_to_be_told
             }
-            Deferral::Greylisting => false,
+            Deferral::Greylisting => {
+                self.is_judged();
+                false
+            }
             Deferral::Quota => true,
         };
         tracing::info!(email = %self.row.id, provider, error, "an email is put off");
         self.not_sent(by.detail(), &error).await?;
         Err(SendError::Deferred { by, error, after, alert })
+    }
+
+    /// The provider is there, and has judged the email.
+    fn is_judged(&self) {
+        self.sender.overload.ends();
+        self.report(None);
     }
 
     /// Reports with the worker since when the provider takes nothing, and why.

@@ -53,6 +53,11 @@ impl Answer<'_> {
             (401 | 402 | 403 | 407 | 451, _) => SendOutcome::Misconfigured { error },
             // 408: what came of the request before is not known.
             (408, _) => SendOutcome::Unknown { error },
+            // Not Resend, but what stands at a wrong address; or a sender that is none.
+            (404 | 405, _) if body.name.is_empty() => {
+                SendOutcome::Misconfigured { error: format!("{error}; is the base URL right?") }
+            }
+            (422, _) if body.name == "invalid_from_address" => SendOutcome::Misconfigured { error },
             (400..=499, _) => rejected(error),
             // Redirects are not followed: the key would go along.
             (300..=399, _) => {

@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use reqwest::{Client, Response, StatusCode, header};
+use reqwest::{Client, Response, header};
 use riqle_jobs_core::{
     Email, Error, Mailer, async_trait,
     email::{Deferral, MessageIdentity, OutgoingMessage, SendOutcome, Transmission},
@@ -201,10 +201,11 @@ impl ResendMailer {
         let body = whole_body(&mut response).await;
         let (status, headers) = (response.status(), response.headers());
         let answer = Answer { status, headers, body: body.as_deref() };
-        if status == StatusCode::TOO_MANY_REQUESTS {
-            self.pace().refused(Instant::now(), answer.after().unwrap_or_default());
+        let outcome = answer.outcome(&self.key.secret);
+        if let SendOutcome::Deferred { by: Deferral::Load, after, .. } = &outcome {
+            self.pace().refused(Instant::now(), after.unwrap_or_default());
         }
-        answer.outcome(&self.key.secret)
+        outcome
     }
 
     /// No answer came.

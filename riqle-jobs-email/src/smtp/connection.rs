@@ -44,13 +44,14 @@ impl Connection {
         settings: &Settings,
         hello: &ClientId,
         timeouts: SmtpTimeouts,
-        place: Place<Connection>,
+        mut place: Place<Connection>,
     ) -> Result<Self, Failure> {
         let wire = Wire::new(connect(settings, timeouts.connect).await?);
         if let Encryption::Implicit(tls) = &settings.encryption {
             encrypt(Phase::Connect, &wire, tls, timeouts.connect).await?;
         }
         let mut smtp = greet(&wire, hello, timeouts.command).await?;
+        place.accepted();
         if let Encryption::StartTls(tls) = &settings.encryption {
             if !smtp.can_starttls() {
                 return Err(lacks(Phase::StartTls, "STARTTLS, which the settings require"));
@@ -67,7 +68,6 @@ impl Connection {
         let idle_since = Instant::now();
         let mut connection = Self { smtp, wire, timeouts, emails: 0, idle_since, place };
         connection.authenticate(settings).await?;
-        connection.place.accepted();
         Ok(connection)
     }
 
@@ -133,6 +133,7 @@ impl Connection {
         let mail = self.say(Phase::MailFrom, Mail::new(Some(from), vec![])).await?;
         expect(Phase::MailFrom, &mail, Severity::PositiveCompletion)?;
         self.emails = self.emails.saturating_add(1);
+        self.place.delivers();
         let rcpt = self.say(Phase::RcptTo, Rcpt::new(to, vec![])).await?;
         expect(Phase::RcptTo, &rcpt, Severity::PositiveCompletion)?;
         let data = self.say(Phase::Data, Data).await?;

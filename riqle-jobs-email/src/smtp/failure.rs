@@ -190,7 +190,7 @@ mod tests {
             (Phase::MailFrom, 552, "5.3.4 too big", "rejected"),
             (Phase::RcptTo, 450, "4.2.0 greylisted", "greylisted"),
             (Phase::RcptTo, 451, "4.7.1 come again", "greylisted"),
-            (Phase::RcptTo, 452, "4.5.3 too many", "retry"),
+            (Phase::RcptTo, 452, "4.5.3 too many", "load"),
             (Phase::RcptTo, 550, "5.1.1 no such user", "rejected, unknown"),
             (Phase::RcptTo, 550, "no such user", "rejected, unknown"),
             (Phase::RcptTo, 551, "not local", "rejected, unknown"),

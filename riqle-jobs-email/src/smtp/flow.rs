@@ -2,7 +2,7 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -47,7 +47,7 @@ struct Pause {
 
 /// A connection's place among those that there may be; free again once this is dropped.
 pub(super) struct Place<C> {
-    flow: Arc<Flow<C>>,
+    flow: Weak<Flow<C>>,
     is_accepted: bool,
     is_probe: bool,
 }
@@ -79,12 +79,15 @@ impl<C> Flow<C> {
     pub(super) async fn turn(self: &Arc<Self>, deadline: Instant) -> Result<Turn<C>, Duration> {
         loop {
             let changed = self.changed.notified();
-            if let Some(turn) = self.try_turn(Instant::now())? {
+            let now = Instant::now();
+            if let Some(turn) = self.try_turn(now)? {
                 return Ok(turn);
             }
-            if timeout_at(deadline.into(), changed).await.is_err() {
+            if now >= deadline {
                 return Err(SECOND + spread(SECOND));
             }
+            let grows = self.state().grows.map(|(at, _)| at).filter(|at| *at > now);
+            let _ = timeout_at(grows.map_or(deadline, |at| at.min(deadline)).into(), changed).await;
         }
     }
 
@@ -94,7 +97,7 @@ impl<C> Flow<C> {
             return Ok(Some(Turn::Idle(connection)));
         }
         let mut is_probe = false;
-        if let Some(pause) = &mut state.pause {
+        if let Some(pause) = &state.pause {
             if now < pause.until {
                 // Behind the one that tries first.
                 return Err(pause.until - now + SECOND + spread(2 * SECOND));
@@ -102,7 +105,6 @@ impl<C> Flow<C> {
             if pause.is_probed {
                 return Ok(None);
             }
-            pause.is_probed = true;
             is_probe = true;
         }
         if let Some((at, _)) = state.grows
@@ -116,7 +118,10 @@ impl<C> Flow<C> {
             return Ok(None);
         }
         state.taken += 1;
-        Ok(Some(Turn::Open(Place { flow: Arc::clone(self), is_accepted: false, is_probe })))
+        if let Some(pause) = &mut state.pause {
+            pause.is_probed = true;
+        }
+        Ok(Some(Turn::Open(Place { flow: Arc::downgrade(self), is_accepted: false, is_probe })))
     }
 
     /// The server did not accept a connection, whose place is free again. Answers whether it holds others: then there may be no
@@ -126,8 +131,14 @@ impl<C> Flow<C> {
         if state.accepted == 0 {
             return false;
         }
-        state.bound = state.accepted;
-        let wait = state.grows.map_or(SECOND, |(_, wait)| (2 * wait).min(MINUTE));
+        // Those that are being opened may yet be accepted.
+        state.bound = state.accepted.max(state.bound.min(state.taken + 1) - 1);
+        let wait = match state.grows {
+            // Long before: another time of load.
+            Some((at, _)) if now > at + LONGEST_PAUSE => SECOND,
+            Some((_, wait)) => (2 * wait).min(MINUTE),
+            None => SECOND,
+        };
         state.grows = Some((now + wait, wait));
         true
     }
@@ -169,28 +180,37 @@ impl<C> Flow<C> {
 }
 
 impl<C> Place<C> {
-    /// The server has accepted the connection.
+    /// The server has greeted.
     pub(super) fn accepted(&mut self) {
-        if !std::mem::replace(&mut self.is_accepted, true) {
-            let mut state = self.flow.state();
-            state.accepted += 1;
-            state.pause = None;
+        if !std::mem::replace(&mut self.is_accepted, true)
+            && let Some(flow) = self.flow.upgrade()
+        {
+            flow.state().accepted += 1;
         }
-        self.flow.changed.notify_waiters();
+    }
+
+    /// The server takes an email on the connection: no pause is needed any more.
+    pub(super) fn delivers(&self) {
+        if let Some(flow) = self.flow.upgrade()
+            && flow.state().pause.take().is_some()
+        {
+            flow.changed.notify_waiters();
+        }
     }
 }
 
 impl<C> Drop for Place<C> {
     fn drop(&mut self) {
+        let Some(flow) = self.flow.upgrade() else { return };
         {
-            let mut state = self.flow.state();
+            let mut state = flow.state();
             state.taken = state.taken.saturating_sub(1);
             state.accepted = state.accepted.saturating_sub(usize::from(self.is_accepted));
             if let (true, Some(pause)) = (self.is_probe, &mut state.pause) {
                 pause.is_probed = false;
             }
         }
-        self.flow.changed.notify_waiters();
+        flow.changed.notify_waiters();
     }
 }
 
@@ -215,6 +235,7 @@ mod tests {
     fn accepted(flow: &Arc<Flow<u8>>, now: Instant) -> Place<u8> {
         let mut place = place(flow, now).unwrap();
         place.accepted();
+        place.delivers();
         place
     }
 
@@ -282,6 +303,29 @@ mod tests {
         let wait = flow.pause(now);
         drop(place(&flow, now + wait).unwrap());
         assert!(place(&flow, now + wait).is_some());
+    }
+
+    #[test]
+    fn a_pause_that_begins_while_another_connection_is_opened_ends_with_the_first_that_asks() {
+        let (flow, now) = (Flow::<u8>::new(1), Instant::now());
+        let opening = place(&flow, now).unwrap();
+        let later = now + flow.pause(now);
+        assert!(place(&flow, later).is_none(), "there is no place for a probe");
+        drop(opening);
+        assert!(place(&flow, later).is_some());
+    }
+
+    #[test]
+    fn a_server_that_accepts_connections_and_refuses_emails_is_paused_for_longer_each_time() {
+        let (flow, mut now) = (Flow::<u8>::new(4), Instant::now());
+        for expected in [1, 2, 4, 8] {
+            let mut refused = place(&flow, now).unwrap();
+            refused.accepted();
+            drop(refused);
+            let length = flow.pause(now);
+            assert!(length >= Duration::from_secs(expected), "{length:?} of {expected} s");
+            now += length;
+        }
     }
 
     #[test]

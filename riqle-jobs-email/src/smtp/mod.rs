@@ -158,7 +158,7 @@ impl SmtpMailer {
         let privacy =
             if self.is_private() { "encrypted, the certificate is trusted" } else { "not encrypted" };
         let offers = format!("{}; {privacy}; {login}", connection.name());
-        self.keep(connection).await;
+        self.keep(connection);
         Ok(without(&offers, self.secret()))
     }
 
@@ -176,31 +176,37 @@ impl SmtpMailer {
         };
         let flow = &self.inner.flow;
         let deadline = Instant::now() + self.timeouts.turn;
+        // After how many emails the connection before this one was refused another.
+        let mut refused_after = None;
         loop {
             let mut connection = self.connection(deadline).await?;
             let emails = connection.emails();
-            let failure =
-                match connection.deliver(from.clone(), to.clone(), &message.bytes, transmission).await {
-                    Ok(answer) => {
-                        self.keep(connection).await;
-                        let words: Vec<&str> = answer.message().collect();
-                        let reply = without(&words.join(" "), self.secret());
-                        return Ok(SendOutcome::Accepted {
-                            message_id: message.message_id.clone(),
-                            reply: format!("{} {reply}", answer.code()),
-                        });
-                    }
-                    Err(failure) => failure,
-                };
+            let delivered = connection.deliver(from.clone(), to.clone(), &message.bytes, transmission).await;
+            if let Some(most) = refused_after.take_if(|_| connection.emails() > emails) {
+                // A new connection takes the same email: that was a limit of the connection.
+                flow.takes_no_more_than(most, Instant::now());
+            }
+            let failure = match delivered {
+                Ok(answer) => {
+                    self.keep(connection);
+                    let words: Vec<&str> = answer.message().collect();
+                    let reply = without(&words.join(" "), self.secret());
+                    return Ok(SendOutcome::Accepted {
+                        message_id: message.message_id.clone(),
+                        reply: format!("{} {reply}", answer.code()),
+                    });
+                }
+                Err(failure) => failure,
+            };
             if !failure.is_load_of_the_connection(emails) {
                 if failure.leaves_connection() {
-                    self.keep(connection).await;
+                    self.keep(connection);
                 }
                 return Err(failure.outcome(self.secret()));
             }
             connection.close().await;
             if emails > 0 {
-                flow.takes_no_more_than(emails, Instant::now());
+                refused_after = Some(emails);
             } else if !flow.one_too_many(Instant::now()) {
                 return Err(self.put_off(&failure, flow.pause(Instant::now())));
             }
@@ -220,8 +226,7 @@ impl SmtpMailer {
                 }
                 Ok(Turn::Open(place)) => place,
                 Err(after) => {
-                    let error =
-                        "SMTP: all connections that the server takes are busy, or it takes none".to_owned();
+                    let error = "SMTP: no connection came free in time".to_owned();
                     return Err(SendOutcome::Deferred { by: Deferral::Load, error, after: Some(after) });
                 }
             };
@@ -250,12 +255,13 @@ impl SmtpMailer {
     }
 
     /// Keeps a connection for the next email, unless the server would refuse that.
-    async fn keep(&self, mut connection: Connection) {
+    fn keep(&self, mut connection: Connection) {
         let flow = &self.inner.flow;
         if !connection.is_quiet() {
             // What was said out of turn would be taken for the next answer.
         } else if flow.is_used_up(connection.emails(), Instant::now()) {
-            connection.close().await;
+            // Nobody waits for that: the email is taken, and that must be recorded.
+            tokio::spawn(connection.close());
         } else {
             connection.rest();
             flow.keep(connection);

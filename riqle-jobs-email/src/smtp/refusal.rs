@@ -39,17 +39,20 @@ pub(super) fn about(phase: Phase, code: u16, text: &str, had_some: bool) -> Abou
     if matches!(code, 530 | 534 | 535 | 538) {
         return About::Account;
     }
-    if words.say_quota() || matches!(class, Some((4, 5) | (7, 705))) {
+    if words.say_quota() || (code >= 500 && matches!(class, Some((4, 5) | (1, 90) | (7, 232 | 233 | 705)))) {
         return About::Quota;
     }
+    // A code that says clearly what it is about is believed.
+    let words_decide = matches!(class, None | Some((0, 0) | (1, 0) | (2, 0) | (7, 0 | 1)));
+    let is_account = words.say_greeting() || (words_decide && words.say_account());
     if code < 500 {
-        if phase != Phase::Auth && words.say_account() {
-            return About::Account;
-        }
         let closes = code == 421 && (before_mail || phase == Phase::MailFrom);
-        let one_too_many = code == 452 && phase == Phase::MailFrom && had_some;
+        let one_too_many = code == 452 && phase == Phase::MailFrom && had_some && class != Some((3, 1));
         if closes || one_too_many || class == Some((3, 2)) || words.say_load() {
             return About::Load;
+        }
+        if phase != Phase::Auth && is_account {
+            return About::Account;
         }
         let is_late = matches!(phase, Phase::RcptTo | Phase::Data | Phase::Body);
         let fits = matches!(class, None | Some((7, _) | (2, 0)));
@@ -61,7 +64,7 @@ pub(super) fn about(phase: Phase, code: u16, text: &str, had_some: bool) -> Abou
         Phase::MailFrom if code == 552 || matches!(class, Some((3, 4) | (2, 3))) => About::Email,
         // Nothing else is known to the server yet than who sends.
         Phase::MailFrom => About::Account,
-        _ if matches!(class, Some((1, 7 | 8) | (2, 252))) || is_of_account(class) || words.say_account() => {
+        _ if is_account || matches!(class, Some((1, 7 | 8) | (2, 252))) || is_of_account(class) => {
             About::Account
         }
         Phase::RcptTo if matches!(class, Some((1, _))) => About::Address,
@@ -101,7 +104,7 @@ impl Words {
 
     /// The sender's, not a mailbox that is full.
     fn say_quota(&self) -> bool {
-        let of_recipient = ["mailbox", "over quota", "recipient", "storage", "disk"];
+        let of_recipient = ["mailbox", "over quota", "inbox", "storage", "disk"];
         let of_sender = [
             " sending limit",
             " sending quota",
@@ -112,21 +115,16 @@ impl Words {
             " hourly quota",
             " daily limit",
             " quota exceeded for sender",
+            "submission quota",
+            " emails per hour",
+            " messages per hour",
         ];
         self.say(&of_sender) && !self.say(&of_recipient)
     }
 
     fn say_load(&self) -> bool {
         self.say(&[
-            " too many connections",
-            " too many concurrent",
-            " too many messages",
-            " too many mails",
-            " too many emails",
-            " too many new ",
-            " too many commands",
-            " too many requests",
-            " too many sessions",
+            " too many ",
             " too much mail",
             " rate limit",
             " rate-limit",
@@ -144,6 +142,11 @@ impl Words {
         ])
     }
 
+    /// The name by which this machine greets.
+    fn say_greeting(&self) -> bool {
+        self.say(&[" helo command rejected"])
+    }
+
     fn say_account(&self) -> bool {
         self.say(&[
             " relay",
@@ -157,7 +160,11 @@ impl Words {
             " invalid sender",
             " unverified sender",
             " send as ",
-            " sendas",
+            "sendas",
+            " rcpthosts",
+            " not authorized to perform",
+            " sending paused",
+            " configuration set ",
             " send from ",
             " send on behalf",
             " not verified",
@@ -182,7 +189,11 @@ mod tests {
 
     #[test]
     fn an_address_that_is_quoted_decides_nothing() {
-        for text in ["5.1.1 <relay@example.com>: no such user", "5.1.1 relay@dmarc.example unknown"] {
+        for text in [
+            "5.1.1 <relay@example.com>: no such user",
+            "5.0.0 relay@dmarc.example unknown",
+            "5.1.1 <a@b.example>: Recipient address rejected: User unknown in relay recipient table",
+        ] {
             assert_eq!(about(Phase::RcptTo, 550, text, false), About::Address, "{text}");
         }
     }
@@ -192,6 +203,7 @@ mod tests {
     fn a_refused_mail_is_about_load_where_the_connection_had_delivered() {
         let about = |code, text, had_some| about(Phase::MailFrom, code, text, had_some);
         assert_eq!(about(452, "4.5.3 no more", true), About::Load);
+        assert_eq!(about(452, "4.3.1 Insufficient system storage", true), About::Moment);
         assert_eq!(about(452, "4.5.3 no more", false), About::Moment);
         assert_eq!(about(421, "4.7.0 no more", false), About::Load);
         assert_eq!(about(552, "5.3.4 too big", true), About::Email);
