@@ -89,7 +89,7 @@ pub async fn bytes_are_final_while_nobody_knows_whether_they_were_taken_and_free
         status: EmailStatus::Failed,
         detail: EmailDetail::Rejected,
         may_have_left,
-        is_put_off: false,
+        deferred_since: None,
         error: "550".to_owned(),
     };
     store.end_email(id, second.sender, refused(true)).await.unwrap();
@@ -118,24 +118,38 @@ pub async fn the_time_since_which_a_run_is_put_off_is_kept_until_another_run_sen
     let store = harness.store();
     let run = Some(RunId::new());
     let id = intended(&*store, NewEmail { run_id: run, ..email("key-1") }).await;
-    let send = async |run_id, detail, is_put_off| {
+    let send = async |run_id, detail, deferred_since| {
         harness.clock().advance(ms(10));
         let start = EmailStart { run_id, ..start() };
         store.start_email(id, start.clone()).await.unwrap();
         let (status, error) = (EmailStatus::Pending, "later".to_owned());
-        let ending = EmailEnding::NotSent { status, detail, may_have_left: false, is_put_off, error };
+        let ending = EmailEnding::NotSent { status, detail, may_have_left: false, deferred_since, error };
         store.end_email(id, start.sender, ending).await.unwrap();
         row(&*store, id).await
     };
 
-    assert_eq!(send(run, EmailDetail::Retry, false).await.deferred_since, None);
-    let throttled = send(run, EmailDetail::Throttled, true).await;
+    assert_eq!(send(run, EmailDetail::Retry, None).await.deferred_since, None);
+    let throttled = send(run, EmailDetail::Throttled, Some(at(20))).await;
     assert_eq!((throttled.detail, throttled.deferred_since), (EmailDetail::Throttled, Some(at(20))));
-    assert_eq!(send(run, EmailDetail::Greylisted, true).await.deferred_since, Some(at(20)));
-    assert_eq!(send(None, EmailDetail::Retry, false).await.deferred_since, Some(at(20)));
+    assert_eq!(send(run, EmailDetail::Greylisted, Some(at(30))).await.deferred_since, Some(at(30)));
+    assert_eq!(send(None, EmailDetail::Retry, None).await.deferred_since, Some(at(30)));
     let replay = Some(RunId::new());
-    assert_eq!(send(replay, EmailDetail::QuotaUsedUp, true).await.deferred_since, Some(at(50)));
-    assert_eq!(send(run, EmailDetail::Retry, false).await.deferred_since, None);
+    assert_eq!(send(replay, EmailDetail::QuotaUsedUp, Some(at(50))).await.deferred_since, Some(at(50)));
+    assert_eq!(send(run, EmailDetail::Retry, None).await.deferred_since, None);
+}
+
+pub async fn an_outcome_that_is_unknown_is_told_once_for_each_time_the_body_left(harness: &dyn Harness) {
+    let store = harness.store();
+    let id = intended(&*store, email("key-1")).await;
+    let unknown = not_sent(EmailStatus::Pending, EmailDetail::Unknown, "cut off");
+    for sends in [Some(1), None, None, Some(2), None] {
+        let sender = started(&*store, id).await;
+        if let Some(sends) = sends {
+            store.email_body_begins(id, sender, sends).await.unwrap();
+        }
+        store.end_email(id, sender, unknown.clone()).await.unwrap();
+    }
+    assert_eq!(store.email_events(id).await.unwrap().len(), 2);
 }
 
 pub async fn a_row_that_is_not_there_can_not_be_started(harness: &dyn Harness) {

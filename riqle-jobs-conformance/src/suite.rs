@@ -222,6 +222,7 @@ macro_rules! conformance_suite {
             a_start_leaves_the_run_and_replaces_what_is_sent_where_told,
             bytes_are_final_while_nobody_knows_whether_they_were_taken_and_free_once_they_were_refused,
             the_time_since_which_a_run_is_put_off_is_kept_until_another_run_sends,
+            an_outcome_that_is_unknown_is_told_once_for_each_time_the_body_left,
             a_row_that_is_not_there_can_not_be_started,
         ]);
         $crate::conformance_area!($harness, email_log: [

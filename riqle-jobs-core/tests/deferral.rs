@@ -105,7 +105,7 @@ fn put_off(by: Deferral, after: Option<Duration>) -> SendOutcome {
 }
 
 fn retry() -> SendOutcome {
-    SendOutcome::Retry { error: "SMTP connect: refused".to_owned(), after: None }
+    SendOutcome::Away { error: "SMTP connect: refused".to_owned() }
 }
 
 fn rejected() -> SendOutcome {
@@ -160,6 +160,21 @@ async fn an_email_is_put_off_for_a_day_at_most_and_a_quota_is_waited_for_for_thr
 }
 
 #[tokio::test]
+async fn each_thing_that_puts_off_has_its_own_time() {
+    let shop = Shop::open();
+    let id = shop.enqueue().await;
+    for by in [Deferral::Quota; 5].into_iter().chain([Deferral::Load, Deferral::Greylisting, Deferral::Quota])
+    {
+        shop.answers(put_off(by, Some(6 * HOUR)));
+        shop.work().await;
+        assert_eq!(shop.run(id).await.state, RunState::Pending, "{by:?}");
+        shop.clock.advance(6 * HOUR);
+    }
+    shop.work().await;
+    assert_eq!(shop.run(id).await.state, RunState::Succeeded);
+}
+
+#[tokio::test]
 async fn pauses_for_load_grow_with_the_time_that_it_lasts_where_the_provider_names_none() {
     let shop = Shop::open();
     let id = shop.enqueue().await;
@@ -171,10 +186,11 @@ async fn pauses_for_load_grow_with_the_time_that_it_lasts_where_the_provider_nam
         pauses.push(pause.as_secs());
         shop.clock.advance(Duration::try_from(pause).unwrap());
     }
-    let at_least = [1, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300];
-    for (pause, least) in pauses.iter().zip(at_least) {
-        // A quarter more for each of them, and what those before had more.
-        assert!((least..=2 * least).contains(pause), "{pauses:?}");
+    // Each as long as it has lasted, and up to a quarter more.
+    for (place, pause) in pauses.iter().enumerate() {
+        let lasted: i64 = pauses[..place].iter().sum();
+        let least = lasted.clamp(1, 300);
+        assert!((least..=least + least / 4 + 1).contains(pause), "{pauses:?}");
     }
     assert!((300..=375).contains(&pauses[10]), "{pauses:?}");
 }
@@ -203,7 +219,7 @@ async fn a_mailer_that_is_misconfigured_is_looked_at_for_a_day_of_each_run() {
 async fn dead_letters_of_a_provider_that_was_away_are_one_group_whatever_it_said_last() {
     let shop = Shop::open();
     for error in ["SMTP connect: Connection refused", "SMTP greeting: no answer within 60s"] {
-        let away = || SendOutcome::Retry { error: error.to_owned(), after: None };
+        let away = || SendOutcome::Away { error: error.to_owned() };
         shop.answers(away());
         shop.answers(away());
         shop.enqueue().await;

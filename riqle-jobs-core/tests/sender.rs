@@ -271,7 +271,7 @@ async fn an_email_is_compared_with_those_of_its_execution_and_never_with_the_rec
     })
     .await;
     assert_eq!((run.state, run.failures, rows.len()), (RunState::Succeeded, 1, 1));
-    assert_eq!(mailer.sent()[0].email.text, "of attempt 1");
+    assert_eq!(mailer.sent()[0].email.text, "of attempt 2");
 }
 
 #[tokio::test]

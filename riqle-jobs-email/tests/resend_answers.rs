@@ -30,6 +30,7 @@ enum Seen {
     Accepted,
     /// With the seconds after which the provider wants to see it again.
     Retry(Option<u64>),
+    Away,
     /// Put off at no charge, likewise.
     Load(Option<u64>),
     Quota(Option<u64>),
@@ -41,6 +42,7 @@ enum Seen {
 fn seen(outcome: &SendOutcome) -> Seen {
     match outcome {
         SendOutcome::Accepted { .. } => Seen::Accepted,
+        SendOutcome::Away { .. } => Seen::Away,
         SendOutcome::Retry { after, .. } => Seen::Retry(after.map(|after| after.as_secs())),
         SendOutcome::Deferred { by: Deferral::Load, after, .. } => {
             Seen::Load(after.map(|after| after.as_secs()))
@@ -219,7 +221,7 @@ async fn without_a_connection_nothing_was_sent() {
     };
     for url in [closed.as_str(), "http://no-such-host.invalid"] {
         let (outcome, sends) = outbox(url).try_to(ADA).await;
-        assert_eq!((seen(&outcome), sends), (Seen::Retry(None), 0), "{outcome:?}");
+        assert_eq!((seen(&outcome), sends), (Seen::Away, 0), "{outcome:?}");
     }
 }
 

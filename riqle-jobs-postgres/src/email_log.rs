@@ -228,7 +228,7 @@ async fn end_email(work: &mut Work<'_>, id: EmailId, sender: Uuid, ending: &Emai
             .bind(id.as_uuid())
             .bind(message_id.clone())
             .bind(reply.clone()),
-        EmailEnding::NotSent { status, detail, may_have_left, is_put_off, error } => work
+        EmailEnding::NotSent { status, detail, may_have_left, deferred_since, error } => work
             .timed(include_str!("../queries/email_not_sent.sql"))
             .bind(id.as_uuid())
             .bind(sender)
@@ -236,7 +236,7 @@ async fn end_email(work: &mut Work<'_>, id: EmailId, sender: Uuid, ending: &Emai
             .bind(detail.as_str())
             .bind(error.clone())
             .bind(*may_have_left)
-            .bind(*is_put_off),
+            .bind(deferred_since.map(millis)),
     };
     query.execute(&mut *work.connection).await.map(drop)
 }

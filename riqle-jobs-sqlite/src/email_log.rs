@@ -237,7 +237,7 @@ async fn end_email(write: &mut Write, id: EmailId, sender: Uuid, ending: &EmailE
             .bind(id.as_uuid())
             .bind(message_id)
             .bind(reply),
-        EmailEnding::NotSent { status, detail, may_have_left, is_put_off, error } => {
+        EmailEnding::NotSent { status, detail, may_have_left, deferred_since, error } => {
             sqlx::query(include_str!("../queries/email_not_sent.sql"))
                 .bind(id.as_uuid())
                 .bind(sender)
@@ -245,7 +245,7 @@ async fn end_email(write: &mut Write, id: EmailId, sender: Uuid, ending: &EmailE
                 .bind(detail.as_str())
                 .bind(error)
                 .bind(*may_have_left)
-                .bind(*is_put_off)
+                .bind(deferred_since.map(millis))
         }
     };
     query.bind(millis(write.now)).execute(&mut write.connection).await.map(drop)

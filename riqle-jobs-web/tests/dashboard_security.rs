@@ -140,7 +140,7 @@ async fn hostile_email(store: &dyn Store, run: RunId) -> EmailId {
         status: EmailStatus::Pending,
         detail: EmailDetail::Held,
         may_have_left: true,
-        is_put_off: false,
+        deferred_since: None,
         error: text(),
     };
     store.end_email(id, sender, ending).await.unwrap();

@@ -112,5 +112,5 @@ pub(crate) fn sent() -> EmailEnding {
 /// It was not sent, or not for certain.
 pub(crate) fn not_sent(status: EmailStatus, detail: EmailDetail, error: &str) -> EmailEnding {
     let may_have_left = matches!(detail, EmailDetail::Unknown | EmailDetail::Held);
-    EmailEnding::NotSent { status, detail, may_have_left, is_put_off: false, error: error.to_owned() }
+    EmailEnding::NotSent { status, detail, may_have_left, deferred_since: None, error: error.to_owned() }
 }

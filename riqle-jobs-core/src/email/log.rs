@@ -215,8 +215,8 @@ pub enum EmailEnding {
         detail: EmailDetail,
         /// Whether this send or one before it may have left: the phase is `body` then, else it becomes `ended`.
         may_have_left: bool,
-        /// Whether the run waits at no charge, and notes since when.
-        is_put_off: bool,
+        /// Since when the run is put off by the same, at no charge; `None` leaves what the row says.
+        deferred_since: Option<Timestamp>,
         /// What went wrong.
         error: String,
     },
@@ -230,9 +230,9 @@ impl EmailEnding {
                 message_id: clean_text(&message_id, KEY_BYTES),
                 reply: clean_text(&reply, ERROR_BYTES),
             },
-            EmailEnding::NotSent { status, detail, may_have_left, is_put_off, error } => {
+            EmailEnding::NotSent { status, detail, may_have_left, deferred_since, error } => {
                 let error = clean_text(&error, ERROR_BYTES);
-                EmailEnding::NotSent { status, detail, may_have_left, is_put_off, error }
+                EmailEnding::NotSent { status, detail, may_have_left, deferred_since, error }
             }
         }
     }
@@ -244,9 +244,9 @@ impl EmailEnding {
             EmailEnding::Sent { message_id, .. } => {
                 EmailEnding::Sent { message_id: plain_text(&message_id), reply: refused("reply") }
             }
-            EmailEnding::NotSent { status, detail, may_have_left, is_put_off, .. } => {
+            EmailEnding::NotSent { status, detail, may_have_left, deferred_since, .. } => {
                 let error = refused("text of the error");
-                EmailEnding::NotSent { status, detail, may_have_left, is_put_off, error }
+                EmailEnding::NotSent { status, detail, may_have_left, deferred_since, error }
             }
         }
     }

@@ -111,7 +111,12 @@ pub enum SendOutcome {
         /// The recipient does not exist: a candidate for the suppression list.
         recipient_unknown: bool,
     },
-    /// Certainly not sent: the provider is away, or has a trouble of its own. Charged to the run.
+    /// Certainly not sent: the provider could not be reached, or went away before it had judged the email. Charged to the run.
+    Away {
+        /// What was seen.
+        error: String,
+    },
+    /// Certainly not sent: the provider has a trouble of its own, or with this email. Charged to the run.
     Retry {
         /// Why.
         error: String,

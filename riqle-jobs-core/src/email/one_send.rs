@@ -104,6 +104,10 @@ impl<'a> OneSend<'a> {
                 self.end(EmailStatus::Failed, EmailDetail::Rejected, &error).await?;
                 Err(SendError::Rejected(error))
             }
+            SendOutcome::Away { error } => {
+                self.not_sent(EmailDetail::Retry, &error).await?;
+                Err(SendError::Away(error))
+            }
             SendOutcome::Retry { error, after } => {
                 self.not_sent(EmailDetail::Retry, &error).await?;
                 Err(SendError::Retry { error, after })
@@ -111,7 +115,8 @@ impl<'a> OneSend<'a> {
             SendOutcome::Deferred { by, error, after } => self.put_off(by, error, after).await,
             SendOutcome::Misconfigured { error } => {
                 self.not_sent(EmailDetail::Misconfigured, &error).await?;
-                Err(SendError::Misconfigured { error, after: next_look(self.deferred_for()) })
+                let lasted = self.deferred_for(EmailDetail::Misconfigured);
+                Err(SendError::Misconfigured { error, after: next_look(lasted) })
             }
             SendOutcome::Unknown { error } => {
                 if self.row.on_unknown == OnUnknown::SendAgain || self.repeat_is_dropped() {
@@ -131,7 +136,7 @@ impl<'a> OneSend<'a> {
         error: String,
         asked: Option<Duration>,
     ) -> Result<Receipt, SendError> {
-        let lasted = self.deferred_for();
+        let lasted = self.deferred_for(by.detail());
         let seed = self.row.id.as_uuid().as_u64_pair().1;
         let after = (lasted < by.patience(self.sender.patience)).then(|| by.pause(lasted, asked, seed));
         let (told, provider) = (by.told(), self.sender.mailer.provider());
@@ -170,22 +175,28 @@ impl<'a> OneSend<'a> {
         }
     }
 
-    /// Certainly not sent this time.
+    /// Certainly not sent this time; where it is not charged to the run, it is put off.
     async fn not_sent(&self, detail: EmailDetail, error: &str) -> Result<(), SendError> {
-        let is_put_off = detail != EmailDetail::Retry;
-        self.record(self.ending(EmailStatus::Pending, detail, is_put_off, error)).await
+        let deferred_since = (detail != EmailDetail::Retry).then(|| self.deferred_since(detail));
+        self.record(self.ending(EmailStatus::Pending, detail, deferred_since, error)).await
     }
 
     async fn end(&self, status: EmailStatus, detail: EmailDetail, error: &str) -> Result<(), SendError> {
-        self.record(self.ending(status, detail, false, error)).await
+        self.record(self.ending(status, detail, None, error)).await
     }
 
     /// Where an earlier send may have left, the row goes on saying so.
-    fn ending(&self, status: EmailStatus, detail: EmailDetail, is_put_off: bool, error: &str) -> EmailEnding {
+    fn ending(
+        &self,
+        status: EmailStatus,
+        detail: EmailDetail,
+        deferred_since: Option<Timestamp>,
+        error: &str,
+    ) -> EmailEnding {
         let is_open = matches!(detail, EmailDetail::Unknown | EmailDetail::Held);
         let may_have_left = is_open || self.an_earlier_one_may_have_left();
         let detail = if may_have_left && !is_open { EmailDetail::Unknown } else { detail };
-        EmailEnding::NotSent { status, detail, may_have_left, is_put_off, error: error.to_owned() }
+        EmailEnding::NotSent { status, detail, may_have_left, deferred_since, error: error.to_owned() }
     }
 
     /// Once the provider has answered, the record is repeated, not the send.
@@ -212,9 +223,15 @@ impl<'a> OneSend<'a> {
         }
     }
 
-    /// For how long this run has been put off.
-    fn deferred_for(&self) -> Duration {
-        self.row.deferred_since.map_or(Duration::ZERO, |since| self.time_since(since))
+    /// For how long this run has been put off by the same.
+    fn deferred_for(&self, detail: EmailDetail) -> Duration {
+        self.time_since(self.deferred_since(detail))
+    }
+
+    /// Since when this run is put off by the same. A row that says `unknown` does not say by what.
+    fn deferred_since(&self, detail: EmailDetail) -> Timestamp {
+        let is_same = self.before.detail == detail || self.before.detail == EmailDetail::Unknown;
+        self.row.deferred_since.filter(|_| is_same).unwrap_or(self.now)
     }
 
     fn time_since(&self, earlier: Timestamp) -> Duration {

@@ -109,10 +109,13 @@ impl EmailRow {
                 self.record.sent_at = Some(now);
                 self.record.updated_at = now;
             }
-            EmailEnding::NotSent { status, detail, may_have_left, is_put_off, error }
+            EmailEnding::NotSent { status, detail, may_have_left, deferred_since, error }
                 if self.is_held_by(sender) =>
             {
-                if detail == EmailDetail::Unknown && self.unknown.insert((sender, self.record.sends)) {
+                let sends = self.record.sends;
+                let is_told = self.unknown.iter().any(|(_, told)| *told == sends);
+                if detail == EmailDetail::Unknown && !is_told {
+                    self.unknown.insert((sender, sends));
                     let text = Some(error.clone());
                     let event =
                         EmailEvent { at: now, detail, text, occurred_at: None, provider_event_id: None };
@@ -121,9 +124,7 @@ impl EmailRow {
                 self.record.status = status;
                 self.record.detail = detail;
                 self.record.phase = if may_have_left { SendPhase::Body } else { SendPhase::Ended };
-                if is_put_off {
-                    self.record.deferred_since.get_or_insert(now);
-                }
+                self.record.deferred_since = deferred_since.or(self.record.deferred_since);
                 self.record.error = Some(error);
                 self.record.updated_at = now;
             }

@@ -31,7 +31,11 @@ pub enum SendError {
     /// The recipient is on the suppression list.
     #[error("email not sent: the recipient is on the suppression list ({0})")]
     Suppressed(String),
-    /// Certainly not sent: the provider is away. The error of the attempt is of the kind [`PROVIDER_AWAY`].
+    /// Certainly not sent: the provider could not be reached, or went away before it had judged the email. The error of the
+    /// attempt is of the kind [`PROVIDER_AWAY`].
+    #[error("email not sent yet: {0}")]
+    Away(String),
+    /// Certainly not sent; may go later.
     #[error("email not sent yet: {error}")]
     Retry {
         /// Why.
@@ -94,11 +98,11 @@ impl SendError {
             SendError::OnItsWay { after } | SendError::Deferred { after: Some(after), .. } => {
                 JobError::snooze(*after, message)
             }
-            SendError::Retry { after: Some(after), .. } => {
-                JobError::retry_after(*after, message).kind(PROVIDER_AWAY)
+            SendError::Away(_) => JobError::retry(message).kind(PROVIDER_AWAY),
+            SendError::Retry { after: Some(after), .. } => JobError::retry_after(*after, message),
+            SendError::Retry { after: None, .. } | SendError::Unknown(_) | SendError::Log(_) => {
+                JobError::retry(message)
             }
-            SendError::Retry { after: None, .. } => JobError::retry(message).kind(PROVIDER_AWAY),
-            SendError::Unknown(_) | SendError::Log(_) => JobError::retry(message),
         }
     }
 }

@@ -19,6 +19,7 @@ pub(super) async fn server(mailer: &SmtpMailer) -> Vec<Finding> {
             SendOutcome::Misconfigured { error }
             | SendOutcome::Rejected { error, .. }
             | SendOutcome::Unknown { error }
+            | SendOutcome::Away { error }
             | SendOutcome::Deferred { error, .. }
             | SendOutcome::Retry { error, .. },
         ) => vec![Finding::new(Level::Wrong, &subject, error)],

@@ -46,7 +46,7 @@ const LONGEST_ANSWER: usize = 64 * 1024;
 /// | seen | [`SendOutcome`] |
 /// |---|---|
 /// | 2xx with an id | `Accepted`, with Resend's id |
-/// | no connection, before the body | `Retry` |
+/// | no connection, before the body | `Away` |
 /// | a certificate that is not trusted or for another host, no TLS on that port | `Misconfigured` |
 /// | 409 `concurrent_idempotent_requests` | `Retry` after `retry-after`, else `ratelimit-reset` |
 /// | 429 of the rate | `Deferred`, load: after `retry-after`, else `ratelimit-reset`, at no charge |
@@ -231,11 +231,9 @@ impl ResendMailer {
             }
             (false, None) if silent => {
                 let error = format!("Resend: no connection within {:?}", self.timeouts.connect);
-                SendOutcome::Retry { error, after: None }
+                SendOutcome::Away { error }
             }
-            (false, None) => {
-                SendOutcome::Retry { error: self.line("no connection", &innermost), after: None }
-            }
+            (false, None) => SendOutcome::Away { error: self.line("no connection", &innermost) },
         }
     }
 

@@ -84,7 +84,8 @@ impl Failure {
         match &self.what {
             What::NotPrivate(_) | What::Lacks(_) => SendOutcome::Misconfigured { error },
             What::Broken(_) | What::Silent(_) if self.phase == Phase::Body => SendOutcome::Unknown { error },
-            What::Broken(_) | What::Silent(_) | What::Held(_) => SendOutcome::Retry { error, after: None },
+            What::Broken(_) | What::Silent(_) => SendOutcome::Away { error },
+            What::Held(_) => SendOutcome::Retry { error, after: None },
             What::Refused(code @ 400..=599, text) => self.refused(*code, text, error),
             // A code that has no business there; lettre reports only negative ones.
             What::Refused(..) if self.phase == Phase::Body => SendOutcome::Unknown { error },
@@ -163,6 +164,7 @@ mod tests {
             SendOutcome::Accepted { .. } => "accepted",
             SendOutcome::Rejected { recipient_unknown: true, .. } => "rejected, unknown",
             SendOutcome::Rejected { .. } => "rejected",
+            SendOutcome::Away { .. } => "away",
             SendOutcome::Retry { .. } => "retry",
             SendOutcome::Deferred { by: Deferral::Load, .. } => "load",
             SendOutcome::Deferred { by: Deferral::Greylisting, .. } => "greylisted",
@@ -222,7 +224,7 @@ mod tests {
             Phase::Data,
             Phase::Body,
         ] {
-            let expected = if phase == Phase::Body { "unknown" } else { "retry" };
+            let expected = if phase == Phase::Body { "unknown" } else { "away" };
             for what in [What::Broken("reset".to_owned()), What::Silent(Duration::from_secs(1))] {
                 assert_eq!(word(&Failure { phase, what }.outcome(None)), expected, "{phase}");
             }

@@ -60,6 +60,15 @@ pub(super) enum Turn<C> {
     Open(Place<C>),
 }
 
+/// Why there is no connection for a sender.
+#[derive(Debug)]
+pub(super) enum NoTurn {
+    /// The server takes no more for now: come again after this time.
+    Later(Duration),
+    /// The server has accepted none in all that time.
+    Away,
+}
+
 impl<C> Flow<C> {
     pub(super) fn new(most: usize) -> Arc<Self> {
         let state = State {
@@ -74,17 +83,18 @@ impl<C> Flow<C> {
         Arc::new(Self { state: Mutex::new(state), changed: Notify::new(), most })
     }
 
-    /// Waits for a connection until the deadline; answers when to come again where there is none by then, or where the server
-    /// accepts none.
-    pub(super) async fn turn(self: &Arc<Self>, deadline: Instant) -> Result<Turn<C>, Duration> {
+    /// Waits for a connection until the deadline.
+    pub(super) async fn turn(self: &Arc<Self>, deadline: Instant) -> Result<Turn<C>, NoTurn> {
         loop {
             let changed = self.changed.notified();
             let now = Instant::now();
-            if let Some(turn) = self.try_turn(now)? {
+            if let Some(turn) = self.try_turn(now).map_err(NoTurn::Later)? {
                 return Ok(turn);
             }
             if now >= deadline {
-                return Err(SECOND + spread(SECOND));
+                let state = self.state();
+                let is_away = state.accepted == 0 && state.pause.is_none();
+                return Err(if is_away { NoTurn::Away } else { NoTurn::Later(SECOND + spread(SECOND)) });
             }
             let grows = self.state().grows.map(|(at, _)| at).filter(|at| *at > now);
             let _ = timeout_at(grows.map_or(deadline, |at| at.min(deadline)).into(), changed).await;
@@ -155,6 +165,12 @@ impl<C> Flow<C> {
         let wait = length + spread(length / 4);
         state.pause = Some(Pause { until: now + wait, length, is_probed: false });
         wait
+    }
+
+    /// Ends a pause: whatever keeps connections from coming about, it is not the server's load.
+    pub(super) fn resume(&self) {
+        self.state().pause = None;
+        self.changed.notify_waiters();
     }
 
     /// The server has refused an email after so many on the same connection.

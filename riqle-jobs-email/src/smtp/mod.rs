@@ -22,7 +22,7 @@ use riqle_jobs_core::{
 use self::{
     connection::Connection,
     failure::{Failure, without},
-    flow::{Flow, Turn},
+    flow::{Flow, NoTurn, Turn},
     settings::{Encryption, Settings},
 };
 use crate::{
@@ -41,7 +41,7 @@ const LONGEST_IDLE: Duration = Duration::from_secs(60);
 /// | seen | [`SendOutcome`] | charged to |
 /// |---|---|---|
 /// | 2xx to the body | `Accepted`, with our Message-ID and the server's last words | |
-/// | no connection, I/O error, silence: before the body | `Retry` | the run |
+/// | no connection, I/O error, silence: before the body | `Away` | the run |
 /// | 421 up to MAIL; 4.3.2; 4xx that says "too many connections", "rate limit", "server busy" and the like | `Deferred`, load | nobody |
 /// | 452 to MAIL, on a connection that has delivered | `Deferred`, load | nobody |
 /// | no connection, or one that is closed before its greeting, while another is open | `Deferred`, load | nobody |
@@ -225,7 +225,11 @@ impl SmtpMailer {
                     continue;
                 }
                 Ok(Turn::Open(place)) => place,
-                Err(after) => {
+                Err(NoTurn::Away) => {
+                    let error = format!("SMTP connect: no connection within {:?}", self.timeouts.turn);
+                    return Err(SendOutcome::Away { error });
+                }
+                Err(NoTurn::Later(after)) => {
                     let error = "SMTP: no connection came free in time".to_owned();
                     return Err(SendOutcome::Deferred { by: Deferral::Load, error, after: Some(after) });
                 }
@@ -238,10 +242,12 @@ impl SmtpMailer {
             if (is_load || failure.is_no_connection()) && flow.one_too_many(Instant::now()) {
                 continue;
             }
-            return Err(match is_load {
-                true => self.put_off(&failure, flow.pause(Instant::now())),
-                false => failure.outcome(self.secret()),
-            });
+            if is_load {
+                return Err(self.put_off(&failure, flow.pause(Instant::now())));
+            }
+            // Away, or misconfigured: that is no load.
+            flow.resume();
+            return Err(failure.outcome(self.secret()));
         }
     }
 

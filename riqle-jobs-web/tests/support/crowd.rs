@@ -289,7 +289,7 @@ async fn email(store: &dyn Store, number: usize) {
         status,
         detail,
         may_have_left: detail == EmailDetail::Held,
-        is_put_off: false,
+        deferred_since: None,
         error: error.to_owned(),
     };
     let ending = match number % 20 {
