@@ -58,7 +58,8 @@ impl Connection {
             }
             within(Phase::StartTls, timeouts.command, smtp.command(Starttls)).await?;
             if wire.has_unread() {
-                let what = What::NotPrivate("something was said between STARTTLS and the TLS handshake".to_owned());
+                let what =
+                    What::NotPrivate("something was said between STARTTLS and the TLS handshake".to_owned());
                 return Err(Failure { phase: Phase::StartTls, what });
             }
             encrypt(Phase::StartTls, &wire, tls, timeouts.connect).await?;

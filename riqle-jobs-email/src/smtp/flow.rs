@@ -11,6 +11,8 @@ use tokio::{sync::Notify, time::timeout_at};
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+/// Servers may close after 5 minutes (RFC 5321, section 4.5.3.2.7).
+pub(super) const LONGEST_IDLE: Duration = Duration::from_secs(60);
 /// For so long a server's limit of emails a connection is remembered.
 const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 
@@ -31,7 +33,10 @@ struct State<C> {
     taken: usize,
     /// Of those the ones that the server has accepted.
     accepted: usize,
-    idle: Vec<C>,
+    /// With the time since when each waits.
+    idle: Vec<(C, Instant)>,
+    /// Whether a task closes those that wait for too long.
+    is_swept: bool,
     /// How many emails the server takes on a connection, and since when that is known.
     emails: Option<(u32, Instant)>,
     pause: Option<Pause>,
@@ -77,6 +82,7 @@ impl<C> Flow<C> {
             taken: 0,
             accepted: 0,
             idle: Vec::new(),
+            is_swept: false,
             emails: None,
             pause: None,
         };
@@ -103,7 +109,7 @@ impl<C> Flow<C> {
 
     fn try_turn(self: &Arc<Self>, now: Instant) -> Result<Option<Turn<C>>, Duration> {
         let mut state = self.state();
-        if let Some(connection) = state.idle.pop() {
+        if let Some((connection, _)) = state.idle.pop() {
             return Ok(Some(Turn::Idle(connection)));
         }
         let mut is_probe = false;
@@ -184,10 +190,29 @@ impl<C> Flow<C> {
         known.is_some_and(|(most, _)| emails >= most)
     }
 
-    /// Keeps a connection for the next email.
-    pub(super) fn keep(&self, connection: C) {
-        self.state().idle.push(connection);
+    /// Keeps a connection for the next email, for a minute or two: others may need its place.
+    pub(super) fn keep(self: &Arc<Self>, connection: C)
+    where
+        C: Send + 'static,
+    {
+        let is_swept = {
+            let mut state = self.state();
+            state.idle.push((connection, Instant::now()));
+            std::mem::replace(&mut state.is_swept, true)
+        };
         self.changed.notify_waiters();
+        if !is_swept {
+            tokio::spawn(sweep(Arc::downgrade(self)));
+        }
+    }
+
+    /// Takes out those that have waited for too long; answers whether others wait.
+    fn take_old(&self, now: Instant) -> (Vec<(C, Instant)>, bool) {
+        let mut state = self.state();
+        let is_old = |(_, since): &mut (C, Instant)| now.duration_since(*since) >= LONGEST_IDLE;
+        let old = state.idle.extract_if(.., is_old).collect();
+        state.is_swept = !state.idle.is_empty();
+        (old, state.is_swept)
     }
 
     fn state(&self) -> MutexGuard<'_, State<C>> {
@@ -227,6 +252,20 @@ impl<C> Drop for Place<C> {
             }
         }
         flow.changed.notify_waiters();
+    }
+}
+
+/// Closes connections that wait for too long, until none waits.
+async fn sweep<C>(flow: Weak<Flow<C>>) {
+    loop {
+        tokio::time::sleep(LONGEST_IDLE).await;
+        let Some(flow) = flow.upgrade() else { return };
+        let (old, others_wait) = flow.take_old(Instant::now());
+        // Each gives its place back when it is dropped, which takes the lock.
+        drop(old);
+        if !others_wait {
+            return;
+        }
     }
 }
 
@@ -342,6 +381,18 @@ mod tests {
             assert!(length >= Duration::from_secs(expected), "{length:?} of {expected} s");
             now += length;
         }
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_is_used_again_and_closed_after_a_minute() {
+        let (flow, now) = (Flow::<u8>::new(1), Instant::now());
+        flow.keep(7);
+        assert!(matches!(flow.try_turn(now), Ok(Some(Turn::Idle(7)))));
+        flow.keep(8);
+        let (old, others_wait) = flow.take_old(Instant::now());
+        assert!(old.is_empty() && others_wait);
+        let (old, others_wait) = flow.take_old(Instant::now() + LONGEST_IDLE);
+        assert!(old.len() == 1 && !others_wait);
     }
 
     #[test]

@@ -22,16 +22,13 @@ use riqle_jobs_core::{
 use self::{
     connection::Connection,
     failure::{Failure, without},
-    flow::{Flow, NoTurn, Turn},
+    flow::{Flow, LONGEST_IDLE, NoTurn, Turn},
     settings::{Encryption, Settings},
 };
 use crate::{
     compose::{address, compose},
     dkim::DkimKey,
 };
-
-/// Servers may close after 5 minutes (RFC 5321, section 4.5.3.2.7); this one asks first, and asks no ghosts.
-const LONGEST_IDLE: Duration = Duration::from_secs(60);
 
 /// Hands emails to an SMTP server. Clones share their connections, of which there are at most four
 /// (`?connections=` of the URL).
