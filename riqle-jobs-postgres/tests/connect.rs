@@ -400,9 +400,9 @@ async fn an_email_that_is_sent_again_while_it_is_pruned_stays() {
     execute(format!(
         "INSERT INTO {name}.emails (id, status, detail, phase, provider, created_at, updated_at, idempotency_key,
                                     header_message_id, sent_from, recipient, recipient_folded, subject, template, attempt,
-                                    on_unknown, message)
+                                    on_unknown, message, content)
          VALUES (gen_random_uuid(), 'failed', 'rejected', 'ended', 'smtp', 0, 0, 'key-1', '<1@riqle.com>',
-                 'orders@riqle.com', 'ada@example.com', 'ada@example.com', 'Hello', 'welcome', 1, 'hold', '')"
+                 'orders@riqle.com', 'ada@example.com', 'ada@example.com', 'Hello', 'welcome', 1, 'hold', '', '')"
     ))
     .await;
     let mut replay = PgConnection::connect(&database_url()).await.unwrap();
