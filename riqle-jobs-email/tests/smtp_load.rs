@@ -72,8 +72,17 @@ fn each_once(server: &FaultServer) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_burst_makes_no_dead_letter_where_connections_and_emails_on_each_are_few() {
-    for refusal in ["421 4.7.0 too many messages", "452 4.5.3 too many emails on this connection"] {
-        let script = Script { most_connections: Some(3), emails_each: Some((5, refusal)), ..Script::new() };
+    for (refusal, closes_others) in [
+        ("421 4.7.0 too many messages", false),
+        ("452 4.5.3 too many emails on this connection", false),
+        ("421 4.7.0 too many messages", true),
+    ] {
+        let script = Script {
+            most_connections: Some(3),
+            closes_others,
+            emails_each: Some((5, refusal)),
+            ..Script::new()
+        };
         let server = FaultServer::start(script).await;
         let mill = Mill::over(&server);
         mill.enqueue(0..EMAILS).await;

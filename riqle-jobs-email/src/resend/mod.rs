@@ -202,8 +202,12 @@ impl ResendMailer {
         let (status, headers) = (response.status(), response.headers());
         let answer = Answer { status, headers, body: body.as_deref() };
         let outcome = answer.outcome(&self.key.secret);
-        if let SendOutcome::Deferred { by: Deferral::Load, after, .. } = &outcome {
-            self.pace().refused(Instant::now(), after.unwrap_or_default());
+        match &outcome {
+            SendOutcome::Deferred { by: Deferral::Load, after, .. } => {
+                self.pace().refused(Instant::now(), after.unwrap_or_default());
+            }
+            SendOutcome::Accepted { .. } => self.pace().taken(),
+            _ => {}
         }
         outcome
     }

@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderMap;
 
+const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
 /// Resend's answers count in seconds.
 const SHORTEST_WINDOW: Duration = Duration::from_secs(1);
 
@@ -12,6 +13,14 @@ const SHORTEST_WINDOW: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     window: Option<Window>,
+    /// After refusals without an email in between that was taken.
+    pause: Option<Pause>,
+}
+
+#[derive(Debug)]
+struct Pause {
+    until: Instant,
+    length: Duration,
 }
 
 #[derive(Debug)]
@@ -30,6 +39,10 @@ impl Pace {
     /// How long to wait before the next email; its place is taken. Refused where that is longer than `longest`: no
     /// place is taken then.
     pub(super) fn take(&mut self, now: Instant, longest: Duration) -> Result<Duration, Duration> {
+        if let Some(pause) = self.pause.as_ref().filter(|pause| now < pause.until) {
+            let wait = pause.until - now;
+            return if wait > longest { Err(wait) } else { Ok(wait) };
+        }
         let Some(window) = &mut self.window else { return Ok(Duration::ZERO) };
         window.roll(now);
         if window.left > 0 {
@@ -64,8 +77,21 @@ impl Pace {
         }
     }
 
-    /// The provider has refused an email for its rate.
+    /// The provider has taken an email.
+    pub(super) fn taken(&mut self) {
+        self.pause = None;
+    }
+
+    /// The provider has refused an email for its rate: nobody sends for as long as it asks, and for longer each time.
     pub(super) fn refused(&mut self, now: Instant, after: Duration) {
+        let length = match &self.pause {
+            // Others were refused at the same time.
+            Some(pause) if now < pause.until => pause.length,
+            Some(pause) => (2 * pause.length).min(LONGEST_PAUSE),
+            None => SHORTEST_WINDOW,
+        };
+        let before = self.pause.as_ref().map_or(now, |pause| pause.until);
+        self.pause = Some(Pause { until: before.max(now + after.max(length)), length });
         if let Some(window) = &mut self.window {
             window.roll(now);
             window.left = 0;
@@ -144,6 +170,24 @@ mod tests {
         assert_eq!(pace.take(now, SECOND), Ok(SECOND));
         assert_eq!(pace.take(now, SECOND), Err(2 * SECOND));
         assert_eq!(pace.take(now, 2 * SECOND), Ok(2 * SECOND));
+    }
+
+    #[test]
+    fn pauses_after_refusals_grow_until_an_email_is_taken() {
+        let (mut pace, mut now) = (Pace::default(), Instant::now());
+        for expected in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
+            pace.refused(now, Duration::ZERO);
+            // Another one of the same moment.
+            pace.refused(now, Duration::ZERO);
+            let wait = Duration::from_secs(expected);
+            assert_eq!(pace.take(now, 10 * MINUTE), Ok(wait));
+            assert_eq!(pace.take(now, Duration::ZERO), Err(wait));
+            now += wait;
+            assert_eq!(pace.take(now, Duration::ZERO), Ok(Duration::ZERO));
+        }
+        pace.taken();
+        pace.refused(now, Duration::from_secs(30));
+        assert_eq!(pace.take(now, MINUTE), Ok(Duration::from_secs(30)));
     }
 
     #[test]

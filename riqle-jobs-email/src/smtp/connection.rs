@@ -102,6 +102,11 @@ impl Connection {
         self.emails
     }
 
+    /// The server has judged an email, and not put it off for its load.
+    pub(super) fn serves(&self) {
+        self.place.serves();
+    }
+
     /// Whether the server is there, and has said nothing that nobody asked for.
     pub(super) fn is_quiet(&self) -> bool {
         self.wire.is_quiet()
@@ -134,7 +139,6 @@ impl Connection {
         let mail = self.say(Phase::MailFrom, Mail::new(Some(from), vec![])).await?;
         expect(Phase::MailFrom, &mail, Severity::PositiveCompletion)?;
         self.emails = self.emails.saturating_add(1);
-        self.place.delivers();
         let rcpt = self.say(Phase::RcptTo, Rcpt::new(to, vec![])).await?;
         expect(Phase::RcptTo, &rcpt, Severity::PositiveCompletion)?;
         let data = self.say(Phase::Data, Data).await?;

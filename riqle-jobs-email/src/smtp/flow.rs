@@ -42,7 +42,7 @@ struct State<C> {
     pause: Option<Pause>,
 }
 
-/// The server accepts no connection.
+/// The server accepts no connection, or no email for its rate.
 struct Pause {
     until: Instant,
     length: Duration,
@@ -109,19 +109,18 @@ impl<C> Flow<C> {
 
     fn try_turn(self: &Arc<Self>, now: Instant) -> Result<Option<Turn<C>>, Duration> {
         let mut state = self.state();
+        if let Some(pause) = &state.pause
+            && now < pause.until
+        {
+            // Behind the one that tries first.
+            return Err(pause.until - now + SECOND + spread(2 * SECOND));
+        }
         if let Some((connection, _)) = state.idle.pop() {
             return Ok(Some(Turn::Idle(connection)));
         }
-        let mut is_probe = false;
-        if let Some(pause) = &state.pause {
-            if now < pause.until {
-                // Behind the one that tries first.
-                return Err(pause.until - now + SECOND + spread(2 * SECOND));
-            }
-            if pause.is_probed {
-                return Ok(None);
-            }
-            is_probe = true;
+        let is_probe = state.pause.is_some();
+        if state.pause.as_ref().is_some_and(|pause| pause.is_probed) {
+            return Ok(None);
         }
         if let Some((at, _)) = state.grows
             && now >= at
@@ -140,11 +139,11 @@ impl<C> Flow<C> {
         Ok(Some(Turn::Open(Place { flow: Arc::downgrade(self), is_accepted: false, is_probe })))
     }
 
-    /// The server did not accept a connection, whose place is free again. Answers whether it holds others: then there may be no
-    /// more than those for a while, and nobody has to wait for anything but them.
+    /// The server did not accept a connection, whose place is free again. Answers whether there are others, open or being
+    /// opened: then there may be no more than those for a while, and nobody has to wait for anything but them.
     pub(super) fn one_too_many(&self, now: Instant) -> bool {
         let mut state = self.state();
-        if state.accepted == 0 {
+        if state.taken == 0 {
             return false;
         }
         // Those that are being opened may yet be accepted.
@@ -159,7 +158,7 @@ impl<C> Flow<C> {
         true
     }
 
-    /// The server accepts no connection; answers when to come again.
+    /// The server accepts no connection, or no email for its rate; answers when to come again.
     pub(super) fn pause(&self, now: Instant) -> Duration {
         let mut state = self.state();
         let length = match &state.pause {
@@ -230,8 +229,8 @@ impl<C> Place<C> {
         }
     }
 
-    /// The server takes an email on the connection: no pause is needed any more.
-    pub(super) fn delivers(&self) {
+    /// The server has judged an email on the connection: no pause is needed any more.
+    pub(super) fn serves(&self) {
         if let Some(flow) = self.flow.upgrade()
             && flow.state().pause.take().is_some()
         {
@@ -290,7 +289,7 @@ mod tests {
     fn accepted(flow: &Arc<Flow<u8>>, now: Instant) -> Place<u8> {
         let mut place = place(flow, now).unwrap();
         place.accepted();
-        place.delivers();
+        place.serves();
         place
     }
 

@@ -57,8 +57,8 @@ use crate::{
 ///
 /// Refusals for load are the mailer's affair, not the email's. A server that takes no more emails on a connection gets another
 /// connection at once, and its limit is remembered for an hour; one that takes no more connections keeps those that it has,
-/// and nobody waits for anything but one of them; one that takes none at all is asked again after pauses that grow from a
-/// second to five minutes, by one email first.
+/// and nobody waits for anything but one of them; one that takes none at all, or no email for its rate, is asked again after
+/// pauses that grow from a second to five minutes, by one email first.
 ///
 /// The error line names the phase, as in `SMTP RCPT TO: 550 5.1.1 no such user` or `SMTP connect: no private
 /// connection: invalid peer certificate: UnknownIssuer`. Neither it nor `Debug` ever holds user or password.
@@ -185,6 +185,7 @@ impl SmtpMailer {
             }
             let failure = match delivered {
                 Ok(answer) => {
+                    connection.serves();
                     self.keep(connection);
                     let words: Vec<&str> = answer.message().collect();
                     let reply = without(&words.join(" "), self.secret());
@@ -196,10 +197,19 @@ impl SmtpMailer {
                 Err(failure) => failure,
             };
             if !failure.is_load_of_the_connection(emails) {
+                let outcome = failure.outcome(self.secret());
+                let is_load = matches!(outcome, SendOutcome::Deferred { by: Deferral::Load, .. });
+                if !is_load {
+                    connection.serves();
+                }
                 if failure.leaves_connection() {
                     self.keep(connection);
                 }
-                return Err(failure.outcome(self.secret()));
+                // Its rate is everybody's.
+                return Err(match is_load {
+                    true => self.put_off(&failure, flow.pause(Instant::now())),
+                    false => outcome,
+                });
             }
             connection.close().await;
             if emails > 0 {
