@@ -139,11 +139,11 @@ impl<C> Flow<C> {
         Ok(Some(Turn::Open(Place { flow: Arc::downgrade(self), is_accepted: false, is_probe })))
     }
 
-    /// The server did not accept a connection, whose place is free again. Answers whether there are others, open or being
-    /// opened: then there may be no more than those for a while, and nobody has to wait for anything but them.
+    /// The server did not accept a connection, whose place is free again. Answers whether it holds others: then there may be no
+    /// more than those for a while, and nobody has to wait for anything but them.
     pub(super) fn one_too_many(&self, now: Instant) -> bool {
         let mut state = self.state();
-        if state.taken == 0 {
+        if state.accepted == 0 {
             return false;
         }
         // Those that are being opened may yet be accepted.

@@ -55,8 +55,6 @@ pub struct Script {
     pub mechanisms: Option<&'static str>,
     /// How many connections it takes at once; others are greeted with 421.
     pub most_connections: Option<usize>,
-    /// Whether it closes those without a word instead.
-    pub closes_others: bool,
     /// How many emails it takes on a connection, and what it says to the next MAIL.
     pub emails_each: Option<(usize, &'static str)>,
     /// At `GREETING`, `EHLO`, `STARTTLS`, `AUTH`, `MAIL`, `RCPT`, `DATA`, `BODY` (its final answer), `RSET`.
@@ -244,13 +242,11 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
+    let mut wire: Wire = BufReader::new(Box::new(stream));
+    // Counted until just before the client sees that it is closed.
     let others = shared.open.fetch_add(1, Ordering::SeqCst);
     let _open = Open(shared);
-    let mut wire: Wire = BufReader::new(Box::new(stream));
     if shared.script().most_connections.is_some_and(|most| others >= most) {
-        if shared.script().closes_others {
-            return Ok(());
-        }
         return say(&mut wire, "421 4.7.0 too many connections from you").await;
     }
     let mut emails = 0;
