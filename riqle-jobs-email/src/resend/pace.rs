@@ -39,11 +39,11 @@ impl Pace {
     /// How long to wait before the next email; its place is taken. Refused where that is longer than `longest`: no
     /// place is taken then.
     pub(super) fn take(&mut self, now: Instant, longest: Duration) -> Result<Duration, Duration> {
-        if let Some(pause) = self.pause.as_ref().filter(|pause| now < pause.until) {
-            let wait = pause.until - now;
+        let Some(window) = &mut self.window else {
+            let until = self.pause.as_ref().map_or(now, |pause| pause.until);
+            let wait = until.saturating_duration_since(now);
             return if wait > longest { Err(wait) } else { Ok(wait) };
-        }
-        let Some(window) = &mut self.window else { return Ok(Duration::ZERO) };
+        };
         window.roll(now);
         if window.left > 0 {
             window.left -= 1;
@@ -91,11 +91,13 @@ impl Pace {
             None => SHORTEST_WINDOW,
         };
         let before = self.pause.as_ref().map_or(now, |pause| pause.until);
-        self.pause = Some(Pause { until: before.max(now + after.max(length)), length });
+        let until = before.max(now + after.max(length));
+        self.pause = Some(Pause { until, length });
+        // Those that wait keep their order, and go no faster than the limit afterwards.
         if let Some(window) = &mut self.window {
             window.roll(now);
             window.left = 0;
-            window.ends = window.ends.max(now + after);
+            window.ends = window.ends.max(until);
         }
     }
 }
@@ -188,6 +190,15 @@ mod tests {
         pace.taken();
         pace.refused(now, Duration::from_secs(30));
         assert_eq!(pace.take(now, MINUTE), Ok(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn after_a_pause_emails_go_no_faster_than_the_limit() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        pace.learn(now, &headers(2, 2, 1));
+        pace.refused(now, 5 * SECOND);
+        let waits: Vec<u64> = (0..5).map(|_| pace.take(now, MINUTE).unwrap().as_secs()).collect();
+        assert_eq!(waits, [5, 5, 6, 6, 7]);
     }
 
     #[test]

@@ -39,16 +39,16 @@ use crate::{
 /// |---|---|---|
 /// | 2xx to the body | `Accepted`, with our Message-ID and the server's last words | |
 /// | no connection, I/O error, silence: before the body | `Away` | the run |
-/// | 421 up to MAIL; 4.3.2; 4xx that says "too many connections", "rate limit", "server busy" and the like | `Deferred`, load | nobody |
-/// | 452 to MAIL, on a connection that has delivered | `Deferred`, load | nobody |
+/// | 421 up to MAIL; 4.3.2; 4xx that says "too many", "rate limit", "server busy" and the like, but for 4.1.x and 4.2.x of a mailbox | `Deferred`, load | nobody |
+/// | 452 to MAIL, but for 4.3.1, on a connection that has delivered | `Deferred`, load | nobody |
 /// | no connection, or one that is closed before its greeting, while another is open | `Deferred`, load | nobody |
 /// | 450, 451 from RCPT on with 4.7.x, 4.2.0 or no enhanced code (RFC 6647), but for those above and below | `Deferred`, greylisting | nobody |
-/// | x.4.5; "sending limit", "daily quota" and the like, not of a mailbox | `Deferred`, quota | nobody |
+/// | 5.4.5, 5.1.90, 5.7.232, 5.7.233, 5.7.705; "sending limit", "daily quota" and the like, not of a mailbox | `Deferred`, quota | nobody |
 /// | any other 4xx | `Retry` | the run |
 /// | a certificate that is not trusted or for another host, no TLS on that port, no STARTTLS where it is required | `Misconfigured` | nobody |
 /// | no AUTH PLAIN or LOGIN where there is a password; 530, 534, 535, 538; 5xx before MAIL | `Misconfigured` | nobody |
 /// | 5xx to MAIL, but for 552, 5.3.4 and 5.2.3 (the email's size) | `Misconfigured` | nobody |
-/// | 4xx, 5xx that says "relay", "sender rejected", "not owned", "not verified", "send as", "DMARC" and the like; 5.1.7, 5.1.8, 5.7.23 to 27, 57, 60, 64, 5xx and 7xx | `Misconfigured` | nobody |
+/// | 4xx, 5xx with a code that says both (none, x.0.0, x.1.0, x.2.0, x.7.0, x.7.1) and the words "relay", "sender rejected", "not owned", "not verified", "send as", "DMARC" and the like; "Helo command rejected"; 5.1.7, 5.1.8, 5.2.252, 5.7.23 to 27, 57, 60, 64, 501 to 503, 509, 606 and 7xx | `Misconfigured` | nobody |
 /// | RCPT 550, 551, 553 or 5.1.x | `Rejected`, recipient unknown | the email |
 /// | any other 5xx from RCPT on | `Rejected` | the email |
 /// | I/O error or silence from the first byte of the body to the final reply | `Unknown` | the run |
@@ -58,7 +58,7 @@ use crate::{
 /// Refusals for load are the mailer's affair, not the email's. A server that takes no more emails on a connection gets another
 /// connection at once, and its limit is remembered for an hour; one that takes no more connections keeps those that it has,
 /// and nobody waits for anything but one of them; one that takes none at all, or no email for its rate, is asked again after
-/// pauses that grow from a second to five minutes, by one email first.
+/// pauses that grow from a second to five minutes; by one email first, where it takes no connection.
 ///
 /// The error line names the phase, as in `SMTP RCPT TO: 550 5.1.1 no such user` or `SMTP connect: no private
 /// connection: invalid peer certificate: UnknownIssuer`. Neither it nor `Debug` ever holds user or password.

@@ -48,7 +48,9 @@ pub(super) fn about(phase: Phase, code: u16, text: &str, had_some: bool) -> Abou
     if code < 500 {
         let closes = code == 421 && (before_mail || phase == Phase::MailFrom);
         let one_too_many = code == 452 && phase == Phase::MailFrom && had_some && class != Some((3, 1));
-        if closes || one_too_many || class == Some((3, 2)) || words.say_load() {
+        // What a mailbox takes is nobody else's affair.
+        let is_of_mailbox = matches!(class, Some((1, _) | (2, 1..)));
+        if closes || one_too_many || class == Some((3, 2)) || (words.say_load() && !is_of_mailbox) {
             return About::Load;
         }
         if phase != Phase::Auth && is_account {
