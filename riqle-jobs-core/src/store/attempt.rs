@@ -66,6 +66,8 @@ impl AttemptRecord {
         }
         let surplus = (attempts.len() + 1).saturating_sub(ATTEMPTS_KEPT);
         attempts.drain(..surplus);
+        // Most runs have one.
+        attempts.reserve_exact(1);
         attempts.push(self);
     }
 }
