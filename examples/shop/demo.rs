@@ -61,8 +61,11 @@ pub async fn play(
 
     printer.scene("5. The dead letter is replayed: nothing is fetched or rendered again");
     let replay = jobs.replay(dead.id, ReplayFrom::FailedStep).await?;
-    let kept: Vec<String> =
-        Inspect::steps(&**jobs.store(), replay).await?.into_iter().map(|step| step.name).collect();
+    let kept: Vec<String> = Inspect::steps(&**jobs.store(), replay)
+        .await?
+        .into_iter()
+        .map(|step| step.path.to_string())
+        .collect();
     printer.line(&format!("run {replay} keeps {}", kept.join(", ")));
     expect(&demo.follow(replay).await?, RunState::Succeeded, &[])?;
 

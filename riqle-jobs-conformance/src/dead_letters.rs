@@ -29,7 +29,7 @@ async fn replayed(store: &Arc<dyn Store>, id: RunId, from: ReplayFrom) -> RunId 
 }
 
 fn step_names(run: &ClaimedRun) -> Vec<&str> {
-    run.steps.iter().map(|step| step.name.as_str()).collect()
+    run.steps.iter().map(|step| step.path.as_str()).collect()
 }
 
 async fn dead_ids(store: &dyn Store) -> Vec<RunId> {

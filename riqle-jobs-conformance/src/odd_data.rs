@@ -129,7 +129,7 @@ pub async fn names_and_keys_come_back_as_they_were_given(harness: &dyn Harness) 
     let run = seen(&*store, id).await;
     assert_eq!([&run.job, &run.queue], [odd, odd]);
     assert_eq!([run.unique_key, run.reference, run.event_id], [(); 3].map(|()| Some(odd.to_owned())));
-    assert_eq!(store.steps(id).await.unwrap()[0].name, odd);
+    assert_eq!(store.steps(id).await.unwrap()[0].path.as_str(), odd);
 }
 
 pub async fn a_filter_matches_whole_texts_only(harness: &dyn Harness) {

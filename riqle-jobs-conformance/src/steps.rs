@@ -5,7 +5,7 @@ use riqle_jobs_core::{LeaseAnswer, SavedStep, StepPath, StepSave};
 use crate::{Harness, given::*};
 
 fn saved_step(name: &str, result: &str, millis: i64) -> SavedStep {
-    SavedStep { name: name.to_owned(), result: json(result), saved_at: at(millis), took: ms(7) }
+    SavedStep { path: StepPath::from_stored(name), result: json(result), saved_at: at(millis), took: ms(7) }
 }
 
 pub async fn a_step_is_saved_with_its_result_time_and_length(harness: &dyn Harness) {

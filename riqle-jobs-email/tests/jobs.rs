@@ -121,7 +121,7 @@ async fn a_paid_order_is_confirmed_once_and_marked() {
     assert!(matches!(testing::output::<Delivery>(&world.store, id).await.unwrap(), Delivery::Sent(_)));
     let run = world.run(id).await;
     let saved = world.store.steps(id).await.unwrap();
-    let steps: Vec<&str> = saved.iter().map(|step| step.name.as_str()).collect();
+    let steps: Vec<&str> = saved.iter().map(|step| step.path.as_str()).collect();
     assert_eq!(steps, ["fetch-order", "send-email", "mark-fulfilled"]);
     assert_eq!(run.reference.as_deref(), Some("order-1001"));
     assert!(world.shop.get("order-1001").fulfilled_at.is_some());

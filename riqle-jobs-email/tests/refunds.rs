@@ -113,7 +113,7 @@ async fn each_refund_of_an_order_is_told_once_with_its_own_amount() {
     assert_eq!(world.shop.refunded(ORDER), 5300);
     assert!(matches!(testing::output::<Delivery>(&world.store, rest.id).await.unwrap(), Delivery::Sent(_)));
     let steps = world.store.steps(rest.id).await.unwrap();
-    let steps: Vec<_> = steps.iter().map(|step| step.name.as_str()).collect();
+    let steps: Vec<_> = steps.iter().map(|step| step.path.as_str()).collect();
     assert_eq!(steps, ["add-refund", "fetch-order", "send-email", "mark-refunded"]);
     assert_eq!(world.alerts(), [""; 0]);
 }

@@ -1,6 +1,6 @@
 use std::{collections::HashSet, time::Duration};
 
-use riqle_jobs_core::{LeaseAnswer, LeaseRef, SavedStep, StepSave, millis_of};
+use riqle_jobs_core::{LeaseAnswer, LeaseRef, SavedStep, StepPath, StepSave, millis_of};
 use sqlx::postgres::PgRow;
 
 use crate::{
@@ -83,7 +83,7 @@ pub(crate) async fn extend(
 /// A saved step, as the columns of `steps` have it.
 pub(crate) fn saved_step(row: &PgRow) -> Result<SavedStep> {
     Ok(SavedStep {
-        name: get(row, "name")?,
+        path: StepPath::from_stored(get(row, "name")?),
         result: payload(row, "codec", "result")?,
         saved_at: time(row, "saved_at")?,
         took: Duration::from_nanos(get::<i64>(row, "took")?.unsigned_abs()),

@@ -278,7 +278,7 @@ impl Redis {
         for [field, value] in pairs {
             let (field, value) = (bytes(field)?, bytes(value)?);
             let (_, step) = crate::rows::step(&field, &value)?;
-            if kept.iter().any(|kept| kept.name == step.name) {
+            if kept.iter().any(|kept| kept.path == step.path) {
                 change = change.hset_of(&target, &field, &value);
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use riqle_jobs_core::{
     AttemptRecord, Due, Error, Fingerprint, NewRun, OtherInput, Payload, Priority, Reason, Run, RunId,
-    RunState, SavedStep, UniqueScope, WorkerId, from_millis, millis_of, store::Holder,
+    RunState, SavedStep, StepPath, UniqueScope, WorkerId, from_millis, millis_of, store::Holder,
 };
 use uuid::Uuid;
 
@@ -377,5 +377,6 @@ pub(crate) fn step(field: &[u8], value: &[u8]) -> Result<(u32, SavedStep), Error
     let (name, mut value) = (crate::frame::text(field)?, Reader(value));
     let (place, saved_at) = (value.number()?, from_millis(value.long()?));
     let took = Duration::from_nanos(value.long()?.unsigned_abs());
-    Ok((place, SavedStep { name, result: value.payload()?, saved_at, took }))
+    let path = StepPath::from_stored(&name);
+    Ok((place, SavedStep { path, result: value.payload()?, saved_at, took }))
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use riqle_jobs_core::{LeaseAnswer, LeaseRef, SavedStep, StepSave, later};
+use riqle_jobs_core::{LeaseAnswer, LeaseRef, SavedStep, StepPath, StepSave, later};
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
@@ -70,7 +70,7 @@ pub(crate) async fn extend(
 /// A saved step, as the columns of `riqle_steps` have it.
 pub(crate) fn saved_step(row: &SqliteRow) -> Result<SavedStep> {
     Ok(SavedStep {
-        name: get(row, "name")?,
+        path: StepPath::from_stored(get(row, "name")?),
         result: payload(row, "codec", "result")?,
         saved_at: time(row, "saved_at")?,
         took: Duration::from_nanos(get::<i64>(row, "took")?.unsigned_abs()),

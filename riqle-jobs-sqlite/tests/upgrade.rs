@@ -93,7 +93,7 @@ async fn every_run_is_there_and_listed() {
     for (number, result) in [(1, "10"), (2, "20"), (4, "40"), (5, "40"), (6, "60"), (7, "70")] {
         let steps = store.steps(id(number)).await.unwrap();
         assert_eq!(steps.len(), 1);
-        assert_eq!((steps[0].name.as_str(), &steps[0].result), ("fetch", &Payload::from_json_text(result)));
+        assert_eq!((steps[0].path.as_str(), &steps[0].result), ("fetch", &Payload::from_json_text(result)));
         assert_eq!(steps[0].took, Duration::from_millis(7));
     }
 }

@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
@@ -23,7 +23,7 @@ struct Execution {
     kind: StepKind,
     /// Of the steps that are called within it through the context that it was called through.
     frame: OnceLock<Arc<Frame>>,
-    sent: Mutex<HashMap<String, SentEmail>>,
+    sent: Mutex<BTreeMap<String, SentEmail>>,
     /// The execution that this one is in.
     outer: Option<CurrentStep>,
 }
@@ -46,8 +46,7 @@ struct SentEmail {
 }
 
 impl CurrentStep {
-    pub(super) fn new(run: RunContext, path: StepPath, kind: StepKind) -> Self {
-        let outer = Self::get();
+    pub(super) fn new(run: RunContext, path: StepPath, kind: StepKind, outer: Option<CurrentStep>) -> Self {
         let (frame, sent) = (OnceLock::new(), Mutex::default());
         Self { execution: Arc::new(Execution { run, path, kind, frame, sent, outer }) }
     }
@@ -104,7 +103,7 @@ impl CurrentStep {
         self.sent().get(key).is_some_and(|sent| sent.has_receipt)
     }
 
-    fn sent(&self) -> MutexGuard<'_, HashMap<String, SentEmail>> {
+    fn sent(&self) -> MutexGuard<'_, BTreeMap<String, SentEmail>> {
         self.execution.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

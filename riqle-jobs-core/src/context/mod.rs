@@ -255,18 +255,18 @@ impl RunContext {
     {
         let (run, path, at) = (self.clone(), self.keys.path(name), Location::caller());
         async move {
-            let (call, found) = StepCall::begin(run, path, at).await?;
+            let (call, found) = StepCall::begin(run, path, StepKind::Apart, at).await?;
             let replaces = match found {
                 Found::Saved(value) => return Ok(call.have(value)),
                 Found::New { replaces, .. } => replaces,
             };
             let begun = Instant::now();
-            let value = call.execute(StepKind::Apart, async { f().await }).await?;
+            let value = call.execute(async { f().await }).await?;
             let (result, value) = call.write(&value)?;
             let (caller, answered) = oneshot::channel();
             let inner = &call.run().inner;
             let save = call.to_save(result, begun, replaces);
-            inner.worker.saver.save(inner.steps.begin_save(save, caller));
+            inner.worker.saver.save(inner.steps.begin_save(call.number(), save, caller));
             let answer = tokio::select! {
                 biased;
                 answer = answered => answer.map_err(|_| steps::stopped())??,

@@ -12,7 +12,7 @@ use tracing::Instrument;
 use super::{
     RunContext, StepPath,
     current_step::{CURRENT_STEP, CurrentStep, StepKind},
-    steps::{Clash, Frame, Place, StepResult, stopped},
+    steps::{Clash, Frame, Place, StepNumber, StepResult, stopped},
 };
 use crate::{Error, ErrorKind, JobError, Payload, StepSave, UnreadableStep, worker::panic_hook};
 
@@ -48,8 +48,8 @@ impl Clash {
 
 /// One call of a step, from its name to its result. The step may be called again once this is dropped without one.
 pub(super) struct StepCall {
-    run: RunContext,
-    path: StepPath,
+    step: CurrentStep,
+    number: StepNumber,
     frame: Arc<Frame>,
     /// Whether the body has the result.
     has_result: bool,
@@ -74,9 +74,10 @@ impl StepCall {
     pub(super) async fn begin<T: DeserializeOwned>(
         run: RunContext,
         path: Result<StepPath, Error>,
+        kind: StepKind,
         at: Place,
     ) -> Result<(Self, Found<T>), JobError> {
-        match Self::try_begin(run, path, at) {
+        match Self::try_begin(run, path, kind, at) {
             Ok((call, known)) => {
                 let found = call.find(known).await?;
                 Ok((call, found))
@@ -92,6 +93,7 @@ impl StepCall {
     fn try_begin(
         run: RunContext,
         path: Result<StepPath, Error>,
+        kind: StepKind,
         at: Place,
     ) -> Result<(Self, Option<StepResult>), JobError> {
         run.check_goes_on()?;
@@ -110,23 +112,24 @@ impl StepCall {
             )));
         }
         match run.inner.steps.begin_call(frame, &path, outer, at) {
-            Ok(known) => {
+            Ok((number, known)) => {
                 let frame = Arc::clone(frame);
-                Ok((Self { run, path, frame, has_result: false }, known))
+                let step = CurrentStep::new(run, path, kind, within);
+                Ok((Self { step, number, frame, has_result: false }, known))
             }
             Err(clash) => Err(run.inner.steps.doom(clash.message(&path, outer, at))),
         }
     }
 
     async fn find<T: DeserializeOwned>(&self, known: Option<StepResult>) -> Result<Found<T>, JobError> {
-        let cancellation = &self.run.inner.cancellation;
+        let cancellation = &self.run().inner.cancellation;
         let result = match known {
             Some(StepResult::Saving) => {
                 let result = tokio::select! {
-                    result = self.run.inner.steps.until_not_saving(&self.path) => result,
+                    result = self.run().inner.steps.until_not_saving(self.number) => result,
                     () = cancellation.until_lost() => None,
                 };
-                self.run.check_goes_on()?;
+                self.run().check_goes_on()?;
                 result
             }
             known => known,
@@ -140,20 +143,20 @@ impl StepCall {
         // Another claim may have saved this very step meanwhile.
         if matches!(found, Found::New { .. }) && !cancellation.is_certain() {
             cancellation.until_certain().await;
-            self.run.check_goes_on()?;
+            self.run().check_goes_on()?;
         }
         Ok(found)
     }
 
     /// Reads what is saved.
     pub(super) fn read<T: DeserializeOwned>(&self, saved: &Payload) -> Result<Found<T>, JobError> {
-        match (saved.decode(), self.run.inner.unreadable_step) {
+        match (saved.decode(), self.run().inner.unreadable_step) {
             (Ok(value), _) => Ok(Found::Saved(value)),
             (Err(error), UnreadableStep::Fail) => {
-                Err(JobError::dead(format_args!("saved result of step {:?}: {error}", self.path.as_str())))
+                Err(JobError::dead(format_args!("saved result of step {:?}: {error}", self.path().as_str())))
             }
             (Err(error), UnreadableStep::RunAgain) => {
-                tracing::warn!(step = %self.path, %error, "a saved result can't be read; the step runs again");
+                tracing::warn!(step = %self.path(), %error, "a saved result can't be read; the step runs again");
                 Ok(Found::New { replaces: true, unsure: false })
             }
         }
@@ -162,13 +165,11 @@ impl StepCall {
     /// Runs the step's own code.
     pub(super) async fn execute<T>(
         &self,
-        kind: StepKind,
         code: impl Future<Output = Result<T, JobError>>,
     ) -> Result<T, JobError> {
-        let current = CurrentStep::new(self.run.clone(), self.path.clone(), kind);
-        let span = tracing::info_span!("step", step = %self.path);
-        let result = CURRENT_STEP.scope(current, code).instrument(span).await;
-        result.map_err(|error| error.context(format_args!("step {:?}", self.path.as_str())))
+        let span = tracing::info_span!("step", step = %self.path());
+        let result = CURRENT_STEP.scope(self.step.clone(), code).instrument(span).await;
+        result.map_err(|error| error.context(format_args!("step {:?}", self.path().as_str())))
     }
 
     /// Writes a result as it is saved, and reads it back: what the body gets is what later attempts will get. A result that
@@ -178,7 +179,7 @@ impl StepCall {
             Err(Error::new(ErrorKind::Rejected, "encode", panic_hook::describe(payload)))
         });
         let written = written.and_then(|(written, value)| {
-            self.run.inner.worker.limits.check_result("step result", &written)?;
+            self.run().inner.worker.limits.check_result("step result", &written)?;
             Ok((written, value))
         });
         written.map_err(|error| self.not_saved(&error))
@@ -186,14 +187,14 @@ impl StepCall {
 
     /// Ends the run, which has the effect of a step and can't save its result.
     pub(super) fn not_saved(&self, error: &Error) -> JobError {
-        self.run.inner.steps.not_saved(&self.path, error)
+        self.run().inner.steps.not_saved(self.path(), error)
     }
 
     /// What to save of a result.
     pub(super) fn to_save(&self, result: Payload, begun: Instant, replaces: bool) -> StepSave {
         StepSave {
-            lease: self.run.inner.lease.clone(),
-            path: self.path.clone(),
+            lease: self.run().inner.lease.clone(),
+            path: self.path().clone(),
             result,
             took: begun.elapsed(),
             replaces,
@@ -201,11 +202,15 @@ impl StepCall {
     }
 
     pub(super) fn run(&self) -> &RunContext {
-        &self.run
+        self.step.run()
     }
 
     pub(super) fn path(&self) -> &StepPath {
-        &self.path
+        self.step.path()
+    }
+
+    pub(super) fn number(&self) -> StepNumber {
+        self.number
     }
 
     /// The body has the result.
@@ -217,6 +222,6 @@ impl StepCall {
 
 impl Drop for StepCall {
     fn drop(&mut self) {
-        self.run.inner.steps.end_call(&self.frame, &self.path, self.has_result);
+        self.run().inner.steps.end_call(&self.frame, self.number, self.has_result);
     }
 }

@@ -88,7 +88,7 @@ impl RunContext {
     {
         let (run, path, at) = (self.clone(), self.keys.path(name), Location::caller());
         async move {
-            let (call, found) = StepCall::begin(run, path, at).await?;
+            let (call, found) = StepCall::begin(run, path, StepKind::InTransaction, at).await?;
             let (mut replaces, unsure) = match found {
                 Found::Saved(value) => return Ok(call.have(value)),
                 Found::New { replaces, unsure } => (replaces, unsure),
@@ -98,14 +98,14 @@ impl RunContext {
             call.run().note_answer(transaction.hold(lease).await?)?;
             if unsure && let Some(saved) = transaction.saved_step(lease.run, call.path()).await? {
                 let found = call.read(&saved)?;
-                call.run().inner.steps.note(call.path(), StepResult::Saved(saved));
+                call.run().inner.steps.note(call.number(), StepResult::Saved(saved));
                 match found {
                     Found::Saved(value) => return Ok(call.have(value)),
                     Found::New { replaces: can_not_be_read, .. } => replaces = can_not_be_read,
                 }
             }
             let begun = Instant::now();
-            let value = call.execute(StepKind::InTransaction, async { f(&mut transaction).await }).await?;
+            let value = call.execute(async { f(&mut transaction).await }).await?;
             let (result, value) = call.write(&value)?;
             let saved = transaction.save_step(call.to_save(result.clone(), begun, replaces)).await;
             saved.map_err(|error| match error.kind() {
@@ -113,9 +113,9 @@ impl RunContext {
                 _ => error.into(),
             })?;
             // From here on, until it has answered, it may have been committed.
-            call.run().inner.steps.note(call.path(), StepResult::Unsure);
+            call.run().inner.steps.note(call.number(), StepResult::Unsure);
             transaction.commit().await?;
-            call.run().inner.steps.note(call.path(), StepResult::Saved(result));
+            call.run().inner.steps.note(call.number(), StepResult::Saved(result));
             Ok(call.have(value))
         }
     }

@@ -40,7 +40,7 @@ impl StepPath {
         keys.into_iter().fold(Keys::default(), |keys, key| keys.and(&key)).path(name)
     }
 
-    /// A step by the text that [`SavedStep::name`](crate::SavedStep::name) holds.
+    /// A step by the text that [`as_str`](Self::as_str) answers.
     pub fn from_stored(text: &str) -> Self {
         Self(text.into())
     }

@@ -24,11 +24,16 @@ pub(crate) struct RunSteps {
 
 #[derive(Default)]
 struct State {
-    steps: BTreeMap<StepPath, StepState>,
+    numbers: BTreeMap<StepPath, StepNumber>,
+    /// By their numbers.
+    steps: Vec<StepState>,
     /// Calls that have not ended.
     calls: usize,
     saves_in_flight: usize,
 }
+
+/// A step's place among those that this claim knows.
+pub(super) type StepNumber = usize;
 
 #[derive(Default)]
 struct StepState {
@@ -64,11 +69,10 @@ pub(super) enum StepResult {
 
 impl RunSteps {
     pub(super) fn of(saved: &[SavedStep], cancellation: Arc<Cancellation>) -> Arc<Self> {
-        let known = |step: &SavedStep| {
-            let result = Some(StepResult::Saved(step.result.clone()));
-            (StepPath::from_stored(&step.name), StepState { result, ..StepState::default() })
-        };
-        let state = State { steps: saved.iter().map(known).collect(), ..State::default() };
+        let mut state = State::default();
+        for step in saved {
+            state.step(&step.path).1.result = Some(StepResult::Saved(step.result.clone()));
+        }
         Arc::new(Self { state: Mutex::new(state), ended: Notify::new(), doom: OnceLock::new(), cancellation })
     }
 
@@ -90,16 +94,16 @@ impl RunSteps {
         self.doom.get().map(String::as_str)
     }
 
-    /// Begins a call, which is in the frame from here on; answers what is known of the step's result.
+    /// Begins a call, which is in the frame from here on; answers the step's number, and what is known of its result.
     pub(super) fn begin_call(
         &self,
         frame: &Frame,
         path: &StepPath,
         outer: Option<&StepPath>,
         at: Place,
-    ) -> Result<Option<StepResult>, Clash> {
+    ) -> Result<(StepNumber, Option<StepResult>), Clash> {
         let mut state = self.state();
-        let step = state.steps.entry(path.clone()).or_default();
+        let (number, step) = state.step(path);
         if let Some(other) = step.call {
             return Err(Clash::StillRuns(other));
         }
@@ -108,36 +112,34 @@ impl RunSteps {
             Some((first, _)) if first.as_ref() == outer => {}
             Some((first, place)) => return Err(Clash::CalledElsewhere(first.clone(), place)),
         }
-        match frame.called().entry(path.clone()) {
+        match frame.called().entry(number) {
             Entry::Occupied(other) => return Err(Clash::RanAlready(other.get())),
             Entry::Vacant(place) => place.insert(at),
         };
         step.call = Some(at);
         let result = step.result.clone();
         state.calls += 1;
-        Ok(result)
+        Ok((number, result))
     }
 
     /// Ends a call. Of one without a result the frame knows nothing any more.
-    pub(super) fn end_call(&self, frame: &Frame, path: &StepPath, has_result: bool) {
+    pub(super) fn end_call(&self, frame: &Frame, number: StepNumber, has_result: bool) {
         {
             let mut state = self.state();
             if !has_result {
-                frame.called().remove(path);
+                frame.called().remove(&number);
             }
-            if let Some(step) = state.steps.get_mut(path) {
-                step.call = None;
-            }
+            state.steps[number].call = None;
             state.calls = state.calls.saturating_sub(1);
         }
         self.ended.notify_waiters();
     }
 
     /// What has become of a result that was on its way to the store.
-    pub(super) async fn until_not_saving(&self, path: &StepPath) -> Option<StepResult> {
+    pub(super) async fn until_not_saving(&self, number: StepNumber) -> Option<StepResult> {
         loop {
             let ended = self.ended.notified();
-            let result = self.state().steps.get(path).and_then(|step| step.result.clone());
+            let result = self.state().steps[number].result.clone();
             match result {
                 Some(StepResult::Saving) => ended.await,
                 other => return other,
@@ -146,20 +148,21 @@ impl RunSteps {
     }
 
     /// Notes a result that a transaction holds: unsure before it commits, saved after.
-    pub(super) fn note(&self, path: &StepPath, result: StepResult) {
-        self.state().set_result(path, result);
+    pub(super) fn note(&self, number: StepNumber, result: StepResult) {
+        self.state().steps[number].result = Some(result);
     }
 
     /// Begins a save, of which its caller hears by `caller`, where it still waits.
     pub(super) fn begin_save(
         self: &Arc<Self>,
+        number: StepNumber,
         step: StepSave,
         caller: oneshot::Sender<Result<LeaseAnswer, Error>>,
     ) -> Save {
         let mut state = self.state();
-        state.set_result(&step.path, StepResult::Saving);
+        state.steps[number].result = Some(StepResult::Saving);
         state.saves_in_flight += 1;
-        Save { step, steps: Arc::clone(self), caller: Some(caller) }
+        Save { step, number, steps: Arc::clone(self), caller: Some(caller) }
     }
 
     /// Resolves once no result is on its way to the store.
@@ -182,16 +185,16 @@ impl RunSteps {
         }
     }
 
-    fn lost(&self, path: &StepPath, reason: StopReason) {
+    fn lost(&self, number: StepNumber, reason: StopReason) {
         self.cancellation.fire(reason);
-        self.end_save(path, StepResult::Dropped);
+        self.end_save(number, StepResult::Dropped);
     }
 
-    fn end_save(&self, path: &StepPath, result: StepResult) {
+    fn end_save(&self, number: StepNumber, result: StepResult) {
         {
             let mut state = self.state();
             state.saves_in_flight = state.saves_in_flight.saturating_sub(1);
-            state.set_result(path, result);
+            state.steps[number].result = Some(result);
         }
         self.ended.notify_waiters();
     }
@@ -202,14 +205,24 @@ impl RunSteps {
 }
 
 impl State {
-    fn set_result(&mut self, path: &StepPath, result: StepResult) {
-        self.steps.entry(path.clone()).or_default().result = Some(result);
+    /// A step with its number, known from here on.
+    fn step(&mut self, path: &StepPath) -> (StepNumber, &mut StepState) {
+        let number = match self.numbers.get(path) {
+            Some(number) => *number,
+            None => {
+                self.numbers.insert(path.clone(), self.steps.len());
+                self.steps.push(StepState::default());
+                self.steps.len() - 1
+            }
+        };
+        (number, &mut self.steps[number])
     }
 }
 
 /// A step's result on its way to the store: it gets there while the lease holds, whether or not its caller still waits.
 pub(crate) struct Save {
     pub(crate) step: StepSave,
+    number: StepNumber,
     steps: Arc<RunSteps>,
     caller: Option<oneshot::Sender<Result<LeaseAnswer, Error>>>,
 }
@@ -221,14 +234,14 @@ impl Save {
         match &answer {
             Ok(LeaseAnswer::Done) => {
                 let result = std::mem::replace(&mut self.step.result, Payload::from_json_text(""));
-                self.steps.end_save(&self.step.path, StepResult::Saved(result));
+                self.steps.end_save(self.number, StepResult::Saved(result));
             }
             // Whoever asks next is told of the lease first.
-            Ok(LeaseAnswer::LeaseLost) => self.steps.lost(&self.step.path, StopReason::LeaseLost),
-            Ok(LeaseAnswer::CancelRequested) => self.steps.lost(&self.step.path, StopReason::Cancelled),
+            Ok(LeaseAnswer::LeaseLost) => self.steps.lost(self.number, StopReason::LeaseLost),
+            Ok(LeaseAnswer::CancelRequested) => self.steps.lost(self.number, StopReason::Cancelled),
             Err(error) => {
                 let _ = self.steps.not_saved(&self.step.path, error);
-                self.steps.end_save(&self.step.path, StepResult::Dropped);
+                self.steps.end_save(self.number, StepResult::Dropped);
             }
         }
         let _ = caller.send(answer);
@@ -238,7 +251,7 @@ impl Save {
 impl Drop for Save {
     fn drop(&mut self) {
         if let Some(caller) = self.caller.take() {
-            self.steps.end_save(&self.step.path, StepResult::Dropped);
+            self.steps.end_save(self.number, StepResult::Dropped);
             let _ = caller.send(Err(stopped()));
         }
     }
@@ -252,11 +265,11 @@ pub(super) fn stopped() -> Error {
 /// The steps that a body, or one execution of a step, has called: those that are running, and those of which it has a result.
 #[derive(Default)]
 pub(crate) struct Frame {
-    called: Mutex<BTreeMap<StepPath, Place>>,
+    called: Mutex<BTreeMap<StepNumber, Place>>,
 }
 
 impl Frame {
-    fn called(&self) -> MutexGuard<'_, BTreeMap<StepPath, Place>> {
+    fn called(&self) -> MutexGuard<'_, BTreeMap<StepNumber, Place>> {
         self.called.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

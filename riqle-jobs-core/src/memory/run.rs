@@ -222,8 +222,8 @@ impl StoredRun {
     /// The first result of a step stays, unless the new one replaces it.
     pub(super) fn save_step(&mut self, step: StepSave, now: Timestamp) {
         let StepSave { path, result, took, replaces, .. } = step;
-        let place = self.steps.iter().position(|saved| saved.name == path.as_str());
-        let step = SavedStep { name: path.as_str().to_owned(), result, saved_at: now, took };
+        let place = self.steps.iter().position(|saved| saved.path == path);
+        let step = SavedStep { path, result, saved_at: now, took };
         match place {
             None => self.steps.push(step),
             Some(place) if replaces => self.steps[place] = step,

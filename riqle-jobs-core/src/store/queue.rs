@@ -204,8 +204,8 @@ pub enum LeaseAnswer {
 /// A step's saved result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SavedStep {
-    /// The step's keys and name, as [`StepPath`](crate::StepPath) writes them.
-    pub name: String,
+    /// Which step.
+    pub path: StepPath,
     /// What it returned.
     pub result: Payload,
     /// When it was saved, by the store's clock.

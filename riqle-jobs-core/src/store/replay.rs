@@ -43,7 +43,7 @@ impl ReplayFrom {
             ReplayFrom::FailedStep => saved,
             ReplayFrom::Start => &[],
             ReplayFrom::Step(path) => {
-                let is_it = |step: &SavedStep| step.name == path.as_str();
+                let is_it = |step: &SavedStep| step.path == *path;
                 let kept = saved.iter().position(is_it).unwrap_or(saved.len());
                 &saved[..kept]
             }

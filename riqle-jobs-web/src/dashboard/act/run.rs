@@ -69,7 +69,7 @@ pub(crate) async fn replay(
         if let ReplayFrom::Step(path) = &from {
             Inspect::run(&**web.jobs.store(), id).await?.ok_or_else(|| Failure::not_found("run"))?;
             let steps = Inspect::steps(&**web.jobs.store(), id).await?;
-            if !steps.iter().any(|step| step.name == path.as_str()) {
+            if !steps.iter().any(|step| step.path == *path) {
                 return Err(Failure::bad("the run has saved no step of this name"));
             }
         }

@@ -317,7 +317,7 @@ impl AttemptView {
 impl StepView {
     fn of(step: &SavedStep, line: &Line, visit: &Visit) -> Self {
         Self {
-            name: visit.text(&step.name),
+            name: visit.text(step.path.as_str()),
             saved_at: When(step.saved_at),
             took_ms: Took(step.took),
             result: PayloadView::of(&step.result, visit),
