@@ -10,6 +10,26 @@ $$ SELECT coalesce(frozen, floor(extract(epoch FROM clock_timestamp()) * 1000)::
 CREATE FUNCTION riqle.written_at(frozen bigint) RETURNS bigint LANGUAGE sql VOLATILE AS
 $$ SELECT CASE WHEN pg_current_xact_id() IS NOT NULL THEN riqle.now(frozen) END $$;
 
+-- The attempts of a run with one more that is not charged to it, a snooze or a give-back: it joins the newest record of its
+-- outcome since the last that is charged; those alone have no 'times'. A function, since a statement that does not call it
+-- does not pay for it.
+CREATE FUNCTION riqle.uncharged(attempts text[], number bigint, started_at bigint, ended_at bigint, worker uuid, outcome text,
+                                error text, delay bigint) RETURNS text[] LANGUAGE sql STABLE AS
+$$
+    SELECT coalesce(attempts[:joined.n - 1] || attempts[joined.n + 1:],
+                    attempts[greatest(1, cardinality(attempts) - 23):]) || json_build_object(
+        'number', number, 'times', 1 + coalesce((joined.record ->> 'times')::bigint, 0),
+        'started_at', coalesce((joined.record ->> 'started_at')::bigint, started_at), 'ended_at', ended_at,
+        'worker', worker, 'outcome', outcome, 'error', error, 'delay', delay)::text
+    FROM (SELECT) one LEFT JOIN (
+        SELECT n::integer, record FROM (
+            SELECT n, text::json AS record, bool_or(text::json ->> 'times' IS NULL) OVER (ORDER BY n DESC) AS is_before
+            FROM unnest(attempts) WITH ORDINALITY a(text, n)
+        ) a
+        WHERE NOT is_before AND record ->> 'outcome' = outcome ORDER BY n DESC LIMIT 1
+    ) joined ON true
+$$;
+
 -- Queue, job and priority: what a claim scans is one lane after another. The number is a hash of the three, so that
 -- whoever enqueues knows it without asking.
 CREATE TABLE riqle.lanes (

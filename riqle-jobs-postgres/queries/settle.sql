@@ -56,23 +56,8 @@ again AS (
             r.attempts[greatest(1, cardinality(r.attempts) - 23):] || json_build_object(
                 'number', v.number, 'started_at', r.claimed_at, 'ended_at', (SELECT now FROM clock),
                 'worker', r.worker, 'outcome', v.outcome, 'error', v.error, 'delay', v.delay)::text
-        ELSE (
-            -- Joins the newest record of its outcome since the last that is charged; those alone have no 'times'.
-            SELECT coalesce(r.attempts[:j.n - 1] || r.attempts[j.n + 1:],
-                            r.attempts[greatest(1, cardinality(r.attempts) - 23):]) || json_build_object(
-                'number', v.number, 'times', 1 + coalesce((j.record ->> 'times')::bigint, 0),
-                'started_at', coalesce((j.record ->> 'started_at')::bigint, r.claimed_at),
-                'ended_at', (SELECT now FROM clock),
-                'worker', r.worker, 'outcome', v.outcome, 'error', v.error, 'delay', v.delay)::text
-            FROM (SELECT) one LEFT JOIN (
-                SELECT n::integer, record FROM (
-                    SELECT n, text::json AS record, bool_or(text::json ->> 'times' IS NULL) OVER (ORDER BY n DESC)
-                               AS is_before
-                    FROM unnest(r.attempts) WITH ORDINALITY a(text, n)
-                ) a
-                WHERE NOT is_before AND record ->> 'outcome' = v.outcome ORDER BY n DESC LIMIT 1
-            ) j ON true
-        ) END
+        ELSE riqle.uncharged(r.attempts, v.number, r.claimed_at, (SELECT now FROM clock), r.worker, v.outcome, v.error, v.delay)
+        END
     FROM v
     WHERE r.id = ANY (ARRAY[v.id]) AND r.token = v.token AND v.state = 'pending'
     RETURNING v.n, r.lane, r.due_at

@@ -1,4 +1,7 @@
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
 
 use jiff::Timestamp;
 use riqle_jobs_core::{ClaimRequest, Claimed, ClaimedRun, LeaseRef, Priority, RunId, from_millis, millis_of};
@@ -14,6 +17,18 @@ use crate::{
     work::Work,
 };
 
+const CLAIM: &str = include_str!("../queries/claim.sql");
+/// Reads all that can be claimed.
+pub(crate) static CLAIM_ALL: LazyLock<String> = LazyLock::new(|| without(" -- due"));
+/// Reads what is due, and says where there may be more.
+pub(crate) static CLAIM_DUE: LazyLock<String> = LazyLock::new(|| without(" -- all"));
+/// So many transactions may begin while another is open; what is read next begins at the front.
+const MOST_OPEN: i64 = 1_000;
+
+fn without(mark: &str) -> String {
+    CLAIM.lines().filter(|line| !line.ends_with(mark)).flat_map(|line| [line, "\n"]).collect()
+}
+
 /// Takes at most `request.limit` due runs under a lease.
 pub(crate) async fn claim(work: &mut Work<'_>, store: &Postgres, request: &ClaimRequest) -> Result<Claimed> {
     // A clock that stands still tells nothing of what comes next.
@@ -23,9 +38,11 @@ pub(crate) async fn claim(work: &mut Work<'_>, store: &Postgres, request: &Claim
         true => Look::at_front(),
         false => store.shared.floors.look(&request.queue, &request.jobs, losses),
     };
-    let rows = ask(work, request, &look).await?;
-    let head = rows.iter().find(|row| matches!(row.try_get::<Option<i64>, _>("now"), Ok(Some(_))));
-    let head = head.ok_or(sqlx::Error::RowNotFound)?;
+    let mut rows = ask(work, if is_frozen { &CLAIM_ALL } else { &CLAIM_DUE }, request, &look).await?;
+    if get(head(&rows)?, "has_others")? {
+        rows = ask(work, &CLAIM_ALL, request, &look).await?;
+    }
+    let head = head(&rows)?;
     let seen = seen(head)?;
     let now = from_millis(seen.now);
     let mut next_due = get::<Option<i64>>(head, "next_due")?;
@@ -67,8 +84,13 @@ pub(crate) async fn claim(work: &mut Work<'_>, store: &Postgres, request: &Claim
     Ok(Claimed { runs, next_due: next_due.map(from_millis), now })
 }
 
-async fn ask(work: &mut Work<'_>, request: &ClaimRequest, look: &Look) -> Result<Vec<PgRow>> {
-    work.timed(include_str!("../queries/claim.sql"))
+async fn ask(
+    work: &mut Work<'_>,
+    statement: &'static str,
+    request: &ClaimRequest,
+    look: &Look,
+) -> Result<Vec<PgRow>> {
+    work.timed(statement)
         .bind(request.queue.clone())
         .bind(request.jobs.to_vec())
         .bind(size(request.limit).min(1_000_000))
@@ -88,22 +110,44 @@ async fn ask(work: &mut Work<'_>, request: &ClaimRequest, look: &Look) -> Result
         .await
 }
 
+/// The row of what was seen.
+fn head(rows: &[PgRow]) -> Result<&PgRow> {
+    let is_head = |row: &&PgRow| matches!(row.try_get::<Option<i64>, _>("now"), Ok(Some(_)));
+    rows.iter().find(is_head).ok_or(sqlx::Error::RowNotFound)
+}
+
 fn seen(head: &PgRow) -> Result<Seen> {
-    let lanes: Option<Vec<i64>> = get(head, "lanes")?;
-    let (due, ids): (Option<Vec<i64>>, Option<Vec<Uuid>>) = (get(head, "due")?, get(head, "ids")?);
+    let (from, to): (i64, i64) = (get(head, "unlisted_from")?, get(head, "unlisted_to")?);
+    let is_known = to.saturating_sub(from) < MOST_OPEN;
+    let snapshot: String = get(head, "snapshot")?;
+    // Its form is xmin:xmax:xid,xid.
+    let listed =
+        snapshot.rsplit(':').next().unwrap_or_default().split(',').filter_map(|xid| xid.parse().ok());
+    let began = get(head, "began")?;
     Ok(Seen {
-        lanes: Lanes {
-            lanes: lanes.unwrap_or_default(),
-            due: due.unwrap_or_default(),
-            ids: ids.unwrap_or_default(),
-        },
-        open: get(head, "open")?,
+        lanes: if is_known { lanes(head, began)? } else { Lanes::default() },
+        open: listed.chain(from..to.min(from.saturating_add(MOST_OPEN))).collect(),
         now: get(head, "now")?,
-        began: get(head, "began")?,
+        began,
         back: get(head, "back")?,
         next_lease: get(head, "next_lease")?,
         leaves_leases: get(head, "leaves_leases")?,
     })
+}
+
+/// What each lane has come to. What is written by transactions that have no number yet is not due before the look began.
+fn lanes(head: &PgRow, began: i64) -> Result<Lanes> {
+    let lanes: Option<Vec<i64>> = get(head, "lanes")?;
+    let due: Option<Vec<Option<i64>>> = get(head, "due")?;
+    let ids: Option<Vec<Option<Uuid>>> = get(head, "ids")?;
+    let first = due.unwrap_or_default().into_iter().zip(ids.unwrap_or_default());
+    let (due, ids) = first
+        .map(|first| match first {
+            (Some(due), Some(id)) if due < began => (due, id),
+            _ => (began, Uuid::nil()),
+        })
+        .unzip();
+    Ok(Lanes { lanes: lanes.unwrap_or_default(), due, ids })
 }
 
 fn claimed(

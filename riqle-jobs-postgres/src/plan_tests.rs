@@ -8,14 +8,13 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
 use crate::{
     Postgres,
-    claim::claim,
+    claim::{CLAIM_ALL, CLAIM_DUE, claim},
     connections::Lent,
     support::{Schema, database_url},
     work::Work,
 };
 
-const ON_THE_WAY: [(&str, &str); 19] = [
-    ("claim", include_str!("../queries/claim.sql")),
+const ON_THE_WAY: [(&str, &str); 18] = [
     ("claimed_steps", include_str!("../queries/claimed_steps.sql")),
     ("settle", include_str!("../queries/settle.sql")),
     ("extend", include_str!("../queries/extend.sql")),
@@ -130,7 +129,8 @@ async fn nothing_that_grows_is_scanned_on_the_way_of_a_run_whatever_the_statisti
         for sql in change.split(';').map(|sql| store.shared.statements.text(sql)) {
             text(&mut connection, &sql).await;
         }
-        for (query, sql) in ON_THE_WAY {
+        let claims = [("claim, all", CLAIM_ALL.as_str()), ("claim, due", CLAIM_DUE.as_str())];
+        for (query, sql) in claims.into_iter().chain(ON_THE_WAY) {
             let plan = plan(&mut connection, &store.shared.statements.text(sql)).await;
             for scan in unbound(&plan, &first_columns) {
                 wrong.push(format!("{query} with statistics {name}: {scan}\n{}", plan.join("\n")));
