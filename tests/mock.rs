@@ -14,6 +14,7 @@ async fn a_mocked_mailer_takes_the_place_of_a_real_one() {
     let mut mailer = MockMailer::new();
     mailer.expect_provider().return_const("mock");
     mailer.expect_repeat_is_safe_for().return_const(Duration::ZERO);
+    mailer.expect_signing_key().return_const(None);
     mailer.expect_longest_send().return_const(Duration::from_secs(60));
     mailer.expect_compose().times(1).returning(|email, _| Ok(email.text.clone().into_bytes()));
     mailer.expect_send().times(1).returning(|message, _| {

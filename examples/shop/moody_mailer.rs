@@ -35,6 +35,10 @@ impl Mailer for MoodyMailer {
         self.inner.compose(email, identity)
     }
 
+    fn signing_key(&self) -> Option<String> {
+        self.inner.signing_key()
+    }
+
     fn repeat_is_safe_for(&self) -> Duration {
         self.inner.repeat_is_safe_for()
     }

@@ -11,6 +11,9 @@ use lettre::{
     },
 };
 use riqle_jobs_core::{Error, ErrorKind};
+use sha2::{Digest, Sha256};
+
+use crate::compose::hex;
 
 /// What is signed: the headers that every message has, each once (RFC 6376, section 5.4.1).
 const SIGNED: [&str; 6] = ["From", "To", "Subject", "Date", "Message-ID", "MIME-Version"];
@@ -27,6 +30,7 @@ const ED25519_KEY: usize = 32;
 #[derive(Clone)]
 pub struct DkimKey {
     record: Arc<str>,
+    digest: Arc<str>,
     config: Arc<DkimConfig>,
 }
 
@@ -48,7 +52,9 @@ impl DkimKey {
         let canonicalization = DkimCanonicalization { header: relaxed, body: relaxed };
         let key = signing_key(pem)?;
         let config = DkimConfig::new(selector.to_owned(), domain.to_owned(), key, headers, canonicalization);
-        Ok(Self { record: record(domain, selector).into(), config: Arc::new(config) })
+        let record = record(domain, selector);
+        let digest = hex(&Sha256::digest(format!("{record}\n{}", pem.trim())));
+        Ok(Self { record: record.into(), digest: digest.into(), config: Arc::new(config) })
     }
 
     /// The name of the TXT record that holds the public key.
@@ -65,6 +71,11 @@ impl DkimKey {
             misconfigured(&format!("the DKIM key {} can't be read", file.display())).caused_by(error)
         })?;
         Self::new(domain, selector, &pem)
+    }
+
+    /// Of the key and its record.
+    pub(crate) fn digest(&self) -> &str {
+        &self.digest
     }
 
     pub(crate) fn sign(&self, message: &mut Message) {

@@ -57,6 +57,10 @@ impl Mailer for FileMailer {
         compose(email, identity, self.dkim.as_ref())
     }
 
+    fn signing_key(&self) -> Option<String> {
+        self.dkim.as_ref().map(|key| key.digest().to_owned())
+    }
+
     fn repeat_is_safe_for(&self) -> Duration {
         Duration::MAX
     }

@@ -15,6 +15,10 @@ impl DkimKey {
         Err(Error::new(ErrorKind::Misconfigured, "mailer", line))
     }
 
+    pub(crate) fn digest(&self) -> &str {
+        match *self {}
+    }
+
     pub(crate) fn sign(&self, _: &mut Message) {
         match *self {}
     }

@@ -258,3 +258,25 @@ async fn a_deploy_between_two_attempts_changes_what_has_not_left_and_nothing_of_
         assert_eq!(received.from, if is_new { "hello@shop.example" } else { "orders@riqle.com" });
     }
 }
+
+#[cfg(feature = "dkim")]
+#[tokio::test]
+async fn a_corrected_dkim_key_signs_what_has_not_left_or_was_refused() {
+    let signing = |server: &FaultServer, selector: &str| {
+        let key = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/dkim/ed25519.pem");
+        format!("{}&dkim={selector}._domainkey.riqle.com&dkim_key={key}", url(server))
+    };
+    let refusals = [("RCPT", "452 4.3.1 not now", 0), ("BODY", "550 5.7.20 no passing DKIM signature", 1)];
+    for (at, says, generation) in refusals {
+        let server = FaultServer::start(Script::new().fault(at, Fault::Says(says))).await;
+        let store = Memory::new();
+        Outbox::over(&store, &signing(&server, "old")).send(&email(ADA)).await.unwrap_err();
+        server.change(|script| script.faults.clear());
+
+        let corrected = Outbox::over(&store, &signing(&server, "new"));
+        corrected.send(&email(ADA)).await.unwrap();
+        let received = server.received().pop().unwrap();
+        assert!(received.data.contains(" s=new;"), "{at}: {}", received.data);
+        assert_eq!(corrected.row().await.generation, generation, "{at}");
+    }
+}

@@ -23,6 +23,12 @@ pub trait Mailer: Send + Sync {
     /// `Rejected` where the email can't be written in this provider's form.
     fn compose(&self, email: &Email, identity: &MessageIdentity) -> Result<Vec<u8>, Error>;
 
+    /// A digest of the key that it signs emails with; `None`, as by default, where it signs none. An email whose bytes are not
+    /// final is composed again once that has changed.
+    fn signing_key(&self) -> Option<String> {
+        None
+    }
+
     /// For how long after a first send the provider drops a second one with the same key; zero where a
     /// second one is delivered again.
     fn repeat_is_safe_for(&self) -> Duration;

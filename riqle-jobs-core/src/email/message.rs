@@ -108,8 +108,8 @@ impl Email {
         self
     }
 
-    /// A digest of all that a recipient gets, by which another content is known.
-    pub(super) fn digest(&self) -> String {
+    /// A digest of all that a recipient gets, signed with a key or not, by which another content is known.
+    pub(super) fn digest(&self, signing_key: Option<String>) -> String {
         let mut hash = Sha256::new();
         let mut add = |part: &str| {
             // The length before each: no two lists of parts give the same bytes.
@@ -126,6 +126,7 @@ impl Email {
             add(name);
             add(value);
         }
+        signing_key.iter().for_each(|key| add(key));
         hex(&hash.finalize()[..16])
     }
 

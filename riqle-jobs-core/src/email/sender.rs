@@ -179,7 +179,7 @@ impl Sender {
                 self.log.intend_email(self.intent(key, email, rendered, step)).await?
             }
         };
-        let is_recorded = row.content == email.digest() && row.provider == self.mailer.provider();
+        let is_recorded = row.content == self.content(email) && row.provider == self.mailer.provider();
         if is_recorded || self.is_final(&row) {
             return self.deliver(row, None, step).await;
         }
@@ -238,9 +238,13 @@ impl Sender {
             header_message_id: identity.message_id.clone(),
             from: email.from.to_string(),
             subject: email.subject.clone(),
-            content: email.digest(),
+            content: self.content(email),
             message: composed.map_err(|error| SendError::Rejected(error.message().to_owned()))?,
         })
+    }
+
+    fn content(&self, email: &Email) -> String {
+        email.digest(self.mailer.signing_key())
     }
 
     fn intent(&self, key: String, email: &Email, rendered: Rendered, step: Option<&CurrentStep>) -> NewEmail {

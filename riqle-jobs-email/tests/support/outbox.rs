@@ -81,6 +81,10 @@ impl Mailer for Spy {
         self.mailer.compose(email, identity)
     }
 
+    fn signing_key(&self) -> Option<String> {
+        self.mailer.signing_key()
+    }
+
     fn repeat_is_safe_for(&self) -> Duration {
         self.mailer.repeat_is_safe_for()
     }
