@@ -21,6 +21,8 @@ mod mailer_url;
 mod money;
 mod order;
 mod orders;
+#[cfg(any(feature = "smtp", feature = "resend"))]
+mod pause;
 mod refund;
 #[cfg(feature = "resend")]
 mod resend;

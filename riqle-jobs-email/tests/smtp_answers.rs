@@ -4,9 +4,10 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use riqle_jobs_core::email::{Deferral, SendOutcome};
+use tokio::sync::Notify;
 
 use self::support::{
     certificates::Certificates,
@@ -151,6 +152,34 @@ async fn a_server_under_load_puts_off_at_no_charge() {
     }
     let throttled = Fault::Says("454 Throttling failure: Maximum sending rate exceeded.");
     assert_eq!(fault("BODY", throttled).await, Seen::LoadAfterBody);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_while_another_is_being_opened_is_one_too_many() {
+    let greets = Arc::new(Notify::new());
+    let script = Script::new().fault("GREETING", Fault::Waits(Arc::clone(&greets)));
+    let server =
+        FaultServer::start(Script { most_connections: Some(1), ..script.fault("TOO MANY", Fault::Cuts) })
+            .await;
+    let outbox = Outbox::new(&plain(&server));
+    let send = |recipient: &'static str| {
+        let outbox = outbox.clone();
+        tokio::spawn(async move { outbox.send(&email(recipient)).await })
+    };
+    let first = send(ADA);
+    while server.connections() < 1 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let second = send("bob@example.com");
+    while server.connections() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Time to see that it was closed.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    greets.notify_one();
+    first.await.unwrap().unwrap();
+    second.await.unwrap().unwrap();
+    assert_eq!(server.received().len(), 2);
 }
 
 #[tokio::test]

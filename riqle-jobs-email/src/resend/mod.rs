@@ -206,7 +206,7 @@ impl ResendMailer {
             SendOutcome::Deferred { by: Deferral::Load, after, .. } => {
                 self.pace().refused(Instant::now(), after.unwrap_or_default());
             }
-            SendOutcome::Accepted { .. } => self.pace().taken(),
+            SendOutcome::Accepted { .. } | SendOutcome::Rejected { .. } => self.pace().judged(),
             _ => {}
         }
         outcome

@@ -2,7 +2,8 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderMap;
 
-const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+use crate::pause::Pause;
+
 /// Resend's answers count in seconds.
 const SHORTEST_WINDOW: Duration = Duration::from_secs(1);
 
@@ -18,12 +19,6 @@ pub(super) struct Pace {
 }
 
 #[derive(Debug)]
-struct Pause {
-    until: Instant,
-    length: Duration,
-}
-
-#[derive(Debug)]
 struct Window {
     /// Emails a window.
     limit: u32,
@@ -33,17 +28,15 @@ struct Window {
     ends: Instant,
     /// Promised to emails that wait for a window to come.
     promised: u32,
+    /// No answer has told of it: after a pause emails go one by one, until one is taken.
+    is_assumed: bool,
 }
 
 impl Pace {
     /// How long to wait before the next email; its place is taken. Refused where that is longer than `longest`: no
     /// place is taken then.
     pub(super) fn take(&mut self, now: Instant, longest: Duration) -> Result<Duration, Duration> {
-        let Some(window) = &mut self.window else {
-            let until = self.pause.as_ref().map_or(now, |pause| pause.until);
-            let wait = until.saturating_duration_since(now);
-            return if wait > longest { Err(wait) } else { Ok(wait) };
-        };
+        let Some(window) = &mut self.window else { return Ok(Duration::ZERO) };
         window.roll(now);
         if window.left > 0 {
             window.left -= 1;
@@ -65,6 +58,7 @@ impl Pace {
         let remaining = number(headers, "ratelimit-remaining").unwrap_or(limit);
         match &mut self.window {
             Some(window) => {
+                window.is_assumed = false;
                 window.roll(now);
                 window.limit = limit;
                 window.length = window.length.max(reset);
@@ -72,33 +66,34 @@ impl Pace {
             }
             None => {
                 let ends = now + reset;
-                self.window = Some(Window { limit, length: reset, left: remaining, ends, promised: 0 });
+                let (length, left) = (reset, remaining);
+                self.window = Some(Window { limit, length, left, ends, promised: 0, is_assumed: false });
             }
         }
     }
 
-    /// The provider has taken an email.
-    pub(super) fn taken(&mut self) {
+    /// The provider has taken an email, or refused it for itself.
+    pub(super) fn judged(&mut self) {
         self.pause = None;
+        self.window.take_if(|window| window.is_assumed);
     }
 
     /// The provider has refused an email for its rate: nobody sends for as long as it asks, and for longer each time.
-    pub(super) fn refused(&mut self, now: Instant, after: Duration) {
-        let length = match &self.pause {
-            // Others were refused at the same time.
-            Some(pause) if now < pause.until => pause.length,
-            Some(pause) => (2 * pause.length).min(LONGEST_PAUSE),
-            None => SHORTEST_WINDOW,
-        };
-        let before = self.pause.as_ref().map_or(now, |pause| pause.until);
-        let until = before.max(now + after.max(length));
-        self.pause = Some(Pause { until, length });
+    pub(super) fn refused(&mut self, now: Instant, asked: Duration) {
+        let pause = Pause::after(self.pause, now, asked);
+        self.pause = Some(pause);
         // Those that wait keep their order, and go no faster than the limit afterwards.
-        if let Some(window) = &mut self.window {
-            window.roll(now);
-            window.left = 0;
-            window.ends = window.ends.max(until);
-        }
+        let window = self.window.get_or_insert(Window {
+            limit: 1,
+            length: SHORTEST_WINDOW,
+            left: 0,
+            ends: now,
+            promised: 0,
+            is_assumed: true,
+        });
+        window.roll(now);
+        window.left = 0;
+        window.ends = window.ends.max(pause.until());
     }
 }
 
@@ -175,19 +170,21 @@ mod tests {
     }
 
     #[test]
-    fn pauses_after_refusals_grow_until_an_email_is_taken() {
+    fn pauses_after_refusals_grow_and_emails_go_one_by_one_until_one_is_taken() {
         let (mut pace, mut now) = (Pace::default(), Instant::now());
         for expected in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
             pace.refused(now, Duration::ZERO);
             // Another one of the same moment.
             pace.refused(now, Duration::ZERO);
             let wait = Duration::from_secs(expected);
-            assert_eq!(pace.take(now, 10 * MINUTE), Ok(wait));
             assert_eq!(pace.take(now, Duration::ZERO), Err(wait));
             now += wait;
             assert_eq!(pace.take(now, Duration::ZERO), Ok(Duration::ZERO));
+            assert_eq!(pace.take(now, Duration::ZERO), Err(SECOND), "one goes first");
         }
-        pace.taken();
+        pace.judged();
+        assert_eq!(pace.take(now, Duration::ZERO), Ok(Duration::ZERO));
+        assert_eq!(pace.take(now, Duration::ZERO), Ok(Duration::ZERO));
         pace.refused(now, Duration::from_secs(30));
         assert_eq!(pace.take(now, MINUTE), Ok(Duration::from_secs(30)));
     }

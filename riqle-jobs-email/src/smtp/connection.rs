@@ -44,7 +44,7 @@ impl Connection {
         settings: &Settings,
         hello: &ClientId,
         timeouts: SmtpTimeouts,
-        mut place: Place<Connection>,
+        place: Place<Connection>,
     ) -> Result<Self, Failure> {
         let wire = Wire::new(connect(settings, timeouts.connect).await?);
         if let Encryption::Implicit(tls) = &settings.encryption {

@@ -6,13 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::Notify, time::timeout_at};
+use tokio::{sync::Notify, task::AbortHandle, time::timeout_at};
+
+use super::places::{LONGEST_IDLE, Places};
+use crate::pause::Pause;
 
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
-/// Servers may close after 5 minutes (RFC 5321, section 4.5.3.2.7).
-pub(super) const LONGEST_IDLE: Duration = Duration::from_secs(60);
 /// For so long a server's limit of emails a connection is remembered.
 const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 
@@ -21,40 +20,24 @@ pub(super) struct Flow<C> {
     state: Mutex<State<C>>,
     /// Told when a connection may be had.
     changed: Notify,
-    most: usize,
 }
 
 struct State<C> {
-    /// How many connections there may be for now.
-    bound: usize,
-    /// When it grows again, and how long after a refusal that is.
-    grows: Option<(Instant, Duration)>,
-    /// Connections that are open, being opened or idle.
-    taken: usize,
-    /// Of those the ones that the server has accepted.
-    accepted: usize,
-    /// With the time since when each waits.
-    idle: Vec<(C, Instant)>,
-    /// Whether a task closes those that wait for too long.
-    is_swept: bool,
+    places: Places<C>,
+    /// The server accepts no connection, or no email for its rate.
+    pause: Option<Pause>,
+    /// After a pause one sender tries again, while the others wait for what comes of it: in the place of this number.
+    probe: Option<u64>,
     /// How many emails the server takes on a connection, and since when that is known.
     emails: Option<(u32, Instant)>,
-    pause: Option<Pause>,
-}
-
-/// The server accepts no connection, or no email for its rate.
-struct Pause {
-    until: Instant,
-    length: Duration,
-    /// Whether one sender tries again, while the others wait for what comes of it.
-    is_probed: bool,
+    /// Closes connections that wait for too long.
+    sweep: Option<AbortHandle>,
 }
 
 /// A connection's place among those that there may be; free again once this is dropped.
 pub(super) struct Place<C> {
     flow: Weak<Flow<C>>,
-    is_accepted: bool,
-    is_probe: bool,
+    number: u64,
 }
 
 /// What a sender may do.
@@ -76,17 +59,8 @@ pub(super) enum NoTurn {
 
 impl<C> Flow<C> {
     pub(super) fn new(most: usize) -> Arc<Self> {
-        let state = State {
-            bound: most,
-            grows: None,
-            taken: 0,
-            accepted: 0,
-            idle: Vec::new(),
-            is_swept: false,
-            emails: None,
-            pause: None,
-        };
-        Arc::new(Self { state: Mutex::new(state), changed: Notify::new(), most })
+        let state = State { places: Places::new(most), pause: None, probe: None, emails: None, sweep: None };
+        Arc::new(Self { state: Mutex::new(state), changed: Notify::new() })
     }
 
     /// Waits for a connection until the deadline.
@@ -97,85 +71,88 @@ impl<C> Flow<C> {
             if let Some(turn) = self.try_turn(now).map_err(NoTurn::Later)? {
                 return Ok(turn);
             }
-            if now >= deadline {
-                let state = self.state();
-                let is_away = state.accepted == 0 && state.pause.is_none();
-                return Err(if is_away { NoTurn::Away } else { NoTurn::Later(SECOND + spread(SECOND)) });
-            }
-            let grows = self.state().grows.map(|(at, _)| at).filter(|at| *at > now);
+            let grows = {
+                let State { places, pause, .. } = &*self.state();
+                if now >= deadline {
+                    let is_away = places.none_is_accepted() && pause.is_none();
+                    return Err(if is_away {
+                        NoTurn::Away
+                    } else {
+                        NoTurn::Later(SECOND + SECOND.mul_f64(any_share()))
+                    });
+                }
+                places.grows_at().filter(|at| *at > now)
+            };
             let _ = timeout_at(grows.map_or(deadline, |at| at.min(deadline)).into(), changed).await;
         }
     }
 
     fn try_turn(self: &Arc<Self>, now: Instant) -> Result<Option<Turn<C>>, Duration> {
         let mut state = self.state();
-        if let Some(pause) = &state.pause
-            && now < pause.until
-        {
-            // Behind the one that tries first.
-            return Err(pause.until - now + SECOND + spread(2 * SECOND));
+        let left = state.pause.map_or(Duration::ZERO, |pause| pause.left(now));
+        if !left.is_zero() {
+            return Err(behind_the_probe(left));
         }
-        if let Some((connection, _)) = state.idle.pop() {
+        if let Some(connection) = state.places.take_idle() {
             return Ok(Some(Turn::Idle(connection)));
         }
-        let is_probe = state.pause.is_some();
-        if state.pause.as_ref().is_some_and(|pause| pause.is_probed) {
+        if state.probe.is_some() {
             return Ok(None);
         }
-        if let Some((at, _)) = state.grows
-            && now >= at
-            && state.bound < self.most
-        {
-            state.bound += 1;
-            state.grows = state.grows.map(|(_, wait)| (now + wait, wait));
-        }
-        if state.taken >= state.bound {
-            return Ok(None);
-        }
-        state.taken += 1;
-        if let Some(pause) = &mut state.pause {
-            pause.is_probed = true;
-        }
-        Ok(Some(Turn::Open(Place { flow: Arc::downgrade(self), is_accepted: false, is_probe })))
+        let Some(number) = state.places.take(now) else { return Ok(None) };
+        state.probe = state.pause.map(|_| number);
+        Ok(Some(Turn::Open(Place { flow: Arc::downgrade(self), number })))
     }
 
-    /// The server did not accept a connection, whose place is free again. Answers whether it holds others: then there may be no
-    /// more than those for a while, and nobody has to wait for anything but them.
+    /// Waits until the server has accepted a connection, or none that was begun before this one is still being opened. So of
+    /// many that are begun at once those that it does not accept are told from a server that is away.
+    pub(super) async fn until_earlier_ones_are_judged(&self, number: u64, deadline: Instant) {
+        loop {
+            let changed = self.changed.notified();
+            let is_judged = {
+                let State { places, .. } = &*self.state();
+                !places.none_is_accepted() || !places.an_earlier_one_is_opening(number)
+            };
+            if is_judged || timeout_at(deadline.into(), changed).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The server did not accept a connection, whose place is free again. Answers whether it holds others, and nobody has to
+    /// wait for anything but them: [`Places::one_too_many`].
     pub(super) fn one_too_many(&self, now: Instant) -> bool {
-        let mut state = self.state();
-        if state.accepted == 0 {
-            return false;
-        }
-        // Those that are being opened may yet be accepted.
-        state.bound = state.accepted.max(state.bound.min(state.taken + 1) - 1);
-        let wait = match state.grows {
-            // Long before: another time of load.
-            Some((at, _)) if now > at + LONGEST_PAUSE => SECOND,
-            Some((_, wait)) => (2 * wait).min(MINUTE),
-            None => SECOND,
-        };
-        state.grows = Some((now + wait, wait));
-        true
+        self.state().places.one_too_many(now)
     }
 
-    /// The server accepts no connection, or no email for its rate; answers when to come again.
+    /// The server accepts no connection, or no email for its rate; answers when to come again. What is idle is closed: after
+    /// the pause one sender tries first.
     pub(super) fn pause(&self, now: Instant) -> Duration {
-        let mut state = self.state();
-        let length = match &state.pause {
-            // Others were refused at the same time.
-            Some(pause) if now < pause.until => return pause.until - now + SECOND + spread(2 * SECOND),
-            Some(pause) => (2 * pause.length).min(LONGEST_PAUSE),
-            None => SECOND,
+        let (wait, _idle) = {
+            let mut state = self.state();
+            let before = state.pause;
+            let left = before.map_or(Duration::ZERO, |pause| pause.left(now));
+            if !left.is_zero() {
+                // Others were refused at the same time.
+                return behind_the_probe(left);
+            }
+            let pause = Pause::after(before, now, Duration::ZERO).longer_by(any_share());
+            state.pause = Some(pause);
+            (pause.left(now), state.places.take_all_idle())
         };
-        let wait = length + spread(length / 4);
-        state.pause = Some(Pause { until: now + wait, length, is_probed: false });
         wait
     }
 
     /// Ends a pause: whatever keeps connections from coming about, it is not the server's load.
     pub(super) fn resume(&self) {
-        self.state().pause = None;
-        self.changed.notify_waiters();
+        let was_paused = {
+            let mut state = self.state();
+            state.probe = None;
+            state.pause.take().is_some()
+        };
+        if was_paused {
+            self.changed.notify_waiters();
+        }
     }
 
     /// The server has refused an email after so many on the same connection.
@@ -189,29 +166,34 @@ impl<C> Flow<C> {
         known.is_some_and(|(most, _)| emails >= most)
     }
 
-    /// Keeps a connection for the next email, for a minute or two: others may need its place.
+    /// Keeps a connection for the next email, for a minute or two: others may need its place. In a pause it is closed.
     pub(super) fn keep(self: &Arc<Self>, connection: C)
     where
         C: Send + 'static,
     {
-        let is_swept = {
+        {
             let mut state = self.state();
-            state.idle.push((connection, Instant::now()));
-            std::mem::replace(&mut state.is_swept, true)
-        };
-        self.changed.notify_waiters();
-        if !is_swept {
-            tokio::spawn(sweep(Arc::downgrade(self)));
+            if state.pause.is_some() {
+                // The connection is dropped after the lock, which its place takes.
+                return;
+            }
+            state.places.keep(connection, Instant::now());
+            // One whose runtime has ended has finished, too.
+            if state.sweep.as_ref().is_none_or(AbortHandle::is_finished) {
+                state.sweep = Some(tokio::spawn(sweep(Arc::downgrade(self))).abort_handle());
+            }
         }
+        self.changed.notify_waiters();
     }
 
     /// Takes out those that have waited for too long; answers whether others wait.
     fn take_old(&self, now: Instant) -> (Vec<(C, Instant)>, bool) {
         let mut state = self.state();
-        let is_old = |(_, since): &mut (C, Instant)| now.duration_since(*since) >= LONGEST_IDLE;
-        let old = state.idle.extract_if(.., is_old).collect();
-        state.is_swept = !state.idle.is_empty();
-        (old, state.is_swept)
+        let old = state.places.take_old(now);
+        if !state.places.has_idle() {
+            state.sweep = None;
+        }
+        (old, state.sweep.is_some())
     }
 
     fn state(&self) -> MutexGuard<'_, State<C>> {
@@ -220,21 +202,23 @@ impl<C> Flow<C> {
 }
 
 impl<C> Place<C> {
+    /// In the order in which they were begun.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// The server has greeted.
-    pub(super) fn accepted(&mut self) {
-        if !std::mem::replace(&mut self.is_accepted, true)
-            && let Some(flow) = self.flow.upgrade()
-        {
-            flow.state().accepted += 1;
+    pub(super) fn accepted(&self) {
+        if let Some(flow) = self.flow.upgrade() {
+            flow.state().places.accepted(self.number);
+            flow.changed.notify_waiters();
         }
     }
 
     /// The server has judged an email on the connection: no pause is needed any more.
     pub(super) fn serves(&self) {
-        if let Some(flow) = self.flow.upgrade()
-            && flow.state().pause.take().is_some()
-        {
-            flow.changed.notify_waiters();
+        if let Some(flow) = self.flow.upgrade() {
+            flow.resume();
         }
     }
 }
@@ -244,11 +228,8 @@ impl<C> Drop for Place<C> {
         let Some(flow) = self.flow.upgrade() else { return };
         {
             let mut state = flow.state();
-            state.taken = state.taken.saturating_sub(1);
-            state.accepted = state.accepted.saturating_sub(usize::from(self.is_accepted));
-            if let (true, Some(pause)) = (self.is_probe, &mut state.pause) {
-                pause.is_probed = false;
-            }
+            state.places.free(self.number);
+            state.probe.take_if(|probe| *probe == self.number);
         }
         flow.changed.notify_waiters();
     }
@@ -268,10 +249,14 @@ async fn sweep<C>(flow: Weak<Flow<C>>) {
     }
 }
 
-/// Up to so long, at random: those that were refused at once don't come again at once.
-fn spread(most: Duration) -> Duration {
-    let random = RandomState::new().hash_one(0) % 1_000;
-    most.mul_f64(random as f64 / 1_000.0)
+/// When to come again in a pause: some seconds after the sender that tries first.
+fn behind_the_probe(left: Duration) -> Duration {
+    left + SECOND + (2 * SECOND).mul_f64(any_share())
+}
+
+/// From 0 to 1, at random: those that were refused at once don't come again at once.
+fn any_share() -> f64 {
+    (RandomState::new().hash_one(0) % 1_000) as f64 / 1_000.0
 }
 
 #[cfg(test)]
@@ -287,38 +272,10 @@ mod tests {
     }
 
     fn accepted(flow: &Arc<Flow<u8>>, now: Instant) -> Place<u8> {
-        let mut place = place(flow, now).unwrap();
+        let place = place(flow, now).unwrap();
         place.accepted();
         place.serves();
         place
-    }
-
-    #[test]
-    fn no_more_connections_than_the_bound_are_open_and_a_place_that_is_dropped_is_free() {
-        let (flow, now) = (Flow::new(2), Instant::now());
-        let first = accepted(&flow, now);
-        let _second = accepted(&flow, now);
-        assert!(place(&flow, now).is_none());
-        drop(first);
-        assert!(place(&flow, now).is_some());
-    }
-
-    #[test]
-    fn one_connection_too_many_lowers_the_bound_for_a_while_and_pauses_nobody() {
-        let (flow, mut now) = (Flow::new(4), Instant::now());
-        let held: Vec<_> = (0..3).map(|_| accepted(&flow, now)).collect();
-        drop(place(&flow, now).unwrap());
-        assert!(flow.one_too_many(now));
-        assert!(place(&flow, now).is_none());
-        // It is tried again after a second, and then ever more seldom.
-        for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
-            assert!(place(&flow, now + Duration::from_secs(wait) - Duration::from_millis(1)).is_none());
-            now += Duration::from_secs(wait);
-            drop(place(&flow, now).unwrap());
-            assert!(flow.one_too_many(now));
-        }
-        drop(held);
-        assert!(place(&flow, now).is_some(), "others may take the places of those that have ended");
     }
 
     #[test]
@@ -373,7 +330,7 @@ mod tests {
     fn a_server_that_accepts_connections_and_refuses_emails_is_paused_for_longer_each_time() {
         let (flow, mut now) = (Flow::<u8>::new(4), Instant::now());
         for expected in [1, 2, 4, 8] {
-            let mut refused = place(&flow, now).unwrap();
+            let refused = place(&flow, now).unwrap();
             refused.accepted();
             drop(refused);
             let length = flow.pause(now);

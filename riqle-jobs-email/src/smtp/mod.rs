@@ -3,6 +3,7 @@
 mod connection;
 mod failure;
 mod flow;
+mod places;
 mod refusal;
 mod settings;
 mod wire;
@@ -22,7 +23,8 @@ use riqle_jobs_core::{
 use self::{
     connection::Connection,
     failure::{Failure, without},
-    flow::{Flow, LONGEST_IDLE, NoTurn, Turn},
+    flow::{Flow, NoTurn, Turn},
+    places::LONGEST_IDLE,
     settings::{Encryption, Settings},
 };
 use crate::{
@@ -57,8 +59,8 @@ use crate::{
 ///
 /// Refusals for load are the mailer's affair, not the email's. A server that takes no more emails on a connection gets another
 /// connection at once, and its limit is remembered for an hour; one that takes no more connections keeps those that it has,
-/// and nobody waits for anything but one of them; one that takes none at all, or no email for its rate, is asked again after
-/// pauses that grow from a second to five minutes; by one email first, where it takes no connection.
+/// and nobody waits for anything but one of them; one that takes none at all, or no email for its rate, is asked again, by one
+/// email first, after pauses that grow from a second to five minutes.
 ///
 /// The error line names the phase, as in `SMTP RCPT TO: 550 5.1.1 no such user` or `SMTP connect: no private
 /// connection: invalid peer certificate: UnknownIssuer`. Neither it nor `Debug` ever holds user or password.
@@ -241,13 +243,17 @@ impl SmtpMailer {
                     return Err(SendOutcome::Deferred { by: Deferral::Load, error, after: Some(after) });
                 }
             };
+            let number = place.number();
             let failure = match Connection::open(settings, hello, self.timeouts, place).await {
                 Ok(connection) => return Ok(connection),
                 Err(failure) => failure,
             };
             let is_load = failure.is_load_of_the_connection(0);
-            if (is_load || failure.is_no_connection()) && flow.one_too_many(Instant::now()) {
-                continue;
+            if is_load || failure.is_no_connection() {
+                flow.until_earlier_ones_are_judged(number, deadline).await;
+                if flow.one_too_many(Instant::now()) {
+                    continue;
+                }
             }
             if is_load {
                 return Err(self.put_off(&failure, flow.pause(Instant::now())));
@@ -294,6 +300,10 @@ impl Mailer for SmtpMailer {
 
     fn compose(&self, email: &Email, identity: &MessageIdentity) -> Result<Vec<u8>, Error> {
         compose(email, identity, self.dkim.as_ref())
+    }
+
+    fn signing_key(&self) -> Option<String> {
+        self.dkim.as_ref().map(|key| key.digest().to_owned())
     }
 
     /// A server delivers whatever it takes.

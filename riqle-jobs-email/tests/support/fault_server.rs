@@ -57,7 +57,7 @@ pub struct Script {
     pub most_connections: Option<usize>,
     /// How many emails it takes on a connection, and what it says to the next MAIL.
     pub emails_each: Option<(usize, &'static str)>,
-    /// At `GREETING`, `EHLO`, `STARTTLS`, `AUTH`, `MAIL`, `RCPT`, `DATA`, `BODY` (its final answer), `RSET`.
+    /// At `TOO MANY` (instead of that 421), `GREETING`, `EHLO`, `STARTTLS`, `AUTH`, `MAIL`, `RCPT`, `DATA`, `BODY` (its final answer), `RSET`.
     pub faults: HashMap<&'static str, Fault>,
 }
 
@@ -247,6 +247,7 @@ async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     let others = shared.open.fetch_add(1, Ordering::SeqCst);
     let _open = Open(shared);
     if shared.script().most_connections.is_some_and(|most| others >= most) {
+        shared.fault("TOO MANY", &mut wire).await?;
         return say(&mut wire, "421 4.7.0 too many connections from you").await;
     }
     let mut emails = 0;
