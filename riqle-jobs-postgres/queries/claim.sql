@@ -60,7 +60,7 @@ others AS MATERIALIZED ( -- due
               AND (due_at, id) < (l.from_due, l.from_id) AND l.from_due > -9223372036854775808 -- due
             LIMIT 1 -- due
         ) late -- due
-    ) OR $14 IS NOT NULL AND EXISTS ( -- due
+    ) OR $14::bigint IS NOT NULL AND EXISTS ( -- due
         SELECT 1 FROM known l CROSS JOIN LATERAL ( -- due
             SELECT 1 FROM riqle.runs -- due
             WHERE lane = l.lane AND state = 'running' AND lease_until <= l.now -- due
@@ -96,13 +96,14 @@ first AS MATERIALIZED (
     FROM candidates ORDER BY priority, due_at, id LIMIT $4 + 1
 ),
 share AS MATERIALIZED (
-    SELECT lane, now, min(due_at) AS from_due, count(*) AS runs
+    SELECT lane, now, (array_agg(due_at ORDER BY place))[1] AS from_due, (array_agg(id ORDER BY place))[1] AS from_id,
+           count(*) AS runs
     FROM first WHERE place <= $4 AND kind = 'due' GROUP BY lane, now
 ),
 due AS MATERIALIZED (
     SELECT r.id FROM share s CROSS JOIN LATERAL (
         SELECT id FROM riqle.runs
-        WHERE lane = s.lane AND state = 'pending' AND due_at >= s.from_due AND due_at <= s.now
+        WHERE lane = s.lane AND state = 'pending' AND (due_at, id) >= (s.from_due, s.from_id) AND due_at <= s.now
         ORDER BY due_at, id LIMIT s.runs FOR UPDATE SKIP LOCKED
     ) r
 ),
