@@ -32,10 +32,6 @@ impl Pause {
         Self { until: self.until + (self.length / 4).mul_f64(share), ..self }
     }
 
-    pub(crate) fn until(&self) -> Instant {
-        self.until
-    }
-
     /// What is left of it; zero: it is over.
     pub(crate) fn left(&self, now: Instant) -> Duration {
         self.until.saturating_duration_since(now)

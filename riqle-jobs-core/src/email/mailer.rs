@@ -24,7 +24,7 @@ pub trait Mailer: Send + Sync {
     fn compose(&self, email: &Email, identity: &MessageIdentity) -> Result<Vec<u8>, Error>;
 
     /// A digest of the key that it signs emails with; `None`, as by default, where it signs none. An email whose bytes are not
-    /// final is composed again once that has changed.
+    /// final is composed again once that has changed. A mailer that wraps another hands this on.
     fn signing_key(&self) -> Option<String> {
         None
     }

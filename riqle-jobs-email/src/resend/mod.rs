@@ -206,7 +206,7 @@ impl ResendMailer {
             SendOutcome::Deferred { by: Deferral::Load, after, .. } => {
                 self.pace().refused(Instant::now(), after.unwrap_or_default());
             }
-            SendOutcome::Accepted { .. } | SendOutcome::Rejected { .. } => self.pace().judged(),
+            SendOutcome::Accepted { .. } | SendOutcome::Rejected { .. } => self.pace().judged(Instant::now()),
             _ => {}
         }
         outcome

@@ -72,10 +72,11 @@ impl Pace {
         }
     }
 
-    /// The provider has taken an email, or refused it for itself.
-    pub(super) fn judged(&mut self) {
-        self.pause = None;
-        self.window.take_if(|window| window.is_assumed);
+    /// The provider has taken an email, or refused it for itself. What was sent before a refusal does not end its pause.
+    pub(super) fn judged(&mut self, now: Instant) {
+        if self.pause.take_if(|pause| pause.left(now).is_zero()).is_some() {
+            self.window.take_if(|window| window.is_assumed);
+        }
     }
 
     /// The provider has refused an email for its rate: nobody sends for as long as it asks, and for longer each time.
@@ -93,7 +94,7 @@ impl Pace {
         });
         window.roll(now);
         window.left = 0;
-        window.ends = window.ends.max(pause.until());
+        window.ends = window.ends.max(now + pause.left(now));
     }
 }
 
@@ -182,7 +183,7 @@ mod tests {
             assert_eq!(pace.take(now, Duration::ZERO), Ok(Duration::ZERO));
             assert_eq!(pace.take(now, Duration::ZERO), Err(SECOND), "one goes first");
         }
-        pace.judged();
+        pace.judged(now);
         assert_eq!(pace.take(now, Duration::ZERO), Ok(Duration::ZERO));
         assert_eq!(pace.take(now, Duration::ZERO), Ok(Duration::ZERO));
         pace.refused(now, Duration::from_secs(30));

@@ -1,4 +1,7 @@
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use lettre::{
     Address,
@@ -35,7 +38,7 @@ pub(super) struct Connection {
     emails: u32,
     idle_since: Instant,
     /// The last to be dropped: only then the connection is closed.
-    place: Place<Connection>,
+    place: Arc<Place<Connection>>,
 }
 
 impl Connection {
@@ -44,7 +47,7 @@ impl Connection {
         settings: &Settings,
         hello: &ClientId,
         timeouts: SmtpTimeouts,
-        place: Place<Connection>,
+        place: Arc<Place<Connection>>,
     ) -> Result<Self, Failure> {
         let wire = Wire::new(connect(settings, timeouts.connect).await?);
         if let Encryption::Implicit(tls) = &settings.encryption {
@@ -104,7 +107,12 @@ impl Connection {
 
     /// The server has judged an email, and not put it off for its load.
     pub(super) fn serves(&self) {
-        self.place.serves();
+        self.place.serves(Instant::now());
+    }
+
+    /// That of its place.
+    pub(super) fn number(&self) -> u64 {
+        self.place.number()
     }
 
     /// Whether the server is there, and has said nothing that nobody asked for.

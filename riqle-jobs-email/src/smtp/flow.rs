@@ -34,7 +34,8 @@ struct State<C> {
     sweep: Option<AbortHandle>,
 }
 
-/// A connection's place among those that there may be; free again once this is dropped.
+/// A connection's place among those that there may be; free again once this is dropped, by the connection and by whoever opens
+/// it.
 pub(super) struct Place<C> {
     flow: Weak<Flow<C>>,
     number: u64,
@@ -45,7 +46,7 @@ pub(super) enum Turn<C> {
     /// Go on with this connection.
     Idle(C),
     /// Open another one.
-    Open(Place<C>),
+    Open(Arc<Place<C>>),
 }
 
 /// Why there is no connection for a sender.
@@ -101,12 +102,14 @@ impl<C> Flow<C> {
         }
         let Some(number) = state.places.take(now) else { return Ok(None) };
         state.probe = state.pause.map(|_| number);
-        Ok(Some(Turn::Open(Place { flow: Arc::downgrade(self), number })))
+        Ok(Some(Turn::Open(Arc::new(Place { flow: Arc::downgrade(self), number }))))
     }
 
-    /// Waits until the server has accepted a connection, or none that was begun before this one is still being opened. So of
-    /// many that are begun at once those that it does not accept are told from a server that is away.
-    pub(super) async fn until_earlier_ones_are_judged(&self, number: u64, deadline: Instant) {
+    /// The server did not accept a connection. Waits until it has accepted another one, or none that was begun before this is
+    /// still being opened: so of many that are begun at once those that it does not accept are told from a server that is away.
+    pub(super) async fn failed(&self, number: u64, deadline: Instant) {
+        self.state().places.failed(number);
+        self.changed.notify_waiters();
         loop {
             let changed = self.changed.notified();
             let is_judged = {
@@ -119,10 +122,12 @@ impl<C> Flow<C> {
         }
     }
 
-    /// The server did not accept a connection, whose place is free again. Answers whether it holds others, and nobody has to
-    /// wait for anything but them: [`Places::one_too_many`].
-    pub(super) fn one_too_many(&self, now: Instant) -> bool {
-        self.state().places.one_too_many(now)
+    /// The server has refused a connection. Answers whether it holds others, and nobody has to wait for anything but them:
+    /// [`Places::one_too_many`].
+    pub(super) fn one_too_many(&self, number: u64, now: Instant) -> bool {
+        let is_one = self.state().places.one_too_many(number, now);
+        self.changed.notify_waiters();
+        is_one
     }
 
     /// The server accepts no connection, or no email for its rate; answers when to come again. What is idle is closed: after
@@ -215,9 +220,11 @@ impl<C> Place<C> {
         }
     }
 
-    /// The server has judged an email on the connection: no pause is needed any more.
-    pub(super) fn serves(&self) {
-        if let Some(flow) = self.flow.upgrade() {
+    /// The server has judged an email on the connection: no pause is needed any more, but one that has just begun.
+    pub(super) fn serves(&self, now: Instant) {
+        if let Some(flow) = self.flow.upgrade()
+            && flow.state().pause.is_some_and(|pause| pause.left(now).is_zero())
+        {
             flow.resume();
         }
     }
@@ -263,7 +270,7 @@ fn any_share() -> f64 {
 mod tests {
     use super::*;
 
-    fn place(flow: &Arc<Flow<u8>>, now: Instant) -> Option<Place<u8>> {
+    fn place(flow: &Arc<Flow<u8>>, now: Instant) -> Option<Arc<Place<u8>>> {
         match flow.try_turn(now) {
             Ok(Some(Turn::Open(place))) => Some(place),
             Ok(Some(Turn::Idle(_))) => panic!("an idle connection"),
@@ -271,10 +278,10 @@ mod tests {
         }
     }
 
-    fn accepted(flow: &Arc<Flow<u8>>, now: Instant) -> Place<u8> {
+    fn accepted(flow: &Arc<Flow<u8>>, now: Instant) -> Arc<Place<u8>> {
         let place = place(flow, now).unwrap();
         place.accepted();
-        place.serves();
+        place.serves(now);
         place
     }
 
@@ -282,8 +289,8 @@ mod tests {
     fn where_no_connection_is_accepted_one_probe_goes_first_and_pauses_grow() {
         let (flow, mut now) = (Flow::new(4), Instant::now());
         let two = (place(&flow, now).unwrap(), place(&flow, now).unwrap());
+        assert!(!flow.one_too_many(two.0.number(), now));
         drop(two);
-        assert!(!flow.one_too_many(now));
         let first = flow.pause(now);
         assert!((SECOND..SECOND * 5 / 4).contains(&first), "{first:?}");
         // The other one was refused at the same time: no longer pause for that.

@@ -213,10 +213,11 @@ impl SmtpMailer {
                     false => outcome,
                 });
             }
+            let number = connection.number();
             connection.close().await;
             if emails > 0 {
                 refused_after = Some(emails);
-            } else if !flow.one_too_many(Instant::now()) {
+            } else if !flow.one_too_many(number, Instant::now()) {
                 return Err(self.put_off(&failure, flow.pause(Instant::now())));
             }
         }
@@ -244,14 +245,15 @@ impl SmtpMailer {
                 }
             };
             let number = place.number();
-            let failure = match Connection::open(settings, hello, self.timeouts, place).await {
+            let opened = Connection::open(settings, hello, self.timeouts, Arc::clone(&place)).await;
+            let failure = match opened {
                 Ok(connection) => return Ok(connection),
                 Err(failure) => failure,
             };
             let is_load = failure.is_load_of_the_connection(0);
             if is_load || failure.is_no_connection() {
-                flow.until_earlier_ones_are_judged(number, deadline).await;
-                if flow.one_too_many(Instant::now()) {
+                flow.failed(number, deadline).await;
+                if flow.one_too_many(number, Instant::now()) {
                     continue;
                 }
             }

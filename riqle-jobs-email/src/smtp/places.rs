@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     mem,
     time::{Duration, Instant},
 };
@@ -19,19 +19,29 @@ pub(super) struct Places<C> {
     bound: usize,
     /// When that grows again, and how long after a refusal that is.
     grows: Option<(Instant, Duration)>,
-    /// Those that are being opened, by their numbers, which are in the order in which they were begun.
-    opening: BTreeSet<u64>,
+    /// How many had been begun at the newest refusal.
+    begun_by_then: u64,
+    /// The places that are taken, by their numbers, which are in the order in which they were begun.
+    taken: BTreeMap<u64, Stage>,
     begun: u64,
-    /// How many the server has accepted, idle ones among them.
-    accepted: usize,
     /// With the time since when each waits.
     idle: Vec<(C, Instant)>,
 }
 
+/// How far a connection has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Opening,
+    /// The server did not accept it, and it is not known yet whether it accepts others.
+    Failed,
+    /// In use or idle.
+    Accepted,
+}
+
 impl<C> Places<C> {
     pub(super) fn new(most: usize) -> Self {
-        let opening = BTreeSet::new();
-        Self { most, bound: most, grows: None, opening, begun: 0, accepted: 0, idle: Vec::new() }
+        let taken = BTreeMap::new();
+        Self { most, bound: most, grows: None, begun_by_then: 0, taken, begun: 0, idle: Vec::new() }
     }
 
     /// A place for one more connection: its number.
@@ -42,51 +52,60 @@ impl<C> Places<C> {
             self.bound += 1;
             self.grows = Some((now + wait, wait));
         }
-        if self.taken() >= self.bound {
+        if self.taken.len() >= self.bound {
             return None;
         }
         self.begun += 1;
-        self.opening.insert(self.begun);
+        self.taken.insert(self.begun, Stage::Opening);
         Some(self.begun)
     }
 
     /// The server has greeted.
     pub(super) fn accepted(&mut self, number: u64) {
-        if self.opening.remove(&number) {
-            self.accepted += 1;
+        if let Some(stage) = self.taken.get_mut(&number) {
+            *stage = Stage::Accepted;
+        }
+    }
+
+    /// No connection came about, or it was closed before its greeting; its place stays taken until that is judged.
+    pub(super) fn failed(&mut self, number: u64) {
+        if let Some(stage) = self.taken.get_mut(&number).filter(|stage| **stage == Stage::Opening) {
+            *stage = Stage::Failed;
         }
     }
 
     /// The connection has ended.
     pub(super) fn free(&mut self, number: u64) {
-        if !self.opening.remove(&number) {
-            self.accepted = self.accepted.saturating_sub(1);
-        }
+        self.taken.remove(&number);
     }
 
     pub(super) fn none_is_accepted(&self) -> bool {
-        self.accepted == 0
+        self.count(Stage::Accepted) == 0
     }
 
     /// Whether the server may yet accept one that was begun before this.
     pub(super) fn an_earlier_one_is_opening(&self, number: u64) -> bool {
-        self.opening.first().is_some_and(|first| *first < number)
+        self.taken.range(..number).any(|(_, stage)| *stage == Stage::Opening)
     }
 
-    /// The server did not accept a connection, whose place is free again. Answers whether it holds others: then there may be no
-    /// more than those for a while.
-    pub(super) fn one_too_many(&mut self, now: Instant) -> bool {
-        if self.accepted == 0 {
+    /// The server refused a connection, whose place is freed. Answers whether it holds others: then there may be no more than
+    /// those for a while.
+    pub(super) fn one_too_many(&mut self, number: u64, now: Instant) -> bool {
+        self.free(number);
+        if self.none_is_accepted() {
             return false;
         }
         // Those that are being opened may yet be accepted.
-        self.bound = self.accepted.max(self.bound.min(self.taken() + 1) - 1);
+        self.bound = self.count(Stage::Accepted).max(self.bound.min(self.taken.len() + 1) - 1);
         let wait = match self.grows {
+            // It was begun together with the one that was refused before.
+            Some((_, wait)) if number <= self.begun_by_then => wait,
             Some((at, _)) if now > at + FORGOTTEN => SECOND,
             Some((_, wait)) => (2 * wait).min(LONGEST_GROWTH),
             None => SECOND,
         };
         self.grows = Some((now + wait, wait));
+        self.begun_by_then = self.begun;
         true
     }
 
@@ -120,8 +139,8 @@ impl<C> Places<C> {
         mem::take(&mut self.idle)
     }
 
-    fn taken(&self) -> usize {
-        self.opening.len() + self.accepted
+    fn count(&self, stage: Stage) -> usize {
+        self.taken.values().filter(|each| **each == stage).count()
     }
 }
 
@@ -153,19 +172,30 @@ mod tests {
         let (mut places, mut now) = (Places::<u8>::new(4), Instant::now());
         let held: Vec<u64> = (0..3).map(|_| accept(&mut places, now)).collect();
         let refused = places.take(now).unwrap();
-        places.free(refused);
-        assert!(places.one_too_many(now));
+        assert!(places.one_too_many(refused, now));
         assert_eq!(places.take(now), None);
         // It is tried again after a second, and then ever more seldom.
         for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
             assert_eq!(places.take(now + Duration::from_secs(wait) - Duration::from_millis(1)), None);
             now += Duration::from_secs(wait);
             let refused = places.take(now).unwrap();
-            places.free(refused);
-            assert!(places.one_too_many(now));
+            assert!(places.one_too_many(refused, now));
         }
         held.into_iter().for_each(|number| places.free(number));
         assert!(places.take(now).is_some(), "others may take the places of those that have ended");
+    }
+
+    #[test]
+    fn of_many_that_are_begun_at_once_the_bound_comes_to_be_as_many_as_are_accepted() {
+        let (mut places, now) = (Places::<u8>::new(10), Instant::now());
+        let numbers: Vec<u64> = (0..10).map(|_| places.take(now).unwrap()).collect();
+        // The server takes five: the others are closed while those are being opened.
+        numbers[5..].iter().for_each(|number| places.failed(*number));
+        assert_eq!(places.take(now), None, "they are not judged yet");
+        assert!(places.an_earlier_one_is_opening(numbers[5]));
+        places.accepted(numbers[0]);
+        numbers[5..].iter().for_each(|number| assert!(places.one_too_many(*number, now)));
+        assert_eq!((places.bound, places.grows), (5, Some((now + SECOND, SECOND))));
     }
 
     #[test]
@@ -173,8 +203,11 @@ mod tests {
         let (mut places, now) = (Places::<u8>::new(4), Instant::now());
         let (first, second) = (places.take(now).unwrap(), places.take(now).unwrap());
         assert!(places.an_earlier_one_is_opening(second) && !places.an_earlier_one_is_opening(first));
-        places.free(first);
+        places.failed(first);
         assert!(!places.an_earlier_one_is_opening(second) && places.none_is_accepted());
-        assert!(!places.one_too_many(now));
+        assert!(!places.one_too_many(second, now));
+        // One that greeted and then refused is no other.
+        let alone = accept(&mut places, now);
+        assert!(!places.one_too_many(alone, now));
     }
 }
