@@ -17,7 +17,7 @@ use std::{
 
 use riqle_jobs::{
     AttemptOutcome, ClaimRequest, Claimed, ClaimedRun, Due, Ending, Inspect, Job, JobError, Jobs, LeaseToken,
-    NewRun, Payload, Priority, RunContext, RunState, Settlement, Store, Worker, WorkerId, async_trait,
+    NewRun, Payload, Priority, RunContext, RunState, Settlement, Store, Worker, WorkerId,
 };
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -161,7 +161,6 @@ struct Ended {
     expected: u64,
 }
 
-#[async_trait]
 impl Job for Nothing {
     const NAME: &'static str = "nothing";
     type Input = Order;
@@ -345,7 +344,6 @@ async fn work_through(store: &Arc<dyn Store>, runs: u64, steps: u32) -> Duration
 /// Says when its body starts.
 struct Stamp(tokio::sync::mpsc::UnboundedSender<Instant>);
 
-#[async_trait]
 impl Job for Stamp {
     const NAME: &'static str = "stamp";
     type Input = Order;

@@ -1,6 +1,5 @@
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
-use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{JobError, Priority, RetryPolicy, RunContext, UnreadableStep, store::JobDeclaration};
@@ -11,10 +10,9 @@ use crate::{JobError, Priority, RetryPolicy, RunContext, UnreadableStep, store::
 /// stored, so the type may be renamed and moved freely.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a job",
-    label = "expected a type with `#[async_trait] impl Job`",
+    label = "expected a type with `impl Job`",
     note = "give it a NAME, an Input, an Output and `async fn run(&self, run: &RunContext, input: Input)`"
 )]
-#[async_trait]
 pub trait Job: Send + Sync + 'static {
     /// The stored name, unique in the application; at most 128 bytes.
     const NAME: &'static str;
@@ -46,7 +44,13 @@ pub trait Job: Send + Sync + 'static {
     }
 
     /// The body. It runs again from the top at each attempt; steps that are saved return their results.
-    async fn run(&self, run: &RunContext, input: Self::Input) -> Result<Self::Output, JobError>;
+    ///
+    /// Written as `async fn run(&self, run: &RunContext, input: Self::Input) -> Result<Self::Output, JobError>`.
+    fn run(
+        &self,
+        run: &RunContext,
+        input: Self::Input,
+    ) -> impl Future<Output = Result<Self::Output, JobError>> + Send;
 }
 
 /// What the store is told of a job.
@@ -63,10 +67,9 @@ pub(crate) fn declaration<J: Job>(policy: Option<String>) -> JobDeclaration {
 /// A step that stands on its own, to be shared between jobs and tested alone.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a step",
-    label = "expected a type with `#[async_trait] impl Step`",
+    label = "expected a type with `impl Step`",
     note = "for a step of one job alone, `run.step(\"name\", || async {{ … }})` takes a closure"
 )]
-#[async_trait]
 pub trait Step: Send + Sync {
     /// The stored name, unique within a job; at most 128 bytes.
     const NAME: &'static str;
@@ -76,5 +79,7 @@ pub trait Step: Send + Sync {
     type Output: Serialize + DeserializeOwned + Send;
 
     /// The effect. Runs again only where its result was not saved.
-    async fn run(&self, input: Self::Input) -> Result<Self::Output, JobError>;
+    ///
+    /// Written as `async fn run(&self, input: Self::Input) -> Result<Self::Output, JobError>`.
+    fn run(&self, input: Self::Input) -> impl Future<Output = Result<Self::Output, JobError>> + Send;
 }

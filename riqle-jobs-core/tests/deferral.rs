@@ -8,7 +8,7 @@ use std::{
 
 use riqle_jobs_core::{
     Email, EmailLog, Inspect, Job, JobError, Jobs, Mailbox, ManualClock, Memory, Replay, RetryPolicy, Run,
-    RunContext, RunId, RunState, Sender, Worker, async_trait,
+    RunContext, RunId, RunState, Sender, Worker,
     email::{
         Deferral, EmailDetail, EmailFilter, EmailRecord, EmailStatus, OnUnknown, PROVIDER_AWAY, SendOutcome,
     },
@@ -23,7 +23,6 @@ struct Greets {
     from: Arc<Mutex<&'static str>>,
 }
 
-#[async_trait]
 impl Job for Greets {
     const NAME: &'static str = "greets";
     type Input = ();

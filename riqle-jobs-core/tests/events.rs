@@ -94,7 +94,6 @@ async fn a_queue_that_is_away_keeps_no_event_from_another_queue() {
     });
 
     struct Greet;
-    #[riqle_jobs_core::async_trait]
     impl riqle_jobs_core::Job for Greet {
         const NAME: &'static str = "greet";
         const TRIGGER: Option<&'static str> = Some(CREATED);

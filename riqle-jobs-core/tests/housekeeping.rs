@@ -4,12 +4,11 @@
 use std::{sync::Arc, time::Duration};
 
 use riqle_jobs_conformance::{Fault, Unreliable};
-use riqle_jobs_core::{Job, JobError, Memory, Registry, RunContext, Shutdown, Worker, async_trait};
+use riqle_jobs_core::{Job, JobError, Memory, Registry, RunContext, Shutdown, Worker};
 use tokio::time::{sleep, timeout};
 
 struct Greet;
 
-#[async_trait]
 impl Job for Greet {
     const NAME: &'static str = "greet";
     type Input = ();

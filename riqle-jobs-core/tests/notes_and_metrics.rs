@@ -76,7 +76,6 @@ async fn notes_are_stored_while_the_body_runs() {
 /// Logs, waits to be told, logs.
 struct Patient(Arc<dyn Fn() -> Arc<Notify> + Send + Sync>);
 
-#[riqle_jobs_core::async_trait]
 impl riqle_jobs_core::Job for Patient {
     const NAME: &'static str = "patient";
     type Input = u64;

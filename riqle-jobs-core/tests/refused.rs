@@ -14,7 +14,7 @@ use std::{
 use riqle_jobs_conformance::Unreliable;
 use riqle_jobs_core::{
     AttemptOutcome, Email, EmailLog, Error, ErrorKind, Inspect, Job, JobError, Jobs, Mailbox, Memory, Reason,
-    RunContext, RunState, Sender, Worker, async_trait,
+    RunContext, RunState, Sender, Worker,
     email::{EmailFilter, EmailStatus, SendOutcome},
     testing::RecordingMailer,
 };
@@ -58,7 +58,6 @@ async fn an_error_that_the_store_refuses_is_recorded_without_its_text() {
 
 struct Quote;
 
-#[async_trait]
 impl Job for Quote {
     const NAME: &'static str = "quote";
     type Input = ();
@@ -127,7 +126,6 @@ struct Mail {
     sender: Sender,
 }
 
-#[async_trait]
 impl Job for Mail {
     const NAME: &'static str = "mail";
     type Input = ();

@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use riqle_jobs_conformance::{Fault, Unreliable};
 use riqle_jobs_core::{
     Email, EmailLog, Inspect, Job, JobError, Jobs, Mailbox, ManualClock, Memory, RetryPolicy, Run,
-    RunContext, RunState, SendError, Sender, Worker, async_trait,
+    RunContext, RunState, SendError, Sender, Worker,
     email::{EmailDetail, EmailFilter, EmailRecord, EmailStart, EmailStatus, OnUnknown, SendOutcome},
     testing::RecordingMailer,
 };
@@ -102,7 +102,6 @@ struct SendReceipt {
     sender: Sender,
 }
 
-#[async_trait]
 impl Job for SendReceipt {
     const NAME: &'static str = "send-receipt";
     type Input = ();
@@ -122,7 +121,6 @@ struct Mails {
     body: Mail,
 }
 
-#[async_trait]
 impl Job for Mails {
     const NAME: &'static str = "mails";
     type Input = ();

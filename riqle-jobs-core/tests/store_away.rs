@@ -12,7 +12,7 @@ use std::{
 
 use riqle_jobs_conformance::{Fault, Unreliable};
 use riqle_jobs_core::{
-    Inspect, Job, JobError, Jobs, Memory, NewRun, Queue, RunContext, RunState, Worker, async_trait,
+    Inspect, Job, JobError, Jobs, Memory, NewRun, Queue, RunContext, RunState, Worker,
 };
 
 /// Two steps; counts how often each was computed.
@@ -20,7 +20,6 @@ struct TwoSteps {
     computed: Arc<Mutex<HashMap<(u64, u32), u32>>>,
 }
 
-#[async_trait]
 impl Job for TwoSteps {
     const NAME: &'static str = "two-steps";
     type Input = u64;

@@ -14,7 +14,7 @@ use std::{
 use proptest::prelude::*;
 use riqle_jobs_core::{
     Enqueued, ErrorKind, Inspect, Job, JobError, Jobs, Memory, Payload, Reason, RunContext, RunFilter,
-    RunState, Worker, async_trait, store::NewEvent, testing,
+    RunState, Worker, store::NewEvent, testing,
 };
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
@@ -24,7 +24,6 @@ use support::{Bench, Scripted};
 /// Takes and returns anything.
 struct Echo;
 
-#[async_trait]
 impl Job for Echo {
     const NAME: &'static str = "echo";
     type Input = Vec<f64>;
@@ -37,7 +36,6 @@ impl Job for Echo {
 
 struct Count;
 
-#[async_trait]
 impl Job for Count {
     const NAME: &'static str = "count";
     type Input = HashMap<u32, String>;

@@ -558,7 +558,6 @@ async fn discarding_a_dead_letter_removes_it() {
 /// Fails once of kind `rate-limited`, then of no kind, always.
 struct Moody;
 
-#[riqle_jobs_core::async_trait]
 impl riqle_jobs_core::Job for Moody {
     const NAME: &'static str = "moody";
     type Input = u64;
@@ -602,7 +601,6 @@ async fn an_error_of_a_kind_is_tried_by_the_policy_of_its_kind() {
 /// F29: a deploy has changed the type of a step from number to text.
 struct Changed(UnreadableStep, Arc<AtomicU32>);
 
-#[riqle_jobs_core::async_trait]
 impl riqle_jobs_core::Job for Changed {
     const NAME: &'static str = "scripted";
     type Input = u64;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use riqle_jobs_core::{
     EmailLog, ErrorKind, Hint, Inspect, Job, JobError, Jobs, ManualClock, NewRun, Operate, Payload, Priority,
-    Queue, Replay, Retention, RunContext, RunId, RunState, Staging, Worker, async_trait,
+    Queue, Replay, Retention, RunContext, RunId, RunState, Staging, Worker,
 };
 use riqle_jobs_postgres::Postgres;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
@@ -454,7 +454,6 @@ async fn succeeded_runs_that_are_not_kept_leave_nothing_and_dead_letters_stay() 
 
 struct Stepped;
 
-#[async_trait]
 impl Job for Stepped {
     const NAME: &'static str = "stepped";
     type Input = bool;

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use riqle_jobs_core::{
     AttemptOutcome, ClaimRequest, ClaimedRun, Ending, ErrorKind, Inspect, Job, JobError, Jobs, LeaseAnswer,
     LeaseToken, ManualClock, NewRun, Operate, Payload, Priority, Queue, Registry, Retention, RunContext,
-    RunFilter, Settlement, Worker, WorkerId, async_trait,
+    RunFilter, Settlement, Worker, WorkerId,
     store::{JobDeclaration, NewEvent},
 };
 use riqle_jobs_postgres::Postgres;
@@ -41,7 +41,6 @@ struct Slow {
     goes_on: Arc<Notify>,
 }
 
-#[async_trait]
 impl Job for Slow {
     const NAME: &'static str = "slow";
     type Input = ();

@@ -9,7 +9,6 @@ use std::time::Duration;
 use riqle_jobs_core::{
     EmailLog, ErrorKind, Inspect, Job, JobError, Jobs, ManualClock, NewRun, Operate, Payload, Priority,
     Queue, Registry, Replay, Retention, RunContext, RunFilter, RunId, RunState, Worker, WorkerId,
-    async_trait,
     email::EmailFilter,
     store::{NewEvent, Pruned, WorkerReport},
 };
@@ -30,7 +29,6 @@ fn greeting() -> NewRun {
 /// Dies where it is told to, after a step.
 struct Greet;
 
-#[async_trait]
 impl Job for Greet {
     const NAME: &'static str = "greet";
     const TRIGGER: Option<&'static str> = Some("user/created");

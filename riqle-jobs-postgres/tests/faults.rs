@@ -19,7 +19,7 @@ use std::{
 use riqle_jobs_conformance::AroundCommit;
 use riqle_jobs_core::{
     Enqueued, Error, ErrorKind, Inspect, Job, JobError, Jobs, NewRun, Queue, RetryPolicy, RunContext,
-    RunState, Worker, async_trait,
+    RunState, Worker,
 };
 use riqle_jobs_postgres::Postgres;
 use sqlx::Row;
@@ -42,7 +42,6 @@ impl Told {
     }
 }
 
-#[async_trait]
 impl Job for Told {
     const NAME: &'static str = "told";
     type Input = u32;
@@ -304,7 +303,6 @@ struct Mark {
     dies: Option<&'static str>,
 }
 
-#[async_trait]
 impl Job for Mark {
     const NAME: &'static str = "mark";
     type Input = String;

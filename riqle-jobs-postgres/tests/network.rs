@@ -14,7 +14,7 @@ use std::{
 
 use riqle_jobs_core::{
     Error, ErrorKind, Inspect, Job, JobError, NewRun, Payload, Queue, Registry, RunContext, RunId, RunState,
-    Worker, async_trait, store::NewEvent,
+    Worker, store::NewEvent,
 };
 use riqle_jobs_postgres::Postgres;
 use tokio::{
@@ -104,7 +104,6 @@ async fn carry(
 
 struct Nothing;
 
-#[async_trait]
 impl Job for Nothing {
     const NAME: &'static str = "nothing";
     type Input = u32;

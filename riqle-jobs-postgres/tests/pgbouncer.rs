@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use riqle_jobs_core::{Inspect, Job, JobError, Jobs, RunContext, RunState, Worker, async_trait};
+use riqle_jobs_core::{Inspect, Job, JobError, Jobs, RunContext, RunState, Worker};
 use riqle_jobs_postgres::Postgres;
 
 use crate::support::{Schema, database_url};
@@ -82,7 +82,6 @@ impl Drop for Pooler {
 
 struct Count(Arc<AtomicU32>);
 
-#[async_trait]
 impl Job for Count {
     const NAME: &'static str = "count";
     type Input = u32;

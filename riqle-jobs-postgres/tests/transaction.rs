@@ -15,7 +15,7 @@ use std::{
 use riqle_jobs_conformance::AroundCommit;
 use riqle_jobs_core::{
     Error, ErrorKind, Hint, Inspect, Job, JobError, Jobs, LeaseToken, ManualClock, NewRun, Payload, Priority,
-    Queue, Registry, RetryPolicy, RunContext, RunFilter, RunState, Worker, async_trait,
+    Queue, Registry, RetryPolicy, RunContext, RunFilter, RunState, Worker,
     store::{JobDeclaration, NewEvent},
 };
 use riqle_jobs_postgres::{Postgres, PostgresOptions, PostgresTransaction};
@@ -215,7 +215,6 @@ enum Fault {
     UnansweredCommit,
 }
 
-#[async_trait]
 impl Job for Mark {
     const NAME: &'static str = "mark";
     type Input = String;

@@ -18,7 +18,6 @@ use std::{
 
 use riqle_jobs_core::{
     ErrorKind, Inspect, Job, JobError, NewRun, Queue, RetryPolicy, RunContext, RunId, RunState, Worker,
-    async_trait,
 };
 use riqle_jobs_redis::Redis;
 use tokio::time::{sleep, timeout};
@@ -40,7 +39,6 @@ impl Told {
     }
 }
 
-#[async_trait]
 impl Job for Told {
     const NAME: &'static str = "told";
     type Input = u32;
@@ -462,7 +460,6 @@ async fn a_queue_whose_server_hangs_holds_up_no_enqueue_of_another() {
 /// Ends once it is told to, after a step.
 struct OnQueue<const AWAY: bool>(Arc<tokio::sync::Semaphore>);
 
-#[async_trait]
 impl<const AWAY: bool> Job for OnQueue<AWAY> {
     const NAME: &'static str = if AWAY { "away" } else { "there" };
     const QUEUE: &'static str = if AWAY { "q0" } else { "q1" };

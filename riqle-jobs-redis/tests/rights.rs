@@ -80,7 +80,6 @@ mod as_the_documented_user {
 
 struct Greet;
 
-#[async_trait]
 impl Job for Greet {
     const NAME: &'static str = "greet";
     const TRIGGER: Option<&'static str> = Some("test/greet");

@@ -13,7 +13,6 @@ use std::{
 
 use riqle_jobs_core::{
     ClaimRequest, Inspect, Job, JobError, Jobs, LeaseToken, Queue, RunContext, RunState, Worker, WorkerId,
-    async_trait,
 };
 use riqle_jobs_sqlite::Sqlite;
 use tempfile::TempDir;
@@ -24,7 +23,6 @@ struct Block {
     is_over: Arc<AtomicBool>,
 }
 
-#[async_trait]
 impl Job for Block {
     const NAME: &'static str = "block";
     type Input = ();

@@ -11,7 +11,7 @@ use std::{
 use riqle_jobs_core::{
     EmailLog, Enqueued, ErrorKind, Inspect, Job, JobError, Jobs, ManualClock, NewRun, Operate, OtherInput,
     Payload, Priority, Queue, Reason, Registry, ReplayFrom, RunContext, RunFilter, RunId, RunState, Unique,
-    UniqueScope, Worker, async_trait,
+    UniqueScope, Worker,
     email::{EmailDetail, EmailFilter, EmailKey, EmailStatus, NewEmailEvent, Resolution},
     testing,
 };
@@ -149,7 +149,6 @@ async fn keys_events_workers_and_emails_are_there() {
 /// Fetches, then greets; notes the inputs that it fetched for.
 struct Greet(Arc<Mutex<Vec<u64>>>);
 
-#[async_trait]
 impl Job for Greet {
     const NAME: &'static str = "greet";
     const QUEUE: &'static str = "mail";

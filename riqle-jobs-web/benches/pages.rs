@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use riqle_jobs_core::{Job, JobError, Jobs, Memory, RunContext, Shutdown, Store, Worker, async_trait};
+use riqle_jobs_core::{Job, JobError, Jobs, Memory, RunContext, Shutdown, Store, Worker};
 use riqle_jobs_postgres::Postgres;
 use riqle_jobs_redis::Redis;
 use riqle_jobs_sqlite::Sqlite;
@@ -110,7 +110,6 @@ fn told(what: &str, mut took: Vec<Duration>, high: usize) {
 /// Counts how often it ran.
 struct Nothing(Arc<AtomicUsize>);
 
-#[async_trait]
 impl Job for Nothing {
     const NAME: &'static str = "nothing";
     const QUEUE: &'static str = "drained";

@@ -6,7 +6,7 @@ mod support;
 use std::net::SocketAddr;
 
 use axum::Router;
-use riqle_jobs_core::{Inspect, Job, JobError, Queue, RunContext, RunState, async_trait, store::NewEvent};
+use riqle_jobs_core::{Inspect, Job, JobError, Queue, RunContext, RunState, store::NewEvent};
 use riqle_jobs_web::EventApi;
 use serde_json::{Value, json};
 
@@ -340,7 +340,6 @@ async fn an_event_that_the_jobs_do_not_know_yet_waits_for_its_job() {
 /// A second and a third job of the same event and queue.
 struct Also<const N: u8>;
 
-#[async_trait]
 impl<const N: u8> Job for Also<N> {
     const NAME: &'static str = if N == 2 { "also-2" } else { "also-3" };
     const TRIGGER: Option<&'static str> = Some("email/welcome");

@@ -8,7 +8,6 @@ use std::{net::SocketAddr, time::Duration};
 use axum::Router;
 use riqle_jobs_core::{
     Job, JobError, Jobs, Memory, RetryPolicy, Run, RunContext, RunFilter, RunId, RunState, Worker,
-    async_trait,
 };
 use riqle_jobs_web::{Dashboard, security::Access};
 use serde_json::{Value, json};
@@ -26,7 +25,6 @@ const CROWD: Crowd = Crowd { runs: 10_000, emails: 60 };
 /// A job that fails as its input says, and else takes its time.
 struct Mend;
 
-#[async_trait]
 impl Job for Mend {
     const NAME: &'static str = "mend";
     const QUEUE: &'static str = "mending";

@@ -181,7 +181,6 @@ impl Mailer for Dates {
 
 struct Greet(Sender);
 
-#[async_trait]
 impl Job for Greet {
     const NAME: &'static str = "greet";
     type Input = String;

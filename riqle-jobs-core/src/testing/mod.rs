@@ -2,10 +2,9 @@
 //!
 //! ```
 //! # use std::time::Duration;
-//! # use riqle_jobs_core::{Job, JobError, Jobs, ManualClock, Memory, RetryPolicy, RunContext, Worker, async_trait, testing};
+//! # use riqle_jobs_core::{Job, JobError, Jobs, ManualClock, Memory, RetryPolicy, RunContext, Worker, testing};
 //! struct Greet;
 //!
-//! #[async_trait]
 //! impl Job for Greet {
 //!     const NAME: &'static str = "greet";
 //!     type Input = String;

@@ -94,7 +94,6 @@ mod tests {
         may_end: Arc<Semaphore>,
     }
 
-    #[async_trait::async_trait]
     impl Job for Gated {
         const NAME: &'static str = "gated";
         type Input = u64;

@@ -38,9 +38,9 @@ use crate::{
 /// It outlives its store: while that is away it waits, with jittered backoff, and goes on.
 ///
 /// ```no_run
-/// # use riqle_jobs_core::{Job, JobError, RunContext, Worker, async_trait};
+/// # use riqle_jobs_core::{Job, JobError, RunContext, Worker};
 /// # struct SendWelcomeEmail;
-/// # #[async_trait] impl Job for SendWelcomeEmail {
+/// # impl Job for SendWelcomeEmail {
 /// #     const NAME: &'static str = "send-welcome-email";
 /// #     type Input = String; type Output = ();
 /// #     async fn run(&self, _: &RunContext, _: String) -> Result<(), JobError> { Ok(()) }

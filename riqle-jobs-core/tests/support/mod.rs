@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use riqle_jobs_core::{
     ClaimRequest, Inspect, Job, JobError, Jobs, LeaseToken, ManualClock, Memory, Queue, RetryPolicy, Run,
-    RunContext, RunId, RunState, Worker, WorkerId, async_trait, testing,
+    RunContext, RunId, RunState, Worker, WorkerId, testing,
 };
 
 type Body = Arc<
@@ -38,7 +38,6 @@ impl Scripted {
     }
 }
 
-#[async_trait]
 impl Job for Scripted {
     const NAME: &'static str = "scripted";
     const TRIGGER: Option<&'static str> = Some("test/scripted");

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use riqle_jobs_core::{
-    Enqueued, Error, Job, JobError, Jobs, NewRun, RetryPolicy, RunContext, Sender, async_trait,
+    Enqueued, Error, Job, JobError, Jobs, NewRun, RetryPolicy, RunContext, Sender,
 };
 use serde::{Deserialize, Serialize};
 
@@ -95,7 +95,6 @@ impl SendPurchaseConfirmation {
     }
 }
 
-#[async_trait]
 impl Job for SendPurchaseConfirmation {
     const NAME: &'static str = "send-purchase-confirmation";
     const TRIGGER: Option<&'static str> = Some("email/purchase-confirmation");

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use riqle_jobs_core::{
-    Enqueued, Error, Job, JobError, Jobs, NewRun, RetryPolicy, RunContext, Sender, async_trait,
+    Enqueued, Error, Job, JobError, Jobs, NewRun, RetryPolicy, RunContext, Sender,
 };
 use serde::{Deserialize, Serialize};
 
@@ -130,7 +130,6 @@ impl SendRefundNotification {
     }
 }
 
-#[async_trait]
 impl Job for SendRefundNotification {
     const NAME: &'static str = "send-refund-notification";
     const TRIGGER: Option<&'static str> = Some("email/refund-notification");

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use riqle_jobs_core::{Email, Error, JobError, Mailbox, Receipt, Sender, Step, async_trait, limits};
+use riqle_jobs_core::{Email, Error, JobError, Mailbox, Receipt, Sender, Step, limits};
 
 use super::{Delivery, dead, recipient};
 use crate::{
@@ -16,7 +16,6 @@ pub struct FetchOrder {
     pub orders: Arc<dyn Orders>,
 }
 
-#[async_trait]
 impl Step for FetchOrder {
     const NAME: &'static str = "fetch-order";
     type Input = String;
@@ -40,7 +39,6 @@ pub struct ConfirmPurchase {
     pub templates: Arc<dyn Templates>,
 }
 
-#[async_trait]
 impl Step for ConfirmPurchase {
     const NAME: &'static str = "send-email";
     type Input = (Order, Mailbox, Option<Locale>);
@@ -68,7 +66,6 @@ pub struct AddRefund {
 /// For how long a refund waits for the purchase of its order.
 const PURCHASE_AWAITED: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
-#[async_trait]
 impl Step for AddRefund {
     const NAME: &'static str = "add-refund";
     /// The order, the refund, and for how long the run has been there.
@@ -122,7 +119,6 @@ pub struct NotifyOfRefund {
     pub templates: Arc<dyn Templates>,
 }
 
-#[async_trait]
 impl Step for NotifyOfRefund {
     const NAME: &'static str = "send-email";
     type Input = RefundToTell;
@@ -176,7 +172,6 @@ pub struct WelcomeUser {
     pub templates: Arc<dyn Templates>,
 }
 
-#[async_trait]
 impl Step for WelcomeUser {
     const NAME: &'static str = "send-email";
     type Input = (String, Option<String>, Mailbox, Option<Locale>);
@@ -198,7 +193,6 @@ pub struct MarkFulfilled {
     pub orders: Arc<dyn Orders>,
 }
 
-#[async_trait]
 impl Step for MarkFulfilled {
     const NAME: &'static str = "mark-fulfilled";
     type Input = String;
@@ -215,7 +209,6 @@ pub struct MarkRefunded {
     pub orders: Arc<dyn Orders>,
 }
 
-#[async_trait]
 impl Step for MarkRefunded {
     const NAME: &'static str = "mark-refunded";
     type Input = String;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use riqle_jobs_core::{
-    Enqueued, Error, Job, JobError, Jobs, NewRun, Receipt, RetryPolicy, RunContext, Sender, async_trait,
+    Enqueued, Error, Job, JobError, Jobs, NewRun, Receipt, RetryPolicy, RunContext, Sender,
 };
 use serde::{Deserialize, Serialize};
 
@@ -85,7 +85,6 @@ impl SendWelcomeEmail {
     }
 }
 
-#[async_trait]
 impl Job for SendWelcomeEmail {
     const NAME: &'static str = "send-welcome-email";
     const TRIGGER: Option<&'static str> = Some("email/welcome");

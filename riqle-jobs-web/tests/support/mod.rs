@@ -18,7 +18,7 @@ use std::{
 
 use axum::Router;
 use riqle_jobs_conformance::{Fault, Unreliable};
-use riqle_jobs_core::{Inspect, Job, JobError, Jobs, Memory, Run, RunContext, RunFilter, Store, async_trait};
+use riqle_jobs_core::{Inspect, Job, JobError, Jobs, Memory, Run, RunContext, RunFilter, Store};
 use riqle_jobs_sqlite::Sqlite;
 use riqle_jobs_web::{
     Dashboard,
@@ -34,7 +34,6 @@ use tokio::{
 /// A job that an event starts; its input is whatever comes.
 pub struct Welcome;
 
-#[async_trait]
 impl Job for Welcome {
     const NAME: &'static str = "send-welcome-email";
     const TRIGGER: Option<&'static str> = Some("email/welcome");
