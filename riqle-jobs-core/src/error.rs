@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{error::Error as StdError, fmt};
 
 /// A boxed cause.
 pub type Cause = Box<dyn std::error::Error + Send + Sync + 'static>;
@@ -40,7 +40,6 @@ impl ErrorKind {
 }
 
 /// An operation of a store or a client that failed: a kind to act on, the operation, the cause.
-#[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
     operation: &'static str,
@@ -114,8 +113,46 @@ impl fmt::Display for Error {
     }
 }
 
+/// The line and its causes, a line each: what Rust prints of an error that `main` returns.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&chain(self))
+    }
+}
+
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.cause.as_ref().map(|cause| &**cause as _)
+    }
+}
+
+/// An error and its causes, a line each; a cause that its parent already quotes is left out.
+pub(crate) fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut last = text.clone();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let line = error.to_string();
+        if !last.contains(&line) {
+            text.push_str("\ncaused by: ");
+            text.push_str(&line);
+        }
+        last = line;
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_main_prints_of_an_error_is_the_line_and_its_causes() {
+        let cause = std::io::Error::other("connection refused");
+        let error = Error::new(ErrorKind::Unavailable, "connect", "the server is away").caused_by(cause);
+        let printed = "connect: the server is away\ncaused by: connection refused";
+        assert_eq!(format!("{error:?}"), printed);
+        assert_eq!(format!("{:?}", Box::<dyn StdError>::from(error)), printed);
     }
 }

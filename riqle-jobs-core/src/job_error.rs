@@ -1,6 +1,6 @@
 use std::{any::Any, borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
-use crate::{Error, email::SendError};
+use crate::{Error, email::SendError, error::chain};
 
 /// Why a body did not return a value, and what is to happen.
 ///
@@ -137,21 +137,4 @@ impl<E: StdError + Send + Sync + 'static> From<E> for JobError {
             _ => Self::retry(message),
         }
     }
-}
-
-/// An error and its causes, a line each; a cause that its parent already quotes is left out.
-pub(crate) fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut last = text.clone();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let line = error.to_string();
-        if !last.contains(&line) {
-            text.push_str("\ncaused by: ");
-            text.push_str(&line);
-        }
-        last = line;
-        cause = error.source();
-    }
-    text
 }
