@@ -130,7 +130,7 @@ impl Demo<'_> {
         self.printer.scene("The email log");
         let mut sent = 0;
         for reference in references {
-            let filter = EmailFilter { reference: Some((*reference).to_owned()), ..EmailFilter::default() };
+            let filter = EmailFilter::all().reference(*reference);
             for row in EmailLog::emails(&**self.jobs.store(), filter).await?.iter().rev() {
                 self.printer
                     .line(&format!("{:<8} {:<22} {:<20} {}", row.status, row.template, row.to, row.subject));

@@ -82,7 +82,7 @@ async fn emails(State(shop): State<Shop>, Path(id): Path<String>) -> Response {
     if id.contains('\0') {
         return refuse(StatusCode::NOT_FOUND, "no such order");
     }
-    let filter = EmailFilter { reference: Some(id), ..EmailFilter::default() };
+    let filter = EmailFilter::all().reference(id);
     match EmailLog::emails(&**shop.jobs.store(), filter).await {
         Ok(rows) => {
             let rows = rows.iter().map(|row| {

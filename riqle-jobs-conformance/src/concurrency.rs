@@ -38,7 +38,7 @@ pub async fn runs_that_many_enqueue_and_many_work_on_end_once_each(harness: &dyn
     let succeeded = succeeded.concat();
     let runs: HashSet<_> = succeeded.iter().copied().collect();
     assert_eq!((succeeded.len(), runs.len()), (200, 200));
-    let all = handles[0].runs(RunFilter { limit: 1000, ..RunFilter::default() }).await.unwrap();
+    let all = handles[0].runs(RunFilter::all().limit(1000)).await.unwrap();
     assert_eq!(all.len(), 200);
     for run in all {
         assert_eq!((run.state, run.failures, run.crashes), (RunState::Succeeded, 1, 0));

@@ -63,7 +63,7 @@ pub async fn a_running_run_without_a_pending_neighbour_is_listed(harness: &dyn H
     let id = enqueued(&*store, run_of(GREET)).await;
     store.claim(claim_of(&[GREET], 1)).await.unwrap();
     for states in [vec![], vec![RunState::Pending, RunState::Running], vec![RunState::Running]] {
-        assert_eq!(listed(&*store, RunFilter { states, ..RunFilter::default() }).await, [id]);
+        assert_eq!(listed(&*store, RunFilter::all().states(states)).await, [id]);
     }
 }
 
@@ -71,7 +71,7 @@ pub async fn runs_are_listed_by_state(harness: &dyn Harness) {
     let store = harness.store();
     let [succeeded, dead, cancelled, running, retrying, pending, bill] = one_of_each(&*store).await;
     let of = async |states: &[RunState]| {
-        listed(&*store, RunFilter { states: states.to_vec(), ..RunFilter::default() }).await
+        listed(&*store, RunFilter::all().states(states)).await
     };
 
     assert_eq!(of(&[RunState::Pending]).await, [bill, pending, retrying]);
@@ -88,20 +88,15 @@ pub async fn runs_are_listed_by_job_queue_and_reference(harness: &dyn Harness) {
     let [succeeded, dead, cancelled, running, retrying, pending, bill] = one_of_each(&*store).await;
     let some = |text: &str| Some(text.to_owned());
 
-    let by_job = RunFilter { job: some("bill"), ..RunFilter::default() };
+    let by_job = RunFilter::all().job("bill");
     assert_eq!(listed(&*store, by_job).await, [bill]);
-    let by_queue = RunFilter { queue: some("mail"), ..RunFilter::default() };
+    let by_queue = RunFilter::all().queue("mail");
     assert_eq!(listed(&*store, by_queue).await, [pending, retrying, running, cancelled, dead, succeeded]);
-    let by_reference = RunFilter { reference: some("user-7"), ..RunFilter::default() };
+    let by_reference = RunFilter::all().reference("user-7");
     assert_eq!(listed(&*store, by_reference.clone()).await, [retrying, running, cancelled, dead, succeeded]);
-    let all_at_once = RunFilter {
-        states: vec![RunState::Pending, RunState::Dead],
-        job: some("greet"),
-        queue: some("mail"),
-        ..by_reference
-    };
+    let all_at_once = by_reference.states([RunState::Pending, RunState::Dead]).job("greet").queue("mail");
     assert_eq!(listed(&*store, all_at_once).await, [retrying, dead]);
-    let none = RunFilter { job: some("bill"), queue: some("mail"), ..RunFilter::default() };
+    let none = RunFilter::all().job("bill").queue("mail");
     assert!(listed(&*store, none).await.is_empty());
 }
 
@@ -121,7 +116,7 @@ pub async fn a_list_comes_in_pages(harness: &dyn Harness) {
     }
 
     assert_eq!(found, expected);
-    let filter = RunFilter { before: Some(expected[3]), limit: 2, ..RunFilter::default() };
+    let filter = RunFilter::all().before(expected[3]).limit(2);
     assert_eq!(listed(&*store, filter).await, expected[4..6]);
 }
 
@@ -140,10 +135,10 @@ pub async fn runs_are_listed_by_unique_key(harness: &dyn Harness) {
     enqueued(&*store, run_of(GREET).unique("greet:adam")).await;
     enqueued(&*store, run_of(GREET)).await;
 
-    let filter = RunFilter { unique_key: Some("greet:ada".to_owned()), ..RunFilter::default() };
+    let filter = RunFilter::all().unique_key("greet:ada");
 
     assert_eq!(listed(&*store, filter.clone()).await, [of_bill, again, keyed]);
-    let of_greet = RunFilter { job: Some(GREET.to_owned()), ..filter };
+    let of_greet = filter.job(GREET);
     assert_eq!(listed(&*store, of_greet).await, [again, keyed]);
 }
 
@@ -188,11 +183,11 @@ pub async fn runs_are_listed_by_the_time_of_their_enqueue(harness: &dyn Harness)
     }
     store.cancel(ids[1]).await.unwrap();
 
-    let from = RunFilter { enqueued_from: Some(at(1000)), ..RunFilter::default() };
+    let from = RunFilter::all().enqueued_from(at(1000));
     assert_eq!(listed(&*store, from.clone()).await, [ids[3], ids[2], ids[1]]);
-    let between = RunFilter { enqueued_before: Some(at(3000)), ..from };
+    let between = from.enqueued_before(at(3000));
     assert_eq!(listed(&*store, between.clone()).await, [ids[2], ids[1]]);
-    let pending = RunFilter { states: vec![RunState::Pending], ..between };
+    let pending = between.states([RunState::Pending]);
     assert_eq!(listed(&*store, pending).await, [ids[2]]);
 }
 
@@ -205,7 +200,7 @@ pub async fn a_filter_counts_what_it_lists(harness: &dyn Harness) {
     let ids = one_of_each(&*store).await;
     let other = harness.second_handle().await;
     let some = |text: &str| Some(text.to_owned());
-    let of = |states: &[RunState]| RunFilter { states: states.to_vec(), ..RunFilter::default() };
+    let of = |states: &[RunState]| RunFilter::all().states(states);
     let (pending, dead) = (RunState::Pending, RunState::Dead);
     for (filter, expected) in [
         (RunFilter::default(), 7),
@@ -216,17 +211,17 @@ pub async fn a_filter_counts_what_it_lists(harness: &dyn Harness) {
         (of(&[RunState::Dead]), 1),
         (of(&[RunState::Cancelled]), 1),
         (of(&[dead, pending, dead]), 4),
-        (RunFilter { job: some("greet"), ..RunFilter::default() }, 6),
-        (RunFilter { job: some("greet"), ..of(&[pending]) }, 2),
-        (RunFilter { job: some("Greet"), ..of(&[pending]) }, 0),
-        (RunFilter { queue: some("reports"), ..RunFilter::default() }, 1),
-        (RunFilter { queue: some("mail"), job: some("bill"), ..RunFilter::default() }, 0),
-        (RunFilter { queue: some("mail"), ..of(&[dead, RunState::Running]) }, 2),
-        (RunFilter { reference: some("user-7"), ..RunFilter::default() }, 5),
-        (RunFilter { reference: some("user-7"), ..of(&[pending]) }, 1),
-        (RunFilter { before: Some(ids[3]), ..RunFilter::default() }, 3),
-        (RunFilter { before: Some(ids[3]), ..of(&[dead, RunState::Running]) }, 1),
-        (RunFilter { before: Some(ids[0]), ..RunFilter::default() }, 0),
+        (RunFilter::all().job("greet"), 6),
+        (of(&[pending]).job("greet"), 2),
+        (of(&[pending]).job("Greet"), 0),
+        (RunFilter::all().queue("reports"), 1),
+        (RunFilter::all().queue("mail").job("bill"), 0),
+        (of(&[dead, RunState::Running]).queue("mail"), 2),
+        (RunFilter::all().reference("user-7"), 5),
+        (of(&[pending]).reference("user-7"), 1),
+        (RunFilter::all().before(ids[3]), 3),
+        (of(&[dead, RunState::Running]).before(ids[3]), 1),
+        (RunFilter::all().before(ids[0]), 0),
     ] {
         assert_eq!(counted(&*other, filter.clone()).await, expected, "{filter:?}");
         assert_eq!(listed(&*store, filter.clone()).await.len() as u64, expected, "{filter:?}");
@@ -238,7 +233,7 @@ pub async fn a_page_does_not_limit_the_count(harness: &dyn Harness) {
     store.enqueue((0..150).map(|_| run_of(GREET)).collect()).await.unwrap();
 
     for limit in [0, 1, 1000] {
-        let filter = RunFilter { limit, ..RunFilter::default() };
+        let filter = RunFilter::all().limit(limit);
         assert_eq!(store.count_runs(filter, 10_001).await.unwrap(), 150);
     }
 }
@@ -246,9 +241,9 @@ pub async fn a_page_does_not_limit_the_count(harness: &dyn Harness) {
 pub async fn a_count_stops_where_it_is_told(harness: &dyn Harness) {
     let store = harness.store();
     one_of_each(&*store).await;
-    let pending = RunFilter { states: vec![RunState::Pending], ..RunFilter::default() };
-    let of_greet = RunFilter { job: Some(GREET.to_owned()), ..RunFilter::default() };
-    let referring = RunFilter { reference: Some("user-7".to_owned()), ..RunFilter::default() };
+    let pending = RunFilter::pending();
+    let of_greet = RunFilter::all().job(GREET);
+    let referring = RunFilter::all().reference("user-7");
 
     for (filter, all) in [(RunFilter::default(), 7), (pending, 3), (of_greet, 6), (referring, 5)] {
         for most in [0, 1, 2, all - 1, all, all + 1, u64::from(u32::MAX), u64::MAX] {
@@ -269,18 +264,18 @@ pub async fn runs_are_counted_by_key_error_and_time_of_enqueue(harness: &dyn Har
     }
     enqueued(&*store, run_of(GREET).unique("greet:ada")).await;
 
-    let dead = RunFilter { states: vec![RunState::Dead], ..RunFilter::default() };
+    let dead = RunFilter::dead();
     for (filter, expected) in [
-        (RunFilter { unique_key: some("greet:ada"), ..RunFilter::default() }, 4),
-        (RunFilter { unique_key: some("greet:ada"), ..dead.clone() }, 3),
-        (RunFilter { unique_key: some("greet"), ..dead.clone() }, 0),
-        (RunFilter { error_fingerprint: some("aa"), ..dead.clone() }, 2),
-        (RunFilter { error_fingerprint: some("aa"), ..RunFilter::default() }, 2),
-        (RunFilter { error_fingerprint: some(""), ..RunFilter::default() }, 1),
-        (RunFilter { error_fingerprint: some(""), ..dead.clone() }, 0),
-        (RunFilter { enqueued_from: Some(at(1000)), ..RunFilter::default() }, 3),
-        (RunFilter { enqueued_from: Some(at(1000)), ..dead.clone() }, 2),
-        (RunFilter { enqueued_before: Some(at(2000)), ..dead }, 2),
+        (RunFilter::all().unique_key("greet:ada"), 4),
+        (dead.clone().unique_key("greet:ada"), 3),
+        (dead.clone().unique_key("greet"), 0),
+        (dead.clone().error_fingerprint("aa"), 2),
+        (RunFilter::all().error_fingerprint("aa"), 2),
+        (RunFilter::all().error_fingerprint(""), 1),
+        (dead.clone().error_fingerprint(""), 0),
+        (RunFilter::all().enqueued_from(at(1000)), 3),
+        (dead.clone().enqueued_from(at(1000)), 2),
+        (dead.enqueued_before(at(2000)), 2),
     ] {
         assert_eq!(counted(&*store, filter.clone()).await, expected, "{filter:?}");
     }
@@ -293,9 +288,9 @@ pub async fn a_replayed_run_is_counted_only_where_no_state_is_asked(harness: &dy
     store.replay(original, RunId::new(), ReplayFrom::Start.into()).await.unwrap();
 
     assert_eq!(counted(&*store, RunFilter::default()).await, 2);
-    let dead = RunFilter { states: vec![RunState::Dead], ..RunFilter::default() };
+    let dead = RunFilter::dead();
     assert_eq!(counted(&*store, dead).await, 0);
-    let all = RunFilter { states: RunState::ALL.to_vec(), ..RunFilter::default() };
+    let all = RunFilter::all().states(RunState::ALL.to_vec());
     assert_eq!(counted(&*store, all).await, 1);
 }
 
@@ -309,8 +304,8 @@ pub async fn runs_without_an_error_are_listed_by_the_empty_fingerprint(harness: 
     let failed = Settlement { error_fingerprint: Some("aa".to_owned()), ..dies(&claims[1]) };
     store.settle(vec![crashed, failed, succeeds(&claims[2])]).await.unwrap();
 
-    let none = RunFilter { error_fingerprint: Some(String::new()), ..RunFilter::default() };
+    let none = RunFilter::all().error_fingerprint(String::new());
     assert_eq!(listed(&*store, none.clone()).await, [expected[3], expected[2], expected[0]]);
-    let dead = RunFilter { states: vec![RunState::Dead], ..none };
+    let dead = none.states([RunState::Dead]);
     assert_eq!(listed(&*harness.second_handle().await, dead).await, [expected[0]]);
 }

@@ -185,18 +185,18 @@ pub async fn errors_of_dead_letters_are_those_of_the_runs_that_a_filter_lists(ha
     let all = RunFilter::default();
     for (filter, expected) in [
         (all.clone(), vec![4, 3, 2, 1, 0]),
-        (RunFilter { limit: 2, ..all.clone() }, vec![4, 3]),
-        (RunFilter { before: Some(ids[3]), limit: 2, ..all.clone() }, vec![2, 1]),
-        (RunFilter { states: vec![RunState::Pending], ..all.clone() }, vec![4, 3, 2, 1, 0]),
-        (RunFilter { job: some("bill"), ..all.clone() }, vec![4]),
-        (RunFilter { queue: some("reports"), ..all.clone() }, vec![3, 1]),
-        (RunFilter { queue: some("nowhere"), ..all.clone() }, vec![]),
-        (RunFilter { reference: some("user-1"), ..all.clone() }, vec![3, 1]),
-        (RunFilter { unique_key: some("key-2"), ..all.clone() }, vec![2]),
-        (RunFilter { error_fingerprint: some("cc"), ..all.clone() }, vec![4, 1, 0]),
-        (RunFilter { enqueued_before: Some(at(0)), ..all.clone() }, vec![]),
+        (all.clone().limit(2), vec![4, 3]),
+        (all.clone().before(ids[3]).limit(2), vec![2, 1]),
+        (all.clone().states([RunState::Pending]), vec![4, 3, 2, 1, 0]),
+        (all.clone().job("bill"), vec![4]),
+        (all.clone().queue("reports"), vec![3, 1]),
+        (all.clone().queue("nowhere"), vec![]),
+        (all.clone().reference("user-1"), vec![3, 1]),
+        (all.clone().unique_key("key-2"), vec![2]),
+        (all.clone().error_fingerprint("cc"), vec![4, 1, 0]),
+        (all.clone().enqueued_before(at(0)), vec![]),
     ] {
-        let listed = RunFilter { states: vec![RunState::Dead], ..filter.clone() };
+        let listed = filter.clone().states([RunState::Dead]);
         let runs = store.runs(listed).await.unwrap();
         let of_runs: Vec<_> = runs.iter().map(|run| DeadError::of(run.id, &run.attempts)).collect();
 
@@ -242,12 +242,7 @@ pub async fn a_group_has_as_many_runs_as_its_filter_lists(harness: &dyn Harness)
     }
 
     for group in groups(&*store).await {
-        let filter = RunFilter {
-            states: vec![RunState::Dead],
-            job: Some(group.job),
-            error_fingerprint: Some(group.error_fingerprint.unwrap_or_default()),
-            ..RunFilter::default()
-        };
+        let filter = RunFilter::dead().job(group.job).error_fingerprint(group.error_fingerprint.unwrap_or_default());
         assert_eq!(store.count_runs(filter.clone(), COUNTED_TO).await.unwrap(), group.runs);
         let runs = store.runs(filter).await.unwrap();
         assert_eq!((runs.len() as u64, runs[0].id), (group.runs, group.newest));
@@ -263,7 +258,7 @@ pub async fn a_group_is_counted_exactly_below_the_bound_and_at_least_to_it(harne
 
     let found = groups(&*store).await;
     assert!((COUNTED_TO..=COUNTED_TO + 1).contains(&found[0].runs), "{found:?}");
-    let dead = RunFilter { states: vec![RunState::Dead], ..RunFilter::default() };
+    let dead = RunFilter::dead();
     assert_eq!(store.count_runs(dead, 2 * COUNTED_TO).await.unwrap(), COUNTED_TO + 1);
 }
 

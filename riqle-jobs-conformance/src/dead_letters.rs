@@ -33,7 +33,7 @@ fn step_names(run: &ClaimedRun) -> Vec<&str> {
 }
 
 async fn dead_ids(store: &dyn Store) -> Vec<RunId> {
-    let filter = RunFilter { states: vec![RunState::Dead], ..RunFilter::default() };
+    let filter = RunFilter::dead();
     store.runs(filter).await.unwrap().iter().map(|run| run.id).collect()
 }
 

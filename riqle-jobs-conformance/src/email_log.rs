@@ -364,28 +364,28 @@ pub async fn emails_are_listed_newest_first_by_what_is_asked(harness: &dyn Harne
     let all = EmailFilter::default();
 
     assert_eq!(listed(all.clone()).await, [ids[3], ids[2], ids[1], ids[0]]);
-    let failed = EmailFilter { status: Some(EmailStatus::Failed), ..all.clone() };
+    let failed = all.clone().status(EmailStatus::Failed);
     assert_eq!(listed(failed).await, [ids[1]]);
-    let pending = EmailFilter { status: Some(EmailStatus::Pending), ..all.clone() };
+    let pending = all.clone().status(EmailStatus::Pending);
     assert_eq!(listed(pending).await, [ids[3], ids[2], ids[0]]);
-    let details = |details: &[EmailDetail]| EmailFilter { details: details.to_vec(), ..all.clone() };
+    let details = |details: &[EmailDetail]| all.clone().details(details);
     assert_eq!(listed(details(&[EmailDetail::Rejected])).await, [ids[1]]);
     assert_eq!(listed(details(&[EmailDetail::Queued])).await, [ids[3], ids[2], ids[0]]);
     let both = details(&[EmailDetail::Rejected, EmailDetail::Queued]);
-    assert_eq!(listed(EmailFilter { limit: 3, ..both.clone() }).await, [ids[3], ids[2], ids[1]]);
-    assert_eq!(listed(EmailFilter { before: Some(ids[2]), ..both }).await, [ids[1], ids[0]]);
+    assert_eq!(listed(both.clone().limit(3)).await, [ids[3], ids[2], ids[1]]);
+    assert_eq!(listed(both.before(ids[2])).await, [ids[1], ids[0]]);
     assert!(listed(details(&[EmailDetail::Bounced])).await.is_empty());
-    let failed_queued = EmailFilter { status: Some(EmailStatus::Failed), ..details(&[EmailDetail::Queued]) };
+    let failed_queued = details(&[EmailDetail::Queued]).status(EmailStatus::Failed);
     assert!(listed(failed_queued).await.is_empty());
-    let order = EmailFilter { reference: some("order-1001"), ..all.clone() };
+    let order = all.clone().reference("order-1001");
     assert_eq!(listed(order).await, [ids[2], ids[1], ids[0]]);
-    assert_eq!(listed(EmailFilter { run_id: Some(run), ..all.clone() }).await, [ids[2], ids[0]]);
+    assert_eq!(listed(all.clone().run_id(run)).await, [ids[2], ids[0]]);
     for spelling in ["grace@bücher.example", "GRACE@BÜCHER.EXAMPLE", "grace@xn--bcher-kva.example"] {
-        let to = EmailFilter { to: some(spelling), ..all.clone() };
+        let to = all.clone().to(spelling);
         assert_eq!(listed(to).await, [ids[3]], "{spelling}");
     }
-    assert_eq!(listed(EmailFilter { limit: 2, ..all.clone() }).await, [ids[3], ids[2]]);
-    let second_page = EmailFilter { limit: 2, before: Some(ids[2]), ..all };
+    assert_eq!(listed(all.clone().limit(2)).await, [ids[3], ids[2]]);
+    let second_page = all.limit(2).before(ids[2]);
     assert_eq!(listed(second_page).await, [ids[1], ids[0]]);
 }
 

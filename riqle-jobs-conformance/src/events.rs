@@ -50,7 +50,7 @@ fn starting(event: NewEvent, jobs: &[JobDeclaration]) -> EventStart {
 
 /// Every run, the first one first.
 async fn runs(store: &dyn Store) -> Vec<Run> {
-    let mut runs = store.runs(RunFilter { limit: 1000, ..RunFilter::default() }).await.unwrap();
+    let mut runs = store.runs(RunFilter::all().limit(1000)).await.unwrap();
     runs.reverse();
     runs
 }

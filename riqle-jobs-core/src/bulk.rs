@@ -140,7 +140,7 @@ where
         return Ok(BulkReport::default());
     }
     let most = if filter.limit == 0 { usize::MAX } else { filter.limit };
-    let mut page = RunFilter { states, ..filter };
+    let mut page = filter.states(states);
     let mut report = BulkReport::default();
     let (mut turn, mut met) = (Instant::now(), 0_usize);
     while met < most {

@@ -33,7 +33,7 @@ fn runs(count: u64) -> Vec<NewRun> {
 }
 
 async fn listed(store: &Memory, state: RunState) -> Vec<Run> {
-    let filter = RunFilter { states: vec![state], limit: 100_000, ..RunFilter::default() };
+    let filter = RunFilter::all().states([state]).limit(100_000);
     Inspect::runs(store, filter).await.unwrap()
 }
 
@@ -44,7 +44,7 @@ async fn ten_thousand_dead_letters_are_replayed_once_each_though_the_replay_is_i
     let jobs = Jobs::new(&store);
 
     // Cut off somewhere in the middle, then two at once.
-    let most = RunFilter { limit: 3_000, ..RunFilter::default() };
+    let most = RunFilter::all().limit(3_000);
     let first = jobs.replay_all(most, Pace::per_second(FAST)).await.unwrap();
     assert_eq!((first.done, first.skipped.len()), (3_000, 0));
     let replay = || jobs.replay_all(RunFilter::default(), Pace::per_second(FAST));
@@ -108,7 +108,7 @@ async fn only_what_the_filter_lists_is_replayed_or_discarded() {
     dead_letters(&store, vec![of("a"), of("b"), of("a")]).await;
     let jobs = Jobs::new(&store);
     let filter =
-        |reference: &str| RunFilter { reference: Some(reference.to_owned()), ..RunFilter::default() };
+        |reference: &str| RunFilter::all().reference(reference.to_owned());
 
     let replayed = jobs.replay_all(filter("a"), Pace::default()).await.unwrap();
     let discarded = jobs.discard_all(filter("b"), Pace::default()).await.unwrap();
@@ -217,7 +217,7 @@ async fn runs_that_have_not_ended_are_made_due_or_cancelled_in_bulk_and_no_other
     Queue::enqueue(&store, later.collect()).await.unwrap();
     let jobs = Jobs::new(&store);
     let (all, fast) = (RunFilter::default(), Pace::per_second(FAST));
-    let of = |state| RunFilter { states: vec![state], ..RunFilter::default() };
+    let of = |state| RunFilter::all().states([state]);
 
     assert_eq!(jobs.cancel_all(of(RunState::Dead), fast).await.unwrap().done, 0);
     assert_eq!(jobs.replay_all(of(RunState::Pending), fast).await.unwrap().done, 0);

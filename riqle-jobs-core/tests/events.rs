@@ -34,7 +34,7 @@ fn event(number: usize) -> NewEvent {
 }
 
 async fn jobs_of_runs(store: &Memory) -> Vec<String> {
-    let runs = store.runs(RunFilter { limit: 1_000, ..RunFilter::default() }).await.unwrap();
+    let runs = store.runs(RunFilter::all().limit(1_000)).await.unwrap();
     let mut jobs: Vec<_> = runs.into_iter().map(|run| run.job).collect();
     jobs.sort_unstable();
     jobs

@@ -70,7 +70,7 @@ async fn each_item_arrives_once_though_calls_fail_on_both_sides_before_and_after
         })
         .await;
 
-    let stored = memory.runs(RunFilter { limit: 2000, ..RunFilter::default() }).await.unwrap();
+    let stored = memory.runs(RunFilter::all().limit(2000)).await.unwrap();
     assert_eq!(stored.len(), 903);
     assert_eq!(stored.iter().filter(|run| run.event_id.is_some()).count(), 3);
     for run in &runs {
@@ -98,7 +98,7 @@ async fn what_is_refused_is_kept_aside_with_its_error_and_its_neighbours_arrive(
 
     let refused = staging.refused_staged(10, None).await.unwrap();
     let errors: Vec<&str> = refused.iter().map(|refused| refused.error.as_str()).collect();
-    let holder = store.runs(RunFilter { unique_key: Some("taken".to_owned()), ..RunFilter::default() });
+    let holder = store.runs(RunFilter::all().unique_key("taken"));
     let conflict = |key: &str, id| {
         format!(
             "enqueue: unique key {key:?} of job \"greet\" is taken by run {id} with another input (item 0)"

@@ -26,7 +26,7 @@ pub(crate) async fn list_runs(work: &mut Work<'_>, filter: &RunFilter) -> Result
 
 /// The newest errors of a page of dead letters.
 pub(crate) async fn dead_errors(work: &mut Work<'_>, filter: &RunFilter) -> Result<Vec<DeadError>> {
-    let filter = &RunFilter { states: vec![RunState::Dead], ..filter.clone() };
+    let filter = &filter.clone().states([RunState::Dead]);
     let lanes = Lanes::of(work, filter).await?;
     if lanes.all.is_empty() {
         return Ok(Vec::new());

@@ -86,7 +86,7 @@ async fn dead_letters_that_come_and_go_at_once_are_counted_right() {
     let name = schema.name.clone();
     execute(format!("INSERT INTO {name}.lanes VALUES (1, 'default', 'greet', 2)")).await;
     execute(dead_letters(&name, 400, "'aa'")).await;
-    let dead = RunFilter { states: vec![RunState::Dead], limit: 400, ..RunFilter::default() };
+    let dead = RunFilter::dead().limit(400);
     let ids: Vec<RunId> = store.runs(dead).await.unwrap().iter().map(|run| run.id).collect();
     let mut tasks = tokio::task::JoinSet::new();
     for ids in ids[..120].chunks(30).map(<[_]>::to_vec) {
@@ -165,7 +165,7 @@ async fn a_page_and_a_count_of_a_job_are_the_same_beside_many_runs_of_another_an
     for (job, runs) in [("few", &of_few), ("many", &of_many)] {
         let ids: Vec<RunId> = runs.iter().rev().map(|run| run.id).collect();
         for states in [vec![], vec![RunState::Pending]] {
-            let filter = RunFilter { states, job: Some(job.to_owned()), ..RunFilter::default() };
+            let filter = RunFilter::all().states(states).job(job.to_owned());
             let page = async |before| {
                 let page = RunFilter { before, limit: 3, ..filter.clone() };
                 store.runs(page).await.unwrap().iter().map(|run| run.id).collect::<Vec<_>>()
@@ -176,7 +176,7 @@ async fn a_page_and_a_count_of_a_job_are_the_same_beside_many_runs_of_another_an
             assert_eq!(store.count_runs(filter, 4).await.unwrap(), 4);
         }
     }
-    let filter = RunFilter { queue: Some("default".to_owned()), limit: 3_000, ..RunFilter::default() };
+    let filter = RunFilter::all().queue("default").limit(3_000);
     assert_eq!(store.runs(filter).await.unwrap().len(), 2_505);
 }
 

@@ -68,12 +68,7 @@ impl EmailLog for Redis {
     }
 
     async fn fail_emails_of_run(&self, run: RunId, error: &str) -> Result<(), Error> {
-        let filter = EmailFilter {
-            run_id: Some(run),
-            status: Some(EmailStatus::Pending),
-            limit: PORTION,
-            ..EmailFilter::default()
-        };
+        let filter = EmailFilter::all().run_id(run).status(EmailStatus::Pending).limit(PORTION);
         loop {
             let pending = self.list_emails(&filter).await?;
             for email in &pending {

@@ -45,7 +45,7 @@ impl Redis {
 
     /// The newest errors of a page of dead letters, newest id first.
     pub(crate) async fn list_dead_errors(&self, filter: RunFilter) -> Result<Vec<DeadError>, Error> {
-        let filter = RunFilter { states: vec![RunState::Dead], ..filter };
+        let filter = filter.states([RunState::Dead]);
         let queues = self.queues_of("dead_errors", &filter).await?;
         let page = filter.page_size();
         let mut errors = Vec::new();

@@ -206,7 +206,7 @@ async fn every_key_is_listed_with_its_type_and_what_is_pruned_leaves_none() {
     }
     let open = vec![RunState::Pending, RunState::Running];
     loop {
-        let runs = store.runs(RunFilter { states: open.clone(), ..RunFilter::default() }).await.unwrap();
+        let runs = store.runs(RunFilter::all().states(open.clone())).await.unwrap();
         if runs.is_empty() {
             break;
         }

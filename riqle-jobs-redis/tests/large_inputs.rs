@@ -142,7 +142,7 @@ async fn all_are_found(prefix: Prefix) {
                     assert_eq!(count, all.min(most), "{filter:?}");
                 }
 
-                let dead = RunFilter { states: vec![RunState::Dead], ..filter.clone() };
+                let dead = filter.clone().states([RunState::Dead]);
                 let expected = runs.iter().filter(|run| is_asked(run, &dead)).map(|run| run.id);
                 let errors =
                     pages(5, &filter, async |filter| store.dead_errors(filter).await, |error| error.run)

@@ -32,7 +32,7 @@ pub(crate) async fn dead_errors(
     connection: &mut SqliteConnection,
     filter: RunFilter,
 ) -> Result<Vec<DeadError>> {
-    let filter = RunFilter { states: vec![RunState::Dead], ..filter };
+    let filter = filter.states([RunState::Dead]);
     let lanes = lanes(connection, &filter).await?;
     if lanes.is_empty() {
         return Ok(Vec::new());

@@ -121,14 +121,14 @@ async fn plan_of_page(connection: &mut SqliteConnection, filter: &RunFilter) -> 
 
 #[tokio::test]
 async fn a_list_reads_ranges_of_indexes() {
-    let of_job = RunFilter { job: Some("greet".to_owned()), ..RunFilter::default() };
-    let since = RunFilter { enqueued_from: Some(from_millis(0)), ..of_job.clone() };
-    let pending = RunFilter { states: vec![RunState::Pending], ..RunFilter::default() };
-    let dead = RunFilter { states: vec![RunState::Dead], ..of_job.clone() };
-    let by_reference = RunFilter { reference: Some("order-1".to_owned()), ..RunFilter::default() };
-    let by_key = RunFilter { unique_key: Some("key".to_owned()), ..RunFilter::default() };
-    let by_error = RunFilter { error_fingerprint: Some("error".to_owned()), ..dead.clone() };
-    let without_error = RunFilter { error_fingerprint: Some(String::new()), ..dead.clone() };
+    let of_job = RunFilter::all().job("greet");
+    let since = of_job.clone().enqueued_from(from_millis(0));
+    let pending = RunFilter::pending();
+    let dead = of_job.clone().states([RunState::Dead]);
+    let by_reference = RunFilter::all().reference("order-1");
+    let by_key = RunFilter::all().unique_key("key");
+    let by_error = dead.clone().error_fingerprint("error");
+    let without_error = dead.clone().error_fingerprint(String::new());
     let of_lane = [
         "SEARCH runs USING COVERING INDEX runs_list (lane=? AND id<?)",
         "SEARCH runs USING INDEX runs_leases (lane=?)",
@@ -193,11 +193,11 @@ async fn what_is_counted_and_cleared_away_is_read_from_indexes() {
 #[tokio::test]
 async fn counting_to_a_bound_reads_indexes_and_sorts_nothing() {
     let all = RunFilter::default();
-    let dead = RunFilter { states: vec![RunState::Dead], ..RunFilter::default() };
-    let by_error = RunFilter { error_fingerprint: Some("error".to_owned()), ..dead.clone() };
-    let without_error = RunFilter { error_fingerprint: Some(String::new()), ..dead.clone() };
-    let live = RunFilter { states: vec![RunState::Pending, RunState::Running], ..RunFilter::default() };
-    let since = RunFilter { enqueued_from: Some(from_millis(0)), ..live.clone() };
+    let dead = RunFilter::dead();
+    let by_error = dead.clone().error_fingerprint("error");
+    let without_error = dead.clone().error_fingerprint(String::new());
+    let live = RunFilter::all().states([RunState::Pending, RunState::Running]);
+    let since = live.clone().enqueued_from(from_millis(0));
     with_store(async |connection| {
         for filter in [all, dead, by_error, without_error, live, since] {
             let plan = plan(connection, &number(&filter, &[7, 8])).await;
@@ -243,7 +243,7 @@ async fn emails_are_listed_from_indexes() {
     use riqle_jobs_core::email::{EmailDetail, EmailFilter};
 
     let by_details =
-        EmailFilter { details: vec![EmailDetail::Held, EmailDetail::Unknown], ..EmailFilter::default() };
+        EmailFilter::all().details([EmailDetail::Held, EmailDetail::Unknown]);
     with_store(async |connection| {
         let plan = plan(connection, &page_of_emails(&by_details)).await;
         let expected = "SEARCH riqle_emails USING COVERING INDEX riqle_emails_detail (detail=? AND id<?)";

@@ -22,7 +22,7 @@ fn run_of(bytes: usize) -> NewRun {
 }
 
 async fn stored(store: &Sqlite) -> usize {
-    store.runs(RunFilter { limit: 10_000, ..RunFilter::default() }).await.unwrap().len()
+    store.runs(RunFilter::all().limit(10_000)).await.unwrap().len()
 }
 
 #[tokio::test]

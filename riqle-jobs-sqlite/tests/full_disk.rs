@@ -110,7 +110,7 @@ async fn fill(store: &Sqlite) {
 
 /// Twice as many transactions as there are connections.
 async fn every_connection_begins_and_commits(store: &Sqlite) {
-    let runs = async || store.runs(RunFilter { limit: 1_000, ..RunFilter::default() }).await.unwrap().len();
+    let runs = async || store.runs(RunFilter::all().limit(1_000)).await.unwrap().len();
     let before = runs().await;
     for _ in 0..2 * CONNECTIONS {
         let mut transaction = store.begin().await.unwrap();

@@ -28,7 +28,7 @@ fn url(folder: &TempDir) -> String {
 }
 
 async fn stored(store: &Sqlite) -> HashSet<RunId> {
-    let runs = store.runs(RunFilter { limit: usize::MAX, ..RunFilter::default() }).await.unwrap();
+    let runs = store.runs(RunFilter::all().limit(usize::MAX)).await.unwrap();
     runs.iter().map(|run| run.id).collect()
 }
 

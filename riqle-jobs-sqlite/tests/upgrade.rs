@@ -56,7 +56,7 @@ async fn every_run_is_there_and_listed() {
     let newest_first: Vec<_> = (1..=11).rev().map(id).collect();
     assert_eq!(ids(&store, RunFilter::default()).await, newest_first);
     assert_eq!(
-        ids(&store, RunFilter { job: Some("greet".to_owned()), ..RunFilter::default() }).await,
+        ids(&store, RunFilter::all().job("greet")).await,
         newest_first
     );
     for (state, numbers) in [
@@ -69,18 +69,18 @@ async fn every_run_is_there_and_listed() {
     ] {
         let expected: Vec<_> = numbers.into_iter().map(id).collect();
         assert_eq!(
-            ids(&store, RunFilter { states: vec![state], ..RunFilter::default() }).await,
+            ids(&store, RunFilter::all().states([state])).await,
             expected,
             "{state}"
         );
         let count = store.counts().await.unwrap().into_iter().find(|count| count.state == state).unwrap();
         assert_eq!(count.runs, expected.len() as u64, "{state}");
     }
-    let by_key = RunFilter { unique_key: Some("daily".to_owned()), ..RunFilter::default() };
+    let by_key = RunFilter::all().unique_key("daily");
     assert_eq!(ids(&store, by_key).await, [id(9)]);
-    let by_error = RunFilter { error_fingerprint: Some("timeout".to_owned()), ..RunFilter::default() };
+    let by_error = RunFilter::all().error_fingerprint("timeout");
     assert_eq!(ids(&store, by_error).await, [id(6), id(4), id(2)]);
-    let by_reference = RunFilter { reference: Some("order-8".to_owned()), ..RunFilter::default() };
+    let by_reference = RunFilter::all().reference("order-8");
     assert_eq!(ids(&store, by_reference).await, [id(8)]);
 
     let dead = store.run(id(2)).await.unwrap().unwrap();
@@ -208,5 +208,5 @@ async fn what_had_not_ended_is_worked_to_its_end_and_the_rest_can_be_replayed() 
     }
     let again = Operate::replay(&store, id(4), RunId::new(), ReplayFrom::Start.into()).await.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Rejected);
-    assert!(ids(&store, RunFilter { states: vec![RunState::Dead], ..RunFilter::default() }).await.is_empty());
+    assert!(ids(&store, RunFilter::dead()).await.is_empty());
 }

@@ -262,7 +262,7 @@ async fn a_whole_group_is_replayed_after_its_count_was_shown() {
         assert_eq!(begun.status, 303, "{begun:?}");
         let action = begun.location().strip_prefix("../audit/").unwrap().to_owned();
         assert_eq!(outcome(address, &action).await, json!("5 done"));
-        let pending = RunFilter { states: vec![RunState::Pending], ..RunFilter::default() };
+        let pending = RunFilter::pending();
         assert_eq!(bench.store().runs(pending).await.unwrap().len(), 5);
         assert_eq!(data(address, BEN, "dead-letters").await["groups"], json!([]));
     }

@@ -79,11 +79,7 @@ impl Day {
                 .await
                 .unwrap();
         }
-        let filter = RunFilter {
-            states: vec![RunState::Dead],
-            job: Some(Mend::NAME.to_owned()),
-            ..RunFilter::default()
-        };
+        let filter = RunFilter::dead().job(Mend::NAME.to_owned());
         let died = async {
             loop {
                 let dead = self.opened.store.runs(filter.clone()).await.unwrap();

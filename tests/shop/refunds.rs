@@ -28,7 +28,7 @@ fn refunds_told(folder: &Path) -> Vec<String> {
 /// The errors of the dead letters, the first one first, each with the number of its attempts.
 async fn dead_letters(folder: &Path) -> Vec<(String, usize)> {
     let store = riqle_jobs::connect(&format!("sqlite:{}", folder.join("shop.db").display())).await.unwrap();
-    let dead = RunFilter { states: vec![RunState::Dead], ..RunFilter::default() };
+    let dead = RunFilter::dead();
     let mut runs = Inspect::runs(&*store, dead).await.unwrap();
     runs.reverse();
     runs.iter().map(|run| (run.error().unwrap_or_default().to_owned(), run.attempts.len())).collect()

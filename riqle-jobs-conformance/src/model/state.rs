@@ -13,7 +13,7 @@ pub(super) struct VisibleState {
 }
 
 pub(super) async fn visible_state(store: &dyn Store) -> VisibleState {
-    let mut filter = RunFilter { limit: 200, ..RunFilter::default() };
+    let mut filter = RunFilter::all().limit(200);
     let mut runs = Vec::new();
     loop {
         let page = store.runs(filter.clone()).await.expect("runs are listed");

@@ -346,6 +346,67 @@ pub struct EmailFilter {
 }
 
 impl EmailFilter {
+    /// All emails.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// With this status.
+    #[must_use]
+    pub fn status(mut self, status: EmailStatus) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// With one of these details; none of them stands for any.
+    #[must_use]
+    pub fn details(mut self, details: impl Into<Vec<EmailDetail>>) -> Self {
+        self.details = details.into();
+        self
+    }
+
+    /// With this reference.
+    #[must_use]
+    pub fn reference(mut self, reference: impl Into<String>) -> Self {
+        self.reference = Some(reference.into());
+        self
+    }
+
+    /// The one with this idempotency key.
+    #[must_use]
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(key.into());
+        self
+    }
+
+    /// Of this run.
+    #[must_use]
+    pub fn run_id(mut self, run: RunId) -> Self {
+        self.run_id = Some(run);
+        self
+    }
+
+    /// To this address, however it is spelled: as [`canonical_address`](super::canonical_address).
+    #[must_use]
+    pub fn to(mut self, address: impl Into<String>) -> Self {
+        self.to = Some(address.into());
+        self
+    }
+
+    /// Older than this one: the last one of the page before.
+    #[must_use]
+    pub fn before(mut self, email: EmailId) -> Self {
+        self.before = Some(email);
+        self
+    }
+
+    /// At most so many; 0 stands for 100.
+    #[must_use]
+    pub fn limit(mut self, emails: usize) -> Self {
+        self.limit = emails;
+        self
+    }
+
     /// At most so many: what 0 stands for filled in.
     pub fn page_size(&self) -> usize {
         if self.limit == 0 { 100 } else { self.limit }

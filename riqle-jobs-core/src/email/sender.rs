@@ -153,7 +153,7 @@ impl Sender {
     }
 
     async fn recorded(&self, key: &str) -> Result<Option<EmailRecord>, Error> {
-        let filter = EmailFilter { idempotency_key: Some(key.to_owned()), ..EmailFilter::default() };
+        let filter = EmailFilter::all().idempotency_key(key.to_owned());
         Ok(self.log.emails(filter).await?.pop())
     }
 

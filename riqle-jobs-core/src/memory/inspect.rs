@@ -52,7 +52,7 @@ impl Inspect for Memory {
     }
 
     async fn dead_errors(&self, filter: RunFilter) -> Result<Vec<DeadError>, Error> {
-        let filter = RunFilter { states: vec![RunState::Dead], ..filter };
+        let filter = filter.states([RunState::Dead]);
         let (state, none) = (self.state(), BTreeSet::new());
         Ok(state
             .newest_first(&filter, &none)

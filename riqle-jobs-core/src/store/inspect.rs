@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::{DeadGroup, Health, JobMetrics, MetricsFilter, QueueStatus, RunNotes};
-use crate::{AttemptRecord, Error, Payload, Priority, Reason, RunId, RunState, SavedStep, WorkerId};
+use crate::{AttemptRecord, Error, Job, Payload, Priority, Reason, RunId, RunState, SavedStep, WorkerId};
 
 /// Where counting may stop: a number below it is exact, another is at least this one and may be less than there is.
 pub const COUNTED_TO: u64 = 10_000;
@@ -185,7 +185,103 @@ pub struct RunFilter {
     pub limit: usize,
 }
 
+macro_rules! of_state {
+    ($($name:ident: $state:ident,)+) => {
+        $(
+            #[doc = concat!("Runs that are ", stringify!($name), ".")]
+            pub fn $name() -> Self {
+                Self::all().states([RunState::$state])
+            }
+        )+
+    };
+}
+
 impl RunFilter {
+    /// All runs.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    of_state! {
+        pending: Pending, running: Running, succeeded: Succeeded, dead: Dead, cancelled: Cancelled,
+    }
+
+    /// In one of these states; none of them stands for any.
+    #[must_use]
+    pub fn states(mut self, states: impl Into<Vec<RunState>>) -> Self {
+        self.states = states.into();
+        self
+    }
+
+    /// Of this job.
+    #[must_use]
+    pub fn of<J: Job>(self) -> Self {
+        self.job(J::NAME)
+    }
+
+    /// Of the job of this name.
+    #[must_use]
+    pub fn job(mut self, name: impl Into<String>) -> Self {
+        self.job = Some(name.into());
+        self
+    }
+
+    /// Of this queue.
+    #[must_use]
+    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.queue = Some(queue.into());
+        self
+    }
+
+    /// With this reference.
+    #[must_use]
+    pub fn reference(mut self, reference: impl Into<String>) -> Self {
+        self.reference = Some(reference.into());
+        self
+    }
+
+    /// With this unique key.
+    #[must_use]
+    pub fn unique_key(mut self, key: impl Into<String>) -> Self {
+        self.unique_key = Some(key.into());
+        self
+    }
+
+    /// With this fingerprint of the newest error; the empty one is of those that have none.
+    #[must_use]
+    pub fn error_fingerprint(mut self, fingerprint: impl Into<String>) -> Self {
+        self.error_fingerprint = Some(fingerprint.into());
+        self
+    }
+
+    /// Enqueued then or later.
+    #[must_use]
+    pub fn enqueued_from(mut self, from: Timestamp) -> Self {
+        self.enqueued_from = Some(from);
+        self
+    }
+
+    /// Enqueued before.
+    #[must_use]
+    pub fn enqueued_before(mut self, before: Timestamp) -> Self {
+        self.enqueued_before = Some(before);
+        self
+    }
+
+    /// Older than this run: the last one of the page before.
+    #[must_use]
+    pub fn before(mut self, run: RunId) -> Self {
+        self.before = Some(run);
+        self
+    }
+
+    /// At most so many; 0 stands for 100.
+    #[must_use]
+    pub fn limit(mut self, runs: usize) -> Self {
+        self.limit = runs;
+        self
+    }
+
     /// At most so many: what 0 stands for filled in.
     pub fn page_size(&self) -> usize {
         if self.limit == 0 { 100 } else { self.limit }

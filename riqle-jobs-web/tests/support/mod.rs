@@ -88,7 +88,7 @@ impl Bench {
 
     /// Oldest first, up to 10,000.
     pub async fn runs(&self) -> Vec<Run> {
-        let filter = RunFilter { limit: 10_000, ..RunFilter::default() };
+        let filter = RunFilter::all().limit(10_000);
         let mut runs = Inspect::runs(self.store(), filter).await.unwrap();
         runs.reverse();
         runs

@@ -244,7 +244,7 @@ impl Act {
         if states.is_empty() {
             return Err(Failure::bad(format!("{} is not for runs of this state", self.name())));
         }
-        Ok(RunFilter { states, ..filter })
+        Ok(filter.states(states))
     }
 }
 

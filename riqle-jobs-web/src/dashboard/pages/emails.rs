@@ -94,7 +94,7 @@ pub(crate) async fn show(
 
 impl EmailsPage {
     async fn load(web: Web, visit: Visit, search: EmailSearch) -> Result<Self, Failure> {
-        let filter = EmailFilter { limit: PAGE + 1, ..search.filter()? };
+        let filter = search.filter()?.limit(PAGE + 1);
         let mut emails = EmailLog::emails(&**web.jobs.store(), filter).await?;
         let is_more = emails.len() > PAGE;
         emails.truncate(PAGE);

@@ -55,9 +55,9 @@ pub(crate) async fn show(
 impl JobPage {
     async fn load(web: Web, visit: Visit, name: String, range: Range) -> Result<Self, Failure> {
         let store = &**web.jobs.store();
-        let of_job = RunFilter { job: Some(name.clone()), limit: NEWEST, ..RunFilter::default() };
+        let of_job = RunFilter::all().job(name.clone()).limit(NEWEST);
         let tabs = RunState::ALL.iter().map(|state| {
-            let filter = RunFilter { states: vec![*state], ..of_job.clone() };
+            let filter = of_job.clone().states([*state]);
             async move { Ok(Tab::of(*state, Inspect::count_runs(store, filter, COUNTED_TO).await?)) }
         });
         let (jobs, workers, health, history, now, newest, tabs) = tokio::try_join!(

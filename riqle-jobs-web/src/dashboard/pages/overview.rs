@@ -94,8 +94,8 @@ pub(crate) async fn show(visit: Visit, State(web): State<Web>, Query(asked): Que
 impl OverviewPage {
     async fn load(web: Web, range: Range) -> Result<Self, Failure> {
         let store = &**web.jobs.store();
-        let open = EmailFilter { details: OPEN.to_vec(), limit: MOST_OPEN + 1, ..EmailFilter::default() };
-        let dead = RunFilter { states: vec![RunState::Dead], ..RunFilter::default() };
+        let open = EmailFilter::all().details(OPEN).limit(MOST_OPEN + 1);
+        let dead = RunFilter::dead();
         let (health, workers, queues, open, last_hour, dead, now) = tokio::try_join!(
             Inspect::health(store),
             Registry::workers(store),

@@ -155,7 +155,7 @@ impl RunPage {
     async fn load(web: Web, visit: Visit, id: String) -> Result<Self, Failure> {
         let id: RunId = id.parse().map_err(|_| Failure::not_found("run"))?;
         let store = &**web.jobs.store();
-        let of_run = EmailFilter { run_id: Some(id), limit: 20, ..EmailFilter::default() };
+        let of_run = EmailFilter::all().run_id(id).limit(20);
         let (run, steps, notes, emails, workers, now) = tokio::try_join!(
             Inspect::run(store, id),
             Inspect::steps(store, id),

@@ -136,7 +136,7 @@ impl RunsPage {
             if !text.is_empty() {
                 return dead_letters_that_say(&web, filter.clone(), &visit, &text).await;
             }
-            let mut runs = Inspect::runs(store, RunFilter { limit: PAGE + 1, ..filter.clone() }).await?;
+            let mut runs = Inspect::runs(store, filter.clone().limit(PAGE + 1)).await?;
             let is_more = runs.len() > PAGE;
             runs.truncate(PAGE);
             let last = runs.last().map(|last| last.id).filter(|_| is_more);
@@ -160,7 +160,7 @@ async fn dead_letters_that_say(
     let store = &**web.jobs.store();
     // As it is shown.
     let says = |error: &str| visit.text(error).to_lowercase().contains(text);
-    let mut page = RunFilter { limit: SEARCHED_AT_ONCE, ..filter };
+    let mut page = filter.limit(SEARCHED_AT_ONCE);
     let (mut found, mut searched_to) = (Vec::new(), None);
     for _ in 0..SEARCHED / SEARCHED_AT_ONCE {
         let errors = Inspect::dead_errors(store, page.clone()).await?;
