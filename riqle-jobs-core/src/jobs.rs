@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use crate::{
     AsStore, BulkReport, Enqueued, Error, ErrorKind, Job, NewRun, Pace, Payload, Priority, Replay, RunFilter,
-    RunId, Store, UniqueScope, bulk, events, job,
-    store::{JobDeclaration, NewEvent},
+    Run, RunId, SavedStep, Store, UniqueScope, bulk, events, job,
+    store::{DeadGroup, Health, JobCount, JobDeclaration, NewEvent, QueueStatus},
 };
 
 /// The producer's client: enqueues runs and sends events. Cheap to clone.
@@ -156,6 +156,62 @@ impl Jobs {
     /// As [`Operate::cancel`](crate::Operate::cancel).
     pub async fn cancel(&self, id: RunId) -> Result<(), Error> {
         bulk::cancel(&*self.store, id).await
+    }
+
+    /// One run, with its attempts.
+    ///
+    /// # Errors
+    /// As [`Inspect::run`](crate::Inspect::run).
+    pub async fn run(&self, id: RunId) -> Result<Option<Run>, Error> {
+        self.store.run(id).await
+    }
+
+    /// A page of runs, newest first: `jobs.runs(RunFilter::dead().of::<Resize>())`.
+    ///
+    /// # Errors
+    /// As [`Inspect::runs`](crate::Inspect::runs).
+    pub async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, Error> {
+        self.store.runs(filter).await
+    }
+
+    /// The saved steps of a run.
+    ///
+    /// # Errors
+    /// As [`Inspect::steps`](crate::Inspect::steps).
+    pub async fn steps(&self, id: RunId) -> Result<Vec<SavedStep>, Error> {
+        self.store.steps(id).await
+    }
+
+    /// How many runs of each job are in each state.
+    ///
+    /// # Errors
+    /// As [`Inspect::counts`](crate::Inspect::counts).
+    pub async fn counts(&self) -> Result<Vec<JobCount>, Error> {
+        self.store.counts().await
+    }
+
+    /// The queues, with what waits in them.
+    ///
+    /// # Errors
+    /// As [`Inspect::queues`](crate::Inspect::queues).
+    pub async fn queues(&self) -> Result<Vec<QueueStatus>, Error> {
+        self.store.queues().await
+    }
+
+    /// The dead letters by what they died of.
+    ///
+    /// # Errors
+    /// As [`Inspect::dead_groups`](crate::Inspect::dead_groups).
+    pub async fn dead_groups(&self, limit: usize) -> Result<Vec<DeadGroup>, Error> {
+        self.store.dead_groups(limit).await
+    }
+
+    /// What is wrong, if anything is: of the store, of its queues, of its workers.
+    ///
+    /// # Errors
+    /// As [`Inspect::health`](crate::Inspect::health).
+    pub async fn health(&self) -> Result<Health, Error> {
+        self.store.health().await
     }
 
     /// The store, to inspect and operate.

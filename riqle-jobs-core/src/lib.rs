@@ -57,7 +57,7 @@ pub use store::{
 pub use unreadable_step::UnreadableStep;
 pub use worker::{Alert, RunReport, Shutdown, Worker, WorkerStats};
 
-/// Used by [`Job`] and [`Step`] implementations.
+/// For implementations of [`Mailer`] and of what a store does; jobs and steps are plain `async fn`.
 pub use async_trait::async_trait;
 /// Every public time is one.
 pub use jiff::Timestamp;

@@ -29,7 +29,7 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
     };
     let measured = Measured::begin(name, &held);
     shared.meter.begun(&measured, held.run.due_at);
-    let HeldRun { run, cancellation, .. } = held;
+    let HeldRun { run, cancellation, slot: _slot, .. } = held;
     if run.crashes > verdict::MAX_CRASHES {
         let refused = shared.settler.refusal_of(&run).await;
         let dead = verdict::settle(&run, &RetryPolicy::none(), AttemptEnd::CrashedTooOften { refused });

@@ -9,6 +9,7 @@ use std::{
 
 use tokio::sync::{Notify, Semaphore};
 
+use super::queue_slots::QueueSlot;
 use crate::{ClaimedRun, context::Cancellation, store::WorkerOrder};
 
 /// Claimed runs that wait for a free slot.
@@ -24,7 +25,7 @@ pub(super) struct Buffer {
     drains: AtomicBool,
     begun: Instant,
     /// Told when there may be room again.
-    pub(super) room: Notify,
+    pub(super) room: Arc<Notify>,
 }
 
 /// A claimed run with the means to stop it.
@@ -32,6 +33,8 @@ pub(super) struct HeldRun {
     pub(super) run: ClaimedRun,
     pub(super) cancellation: Arc<Cancellation>,
     pub(super) since: Instant,
+    /// Held until the attempt has ended.
+    pub(super) slot: Option<QueueSlot>,
 }
 
 /// Half of the time whose work may wait here.
@@ -68,7 +71,7 @@ impl Buffer {
             freed: Mutex::default(),
             drains: AtomicBool::new(false),
             begun: Instant::now(),
-            room: Notify::new(),
+            room: Arc::default(),
         }
     }
 
@@ -217,7 +220,7 @@ mod tests {
                 worker: WorkerId::new(),
             };
             let run = Queue::claim(&store, request).await.unwrap().runs.remove(0);
-            buffer.push(vec![HeldRun { run, cancellation: Arc::default(), since: Instant::now() }]);
+            buffer.push(vec![HeldRun { run, cancellation: Arc::default(), since: Instant::now(), slot: None }]);
         }
         let queues = |email| [("email".to_owned(), email), ("reports".to_owned(), 1)].into();
         assert_eq!((buffer.idle_slots(), buffer.waiting_by_queue()), (2, queues(2)));

@@ -103,7 +103,8 @@ impl ClaimLoop {
         match ready {
             Some(index) if wanted > 0 => {
                 let token = LeaseToken::new();
-                let request = self.request(index, wanted, token);
+                let free = self.shared.queue_slots.free(&self.queues[index].name);
+                let request = self.request(index, wanted.min(free), token);
                 let ended_before = self.shared.held.ended();
                 let begun = Instant::now();
                 let store = Arc::clone(&self.shared.store);
@@ -181,9 +182,13 @@ impl ClaimLoop {
     fn take(&mut self, index: usize, begun: Instant, ended_before: u64, claimed: Claimed) {
         let Claimed { runs, next_due, now } = claimed;
         let nothing = runs.is_empty();
-        let hold = |run: &ClaimedRun| self.shared.held.hold(&run.lease, begun, self.settings.lease);
-        let runs: Vec<HeldRun> =
-            runs.into_iter().map(|run| HeldRun { cancellation: hold(&run), run, since: begun }).collect();
+        let hold = |run: ClaimedRun| HeldRun {
+            cancellation: self.shared.held.hold(&run.lease, begun, self.settings.lease),
+            slot: self.shared.queue_slots.take(&run.lease.queue),
+            run,
+            since: begun,
+        };
+        let runs: Vec<HeldRun> = runs.into_iter().map(hold).collect();
         self.shared.counters.claimed(runs.len());
         self.shared.buffer.push(runs);
         let poll = self.jittered_poll();
@@ -251,16 +256,25 @@ impl ClaimLoop {
     fn next_ready(&self) -> Option<usize> {
         let now = Instant::now();
         let count = self.queues.len();
-        (0..count).map(|step| (self.turn + step) % count).find(|index| self.queues[*index].look_at <= now)
+        let is_ready = |view: &QueueView| view.look_at <= now && self.has_room(view);
+        (0..count).map(|step| (self.turn + step) % count).find(|index| is_ready(&self.queues[*index]))
     }
 
     fn earliest_look(&self) -> Instant {
         let poll = Instant::now() + self.settings.poll;
-        self.queues.iter().map(|view| view.look_at).min().unwrap_or(poll)
+        self.with_room().map(|view| view.look_at).min().unwrap_or(poll)
     }
 
     fn earliest_due(&self) -> Option<Timestamp> {
-        self.queues.iter().filter_map(|view| view.due).min()
+        self.with_room().filter_map(|view| view.due).min()
+    }
+
+    fn with_room(&self) -> impl Iterator<Item = &QueueView> {
+        self.queues.iter().filter(|view| self.has_room(view))
+    }
+
+    fn has_room(&self, view: &QueueView) -> bool {
+        self.shared.queue_slots.free(&view.name) > 0
     }
 
     /// ±20%, so that workers that were started together don't look together.

@@ -13,6 +13,7 @@ mod meter;
 mod natural_batch;
 mod note_writer;
 pub(crate) mod panic_hook;
+mod queue_slots;
 mod running;
 mod settler;
 mod shutdown;
@@ -64,6 +65,7 @@ struct Settings {
     id: WorkerId,
     label: String,
     concurrency: usize,
+    queue_slots: BTreeMap<String, usize>,
     lease: Duration,
     poll: Duration,
     grace: Duration,
@@ -83,6 +85,7 @@ impl Worker {
                 id: WorkerId::new(),
                 label: format!("process {}", std::process::id()),
                 concurrency: 32,
+                queue_slots: BTreeMap::new(),
                 lease: Duration::from_secs(30),
                 poll: Duration::from_secs(1),
                 grace: Duration::from_secs(10),
@@ -109,6 +112,14 @@ impl Worker {
     #[must_use]
     pub fn concurrency(mut self, attempts: usize) -> Self {
         self.settings.concurrency = attempts.max(1);
+        self
+    }
+
+    /// How many attempts of a queue run at once in this process, at least 1 and within [`concurrency`](Self::concurrency): for
+    /// work that is heavy, or that something outside takes only so much of. Default: as many as there are.
+    #[must_use]
+    pub fn queue_slots(mut self, queue: impl Into<String>, attempts: usize) -> Self {
+        self.settings.queue_slots.insert(queue.into(), attempts.max(1));
         self
     }
 
@@ -190,7 +201,7 @@ impl Worker {
     /// Runs until the process is told to stop: SIGTERM or Ctrl-C ends it gracefully, a second one at once.
     ///
     /// # Errors
-    /// `Rejected` where no job is registered, or two have one name; `Misconfigured` where a thread or signal handler can't be had.
+    /// `Rejected` where no job is registered, two have one name, or a queue has slots and no job; `Misconfigured` where a thread or signal handler can't be had.
     pub async fn run(&self) -> Result<(), Error> {
         self.run_with(&Shutdown::on_signals()?).await
     }
@@ -271,6 +282,11 @@ impl Worker {
         for job in self.jobs.values() {
             check_name("job", &job.declaration.name)?;
             check_name("queue", &job.declaration.queue)?;
+        }
+        let has_job = |queue: &str| self.jobs.values().any(|job| job.declaration.queue == queue);
+        if let Some(queue) = self.settings.queue_slots.keys().find(|queue| !has_job(queue)) {
+            let message = format!("queue {queue:?} has slots, but no registered job uses it");
+            return Err(Error::new(ErrorKind::Rejected, "run", message));
         }
         Ok(())
     }

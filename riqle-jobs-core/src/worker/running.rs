@@ -23,6 +23,7 @@ use super::{
     meter::Meter,
     note_writer::NoteWriter,
     panic_hook,
+    queue_slots::QueueSlots,
     settler::{Ledger, Settler},
     step_saver::StepSaver,
 };
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) grace: Duration,
     pub(super) buffer: Buffer,
+    pub(super) queue_slots: QueueSlots,
     pub(super) held: Arc<HeldLeases>,
     pub(super) settler: Settler,
     pub(super) step_saver: Arc<dyn SaveStep>,
@@ -112,12 +114,14 @@ impl Running {
         };
         let (settler, settling) = Settler::new(ledger, &groups, closing.clone());
         let (step_saver, saving) = StepSaver::new(Arc::clone(&store), &groups, closing.clone());
+        let buffer = Buffer::new(worker.settings.concurrency);
         let shared = Arc::new(Shared {
             limits: Queue::limits(&*store),
             store,
             jobs: worker.jobs.clone(),
             grace: worker.settings.grace,
-            buffer: Buffer::new(worker.settings.concurrency),
+            queue_slots: QueueSlots::new(&worker.settings.queue_slots, Arc::clone(&buffer.room)),
+            buffer,
             held,
             settler,
             step_saver: Arc::new(step_saver),

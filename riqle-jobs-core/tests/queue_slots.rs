@@ -1,0 +1,109 @@
+//! A worker's slots by queue.
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use riqle_jobs_core::{
+    ErrorKind, Job, JobError, Jobs, ManualClock, Memory, RunContext, RunFilter, RunState, Worker,
+};
+
+/// How many bodies run now, and how many did at most.
+#[derive(Default)]
+struct Running {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Running {
+    async fn one(&self, lasts: Duration) {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        tokio::time::sleep(lasts).await;
+        self.now.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+struct Resize(Arc<Running>);
+
+impl Job for Resize {
+    const NAME: &'static str = "resize";
+    const QUEUE: &'static str = "images";
+    type Input = u32;
+    type Output = ();
+
+    async fn run(&self, _: &RunContext, _: u32) -> Result<(), JobError> {
+        self.0.one(Duration::from_millis(20)).await;
+        Ok(())
+    }
+}
+
+struct Greet(Arc<Running>);
+
+impl Job for Greet {
+    const NAME: &'static str = "greet";
+    type Input = u32;
+    type Output = ();
+
+    async fn run(&self, _: &RunContext, _: u32) -> Result<(), JobError> {
+        self.0.one(Duration::from_millis(1)).await;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn of_a_queue_with_slots_no_more_run_at_once_and_no_other_queue_waits_for_them() {
+    let store = Memory::new();
+    let jobs = Jobs::new(&store);
+    let (images, greetings) = (Arc::new(Running::default()), Arc::new(Running::default()));
+    for number in 0..12 {
+        jobs.enqueue::<Resize>(number).await.unwrap();
+        jobs.enqueue::<Greet>(number).await.unwrap();
+    }
+    let worker = Worker::new(&store)
+        .register(Resize(Arc::clone(&images)))
+        .register(Greet(Arc::clone(&greetings)))
+        .concurrency(16)
+        .queue_slots(Resize::QUEUE, 2);
+
+    worker.run_until_idle().await.unwrap();
+
+    let succeeded = jobs.runs(RunFilter::succeeded()).await.unwrap();
+    assert_eq!(succeeded.len(), 24);
+    assert_eq!(images.most.load(Ordering::SeqCst), 2);
+    assert!(greetings.most.load(Ordering::SeqCst) > 2);
+}
+
+/// What can't be claimed for want of a slot is due, and no reason to look for it again and again.
+#[tokio::test]
+async fn a_queue_whose_slots_are_taken_is_looked_at_once_one_is_free() {
+    let clock = ManualClock::new();
+    let store = Memory::with_clock(&clock);
+    let jobs = Jobs::new(&store);
+    let images = Arc::new(Running::default());
+    for number in 0..5 {
+        jobs.enqueue::<Resize>(number).await.unwrap();
+    }
+    let worker = Worker::new(&store)
+        .register(Resize(Arc::clone(&images)))
+        .poll_interval(Duration::from_secs(60 * 60))
+        .queue_slots(Resize::QUEUE, 1);
+
+    worker.run_until_idle().await.unwrap();
+
+    assert_eq!((worker.stats().succeeded, images.most.load(Ordering::SeqCst)), (5, 1));
+    assert!(jobs.runs(RunFilter::all().states([RunState::Pending])).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn slots_for_a_queue_of_no_job_are_refused() {
+    let worker = Worker::new(&Memory::new()).register(Greet(Arc::default())).queue_slots("image", 2);
+    let error = worker.run_until_idle().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert_eq!(error.to_string(), "run: queue \"image\" has slots, but no registered job uses it");
+}
