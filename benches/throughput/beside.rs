@@ -7,11 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use riqle_jobs::{Job, Jobs, Store, Worker};
+use riqle_jobs::{JobInput, Jobs, Store, Worker};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
 use crate::{
-    CONCURRENCY, DRAIN_RUNS, Nothing, Stamp, fill, idle_latencies,
+    CONCURRENCY, DRAIN_RUNS, Nothing, Order, Stamped, fill, idle_latencies,
     limits::{database_url, fresh_schema},
     order, work_through,
 };
@@ -31,8 +31,8 @@ pub(crate) async fn held_snapshot() {
         if name == "held" {
             make_lanes(&store).await;
             holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM bench.runs").await.unwrap();
-            end_runs(Nothing::NAME).await;
-            end_runs(<Stamp as Job>::NAME).await;
+            end_runs(Order::JOB).await;
+            end_runs(Stamped::JOB).await;
         }
         let latencies = idle_latencies(&store).await;
         for percent in [50, 99] {
@@ -95,8 +95,8 @@ pub(crate) async fn stale_statistics() {
 /// So that the lanes are there.
 async fn make_lanes(store: &Arc<dyn Store>) {
     let jobs = Jobs::new(store);
-    jobs.enqueue::<Nothing>(order(0)).await.unwrap();
-    jobs.enqueue::<Stamp>(order(0)).await.unwrap();
+    jobs.enqueue(order(0)).await.unwrap();
+    jobs.enqueue(Stamped(order(0))).await.unwrap();
     let mut server = PgConnection::connect(&database_url()).await.unwrap();
     server.execute("DELETE FROM bench.runs").await.unwrap();
 }
@@ -122,7 +122,7 @@ async fn end_runs(job: &str) {
 async fn hold_runs(count: i64) {
     let mut server = PgConnection::connect(&database_url()).await.unwrap();
     for _ in 0..count / HELD {
-        insert(&mut server, Nothing::NAME, 20_000, 1, HELD).await;
+        insert(&mut server, Order::JOB, 20_000, 1, HELD).await;
     }
     server
         .execute(
@@ -137,7 +137,7 @@ async fn hold_runs(count: i64) {
 async fn add_pending(count: i64) {
     let mut server = PgConnection::connect(&database_url()).await.unwrap();
     for first in (0..count).step_by(AT_ONCE as usize) {
-        insert(&mut server, Nothing::NAME, -864_000_000, 0, AT_ONCE.min(count - first)).await;
+        insert(&mut server, Order::JOB, -864_000_000, 0, AT_ONCE.min(count - first)).await;
     }
 }
 

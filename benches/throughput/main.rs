@@ -16,8 +16,8 @@ use std::{
 };
 
 use riqle_jobs::{
-    AttemptOutcome, ClaimRequest, Claimed, ClaimedRun, Due, Ending, Inspect, Job, JobError, Jobs, LeaseToken,
-    NewRun, Payload, Priority, RunContext, RunState, Settlement, Store, Worker, WorkerId,
+    AttemptOutcome, ClaimRequest, Claimed, ClaimedRun, Due, Ending, Inspect, Job, JobError, JobInput, Jobs,
+    LeaseToken, NewRun, Payload, Priority, RunContext, RunState, Settlement, Store, Worker, WorkerId,
 };
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -161,8 +161,11 @@ struct Ended {
     expected: u64,
 }
 
+impl JobInput for Order {
+    const JOB: &'static str = "nothing";
+}
+
 impl Job for Nothing {
-    const NAME: &'static str = "nothing";
     type Input = Order;
     type Output = ();
 
@@ -193,7 +196,7 @@ async fn size(store: &Arc<dyn Store>) {
     let before = limits::redis_memory();
     let input = Payload::from_json_text(format!("\"{}\"", "x".repeat(198)));
     for _ in 0..RUNS / 1_000 {
-        let run = |_| NewRun::with_payload(Nothing::NAME, "default", Priority::DEFAULT, input.clone());
+        let run = |_| NewRun::with_payload(Order::JOB, "default", Priority::DEFAULT, input.clone());
         store.enqueue((0..1_000).map(run).collect()).await.unwrap();
     }
     println!("run_size {}", (limits::redis_memory() - before) as f64 / RUNS as f64);
@@ -208,7 +211,7 @@ async fn enqueue_one(store: &Arc<dyn Store>) {
     let begun = Instant::now();
     let mut runs = 0;
     while begun.elapsed() < Duration::from_secs(1) {
-        jobs.enqueue::<Nothing>(order(runs)).await.unwrap();
+        jobs.enqueue(order(runs)).await.unwrap();
         runs += 1;
     }
     print_rate("enqueue_one", runs, begun.elapsed());
@@ -222,7 +225,7 @@ async fn enqueue_16(store: &Arc<dyn Store>) {
         tasks.spawn(async move {
             let mut runs = 0;
             while begun.elapsed() < Duration::from_secs(1) {
-                jobs.enqueue::<Nothing>(order(runs)).await.unwrap();
+                jobs.enqueue(order(runs)).await.unwrap();
                 runs += 1;
             }
             runs
@@ -241,7 +244,7 @@ async fn enqueue_bulk(store: &Arc<dyn Store>) {
 async fn fill(store: &Arc<dyn Store>, runs: u64) {
     let jobs = Jobs::new(store);
     for portion in (0..runs).collect::<Vec<_>>().chunks(1_000) {
-        jobs.enqueue_all::<Nothing>(portion.iter().map(|number| order(*number))).await.unwrap();
+        jobs.enqueue_all(portion.iter().map(|number| order(*number))).await.unwrap();
     }
 }
 
@@ -259,7 +262,7 @@ async fn claim(store: &Arc<dyn Store>) {
     let token = LeaseToken::new();
     let request = |limit| ClaimRequest {
         queue: "default".to_owned(),
-        jobs: Arc::from([Nothing::NAME.to_owned()]),
+        jobs: Arc::from([Order::JOB.to_owned()]),
         limit,
         lease: Duration::from_secs(600),
         token,
@@ -284,7 +287,7 @@ async fn claim(store: &Arc<dyn Store>) {
     let claims = async || {
         let mut took = Vec::new();
         for number in 0..2_000 {
-            store.enqueue(vec![run(Nothing::NAME, number)]).await.unwrap();
+            store.enqueue(vec![run(Order::JOB, number)]).await.unwrap();
             let begun = Instant::now();
             let claimed = store.claim(request(32)).await.unwrap();
             took.push(begun.elapsed().as_secs_f64() * 1_000.0);
@@ -297,13 +300,13 @@ async fn claim(store: &Arc<dyn Store>) {
     println!("claim_empty {}", claims().await);
     let all: Vec<u64> = (0..BESIDE).collect();
     for portion in all.chunks(1_000) {
-        let due = |number: &u64| run(Nothing::NAME, *number);
+        let due = |number: &u64| run(Order::JOB, *number);
         store.enqueue(portion.iter().map(due).collect()).await.unwrap();
         end(store.claim(request(1_000)).await.unwrap()).await;
     }
     for portion in all.chunks(1_000) {
         let tomorrow = |number: &u64| {
-            let mut run = run(Nothing::NAME, *number);
+            let mut run = run(Order::JOB, *number);
             run.due = Due::In(Duration::from_secs(86_400));
             run
         };
@@ -344,12 +347,18 @@ async fn work_through(store: &Arc<dyn Store>, runs: u64, steps: u32) -> Duration
 /// Says when its body starts.
 struct Stamp(tokio::sync::mpsc::UnboundedSender<Instant>);
 
+#[derive(Serialize, serde::Deserialize)]
+struct Stamped(Order);
+
+impl JobInput for Stamped {
+    const JOB: &'static str = "stamp";
+}
+
 impl Job for Stamp {
-    const NAME: &'static str = "stamp";
-    type Input = Order;
+    type Input = Stamped;
     type Output = ();
 
-    async fn run(&self, _: &RunContext, _: Order) -> Result<(), JobError> {
+    async fn run(&self, _: &RunContext, _: Stamped) -> Result<(), JobError> {
         self.0.send(Instant::now()).map_err(JobError::dead)
     }
 }
@@ -372,7 +381,7 @@ async fn idle_latencies(store: &Arc<dyn Store>) -> Vec<f64> {
             for number in 0..IDLE_RUNS as u64 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 let begun = Instant::now();
-                jobs.enqueue::<Stamp>(order(number)).await.unwrap();
+                jobs.enqueue(Stamped(order(number))).await.unwrap();
                 latencies.push(starts.recv().await.unwrap().duration_since(begun).as_secs_f64() * 1_000.0);
             }
         })

@@ -70,9 +70,7 @@ pub async fn a_running_run_without_a_pending_neighbour_is_listed(harness: &dyn H
 pub async fn runs_are_listed_by_state(harness: &dyn Harness) {
     let store = harness.store();
     let [succeeded, dead, cancelled, running, retrying, pending, bill] = one_of_each(&*store).await;
-    let of = async |states: &[RunState]| {
-        listed(&*store, RunFilter::all().states(states)).await
-    };
+    let of = async |states: &[RunState]| listed(&*store, RunFilter::all().states(states)).await;
 
     assert_eq!(of(&[RunState::Pending]).await, [bill, pending, retrying]);
     assert_eq!(of(&[RunState::Running]).await, [running]);
@@ -86,7 +84,6 @@ pub async fn runs_are_listed_by_state(harness: &dyn Harness) {
 pub async fn runs_are_listed_by_job_queue_and_reference(harness: &dyn Harness) {
     let store = harness.store();
     let [succeeded, dead, cancelled, running, retrying, pending, bill] = one_of_each(&*store).await;
-    let some = |text: &str| Some(text.to_owned());
 
     let by_job = RunFilter::all().job("bill");
     assert_eq!(listed(&*store, by_job).await, [bill]);
@@ -199,7 +196,6 @@ pub async fn a_filter_counts_what_it_lists(harness: &dyn Harness) {
     let store = harness.store();
     let ids = one_of_each(&*store).await;
     let other = harness.second_handle().await;
-    let some = |text: &str| Some(text.to_owned());
     let of = |states: &[RunState]| RunFilter::all().states(states);
     let (pending, dead) = (RunState::Pending, RunState::Dead);
     for (filter, expected) in [

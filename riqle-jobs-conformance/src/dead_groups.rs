@@ -181,7 +181,6 @@ pub async fn errors_of_dead_letters_are_those_of_the_runs_that_a_filter_lists(ha
     assert_eq!(store.dead_errors(RunFilter::default()).await.unwrap(), []);
     let ids = dead_of_many_kinds(&*store).await;
     settled_well(&*store).await;
-    let some = |text: &str| Some(text.to_owned());
     let all = RunFilter::default();
     for (filter, expected) in [
         (all.clone(), vec![4, 3, 2, 1, 0]),
@@ -242,7 +241,8 @@ pub async fn a_group_has_as_many_runs_as_its_filter_lists(harness: &dyn Harness)
     }
 
     for group in groups(&*store).await {
-        let filter = RunFilter::dead().job(group.job).error_fingerprint(group.error_fingerprint.unwrap_or_default());
+        let filter =
+            RunFilter::dead().job(group.job).error_fingerprint(group.error_fingerprint.unwrap_or_default());
         assert_eq!(store.count_runs(filter.clone(), COUNTED_TO).await.unwrap(), group.runs);
         let runs = store.runs(filter).await.unwrap();
         assert_eq!((runs.len() as u64, runs[0].id), (group.runs, group.newest));

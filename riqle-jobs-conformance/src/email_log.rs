@@ -356,7 +356,6 @@ pub async fn emails_are_listed_newest_first_by_what_is_asked(harness: &dyn Harne
         .end_email(ids[1], sender, not_sent(EmailStatus::Failed, EmailDetail::Rejected, "no"))
         .await
         .unwrap();
-    let some = |text: &str| Some(text.to_owned());
     let listed = async |filter| {
         let rows = store.emails(filter).await.unwrap();
         rows.iter().map(|row| row.id).collect::<Vec<_>>()

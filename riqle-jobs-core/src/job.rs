@@ -4,26 +4,50 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{JobError, Priority, RetryPolicy, RunContext, UnreadableStep, store::JobDeclaration};
 
-/// A job: what to run, for which input, and how to try again.
+/// What a run is given, and all that a producer needs to know of its job: `jobs.enqueue(input).await?`.
 ///
-/// `NAME`, `TRIGGER`, `QUEUE` and `PRIORITY` are constants, since a producer has no instance. `NAME` is what is
-/// stored, so the type may be renamed and moved freely.
+/// [`JOB`](Self::JOB) is what is stored, so the types may be renamed and moved freely. Changes between deploys must still read what
+/// is stored.
+///
+/// ```
+/// use riqle_jobs_core::JobInput;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Welcome {
+///     user: String,
+///     email: String,
+/// }
+///
+/// impl JobInput for Welcome {
+///     const JOB: &'static str = "welcome-user";
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a job",
-    label = "expected a type with `impl Job`",
-    note = "give it a NAME, an Input, an Output and `async fn run(&self, run: &RunContext, input: Input)`"
+    message = "`{Self}` is not the input of a job",
+    label = "expected a type with `impl JobInput`",
+    note = "derive Serialize and Deserialize, and say whose input it is: `impl JobInput for … {{ const JOB: &'static str = \"…\"; }}`"
 )]
-pub trait Job: Send + Sync + 'static {
-    /// The stored name, unique in the application; at most 128 bytes.
-    const NAME: &'static str;
-    /// The event that starts it.
+pub trait JobInput: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The job's stored name, unique in the application; at most 128 bytes.
+    const JOB: &'static str;
+    /// The event that starts it, of which this is the data.
     const TRIGGER: Option<&'static str> = None;
-    /// The queue that its runs stand in.
+    /// The queue that its runs wait in.
     const QUEUE: &'static str = "default";
     /// Its place among the due runs of the queue.
     const PRIORITY: Priority = Priority::DEFAULT;
-    /// What a run is given. Changes between deploys must still read what is stored.
-    type Input: Serialize + DeserializeOwned + Send + Sync + 'static;
+}
+
+/// A job: what to run for an input, and how to try again. It has what its body needs, such as a [`Sender`](crate::Sender).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a job",
+    label = "expected a type with `impl Job`",
+    note = "give it an Input, an Output and `async fn run(&self, run: &RunContext, input: Input)`"
+)]
+pub trait Job: Send + Sync + 'static {
+    /// What a run is given.
+    type Input: JobInput;
     /// What a run returns.
     type Output: Serialize + DeserializeOwned + Send + 'static;
 
@@ -54,12 +78,12 @@ pub trait Job: Send + Sync + 'static {
 }
 
 /// What the store is told of a job.
-pub(crate) fn declaration<J: Job>(policy: Option<String>) -> JobDeclaration {
+pub(crate) fn declaration<I: JobInput>(policy: Option<String>) -> JobDeclaration {
     JobDeclaration {
-        name: J::NAME.to_owned(),
-        queue: J::QUEUE.to_owned(),
-        priority: J::PRIORITY,
-        trigger: J::TRIGGER.map(str::to_owned),
+        name: I::JOB.to_owned(),
+        queue: I::QUEUE.to_owned(),
+        priority: I::PRIORITY,
+        trigger: I::TRIGGER.map(str::to_owned),
         policy,
     }
 }

@@ -5,8 +5,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    AsStore, BulkReport, Enqueued, Error, ErrorKind, Job, NewRun, Pace, Payload, Priority, Replay, RunFilter,
-    Run, RunId, SavedStep, Store, UniqueScope, bulk, events, job,
+    AsStore, BulkReport, Enqueued, Error, ErrorKind, JobInput, NewRun, Pace, Payload, Priority, Replay, Run,
+    RunFilter, RunId, SavedStep, Store, UniqueScope, bulk, events, job,
     store::{DeadGroup, Health, JobCount, JobDeclaration, NewEvent, QueueStatus},
 };
 
@@ -22,21 +22,21 @@ impl Jobs {
         Self { store: store.as_store() }
     }
 
-    /// Enqueues a run of `J`. Await the answer, after setting what the run needs:
-    /// `jobs.enqueue::<SendWelcomeEmail>(input).unique("welcome:user-7").await?`.
-    pub fn enqueue<J: Job>(&self, input: J::Input) -> Enqueue {
-        Enqueue { store: Arc::clone(&self.store), run: NewRun::of::<J>(&input) }
+    /// Enqueues a run of the input's job. Await the answer, after setting what the run needs:
+    /// `jobs.enqueue(Welcome { … }).unique("welcome:user-7").await?`.
+    pub fn enqueue<I: JobInput>(&self, input: I) -> Enqueue {
+        Enqueue { store: Arc::clone(&self.store), run: NewRun::of(&input) }
     }
 
-    /// Enqueues many runs of `J` as one atomic group, all due now.
+    /// Enqueues many runs of a job as one atomic group, all due now.
     ///
     /// # Errors
     /// As [`Queue::enqueue`](crate::Queue::enqueue); with an index, none is stored.
-    pub async fn enqueue_all<J: Job>(
+    pub async fn enqueue_all<I: JobInput>(
         &self,
-        inputs: impl IntoIterator<Item = J::Input> + Send,
+        inputs: impl IntoIterator<Item = I> + Send,
     ) -> Result<Vec<Enqueued>, Error> {
-        let runs = inputs.into_iter().map(|input| NewRun::of::<J>(&input)).collect::<Result<_, _>>()?;
+        let runs = inputs.into_iter().map(|input| NewRun::of(&input)).collect::<Result<_, _>>()?;
         self.store.enqueue(runs).await
     }
 
@@ -61,12 +61,13 @@ impl Jobs {
         events::send(&*self.store, events).await
     }
 
-    /// Announces a job without running it, so that its trigger is known before a worker starts.
+    /// Announces the job of an input without running it, so that its trigger is known before a worker starts:
+    /// `jobs.declare::<Welcome>().await?`.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn declare<J: Job>(&self) -> Result<(), Error> {
-        self.declare_all(vec![job::declaration::<J>(None)]).await
+    pub async fn declare<I: JobInput>(&self) -> Result<(), Error> {
+        self.declare_all(vec![job::declaration::<I>(None)]).await
     }
 
     pub(crate) async fn declare_all(&self, declarations: Vec<JobDeclaration>) -> Result<(), Error> {

@@ -38,7 +38,7 @@ pub use context::{RunContext, StepDatabase, StepPath, StepTransaction, StopReaso
 pub use email::{Email, EmailLog, Mailbox, Mailer, Receipt, SendError, Sender};
 pub use error::{Cause, Error, ErrorKind};
 pub use id::{ActionId, EmailId, LeaseToken, RunId, WorkerId};
-pub use job::{Job, Step};
+pub use job::{Job, JobInput, Step};
 pub use job_error::JobError;
 pub use jobs::{Enqueue, Jobs};
 pub use limits::Limits;

@@ -17,7 +17,7 @@ use riqle_jobs_core::{
     ErrorKind, Inspect, JobError, Jobs, ManualClock, Memory, NewRun, Operate, Pace, Queue, Run, RunFilter,
     RunId, RunState, Worker, testing,
 };
-use support::Scripted;
+use support::{Scripted, ScriptedInput};
 
 const FAST: u32 = 1_000_000;
 
@@ -29,7 +29,7 @@ async fn dead_letters(store: &Memory, runs: Vec<NewRun>) {
 }
 
 fn runs(count: u64) -> Vec<NewRun> {
-    (0..count).map(|number| NewRun::of::<Scripted>(&number).unwrap()).collect()
+    (0..count).map(|number| NewRun::of(&ScriptedInput(number)).unwrap()).collect()
 }
 
 async fn listed(store: &Memory, state: RunState) -> Vec<Run> {
@@ -87,7 +87,7 @@ async fn replays_that_die_at_once_are_not_replayed_by_the_same_call() {
 #[tokio::test]
 async fn a_taken_unique_key_is_skipped_and_reported_and_the_others_go_on() {
     let store = Memory::new();
-    let keyed = |number: u64| NewRun::of::<Scripted>(&number).unwrap().unique(format!("order-{number}"));
+    let keyed = |number: u64| NewRun::of(&ScriptedInput(number)).unwrap().unique(format!("order-{number}"));
     let dead: Vec<_> = (0..5).map(keyed).collect();
     let taken = dead[2].id;
     dead_letters(&store, dead).await;
@@ -104,11 +104,10 @@ async fn a_taken_unique_key_is_skipped_and_reported_and_the_others_go_on() {
 #[tokio::test]
 async fn only_what_the_filter_lists_is_replayed_or_discarded() {
     let store = Memory::new();
-    let of = |reference: &str| NewRun::of::<Scripted>(&1).unwrap().reference(reference);
+    let of = |reference: &str| NewRun::of(&ScriptedInput(1)).unwrap().reference(reference);
     dead_letters(&store, vec![of("a"), of("b"), of("a")]).await;
     let jobs = Jobs::new(&store);
-    let filter =
-        |reference: &str| RunFilter::all().reference(reference.to_owned());
+    let filter = |reference: &str| RunFilter::all().reference(reference.to_owned());
 
     let replayed = jobs.replay_all(filter("a"), Pace::default()).await.unwrap();
     let discarded = jobs.discard_all(filter("b"), Pace::default()).await.unwrap();
@@ -198,7 +197,7 @@ async fn a_run_that_waits_for_its_time_runs_now() {
     let clock = ManualClock::new();
     let store = Memory::with_clock(&clock);
     let jobs = Jobs::new(&store);
-    let id = jobs.enqueue::<Scripted>(7).delay(Duration::from_secs(3_600)).await.unwrap().id();
+    let id = jobs.enqueue(ScriptedInput(7)).delay(Duration::from_secs(3_600)).await.unwrap().id();
     let worker = Worker::new(&store).register(Scripted::new(async |_, input| Ok(input)));
 
     jobs.run_now(id).await.unwrap();

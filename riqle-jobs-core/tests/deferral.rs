@@ -7,8 +7,8 @@ use std::{
 };
 
 use riqle_jobs_core::{
-    Email, EmailLog, Inspect, Job, JobError, Jobs, Mailbox, ManualClock, Memory, Replay, RetryPolicy, Run,
-    RunContext, RunId, RunState, Sender, Worker,
+    Email, EmailLog, Inspect, Job, JobError, JobInput, Jobs, Mailbox, ManualClock, Memory, Replay,
+    RetryPolicy, Run, RunContext, RunId, RunState, Sender, Worker,
     email::{
         Deferral, EmailDetail, EmailFilter, EmailRecord, EmailStatus, OnUnknown, PROVIDER_AWAY, SendOutcome,
     },
@@ -23,16 +23,22 @@ struct Greets {
     from: Arc<Mutex<&'static str>>,
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct GreetsInput;
+
+impl JobInput for GreetsInput {
+    const JOB: &'static str = "greets";
+}
+
 impl Job for Greets {
-    const NAME: &'static str = "greets";
-    type Input = ();
+    type Input = GreetsInput;
     type Output = ();
 
     fn retry_policy(&self) -> RetryPolicy {
         RetryPolicy::fixed(Duration::from_secs(1)).max_retries(1)
     }
 
-    async fn run(&self, run: &RunContext, (): ()) -> Result<(), JobError> {
+    async fn run(&self, run: &RunContext, _: GreetsInput) -> Result<(), JobError> {
         let from = Mailbox::parse(*self.from.lock().unwrap())?;
         run.step("send", || async {
             let to = Mailbox::parse("ada@example.com")?;
@@ -75,7 +81,7 @@ impl Shop {
     }
 
     async fn enqueue(&self) -> RunId {
-        self.jobs.enqueue::<Greets>(()).await.unwrap().id()
+        self.jobs.enqueue(GreetsInput).await.unwrap().id()
     }
 
     async fn work(&self) {

@@ -94,24 +94,30 @@ async fn a_queue_that_is_away_keeps_no_event_from_another_queue() {
     });
 
     struct Greet;
-    impl riqle_jobs_core::Job for Greet {
-        const NAME: &'static str = "greet";
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct GreetInput(u64);
+
+    impl riqle_jobs_core::JobInput for GreetInput {
+        const JOB: &'static str = "greet";
         const TRIGGER: Option<&'static str> = Some(CREATED);
         const QUEUE: &'static str = "queue-of-greet";
-        type Input = u64;
+    }
+
+    impl riqle_jobs_core::Job for Greet {
+        type Input = GreetInput;
         type Output = u64;
 
         async fn run(
             &self,
             _: &riqle_jobs_core::RunContext,
-            input: u64,
+            GreetInput(input): GreetInput,
         ) -> Result<u64, riqle_jobs_core::JobError> {
             Ok(input)
         }
     }
-    assert!(Jobs::new(&unreliable).declare::<Greet>().await.is_err());
+    assert!(Jobs::new(&unreliable).declare::<GreetInput>().await.is_err());
     assert_eq!(jobs_of_runs(&memory).await, ["greet"]);
-    Jobs::new(&unreliable).declare::<Greet>().await.unwrap();
+    Jobs::new(&unreliable).declare::<GreetInput>().await.unwrap();
     assert_eq!(jobs_of_runs(&memory).await, ["bill", "greet"]);
 }
 

@@ -4,17 +4,23 @@
 use std::{sync::Arc, time::Duration};
 
 use riqle_jobs_conformance::{Fault, Unreliable};
-use riqle_jobs_core::{Job, JobError, Memory, Registry, RunContext, Shutdown, Worker};
+use riqle_jobs_core::{Job, JobError, JobInput, Memory, Registry, RunContext, Shutdown, Worker};
 use tokio::time::{sleep, timeout};
 
 struct Greet;
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct GreetInput;
+
+impl JobInput for GreetInput {
+    const JOB: &'static str = "greet";
+}
+
 impl Job for Greet {
-    const NAME: &'static str = "greet";
-    type Input = ();
+    type Input = GreetInput;
     type Output = ();
 
-    async fn run(&self, _: &RunContext, (): ()) -> Result<(), JobError> {
+    async fn run(&self, _: &RunContext, _: GreetInput) -> Result<(), JobError> {
         Ok(())
     }
 }

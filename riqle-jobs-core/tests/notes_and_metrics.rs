@@ -16,7 +16,7 @@ use riqle_jobs_core::{
     Inspect, JobError, Jobs, LogLevel, Memory, Operate, RunContext, RunState, Worker,
     store::{Histogram, JobMetrics, LoggedLine, MetricsFilter, Progress, RunNotes, Span},
 };
-use support::{Bench, Scripted};
+use support::{Bench, Scripted, ScriptedInput};
 use tokio::sync::Notify;
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn notes_are_stored_while_the_body_runs() {
     let wait = Arc::clone(&go_on);
     // The body's time limit is half a second, like the time for which notes gather.
     let worker = Worker::new(&bench.store).register(Patient(Arc::new(move || Arc::clone(&wait))));
-    Jobs::new(&bench.store).enqueue::<Patient>(7).await.unwrap();
+    Jobs::new(&bench.store).enqueue(PatientInput(7)).await.unwrap();
     let patient = Inspect::runs(&bench.store, Default::default()).await.unwrap()[0].id;
     assert_ne!(patient, id);
     let watch = async {
@@ -76,12 +76,18 @@ async fn notes_are_stored_while_the_body_runs() {
 /// Logs, waits to be told, logs.
 struct Patient(Arc<dyn Fn() -> Arc<Notify> + Send + Sync>);
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct PatientInput(u64);
+
+impl riqle_jobs_core::JobInput for PatientInput {
+    const JOB: &'static str = "patient";
+}
+
 impl riqle_jobs_core::Job for Patient {
-    const NAME: &'static str = "patient";
-    type Input = u64;
+    type Input = PatientInput;
     type Output = u64;
 
-    async fn run(&self, run: &RunContext, input: u64) -> Result<u64, JobError> {
+    async fn run(&self, run: &RunContext, PatientInput(input): PatientInput) -> Result<u64, JobError> {
         run.log("before");
         (self.0)().notified().await;
         run.log("after");
@@ -129,7 +135,7 @@ async fn lines_are_stored_once_though_calls_fail_before_and_after_their_effect()
             }
             Ok(input)
         }));
-    Jobs::new(&memory).enqueue_all::<Scripted>(0..40).await.unwrap();
+    Jobs::new(&memory).enqueue_all((0..40).map(ScriptedInput)).await.unwrap();
     let watched = memory.clone();
     worker
         .run_until(async move {

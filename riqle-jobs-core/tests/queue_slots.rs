@@ -10,7 +10,7 @@ use std::{
 };
 
 use riqle_jobs_core::{
-    ErrorKind, Job, JobError, Jobs, ManualClock, Memory, RunContext, RunFilter, RunState, Worker,
+    ErrorKind, Job, JobError, JobInput, Jobs, ManualClock, Memory, RunContext, RunFilter, RunState, Worker,
 };
 
 /// How many bodies run now, and how many did at most.
@@ -31,13 +31,19 @@ impl Running {
 
 struct Resize(Arc<Running>);
 
-impl Job for Resize {
-    const NAME: &'static str = "resize";
+#[derive(serde::Serialize, serde::Deserialize)]
+struct ResizeInput(u32);
+
+impl JobInput for ResizeInput {
+    const JOB: &'static str = "resize";
     const QUEUE: &'static str = "images";
-    type Input = u32;
+}
+
+impl Job for Resize {
+    type Input = ResizeInput;
     type Output = ();
 
-    async fn run(&self, _: &RunContext, _: u32) -> Result<(), JobError> {
+    async fn run(&self, _: &RunContext, _: ResizeInput) -> Result<(), JobError> {
         self.0.one(Duration::from_millis(20)).await;
         Ok(())
     }
@@ -45,12 +51,18 @@ impl Job for Resize {
 
 struct Greet(Arc<Running>);
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct GreetInput(u32);
+
+impl JobInput for GreetInput {
+    const JOB: &'static str = "greet";
+}
+
 impl Job for Greet {
-    const NAME: &'static str = "greet";
-    type Input = u32;
+    type Input = GreetInput;
     type Output = ();
 
-    async fn run(&self, _: &RunContext, _: u32) -> Result<(), JobError> {
+    async fn run(&self, _: &RunContext, _: GreetInput) -> Result<(), JobError> {
         self.0.one(Duration::from_millis(1)).await;
         Ok(())
     }
@@ -62,14 +74,14 @@ async fn of_a_queue_with_slots_no_more_run_at_once_and_no_other_queue_waits_for_
     let jobs = Jobs::new(&store);
     let (images, greetings) = (Arc::new(Running::default()), Arc::new(Running::default()));
     for number in 0..12 {
-        jobs.enqueue::<Resize>(number).await.unwrap();
-        jobs.enqueue::<Greet>(number).await.unwrap();
+        jobs.enqueue(ResizeInput(number)).await.unwrap();
+        jobs.enqueue(GreetInput(number)).await.unwrap();
     }
     let worker = Worker::new(&store)
         .register(Resize(Arc::clone(&images)))
         .register(Greet(Arc::clone(&greetings)))
         .concurrency(16)
-        .queue_slots(Resize::QUEUE, 2);
+        .queue_slots(ResizeInput::QUEUE, 2);
 
     worker.run_until_idle().await.unwrap();
 
@@ -87,12 +99,12 @@ async fn a_queue_whose_slots_are_taken_is_looked_at_once_one_is_free() {
     let jobs = Jobs::new(&store);
     let images = Arc::new(Running::default());
     for number in 0..5 {
-        jobs.enqueue::<Resize>(number).await.unwrap();
+        jobs.enqueue(ResizeInput(number)).await.unwrap();
     }
     let worker = Worker::new(&store)
         .register(Resize(Arc::clone(&images)))
         .poll_interval(Duration::from_secs(60 * 60))
-        .queue_slots(Resize::QUEUE, 1);
+        .queue_slots(ResizeInput::QUEUE, 1);
 
     worker.run_until_idle().await.unwrap();
 

@@ -13,13 +13,13 @@ use std::{
 
 use riqle_jobs_conformance::Unreliable;
 use riqle_jobs_core::{
-    AttemptOutcome, Email, EmailLog, Error, ErrorKind, Inspect, Job, JobError, Jobs, Mailbox, Memory, Reason,
-    RunContext, RunState, Sender, Worker,
+    AttemptOutcome, Email, EmailLog, Error, ErrorKind, Inspect, Job, JobError, JobInput, Jobs, Mailbox,
+    Memory, Reason, RunContext, RunState, Sender, Worker,
     email::{EmailFilter, EmailStatus, SendOutcome},
     testing::RecordingMailer,
 };
 
-use support::{Bench, Scripted};
+use support::{Bench, Scripted, ScriptedInput};
 
 /// A store that can't hold a quotation mark of print.
 fn store_without_quotes(bench: &Bench) -> Unreliable {
@@ -58,12 +58,18 @@ async fn an_error_that_the_store_refuses_is_recorded_without_its_text() {
 
 struct Quote;
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct QuoteInput;
+
+impl JobInput for QuoteInput {
+    const JOB: &'static str = "quote";
+}
+
 impl Job for Quote {
-    const NAME: &'static str = "quote";
-    type Input = ();
+    type Input = QuoteInput;
     type Output = String;
 
-    async fn run(&self, run: &RunContext, (): ()) -> Result<String, JobError> {
+    async fn run(&self, run: &RunContext, _: QuoteInput) -> Result<String, JobError> {
         run.log("plain");
         run.warn("“quoted”");
         run.log("plain again");
@@ -77,7 +83,7 @@ impl Job for Quote {
 async fn a_run_whose_output_is_refused_is_dead_and_says_so_and_its_notes_are_kept() {
     let bench = Bench::new();
     let store = store_without_quotes(&bench);
-    let id = Jobs::new(&bench.store).enqueue::<Quote>(()).await.unwrap().id();
+    let id = Jobs::new(&bench.store).enqueue(QuoteInput).await.unwrap().id();
     Worker::new(&store).register(Quote).run_until_idle().await.unwrap();
 
     let run = bench.run(id).await;
@@ -126,12 +132,18 @@ struct Mail {
     sender: Sender,
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct MailInput;
+
+impl JobInput for MailInput {
+    const JOB: &'static str = "mail";
+}
+
 impl Job for Mail {
-    const NAME: &'static str = "mail";
-    type Input = ();
+    type Input = MailInput;
     type Output = ();
 
-    async fn run(&self, run: &RunContext, (): ()) -> Result<(), JobError> {
+    async fn run(&self, run: &RunContext, _: MailInput) -> Result<(), JobError> {
         run.step("send", || async {
             let (from, to) = (Mailbox::parse("a@example.com")?, Mailbox::parse("b@example.com")?);
             let email = Email::new("hello", from, to, "s", "html".to_owned(), "text".to_owned());
@@ -152,7 +164,7 @@ async fn a_receipt_whose_text_is_refused_is_recorded_and_the_email_is_sent_once(
         reply: "250 “queued”\0".to_owned(),
     });
     let sender = Sender::new(&store, Arc::new(mailer.clone()));
-    let id = Jobs::new(&bench.store).enqueue::<Mail>(()).await.unwrap().id();
+    let id = Jobs::new(&bench.store).enqueue(MailInput).await.unwrap().id();
     Worker::new(&store).register(Mail { sender }).run_until_idle().await.unwrap();
 
     assert_eq!((bench.run(id).await.state, mailer.tries()), (RunState::Succeeded, 1));
@@ -187,7 +199,7 @@ async fn a_store_that_is_not_as_it_must_be_is_waited_for_and_no_run_pays_for_it(
             .await
         }
     });
-    let id = Jobs::new(&memory).enqueue::<Scripted>(1).await.unwrap().id();
+    let id = Jobs::new(&memory).enqueue(ScriptedInput(1)).await.unwrap().id();
     Worker::new(&store).register(body).run_until_idle().await.unwrap();
     let run = Inspect::run(&memory, id).await.unwrap().unwrap();
     assert_eq!((run.state, run.failures, run.crashes), (RunState::Succeeded, 0, 0));

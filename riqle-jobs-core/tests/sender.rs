@@ -12,7 +12,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use riqle_jobs_conformance::{Fault, Unreliable};
 use riqle_jobs_core::{
-    Email, EmailLog, Inspect, Job, JobError, Jobs, Mailbox, ManualClock, Memory, RetryPolicy, Run,
+    Email, EmailLog, Inspect, Job, JobError, JobInput, Jobs, Mailbox, ManualClock, Memory, RetryPolicy, Run,
     RunContext, RunState, SendError, Sender, Worker,
     email::{EmailDetail, EmailFilter, EmailRecord, EmailStart, EmailStatus, OnUnknown, SendOutcome},
     testing::RecordingMailer,
@@ -86,7 +86,7 @@ async fn a_run_whose_email_another_has_on_its_way_looks_again_at_no_charge() {
     store.start_email(row.id, start).await.unwrap();
     store.email_body_begins(row.id, other, 1).await.unwrap();
 
-    let id = Jobs::new(&store).enqueue::<SendReceipt>(()).await.unwrap().id();
+    let id = Jobs::new(&store).enqueue(SendReceiptInput).await.unwrap().id();
     let worker = Worker::new(&store).register(SendReceipt { sender });
     worker.run_until_idle().await.unwrap();
 
@@ -102,12 +102,18 @@ struct SendReceipt {
     sender: Sender,
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct SendReceiptInput;
+
+impl JobInput for SendReceiptInput {
+    const JOB: &'static str = "send-receipt";
+}
+
 impl Job for SendReceipt {
-    const NAME: &'static str = "send-receipt";
-    type Input = ();
+    type Input = SendReceiptInput;
     type Output = ();
 
-    async fn run(&self, run: &RunContext, _: ()) -> Result<(), JobError> {
+    async fn run(&self, run: &RunContext, _: SendReceiptInput) -> Result<(), JobError> {
         let email = email().on_unknown(OnUnknown::SendAgain);
         run.step("send", || async { self.sender.send(&email).await.map(drop).map_err(JobError::from) }).await
     }
@@ -121,16 +127,22 @@ struct Mails {
     body: Mail,
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct MailsInput;
+
+impl JobInput for MailsInput {
+    const JOB: &'static str = "mails";
+}
+
 impl Job for Mails {
-    const NAME: &'static str = "mails";
-    type Input = ();
+    type Input = MailsInput;
     type Output = ();
 
     fn retry_policy(&self) -> RetryPolicy {
         RetryPolicy::fixed(Duration::ZERO).max_retries(3)
     }
 
-    async fn run(&self, run: &RunContext, (): ()) -> Result<(), JobError> {
+    async fn run(&self, run: &RunContext, _: MailsInput) -> Result<(), JobError> {
         (self.body)(run.clone(), self.sender.clone()).await
     }
 }
@@ -158,7 +170,7 @@ where
     let store = Memory::new();
     let log = Unreliable::new(Arc::new(store.clone()), faults);
     let sender = Sender::new(&log, Arc::new(mailer.clone()));
-    let id = Jobs::new(&store).enqueue::<Mails>(()).await.unwrap().id();
+    let id = Jobs::new(&store).enqueue(MailsInput).await.unwrap().id();
     let body: Mail = Arc::new(move |run, sender| Box::pin(body(run, sender)));
     Worker::new(&store).register(Mails { sender, body }).run_until_idle().await.unwrap();
     (store.run(id).await.unwrap().unwrap(), store.emails(EmailFilter::default()).await.unwrap())

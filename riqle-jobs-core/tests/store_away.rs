@@ -12,7 +12,7 @@ use std::{
 
 use riqle_jobs_conformance::{Fault, Unreliable};
 use riqle_jobs_core::{
-    Inspect, Job, JobError, Jobs, Memory, NewRun, Queue, RunContext, RunState, Worker,
+    Inspect, Job, JobError, JobInput, Jobs, Memory, NewRun, Queue, RunContext, RunState, Worker,
 };
 
 /// Two steps; counts how often each was computed.
@@ -20,12 +20,18 @@ struct TwoSteps {
     computed: Arc<Mutex<HashMap<(u64, u32), u32>>>,
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct TwoStepsInput(u64);
+
+impl JobInput for TwoStepsInput {
+    const JOB: &'static str = "two-steps";
+}
+
 impl Job for TwoSteps {
-    const NAME: &'static str = "two-steps";
-    type Input = u64;
+    type Input = TwoStepsInput;
     type Output = u64;
 
-    async fn run(&self, run: &RunContext, input: u64) -> Result<u64, JobError> {
+    async fn run(&self, run: &RunContext, TwoStepsInput(input): TwoStepsInput) -> Result<u64, JobError> {
         let mut sum = 0;
         for part in 1..=2 {
             sum += run
@@ -53,7 +59,7 @@ async fn every_run_ends_once_though_calls_fail_before_and_after_their_effect() {
             _ => None,
         }
     });
-    let runs: Vec<NewRun> = (0..200).map(|number| NewRun::of::<TwoSteps>(&number).unwrap()).collect();
+    let runs: Vec<NewRun> = (0..200).map(|number| NewRun::of(&TwoStepsInput(number)).unwrap()).collect();
     while Queue::enqueue(&store, runs.clone()).await.is_err() {}
     let computed = Arc::new(Mutex::new(HashMap::new()));
     let worker = Worker::new(&store).concurrency(8).register(TwoSteps { computed: Arc::clone(&computed) });
@@ -96,7 +102,7 @@ async fn a_store_that_is_away_and_comes_back_is_worked_for_again() {
     });
     let worker = Worker::new(&store).register(TwoSteps { computed: Arc::default() });
     let jobs = Jobs::new(&memory);
-    let id = jobs.enqueue::<TwoSteps>(1).await.unwrap().id();
+    let id = jobs.enqueue(TwoStepsInput(1)).await.unwrap().id();
     worker
         .run_until(async {
             // Long enough for several refused claims.

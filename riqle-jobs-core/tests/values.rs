@@ -13,8 +13,8 @@ use std::{
 
 use proptest::prelude::*;
 use riqle_jobs_core::{
-    Enqueued, ErrorKind, Inspect, Job, JobError, Jobs, Memory, Payload, Reason, RunContext, RunFilter,
-    RunState, Worker, store::NewEvent, testing,
+    Enqueued, ErrorKind, Inspect, Job, JobError, JobInput, Jobs, Memory, Payload, Reason, RunContext,
+    RunFilter, RunState, Worker, store::NewEvent, testing,
 };
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
@@ -24,24 +24,36 @@ use support::{Bench, Scripted};
 /// Takes and returns anything.
 struct Echo;
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct EchoInput(Vec<f64>);
+
+impl JobInput for EchoInput {
+    const JOB: &'static str = "echo";
+}
+
 impl Job for Echo {
-    const NAME: &'static str = "echo";
-    type Input = Vec<f64>;
+    type Input = EchoInput;
     type Output = f64;
 
-    async fn run(&self, _: &RunContext, input: Vec<f64>) -> Result<f64, JobError> {
+    async fn run(&self, _: &RunContext, EchoInput(input): EchoInput) -> Result<f64, JobError> {
         Ok(input.iter().sum::<f64>() / 0.0_f64.max(input.len() as f64 - 1.0))
     }
 }
 
 struct Count;
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct CountInput(HashMap<u32, String>);
+
+impl JobInput for CountInput {
+    const JOB: &'static str = "count";
+}
+
 impl Job for Count {
-    const NAME: &'static str = "count";
-    type Input = HashMap<u32, String>;
+    type Input = CountInput;
     type Output = usize;
 
-    async fn run(&self, _: &RunContext, input: HashMap<u32, String>) -> Result<usize, JobError> {
+    async fn run(&self, _: &RunContext, CountInput(input): CountInput) -> Result<usize, JobError> {
         Ok(input.len())
     }
 }
@@ -127,13 +139,13 @@ async fn what_reads_back_as_another_value_is_handed_on_so_in_the_first_attempt_t
 async fn an_input_that_does_not_read_back_is_refused_when_it_is_enqueued() {
     let store = Memory::new();
     let jobs = Jobs::new(&store);
-    let refused = jobs.enqueue::<Echo>(vec![f64::NAN]).await.unwrap_err();
+    let refused = jobs.enqueue(EchoInput(vec![f64::NAN])).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Rejected);
     assert!(
         refused.message().starts_with("the value does not survive JSON: what was written does not decode"),
         "{refused}"
     );
-    let refused = jobs.enqueue_all::<Echo>([vec![1.0], vec![f64::INFINITY]]).await.unwrap_err();
+    let refused = jobs.enqueue_all(([vec![1.0], vec![f64::INFINITY]]).map(EchoInput)).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Rejected);
     assert_eq!(Inspect::runs(&store, RunFilter::default()).await.unwrap(), []);
 }
@@ -142,7 +154,7 @@ async fn an_input_that_does_not_read_back_is_refused_when_it_is_enqueued() {
 #[tokio::test]
 async fn an_output_that_does_not_read_back_is_dead_and_never_succeeded_without_it() {
     let store = Memory::new();
-    let id = Jobs::new(&store).enqueue::<Echo>(vec![1.0]).await.unwrap().id();
+    let id = Jobs::new(&store).enqueue(EchoInput(vec![1.0])).await.unwrap().id();
     Worker::new(&store).register(Echo).run_until_idle().await.unwrap();
     let run = Inspect::run(&store, id).await.unwrap().unwrap();
     assert_eq!((run.state, run.reason, run.output), (RunState::Dead, Some(Reason::Permanent), None));
@@ -187,11 +199,11 @@ async fn event_data_that_json_can_not_say_or_no_job_reads_is_refused() {
 async fn an_input_with_a_map_is_the_same_input_each_time() {
     let (store, input) = (Memory::new(), || (0..20).map(|n| (n, n.to_string())).collect());
     let jobs = Jobs::new(&store);
-    let first = jobs.enqueue::<Count>(input()).unique("all").await.unwrap().id();
+    let first = jobs.enqueue(CountInput(input())).unique("all").await.unwrap().id();
     for _ in 0..20 {
-        assert_eq!(jobs.enqueue::<Count>(input()).unique("all").await.unwrap(), Enqueued::Existing(first));
+        assert_eq!(jobs.enqueue(CountInput(input())).unique("all").await.unwrap(), Enqueued::Existing(first));
     }
-    let other = jobs.enqueue::<Count>(HashMap::new()).unique("all").await.unwrap_err();
+    let other = jobs.enqueue(CountInput(HashMap::new())).unique("all").await.unwrap_err();
     assert_eq!(other.kind(), ErrorKind::Conflict);
 }
 

@@ -18,7 +18,7 @@ use riqle_jobs_core::{
 };
 use tokio::sync::{Notify, oneshot};
 
-use support::{Bench, Scripted};
+use support::{Bench, Scripted, ScriptedInput};
 
 #[tokio::test]
 async fn a_job_that_always_fails_is_tried_by_its_policy_and_then_dead() {
@@ -440,7 +440,7 @@ fn a_blocked_runtime_keeps_its_leases() {
                 Ok(input)
             }
         }));
-        Jobs::new(&store).enqueue::<Scripted>(1).await.unwrap();
+        Jobs::new(&store).enqueue(ScriptedInput(1)).await.unwrap();
         worker.run_until_idle().await.unwrap();
         assert_eq!(worker.stats().succeeded, 1);
     });
@@ -451,11 +451,11 @@ fn a_blocked_runtime_keeps_its_leases() {
 #[tokio::test]
 async fn an_event_starts_every_job_that_it_triggers_once_an_id() {
     let bench = Bench::new();
-    bench.jobs.declare::<Scripted>().await.unwrap();
+    bench.jobs.declare::<ScriptedInput>().await.unwrap();
     bench.jobs.send_event("test/scripted", &4).await.unwrap();
     bench.jobs.send_event("test/other", &5).await.unwrap();
-    testing::assert_enqueued::<Scripted>(&bench.store, 4).await;
-    testing::assert_not_enqueued::<Scripted>(&bench.store, 5).await;
+    testing::assert_enqueued::<ScriptedInput>(&bench.store, 4).await;
+    testing::assert_not_enqueued::<ScriptedInput>(&bench.store, 5).await;
 }
 
 #[tokio::test]
@@ -484,7 +484,7 @@ async fn a_sleeping_worker_wakes_when_a_run_is_enqueued_and_when_the_clock_reach
         .run_until(async {
             bench.enqueue(1).await;
             done.notified().await;
-            bench.jobs.enqueue::<Scripted>(2).delay(Duration::from_secs(60)).await.unwrap();
+            bench.jobs.enqueue(ScriptedInput(2)).delay(Duration::from_secs(60)).await.unwrap();
             bench.clock.advance(Duration::from_secs(60));
             done.notified().await;
         })
@@ -533,7 +533,7 @@ async fn an_error_text_with_nul_is_cleaned_and_a_long_one_is_cut() {
 #[tokio::test]
 async fn a_thousand_runs_on_one_slot_each_end_once() {
     let bench = Bench::new();
-    bench.jobs.enqueue_all::<Scripted>(0..1_000).await.unwrap();
+    bench.jobs.enqueue_all((0..1_000).map(ScriptedInput)).await.unwrap();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let see = Arc::clone(&seen);
     let worker = Worker::new(&bench.store).concurrency(1).register(Scripted::new(move |_, input| {
@@ -558,9 +558,15 @@ async fn discarding_a_dead_letter_removes_it() {
 /// Fails once of kind `rate-limited`, then of no kind, always.
 struct Moody;
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct MoodyInput(u64);
+
+impl riqle_jobs_core::JobInput for MoodyInput {
+    const JOB: &'static str = "moody";
+}
+
 impl riqle_jobs_core::Job for Moody {
-    const NAME: &'static str = "moody";
-    type Input = u64;
+    type Input = MoodyInput;
     type Output = u64;
 
     fn retry_policy(&self) -> RetryPolicy {
@@ -568,7 +574,7 @@ impl riqle_jobs_core::Job for Moody {
         RetryPolicy::exponential(Duration::from_secs(1)).max_retries(2).on("rate-limited", patient)
     }
 
-    async fn run(&self, run: &RunContext, _: u64) -> Result<u64, JobError> {
+    async fn run(&self, run: &RunContext, _: MoodyInput) -> Result<u64, JobError> {
         let error = JobError::retry("no").kind("rate-limited");
         let limited = run.attempt() != 3;
         // The kind is kept through a step's context.
@@ -579,7 +585,7 @@ impl riqle_jobs_core::Job for Moody {
 #[tokio::test]
 async fn an_error_of_a_kind_is_tried_by_the_policy_of_its_kind() {
     let bench = Bench::new();
-    let id = bench.jobs.enqueue::<Moody>(1).await.unwrap().id();
+    let id = bench.jobs.enqueue(MoodyInput(1)).await.unwrap().id();
     bench.work_through(&Worker::new(&bench.store).register(Moody)).await;
 
     use RunState::{Dead, Pending, Running};
@@ -601,16 +607,22 @@ async fn an_error_of_a_kind_is_tried_by_the_policy_of_its_kind() {
 /// F29: a deploy has changed the type of a step from number to text.
 struct Changed(UnreadableStep, Arc<AtomicU32>);
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct ChangedInput(u64);
+
+impl riqle_jobs_core::JobInput for ChangedInput {
+    const JOB: &'static str = "scripted";
+}
+
 impl riqle_jobs_core::Job for Changed {
-    const NAME: &'static str = "scripted";
-    type Input = u64;
+    type Input = ChangedInput;
     type Output = String;
 
     fn on_unreadable_step(&self) -> UnreadableStep {
         self.0
     }
 
-    async fn run(&self, run: &RunContext, input: u64) -> Result<String, JobError> {
+    async fn run(&self, run: &RunContext, ChangedInput(input): ChangedInput) -> Result<String, JobError> {
         let fetched = run
             .step("fetch", || async {
                 self.1.fetch_add(1, Ordering::SeqCst);
@@ -693,8 +705,8 @@ impl Drop for Bomb {
 async fn a_body_that_panics_while_it_is_dropped_costs_neither_the_slot_nor_the_run() {
     let store = Memory::new();
     let jobs = Jobs::new(&store);
-    let bad = jobs.enqueue::<Scripted>(0).await.unwrap().id();
-    let good = jobs.enqueue::<Scripted>(1).await.unwrap().id();
+    let bad = jobs.enqueue(ScriptedInput(0)).await.unwrap().id();
+    let good = jobs.enqueue(ScriptedInput(1)).await.unwrap().id();
     let body = Scripted::new(|_, input| async move {
         if input == 0 {
             let _bomb = Bomb;

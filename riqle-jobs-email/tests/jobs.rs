@@ -6,7 +6,7 @@ mod support;
 use std::sync::{Arc, atomic::Ordering};
 
 use riqle_jobs_core::{
-    EmailLog, Error, Inspect, Job, Jobs, ManualClock, Memory, ReplayFrom, Run, RunId, RunState, Sender,
+    EmailLog, Error, Inspect, JobInput, Jobs, ManualClock, Memory, ReplayFrom, Run, RunId, RunState, Sender,
     Worker,
     email::{EmailFilter, EmailStatus, SendOutcome},
     testing::{self, RecordingMailer},
@@ -82,13 +82,13 @@ impl World {
 
 #[test]
 fn names_triggers_and_input_are_as_agreed() {
-    assert_eq!(SendPurchaseConfirmation::NAME, "send-purchase-confirmation");
-    assert_eq!(SendPurchaseConfirmation::TRIGGER, Some("email/purchase-confirmation"));
-    assert_eq!(SendRefundNotification::NAME, "send-refund-notification");
-    assert_eq!(SendRefundNotification::TRIGGER, Some("email/refund-notification"));
-    assert_eq!(SendWelcomeEmail::NAME, "send-welcome-email");
-    assert_eq!(SendWelcomeEmail::TRIGGER, Some("email/welcome"));
-    for queue in [SendPurchaseConfirmation::QUEUE, SendRefundNotification::QUEUE, SendWelcomeEmail::QUEUE] {
+    assert_eq!(PurchaseConfirmation::JOB, "send-purchase-confirmation");
+    assert_eq!(PurchaseConfirmation::TRIGGER, Some("email/purchase-confirmation"));
+    assert_eq!(RefundNotification::JOB, "send-refund-notification");
+    assert_eq!(RefundNotification::TRIGGER, Some("email/refund-notification"));
+    assert_eq!(WelcomeEmail::JOB, "send-welcome-email");
+    assert_eq!(WelcomeEmail::TRIGGER, Some("email/welcome"));
+    for queue in [PurchaseConfirmation::QUEUE, RefundNotification::QUEUE, WelcomeEmail::QUEUE] {
         assert_eq!(queue, "email");
     }
     let json = |input: serde_json::Result<serde_json::Value>| input.unwrap();
@@ -324,7 +324,7 @@ async fn an_email_speaks_the_language_of_its_input_and_the_words_of_the_applicat
         locale: Some(Locale::De),
         ..PurchaseConfirmation::new("order-1001", "ada@example.com")
     };
-    world.jobs.enqueue::<SendPurchaseConfirmation>(german).await.unwrap();
+    world.jobs.enqueue(german).await.unwrap();
     enqueue_welcome_email(&world.jobs, "user-7", "ada@example.com", None).await.unwrap();
 
     world.finish().await;

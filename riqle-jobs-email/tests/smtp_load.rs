@@ -47,7 +47,7 @@ impl Mill {
     async fn enqueue(&self, users: Range<usize>) {
         for number in users {
             let input = WelcomeEmail::new(format!("user-{number}"), format!("user-{number}@example.com"));
-            self.jobs.enqueue::<SendWelcomeEmail>(input).await.unwrap();
+            self.jobs.enqueue(input).await.unwrap();
         }
     }
 

@@ -7,8 +7,8 @@ mod support;
 use std::time::Duration;
 
 use riqle_jobs_core::{
-    EmailLog, ErrorKind, Hint, Inspect, Job, JobError, Jobs, ManualClock, NewRun, Operate, Payload, Priority,
-    Queue, Replay, Retention, RunContext, RunId, RunState, Staging, Worker,
+    EmailLog, ErrorKind, Hint, Inspect, Job, JobError, JobInput, Jobs, ManualClock, NewRun, Operate, Payload,
+    Priority, Queue, Replay, Retention, RunContext, RunId, RunState, Staging, Worker,
 };
 use riqle_jobs_postgres::Postgres;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
@@ -163,7 +163,7 @@ async fn a_user_whose_rights_are_older_than_a_migration_buries_runs_and_replays_
     url.set_username(&user).unwrap();
     url.set_password(Some("secret")).unwrap();
     let store = Postgres::connect(url.as_str()).await.unwrap();
-    let id = Jobs::new(&store).enqueue::<Stepped>(true).await.unwrap().id();
+    let id = Jobs::new(&store).enqueue(SteppedInput(true)).await.unwrap().id();
     Worker::new(&store).register(Stepped).run_until_idle().await.unwrap();
     assert_eq!(store.run(id).await.unwrap().unwrap().state, RunState::Dead);
     assert_eq!(owner.dead_groups(10).await.unwrap()[0].runs, 1);
@@ -443,23 +443,29 @@ async fn succeeded_runs_that_are_not_kept_leave_nothing_and_dead_letters_stay() 
     let store = Postgres::connect(&format!("{}&keep_succeeded=0", schema.url())).await.unwrap();
     let jobs = Jobs::new(&store);
     let worker = Worker::new(&store).register(Stepped);
-    let succeeded = jobs.enqueue::<Stepped>(false).unique("once").await.unwrap().id();
-    let dead = jobs.enqueue::<Stepped>(true).await.unwrap().id();
+    let succeeded = jobs.enqueue(SteppedInput(false)).unique("once").await.unwrap().id();
+    let dead = jobs.enqueue(SteppedInput(true)).await.unwrap().id();
     worker.run_until_idle().await.unwrap();
     assert_eq!(store.run(succeeded).await.unwrap(), None);
     assert_eq!(store.steps(succeeded).await.unwrap(), []);
     assert_eq!(store.steps(dead).await.unwrap().len(), 1);
-    assert!(jobs.enqueue::<Stepped>(false).unique("once").await.unwrap().is_new());
+    assert!(jobs.enqueue(SteppedInput(false)).unique("once").await.unwrap().is_new());
 }
 
 struct Stepped;
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct SteppedInput(bool);
+
+impl JobInput for SteppedInput {
+    const JOB: &'static str = "stepped";
+}
+
 impl Job for Stepped {
-    const NAME: &'static str = "stepped";
-    type Input = bool;
+    type Input = SteppedInput;
     type Output = ();
 
-    async fn run(&self, run: &RunContext, dies: bool) -> Result<(), JobError> {
+    async fn run(&self, run: &RunContext, SteppedInput(dies): SteppedInput) -> Result<(), JobError> {
         run.step("step", || async { Ok(()) }).await?;
         if dies { Err(JobError::dead("as told")) } else { Ok(()) }
     }

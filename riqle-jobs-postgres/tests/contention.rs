@@ -7,9 +7,9 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use riqle_jobs_core::{
-    AttemptOutcome, ClaimRequest, ClaimedRun, Ending, ErrorKind, Inspect, Job, JobError, Jobs, LeaseAnswer,
-    LeaseToken, ManualClock, NewRun, Operate, Payload, Priority, Queue, Registry, Retention, RunContext,
-    RunFilter, Settlement, Worker, WorkerId,
+    AttemptOutcome, ClaimRequest, ClaimedRun, Ending, ErrorKind, Inspect, Job, JobError, JobInput, Jobs,
+    LeaseAnswer, LeaseToken, ManualClock, NewRun, Operate, Payload, Priority, Queue, Registry, Retention,
+    RunContext, RunFilter, Settlement, Worker, WorkerId,
     store::{JobDeclaration, NewEvent},
 };
 use riqle_jobs_postgres::Postgres;
@@ -41,12 +41,18 @@ struct Slow {
     goes_on: Arc<Notify>,
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct SlowInput;
+
+impl JobInput for SlowInput {
+    const JOB: &'static str = "slow";
+}
+
 impl Job for Slow {
-    const NAME: &'static str = "slow";
-    type Input = ();
+    type Input = SlowInput;
     type Output = ();
 
-    async fn run(&self, run: &RunContext, (): ()) -> Result<(), JobError> {
+    async fn run(&self, run: &RunContext, _: SlowInput) -> Result<(), JobError> {
         run.step_in(&self.store, "slow", async |_| {
             self.is_open.notify_one();
             self.goes_on.notified().await;
@@ -62,7 +68,7 @@ async fn f07_a_lease_is_extended_while_a_step_in_a_transaction_is_open() {
     let store = schema.open(&clock).await;
     let (is_open, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let job = Slow { store: store.clone(), is_open: Arc::clone(&is_open), goes_on: Arc::clone(&goes_on) };
-    let id = Jobs::new(&store).enqueue::<Slow>(()).await.unwrap().id();
+    let id = Jobs::new(&store).enqueue(SlowInput).await.unwrap().id();
     let worker = Worker::new(&store).lease(Duration::from_millis(600)).register(job);
     let extended = async {
         is_open.notified().await;

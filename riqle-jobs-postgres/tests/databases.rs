@@ -7,8 +7,8 @@ mod support;
 use std::time::Duration;
 
 use riqle_jobs_core::{
-    EmailLog, ErrorKind, Inspect, Job, JobError, Jobs, ManualClock, NewRun, Operate, Payload, Priority,
-    Queue, Registry, Replay, Retention, RunContext, RunFilter, RunId, RunState, Worker, WorkerId,
+    EmailLog, ErrorKind, Inspect, Job, JobError, JobInput, Jobs, ManualClock, NewRun, Operate, Payload,
+    Priority, Queue, Registry, Replay, Retention, RunContext, RunFilter, RunId, RunState, Worker, WorkerId,
     email::EmailFilter,
     store::{NewEvent, Pruned, WorkerReport},
 };
@@ -29,13 +29,19 @@ fn greeting() -> NewRun {
 /// Dies where it is told to, after a step.
 struct Greet;
 
-impl Job for Greet {
-    const NAME: &'static str = "greet";
+#[derive(serde::Serialize, serde::Deserialize)]
+struct GreetInput(String);
+
+impl JobInput for GreetInput {
+    const JOB: &'static str = "greet";
     const TRIGGER: Option<&'static str> = Some("user/created");
-    type Input = String;
+}
+
+impl Job for Greet {
+    type Input = GreetInput;
     type Output = ();
 
-    async fn run(&self, run: &RunContext, name: String) -> Result<(), JobError> {
+    async fn run(&self, run: &RunContext, GreetInput(name): GreetInput) -> Result<(), JobError> {
         run.step("write", || async { Ok(()) }).await?;
         run.log("written");
         if name == "Bob" { Err(JobError::dead("no Bobs")) } else { Ok(()) }
@@ -149,11 +155,11 @@ async fn every_table_has_a_key_and_what_is_published_is_still_deleted_and_replay
 
     // In the partition of today.
     let jobs = Jobs::new(&store);
-    let cancelled = jobs.enqueue::<Greet>("Ada".to_owned()).await.unwrap().id();
+    let cancelled = jobs.enqueue(GreetInput("Ada".to_owned())).await.unwrap().id();
     store.cancel(cancelled).await.unwrap();
     store.replay(cancelled, RunId::new(), Replay::default()).await.unwrap();
-    let dead = jobs.enqueue::<Greet>("Bob".to_owned()).await.unwrap().id();
-    let other = jobs.enqueue::<Greet>("Bob".to_owned()).await.unwrap().id();
+    let dead = jobs.enqueue(GreetInput("Bob".to_owned())).await.unwrap().id();
+    let other = jobs.enqueue(GreetInput("Bob".to_owned())).await.unwrap().id();
     work(&store).await;
     store.discard(dead).await.unwrap();
     store.replay(other, RunId::new(), Replay::default()).await.unwrap();
@@ -173,7 +179,7 @@ async fn every_kind_of_what_is_published_is_pruned() {
     database.execute("CREATE PUBLICATION everything FOR ALL TABLES").await;
     let jobs = Jobs::new(&store);
     for name in ["Ada", "Bob", "Bob"] {
-        jobs.enqueue::<Greet>(name.to_owned()).unique(name).await.ok();
+        jobs.enqueue(GreetInput(name.to_owned())).unique(name).await.ok();
     }
     work(&store).await;
     let event = NewEvent::new("event", "order/paid", Payload::json("o-1").unwrap());
@@ -197,7 +203,7 @@ async fn a_kind_that_can_not_be_pruned_does_not_keep_the_others() {
                   $$ BEGIN RAISE 'not today' USING ERRCODE = '55000'; END $$;
                   CREATE TRIGGER refuse BEFORE DELETE ON riqle.history_rest EXECUTE FUNCTION refuse()";
     database.execute(refuse).await;
-    Jobs::new(&store).enqueue::<Greet>("Ada".to_owned()).await.unwrap();
+    Jobs::new(&store).enqueue(GreetInput("Ada".to_owned())).await.unwrap();
     work(&store).await;
     let event = NewEvent::new("event", "order/paid", Payload::json("o-1").unwrap());
     store.store_events(vec![event]).await.unwrap();
@@ -215,7 +221,7 @@ async fn a_restore_of_data_alone_counts_no_dead_letter_twice() {
     let store = Postgres::connect(&cluster.url()).await.unwrap();
     let jobs = Jobs::new(&store);
     for _ in 0..3 {
-        jobs.enqueue::<Greet>("Bob".to_owned()).await.unwrap();
+        jobs.enqueue(GreetInput("Bob".to_owned())).await.unwrap();
         // Each by itself, so that there are several rows to be summed up.
         work(&store).await;
     }

@@ -18,8 +18,8 @@ use std::{
 
 use riqle_jobs_conformance::AroundCommit;
 use riqle_jobs_core::{
-    Enqueued, Error, ErrorKind, Inspect, Job, JobError, Jobs, NewRun, Queue, RetryPolicy, RunContext,
-    RunState, Worker,
+    Enqueued, Error, ErrorKind, Inspect, Job, JobError, JobInput, Jobs, NewRun, Queue, RetryPolicy,
+    RunContext, RunState, Worker,
 };
 use riqle_jobs_postgres::Postgres;
 use sqlx::Row;
@@ -42,16 +42,22 @@ impl Told {
     }
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct ToldInput(u32);
+
+impl JobInput for ToldInput {
+    const JOB: &'static str = "told";
+}
+
 impl Job for Told {
-    const NAME: &'static str = "told";
-    type Input = u32;
+    type Input = ToldInput;
     type Output = ();
 
     fn retry_policy(&self) -> RetryPolicy {
         RetryPolicy::fixed(Duration::from_millis(50)).max_retries(20)
     }
 
-    async fn run(&self, run: &RunContext, number: u32) -> Result<(), JobError> {
+    async fn run(&self, run: &RunContext, ToldInput(number): ToldInput) -> Result<(), JobError> {
         for name in ["first", "second"] {
             run.step(name, || async {
                 self.tell(format!("compute {number} {name}"));
@@ -191,7 +197,7 @@ async fn enqueue(url: &str, numbers: std::ops::Range<u32>) -> Vec<Enqueued> {
     let mut enqueued = Vec::new();
     let mut store = None;
     for number in numbers {
-        let run = NewRun::of::<Told>(&number).unwrap();
+        let run = NewRun::of(&ToldInput(number)).unwrap();
         // So that the faults come while runs do.
         sleep(Duration::from_millis(3)).await;
         loop {
@@ -303,12 +309,18 @@ struct Mark {
     dies: Option<&'static str>,
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct MarkInput(String);
+
+impl JobInput for MarkInput {
+    const JOB: &'static str = "mark";
+}
+
 impl Job for Mark {
-    const NAME: &'static str = "mark";
-    type Input = String;
+    type Input = MarkInput;
     type Output = ();
 
-    async fn run(&self, run: &RunContext, order: String) -> Result<(), JobError> {
+    async fn run(&self, run: &RunContext, MarkInput(order): MarkInput) -> Result<(), JobError> {
         let dies = self.dies;
         let dies_at = move |place| move || if dies == Some(place) { std::process::abort() } else { Ok(()) };
         let database = AroundCommit::new(self.store.clone(), dies_at("before"), dies_at("after"));
@@ -351,7 +363,7 @@ async fn a_process_that_dies_around_the_commit_leaves_the_order_and_its_step_tog
     let store = Postgres::connect(&cluster.url()).await.unwrap();
     sqlx::query("CREATE TABLE orders (id text)").execute(store.pool()).await.unwrap();
     for (dies, orders) in [("before", 1_i64), ("after", 2)] {
-        Jobs::new(&store).enqueue::<Mark>(dies.to_owned()).await.unwrap();
+        Jobs::new(&store).enqueue(MarkInput(dies.to_owned())).await.unwrap();
         let died = Command::new(std::env::current_exe().unwrap())
             .args(["marking_process", "--exact"])
             .env("RIQLE_FAULTS_URL", cluster.url())

@@ -13,8 +13,8 @@ use std::{
 };
 
 use riqle_jobs_core::{
-    Error, ErrorKind, Inspect, Job, JobError, NewRun, Payload, Queue, Registry, RunContext, RunId, RunState,
-    Worker, store::NewEvent,
+    Error, ErrorKind, Inspect, Job, JobError, JobInput, NewRun, Payload, Queue, Registry, RunContext, RunId,
+    RunState, Worker, store::NewEvent,
 };
 use riqle_jobs_postgres::Postgres;
 use tokio::{
@@ -104,12 +104,18 @@ async fn carry(
 
 struct Nothing;
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct NothingInput(u32);
+
+impl JobInput for NothingInput {
+    const JOB: &'static str = "nothing";
+}
+
 impl Job for Nothing {
-    const NAME: &'static str = "nothing";
-    type Input = u32;
+    type Input = NothingInput;
     type Output = ();
 
-    async fn run(&self, run: &RunContext, _: u32) -> Result<(), JobError> {
+    async fn run(&self, run: &RunContext, _: NothingInput) -> Result<(), JobError> {
         run.step("wait", || async {
             // So that runs are under way when the fault comes.
             sleep(Duration::from_millis(20)).await;
@@ -121,7 +127,7 @@ impl Job for Nothing {
 
 /// As a caller does: again where it is not known whether it was stored.
 async fn enqueue(store: &Postgres, number: u32) -> RunId {
-    let run = NewRun::of::<Nothing>(&number).unwrap();
+    let run = NewRun::of(&NothingInput(number)).unwrap();
     loop {
         let stored: Result<_, Error> = store.enqueue(vec![run.clone()]).await;
         match stored {

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use riqle_jobs_core::{Inspect, Job, JobError, Jobs, RunContext, RunState, Worker};
+use riqle_jobs_core::{Inspect, Job, JobError, JobInput, Jobs, RunContext, RunState, Worker};
 use riqle_jobs_postgres::Postgres;
 
 use crate::support::{Schema, database_url};
@@ -82,12 +82,18 @@ impl Drop for Pooler {
 
 struct Count(Arc<AtomicU32>);
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct CountInput(u32);
+
+impl JobInput for CountInput {
+    const JOB: &'static str = "count";
+}
+
 impl Job for Count {
-    const NAME: &'static str = "count";
-    type Input = u32;
+    type Input = CountInput;
     type Output = u32;
 
-    async fn run(&self, run: &RunContext, number: u32) -> Result<u32, JobError> {
+    async fn run(&self, run: &RunContext, CountInput(number): CountInput) -> Result<u32, JobError> {
         for name in ["first", "second"] {
             run.step(name, || async {
                 self.0.fetch_add(1, Ordering::Relaxed);
@@ -122,13 +128,13 @@ async fn f27_runs_go_through_a_pooler_in_transaction_mode() {
         producers.spawn(async move {
             for number in 0..20 {
                 let key = format!("{producer}-{number}");
-                jobs.enqueue::<Count>(number).unique(&key).await.unwrap();
+                jobs.enqueue(CountInput(number)).unique(&key).await.unwrap();
             }
         });
     }
     producers.join_all().await;
     let mut transaction = store.begin().await.unwrap();
-    let run = riqle_jobs_core::NewRun::of::<Count>(&7).unwrap();
+    let run = riqle_jobs_core::NewRun::of(&CountInput(7)).unwrap();
     let (_, wake) = store.enqueue_in(&mut transaction, vec![run]).await.unwrap();
     transaction.commit().await.unwrap();
     wake.fire();

@@ -14,8 +14,8 @@ use std::{
 
 use riqle_jobs_conformance::AroundCommit;
 use riqle_jobs_core::{
-    Error, ErrorKind, Hint, Inspect, Job, JobError, Jobs, LeaseToken, ManualClock, NewRun, Payload, Priority,
-    Queue, Registry, RetryPolicy, RunContext, RunFilter, RunState, Worker,
+    Error, ErrorKind, Hint, Inspect, Job, JobError, JobInput, Jobs, LeaseToken, ManualClock, NewRun, Payload,
+    Priority, Queue, Registry, RetryPolicy, RunContext, RunFilter, RunState, Worker,
     store::{JobDeclaration, NewEvent},
 };
 use riqle_jobs_postgres::{Postgres, PostgresOptions, PostgresTransaction};
@@ -215,16 +215,22 @@ enum Fault {
     UnansweredCommit,
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct MarkInput(String);
+
+impl JobInput for MarkInput {
+    const JOB: &'static str = "mark";
+}
+
 impl Job for Mark {
-    const NAME: &'static str = "mark";
-    type Input = String;
+    type Input = MarkInput;
     type Output = u32;
 
     fn retry_policy(&self) -> RetryPolicy {
         RetryPolicy::fixed(Duration::ZERO)
     }
 
-    async fn run(&self, run: &RunContext, _: String) -> Result<u32, JobError> {
+    async fn run(&self, run: &RunContext, _: MarkInput) -> Result<u32, JobError> {
         let first = run.attempt() == 1;
         if matches!(self.fault, Fault::TakenOver) {
             take_over(&self.store).await;
@@ -275,7 +281,7 @@ async fn take_over(store: &Postgres) {
 /// Answers with the run's state, how often the step was done, and how many orders there are.
 async fn mark(shop: &Shop, fault: Fault) -> (RunState, u32, i64) {
     let done = Arc::new(AtomicU32::new(0));
-    let id = Jobs::new(&shop.store).enqueue::<Mark>("order-1".to_owned()).await.unwrap().id();
+    let id = Jobs::new(&shop.store).enqueue(MarkInput("order-1".to_owned())).await.unwrap().id();
     let job = Mark { store: shop.store.clone(), fault, done: Arc::clone(&done) };
     Worker::new(&shop.store).register(job).run_until_idle().await.unwrap();
     let run = shop.store.run(id).await.unwrap().unwrap();

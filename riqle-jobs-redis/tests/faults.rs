@@ -17,7 +17,8 @@ use std::{
 };
 
 use riqle_jobs_core::{
-    ErrorKind, Inspect, Job, JobError, NewRun, Queue, RetryPolicy, RunContext, RunId, RunState, Worker,
+    ErrorKind, Inspect, Job, JobError, JobInput, NewRun, Queue, RetryPolicy, RunContext, RunId, RunState,
+    Worker,
 };
 use riqle_jobs_redis::Redis;
 use tokio::time::{sleep, timeout};
@@ -39,16 +40,22 @@ impl Told {
     }
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct ToldInput(u32);
+
+impl JobInput for ToldInput {
+    const JOB: &'static str = "told";
+}
+
 impl Job for Told {
-    const NAME: &'static str = "told";
-    type Input = u32;
+    type Input = ToldInput;
     type Output = ();
 
     fn retry_policy(&self) -> RetryPolicy {
         RetryPolicy::fixed(Duration::from_millis(50)).max_retries(20)
     }
 
-    async fn run(&self, run: &RunContext, number: u32) -> Result<(), JobError> {
+    async fn run(&self, run: &RunContext, ToldInput(number): ToldInput) -> Result<(), JobError> {
         for name in ["first", "second"] {
             run.step(name, || async {
                 self.tell(format!("compute {number} {name}"));
@@ -190,7 +197,7 @@ async fn enqueue(url: String, numbers: std::ops::Range<u32>) -> Vec<RunId> {
     let store = Redis::connect(&url).await.unwrap();
     let mut enqueued = Vec::new();
     for number in numbers {
-        let run = NewRun::of::<Told>(&number).unwrap();
+        let run = NewRun::of(&ToldInput(number)).unwrap();
         // So that the faults come while runs do.
         sleep(Duration::from_millis(3)).await;
         loop {
@@ -293,7 +300,7 @@ async fn f19_a_server_out_of_memory_refuses_whole_groups_and_lets_workers_drain(
     let mut accepted = Vec::new();
     let mut number = 0;
     let refused = loop {
-        let runs: Vec<_> = (0..500).map(|n| NewRun::of::<Told>(&(number + n)).unwrap()).collect();
+        let runs: Vec<_> = (0..500).map(|n| NewRun::of(&ToldInput((number + n))).unwrap()).collect();
         let ids: Vec<RunId> = runs.iter().map(|run| run.id).collect();
         number += 500;
         match store.enqueue(runs).await {
@@ -333,12 +340,12 @@ async fn f19_a_server_out_of_memory_refuses_whole_groups_and_lets_workers_drain(
     let settled = store.settle(settlements.collect()).await.unwrap();
     assert!(settled.iter().all(|answer| *answer == riqle_jobs_core::LeaseAnswer::Done));
     // Nor does a single run fit, and workers save their steps.
-    while store.enqueue(vec![NewRun::of::<Told>(&number).unwrap()]).await.is_ok() {
+    while store.enqueue(vec![NewRun::of(&ToldInput(number)).unwrap()]).await.is_ok() {
         number += 1;
     }
     let scene = Scene::start(server.url(), 0);
     scene.all_end_as_they_should(&accepted[..4_000]).await;
-    let error = store.enqueue(vec![NewRun::of::<Told>(&number).unwrap()]).await.unwrap_err();
+    let error = store.enqueue(vec![NewRun::of(&ToldInput(number)).unwrap()]).await.unwrap_err();
     assert!(error.to_string().contains("out of memory"), "{error}");
 }
 
@@ -430,7 +437,7 @@ async fn a_queue_whose_server_hangs_holds_up_no_enqueue_of_another() {
         node.command(&["CONFIG", "SET", "cluster-replica-no-failover", "yes"]).unwrap();
     }
     let store = Redis::connect(&cluster.url()).await.unwrap();
-    let run = |queue: &str| NewRun { queue: queue.to_owned(), ..NewRun::of::<Told>(&0).unwrap() };
+    let run = |queue: &str| NewRun { queue: queue.to_owned(), ..NewRun::of(&ToldInput(0)).unwrap() };
     // In slots of different masters.
     let holder = |queue: &str| {
         let key = format!("riqle:{{{queue}}}:jobs");
@@ -460,13 +467,19 @@ async fn a_queue_whose_server_hangs_holds_up_no_enqueue_of_another() {
 /// Ends once it is told to, after a step.
 struct OnQueue<const AWAY: bool>(Arc<tokio::sync::Semaphore>);
 
-impl<const AWAY: bool> Job for OnQueue<AWAY> {
-    const NAME: &'static str = if AWAY { "away" } else { "there" };
+#[derive(serde::Serialize, serde::Deserialize)]
+struct OnQueueInput<const AWAY: bool>;
+
+impl<const AWAY: bool> JobInput for OnQueueInput<AWAY> {
+    const JOB: &'static str = if AWAY { "away" } else { "there" };
     const QUEUE: &'static str = if AWAY { "q0" } else { "q1" };
-    type Input = ();
+}
+
+impl<const AWAY: bool> Job for OnQueue<AWAY> {
+    type Input = OnQueueInput<AWAY>;
     type Output = ();
 
-    async fn run(&self, run: &RunContext, (): ()) -> Result<(), JobError> {
+    async fn run(&self, run: &RunContext, _: OnQueueInput<AWAY>) -> Result<(), JobError> {
         self.0.acquire().await?.forget();
         run.log("goes on");
         run.step("last", || async { Ok(()) }).await
@@ -489,7 +502,7 @@ async fn a_queue_whose_server_hangs_holds_up_no_step_lease_note_or_end_of_anothe
         .register(OnQueue::<true>(Arc::clone(&away)))
         .register(OnQueue::<false>(Arc::clone(&there)));
     let (quick, slow) =
-        (NewRun::of::<OnQueue<true>>(&()).unwrap(), NewRun::of::<OnQueue<false>>(&()).unwrap());
+        (NewRun::of(&OnQueueInput::<true>).unwrap(), NewRun::of(&OnQueueInput::<false>).unwrap());
     let (hung, id) = (quick.id, slow.id);
     store.enqueue(vec![quick]).await.unwrap();
     store.enqueue(vec![slow]).await.unwrap();

@@ -8,8 +8,8 @@ use std::{sync::Arc, sync::LazyLock, time::Duration};
 
 use riqle_jobs_conformance::{Harness, conformance_suite};
 use riqle_jobs_core::{
-    ErrorKind, Inspect, Job, JobError, Jobs, ManualClock, Queue, RunContext, RunState, Shutdown, Store,
-    Worker, async_trait,
+    ErrorKind, Inspect, Job, JobError, JobInput, Jobs, ManualClock, Queue, RunContext, RunState, Shutdown,
+    Store, Worker, async_trait,
 };
 use riqle_jobs_redis::Redis;
 use tokio::time::{sleep, timeout};
@@ -80,13 +80,19 @@ mod as_the_documented_user {
 
 struct Greet;
 
-impl Job for Greet {
-    const NAME: &'static str = "greet";
+#[derive(serde::Serialize, serde::Deserialize)]
+struct GreetInput(String);
+
+impl JobInput for GreetInput {
+    const JOB: &'static str = "greet";
     const TRIGGER: Option<&'static str> = Some("test/greet");
-    type Input = String;
+}
+
+impl Job for Greet {
+    type Input = GreetInput;
     type Output = String;
 
-    async fn run(&self, run: &RunContext, name: String) -> Result<String, JobError> {
+    async fn run(&self, run: &RunContext, GreetInput(name): GreetInput) -> Result<String, JobError> {
         run.log("begins");
         run.step("greet", || async { Ok(format!("hello {name}")) }).await
     }
@@ -129,7 +135,7 @@ async fn a_worker_with_the_documented_rights_is_refused_nothing() {
     let (store, producer) = (Redis::connect(&url).await.unwrap(), Redis::connect(&url).await.unwrap());
     let shutdown = working(&store);
     for _ in 0..10 {
-        Jobs::new(&producer).enqueue::<Greet>("Ada".to_owned()).await.unwrap();
+        Jobs::new(&producer).enqueue(GreetInput("Ada".to_owned())).await.unwrap();
     }
     all_succeed(&store, 10).await;
     producer.health().await.unwrap();
@@ -146,7 +152,7 @@ async fn a_worker_on_a_cluster_needs_one_right_more() {
     let url = cluster.url().replace("redis-cluster://", "redis-cluster://riqle:PASSWORD@");
     let store = Redis::connect(&url).await.unwrap();
     let shutdown = working(&store);
-    Jobs::new(&store).enqueue::<Greet>("Ada".to_owned()).await.unwrap();
+    Jobs::new(&store).enqueue(GreetInput("Ada".to_owned())).await.unwrap();
     all_succeed(&store, 1).await;
     store.health().await.unwrap();
     shutdown.stop();
@@ -166,7 +172,7 @@ async fn a_password_that_is_changed_while_the_store_is_open_makes_it_unavailable
     let store = Redis::connect(&format!("redis://riqle:PASSWORD@127.0.0.1:{}", server.port())).await.unwrap();
     let shutdown = working(&store);
     let jobs = Jobs::new(&store);
-    jobs.enqueue::<Greet>("Ada".to_owned()).await.unwrap();
+    jobs.enqueue(GreetInput("Ada".to_owned())).await.unwrap();
     all_succeed(&store, 1).await;
 
     // Whoever rotates a password cuts the connections that were made with the one before.
@@ -175,7 +181,7 @@ async fn a_password_that_is_changed_while_the_store_is_open_makes_it_unavailable
         server.command(&["CLIENT", "KILL", "USER", "riqle"]).unwrap();
     };
     rotate(">another");
-    let error = jobs.enqueue::<Greet>("Ben".to_owned()).await.unwrap_err();
+    let error = jobs.enqueue(GreetInput("Ben".to_owned())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     assert!(error.to_string().contains("no longer accepts the user name or password"), "{error}");
     for error in [store.health().await.map(drop), store.now().await.map(drop)] {
@@ -183,7 +189,7 @@ async fn a_password_that_is_changed_while_the_store_is_open_makes_it_unavailable
     }
 
     rotate(">PASSWORD");
-    jobs.enqueue::<Greet>("Ben".to_owned()).await.unwrap();
+    jobs.enqueue(GreetInput("Ben".to_owned())).await.unwrap();
     all_succeed(&store, 2).await;
     shutdown.stop();
 }
@@ -204,7 +210,7 @@ async fn an_event_that_comes_after_flushall_starts_its_job_once_the_worker_has_r
     let store = Redis::connect(&server.url()).await.unwrap();
     let shutdown = working(&store);
     let jobs = Jobs::new(&store);
-    jobs.enqueue::<Greet>("Ada".to_owned()).await.unwrap();
+    jobs.enqueue(GreetInput("Ada".to_owned())).await.unwrap();
     all_succeed(&store, 1).await;
 
     server.command(&["FLUSHALL"]).unwrap();

@@ -242,8 +242,7 @@ async fn groups_and_queues_are_found_by_seeks() {
 async fn emails_are_listed_from_indexes() {
     use riqle_jobs_core::email::{EmailDetail, EmailFilter};
 
-    let by_details =
-        EmailFilter::all().details([EmailDetail::Held, EmailDetail::Unknown]);
+    let by_details = EmailFilter::all().details([EmailDetail::Held, EmailDetail::Unknown]);
     with_store(async |connection| {
         let plan = plan(connection, &page_of_emails(&by_details)).await;
         let expected = "SEARCH riqle_emails USING COVERING INDEX riqle_emails_detail (detail=? AND id<?)";

@@ -12,7 +12,8 @@ use std::{
 };
 
 use riqle_jobs_core::{
-    ClaimRequest, Inspect, Job, JobError, Jobs, LeaseToken, Queue, RunContext, RunState, Worker, WorkerId,
+    ClaimRequest, Inspect, Job, JobError, JobInput, Jobs, LeaseToken, Queue, RunContext, RunState, Worker,
+    WorkerId,
 };
 use riqle_jobs_sqlite::Sqlite;
 use tempfile::TempDir;
@@ -23,12 +24,18 @@ struct Block {
     is_over: Arc<AtomicBool>,
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct BlockInput;
+
+impl JobInput for BlockInput {
+    const JOB: &'static str = "block";
+}
+
 impl Job for Block {
-    const NAME: &'static str = "block";
-    type Input = ();
+    type Input = BlockInput;
     type Output = ();
 
-    async fn run(&self, _: &RunContext, (): ()) -> Result<(), JobError> {
+    async fn run(&self, _: &RunContext, _: BlockInput) -> Result<(), JobError> {
         thread::sleep(LEASE * 3);
         self.is_over.store(true, Ordering::SeqCst);
         Ok(())
@@ -40,7 +47,7 @@ async fn f34_a_body_that_blocks_its_runtime_for_three_leases_keeps_its_run() {
     let folder = TempDir::new().unwrap();
     let url = format!("sqlite:{}", folder.path().join("jobs.db").display());
     let store = Sqlite::connect(&url).await.unwrap();
-    let id = Jobs::new(&store).enqueue::<Block>(()).await.unwrap().id();
+    let id = Jobs::new(&store).enqueue(BlockInput).await.unwrap().id();
     let is_over = Arc::new(AtomicBool::new(false));
     let worker = Worker::new(&store).register(Block { is_over: Arc::clone(&is_over) }).lease(LEASE);
     let rival = thread::spawn(move || claim_until(&url, &is_over));

@@ -9,9 +9,9 @@ use std::{
 };
 
 use riqle_jobs_core::{
-    EmailLog, Enqueued, ErrorKind, Inspect, Job, JobError, Jobs, ManualClock, NewRun, Operate, OtherInput,
-    Payload, Priority, Queue, Reason, Registry, ReplayFrom, RunContext, RunFilter, RunId, RunState, Unique,
-    UniqueScope, Worker,
+    EmailLog, Enqueued, ErrorKind, Inspect, Job, JobError, JobInput, Jobs, ManualClock, NewRun, Operate,
+    OtherInput, Payload, Priority, Queue, Reason, Registry, ReplayFrom, RunContext, RunFilter, RunId,
+    RunState, Unique, UniqueScope, Worker,
     email::{EmailDetail, EmailFilter, EmailKey, EmailStatus, NewEmailEvent, Resolution},
     testing,
 };
@@ -55,10 +55,7 @@ async fn every_run_is_there_and_listed() {
     assert!(migrations.get::<i64, _>(0) >= 2);
     let newest_first: Vec<_> = (1..=11).rev().map(id).collect();
     assert_eq!(ids(&store, RunFilter::default()).await, newest_first);
-    assert_eq!(
-        ids(&store, RunFilter::all().job("greet")).await,
-        newest_first
-    );
+    assert_eq!(ids(&store, RunFilter::all().job("greet")).await, newest_first);
     for (state, numbers) in [
         (RunState::Pending, vec![10, 9, 8, 6, 5]),
         (RunState::Running, vec![7]),
@@ -68,11 +65,7 @@ async fn every_run_is_there_and_listed() {
         (RunState::Dead, vec![2]),
     ] {
         let expected: Vec<_> = numbers.into_iter().map(id).collect();
-        assert_eq!(
-            ids(&store, RunFilter::all().states([state])).await,
-            expected,
-            "{state}"
-        );
+        assert_eq!(ids(&store, RunFilter::all().states([state])).await, expected, "{state}");
         let count = store.counts().await.unwrap().into_iter().find(|count| count.state == state).unwrap();
         assert_eq!(count.runs, expected.len() as u64, "{state}");
     }
@@ -149,13 +142,19 @@ async fn keys_events_workers_and_emails_are_there() {
 /// Fetches, then greets; notes the inputs that it fetched for.
 struct Greet(Arc<Mutex<Vec<u64>>>);
 
-impl Job for Greet {
-    const NAME: &'static str = "greet";
+#[derive(serde::Serialize, serde::Deserialize)]
+struct GreetInput(u64);
+
+impl JobInput for GreetInput {
+    const JOB: &'static str = "greet";
     const QUEUE: &'static str = "mail";
-    type Input = u64;
+}
+
+impl Job for Greet {
+    type Input = GreetInput;
     type Output = String;
 
-    async fn run(&self, run: &RunContext, input: u64) -> Result<String, JobError> {
+    async fn run(&self, run: &RunContext, GreetInput(input): GreetInput) -> Result<String, JobError> {
         let fetched = run
             .step("fetch", || async {
                 self.0.lock().unwrap().push(input);

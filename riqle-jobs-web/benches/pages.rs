@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use riqle_jobs_core::{Job, JobError, Jobs, Memory, RunContext, Shutdown, Store, Worker};
+use riqle_jobs_core::{Job, JobError, JobInput, Jobs, Memory, RunContext, Shutdown, Store, Worker};
 use riqle_jobs_postgres::Postgres;
 use riqle_jobs_redis::Redis;
 use riqle_jobs_sqlite::Sqlite;
@@ -110,13 +110,19 @@ fn told(what: &str, mut took: Vec<Duration>, high: usize) {
 /// Counts how often it ran.
 struct Nothing(Arc<AtomicUsize>);
 
-impl Job for Nothing {
-    const NAME: &'static str = "nothing";
+#[derive(serde::Serialize, serde::Deserialize)]
+struct NothingInput(u64);
+
+impl JobInput for NothingInput {
+    const JOB: &'static str = "nothing";
     const QUEUE: &'static str = "drained";
-    type Input = u64;
+}
+
+impl Job for Nothing {
+    type Input = NothingInput;
     type Output = u64;
 
-    async fn run(&self, _: &RunContext, input: u64) -> Result<u64, JobError> {
+    async fn run(&self, _: &RunContext, NothingInput(input): NothingInput) -> Result<u64, JobError> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(input)
     }
@@ -128,7 +134,7 @@ async fn webhooks(jobs: &Jobs) {
     let webhook = Webhook::new(jobs, Some(Secrets::new([SECRET]).unwrap()));
     let address = serve(|_| webhook.router()).await;
     for portion in 0..BACKLOG / 1_000 {
-        jobs.enqueue_all::<Nothing>((0..1_000).map(|number| (portion * 1_000 + number) as u64))
+        jobs.enqueue_all(((0..1_000).map(|number| (portion * 1_000 + number) as u64)).map(NothingInput))
             .await
             .unwrap();
     }

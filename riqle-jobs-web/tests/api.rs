@@ -26,7 +26,7 @@ use riqle_jobs_web::{
 };
 use serde_json::json;
 
-use self::support::{Bench, Welcome, get, post, request, serve};
+use self::support::{Bench, Welcome, WelcomeInput, get, post, request, serve};
 
 const VIEWER: &str = "Authorization: Bearer see\r\n";
 const OPERATOR: &str = "Authorization: bearer act\r\n";
@@ -72,7 +72,7 @@ async fn health_says_whether_the_store_answers_and_somebody_works() {
         let answer = get(address, "/health", "").await;
         assert_eq!(answer.json(), json!({"status": 200, "message": "OK", "oldestDue": null, "workers": 1}));
 
-        let run = bench.jobs.enqueue::<Welcome>(json!({})).await.unwrap().id();
+        let run = bench.jobs.enqueue(WelcomeInput(json!({}))).await.unwrap().id();
         let due_at = bench.store().run(run).await.unwrap().unwrap().due_at.to_string();
         assert_eq!(get(address, "/health", "").await.json()["oldestDue"], due_at);
 
@@ -298,14 +298,14 @@ async fn health_is_503_while_nothing_can_be_written_though_reads_work() {
     while get(address, "/health", "").await.status != 200 {
         tokio::task::yield_now().await;
     }
-    jobs.enqueue::<Welcome>(json!({})).await.unwrap_err();
+    jobs.enqueue(WelcomeInput(json!({}))).await.unwrap_err();
     let answer = get(address, "/health", "").await;
     let error = "nothing can be written to the store";
     let expected = json!({"status": 503, "error": error, "oldestDue": null, "workers": 1});
     assert_eq!((answer.status, answer.json()), (503, expected));
 
     is_full.store(false, Ordering::SeqCst);
-    jobs.enqueue::<Welcome>(json!({})).await.unwrap();
+    jobs.enqueue(WelcomeInput(json!({}))).await.unwrap();
     assert_eq!(get(address, "/health", "").await.status, 200);
     shutdown.stop();
     running.await.unwrap().unwrap();

@@ -6,7 +6,7 @@ mod support;
 use std::net::SocketAddr;
 
 use axum::Router;
-use riqle_jobs_core::{Inspect, Job, JobError, Queue, RunContext, RunState, store::NewEvent};
+use riqle_jobs_core::{Inspect, JobInput, Queue, RunState, store::NewEvent};
 use riqle_jobs_web::EventApi;
 use serde_json::{Value, json};
 
@@ -338,18 +338,13 @@ async fn an_event_that_the_jobs_do_not_know_yet_waits_for_its_job() {
 }
 
 /// A second and a third job of the same event and queue.
+#[derive(serde::Serialize, serde::Deserialize)]
 struct Also<const N: u8>;
 
-impl<const N: u8> Job for Also<N> {
-    const NAME: &'static str = if N == 2 { "also-2" } else { "also-3" };
+impl<const N: u8> JobInput for Also<N> {
+    const JOB: &'static str = if N == 2 { "also-2" } else { "also-3" };
     const TRIGGER: Option<&'static str> = Some("email/welcome");
     const QUEUE: &'static str = "email";
-    type Input = Value;
-    type Output = ();
-
-    async fn run(&self, _: &RunContext, _: Value) -> Result<(), JobError> {
-        Ok(())
-    }
 }
 
 #[tokio::test]

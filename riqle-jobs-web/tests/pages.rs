@@ -7,7 +7,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::Router;
 use riqle_jobs_core::{
-    Job, JobError, Jobs, Memory, RetryPolicy, Run, RunContext, RunFilter, RunId, RunState, Worker,
+    Job, JobError, JobInput, Jobs, Memory, RetryPolicy, Run, RunContext, RunFilter, RunId, Worker,
 };
 use riqle_jobs_web::{Dashboard, security::Access};
 use serde_json::{Value, json};
@@ -25,17 +25,23 @@ const CROWD: Crowd = Crowd { runs: 10_000, emails: 60 };
 /// A job that fails as its input says, and else takes its time.
 struct Mend;
 
-impl Job for Mend {
-    const NAME: &'static str = "mend";
+#[derive(serde::Serialize, serde::Deserialize)]
+struct MendInput(Value);
+
+impl JobInput for MendInput {
+    const JOB: &'static str = "mend";
     const QUEUE: &'static str = "mending";
-    type Input = Value;
+}
+
+impl Job for Mend {
+    type Input = MendInput;
     type Output = Value;
 
     fn retry_policy(&self) -> RetryPolicy {
         RetryPolicy::exponential(Duration::from_secs(1)).max_retries(0)
     }
 
-    async fn run(&self, run: &RunContext, input: Value) -> Result<Value, JobError> {
+    async fn run(&self, run: &RunContext, MendInput(input): MendInput) -> Result<Value, JobError> {
         if input["fails"] == json!(true) {
             return Err(JobError::from(std::io::Error::other(
                 "the spoon is broken <script>document.title = 'broken in'</script><img src=x onerror='document.title=1'>",
@@ -75,11 +81,11 @@ impl Day {
     async fn dead(&self, runs: usize) -> Vec<Run> {
         for _ in 0..runs {
             self.jobs
-                .enqueue::<Mend>(json!({"fails": true, "spoon": 12345678901234567890_u64}))
+                .enqueue(MendInput(json!({"fails": true, "spoon": 12345678901234567890_u64})))
                 .await
                 .unwrap();
         }
-        let filter = RunFilter::dead().job(Mend::NAME.to_owned());
+        let filter = RunFilter::dead().job(MendInput::JOB.to_owned());
         let died = async {
             loop {
                 let dead = self.opened.store.runs(filter.clone()).await.unwrap();
@@ -144,7 +150,7 @@ async fn what_is_chosen_stays_what_it_is(day: &Day, window: &Window) {
     window.goto(day.url("runs?state=dead&job=mend")).await;
     window.click(&format!("[id='choose-{}']", dead[0].id)).await;
     window.run("window.moved = 0; document.addEventListener('htmx:sse:before:message', () => { window.moved += 1; })").await;
-    day.jobs.enqueue::<Mend>(json!({"fails": true})).await.unwrap();
+    day.jobs.enqueue(MendInput(json!({"fails": true}))).await.unwrap();
     window.until("window.moved > 0").await;
     let chosen =
         window.run("return [...document.querySelectorAll('input:checked')].map(box => box.value)").await;
@@ -295,7 +301,7 @@ mod on_postgres {
 #[tokio::test]
 async fn a_click_on_the_link_in_another_site_opens_the_dashboard_and_leaves_no_token_in_the_address() {
     let jobs = Jobs::new(&Memory::new());
-    jobs.declare::<Mend>().await.unwrap();
+    jobs.declare::<MendInput>().await.unwrap();
     let (access, link) = Access::closed().or_link();
     let dashboard = Dashboard::new(&jobs, access).router();
     let address = serve(|_| Router::new().nest_service("/jobs", dashboard)).await;

@@ -18,7 +18,7 @@ use riqle_jobs_core::{
 use riqle_jobs_web::webhooks::{resend, stripe};
 use serde_json::{Value, json};
 
-use self::support::{Answer, Bench, Welcome, post, serve};
+use self::support::{Answer, Bench, WelcomeInput, post, serve};
 
 const STRIPE: &str = "whsec_of_stripe";
 const OLD: &str = "whsec_b2xk";
@@ -82,7 +82,7 @@ async fn an_event_of_stripe_that_comes_again_within_35_days_starts_nothing() {
         let sent = async || {
             let answer = by_stripe(address, &customer("evt_1", "Ada")).await;
             assert_eq!((answer.status, answer.json()), (200, json!({"received": true, "ids": ["evt_1"]})));
-            jobs.declare::<Welcome>().await.unwrap();
+            jobs.declare::<WelcomeInput>().await.unwrap();
             store.runs(RunFilter::default()).await.unwrap().len()
         };
         assert_eq!(sent().await, 1);

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use riqle_jobs::{Inspect, RunFilter, RunState};
+use riqle_jobs::{Inspect, RunFilter};
 use serde_json::{Value, json};
 
 use crate::process::{Shop, checkout, eventually, get, refund};

@@ -9,9 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Memory;
 use crate::{
-    AttemptOutcome, ClaimRequest, Claimed, Due, Email, Ending, Error, Inspect, Job, JobError, LeaseAnswer,
-    LeaseToken, Mailbox, ManualClock, NewRun, Operate, Payload, Priority, Queue, RunContext, RunId, Sender,
-    Settlement, Worker, WorkerId, async_trait,
+    AttemptOutcome, ClaimRequest, Claimed, Due, Email, Ending, Error, Inspect, Job, JobError, JobInput,
+    LeaseAnswer, LeaseToken, Mailbox, ManualClock, NewRun, Operate, Payload, Priority, Queue, RunContext,
+    RunId, Sender, Settlement, Worker, WorkerId, async_trait,
     email::{Mailer, MessageIdentity, OutgoingMessage, SendOutcome, Transmission},
     from_millis,
     store::{MachineClock, Readings},
@@ -181,12 +181,18 @@ impl Mailer for Dates {
 
 struct Greet(Sender);
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct GreetInput(String);
+
+impl JobInput for GreetInput {
+    const JOB: &'static str = "greet";
+}
+
 impl Job for Greet {
-    const NAME: &'static str = "greet";
-    type Input = String;
+    type Input = GreetInput;
     type Output = ();
 
-    async fn run(&self, run: &RunContext, _: String) -> Result<(), JobError> {
+    async fn run(&self, run: &RunContext, _: GreetInput) -> Result<(), JobError> {
         let (from, to) = (Mailbox::parse("a@example.com").unwrap(), Mailbox::parse("b@example.com").unwrap());
         let email = Email::new("greeting", from, to, "s", "html".to_owned(), "text".to_owned());
         run.step("send", || async { Ok(self.0.send(&email).await.map(drop)?) }).await

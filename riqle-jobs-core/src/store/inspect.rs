@@ -2,7 +2,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::{DeadGroup, Health, JobMetrics, MetricsFilter, QueueStatus, RunNotes};
-use crate::{AttemptRecord, Error, Job, Payload, Priority, Reason, RunId, RunState, SavedStep, WorkerId};
+use crate::{
+    AttemptRecord, Error, JobInput, Payload, Priority, Reason, RunId, RunState, SavedStep, WorkerId,
+};
 
 /// Where counting may stop: a number below it is exact, another is at least this one and may be less than there is.
 pub const COUNTED_TO: u64 = 10_000;
@@ -213,10 +215,10 @@ impl RunFilter {
         self
     }
 
-    /// Of this job.
+    /// Of the job of this input.
     #[must_use]
-    pub fn of<J: Job>(self) -> Self {
-        self.job(J::NAME)
+    pub fn of<I: JobInput>(self) -> Self {
+        self.job(I::JOB)
     }
 
     /// Of the job of this name.

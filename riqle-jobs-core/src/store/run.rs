@@ -3,7 +3,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, ErrorKind, Fingerprint, Job, Payload, RunId, limits};
+use crate::{Error, ErrorKind, Fingerprint, JobInput, Payload, RunId, limits};
 
 /// How urgent a run is among the due runs of its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -120,13 +120,13 @@ pub struct NewRun {
 }
 
 impl NewRun {
-    /// A run of `J`, due now.
+    /// A run of the input's job, due now.
     ///
     /// # Errors
-    /// `Rejected` where the input has no JSON form, or its JSON form does not read back as a `J::Input`.
-    pub fn of<J: Job>(input: &J::Input) -> Result<Self, Error> {
+    /// `Rejected` where the input has no JSON form, or its JSON form does not read back as an `I`.
+    pub fn of<I: JobInput>(input: &I) -> Result<Self, Error> {
         let (input, _) = Payload::json_of(input)?;
-        Ok(Self::with_payload(J::NAME, J::QUEUE, J::PRIORITY, input))
+        Ok(Self::with_payload(I::JOB, I::QUEUE, I::PRIORITY, input))
     }
 
     /// A run of a job known by name, due now.

@@ -2,18 +2,27 @@
 //!
 //! ```
 //! # use std::time::Duration;
-//! # use riqle_jobs_core::{Job, JobError, Jobs, ManualClock, Memory, RetryPolicy, RunContext, Worker, testing};
+//! # use riqle_jobs_core::{Job, JobError, JobInput, Jobs, ManualClock, Memory, RetryPolicy, RunContext, Worker, testing};
+//! # use serde::{Deserialize, Serialize};
+//! #[derive(Serialize, Deserialize)]
+//! struct Greeting {
+//!     name: String,
+//! }
+//!
+//! impl JobInput for Greeting {
+//!     const JOB: &'static str = "greet";
+//! }
+//!
 //! struct Greet;
 //!
 //! impl Job for Greet {
-//!     const NAME: &'static str = "greet";
-//!     type Input = String;
+//!     type Input = Greeting;
 //!     type Output = String;
 //!     fn retry_policy(&self) -> RetryPolicy {
 //!         RetryPolicy::exponential(Duration::from_secs(1)).max_retries(1)
 //!     }
-//!     async fn run(&self, run: &RunContext, name: String) -> Result<String, JobError> {
-//!         if run.attempt() == 1 { Err(JobError::retry("not in the mood")) } else { Ok(format!("hello {name}")) }
+//!     async fn run(&self, run: &RunContext, input: Greeting) -> Result<String, JobError> {
+//!         if run.attempt() == 1 { Err(JobError::retry("not in the mood")) } else { Ok(format!("hello {}", input.name)) }
 //!     }
 //! }
 //!
@@ -22,8 +31,8 @@
 //! let store = Memory::with_clock(&clock);
 //! let worker = Worker::new(&store).register(Greet);
 //!
-//! let run = Jobs::new(&store).enqueue::<Greet>("Ada".to_owned()).await?.id();
-//! testing::assert_enqueued::<Greet>(&store, "Ada").await;
+//! let run = Jobs::new(&store).enqueue(Greeting { name: "Ada".to_owned() }).await?.id();
+//! testing::assert_enqueued::<Greeting>(&store, serde_json::json!({"name": "Ada"})).await;
 //!
 //! worker.run_until_idle().await?;
 //! assert_eq!(testing::advance_to_next_due(&store, &clock).await?, Some(Duration::from_secs(1)));
@@ -47,7 +56,7 @@ pub use self::{
     timeline::{Moment, timeline, timeline_of},
 };
 use crate::{
-    AsStore, Error, ErrorKind, Inspect, Job, ManualClock, Queue, Run, RunFilter, RunId, RunState, Store,
+    AsStore, Error, ErrorKind, Inspect, JobInput, ManualClock, Queue, Run, RunFilter, RunId, RunState, Store,
 };
 
 /// Moves the clock to when the next run becomes due, and says by how much: never 0. `None`, and the clock stays, where no
@@ -88,30 +97,30 @@ pub async fn overdue(store: &impl AsStore) -> Result<Vec<Run>, Error> {
 /// What a run is in before it is due, and until a worker takes it.
 const HELD_UP: [RunState; 2] = [RunState::Pending, RunState::Waiting];
 
-/// Passes where a run of `J` has not started yet and its input holds all of `part`: objects may hold more,
+/// Passes where a run of the job of `I` has not started yet and its input holds all of `part`: objects may hold more,
 /// everything else is equal.
 ///
 /// # Panics
 /// Where there is none, with what there is; where the store can't be read.
-pub async fn assert_enqueued<J: Job>(store: &impl AsStore, part: impl Serialize) {
-    let (part, inputs) = pending_inputs::<J>(store, part).await;
+pub async fn assert_enqueued<I: JobInput>(store: &impl AsStore, part: impl Serialize) {
+    let (part, inputs) = pending_inputs::<I>(store, part).await;
     assert!(
         inputs.iter().any(|input| holds(input, &part)),
         "no pending run of {:?} has an input that holds {part}; pending: {inputs:?}",
-        J::NAME
+        I::JOB
     );
 }
 
-/// Passes where no run of `J` that has not started yet has an input that holds all of `part`.
+/// Passes where no run of the job of `I` that has not started yet has an input that holds all of `part`.
 ///
 /// # Panics
 /// Where there is one; where the store can't be read.
-pub async fn assert_not_enqueued<J: Job>(store: &impl AsStore, part: impl Serialize) {
-    let (part, inputs) = pending_inputs::<J>(store, part).await;
+pub async fn assert_not_enqueued<I: JobInput>(store: &impl AsStore, part: impl Serialize) {
+    let (part, inputs) = pending_inputs::<I>(store, part).await;
     assert!(
         !inputs.iter().any(|input| holds(input, &part)),
         "a pending run of {:?} has an input that holds {part}",
-        J::NAME
+        I::JOB
     );
 }
 
@@ -149,15 +158,15 @@ async fn all_runs(store: &dyn Store, states: Vec<RunState>, job: Option<String>)
     }
 }
 
-async fn pending_inputs<J: Job>(store: &impl AsStore, part: impl Serialize) -> (Value, Vec<Value>) {
+async fn pending_inputs<I: JobInput>(store: &impl AsStore, part: impl Serialize) -> (Value, Vec<Value>) {
     let part = match serde_json::to_value(part) {
         Ok(part) => part,
         Err(error) => panic!("the expected part has no JSON form: {error}"),
     };
     let store = store.as_store();
-    match all_runs(&*store, vec![RunState::Pending], Some(J::NAME.to_owned())).await {
+    match all_runs(&*store, vec![RunState::Pending], Some(I::JOB.to_owned())).await {
         Ok(runs) => (part, runs.iter().filter_map(|run| run.input.decode().ok()).collect()),
-        Err(error) => panic!("can't list the runs of {:?}: {error}", J::NAME),
+        Err(error) => panic!("can't list the runs of {:?}: {error}", I::JOB),
     }
 }
 

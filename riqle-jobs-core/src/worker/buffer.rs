@@ -220,7 +220,12 @@ mod tests {
                 worker: WorkerId::new(),
             };
             let run = Queue::claim(&store, request).await.unwrap().runs.remove(0);
-            buffer.push(vec![HeldRun { run, cancellation: Arc::default(), since: Instant::now(), slot: None }]);
+            buffer.push(vec![HeldRun {
+                run,
+                cancellation: Arc::default(),
+                since: Instant::now(),
+                slot: None,
+            }]);
         }
         let queues = |email| [("email".to_owned(), email), ("reports".to_owned(), 1)].into();
         assert_eq!((buffer.idle_slots(), buffer.waiting_by_queue()), (2, queues(2)));

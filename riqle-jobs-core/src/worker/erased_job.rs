@@ -26,7 +26,7 @@ pub(super) trait Body: Send + Sync {
 pub(super) fn erase<J: Job>(job: J) -> Arc<ErasedJob> {
     let policy = job.retry_policy();
     Arc::new(ErasedJob {
-        declaration: job::declaration::<J>(Some(policy.to_string())),
+        declaration: job::declaration::<J::Input>(Some(policy.to_string())),
         policy,
         timeout: job.timeout(),
         unreadable_step: job.on_unreadable_step(),

@@ -85,7 +85,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Inspect, Job, JobError, Jobs, Memory, RunContext, RunState, Shutdown, Worker, store::WorkerOrder,
+        Inspect, Job, JobError, JobInput, Jobs, Memory, RunContext, RunState, Shutdown, Worker,
+        store::WorkerOrder,
     };
 
     /// Tells that it has begun, and ends once it may.
@@ -94,12 +95,18 @@ mod tests {
         may_end: Arc<Semaphore>,
     }
 
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct GatedInput(u64);
+
+    impl JobInput for GatedInput {
+        const JOB: &'static str = "gated";
+    }
+
     impl Job for Gated {
-        const NAME: &'static str = "gated";
-        type Input = u64;
+        type Input = GatedInput;
         type Output = u64;
 
-        async fn run(&self, _: &RunContext, input: u64) -> Result<u64, JobError> {
+        async fn run(&self, _: &RunContext, GatedInput(input): GatedInput) -> Result<u64, JobError> {
             self.begun.send(input)?;
             self.may_end.acquire().await?.forget();
             Ok(input)
@@ -132,14 +139,14 @@ mod tests {
             let shutdown = shutdown.clone();
             async move { worker.run_with(&shutdown).await }
         });
-        let first = jobs.enqueue::<Gated>(1).await.unwrap().id();
+        let first = jobs.enqueue(GatedInput(1)).await.unwrap().id();
         assert_eq!(within_limit(begins.recv()).await, Some(1));
 
         jobs.store().order_worker(id, WorkerOrder::Drain).await.unwrap();
         let reported = Arc::new(Notify::new());
         let watching = tokio::spawn(watch_reports(store.clone(), Arc::clone(&reported)));
         heeds(&reported).await;
-        let second = jobs.enqueue::<Gated>(2).await.unwrap().id();
+        let second = jobs.enqueue(GatedInput(2)).await.unwrap().id();
         may_end.add_permits(1);
         let state = async |id| Inspect::run(&store, id).await.unwrap().unwrap().state;
         within_limit(async {

@@ -30,7 +30,7 @@ pub use shutdown::Shutdown;
 
 use self::{erased_job::ErasedJob, hooks::Hooks, meter::Meter, running::Running};
 use crate::{
-    AsStore, Error, ErrorKind, Job, Retention, Store, WorkerId, events,
+    AsStore, Error, ErrorKind, Job, JobInput, Retention, Store, WorkerId, events,
     limits::{TEXT_BYTES, check_name, clean_text},
 };
 
@@ -39,12 +39,16 @@ use crate::{
 /// It outlives its store: while that is away it waits, with jittered backoff, and goes on.
 ///
 /// ```no_run
-/// # use riqle_jobs_core::{Job, JobError, RunContext, Worker};
+/// # use riqle_jobs_core::{Job, JobError, JobInput, RunContext, Worker};
+/// # #[derive(serde::Serialize, serde::Deserialize)]
+/// # struct Welcome;
+/// # impl JobInput for Welcome {
+/// #     const JOB: &'static str = "send-welcome-email";
+/// # }
 /// # struct SendWelcomeEmail;
 /// # impl Job for SendWelcomeEmail {
-/// #     const NAME: &'static str = "send-welcome-email";
-/// #     type Input = String; type Output = ();
-/// #     async fn run(&self, _: &RunContext, _: String) -> Result<(), JobError> { Ok(()) }
+/// #     type Input = Welcome; type Output = ();
+/// #     async fn run(&self, _: &RunContext, _: Welcome) -> Result<(), JobError> { Ok(()) }
 /// # }
 /// # async fn start(store: riqle_jobs_core::Memory) -> Result<(), riqle_jobs_core::Error> {
 /// Worker::new(&store).register(SendWelcomeEmail).concurrency(32).run().await
@@ -102,8 +106,9 @@ impl Worker {
     /// Adds a job. The worker claims no others.
     #[must_use]
     pub fn register<J: Job>(mut self, job: J) -> Self {
-        if self.jobs.insert(J::NAME, erased_job::erase(job)).is_some() {
-            self.duplicate = Some(J::NAME);
+        let name = <J::Input as JobInput>::JOB;
+        if self.jobs.insert(name, erased_job::erase(job)).is_some() {
+            self.duplicate = Some(name);
         }
         self
     }

@@ -4,8 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use riqle_jobs_core::{
-    ClaimRequest, Inspect, Job, JobError, Jobs, LeaseToken, ManualClock, Memory, Queue, RetryPolicy, Run,
-    RunContext, RunId, RunState, Worker, WorkerId, testing,
+    ClaimRequest, Inspect, Job, JobError, JobInput, Jobs, LeaseToken, ManualClock, Memory, Queue,
+    RetryPolicy, Run, RunContext, RunId, RunState, Worker, WorkerId, testing,
 };
 
 type Body = Arc<
@@ -38,10 +38,17 @@ impl Scripted {
     }
 }
 
-impl Job for Scripted {
-    const NAME: &'static str = "scripted";
+/// What [`Scripted`] is given.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub struct ScriptedInput(pub u64);
+
+impl JobInput for ScriptedInput {
+    const JOB: &'static str = "scripted";
     const TRIGGER: Option<&'static str> = Some("test/scripted");
-    type Input = u64;
+}
+
+impl Job for Scripted {
+    type Input = ScriptedInput;
     type Output = u64;
 
     fn retry_policy(&self) -> RetryPolicy {
@@ -52,7 +59,7 @@ impl Job for Scripted {
         self.timeout
     }
 
-    async fn run(&self, run: &RunContext, input: u64) -> Result<u64, JobError> {
+    async fn run(&self, run: &RunContext, ScriptedInput(input): ScriptedInput) -> Result<u64, JobError> {
         (self.body)(run.clone(), input).await
     }
 }
@@ -72,7 +79,7 @@ impl Bench {
     }
 
     pub async fn enqueue(&self, input: u64) -> RunId {
-        self.jobs.enqueue::<Scripted>(input).await.unwrap().id()
+        self.jobs.enqueue(ScriptedInput(input)).await.unwrap().id()
     }
 
     pub async fn run(&self, id: RunId) -> Run {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use riqle_jobs_core::{
-    Enqueued, Error, Job, JobError, Jobs, NewRun, RetryPolicy, RunContext, Sender,
+    Enqueued, Error, Job, JobError, JobInput, Jobs, NewRun, RetryPolicy, RunContext, Sender,
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +39,7 @@ impl PurchaseConfirmation {
     /// # Errors
     /// None that a caller could cause; ids over the limit are refused by the enqueue.
     pub fn new_run(&self) -> Result<NewRun, Error> {
-        let run = NewRun::of::<SendPurchaseConfirmation>(self)?;
+        let run = NewRun::of(self)?;
         Ok(run.reference(&self.order_id).unique(self.unique_key()))
     }
 
@@ -59,7 +59,7 @@ pub async fn enqueue_purchase_confirmation(
 ) -> Result<Enqueued, Error> {
     let input = PurchaseConfirmation::new(order_id, customer_email);
     let (reference, key) = (input.order_id.clone(), input.unique_key());
-    jobs.enqueue::<SendPurchaseConfirmation>(input).reference(reference).unique(key).await
+    jobs.enqueue(input).reference(reference).unique(key).await
 }
 
 /// Sends the receipt of a paid order, then marks the order fulfilled: with 3 retries, after 1, 2, 4 s.
@@ -95,10 +95,13 @@ impl SendPurchaseConfirmation {
     }
 }
 
-impl Job for SendPurchaseConfirmation {
-    const NAME: &'static str = "send-purchase-confirmation";
+impl JobInput for PurchaseConfirmation {
+    const JOB: &'static str = "send-purchase-confirmation";
     const TRIGGER: Option<&'static str> = Some("email/purchase-confirmation");
     const QUEUE: &'static str = QUEUE;
+}
+
+impl Job for SendPurchaseConfirmation {
     type Input = PurchaseConfirmation;
     type Output = Delivery;
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use riqle_jobs_core::{
-    Enqueued, Error, Job, JobError, Jobs, NewRun, RetryPolicy, RunContext, Sender,
+    Enqueued, Error, Job, JobError, JobInput, Jobs, NewRun, RetryPolicy, RunContext, Sender,
 };
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +70,7 @@ impl RefundNotification {
     /// # Errors
     /// None that a caller could cause; ids over the limit are refused by the enqueue.
     pub fn new_run(&self) -> Result<NewRun, Error> {
-        let run = NewRun::of::<SendRefundNotification>(self)?.reference(&self.order_id);
+        let run = NewRun::of(self)?.reference(&self.order_id);
         Ok(match &self.refund {
             Some(refund) => run.unique(refund.unique_key(&self.order_id)),
             None => run,
@@ -90,7 +90,7 @@ pub async fn enqueue_refund_notification(
 ) -> Result<Enqueued, Error> {
     let input = RefundNotification { refund_reason, ..RefundNotification::new(order_id, customer_email) };
     let reference = input.order_id.clone();
-    jobs.enqueue::<SendRefundNotification>(input).reference(reference).await
+    jobs.enqueue(input).reference(reference).await
 }
 
 /// Tells a customer of a refund, then marks the order refunded: with 2 retries, after 1, 2 s.
@@ -130,10 +130,13 @@ impl SendRefundNotification {
     }
 }
 
-impl Job for SendRefundNotification {
-    const NAME: &'static str = "send-refund-notification";
+impl JobInput for RefundNotification {
+    const JOB: &'static str = "send-refund-notification";
     const TRIGGER: Option<&'static str> = Some("email/refund-notification");
     const QUEUE: &'static str = QUEUE;
+}
+
+impl Job for SendRefundNotification {
     type Input = RefundNotification;
     type Output = Delivery;
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use riqle_jobs_core::{
-    Enqueued, Error, Job, JobError, Jobs, NewRun, Receipt, RetryPolicy, RunContext, Sender,
+    Enqueued, Error, Job, JobError, JobInput, Jobs, NewRun, Receipt, RetryPolicy, RunContext, Sender,
 };
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +45,7 @@ impl WelcomeEmail {
     /// # Errors
     /// None that a caller could cause; ids over the limit are refused by the enqueue.
     pub fn new_run(&self) -> Result<NewRun, Error> {
-        Ok(NewRun::of::<SendWelcomeEmail>(self)?.reference(&self.user_id))
+        Ok(NewRun::of(self)?.reference(&self.user_id))
     }
 }
 
@@ -61,7 +61,7 @@ pub async fn enqueue_welcome_email(
 ) -> Result<Enqueued, Error> {
     let input = WelcomeEmail { name, ..WelcomeEmail::new(user_id, email) };
     let reference = input.user_id.clone();
-    jobs.enqueue::<SendWelcomeEmail>(input).reference(reference).await
+    jobs.enqueue(input).reference(reference).await
 }
 
 /// Welcomes a new user: with 1 retry, after 1 s.
@@ -85,10 +85,13 @@ impl SendWelcomeEmail {
     }
 }
 
-impl Job for SendWelcomeEmail {
-    const NAME: &'static str = "send-welcome-email";
+impl JobInput for WelcomeEmail {
+    const JOB: &'static str = "send-welcome-email";
     const TRIGGER: Option<&'static str> = Some("email/welcome");
     const QUEUE: &'static str = QUEUE;
+}
+
+impl Job for SendWelcomeEmail {
     type Input = WelcomeEmail;
     type Output = Receipt;
 

@@ -18,7 +18,7 @@ use std::{
 
 use axum::Router;
 use riqle_jobs_conformance::{Fault, Unreliable};
-use riqle_jobs_core::{Inspect, Job, JobError, Jobs, Memory, Run, RunContext, RunFilter, Store};
+use riqle_jobs_core::{Inspect, Job, JobError, JobInput, Jobs, Memory, Run, RunContext, RunFilter, Store};
 use riqle_jobs_sqlite::Sqlite;
 use riqle_jobs_web::{
     Dashboard,
@@ -34,14 +34,21 @@ use tokio::{
 /// A job that an event starts; its input is whatever comes.
 pub struct Welcome;
 
-impl Job for Welcome {
-    const NAME: &'static str = "send-welcome-email";
+/// What [`Welcome`] is given.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub struct WelcomeInput(pub Value);
+
+impl JobInput for WelcomeInput {
+    const JOB: &'static str = "send-welcome-email";
     const TRIGGER: Option<&'static str> = Some("email/welcome");
     const QUEUE: &'static str = "email";
-    type Input = Value;
+}
+
+impl Job for Welcome {
+    type Input = WelcomeInput;
     type Output = Value;
 
-    async fn run(&self, _: &RunContext, input: Value) -> Result<Value, JobError> {
+    async fn run(&self, _: &RunContext, WelcomeInput(input): WelcomeInput) -> Result<Value, JobError> {
         Ok(input)
     }
 }
@@ -68,7 +75,7 @@ impl Bench {
         let sqlite = Sqlite::connect(&url).await.unwrap();
         let all = vec![Self::over(Arc::new(Memory::new()), None), Self::over(Arc::new(sqlite), Some(folder))];
         for bench in &all {
-            bench.jobs.declare::<Welcome>().await.unwrap();
+            bench.jobs.declare::<WelcomeInput>().await.unwrap();
         }
         all
     }

@@ -1,7 +1,7 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
-    EmailLog, Inspect, Queue, Registry, RunFilter, RunState,
+    EmailLog, Inspect, Queue, Registry, RunFilter,
     email::EmailFilter,
     store::{COUNTED_TO, JobMetrics},
 };
