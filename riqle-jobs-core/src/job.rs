@@ -4,6 +4,9 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{JobError, Priority, RetryPolicy, RunContext, UnreadableStep, store::JobDeclaration};
 
+/// Of an attempt of a job that says nothing.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
 /// What a run is given, and all that a producer needs to know of its job: `jobs.enqueue(input).await?`.
 ///
 /// [`JOB`](Self::JOB) is what is stored, so the types may be renamed and moved freely. Changes between deploys must still read what
@@ -58,7 +61,7 @@ pub trait Job: Send + Sync + 'static {
 
     /// How long one attempt may run; then it counts as failed. Default 15 minutes; `Duration::MAX` for ever.
     fn timeout(&self) -> Duration {
-        Duration::from_secs(15 * 60)
+        TIMEOUT
     }
 
     /// What to do with a saved step result that does not decode into the step's type of today. Default: fail, a dead

@@ -166,7 +166,7 @@ async fn input_that_can_not_be_read_is_dead_at_once_and_kept() {
     let run = bench.run(id).await;
     assert_eq!((run.state, run.reason), (RunState::Dead, Some(Reason::InputUnreadable)));
     assert_eq!(run.input, input);
-    assert!(run.error().unwrap().contains("does not decode into u64"), "{:?}", run.error());
+    assert!(run.error().unwrap().contains("expected u64"), "{:?}", run.error());
 }
 
 /// F15

@@ -300,7 +300,7 @@ async fn f19_a_server_out_of_memory_refuses_whole_groups_and_lets_workers_drain(
     let mut accepted = Vec::new();
     let mut number = 0;
     let refused = loop {
-        let runs: Vec<_> = (0..500).map(|n| NewRun::of(&ToldInput((number + n))).unwrap()).collect();
+        let runs: Vec<_> = (0..500).map(|n| NewRun::of(&ToldInput(number + n)).unwrap()).collect();
         let ids: Vec<RunId> = runs.iter().map(|run| run.id).collect();
         number += 500;
         match store.enqueue(runs).await {

@@ -22,6 +22,7 @@ mod verdict;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{task::JoinSet, time::timeout};
 
 pub use hooks::{Alert, RunReport};
@@ -30,7 +31,8 @@ pub use shutdown::Shutdown;
 
 use self::{erased_job::ErasedJob, hooks::Hooks, meter::Meter, running::Running};
 use crate::{
-    AsStore, Error, ErrorKind, Job, JobInput, Retention, Store, WorkerId, events,
+    AsStore, Error, ErrorKind, Job, JobError, JobFn, JobInput, Retention, RunContext, Store, WorkerId,
+    events,
     limits::{TEXT_BYTES, check_name, clean_text},
 };
 
@@ -111,6 +113,20 @@ impl Worker {
             self.duplicate = Some(name);
         }
         self
+    }
+
+    /// Adds a job that is a function of what the application hands it, such as its pool: `.register_with(app, resize)`. For a
+    /// policy or a timeout, register a [`JobFn`](crate::JobFn).
+    #[must_use]
+    pub fn register_with<A, I, O, F, Fut>(self, app: A, body: F) -> Self
+    where
+        A: Clone + Send + Sync + 'static,
+        I: JobInput,
+        O: Serialize + DeserializeOwned + Send + 'static,
+        F: Fn(A, RunContext, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, JobError>> + Send + 'static,
+    {
+        self.register(JobFn::new(move |run, input| body(app.clone(), run, input)))
     }
 
     /// How many attempts run at once, at least 1. Default 32.

@@ -1,0 +1,107 @@
+//! Functions and closures as jobs.
+
+use std::{future::Future, marker::PhantomData, time::Duration};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Job, JobError, JobInput, RetryPolicy, RunContext, UnreadableStep};
+
+/// A job whose body is a function, or a closure with what it needs.
+///
+/// ```
+/// # use std::time::Duration;
+/// use riqle_jobs_core::{JobError, JobFn, JobInput, Memory, RetryPolicy, RunContext, Worker};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Resize {
+///     image: String,
+/// }
+///
+/// impl JobInput for Resize {
+///     const JOB: &'static str = "resize";
+/// }
+///
+/// async fn resize(run: RunContext, input: Resize) -> Result<usize, JobError> {
+///     run.step("resize", || async move { Ok(input.image.len()) }).await
+/// }
+///
+/// let resize = JobFn::new(resize)
+///     .retry_policy(RetryPolicy::exponential(Duration::from_secs(1)).max_retries(2))
+///     .timeout(Duration::from_secs(60));
+/// let worker = Worker::new(&Memory::new()).register(resize);
+/// ```
+pub struct JobFn<F, I, O> {
+    body: F,
+    policy: RetryPolicy,
+    timeout: Duration,
+    unreadable_step: UnreadableStep,
+    types: PhantomData<fn(I) -> O>,
+}
+
+impl<F, Fut, I, O> JobFn<F, I, O>
+where
+    F: Fn(RunContext, I) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<O, JobError>> + Send + 'static,
+    I: JobInput,
+    O: Serialize + DeserializeOwned + Send + 'static,
+{
+    /// With what a [`Job`] has that says nothing.
+    pub fn new(body: F) -> Self {
+        Self {
+            body,
+            policy: RetryPolicy::default(),
+            timeout: crate::job::TIMEOUT,
+            unreadable_step: UnreadableStep::Fail,
+            types: PhantomData,
+        }
+    }
+
+    /// When to try again: [`Job::retry_policy`].
+    #[must_use]
+    pub fn retry_policy(mut self, policy: RetryPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// How long one attempt may run: [`Job::timeout`].
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// What to do with a saved step that can't be read: [`Job::on_unreadable_step`].
+    #[must_use]
+    pub fn on_unreadable_step(mut self, then: UnreadableStep) -> Self {
+        self.unreadable_step = then;
+        self
+    }
+}
+
+impl<F, Fut, I, O> Job for JobFn<F, I, O>
+where
+    F: Fn(RunContext, I) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<O, JobError>> + Send + 'static,
+    I: JobInput,
+    O: Serialize + DeserializeOwned + Send + 'static,
+{
+    type Input = I;
+    type Output = O;
+
+    fn retry_policy(&self) -> RetryPolicy {
+        self.policy.clone()
+    }
+
+    fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    fn on_unreadable_step(&self) -> UnreadableStep {
+        self.unreadable_step
+    }
+
+    async fn run(&self, run: &RunContext, input: I) -> Result<O, JobError> {
+        (self.body)(run.clone(), input).await
+    }
+}
