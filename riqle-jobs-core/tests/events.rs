@@ -93,31 +93,18 @@ async fn a_queue_that_is_away_keeps_no_event_from_another_queue() {
         is_first.then_some(Fault::Before)
     });
 
-    struct Greet;
     #[derive(serde::Serialize, serde::Deserialize)]
-    struct GreetInput(u64);
+    struct Greet(u64);
 
-    impl riqle_jobs_core::JobInput for GreetInput {
+    impl riqle_jobs_core::JobInput for Greet {
         const JOB: &'static str = "greet";
         const TRIGGER: Option<&'static str> = Some(CREATED);
         const QUEUE: &'static str = "queue-of-greet";
     }
 
-    impl riqle_jobs_core::Job for Greet {
-        type Input = GreetInput;
-        type Output = u64;
-
-        async fn run(
-            &self,
-            _: &riqle_jobs_core::RunContext,
-            GreetInput(input): GreetInput,
-        ) -> Result<u64, riqle_jobs_core::JobError> {
-            Ok(input)
-        }
-    }
-    assert!(Jobs::new(&unreliable).declare::<GreetInput>().await.is_err());
+    assert!(Jobs::new(&unreliable).declare::<Greet>().await.is_err());
     assert_eq!(jobs_of_runs(&memory).await, ["greet"]);
-    Jobs::new(&unreliable).declare::<GreetInput>().await.unwrap();
+    Jobs::new(&unreliable).declare::<Greet>().await.unwrap();
     assert_eq!(jobs_of_runs(&memory).await, ["bill", "greet"]);
 }
 

@@ -74,7 +74,7 @@ async fn a_closure_is_a_job_with_a_policy_and_a_timeout() {
 
     worker.run_until_idle().await.unwrap();
     let waits = &jobs.runs(RunFilter::pending().of::<Resize>()).await.unwrap()[0];
-    assert_eq!(waits.error(), Some("the attempt took longer than 20ms"));
+    assert_eq!(waits.error(), Some("timed out after 20ms"));
     assert_eq!(testing::advance_to_next_due(&store, &clock).await.unwrap(), Some(Duration::from_secs(5)));
     worker.run_until_idle().await.unwrap();
 
