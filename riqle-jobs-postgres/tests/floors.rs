@@ -124,6 +124,22 @@ async fn a_run_whose_claim_is_given_back_is_found_by_the_next_claim() {
     assert_eq!(idle.claim_ids(10).await, ids);
 }
 
+/// Runs that were enqueued together are due together, and told apart by their ids only.
+#[tokio::test]
+async fn a_run_that_is_given_back_takes_no_place_of_those_that_were_due_with_it() {
+    let mut idle = Idle::new().await;
+    idle.pass().await;
+    let ids = idle.enqueue((0..12).map(|_| run()).collect()).await;
+    let first = idle.claim(8).await;
+    let again = |run: &ClaimedRun| settlement(run, Ending::GiveBack);
+    idle.store.settle(first[..1].iter().map(again).collect()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+
+    let mut expected = vec![first[0].lease.run];
+    expected.extend(ids.iter().filter(|id| first.iter().all(|run| run.lease.run != **id)));
+    assert_eq!(idle.claim_ids(8).await, expected);
+}
+
 #[tokio::test]
 async fn a_run_that_its_worker_gives_back_is_found_by_the_next_claim() {
     let mut idle = Idle::new().await;
