@@ -7,7 +7,21 @@ pub mod guide;
 pub use connect::connect;
 #[cfg(feature = "email")]
 pub use connect::mailer;
-pub use riqle_jobs_core::*;
+pub use riqle_jobs_core::{
+    Alert, Email, Enqueued, Error, ErrorKind, Job, JobError, JobFn, JobInput, Jobs, Mailbox, ManualClock,
+    Memory, NewRun, Payload, Priority, Reason, Receipt, Relay, Replay, ReplayFrom, RetryPolicy, Run,
+    RunContext, RunFilter, RunId, RunState, Sender, Shutdown, Step, Timestamp, UniqueScope, UnreadableStep,
+    Worker, async_trait, testing,
+};
+
+/// What stores are and answer: for who writes one, keeps one by its type, or asks it what [`Jobs`] does not.
+pub mod store {
+    pub use riqle_jobs_core::{
+        ActionId, BulkReport, Cause, Clock, Codec, EmailId, Enqueue, Fingerprint, Jitter, LeaseToken, Limits,
+        Pace, RunReport, Skipped, StepDatabase, StepPath, StepTransaction, StopReason, WorkerId, WorkerStats,
+        earlier, events, first_to_answer, from_millis, later, limits, millis_of, store::*,
+    };
+}
 
 /// Emails: the sender, the log and, with the feature `email`, templates, mailers and the three email jobs.
 pub mod email {

@@ -32,7 +32,10 @@ async fn a_mocked_mailer_takes_the_place_of_a_real_one() {
 
 #[tokio::test]
 async fn a_mocked_queue_answers_as_it_is_told() {
-    use riqle_jobs::{Error, Inspect, Queue};
+    use riqle_jobs::{
+        Error,
+        store::{Inspect, Queue},
+    };
     let mut queue = MockQueue::new();
     queue
         .expect_enqueue()

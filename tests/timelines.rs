@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use riqle_jobs::{
-    Inspect, JobError, Jobs, Mailbox, ManualClock, Memory, Reason, ReplayFrom, RunId, RunState, Sender,
-    Store, Timestamp, Worker, async_trait,
+    JobError, Jobs, Mailbox, ManualClock, Memory, Reason, ReplayFrom, RunId, RunState, Sender, Timestamp,
+    Worker, async_trait,
     email::{
         Brand, EmailFilter, EmailLog, EmailStatus, Money, Order, OrderItem, Orders, Product, SendOutcome,
         jobs::{
@@ -14,6 +14,7 @@ use riqle_jobs::{
         },
     },
     sqlite::Sqlite,
+    store::{Inspect, Store},
     testing::{self, RecordingMailer},
 };
 #[cfg(feature = "real-servers")]

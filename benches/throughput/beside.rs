@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use riqle_jobs::{JobInput, Jobs, Store, Worker};
+use riqle_jobs::{JobInput, Jobs, Worker, store::Store};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
 use crate::{

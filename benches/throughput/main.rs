@@ -16,8 +16,11 @@ use std::{
 };
 
 use riqle_jobs::{
-    AttemptOutcome, ClaimRequest, Claimed, ClaimedRun, Due, Ending, Inspect, Job, JobError, JobInput, Jobs,
-    LeaseToken, NewRun, Payload, Priority, RunContext, RunState, Settlement, Store, Worker, WorkerId,
+    Job, JobError, JobInput, Jobs, NewRun, Payload, Priority, RunContext, RunState, Worker,
+    store::{
+        AttemptOutcome, ClaimRequest, Claimed, ClaimedRun, Due, Ending, Inspect, LeaseToken, Settlement,
+        Store, WorkerId,
+    },
 };
 use serde::Serialize;
 use tokio::sync::Notify;

@@ -139,7 +139,7 @@ fn fresh_folder(demo: bool) -> Result<PathBuf, Failure> {
 fn unique() -> &'static str {
     static UNIQUE: OnceLock<String> = OnceLock::new();
     UNIQUE.get_or_init(|| {
-        let id = riqle_jobs::LeaseToken::new().as_uuid();
+        let id = riqle_jobs::store::LeaseToken::new().as_uuid();
         id.simple().to_string()
     })
 }

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
 use riqle_jobs::{
-    AsStaging, JobError, NewRun, Relay, RunId, Staging, Store, async_trait,
+    JobError, NewRun, Relay, RunId, async_trait,
     email::{Money, Order, OrderItem, Orders, Product, Refund},
     postgres::Postgres,
     sqlite::Sqlite,
+    store::{AsStaging, Staging, Store},
     web::webhooks::stripe::Fact,
 };
 use sqlx::Row;
@@ -159,7 +160,7 @@ impl Database {
 
     /// Sets a time where it is not set yet.
     async fn mark(&self, query: &'static str, id: &str) -> Result<(), JobError> {
-        let now = riqle_jobs::Clock::Server.local_now().to_string();
+        let now = riqle_jobs::store::Clock::Server.local_now().to_string();
         on_either!(&self.tables, either => {
             let mut transaction = either.begin().await?;
             sqlx::query(query).bind(now).bind(id).execute(&mut *transaction).await?;

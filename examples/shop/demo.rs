@@ -4,8 +4,9 @@ use std::{
 };
 
 use riqle_jobs::{
-    Email, EmailLog, Inspect, Jobs, ReplayFrom, Run, RunId, RunState,
-    email::{EmailFilter, EmailStatus},
+    Email, Jobs, ReplayFrom, Run, RunId, RunState,
+    email::{EmailFilter, EmailLog, EmailStatus},
+    store::Inspect,
     testing,
     web::webhooks::stripe::{SIGNATURE_HEADER, sign},
 };
@@ -86,7 +87,7 @@ impl Demo<'_> {
         // The fixtures are distinct events; a start on the same database makes them distinct again.
         event["id"] = format!("evt_{}_{about}", kind.replace('.', "_")).into();
         let body = serde_json::to_vec(&event)?;
-        let now = riqle_jobs::Clock::Server.local_now().as_second();
+        let now = riqle_jobs::store::Clock::Server.local_now().as_second();
         let signature = sign(self.config.signing_secret(), now, &body);
         let (status, answer) =
             http_client::post(self.address, "/webhooks/stripe", (SIGNATURE_HEADER, &signature), &body)

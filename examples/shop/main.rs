@@ -18,11 +18,12 @@ mod webhook;
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use riqle_jobs::{
-    Inspect, Jobs, RunState, Sender, Shutdown, Staging, Store, Worker,
+    Jobs, RunState, Sender, Shutdown, Worker,
     email::{
         Brand, Orders,
         jobs::{SendPurchaseConfirmation, SendRefundNotification, SendWelcomeEmail},
     },
+    store::{Inspect, Staging, Store},
     web::{Server, security::Access, webhooks::IgnoredEvents},
 };
 use tokio::net::TcpListener;

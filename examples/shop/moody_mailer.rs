@@ -5,8 +5,8 @@ use std::{
 };
 
 use riqle_jobs::{
-    Email, Error, Mailer, async_trait,
-    email::{MessageIdentity, OutgoingMessage, SendOutcome, Transmission},
+    Email, Error, async_trait,
+    email::{Mailer, MessageIdentity, OutgoingMessage, SendOutcome, Transmission},
 };
 
 use crate::{config::Config, demo};

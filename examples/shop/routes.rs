@@ -8,8 +8,8 @@ use axum::{
     routing::{get, post},
 };
 use riqle_jobs::{
-    EmailLog, Shutdown,
-    email::EmailFilter,
+    Shutdown,
+    email::{EmailFilter, EmailLog},
     web::{
         Dashboard, EventApi, health,
         security::Access,

@@ -8,11 +8,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use riqle_jobs::{
-    Clock, Error, ErrorKind, Jobs, NewRun, OtherInput, Unique, UniqueScope,
+    Error, ErrorKind, Jobs, NewRun, UniqueScope,
     email::{
         Refund, RefundAmount,
         jobs::{PurchaseConfirmation, RefundNotification, WelcomeEmail},
     },
+    store::{Clock, OtherInput, Unique},
     web::webhooks::{
         EVENT_ID_KEPT, Ignored, IgnoredEvents,
         stripe::{Event, Fact, SIGNATURE_HEADER, Secrets},

@@ -154,7 +154,7 @@ impl Shop {
     /// Sends a signed event to a shop that may be down.
     pub async fn deliver_to(address: SocketAddr, event: &Value) -> Result<(u16, Value), crate::Failure> {
         let body = event.to_string();
-        let now = riqle_jobs::Clock::Server.local_now().as_second();
+        let now = riqle_jobs::store::Clock::Server.local_now().as_second();
         let signature = sign(SECRET, now, body.as_bytes());
         http_client::post(address, "/webhooks/stripe", (SIGNATURE_HEADER, &signature), body.as_bytes()).await
     }

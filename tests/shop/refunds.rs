@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use riqle_jobs::{Inspect, RunFilter};
+use riqle_jobs::{RunFilter, store::Inspect};
 use serde_json::{Value, json};
 
 use crate::process::{Shop, checkout, eventually, get, refund};

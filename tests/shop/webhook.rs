@@ -17,7 +17,7 @@ async fn shop() -> (Shop, tempfile::TempDir) {
 }
 
 fn now() -> i64 {
-    riqle_jobs::Clock::Server.local_now().as_second()
+    riqle_jobs::store::Clock::Server.local_now().as_second()
 }
 
 #[tokio::test]
