@@ -14,7 +14,7 @@ use riqle_jobs::{
         },
     },
     sqlite::Sqlite,
-    store::{Inspect, Store},
+    store::Store,
     testing::{self, RecordingMailer},
 };
 #[cfg(feature = "real-servers")]
@@ -126,7 +126,7 @@ async fn the_three_jobs_fail_by_their_timelines(store: Arc<dyn Store>, clock: Ma
         [(0, Pending, 1), (0, Running, 1), (0, Pending, 2), (1_000, Running, 2), (1_000, Dead, 2)]
     );
     for id in [purchase, refund, welcome] {
-        let run = Inspect::run(&*store, id).await.unwrap().unwrap();
+        let run = jobs.run(id).await.unwrap().unwrap();
         assert_eq!(run.reason, Some(Reason::RetriesExhausted));
     }
     let failed = EmailFilter::all().status(EmailStatus::Failed);

@@ -6,7 +6,6 @@ use std::{
 use riqle_jobs::{
     Email, Jobs, ReplayFrom, Run, RunId, RunState,
     email::{EmailFilter, EmailLog, EmailStatus},
-    store::Inspect,
     testing,
     web::webhooks::stripe::{SIGNATURE_HEADER, sign},
 };
@@ -62,11 +61,7 @@ pub async fn play(
 
     printer.scene("5. The dead letter is replayed: nothing is fetched or rendered again");
     let replay = jobs.replay(dead.id, ReplayFrom::FailedStep).await?;
-    let kept: Vec<String> = Inspect::steps(&**jobs.store(), replay)
-        .await?
-        .into_iter()
-        .map(|step| step.path.to_string())
-        .collect();
+    let kept: Vec<String> = jobs.steps(replay).await?.into_iter().map(|step| step.path.to_string()).collect();
     printer.line(&format!("run {replay} keeps {}", kept.join(", ")));
     expect(&demo.follow(replay).await?, RunState::Succeeded, &[])?;
 
@@ -101,11 +96,10 @@ impl Demo<'_> {
 
     /// Prints the timeline of a run as it happens, until it has ended.
     async fn follow(&self, id: RunId) -> Result<Run, Failure> {
-        let store = self.jobs.store();
         let mut shown = 0;
         let arrives_until = Instant::now() + Duration::from_secs(10);
         loop {
-            let run = match Inspect::run(&**store, id).await? {
+            let run = match self.jobs.run(id).await? {
                 Some(run) => run,
                 // Staged, and on its way.
                 None if Instant::now() < arrives_until => {

@@ -23,7 +23,7 @@ use riqle_jobs::{
         Brand, Orders,
         jobs::{SendPurchaseConfirmation, SendRefundNotification, SendWelcomeEmail},
     },
-    store::{Inspect, Staging, Store},
+    store::{Staging, Store},
     web::{Server, security::Access, webhooks::IgnoredEvents},
 };
 use tokio::net::TcpListener;
@@ -149,7 +149,7 @@ async fn until_idle(store: &Arc<dyn Store>, staging: Option<Arc<dyn Staging>>) -
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let live = [RunState::Pending, RunState::Running, RunState::Waiting];
-    while Inspect::counts(&**store).await?.iter().any(|count| live.contains(&count.state)) {
+    while Jobs::new(store).counts().await?.iter().any(|count| live.contains(&count.state)) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(())

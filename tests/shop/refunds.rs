@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use riqle_jobs::{RunFilter, store::Inspect};
+use riqle_jobs::{Jobs, RunFilter};
 use serde_json::{Value, json};
 
 use crate::process::{Shop, checkout, eventually, get, refund};
@@ -28,8 +28,7 @@ fn refunds_told(folder: &Path) -> Vec<String> {
 /// The errors of the dead letters, the first one first, each with the number of its attempts.
 async fn dead_letters(folder: &Path) -> Vec<(String, usize)> {
     let store = riqle_jobs::connect(&format!("sqlite:{}", folder.join("shop.db").display())).await.unwrap();
-    let dead = RunFilter::dead();
-    let mut runs = Inspect::runs(&*store, dead).await.unwrap();
+    let mut runs = Jobs::new(&store).runs(RunFilter::dead()).await.unwrap();
     runs.reverse();
     runs.iter().map(|run| (run.error().unwrap_or_default().to_owned(), run.attempts.len())).collect()
 }
