@@ -14,7 +14,7 @@ pub use riqle_jobs_core::{
     Worker, async_trait, testing,
 };
 
-/// What stores are and answer: for who writes one, keeps one by its type, or asks it what [`Jobs`] does not.
+/// The traits of a store and the types they use: to write one, or for calls that [`Jobs`] does not have.
 pub mod store {
     pub use riqle_jobs_core::{
         ActionId, BulkReport, Cause, Clock, Codec, EmailId, Enqueue, Fingerprint, Jitter, LeaseToken, Limits,

@@ -77,6 +77,13 @@ impl Error {
         self
     }
 
+    /// Names the caller's operation, where a check that many share has failed.
+    #[must_use]
+    pub(crate) fn of(mut self, operation: &'static str) -> Self {
+        self.operation = operation;
+        self
+    }
+
     /// What the caller can do.
     pub fn kind(&self) -> ErrorKind {
         self.kind

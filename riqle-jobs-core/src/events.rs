@@ -30,7 +30,7 @@ const MARKED_AT_ONCE: usize = 32;
 /// `Rejected`, with the index, the field and the limit.
 pub fn check_events(events: &[NewEvent], limits: Limits) -> Result<(), Error> {
     for (index, event) in events.iter().enumerate() {
-        check_event(event, limits).map_err(|error| error.at_index(index))?;
+        check_event(event, limits).map_err(|error| error.of("send_events").at_index(index))?;
     }
     Ok(())
 }

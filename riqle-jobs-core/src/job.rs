@@ -7,10 +7,10 @@ use crate::{JobError, Priority, RetryPolicy, RunContext, UnreadableStep, store::
 /// Of an attempt of a job that says nothing.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
-/// What a run is given, and all that a producer needs to know of its job: `jobs.enqueue(input).await?`.
+/// The input of a job, and all that a producer needs: `jobs.enqueue(input).await?`.
 ///
-/// [`JOB`](Self::JOB) is what is stored, so the types may be renamed and moved freely. Changes between deploys must still read what
-/// is stored.
+/// [`JOB`](Self::JOB) is the stored name, so the types may be renamed and moved freely. After a deploy, inputs that are already
+/// stored must still decode.
 ///
 /// ```
 /// use riqle_jobs_core::JobInput;
@@ -34,22 +34,22 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(15 * 60);
 pub trait JobInput: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The job's stored name, unique in the application; at most 128 bytes.
     const JOB: &'static str;
-    /// The event that starts it, of which this is the data.
+    /// The event that starts the job; its data is the input.
     const TRIGGER: Option<&'static str> = None;
     /// The queue that its runs wait in.
     const QUEUE: &'static str = "default";
-    /// Its place among the due runs of the queue.
+    /// The priority of its runs among the due runs of the queue.
     const PRIORITY: Priority = Priority::DEFAULT;
 }
 
-/// A job: what to run for an input, and how to try again. It has what its body needs, such as a [`Sender`](crate::Sender).
+/// A job: what to run for an input, and how to retry. Its fields are what the body needs, such as a [`Sender`](crate::Sender).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a job",
     label = "expected a type with `impl Job`",
     note = "give it an Input, an Output and `async fn run(&self, run: &RunContext, input: Input)`"
 )]
 pub trait Job: Send + Sync + 'static {
-    /// What a run is given.
+    /// The input, which names the job.
     type Input: JobInput;
     /// What a run returns.
     type Output: Serialize + DeserializeOwned + Send + 'static;

@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Job, JobError, JobInput, RetryPolicy, RunContext, UnreadableStep};
 
-/// A job whose body is a function, or a closure with what it needs.
+/// A job whose body is a function or a closure.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -46,7 +46,7 @@ where
     I: JobInput,
     O: Serialize + DeserializeOwned + Send + 'static,
 {
-    /// With what a [`Job`] has that says nothing.
+    /// With the defaults of [`Job`].
     pub fn new(body: F) -> Self {
         Self {
             body,

@@ -191,7 +191,7 @@ impl Jobs {
         self.store.counts().await
     }
 
-    /// The queues, with what waits in them.
+    /// The queues that are paused or not empty.
     ///
     /// # Errors
     /// As [`Inspect::queues`](crate::Inspect::queues).
@@ -199,7 +199,7 @@ impl Jobs {
         self.store.queues().await
     }
 
-    /// The dead letters by what they died of.
+    /// Dead letters, grouped by job and error; at most `limit` groups.
     ///
     /// # Errors
     /// As [`Inspect::dead_groups`](crate::Inspect::dead_groups).
@@ -207,7 +207,7 @@ impl Jobs {
         self.store.dead_groups(limit).await
     }
 
-    /// What is wrong, if anything is: of the store, of its queues, of its workers.
+    /// Problems of the store, its queues and its workers, if there are any.
     ///
     /// # Errors
     /// As [`Inspect::health`](crate::Inspect::health).

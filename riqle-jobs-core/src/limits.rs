@@ -46,18 +46,17 @@ impl Limits {
     /// # Errors
     /// `Rejected`, with the index of the first run that is at fault, the field and the limit.
     pub fn check_group(&self, runs: &[NewRun]) -> Result<(), Error> {
-        self.check_count(runs)?;
-        for (index, run) in runs.iter().enumerate() {
-            self.check_run(run).map_err(|error| error.at_index(index))?;
-            if run.queue != runs[0].queue {
+        self.check_runs(runs, |run| {
+            let queue = &runs[0].queue;
+            if run.queue != *queue {
                 return Err(rejected(format!(
-                    "a group is of one queue, found {:?} and {:?}",
-                    runs[0].queue, run.queue
-                ))
-                .at_index(index));
+                    "a group is of one queue, found {queue:?} and {:?}",
+                    run.queue
+                )));
             }
-        }
-        Ok(())
+            Ok(())
+        })
+        .map_err(|error| error.of("enqueue"))
     }
 
     /// Checks runs to be staged, of any queues.
@@ -65,11 +64,7 @@ impl Limits {
     /// # Errors
     /// As [`check_group`](Self::check_group).
     pub fn check_staged(&self, runs: &[NewRun]) -> Result<(), Error> {
-        self.check_count(runs)?;
-        for (index, run) in runs.iter().enumerate() {
-            self.check_run(run).map_err(|error| error.at_index(index))?;
-        }
-        Ok(())
+        self.check_runs(runs, |_| Ok(())).map_err(|error| error.of("stage"))
     }
 
     /// Checks the runs that events start, of any queues and in any number. None can be in conflict with another.
@@ -82,18 +77,21 @@ impl Limits {
                 check_event_key(run)?;
                 self.check_run(run)
             });
-            checked.map_err(|error| error.at_index(index))?;
+            checked.map_err(|error| error.of("send_events").at_index(index))?;
         }
         Ok(())
     }
 
-    fn check_count(&self, runs: &[NewRun]) -> Result<(), Error> {
+    fn check_runs(&self, runs: &[NewRun], also: impl Fn(&NewRun) -> Result<(), Error>) -> Result<(), Error> {
         if runs.len() > self.group_runs {
             return Err(rejected(format!(
                 "a group has at most {} runs, this one has {}",
                 self.group_runs,
                 runs.len()
             )));
+        }
+        for (index, run) in runs.iter().enumerate() {
+            self.check_run(run).and_then(|()| also(run)).map_err(|error| error.at_index(index))?;
         }
         Ok(())
     }
@@ -116,8 +114,9 @@ impl Limits {
     /// `Rejected`, with the limit and the size.
     pub fn check_replay(&self, replay: &Replay) -> Result<(), Error> {
         let Some(input) = &replay.input else { return Ok(()) };
-        check_size("input", input, self.input_bytes)?;
-        check_json("input", input)
+        check_size("input", input, self.input_bytes)
+            .and_then(|()| check_json("input", input))
+            .map_err(|error| error.of("replay"))
     }
 
     /// Checks the result of a step, or an output.
@@ -125,7 +124,7 @@ impl Limits {
     /// # Errors
     /// `Rejected`, with the limit and the size.
     pub fn check_result(&self, field: &str, result: &Payload) -> Result<(), Error> {
-        check_size(field, result, self.result_bytes)
+        check_size(field, result, self.result_bytes).map_err(|error| error.of("encode"))
     }
 }
 

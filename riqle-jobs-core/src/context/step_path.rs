@@ -110,11 +110,11 @@ impl Keys {
 
     /// A step of this name under them.
     pub(crate) fn path(&self, name: &str) -> Result<StepPath, Error> {
-        limits::check_name("step", name)?;
+        limits::check_name("step", name).map_err(|error| error.of("step"))?;
         match self {
             Keys::None => Ok(StepPath(escaped(name).into())),
             Keys::Some(keys) => Ok(StepPath([keys, "/", &escaped(name)].concat().into())),
-            Keys::Refused(why) => Err(Error::new(ErrorKind::Rejected, "check", *why)),
+            Keys::Refused(why) => Err(Error::new(ErrorKind::Rejected, "step", *why)),
         }
     }
 }

@@ -79,7 +79,7 @@ impl NewEmailEvent {
     /// # Errors
     /// `Rejected` where the id is empty or too long, or the detail is none that a provider reports.
     pub fn checked(mut self) -> Result<Self, Error> {
-        check_key("event id", &self.provider_event_id)?;
+        check_key("event id", &self.provider_event_id).map_err(|error| error.of("record_email_event"))?;
         if self.detail.rank() == 0 {
             let message = format!("{} is no delivery event", self.detail);
             return Err(Error::new(ErrorKind::Rejected, "record_email_event", message));

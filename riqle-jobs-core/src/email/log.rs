@@ -341,7 +341,7 @@ pub struct EmailFilter {
     pub to: Option<String>,
     /// Older than this one: the last id of the page before.
     pub before: Option<EmailId>,
-    /// At most so many; 0 stands for 100.
+    /// Page size; 0 means 100.
     pub limit: usize,
 }
 
@@ -358,7 +358,7 @@ impl EmailFilter {
         self
     }
 
-    /// With one of these details; none of them stands for any.
+    /// With one of these details; an empty list means any.
     #[must_use]
     pub fn details(mut self, details: impl Into<Vec<EmailDetail>>) -> Self {
         self.details = details.into();
@@ -393,21 +393,21 @@ impl EmailFilter {
         self
     }
 
-    /// Older than this one: the last one of the page before.
+    /// Older than this email: the last one of the previous page.
     #[must_use]
     pub fn before(mut self, email: EmailId) -> Self {
         self.before = Some(email);
         self
     }
 
-    /// At most so many; 0 stands for 100.
+    /// Page size; 0 means 100.
     #[must_use]
     pub fn limit(mut self, emails: usize) -> Self {
         self.limit = emails;
         self
     }
 
-    /// At most so many: what 0 stands for filled in.
+    /// Page size, with 0 replaced by 100.
     pub fn page_size(&self) -> usize {
         if self.limit == 0 { 100 } else { self.limit }
     }

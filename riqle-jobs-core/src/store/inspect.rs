@@ -183,7 +183,7 @@ pub struct RunFilter {
     pub enqueued_before: Option<Timestamp>,
     /// Older than this one: the last id of the page before.
     pub before: Option<RunId>,
-    /// At most so many; 0 stands for 100.
+    /// Page size; 0 means 100.
     pub limit: usize,
 }
 
@@ -208,7 +208,7 @@ impl RunFilter {
         pending: Pending, running: Running, succeeded: Succeeded, dead: Dead, cancelled: Cancelled,
     }
 
-    /// In one of these states; none of them stands for any.
+    /// In one of these states; an empty list means any.
     #[must_use]
     pub fn states(mut self, states: impl Into<Vec<RunState>>) -> Self {
         self.states = states.into();
@@ -270,21 +270,21 @@ impl RunFilter {
         self
     }
 
-    /// Older than this run: the last one of the page before.
+    /// Older than this run: the last one of the previous page.
     #[must_use]
     pub fn before(mut self, run: RunId) -> Self {
         self.before = Some(run);
         self
     }
 
-    /// At most so many; 0 stands for 100.
+    /// Page size; 0 means 100.
     #[must_use]
     pub fn limit(mut self, runs: usize) -> Self {
         self.limit = runs;
         self
     }
 
-    /// At most so many: what 0 stands for filled in.
+    /// Page size, with 0 replaced by 100.
     pub fn page_size(&self) -> usize {
         if self.limit == 0 { 100 } else { self.limit }
     }

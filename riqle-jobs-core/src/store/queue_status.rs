@@ -50,8 +50,9 @@ impl Pause {
     /// # Errors
     /// `Rejected` where the queue's name or `by` is empty, too long or holds control characters.
     pub fn new(queue: &str, by: &str, why: &str, at: Timestamp) -> Result<Self, Error> {
-        check_name("queue", queue)?;
-        check_key("who pauses", by)?;
+        check_name("queue", queue)
+            .and_then(|()| check_key("who pauses", by))
+            .map_err(|error| error.of("pause_queue"))?;
         Ok(Self { by: by.to_owned(), why: clean_text(why, TEXT_BYTES), at })
     }
 }

@@ -115,7 +115,7 @@ impl Worker {
         self
     }
 
-    /// Adds a job that is a function of what the application hands it, such as its pool: `.register_with(app, resize)`. For a
+    /// Adds a function as a job, called with a clone of `app`, such as a pool: `.register_with(app, resize)`. To set a retry
     /// policy or a timeout, register a [`JobFn`](crate::JobFn).
     #[must_use]
     pub fn register_with<A, I, O, F, Fut>(self, app: A, body: F) -> Self
@@ -136,8 +136,8 @@ impl Worker {
         self
     }
 
-    /// How many attempts of a queue run at once in this process, at least 1 and within [`concurrency`](Self::concurrency): for
-    /// work that is heavy, or that something outside takes only so much of. Default: as many as there are.
+    /// Limits how many attempts of a queue run at once in this process, at least 1 and within
+    /// [`concurrency`](Self::concurrency): for heavy work, or a service that takes few requests at a time. Default: no limit.
     #[must_use]
     pub fn queue_slots(mut self, queue: impl Into<String>, attempts: usize) -> Self {
         self.settings.queue_slots.insert(queue.into(), attempts.max(1));
@@ -301,8 +301,9 @@ impl Worker {
             return Err(Error::new(ErrorKind::Rejected, "run", message));
         }
         for job in self.jobs.values() {
-            check_name("job", &job.declaration.name)?;
-            check_name("queue", &job.declaration.queue)?;
+            let names = check_name("job", &job.declaration.name)
+                .and_then(|()| check_name("queue", &job.declaration.queue));
+            names.map_err(|error| error.of("run"))?;
         }
         let has_job = |queue: &str| self.jobs.values().any(|job| job.declaration.queue == queue);
         if let Some(queue) = self.settings.queue_slots.keys().find(|queue| !has_job(queue)) {
