@@ -4,7 +4,10 @@ use std::{future::Future, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::{Error, ErrorKind, Replay, ReplayFrom, Run, RunFilter, RunId, RunState, Store, backoff::Backoff};
+use crate::{
+    Error, ErrorKind, Replay, ReplayFrom, Run, RunFilter, RunId, RunState, Store, backoff::Backoff,
+    store::rules::Operation,
+};
 
 /// How fast a bulk operation goes, by the machine's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +100,7 @@ pub(crate) async fn discard_all(
     filter: RunFilter,
     pace: Pace,
 ) -> Result<BulkReport, Error> {
-    for_each(store, filter, &[RunState::Dead], pace, |run| store.discard(run.id)).await
+    for_each(store, filter, Operation::Discard.states(), pace, |run| store.discard(run.id)).await
 }
 
 pub(crate) async fn cancel_all(
@@ -105,8 +108,7 @@ pub(crate) async fn cancel_all(
     filter: RunFilter,
     pace: Pace,
 ) -> Result<BulkReport, Error> {
-    let states = [RunState::Pending, RunState::Running, RunState::Waiting];
-    for_each(store, filter, &states, pace, |run| cancel(store, run.id)).await
+    for_each(store, filter, Operation::Cancel.states(), pace, |run| cancel(store, run.id)).await
 }
 
 /// Ends a run that has not ended; its emails that wait to be sent are given up.
@@ -120,7 +122,7 @@ pub(crate) async fn run_all_now(
     filter: RunFilter,
     pace: Pace,
 ) -> Result<BulkReport, Error> {
-    for_each(store, filter, &[RunState::Pending, RunState::Waiting], pace, |run| store.run_now(run.id)).await
+    for_each(store, filter, Operation::RunNow.states(), pace, |run| store.run_now(run.id)).await
 }
 
 /// By falling id, so that runs which come meanwhile, replays among them, are not met. Of the filter's states these count.

@@ -4,7 +4,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{JobError, Priority, RetryPolicy, RunContext, UnreadableStep, store::JobDeclaration};
 
-/// Of an attempt of a job that says nothing.
+/// The default time limit of an attempt.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// The input of a job, and all that a producer needs: `jobs.enqueue(input).await?`.

@@ -1,8 +1,11 @@
 use async_trait::async_trait;
 use riqle_jobs_core::{
-    Error, ErrorKind, Hint, Operate, Payload, Reason, Replay, ReplayFrom, Retention, Run, RunId, RunState,
+    Error, ErrorKind, Hint, Operate, Payload, Replay, ReplayFrom, Retention, Run, RunId, RunState, Timestamp,
     WorkerId, from_millis,
-    store::{Pause, Pruned, WorkerOrder},
+    store::{
+        Pause, Pruned, WorkerOrder,
+        rules::{Operation, Todo},
+    },
 };
 use sqlx::Row;
 
@@ -75,7 +78,7 @@ pub(crate) async fn now(work: &mut Work<'_>) -> DriverResult<i64> {
 async fn replay(work: &mut Work<'_>, id: RunId, new_run: RunId, how: &Replay) -> DriverResult<()> {
     lock(work, id).await?;
     let run = known_run(work, "replay", id).await?;
-    if run.replayed_by == Some(new_run) {
+    if checked(Operation::Replay { new_run }, &run, Timestamp::MIN)? == Todo::Done {
         return Ok(());
     }
     check_replay(work, &run, new_run).await?;
@@ -129,14 +132,8 @@ async fn replay(work: &mut Work<'_>, id: RunId, new_run: RunId, how: &Replay) ->
 }
 
 async fn check_replay(work: &mut Work<'_>, run: &Run, new_run: RunId) -> DriverResult<()> {
-    if let Some(by) = run.replayed_by {
-        return Err(rejected("replay", run.id, format!("was replayed by run {by}")));
-    }
-    if !matches!(run.state, RunState::Dead | RunState::Cancelled) {
-        return Err(rejected("replay", run.id, format!("is {}, neither dead nor cancelled", run.state)));
-    }
     if find_run(work, new_run).await?.is_some() {
-        return Err(rejected("replay", new_run, "is stored already".to_owned()));
+        return Err(into_driver((Operation::Replay { new_run }).rejected(new_run, "is stored already")));
     }
     let holder = work
         .timed(
@@ -160,11 +157,8 @@ async fn check_replay(work: &mut Work<'_>, run: &Run, new_run: RunId) -> DriverR
 async fn cancel(work: &mut Work<'_>, id: RunId) -> DriverResult<()> {
     lock(work, id).await?;
     let run = known_run(work, "cancel", id).await?;
-    if run.reason == Some(Reason::CancelledByOperator) {
+    if checked(Operation::Cancel, &run, Timestamp::MIN)? == Todo::Done {
         return Ok(());
-    }
-    if run.state.is_ended() {
-        return Err(rejected("cancel", id, format!("is {} already", run.state)));
     }
     work.timed(include_str!("../queries/cancel.sql"))
         .bind(id.as_uuid())
@@ -180,10 +174,8 @@ async fn run_now(work: &mut Work<'_>, id: RunId) -> DriverResult<()> {
     lock(work, id).await?;
     let run = known_run(work, "run_now", id).await?;
     let now = now(work).await?;
-    match run.state {
-        RunState::Pending if run.due_at <= from_millis(now) => return Ok(()),
-        RunState::Pending | RunState::Waiting => {}
-        _ => return Err(rejected("run_now", id, format!("is {}", run.state))),
+    if checked(Operation::RunNow, &run, from_millis(now))? == Todo::Done {
+        return Ok(());
     }
     work.query("UPDATE riqle.runs SET state = 'pending', due_at = $2 WHERE id = $1")
         .bind(id.as_uuid())
@@ -205,12 +197,7 @@ async fn resume_queue(work: &mut Work<'_>, queue: &str) -> DriverResult<()> {
 async fn discard(work: &mut Work<'_>, id: RunId) -> DriverResult<()> {
     lock(work, id).await?;
     let Some(run) = find_run(work, id).await? else { return Ok(()) };
-    if run.state != RunState::Dead {
-        return Err(rejected("discard", id, format!("is {}, no dead letter", run.state)));
-    }
-    if let Some(by) = run.replayed_by {
-        return Err(rejected("discard", id, format!("was replayed by run {by}")));
-    }
+    checked(Operation::Discard, &run, Timestamp::MIN)?;
     let discard = work.query(include_str!("../queries/discard.sql")).bind(id.as_uuid());
     discard.execute(&mut *work.connection).await.map(drop)
 }
@@ -235,6 +222,7 @@ async fn known_run(work: &mut Work<'_>, operation: &'static str, id: RunId) -> D
     find_run(work, id).await?.ok_or_else(missing)
 }
 
-fn rejected(operation: &'static str, id: RunId, problem: String) -> sqlx::Error {
-    into_driver(Error::new(ErrorKind::Rejected, operation, format!("run {id} {problem}")))
+/// `now` counts for [`Operation::RunNow`] alone.
+fn checked(operation: Operation, run: &Run, now: Timestamp) -> DriverResult<Todo> {
+    operation.check(&run.into(), now).map_err(into_driver)
 }

@@ -2,7 +2,11 @@ use async_trait::async_trait;
 use redis::{Value, cmd};
 use riqle_jobs_core::{
     Error, ErrorKind, Hint, Operate, Payload, Reason, Replay, Retention, Run, RunId, RunState, WorkerId,
-    store::{KindByKind, Pause, Pruned, WorkerOrder},
+    from_millis,
+    store::{
+        KindByKind, Pause, Pruned, WorkerOrder,
+        rules::{Operation, Todo},
+    },
 };
 use uuid::Uuid;
 
@@ -23,10 +27,12 @@ impl Operate for Redis {
         self.shared.limits.check_replay(&replay)?;
         for _ in 0..TRIES {
             let found = self.known("replay", id).await?;
-            if found.state.replayed_by == new_run.as_uuid() {
+            if found.checked(Operation::Replay { new_run })? == Todo::Done {
                 return Ok(());
             }
-            self.check_replay(&found, new_run).await?;
+            if self.find("replay", new_run).await?.is_some() {
+                return Err((Operation::Replay { new_run }).rejected(new_run, "is stored already"));
+            }
             let change = self.replay_change(&found, new_run, &replay).await?;
             if self.change_of("replay", &found, change).await? {
                 self.shared.wake.send(Hint::Due(Some(found.queue)));
@@ -40,11 +46,8 @@ impl Operate for Redis {
         for _ in 0..TRIES {
             let found = self.known("cancel", id).await?;
             let run = found.shown()?;
-            if run.reason == Some(Reason::CancelledByOperator) {
+            if found.checked(Operation::Cancel)? == Todo::Done {
                 return Ok(());
-            }
-            if run.state.is_ended() {
-                return Err(rejected("cancel", id, format!("is {} already", run.state)));
             }
             let change = self.cancel_change(&found, &run).await?;
             if self.change_of("cancel", &found, change).await? {
@@ -61,10 +64,8 @@ impl Operate for Redis {
         for _ in 0..TRIES {
             let found = self.known("run_now", id).await?;
             let run = found.shown()?;
-            match run.state {
-                RunState::Pending if run.due_at.as_millisecond() <= found.now => return Ok(()),
-                RunState::Pending | RunState::Waiting => {}
-                state => return Err(rejected("run_now", id, format!("is {state}"))),
+            if found.checked(Operation::RunNow)? == Todo::Done {
+                return Ok(());
             }
             let mut change = unchanged(&found).zadd(&lane(&run), found.now, key(id));
             if found.state_bytes.is_some() {
@@ -107,12 +108,7 @@ impl Operate for Redis {
         for _ in 0..TRIES {
             let Some(found) = self.find("discard", id).await? else { return Ok(()) };
             let run = found.shown()?;
-            if run.state != RunState::Dead {
-                return Err(rejected("discard", id, format!("is {}, no dead letter", run.state)));
-            }
-            if let Some(by) = run.replayed_by {
-                return Err(rejected("discard", id, format!("was replayed by run {by}")));
-            }
+            found.checked(Operation::Discard)?;
             if self.change_of("discard", &found, discard_change(&found, &run)?).await? {
                 return Ok(());
             }
@@ -131,6 +127,12 @@ impl Operate for Redis {
             actions: kinds.pruned("actions", self.prune_actions(retention.actions).await),
         };
         kinds.end(pruned)
+    }
+}
+
+impl Found {
+    fn checked(&self, operation: Operation) -> Result<Todo, Error> {
+        operation.check(&(&self.shown()?).into(), from_millis(self.now))
     }
 }
 
@@ -180,20 +182,6 @@ impl Redis {
             change = change.expect("unique", &field, Some(&holder)).hdel("unique", &field);
         }
         Ok(change)
-    }
-
-    async fn check_replay(&self, found: &Found, new_run: RunId) -> Result<(), Error> {
-        let run = found.shown()?;
-        if let Some(by) = run.replayed_by {
-            return Err(rejected("replay", run.id, format!("was replayed by run {by}")));
-        }
-        if !matches!(run.state, RunState::Dead | RunState::Cancelled) {
-            return Err(rejected("replay", run.id, format!("is {}, neither dead nor cancelled", run.state)));
-        }
-        if self.find("replay", new_run).await?.is_some() {
-            return Err(rejected("replay", new_run, "is stored already".to_owned()));
-        }
-        Ok(())
     }
 
     async fn replay_change(&self, found: &Found, new_run: RunId, replay: &Replay) -> Result<Change, Error> {
@@ -334,8 +322,4 @@ fn key(id: RunId) -> [u8; 16] {
 
 fn member(text: &str, id: RunId) -> Vec<u8> {
     [text.as_bytes(), &[0], key(id).as_slice()].concat()
-}
-
-fn rejected(operation: &'static str, id: RunId, problem: String) -> Error {
-    Error::new(ErrorKind::Rejected, operation, format!("run {id} {problem}"))
 }

@@ -1,9 +1,11 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use riqle_jobs_core::{
-    Error, ErrorKind, Hint, Operate, Payload, Reason, Replay, ReplayFrom, Retention, Run, RunId, RunState,
-    WorkerId,
-    store::{Pause, Pruned, WorkerOrder},
+    Error, ErrorKind, Hint, Operate, Payload, Replay, ReplayFrom, Retention, Run, RunId, RunState, WorkerId,
+    store::{
+        Pause, Pruned, WorkerOrder,
+        rules::{Operation, Todo},
+    },
 };
 use sqlx::Row;
 
@@ -83,7 +85,7 @@ impl Operate for Sqlite {
 
 async fn replay(write: &mut Write, id: RunId, new_run: RunId, how: &Replay) -> DriverResult<()> {
     let run = known_run(write, "replay", id).await?;
-    if run.replayed_by == Some(new_run) {
+    if checked(Operation::Replay { new_run }, &run, write.now)? == Todo::Done {
         return Ok(());
     }
     check_replay(write, &run, new_run).await?;
@@ -115,14 +117,8 @@ async fn replay(write: &mut Write, id: RunId, new_run: RunId, how: &Replay) -> D
 }
 
 async fn check_replay(write: &mut Write, run: &Run, new_run: RunId) -> DriverResult<()> {
-    if let Some(by) = run.replayed_by {
-        return Err(rejected("replay", run.id, format!("was replayed by run {by}")));
-    }
-    if !matches!(run.state, RunState::Dead | RunState::Cancelled) {
-        return Err(rejected("replay", run.id, format!("is {}, neither dead nor cancelled", run.state)));
-    }
     if find_run(&mut write.connection, new_run).await?.is_some() {
-        return Err(rejected("replay", new_run, "is stored already".to_owned()));
+        return Err(into_driver((Operation::Replay { new_run }).rejected(new_run, "is stored already")));
     }
     let holder = sqlx::query(
         "SELECT run FROM riqle_unique
@@ -145,11 +141,8 @@ async fn check_replay(write: &mut Write, run: &Run, new_run: RunId) -> DriverRes
 
 async fn cancel(write: &mut Write, id: RunId) -> DriverResult<()> {
     let run = known_run(write, "cancel", id).await?;
-    if run.reason == Some(Reason::CancelledByOperator) {
+    if checked(Operation::Cancel, &run, write.now)? == Todo::Done {
         return Ok(());
-    }
-    if run.state.is_ended() {
-        return Err(rejected("cancel", id, format!("is {} already", run.state)));
     }
     if run.unique_key.is_some() {
         let ends_with_run =
@@ -174,10 +167,8 @@ async fn cancel(write: &mut Write, id: RunId) -> DriverResult<()> {
 
 async fn run_now(write: &mut Write, id: RunId) -> DriverResult<()> {
     let run = known_run(write, "run_now", id).await?;
-    match run.state {
-        RunState::Pending if run.due_at <= write.now => return Ok(()),
-        RunState::Pending | RunState::Waiting => {}
-        _ => return Err(rejected("run_now", id, format!("is {}", run.state))),
+    if checked(Operation::RunNow, &run, write.now)? == Todo::Done {
+        return Ok(());
     }
     sqlx::query("UPDATE riqle_runs SET state = 'pending', due_at = ?2, at = NULL WHERE id = ?1")
         .bind(id.as_uuid())
@@ -201,12 +192,7 @@ async fn resume_queue(write: &mut Write, queue: &str) -> DriverResult<()> {
 
 async fn discard(write: &mut Write, id: RunId) -> DriverResult<()> {
     let Some(run) = find_run(&mut write.connection, id).await? else { return Ok(()) };
-    if run.state != RunState::Dead {
-        return Err(rejected("discard", id, format!("is {}, no dead letter", run.state)));
-    }
-    if let Some(by) = run.replayed_by {
-        return Err(rejected("discard", id, format!("was replayed by run {by}")));
-    }
+    checked(Operation::Discard, &run, write.now)?;
     sqlx::query(include_str!("../queries/discard.sql"))
         .bind(id.as_uuid())
         .execute(&mut write.connection)
@@ -219,6 +205,6 @@ async fn known_run(write: &mut Write, operation: &'static str, id: RunId) -> Dri
     find_run(&mut write.connection, id).await?.ok_or_else(missing)
 }
 
-fn rejected(operation: &'static str, id: RunId, problem: String) -> sqlx::Error {
-    into_driver(Error::new(ErrorKind::Rejected, operation, format!("run {id} {problem}")))
+fn checked(operation: Operation, run: &Run, now: Timestamp) -> DriverResult<Todo> {
+    operation.check(&run.into(), now).map_err(into_driver)
 }

@@ -21,7 +21,7 @@ pub(crate) fn all() -> Result<(), String> {
     }
     run(&mut cargo("check --package riqle-jobs --no-default-features --locked"))?;
     run(cargo("doc --workspace --no-deps --all-features --locked").env("RUSTDOCFLAGS", "-D warnings"))?;
-    // What is built here was built above.
+    // Whether each crate can be packaged; its code was built above.
     let packages =
         "package --workspace --exclude xtask --exclude riqle-jobs-conformance --no-verify --allow-dirty";
     run(cargo(packages).args(["--locked", "--offline", "--quiet"]))?;

@@ -5,8 +5,11 @@ use jiff::Timestamp;
 
 use super::{Memory, State, run::StoredRun};
 use crate::{
-    Error, ErrorKind, Hint, Operate, Reason, Replay, Retention, RunId, RunState, WorkerId, clock,
-    store::{Pause, Pruned, WorkerOrder},
+    Error, ErrorKind, Hint, Operate, Replay, Retention, RunId, RunState, WorkerId, clock,
+    store::{
+        Pause, Pruned, WorkerOrder,
+        rules::{Operation, Todo},
+    },
 };
 
 #[async_trait]
@@ -15,7 +18,7 @@ impl Operate for Memory {
         self.limits.check_replay(&replay)?;
         let (mut state, now) = self.begin();
         let original = state.run_for("replay", id)?;
-        if original.replayed_by == Some(new_run) {
+        if (Operation::Replay { new_run }).check(&original.standing(id), now)? == Todo::Done {
             return Ok(());
         }
         state.check_replay(id, original, new_run, now)?;
@@ -32,11 +35,8 @@ impl Operate for Memory {
     async fn cancel(&self, id: RunId) -> Result<(), Error> {
         let (mut state, now) = self.begin();
         let run = state.run_for("cancel", id)?;
-        if run.reason == Some(Reason::CancelledByOperator) {
+        if Operation::Cancel.check(&run.standing(id), now)? == Todo::Done {
             return Ok(());
-        }
-        if run.state.is_ended() {
-            return Err(rejected("cancel", id, format!("is {} already", run.state)));
         }
         let was_running = run.state == RunState::Running;
         state.change(id, |run| run.cancel(now));
@@ -51,15 +51,14 @@ impl Operate for Memory {
         let (mut state, now) = self.begin();
         let run = state.run_for("run_now", id)?;
         let queue = run.queue.as_ref().to_owned();
-        match run.state {
-            RunState::Pending if run.due_at <= now => return Ok(()),
-            RunState::Pending | RunState::Waiting => state.change(id, |run| {
-                run.state = RunState::Pending;
-                run.due_at = now;
-                run.at = None;
-            }),
-            _ => return Err(rejected("run_now", id, format!("is {}", run.state))),
+        if Operation::RunNow.check(&run.standing(id), now)? == Todo::Done {
+            return Ok(());
         }
+        state.change(id, |run| {
+            run.state = RunState::Pending;
+            run.due_at = now;
+            run.at = None;
+        });
         drop(state);
         self.wake.send(Hint::Due(Some(queue)));
         Ok(())
@@ -84,14 +83,9 @@ impl Operate for Memory {
     }
 
     async fn discard(&self, id: RunId) -> Result<(), Error> {
-        let mut state = self.state();
+        let (mut state, now) = self.begin();
         let Some(run) = state.runs.get(&id) else { return Ok(()) };
-        if run.state != RunState::Dead {
-            return Err(rejected("discard", id, format!("is {}, no dead letter", run.state)));
-        }
-        if let Some(by) = run.replayed_by {
-            return Err(rejected("discard", id, format!("was replayed by run {by}")));
-        }
+        Operation::Discard.check(&run.standing(id), now)?;
         state.delete(id);
         Ok(())
     }
@@ -122,14 +116,8 @@ impl State {
     }
 
     fn check_replay(&self, id: RunId, run: &StoredRun, new_run: RunId, now: Timestamp) -> Result<(), Error> {
-        if let Some(by) = run.replayed_by {
-            return Err(rejected("replay", id, format!("was replayed by run {by}")));
-        }
-        if !matches!(run.state, RunState::Dead | RunState::Cancelled) {
-            return Err(rejected("replay", id, format!("is {}, neither dead nor cancelled", run.state)));
-        }
         if self.runs.contains_key(&new_run) {
-            return Err(rejected("replay", new_run, "is stored already".to_owned()));
+            return Err((Operation::Replay { new_run }).rejected(new_run, "is stored already"));
         }
         let holder = run.unique.as_ref().and_then(|unique| self.unique.holder(&run.job, &unique.key, now));
         match holder {
@@ -140,8 +128,4 @@ impl State {
             _ => Ok(()),
         }
     }
-}
-
-fn rejected(operation: &'static str, id: RunId, problem: String) -> Error {
-    Error::new(ErrorKind::Rejected, operation, format!("run {id} {problem}"))
 }

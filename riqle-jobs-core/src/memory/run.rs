@@ -6,7 +6,8 @@ use super::notes::StoredNotes;
 use crate::{
     AttemptOutcome, AttemptRecord, ClaimRequest, ClaimedRun, Due, Ending, Fingerprint, LeaseAnswer, LeaseRef,
     LeaseToken, NewRun, Payload, Priority, Reason, Replay, Run, RunId, RunState, SavedStep, Settlement,
-    StepSave, Unique, WorkerId, clock, store::Holder,
+    StepSave, Unique, WorkerId, clock,
+    store::{Holder, rules::Standing},
 };
 
 /// A run as it is kept.
@@ -173,6 +174,11 @@ impl StoredRun {
         } else {
             Fence::Lost
         }
+    }
+
+    pub(super) fn standing(&self, id: RunId) -> Standing {
+        let Self { state, reason, due_at, replayed_by, .. } = *self;
+        Standing { id, state, reason, due_at, replayed_by }
     }
 
     pub(super) fn is_due(&self, now: Timestamp) -> bool {

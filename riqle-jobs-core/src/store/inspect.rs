@@ -177,9 +177,9 @@ pub struct RunFilter {
     pub unique_key: Option<String>,
     /// With this fingerprint of the newest error; the empty one is of those that have none.
     pub error_fingerprint: Option<String>,
-    /// Enqueued then or later.
+    /// Enqueued at this time or later.
     pub enqueued_from: Option<Timestamp>,
-    /// Enqueued before.
+    /// Enqueued before this time.
     pub enqueued_before: Option<Timestamp>,
     /// Older than this one: the last id of the page before.
     pub before: Option<RunId>,
@@ -205,7 +205,7 @@ impl RunFilter {
     }
 
     of_state! {
-        pending: Pending, running: Running, succeeded: Succeeded, dead: Dead, cancelled: Cancelled,
+        pending: Pending, running: Running, waiting: Waiting, succeeded: Succeeded, dead: Dead, cancelled: Cancelled,
     }
 
     /// In one of these states; an empty list means any.
@@ -256,14 +256,14 @@ impl RunFilter {
         self
     }
 
-    /// Enqueued then or later.
+    /// Enqueued at this time or later.
     #[must_use]
     pub fn enqueued_from(mut self, from: Timestamp) -> Self {
         self.enqueued_from = Some(from);
         self
     }
 
-    /// Enqueued before.
+    /// Enqueued before this time.
     #[must_use]
     pub fn enqueued_before(mut self, before: Timestamp) -> Self {
         self.enqueued_before = Some(before);

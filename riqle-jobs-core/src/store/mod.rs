@@ -17,6 +17,7 @@ mod queue;
 mod queue_status;
 mod registry;
 mod replay;
+pub mod rules;
 mod run;
 mod staged;
 mod staging;

@@ -144,6 +144,11 @@ impl Buffer {
         self.idle_slots.load(Ordering::Relaxed)
     }
 
+    /// Whether any wait.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting().is_empty()
+    }
+
     /// How many wait, of each queue.
     pub(super) fn waiting_by_queue(&self) -> BTreeMap<String, u32> {
         let mut queues = BTreeMap::new();

@@ -122,8 +122,13 @@ impl ClaimLoop {
                 false
             }
             _ => {
-                // Without a free slot a due queue waits for room, not for time.
-                let until = if wanted > 0 { self.earliest_look() } else { Instant::now() + LONGEST_AHEAD };
+                // Without a free slot a due queue waits for room, not for time; runs that wait for a slot go back in time.
+                let ahead = Instant::now() + LONGEST_AHEAD;
+                let until = match wanted > 0 {
+                    true if self.shared.buffer.has_waiting() => self.earliest_look().min(ahead),
+                    true => self.earliest_look(),
+                    false => ahead,
+                };
                 let due = self.earliest_due().filter(|_| wanted > 0);
                 let clock = self.clock.clone();
                 let manual_due = async {

@@ -136,8 +136,8 @@ impl Worker {
         self
     }
 
-    /// Limits how many attempts of a queue run at once in this process, at least 1 and within
-    /// [`concurrency`](Self::concurrency): for heavy work, or a service that takes few requests at a time. Default: no limit.
+    /// Limits how many attempts of a queue this worker runs at once, at least 1 and within [`concurrency`](Self::concurrency): for
+    /// heavy work, or an outside service that takes few requests at a time. Default: no limit.
     #[must_use]
     pub fn queue_slots(mut self, queue: impl Into<String>, attempts: usize) -> Self {
         self.settings.queue_slots.insert(queue.into(), attempts.max(1));

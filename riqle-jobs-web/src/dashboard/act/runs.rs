@@ -3,7 +3,8 @@
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
     ActionId, Audit, BulkReport, Error, ErrorKind, Jobs, Operate, Pace, Replay, ReplayFrom, RunFilter, RunId,
-    RunState, store::ActionKind,
+    RunState,
+    store::{ActionKind, rules::Operation},
 };
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
@@ -222,9 +223,11 @@ impl Act {
     /// Of runs that it can be done to.
     fn states(self) -> &'static [RunState] {
         match self {
-            Act::Replay | Act::Discard => &[RunState::Dead],
-            Act::Cancel => &[RunState::Pending, RunState::Running, RunState::Waiting],
-            Act::RunNow => &[RunState::Pending, RunState::Waiting],
+            // Of a list, dead letters are replayed; a cancelled run is replayed by itself.
+            Act::Replay => &[RunState::Dead],
+            Act::Discard => Operation::Discard.states(),
+            Act::Cancel => Operation::Cancel.states(),
+            Act::RunNow => Operation::RunNow.states(),
         }
     }
 

@@ -7,7 +7,10 @@ use riqle_jobs_core::{
     AttemptOutcome, AttemptRecord, EmailLog, Inspect, LogLevel, Queue, Registry, Run, RunId, RunState,
     SavedStep,
     email::{EmailFilter, addresses_in},
-    store::{Holder, RunNotes},
+    store::{
+        Holder, RunNotes,
+        rules::{Operation, Standing, Todo},
+    },
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -214,16 +217,16 @@ impl RunPage {
     }
 
     fn can(&self, act: &str) -> bool {
-        let state = self.row.state;
-        match act {
-            "replay" => {
-                matches!(state, RunState::Dead | RunState::Cancelled) && self.row.replayed_by.is_none()
-            }
-            "discard" => state == RunState::Dead && self.row.replayed_by.is_none(),
-            "cancel" => !state.is_ended(),
-            "run-now" => matches!(state, RunState::Pending | RunState::Waiting) && self.row.due_at > self.now,
-            _ => false,
-        }
+        let operation = match act {
+            "replay" => Operation::Replay { new_run: RunId::new() },
+            "discard" => Operation::Discard,
+            "cancel" => Operation::Cancel,
+            "run-now" => Operation::RunNow,
+            _ => return false,
+        };
+        let RunRow { id, state, due_at: When(due_at), replayed_by, .. } = self.row;
+        let run = Standing { id, state, reason: None, due_at, replayed_by };
+        matches!(operation.check(&run, self.now.0), Ok(Todo::Do))
     }
 
     /// What starts the same once more, from a shell.
