@@ -4,6 +4,7 @@ mod address;
 mod deferral;
 mod delivery;
 mod escapes;
+mod filter;
 mod in_text;
 mod log;
 mod mailbox;
@@ -20,12 +21,13 @@ mod start;
 pub use address::{ascii_address, canonical_address};
 pub use deferral::Deferral;
 pub use delivery::{EmailKey, NewEmailEvent, RecordedEmailEvent, take_delivery_event};
+pub use filter::EmailFilter;
 pub use in_text::{AddressInText, addresses_in, mask_addresses};
 #[cfg(feature = "mock")]
 pub use log::MockEmailLog;
 pub use log::{
-    EmailDetail, EmailEnding, EmailEvent, EmailFilter, EmailLog, EmailRecord, EmailStatus, NewEmail,
-    SendPhase, Suppression,
+    EmailDetail, EmailEnding, EmailEvent, EmailLog, EmailRecord, EmailStatus, NewEmail, SendPhase,
+    Suppression,
 };
 pub use mailbox::Mailbox;
 #[cfg(feature = "mock")]

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    EmailDetail, EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, EmailStatus, NewEmail,
-    NewEmailEvent, Resolution, SendPhase, canonical_address,
+    EmailDetail, EmailEnding, EmailEvent, EmailRecord, EmailStart, EmailStatus, NewEmail, NewEmailEvent,
+    Resolution, SendPhase,
 };
 use crate::Error;
 
@@ -131,17 +131,6 @@ impl EmailRow {
             _ => return false,
         }
         true
-    }
-}
-
-impl EmailFilter {
-    /// Whether a row is asked for, its place in the list aside.
-    pub fn lists(&self, record: &EmailRecord) -> bool {
-        self.status.is_none_or(|status| record.status == status)
-            && (self.details.is_empty() || self.details.contains(&record.detail))
-            && (self.reference.is_none() || self.reference == record.reference)
-            && (self.run_id.is_none() || self.run_id == record.run_id)
-            && self.to.as_ref().is_none_or(|to| canonical_address(to) == canonical_address(&record.to))
     }
 }
 
