@@ -1,3 +1,5 @@
+//! Pauses of a provider that takes nothing, for SMTP and Resend.
+
 use std::time::{Duration, Instant};
 
 const SHORTEST: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! How many connections a server takes, and how many emails each.
+//! Who may use or open a connection, and when: turns, pauses, and how many emails the server takes on each.
 
 use std::{
     hash::{BuildHasher, RandomState},

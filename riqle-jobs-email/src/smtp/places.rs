@@ -1,3 +1,5 @@
+//! How many connections to a server there may be, and those that wait for an email.
+
 use std::{
     collections::BTreeMap,
     mem,
@@ -98,9 +100,9 @@ impl<C> Places<C> {
         // Those that are being opened may yet be accepted.
         self.bound = self.count(Stage::Accepted).max(self.bound.min(self.taken.len() + 1) - 1);
         let wait = match self.grows {
-            // It was begun together with the one that was refused before.
-            Some((_, wait)) if number <= self.begun_by_then => wait,
             Some((at, _)) if now > at + FORGOTTEN => SECOND,
+            // It was begun before the newest refusal, and tells nothing new.
+            Some((_, wait)) if number <= self.begun_by_then => wait,
             Some((_, wait)) => (2 * wait).min(LONGEST_GROWTH),
             None => SECOND,
         };
