@@ -133,6 +133,7 @@ async fn a_run_that_is_given_back_takes_no_place_of_those_that_were_due_with_it(
     let first = idle.claim(8).await;
     let again = |run: &ClaimedRun| settlement(run, Ending::GiveBack);
     idle.store.settle(first[..1].iter().map(again).collect()).await.unwrap();
+    // The time between two looks is read again; from here on only what is marked as late is.
     tokio::time::sleep(Duration::from_millis(50)).await;
 
     let mut expected = vec![first[0].lease.run];
