@@ -1,8 +1,62 @@
-#![doc = include_str!("../README.md")]
+//! Durable background jobs and effectively-once email, embedded in your application.
+//!
+//! A job is made of steps; a finished step is not executed again. An accepted run is executed at least once and never lost: not by a
+//! crash, not by a deploy, not by a store that is away. Runs live in memory, in SQLite, in PostgreSQL or in Redis.
+//!
+//! ```
+//! use riqle_jobs::{JobError, JobInput, Jobs, RunContext, Worker, testing};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Greeting {
+//!     name: String,
+//! }
+//!
+//! impl JobInput for Greeting {
+//!     const JOB: &'static str = "greet";
+//! }
+//!
+//! async fn greet(_: (), run: RunContext, input: Greeting) -> Result<String, JobError> {
+//!     run.step("compose", || async { Ok(format!("Hello {}", input.name)) }).await
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), riqle_jobs::Error> {
+//!     let store = riqle_jobs::connect("memory:").await?; // or sqlite:jobs.db, postgres://…, redis://…
+//!     let run = Jobs::new(&store).enqueue(Greeting { name: "Ada".to_owned() }).await?;
+//!     Worker::new(&store).register_with((), greet).run_until_idle().await?; // .run() in a service
+//!     assert_eq!(testing::output::<String>(&store, run.id()).await?, "Hello Ada");
+//!     Ok(())
+//! }
+//! ```
+//!
+//! - The [`guide`] has a page for each question; start with [a first job](guide::first_job).
+//! - [`JobInput`] and [`Job`] are what you write; [`Jobs`] enqueues, reads and operates; [`Worker`] runs.
+//! - [`connect`] opens a store, `mailer` a mailer, by URL. The modules below have what is special to each.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `sqlite` (default) | the embedded store |
+//! | `postgres` | the store that many machines share |
+//! | `redis` | the store in memory, on a server or a cluster |
+//! | `email` | templates, the file mailer, the three email jobs of a shop |
+//! | `smtp` | the SMTP mailer: STARTTLS, implicit TLS, AUTH |
+//! | `resend` | the Resend mailer: idempotency keys, its rate limit kept |
+//! | `dkim` | DKIM signatures over SMTP, for mail servers that do not sign |
+//! | `doctor` | checks the sender's domain, the SMTP server and the Resend account |
+//! | `web` | routers for axum: the dashboard, the event API, health, jobs, signed webhooks; a server for them |
+//! | `mock` | mockall doubles of the store traits, `Mailer` and `EmailLog` |
+//! | `full` | all of these |
+
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod connect;
 pub mod guide;
+
+/// The README's code is compiled and run, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use connect::connect;
 #[cfg(feature = "email")]

@@ -1,13 +1,39 @@
-//! The guide: [a first job](first_job), [`steps`], [`deploys`], [`staging`].
+//! The guide: a short page for each question. Every example is compiled, and run where it needs no server.
+//!
+//! | write | |
+//! |---|---|
+//! | [A first job](first_job) | from nothing to a tested job, on one page |
+//! | [Steps](steps) | names, keys, loops, results, your transaction |
+//! | [Retries and errors](retries) | policies, what an error does, waiting |
+//! | [Enqueueing](enqueueing) | delays, unique keys, batches |
+//! | [Events and webhooks](events) | jobs that events start, over HTTP, from Stripe |
+//! | [Email](email) | your own, the three of a shop, mailers, what is charged |
+//! | [Own HTTP calls](http_calls) | idempotency keys, back-off, limits of a service |
+//! | [Bodies that need the CPU](cpu) | blocking threads, slots |
+//! | [Testing](testing) | a clock that the test moves, recorded emails |
+//!
+//! | run | |
+//! |---|---|
+//! | [Stores](stores) | what each promises, and its URL |
+//! | [Staging, and moving to another store](staging) | your data here, your jobs there |
+//! | [Configuration](configuration) | variables and settings |
+//! | [Operating](operating) | dead letters, alerts, replay, pauses |
+//! | [The dashboard](dashboard) | who gets in, your own sessions, proxies |
+//! | [Deploying and upgrading](deploys) | what may change between two deploys |
+//! | [Shutdown](shutdown) | signals, grace, containers |
+//! | [Troubleshooting](troubleshooting) | symptoms and causes |
+//! | [Writing a store](writing_a_store) | five steps and one suite |
 
-#[doc = include_str!("first_job.md")]
-pub mod first_job {}
+macro_rules! pages {
+    ($($page:ident)+) => {
+        $(
+            #[doc = include_str!(concat!(stringify!($page), ".md"))]
+            pub mod $page {}
+        )+
+    };
+}
 
-#[doc = include_str!("steps.md")]
-pub mod steps {}
-
-#[doc = include_str!("deploys.md")]
-pub mod deploys {}
-
-#[doc = include_str!("staging.md")]
-pub mod staging {}
+pages! {
+    first_job steps retries enqueueing events email http_calls cpu testing
+    stores staging configuration operating dashboard deploys shutdown troubleshooting writing_a_store
+}
