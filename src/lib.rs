@@ -1,7 +1,7 @@
 //! Durable background jobs and effectively-once email, embedded in your application.
 //!
 //! A job is made of steps; a finished step is not executed again. An accepted run is executed at least once and never lost: not by a
-//! crash, not by a deploy, not by a store that is away. Runs live in memory, in SQLite, in PostgreSQL or in Redis.
+//! crash, a deploy or an outage of the store. Runs live in memory, in SQLite, in PostgreSQL or in Redis.
 //!
 //! ```
 //! use riqle_jobs::{JobError, JobInput, Jobs, RunContext, Worker, testing};

@@ -7,9 +7,9 @@
 //! | [Retries and errors](retries) | policies, what an error does, waiting |
 //! | [Enqueueing](enqueueing) | delays, unique keys, batches |
 //! | [Events and webhooks](events) | jobs that events start, over HTTP, from Stripe |
-//! | [Email](email) | your own, the three of a shop, mailers, what is charged |
-//! | [Own HTTP calls](http_calls) | idempotency keys, back-off, limits of a service |
-//! | [Bodies that need the CPU](cpu) | blocking threads, slots |
+//! | [Email](email) | your own, the three of a shop, mailers, failures |
+//! | [Your own HTTP calls](http_calls) | idempotency keys, back-off, limits of a service |
+//! | [CPU-heavy jobs](cpu) | blocking threads, slots |
 //! | [Testing](testing) | a clock that the test moves, recorded emails |
 //!
 //! | run | |
