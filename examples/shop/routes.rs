@@ -108,5 +108,5 @@ async fn emails(State(shop): State<Shop>, Path(id): Path<String>) -> Response {
 
 fn away(failure: &Failure) -> Response {
     log::line(failure.to_string());
-    refuse(StatusCode::SERVICE_UNAVAILABLE, "the store is away")
+    refuse(StatusCode::SERVICE_UNAVAILABLE, "the store is unavailable")
 }

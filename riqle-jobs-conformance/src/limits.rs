@@ -23,7 +23,7 @@ pub async fn a_job_name_has_1_to_128_bytes(harness: &dyn Harness) {
     let long = refusal(harness, run_of(&"j".repeat(129))).await;
     let empty = refusal(harness, run_of("")).await;
 
-    assert_eq!(long.message(), "job has 129 bytes, the limit is 128");
+    assert_eq!(long.message(), "job has 129 bytes; the limit is 128");
     assert_eq!(empty.message(), "job is empty");
     let longest = "ü".repeat(64);
     let id = enqueued(&*store, run_of(&longest)).await;
@@ -37,7 +37,7 @@ pub async fn a_queue_name_has_1_to_128_bytes(harness: &dyn Harness) {
     let empty = store.enqueue(vec![in_queue("")]).await.unwrap_err();
 
     assert_eq!((long.kind(), long.index()), (ErrorKind::Rejected, Some(0)));
-    assert_eq!(long.message(), "queue has 129 bytes, the limit is 128");
+    assert_eq!(long.message(), "queue has 129 bytes; the limit is 128");
     assert_eq!(empty.message(), "queue is empty");
     let longest = in_queue(&"q".repeat(128));
     let id = enqueued(&*store, longest.clone()).await;
@@ -48,7 +48,7 @@ pub async fn a_unique_key_has_1_to_512_bytes(harness: &dyn Harness) {
     let long = refusal(harness, run_of(GREET).unique("k".repeat(513))).await;
     let empty = refusal(harness, run_of(GREET).unique("")).await;
 
-    assert_eq!(long.message(), "unique key has 513 bytes, the limit is 512");
+    assert_eq!(long.message(), "unique key has 513 bytes; the limit is 512");
     assert_eq!(empty.message(), "unique key is empty");
     let longest = "k".repeat(512);
     let id = enqueued(&*harness.store(), run_of(GREET).unique(&longest)).await;
@@ -59,7 +59,7 @@ pub async fn a_reference_has_1_to_512_bytes(harness: &dyn Harness) {
     let long = refusal(harness, run_of(GREET).reference("r".repeat(513))).await;
     let empty = refusal(harness, run_of(GREET).reference("")).await;
 
-    assert_eq!(long.message(), "reference has 513 bytes, the limit is 512");
+    assert_eq!(long.message(), "reference has 513 bytes; the limit is 512");
     assert_eq!(empty.message(), "reference is empty");
     let longest = "r".repeat(512);
     let id = enqueued(&*harness.store(), run_of(GREET).reference(&longest)).await;
@@ -86,7 +86,7 @@ pub async fn f14_an_input_over_the_limit_is_refused_with_limit_and_size(harness:
 
     let error = refusal(harness, NewRun { input: text_of(limit + 1), ..run_of(GREET) }).await;
 
-    assert_eq!(error.message(), "input has 1048577 bytes, the limit is 1048576");
+    assert_eq!(error.message(), "input has 1048577 bytes; the limit is 1048576");
     let id = enqueued(&*store, NewRun { input: text_of(limit), ..run_of(GREET) }).await;
     assert_eq!(seen(&*store, id).await.input, text_of(limit));
 }

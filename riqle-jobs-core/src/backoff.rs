@@ -33,7 +33,7 @@ impl Backoff {
         tokio::time::sleep(self.next_delay()).await;
     }
 
-    /// Whether to wait and try a write again: for as long as the store is away or not as it must be; and, since an error that
+    /// Whether to wait and try a write again: for as long as the store is unavailable or not as it must be; and, since an error that
     /// nobody knows may pass, a few times after any other but a refusal of what is written.
     pub(crate) fn outlasts(&self, error: &Error) -> bool {
         match error.kind() {

@@ -171,7 +171,7 @@ where
 fn after(report: &BulkReport, error: Error) -> Error {
     let why = match error.kind() {
         ErrorKind::Unavailable => "the store is still away",
-        _ => "the store fails",
+        _ => "the store failed",
     };
     let skipped = if report.skips > 0 { format!(", {} skipped", report.skips) } else { String::new() };
     let message = format!("stopped after {} done{skipped}: {why}", report.done);

@@ -41,7 +41,7 @@ fn check_event(event: &NewEvent, limits: Limits) -> Result<(), Error> {
     limits::check_text("event id", &event.id, limits::KEY_BYTES - limits::EVENT_KEY_PREFIX.len())?;
     if event.data.bytes.len() > limits.input_bytes {
         let size = event.data.bytes.len();
-        let message = format!("event data has {size} bytes, the limit is {}", limits.input_bytes);
+        let message = format!("event data has {size} bytes; the limit is {}", limits.input_bytes);
         return Err(Error::new(ErrorKind::Rejected, "check", message));
     }
     limits::check_json("event data", &event.data)

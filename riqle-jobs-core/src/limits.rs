@@ -141,7 +141,7 @@ fn check_event_key(run: &NewRun) -> Result<(), Error> {
 fn check_size(field: &str, payload: &Payload, limit: usize) -> Result<(), Error> {
     if payload.bytes.len() > limit {
         let size = payload.bytes.len();
-        return Err(rejected(format!("{field} has {size} bytes, the limit is {limit}")));
+        return Err(rejected(format!("{field} has {size} bytes; the limit is {limit}")));
     }
     Ok(())
 }
@@ -188,7 +188,7 @@ pub(crate) fn check_text(field: &str, text: &str, limit: usize) -> Result<(), Er
         return Err(rejected(format!("{field} is empty")));
     }
     if text.len() > limit {
-        return Err(rejected(format!("{field} has {} bytes, the limit is {limit}", text.len())));
+        return Err(rejected(format!("{field} has {} bytes; the limit is {limit}", text.len())));
     }
     if text.chars().any(char::is_control) {
         return Err(rejected(format!("{field} holds a control character")));

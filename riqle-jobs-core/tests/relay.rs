@@ -108,7 +108,7 @@ async fn what_is_refused_is_kept_aside_with_its_error_and_its_neighbours_arrive(
         errors,
         [
             &conflict("taken", holder.await.unwrap()[0].id),
-            "enqueue: input has 26 bytes, the limit is 20 (item 0)",
+            "enqueue: input has 26 bytes; the limit is 20 (item 0)",
             &conflict("twice", runs[51].id),
             "read: what is staged can't be read",
         ]

@@ -96,7 +96,7 @@ async fn a_step_whose_result_does_not_read_back_is_dead_at_once_and_not_done_aga
         (stepped(nested(200)).await, "recursion limit exceeded"),
         (stepped(HashMap::from([((1, 2), 3)])).await, "no JSON form"),
         (stepped(Broken).await, "a bug of the type's own"),
-        (stepped("x".repeat(1 << 20)).await, "step result has 1048578 bytes, the limit is 1048576"),
+        (stepped("x".repeat(1 << 20)).await, "step result has 1048578 bytes; the limit is 1048576"),
     ];
     for ((state, reason, error, times), expected) in results {
         assert_eq!((state, reason, times), (RunState::Dead, Some(Reason::Permanent), 1), "{error}");

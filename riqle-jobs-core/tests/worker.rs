@@ -506,7 +506,7 @@ async fn a_step_result_over_the_limit_is_dead_with_limit_and_size() {
     let run = bench.run(id).await;
     assert_eq!((run.state, run.attempts.len()), (RunState::Dead, 1));
     let error = run.error().unwrap();
-    assert!(error.contains("step result has 1048578 bytes, the limit is 1048576"), "{error}");
+    assert!(error.contains("step result has 1048578 bytes; the limit is 1048576"), "{error}");
 }
 
 #[tokio::test]

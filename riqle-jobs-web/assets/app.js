@@ -71,7 +71,7 @@
   document.addEventListener("submit", (event) => {
     const act = event.submitter?.dataset.askChosen;
     const chosen = document.querySelectorAll('input[name="ids"]:checked').length;
-    if (act && chosen > 0 && !window.confirm(`${act} ${chosen} chosen ${chosen === 1 ? "run" : "runs"}?`)) event.preventDefault();
+    if (act && chosen > 0 && !window.confirm(`${act} ${chosen} selected ${chosen === 1 ? "run" : "runs"}?`)) event.preventDefault();
   });
 
   document.addEventListener("submit", (event) => {

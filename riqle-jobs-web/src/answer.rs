@@ -43,12 +43,12 @@ pub(crate) fn status_of(error: &Error) -> StatusCode {
 pub(crate) fn told(error: &Error) -> String {
     match status_of(error) {
         StatusCode::SERVICE_UNAVAILABLE => {
-            tracing::warn!(%error, "the store is away");
-            "the store is away, send it again".to_owned()
+            tracing::warn!(%error, "the store is unavailable");
+            "the store is unavailable; try again".to_owned()
         }
         StatusCode::INTERNAL_SERVER_ERROR => {
-            tracing::error!(%error, "the store fails");
-            "the store fails, see the log".to_owned()
+            tracing::error!(%error, "the store failed");
+            "the store failed; see the log".to_owned()
         }
         _ => error.message().to_owned(),
     }
@@ -60,14 +60,14 @@ pub(crate) fn failed(error: &Error) -> Response {
 
 /// For a path that is there, with another method.
 pub(crate) async fn method_not_allowed() -> Response {
-    refuse(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method")
+    refuse(StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
 }
 
 /// Reads a body of at most `most` bytes; the route must carry `DefaultBodyLimit::max(most)`.
 pub(crate) async fn read(request: Request, most: usize) -> Result<Bytes, Refused> {
     Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
-            (StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {most} bytes"))
+            (StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {most} bytes"))
         }
         status => (status, "the body can't be read".to_owned()),
     })
@@ -77,7 +77,7 @@ pub(crate) async fn read(request: Request, most: usize) -> Result<Bytes, Refused
 pub(crate) async fn within(limit: Duration, answer: impl Future<Output = Response>) -> Response {
     tokio::time::timeout(limit, answer)
         .await
-        .unwrap_or_else(|_| refuse(StatusCode::SERVICE_UNAVAILABLE, "no answer in time, send it again"))
+        .unwrap_or_else(|_| refuse(StatusCode::SERVICE_UNAVAILABLE, "no answer in time; try again"))
 }
 
 /// Whether a body says that it is JSON, which no form of another site can.

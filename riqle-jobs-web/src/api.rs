@@ -104,7 +104,7 @@ async fn start(
     request: Request,
 ) -> Response {
     if !is_json(&headers) {
-        let error = "the body's content type is not application/json";
+        let error = "the content type must be application/json";
         return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, error);
     }
     within(ANSWERS_WITHIN, async {
@@ -115,7 +115,7 @@ async fn start(
         let Ok(Start { input, id }) = serde_json::from_slice(&body) else {
             return refuse(
                 StatusCode::BAD_REQUEST,
-                r#"the body is not of the form {"input": …}, or with the run's "id""#,
+                r#"the body must be {"input": …}, with an optional "id""#,
             );
         };
         match start_run(&web.jobs, &user, &name, input.get(), id).await {

@@ -41,7 +41,7 @@ async fn health(State(jobs): State<Jobs>) -> Response {
         }
         Ok(Err(error)) => {
             told(&error);
-            refuse(StatusCode::SERVICE_UNAVAILABLE, "the store is away")
+            refuse(StatusCode::SERVICE_UNAVAILABLE, "the store is unavailable")
         }
         Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer"),
     }
@@ -55,8 +55,8 @@ async fn look(jobs: &Jobs) -> Result<Answer, Error> {
     let alive = workers.iter().filter(|worker| worker.is_alive(now)).count();
     let error = match (&health.write_error, alive) {
         (Some(error), _) => {
-            tracing::warn!(%error, "nothing can be written");
-            Some("nothing can be written to the store")
+            tracing::warn!(%error, "the store can't be written to");
+            Some("the store can't be written to")
         }
         (None, 0) => Some("no worker is alive"),
         (None, _) => None,

@@ -80,7 +80,7 @@ async fn health_says_whether_the_store_answers_and_somebody_works() {
         let answer = get(address, "/health", "").await;
         assert_eq!(
             (answer.status, answer.json()),
-            (503, json!({"error": "the store is away", "status": 503}))
+            (503, json!({"error": "the store is unavailable", "status": 503}))
         );
     }
 }
@@ -173,7 +173,7 @@ async fn a_viewer_may_look_and_not_act_and_others_neither() {
     let body = r#"{"input":1}"#;
     assert_eq!(get(address, "/riqle/api/jobs", VIEWER).await.status, 200);
     let answer = post(address, RUNS, VIEWER, body).await;
-    assert_eq!((answer.status, &answer.json()["error"]), (403, &json!("a viewer may look, and not act")));
+    assert_eq!((answer.status, &answer.json()["error"]), (403, &json!("viewers can look, but not act")));
     for nobody in [
         "",
         "Authorization: Bearer sea\r\n",
@@ -200,7 +200,7 @@ async fn without_configuration_it_is_closed_or_open_to_the_machine_itself() {
         web(bench, Access::closed().bearer("x", "", Role::Operator).basic("x", "", Role::Operator)).await;
     for headers in ["", "Authorization: Bearer \r\n", OPERATOR] {
         let answer = get(closed, "/riqle/api/jobs", headers).await;
-        let error = "closed: no token, password or authentication of the application is configured";
+        let error = "closed: no token, password or authentication is configured";
         assert_eq!((answer.status, answer.json()), (503, json!({"error": error, "status": 503})));
     }
     let here = serve(|address| api::router(&bench.jobs, Access::open_to_this_machine(address))).await;
@@ -241,7 +241,7 @@ async fn a_link_is_made_where_nobody_may_act_and_its_token_is_a_bearer_token() {
     assert_eq!(post(address, &link.to(runs), "", r#"{"input":1}"#).await.status, 401);
     assert_eq!(get(address, &link.to("/api/jobs"), "").await.status, 303);
     let answer = get(address, "/api/jobs", "").await;
-    let error = "open the link with a token that the application printed when it started";
+    let error = "open the link with the token that the application printed when it started";
     assert_eq!((answer.status, answer.json()), (401, json!({"error": error, "status": 401})));
 }
 
@@ -275,7 +275,7 @@ async fn other_methods_are_answered_as_json_too() {
     let bench = &Bench::all().await[0];
     let address = web(bench, access()).await;
     let answer = request(address, "DELETE /riqle/api/jobs", OPERATOR, b"").await;
-    assert_eq!(answer.json(), json!({"error": "this path takes another method", "status": 405}));
+    assert_eq!(answer.json(), json!({"error": "method not allowed", "status": 405}));
     let secret = format!("{:?}", access());
     assert_eq!(secret, "Access(3 credentials)");
 }
@@ -300,7 +300,7 @@ async fn health_is_503_while_nothing_can_be_written_though_reads_work() {
     }
     jobs.enqueue(WelcomeInput(json!({}))).await.unwrap_err();
     let answer = get(address, "/health", "").await;
-    let error = "nothing can be written to the store";
+    let error = "the store can't be written to";
     let expected = json!({"status": 503, "error": error, "oldestDue": null, "workers": 1});
     assert_eq!((answer.status, answer.json()), (503, expected));
 

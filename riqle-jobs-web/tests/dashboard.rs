@@ -343,7 +343,7 @@ async fn chosen_runs_are_acted_on_and_each_that_can_not_be_is_told() {
         let body = json!({"act": "discard", "ids": [one, two, RunId::new()]}).to_string();
         let done = act(address, ANNA, "runs/act", &body).await;
         let outcome = done.json()["outcome"].as_str().unwrap().to_owned();
-        assert!(outcome.starts_with("2 done, 1 skipped: there is no run "), "{outcome}");
+        assert!(outcome.starts_with("2 done, 1 skipped: no run "), "{outcome}");
         let recorded = data(address, BEN, "audit").await["actions"][0].clone();
         assert_eq!(recorded["subject"], json!("3 runs"));
         assert!(recorded["detail"].as_str().unwrap().contains(&format!("{one}, {two}, ")), "{recorded}");
@@ -394,7 +394,7 @@ async fn a_queue_is_paused_with_who_and_why_and_resumed() {
         );
 
         let again = act(address, ANNA, "queues/email/pause", r#"{"why":"x"}"#).await.json();
-        assert_eq!(again["outcome"], json!("it was paused already, by anna, and stays so"));
+        assert_eq!(again["outcome"], json!("already paused by anna; nothing changed"));
         assert_eq!(act(address, ANNA, "queues/email/pause", r#"{"reason":"x"}"#).await.status, 400);
         assert_eq!(act(address, ANNA, "queues/nobodys/resume", "").await.status, 404);
         submit(address, ANNA, "queues/email/resume", "").await;
@@ -503,7 +503,7 @@ async fn a_nul_in_a_search_or_a_form_is_refused_in_words_of_ours() {
         ] {
             for who in [ANNA, BEN] {
                 let answer = page(address, who, path).await;
-                let text = "the address holds a NUL character, which no stored text has";
+                let text = "the address contains a NUL character, which stored text never does";
                 assert!(answer.status == 400 && answer.text.contains(text), "{path}: {}", answer.text);
             }
         }
@@ -511,7 +511,7 @@ async fn a_nul_in_a_search_or_a_form_is_refused_in_words_of_ours() {
             assert_eq!(page(address, ANNA, path).await.status, 404, "{path}");
         }
         let refused = submit(address, ANNA, "queues/email/pause", "why=%00").await;
-        let text = "the form holds a NUL character, which no stored text has";
+        let text = "the form contains a NUL character, which stored text never does";
         assert!(refused.status == 400 && refused.text.contains(text), "{}", refused.text);
         assert_eq!(submit(address, ANNA, "queues/%00/pause", "").await.status, 404);
     }
@@ -639,7 +639,7 @@ async fn a_store_that_is_away_is_said_so_and_nothing_is_done() {
         bench.goes_away();
         let away = page(address, BEN, "overview").await;
         assert_eq!(away.status, 503);
-        assert!(away.text.contains("the store is away"), "{}", away.text);
+        assert!(away.text.contains("the store is unavailable"), "{}", away.text);
         assert_eq!(act(address, ANNA, &format!("runs/{id}/cancel"), "{}").await.status, 503);
         bench.comes_back();
         assert_eq!(bench.store().run(id).await.unwrap().unwrap().state, RunState::Pending);
@@ -735,7 +735,7 @@ async fn an_action_on_chosen_runs_that_stops_says_what_was_done_before() {
     assert_eq!(stopped.status, 503);
     let text = stopped.json()["error"].as_str().unwrap().to_owned();
     assert!(text.starts_with("stopped after 26 done, 1 skipped: "), "{text}");
-    assert!(text.ends_with("the store is away, send it again"), "{text}");
+    assert!(text.ends_with("the store is unavailable; try again"), "{text}");
     let actions = data(address, BEN, "audit").await["actions"].clone();
     assert!(actions[0]["outcome"].as_str().unwrap().starts_with("stopped after 2 done: "), "{actions}");
     assert!(actions[1]["outcome"].as_str().unwrap().starts_with("24 done, 1 skipped"), "{actions}");

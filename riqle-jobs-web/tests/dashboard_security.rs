@@ -315,7 +315,7 @@ async fn behind_a_proxy_that_leaves_no_trace_nobody_gets_in_without_the_link() {
     for asked in ["/jobs", "/jobs/overview", "/jobs?token=", "/jobs?token=x", &other.unwrap().to("/jobs")] {
         let answer = get(address, asked, &proxied).await;
         assert_eq!(answer.status, 401, "{asked}");
-        assert!(answer.text.contains("open the link with a token"), "{}", answer.text);
+        assert!(answer.text.contains("open the link with the token"), "{}", answer.text);
     }
     assert_eq!(post(address, "/jobs/queues/email/pause", &proxied, "{}").await.status, 401);
     assert_eq!(post(address, &link.to("/jobs/queues/email/pause"), &proxied, "{}").await.status, 401);

@@ -75,8 +75,8 @@ async fn a_bad_event_in_a_batch_refuses_the_batch_whole_and_names_the_limit() {
     let cases = [
         (named(""), "the event's name is empty or missing"),
         (r#"{"data":{}}"#.to_owned(), "the event's name is empty or missing"),
-        (r#"{"name":7}"#.to_owned(), "the event's name is not text"),
-        (named(&text(513)), "event name has 513 bytes, the limit is 512"),
+        (r#"{"name":7}"#.to_owned(), "the event's name is not a string"),
+        (named(&text(513)), "event name has 513 bytes; the limit is 512"),
         (named("inngest/function.failed"), r#"names that start with "inngest/" are reserved"#),
         (named("a\u{7}b"), "event name holds a control character"),
         (dated("315532799999"), years),
@@ -84,12 +84,12 @@ async fn a_bad_event_in_a_batch_refuses_the_batch_whole_and_names_the_limit() {
         (dated("-1"), years),
         (dated("1.5"), whole),
         (dated(r#""2026""#), whole),
-        (long_id, "event id has 507 bytes, the limit is 506"),
-        (r#"{"name":"email/welcome","id":7}"#.to_owned(), "the event's id is not text"),
-        (r#"{"name":"email/welcome","name":"x"}"#.to_owned(), "the event names a property twice"),
-        ("7".to_owned(), "an event is an object"),
-        (event(&format!("\"{}\"", text(512 << 10))), "the event has 524322 bytes, the limit is 524288"),
-        (event(&format!("\"{}\"", text(3 << 20))), "the event has 3145762 bytes, the limit is 524288"),
+        (long_id, "event id has 507 bytes; the limit is 506"),
+        (r#"{"name":"email/welcome","id":7}"#.to_owned(), "the event's id is not a string"),
+        (r#"{"name":"email/welcome","name":"x"}"#.to_owned(), "the event has the same property twice"),
+        ("7".to_owned(), "an event must be an object"),
+        (event(&format!("\"{}\"", text(512 << 10))), "the event has 524322 bytes; the limit is 524288"),
+        (event(&format!("\"{}\"", text(3 << 20))), "the event has 3145762 bytes; the limit is 524288"),
     ];
     for bench in Bench::all().await {
         let address = api(&bench).await;
@@ -113,10 +113,10 @@ async fn what_is_no_json_is_refused_with_the_place() {
     for bench in Bench::all().await {
         let address = api(&bench).await;
         for (body, line) in [
-            ("", "the body is neither an array of events nor an event"),
-            ("\"text\"", "the body is neither an array of events nor an event"),
-            ("[{\"name\":\n", "the body is no JSON: line 2, column 0"),
-            ("[{}] x", "the body is no JSON: line 1, column 6"),
+            ("", "the body is neither an event nor an array of events"),
+            ("\"text\"", "the body is neither an event nor an array of events"),
+            ("[{\"name\":\n", "the body is not JSON: line 2, column 0"),
+            ("[{}] x", "the body is not JSON: line 1, column 6"),
         ] {
             let answer = post(address, "/e/key-new", "", body).await;
             assert_eq!((answer.status, answer.json()), (400, refused(400, line)), "{body}");
@@ -132,7 +132,7 @@ async fn five_thousand_events_are_taken_and_one_more_is_too_many() {
         let address = api(&bench).await;
         let events = |count: usize| format!("[{}]", vec![event("{}"); count].join(","));
         let answer = post(address, "/e/key-new", "", events(5_001)).await;
-        let error = "the request has 5001 events, the limit is 5000";
+        let error = "the request has 5001 events; the limit is 5000";
         assert_eq!((answer.status, answer.json()), (400, refused(400, error)));
         assert!(bench.runs().await.is_empty());
         let answer = post(address, "/e/key-new", "", events(5_000)).await;
@@ -150,13 +150,13 @@ async fn an_event_may_have_three_mebibytes_where_that_is_set_and_not_a_byte_more
         text.replace("\"\"", &format!("\"{}\"", "x".repeat(size - text.len())))
     };
     let answer = post(address, "/e/key", "", of_size((3 << 20) + 1)).await;
-    assert_eq!(answer.json(), refused(400, "the event has 3145729 bytes, the limit is 3145728"));
+    assert_eq!(answer.json(), refused(400, "the event has 3145729 bytes; the limit is 3145728"));
     // The store's own limit of an input is the next.
     let answer = post(address, "/e/key", "", of_size(3 << 20)).await;
-    assert_eq!(answer.json(), refused(400, "event data has 3145696 bytes, the limit is 1048576"));
+    assert_eq!(answer.json(), refused(400, "event data has 3145696 bytes; the limit is 1048576"));
     assert_eq!(post(address, "/e/key", "", of_size(1 << 20)).await.status, 200);
     let answer = post(address, "/e/key", "", vec![b' '; (16 << 20) + 1]).await;
-    assert_eq!(answer.json(), refused(413, "the body has more than 16777216 bytes"));
+    assert_eq!(answer.json(), refused(413, "the body is larger than 16777216 bytes"));
 }
 
 #[tokio::test]
@@ -223,7 +223,7 @@ async fn without_a_key_it_is_closed_but_in_development_on_a_loopback_address() {
     ] {
         let closed = serve(|_| closed.router()).await;
         let answer = post(closed, "/e/any", "", event("{}")).await;
-        let error = "no event key is configured (RIQLE_EVENT_KEY)";
+        let error = "no event key is configured; set RIQLE_EVENT_KEY";
         assert_eq!((answer.status, answer.json()), (503, json!({"error": error, "status": 503})));
     }
     let development = serve(|address| EventApi::new(&bench.jobs).development(address).router()).await;
@@ -234,7 +234,7 @@ async fn without_a_key_it_is_closed_but_in_development_on_a_loopback_address() {
         ["Host: evil.example\r\n", "Host: localhost:evil\r\n", "X-Forwarded-For: 203.0.113.7\r\n"]
     {
         let answer = post(development, "/e/x", elsewhere, event("{}")).await;
-        let error = "without an event key, events are taken from the same machine alone";
+        let error = "without an event key, only this machine may send events";
         assert_eq!((answer.status, answer.json()), (401, json!({"error": error, "status": 401})));
     }
     assert_eq!(bench.runs().await.len(), 2);
@@ -261,7 +261,7 @@ async fn in_development_no_page_of_another_site_sends_events() {
         "Origin: http://192.0.2.7:3000\r\n",
     ] {
         let answer = send(page).await;
-        let error = "without an event key, no events are taken from pages of other sites";
+        let error = "without an event key, pages of other sites may not send events";
         assert_eq!((answer.status, answer.json()), (403, json!({"error": error, "status": 403})), "{page}");
         let is_named = answer.head.contains("access-control-allow-origin");
         assert_eq!(is_named, page.contains("Origin: http://localhost:3000"), "{}", answer.head);
@@ -284,7 +284,7 @@ async fn while_the_store_is_away_the_sender_is_told_to_repeat() {
         let address = api(&bench).await;
         bench.goes_away();
         let answer = post(address, "/e/key-new", SEED, event("{}")).await;
-        assert_eq!((answer.status, answer.json()), (503, refused(503, "the store is away, send it again")));
+        assert_eq!((answer.status, answer.json()), (503, refused(503, "the store is unavailable; try again")));
         bench.comes_back();
         assert_eq!(post(address, "/e/key-new", SEED, event("{}")).await.status, 200);
         assert_eq!(bench.runs().await.len(), 1);
@@ -309,7 +309,7 @@ async fn pages_of_any_origin_may_send_and_other_methods_may_not() {
     let answer = post(address, "/e/key-new", "Origin: https://shop.example\r\n", event("{}")).await;
     assert!(answer.head.contains("access-control-allow-origin: *"));
     let answer = get(address, "/e/key-new", "").await;
-    assert_eq!(answer.json(), json!({"error": "this path takes another method", "status": 405}));
+    assert_eq!(answer.json(), json!({"error": "method not allowed", "status": 405}));
 }
 
 #[tokio::test]

@@ -190,7 +190,7 @@ async fn a_queue_is_paused_and_resumed(day: &Day, window: &Window) {
 async fn an_email_is_viewed(day: &Day, window: &Window) {
     window.goto(day.url("emails?state=sent")).await;
     window.click("tbody a").await;
-    window.until_text(".message h2", "The message, 368 bytes").await;
+    window.until_text(".message h2", "Message, 368 bytes").await;
     window.driver().enter_frame(0).await.unwrap();
     window.until_text("#thanks", "Thank you").await;
     window.driver().enter_default_frame().await.unwrap();

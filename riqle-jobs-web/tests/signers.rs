@@ -61,6 +61,6 @@ async fn their_signatures_open_our_routes() {
     assert_eq!(input, json!({"userId": "cus_1", "email": "ada@example.com", "name": "Ada"}));
     let headers = format!("svix-id: msg_1\r\nsvix-timestamp: {time}\r\nsvix-signature: {by_svix}\r\n");
     let answer = post(address, "/webhooks/resend", &headers, &body).await;
-    let ignored = json!({"received": true, "ignored": true, "reason": "nothing here wants it"});
+    let ignored = json!({"received": true, "ignored": true, "reason": "no job is triggered by it"});
     assert_eq!((answer.status, answer.json()), (200, ignored));
 }

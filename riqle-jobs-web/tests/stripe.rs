@@ -164,7 +164,7 @@ fn events_of_no_use_say_why() {
     assert_eq!(changed("amount_total", serde_json::Value::Null), Ignored::Lacks("amount_total"));
 
     let without_email = fact("customer.created", json!({"id": "cus_1", "email": null})).unwrap_err();
-    assert_eq!(without_email.to_string(), "it lacks an email address");
+    assert_eq!(without_email.to_string(), "an email address is missing");
     let of_another_application = json!({"id": "ch_1", "metadata": {}, "receipt_email": "ada@example.com",
         "amount_refunded": 1, "currency": "usd"});
     assert_eq!(fact("charge.refunded", of_another_application), Err(Ignored::Lacks("metadata.orderId")));

@@ -61,7 +61,7 @@ async fn an_event_of_stripe_starts_its_job_once_however_often_it_comes() {
         assert_eq!(input, expected);
         let ignored =
             by_stripe(address, &json!({"id": "evt_2", "type": "invoice.paid", "data": {"object": {}}})).await;
-        assert_eq!((ignored.status, ignored.json()), (200, ignored_as("nothing here wants it")));
+        assert_eq!((ignored.status, ignored.json()), (200, ignored_as("no job is triggered by it")));
     }
 }
 
@@ -112,18 +112,18 @@ async fn genuine_events_of_no_use_are_answered_200_with_a_reason_and_counted() {
         let set_up = json!({"id": "cs_1", "mode": "setup", "payment_status": "no_payment_required", "amount_total": null});
         let of_another = json!({"id": "ch_1", "metadata": {}, "amount_refunded": 100, "currency": "usd"});
         for (event, reason) in [
-            (event(1, "customer.created", json!({"id": "cus_1"})), "it lacks an email address"),
+            (event(1, "customer.created", json!({"id": "cus_1"})), "an email address is missing"),
             (
                 event(2, "customer.created", json!({"id": "cus_2", "email": null})),
-                "it lacks an email address",
+                "an email address is missing",
             ),
-            (event(3, "charge.refunded", of_another), "it lacks metadata.orderId"),
-            (event(4, "checkout.session.completed", set_up), "it sells nothing"),
-            (json!({"id": "evt_5", "type": "v1.billing.meter.no_meter_found"}), "nothing here wants it"),
+            (event(3, "charge.refunded", of_another), "metadata.orderId is missing"),
+            (event(4, "checkout.session.completed", set_up), "nothing was sold"),
+            (json!({"id": "evt_5", "type": "v1.billing.meter.no_meter_found"}), "no job is triggered by it"),
             (
                 json!({"id": format!("evt_{}", "6".repeat(600)), "type": "customer.created",
                     "data": {"object": {"id": "cus_6", "email": "ada@example.com"}}}),
-                "it can't be stored: event id has 604 bytes, the limit is 506",
+                "it can't be stored: event id has 604 bytes; the limit is 506",
             ),
         ] {
             let answer = by_stripe(address, &event).await;
@@ -132,11 +132,11 @@ async fn genuine_events_of_no_use_are_answered_200_with_a_reason_and_counted() {
         let counts: Vec<_> =
             ignored.counts().into_iter().map(|count| (count.kind, count.reason, count.events)).collect();
         let expected = [
-            ("charge.refunded", "it lacks metadata.orderId", 1),
-            ("checkout.session.completed", "it sells nothing", 1),
+            ("charge.refunded", "metadata.orderId is missing", 1),
+            ("checkout.session.completed", "nothing was sold", 1),
             ("customer.created", "it can't be stored", 1),
-            ("customer.created", "it lacks an email address", 2),
-            ("v1.billing.meter.no_meter_found", "nothing here wants it", 1),
+            ("customer.created", "an email address is missing", 2),
+            ("v1.billing.meter.no_meter_found", "no job is triggered by it", 1),
         ]
         .map(|(kind, reason, events)| (kind.to_owned(), reason.to_owned(), events));
         assert_eq!(counts, expected);
@@ -194,7 +194,7 @@ async fn an_application_maps_the_events_of_stripe_itself() {
     let answer = by_stripe(address, &event("nameless")).await;
     assert_eq!((answer.status, answer.json()), (200, ignored_as("it can't be stored: event name is empty")));
     let answer = by_stripe(address, &event("broken")).await;
-    assert_eq!((answer.status, &answer.json()["error"]), (500, &json!("the mapping fails, see the log")));
+    assert_eq!((answer.status, &answer.json()["error"]), (500, &json!("the mapping failed; see the log")));
     assert_eq!(bench.inputs().await, ["9007199254740993"]);
 }
 
@@ -232,8 +232,8 @@ async fn without_a_secret_and_while_the_store_is_away_the_sender_is_to_repeat() 
         let none = stripe::Webhook::new(&bench.jobs, None).router().merge(resend::router(&bench.jobs, None));
         let address = serve(|_| none).await;
         for (path, error) in [
-            ("/webhooks/stripe", "no secret of the Stripe webhook is configured (STRIPE_WEBHOOK_SECRET)"),
-            ("/webhooks/resend", "no secret of the Resend webhook is configured (RESEND_WEBHOOK_SECRET)"),
+            ("/webhooks/stripe", "no Stripe webhook secret is configured; set STRIPE_WEBHOOK_SECRET"),
+            ("/webhooks/resend", "no Resend webhook secret is configured; set RESEND_WEBHOOK_SECRET"),
         ] {
             let answer = post(address, path, "", "{}").await;
             assert_eq!((answer.status, answer.json()), (503, json!({"error": error, "status": 503})));
@@ -322,7 +322,7 @@ async fn reports_of_resend_stand_in_the_email_log_once_in_whatever_order_they_co
         }
         for kind in ["email.opened", "contact.created", "what.is.new"] {
             let answer = report(address, "msg_9", kind, &email, json!({})).await;
-            assert_eq!(answer.json(), ignored_as("nothing here wants it"), "{kind}");
+            assert_eq!(answer.json(), ignored_as("no job is triggered by it"), "{kind}");
         }
         let row = row(&bench).await;
         assert_eq!((row.status, row.detail), (EmailStatus::Sent, EmailDetail::Delivered));
@@ -383,7 +383,7 @@ async fn a_report_resolves_an_outcome_that_nobody_knew() {
         let row = row(&bench).await;
         assert_eq!((row.status, row.detail), (EmailStatus::Sent, EmailDetail::Delivered));
         let events = bench.store().email_events(row.id).await.unwrap();
-        assert_eq!(events.last().unwrap().text.as_deref(), Some("at Resend re_7"));
+        assert_eq!(events.last().unwrap().text.as_deref(), Some("Resend's id re_7"));
     }
 }
 
@@ -393,15 +393,15 @@ async fn a_report_of_an_email_that_is_not_recorded_yet_is_to_be_repeated_for_an_
         let address = routes(&bench).await;
         let unknown = json!({"email_id": "re_1"});
         let answer = report(address, "msg_1", "email.delivered", &unknown, json!({})).await;
-        let error = "the email log knows no such email yet";
+        let error = "the email log has no such email yet";
         assert_eq!((answer.status, answer.json()), (404, json!({"error": error, "status": 404})));
         let old =
             r#"{"type":"email.delivered","created_at":"2026-01-01T00:00:00Z","data":{"email_id":"re_1"}}"#;
         let answer = deliver(address, "msg_2", old).await;
-        assert_eq!((answer.status, answer.json()), (200, ignored_as("the email log knows no such email")));
+        assert_eq!((answer.status, answer.json()), (200, ignored_as("the email log has no such email")));
         email_sent(&bench).await;
         assert_eq!(report(address, "msg_1", "email.delivered", &unknown, json!({})).await.status, 200);
         let lacks = deliver(address, "msg_3", r#"{"type":"email.delivered","data":{}}"#).await;
-        assert_eq!((lacks.status, lacks.json()), (200, ignored_as("it lacks data.email_id")));
+        assert_eq!((lacks.status, lacks.json()), (200, ignored_as("data.email_id is missing")));
     }
 }

@@ -61,7 +61,7 @@ async fn a_shop_that_plays_no_demo_takes_no_events_without_a_key() {
     let (shop, _folder) = shop().await;
     let event = r#"{"name":"email/welcome","data":{"userId":"7","email":"ada@example.com"}}"#;
     let (status, _, body) = exchange(shop.address, "POST /e/any", "", event).await.unwrap();
-    let error = "no event key is configured (RIQLE_EVENT_KEY)";
+    let error = "no event key is configured; set RIQLE_EVENT_KEY";
     assert_eq!((status, body), (503, json!({"error": error, "status": 503}).to_string()));
 }
 
@@ -121,7 +121,7 @@ async fn the_health_says_so_while_another_process_holds_the_file() {
     let mut other = SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
     let health = health_becomes(&shop, 503).await;
-    assert_eq!(health["error"], "nothing can be written to the store");
+    assert_eq!(health["error"], "the store can't be written to");
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
     assert_eq!(health_becomes(&shop, 200).await["message"], "OK");
 }
@@ -163,7 +163,7 @@ async fn a_request_is_answered_though_its_line_for_the_log_can_not_be_written() 
         sqlx::raw_sql("ALTER TABLE orders RENAME TO gone").execute(&mut database).await.unwrap();
         for _ in 0..3 {
             let answer = get(shop.address, "/orders/order-1001").await;
-            assert_eq!(answer, Some((503, json!({"error": "the store is away"}))));
+            assert_eq!(answer, Some((503, json!({"error": "the store is unavailable"}))));
             let refused = shop.deliver(&checkout("evt_1", "order-7", "ada@example.com")).await.unwrap();
             assert_eq!(refused.0, 503);
         }

@@ -55,7 +55,7 @@ async fn knows(store: &dyn Store, jobs: &[JobDeclaration]) -> Result<bool, Error
     Ok(jobs.iter().all(|job| known.iter().any(|known| known.declaration.name == job.name)))
 }
 
-/// Takes the worker off the list; when the store is away it drops off by age.
+/// Takes the worker off the list; when the store is unavailable it drops off by age.
 pub(super) async fn sign_off(store: &dyn Store, worker: WorkerId) {
     let _ = timeout(Duration::from_secs(1), Registry::remove_worker(store, worker)).await;
 }

@@ -28,7 +28,7 @@ impl<T> ByQueue<T> {
     {
         let (mut waiting, mut received) = (BTreeMap::new(), Vec::new());
         for group in groups {
-            // Bounded: while the store is away, what is to be written waits with who brings it.
+            // Bounded: while the store is unavailable, what is to be written waits with who brings it.
             let (sender, receiver) = mpsc::channel(2 * most);
             waiting.extend(group.iter().map(|queue| (queue.clone(), sender.clone())));
             received.push(receiver);

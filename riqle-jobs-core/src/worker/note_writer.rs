@@ -105,7 +105,7 @@ impl NoteWriter {
         Ok(())
     }
 
-    /// The outer error: the store is away, or not as it must be; the inner one: it refuses these notes.
+    /// The outer error: the store is unavailable, or not as it must be; the inner one: it refuses these notes.
     async fn annotate(&self, notes: Vec<Note>) -> Result<Result<(), Error>, Error> {
         match Queue::annotate(&*self.store, notes).await {
             Ok(_) => Ok(Ok(())),

@@ -185,7 +185,7 @@ impl Ledger {
         }
     }
 
-    /// Waits while the store is away, or not as it must be: neither is the fault of a settlement.
+    /// Waits while the store is unavailable, or not as it must be: neither is the fault of a settlement.
     async fn write(&self, settlements: &[Settlement]) -> Result<Vec<LeaseAnswer>, Error> {
         let mut backoff = Backoff::new(settlements.len() as u64);
         loop {

@@ -38,7 +38,7 @@ pub(crate) fn charts(history: &History) -> Vec<Chart> {
     vec![
         throughput(history),
         rate(history),
-        percentiles(history, "Wait", "from due to begun", |metrics| &metrics.wait),
+        percentiles(history, "Wait", "from due to started", |metrics| &metrics.wait),
         percentiles(history, "Run time", "of the body", |metrics| &metrics.run_time),
     ]
 }
@@ -74,7 +74,7 @@ fn rate(history: &History) -> Chart {
     let mut marks = String::new();
     line(&mut marks, "good", rates.iter().map(|rate| rate.map(|rate| HEIGHT - rate)));
     let words = rates.iter().map(|rate| format!("{} succeeded", percent_text(*rate))).collect();
-    let legend = vec![("good", "of the attempts", percent_text(success_rate(&history.all)))];
+    let legend = vec![("good", "of attempts", percent_text(success_rate(&history.all)))];
     Chart { top: "100 %".to_owned(), ..chart(history, "Success rate", legend, words, marks) }
 }
 
@@ -129,7 +129,7 @@ impl fmt::Display for Chart {
             write!(f, r#" <span class="key {class}">{name} <i>{figure}</i></span>"#)?;
         }
         let legend: Vec<_> = self.legend.iter().map(|(_, name, figure)| format!("{name} {figure}")).collect();
-        let label = format!("{} of the last {}: {}", self.title, self.range.name(), legend.join(", "));
+        let label = format!("{} in the last {}: {}", self.title, self.range.name(), legend.join(", "));
         write!(
             f,
             r#"</figcaption><div class="plot"><span class="top">{}</span><svg viewBox="0 0 {} {HEIGHT}" preserveAspectRatio="none" role="img" aria-label="{label}">{}"#,

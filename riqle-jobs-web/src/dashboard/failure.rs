@@ -13,7 +13,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn not_found(what: &str) -> Self {
-        Self { status: StatusCode::NOT_FOUND, text: format!("there is no such {what}") }
+        Self { status: StatusCode::NOT_FOUND, text: format!("no such {what}") }
     }
 
     pub(crate) fn bad(text: impl Into<String>) -> Self {
@@ -22,13 +22,13 @@ impl Failure {
 
     /// PostgreSQL stores no text with such a character, so no store is asked for one.
     pub(crate) fn nul(place: &str) -> Self {
-        Self::bad(format!("the {place} holds a NUL character, which no stored text has"))
+        Self::bad(format!("the {place} contains a NUL character, which stored text never does"))
     }
 
     /// Of an action that ran by itself.
     pub(crate) fn of_panic(panicked: &tokio::task::JoinError) -> Self {
-        tracing::error!(%panicked, "an action has failed");
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, text: "the action has failed".to_owned() }
+        tracing::error!(%panicked, "an action panicked");
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, text: "the action failed".to_owned() }
     }
 }
 
@@ -40,7 +40,7 @@ impl From<Error> for Failure {
 
 impl From<askama::Error> for Failure {
     fn from(error: askama::Error) -> Self {
-        tracing::error!(%error, "a page can't be written");
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, text: "the page can't be written".to_owned() }
+        tracing::error!(%error, "can't render a page");
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, text: "the page can't be rendered".to_owned() }
     }
 }

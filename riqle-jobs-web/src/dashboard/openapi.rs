@@ -77,7 +77,7 @@ fn whole() -> openapi::OpenApi {
                 if let RefOr::T(response) = response
                     && response.description.is_empty()
                 {
-                    response.description = "What was asked for, or why it is not to be had.".to_owned();
+                    response.description = "The result, or why there is none.".to_owned();
                 }
             }
         }
@@ -86,10 +86,10 @@ fn whole() -> openapi::OpenApi {
 }
 
 const ALWAYS: [(&str, &str); 4] = [
-    ("400", "The query, the body or an id can't be read."),
-    ("401", "Nobody is named, or not rightly."),
-    ("403", "This is not for viewers."),
-    ("503", "The store is away, or does not answer in time."),
+    ("400", "The query, the body or an id is malformed."),
+    ("401", "Missing or wrong credentials."),
+    ("403", "Operators only."),
+    ("503", "The store is unavailable, or did not answer in time."),
 ];
 
 fn problem(why: &str) -> RefOr<Response> {

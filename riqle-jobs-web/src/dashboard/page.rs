@@ -118,7 +118,7 @@ impl Visit {
             let body = Json(json!({"error": failure.text, "status": status.as_u16()}));
             return (status, HEADERS, body).into_response();
         }
-        self.whole(status, "Not to be had", None, &failed(failure), false)
+        self.whole(status, "Not available", None, &failed(failure), false)
             .unwrap_or_else(|_| (status, HEADERS, failure.text.clone()).into_response())
     }
 
@@ -157,6 +157,6 @@ pub(crate) async fn not_found(visit: Visit) -> Response {
 }
 
 pub(crate) async fn method_not_allowed(visit: Visit) -> Response {
-    let text = "this path takes another method".to_owned();
+    let text = "method not allowed".to_owned();
     visit.fail(&Failure { status: StatusCode::METHOD_NOT_ALLOWED, text })
 }

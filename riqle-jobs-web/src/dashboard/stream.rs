@@ -43,7 +43,7 @@ where
     let ends = Instant::now() + LASTS;
     let Some(place) = visit.web.streams.place(&visit.user.name) else {
         // The page's script says so on the page.
-        let away = Event::default().event("away").data("too many are followed").retry(LASTS);
+        let away = Event::default().event("away").data("too many live pages").retry(LASTS);
         return answer(stream::iter([Ok(away)]));
     };
     let place = place.until(ends);

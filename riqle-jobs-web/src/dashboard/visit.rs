@@ -54,7 +54,7 @@ impl Visit {
     /// # Errors
     /// 403 for viewers.
     pub(crate) fn must_be_operator(&self) -> Result<(), Failure> {
-        let text = "this is for operators; a viewer may look, and not act".to_owned();
+        let text = "operators only: viewers can look, but not act".to_owned();
         if self.is_operator() { Ok(()) } else { Err(Failure { status: StatusCode::FORBIDDEN, text }) }
     }
 
@@ -106,7 +106,7 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Web> for Query<T> {
         if !visit.is_operator()
             && form_urlencoded::parse(query.as_bytes()).any(|(_, value)| holds_an_address(&value))
         {
-            let text = "viewers don't see addresses, and don't search for them".to_owned();
+            let text = "viewers can't see or search addresses".to_owned();
             return Err(visit.fail(&Failure { status: StatusCode::FORBIDDEN, text }));
         }
         if form_urlencoded::parse(query.as_bytes())
@@ -115,7 +115,7 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Web> for Query<T> {
             return Err(visit.fail(&Failure::nul("address")));
         }
         serde_html_form::from_str(&query).map(Self).map_err(|_| {
-            visit.fail(&Failure::bad("the address can't be read: a field is there twice, or is no such word"))
+            visit.fail(&Failure::bad("the query can't be read: a field is repeated, or has an unknown value"))
         })
     }
 }

@@ -35,7 +35,7 @@ impl<'a> Batch<'a> {
     /// A line for the sender; it names the event at fault.
     pub(super) fn read(body: &'a [u8], event_bytes: usize) -> Result<Self, String> {
         let not_json = |error: serde_json::Error| {
-            format!("the body is no JSON: line {}, column {}", error.line(), error.column())
+            format!("the body is not JSON: line {}, column {}", error.line(), error.column())
         };
         let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
         let (events, is_list) = match first {
@@ -43,10 +43,10 @@ impl<'a> Batch<'a> {
             Some(b'[') => match serde_json::from_slice(body).map_err(not_json)? {
                 List { events, count } if count <= MOST_EVENTS => (events, true),
                 List { count, .. } => {
-                    return Err(format!("the request has {count} events, the limit is {MOST_EVENTS}"));
+                    return Err(format!("the request has {count} events; the limit is {MOST_EVENTS}"));
                 }
             },
-            _ => return Err("the body is neither an array of events nor an event".to_owned()),
+            _ => return Err("the body is neither an event nor an array of events".to_owned()),
         };
         let mut batch = Self { received: Vec::with_capacity(events.len()), is_list };
         for (index, event) in events.into_iter().enumerate() {
@@ -92,13 +92,13 @@ impl<'a> Received<'a> {
     fn read(event: &'a RawValue, event_bytes: usize) -> Result<Self, String> {
         let text = event.get();
         if text.len() > event_bytes {
-            return Err(format!("the event has {} bytes, the limit is {event_bytes}", text.len()));
+            return Err(format!("the event has {} bytes; the limit is {event_bytes}", text.len()));
         }
         if !text.starts_with('{') {
-            return Err("an event is an object".to_owned());
+            return Err("an event must be an object".to_owned());
         }
         let fields: Fields<'a> =
-            serde_json::from_str(text).map_err(|_| "the event names a property twice".to_owned())?;
+            serde_json::from_str(text).map_err(|_| "the event has the same property twice".to_owned())?;
         let name = string(fields.name, "name")?.unwrap_or_default();
         if name.is_empty() {
             return Err("the event's name is empty or missing".to_owned());
@@ -117,7 +117,7 @@ impl<'a> Received<'a> {
 
 fn string(field: Option<&RawValue>, name: &str) -> Result<Option<String>, String> {
     field
-        .map(|raw| serde_json::from_str(raw.get()).map_err(|_| format!("the event's {name} is not text")))
+        .map(|raw| serde_json::from_str(raw.get()).map_err(|_| format!("the event's {name} is not a string")))
         .transpose()
 }
 

@@ -96,16 +96,16 @@ impl EventApi {
             (false, _) if fitting > 0 => return Ok(()),
             (false, _) => (StatusCode::UNAUTHORIZED, "unknown event key"),
             (true, true) if !is_from_this_machine(request.uri(), request.headers()) => {
-                let line = "without an event key, events are taken from the same machine alone";
+                let line = "without an event key, only this machine may send events";
                 (StatusCode::UNAUTHORIZED, line)
             }
             (true, true) if is_of_another_site(request.headers()) => {
-                let line = "without an event key, no events are taken from pages of other sites";
+                let line = "without an event key, pages of other sites may not send events";
                 (StatusCode::FORBIDDEN, line)
             }
             (true, true) => return Ok(()),
             (true, false) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "no event key is configured (RIQLE_EVENT_KEY)")
+                (StatusCode::SERVICE_UNAVAILABLE, "no event key is configured; set RIQLE_EVENT_KEY")
             }
         };
         Err((status, line.to_owned()))

@@ -179,11 +179,11 @@ impl Access {
             return Err(self.unauthorized());
         }
         if !self.is_open() {
-            let error = "closed: no token, password or authentication of the application is configured";
+            let error = "closed: no token, password or authentication is configured";
             return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, error));
         }
         if !is_from_this_machine(&request.uri, &request.headers) {
-            let error = "open to this machine alone: the request names another host, or came through a proxy";
+            let error = "open to this machine only: the request names another host, or came through a proxy";
             return Err(refuse(StatusCode::UNAUTHORIZED, error));
         }
         Ok(User { name: "local".to_owned(), role: Role::Operator })
@@ -200,8 +200,8 @@ impl Access {
 
     fn unauthorized(&self) -> Response {
         let error = match self.link {
-            Some(_) => "open the link with a token that the application printed when it started",
-            None => "a token or a name and password are missing or wrong",
+            Some(_) => "open the link with the token that the application printed when it started",
+            None => "missing or wrong credentials",
         };
         let mut response = refuse(StatusCode::UNAUTHORIZED, error);
         let asks_for_a_password = self.credentials.iter().any(|one| one.scheme == Scheme::Basic);
@@ -214,7 +214,7 @@ impl Access {
     pub(crate) async fn admit(&self, request: &Parts, role: Role) -> Result<User, Response> {
         let user = self.user(request).await?;
         if user.role < role {
-            return Err(refuse(StatusCode::FORBIDDEN, "a viewer may look, and not act"));
+            return Err(refuse(StatusCode::FORBIDDEN, "viewers can look, but not act"));
         }
         Ok(user)
     }
@@ -233,7 +233,7 @@ fn name_and_password<'a>(variable: &str, given: &'a str) -> Result<(&'a str, &'a
         .filter(|(name, password)| !name.trim().is_empty() && password.chars().count() >= 8);
     named.ok_or_else(|| {
         let message =
-            format!("{variable} is not of the form NAME:PASSWORD, with a password of at least 8 characters");
+            format!("{variable} must be NAME:PASSWORD, with a password of at least 8 characters");
         Error::new(ErrorKind::Misconfigured, "access", message)
     })
 }

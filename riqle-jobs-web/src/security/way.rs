@@ -53,7 +53,7 @@ impl Way {
             }
             Self::Own(name) => {
                 let variable = format!("RIQLE_{}", name.to_uppercase());
-                (format!(r#"-H "{name}: ${variable}""#), format!("{variable} is that header of your session"))
+                (format!(r#"-H "{name}: ${variable}""#), format!("{variable} is this header of your session"))
             }
             Self::Open => return None,
         };

@@ -139,7 +139,7 @@ where
             () = sleep(grace) => false,
         };
         if !is_closed {
-            tracing::warn!(connections = open.len(), "closing connections whose requests have not ended");
+            tracing::warn!(connections = open.len(), "closing connections with unfinished requests");
         }
     }
 }
@@ -157,7 +157,7 @@ impl Places {
     async fn next<L: Listener>(&mut self, listener: &mut L) -> (OwnedSemaphorePermit, (L::Io, L::Addr)) {
         if self.free.available_permits() == 0 && self.told.is_none_or(|told| told.elapsed() > TOLD_EVERY) {
             self.told = Some(Instant::now());
-            tracing::warn!(connections = self.most, "all connections are taken; more clients wait");
+            tracing::warn!(connections = self.most, "all connections are in use; new clients wait");
         }
         match Arc::clone(&self.free).acquire_owned().await {
             Ok(place) => (place, listener.accept().await),

@@ -40,7 +40,7 @@ impl Body for TimedBody {
         let until = self.until;
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(until)));
         ready!(sleep.as_mut().poll(context));
-        Poll::Ready(Some(Err("the body did not come in time".into())))
+        Poll::Ready(Some(Err("the body did not arrive in time".into())))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -6,13 +6,13 @@ pub enum WebhookError {
     #[error("no webhook secret is configured")]
     NoSecret,
     /// A secret is not of the form that the service gives.
-    #[error("a webhook secret is not of the form whsec_ and base64")]
+    #[error("a webhook secret must be whsec_ followed by base64")]
     MalformedSecret,
     /// A header is missing.
     #[error("the header {0} is missing")]
     NoSignature(&'static str),
     /// A header is not of the form that it should have.
-    #[error("the header {header} is not of the form {form}")]
+    #[error("the header {header} must be {form}")]
     MalformedSignature {
         /// Its name.
         header: &'static str,
@@ -20,7 +20,7 @@ pub enum WebhookError {
         form: &'static str,
     },
     /// Signed too long ago, or in the future.
-    #[error("the signature is {off_by} s off this clock, more than {tolerance} s")]
+    #[error("the signature is {off_by} s off this clock; the limit is {tolerance} s")]
     Stale {
         /// How far, in seconds.
         off_by: u64,
@@ -28,7 +28,7 @@ pub enum WebhookError {
         tolerance: u64,
     },
     /// No signature fits any secret.
-    #[error("the signature does not fit: another secret, or a changed body")]
+    #[error("the signature does not match: wrong secret, or a changed body")]
     WrongSignature,
     /// The body is not an event.
     #[error("the body is not an event: {0}")]

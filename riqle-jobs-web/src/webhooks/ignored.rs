@@ -11,19 +11,19 @@ use serde::Serialize;
 #[non_exhaustive]
 pub enum Ignored {
     /// No job is started by it.
-    #[error("nothing here wants it")]
+    #[error("no job is triggered by it")]
     Unwanted,
     /// A checkout whose payment is still to come; another event tells of that.
-    #[error("it is not paid yet")]
+    #[error("not paid yet")]
     NotPaid,
     /// A checkout that only sets up a way to pay.
-    #[error("it sells nothing")]
+    #[error("nothing was sold")]
     NothingSold,
     /// The event does not say what its job needs.
-    #[error("it lacks {0}")]
+    #[error("{0} is missing")]
     Lacks(&'static str),
     /// The email that it tells of is not in the log.
-    #[error("the email log knows no such email")]
+    #[error("the email log has no such email")]
     UnknownEmail,
     /// What it says is refused: an id that is too long, a control character.
     #[error("it can't be stored: {0}")]
@@ -53,7 +53,7 @@ impl Ignored {
 /// let ignored = IgnoredEvents::default();
 /// ignored.note("Stripe", "customer.created", "evt_1", &Ignored::Lacks("an email address"));
 /// assert_eq!(ignored.note("Stripe", "customer.created", "evt_2", &Ignored::Lacks("an email address")), 2);
-/// assert_eq!(ignored.counts()[0].reason, "it lacks an email address");
+/// assert_eq!(ignored.counts()[0].reason, "an email address is missing");
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct IgnoredEvents(Arc<Mutex<BTreeMap<(String, String), u64>>>);

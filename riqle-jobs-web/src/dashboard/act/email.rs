@@ -51,7 +51,7 @@ pub(crate) async fn resolve(
         };
         let email = EmailLog::email(&**web.jobs.store(), id).await?;
         if !is_open(&email.ok_or_else(|| Failure::not_found("email"))?) {
-            return Err(Failure::bad("it is not in question whether this email was sent"));
+            return Err(Failure::bad("the outcome of this email is already known"));
         }
         let action = action(&visit.user, ActionKind::ResolveEmail, &format!("email {id}"), word);
         let by = visit.user.name.clone();

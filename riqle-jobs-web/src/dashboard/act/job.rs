@@ -49,9 +49,9 @@ pub(crate) async fn start(
         let input = match (&asked.input, &asked.input_text) {
             (Some(input), _) => Some(input.get().to_owned()),
             (None, Some(text)) => rewrite(text, Layout::Compact, None),
-            (None, None) => return Err(Failure::bad("there is no input")),
+            (None, None) => return Err(Failure::bad("the input is missing")),
         };
-        let input = input.ok_or_else(|| Failure::bad("the input is no JSON"))?;
+        let input = input.ok_or_else(|| Failure::bad("the input is not JSON"))?;
         start_run(&web.jobs, &visit.user, &name, &input, asked.id).await
     };
     match started.await {
@@ -71,7 +71,7 @@ pub(crate) async fn start_run(
 ) -> Result<(riqle_jobs_core::ActionId, String), Failure> {
     let known = Registry::jobs(&**jobs.store()).await?;
     let Some(job) = known.into_iter().map(|job| job.declaration).find(|job| job.name == name) else {
-        let error = Error::new(ErrorKind::NotFound, "start", "no worker has registered a job of this name");
+        let error = Error::new(ErrorKind::NotFound, "start", "no worker has registered a job with this name");
         return Err(error.into());
     };
     let input = Payload::from_json_text(input);
@@ -79,12 +79,12 @@ pub(crate) async fn start_run(
     let mut run = NewRun::with_payload(&job.name, &job.queue, job.priority, input);
     if let Some(id) = id {
         if id.as_uuid().get_version_num() != 7 {
-            return Err(Failure::bad("the id is no UUID of version 7"));
+            return Err(Failure::bad("the id is not a UUID of version 7"));
         }
         if let Some(known) = Inspect::run(&**jobs.store(), id).await?
             && (known.job != run.job || known.input != run.input)
         {
-            let text = "the id is that of another run".to_owned();
+            let text = "the id belongs to another run".to_owned();
             return Err(Failure { status: StatusCode::CONFLICT, text });
         }
         run.id = id;

@@ -31,7 +31,7 @@ pub(crate) async fn pause(
     let paused = async {
         must_be_known(&web, &name).await?;
         if asked.why.len() > WHY_BYTES {
-            return Err(Failure::bad(format!("`why` has more than {WHY_BYTES} bytes")));
+            return Err(Failure::bad(format!("`why` is longer than {WHY_BYTES} bytes")));
         }
         let action = action(&visit.user, ActionKind::Pause, &format!("queue {name}"), &asked.why);
         let by = visit.user.name.clone();
@@ -39,7 +39,7 @@ pub(crate) async fn pause(
             let before = paused_by(&jobs, &name).await?;
             jobs.pause_queue(&name, &by, &asked.why).await?;
             let outcome =
-                before.map_or_else(String::new, |by| format!("it was paused already, by {by}, and stays so"));
+                before.map_or_else(String::new, |by| format!("already paused by {by}; nothing changed"));
             Ok::<_, Error>(outcome)
         })
         .await

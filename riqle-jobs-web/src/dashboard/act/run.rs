@@ -63,21 +63,21 @@ pub(crate) async fn replay(
             "start" => ReplayFrom::Start,
             other => match other.strip_prefix("step:") {
                 Some(step) => ReplayFrom::Step(StepPath::from_stored(step)),
-                None => return Err(Failure::bad("`from` is failed-step, start, or step:NAME")),
+                None => return Err(Failure::bad("`from` must be failed-step, start or step:NAME")),
             },
         };
         if let ReplayFrom::Step(path) = &from {
             Inspect::run(&**web.jobs.store(), id).await?.ok_or_else(|| Failure::not_found("run"))?;
             let steps = Inspect::steps(&**web.jobs.store(), id).await?;
             if !steps.iter().any(|step| step.path == *path) {
-                return Err(Failure::bad("the run has saved no step of this name"));
+                return Err(Failure::bad("the run has no saved step with this name"));
             }
         }
         let input = edited_input(&web, id, &asked).await?;
         let detail = match (&from, &input) {
             (ReplayFrom::FailedStep, None) => "from the failed step".to_owned(),
             (from, input) => {
-                let edited = if input.is_some() { ", with another input" } else { "" };
+                let edited = if input.is_some() { ", with edited input" } else { "" };
                 let from = match from {
                     ReplayFrom::FailedStep => "the failed step".to_owned(),
                     ReplayFrom::Start => "the start".to_owned(),
@@ -105,7 +105,7 @@ async fn edited_input(web: &Web, id: RunId, asked: &ReplayRequest) -> Result<Opt
         return Ok(None);
     };
     let compact = |text: &str| rewrite(text, Layout::Compact, None);
-    let edited = compact(text).ok_or_else(|| Failure::bad("the input is no JSON"))?;
+    let edited = compact(text).ok_or_else(|| Failure::bad("the input is not JSON"))?;
     let run = Inspect::run(&**web.jobs.store(), id).await?.ok_or_else(|| Failure::not_found("run"))?;
     let old = std::str::from_utf8(&run.input.bytes).ok().and_then(compact);
     Ok((old.as_deref() != Some(edited.as_str())).then(|| Payload::from_json_text(edited)))
@@ -170,7 +170,7 @@ pub(crate) async fn discard(
 /// One that is not there is not found.
 pub(super) async fn discard_one(jobs: &Jobs, id: RunId) -> Result<(), Error> {
     if Inspect::run(&**jobs.store(), id).await?.is_none() {
-        return Err(Error::new(ErrorKind::NotFound, "discard", format!("there is no run {id}")));
+        return Err(Error::new(ErrorKind::NotFound, "discard", format!("no run {id}")));
     }
     Operate::discard(&**jobs.store(), id).await
 }

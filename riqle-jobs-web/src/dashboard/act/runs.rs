@@ -80,12 +80,12 @@ pub(crate) async fn act(
         (Some(search), _) => Some(search.clone()),
         (None, Some(query)) => match serde_html_form::from_str(query) {
             Ok(search) => Some(search),
-            Err(_) => return visit.fail(&Failure::bad("the search can't be read")),
+            Err(_) => return visit.fail(&Failure::bad("the search is malformed")),
         },
         (None, None) => None,
     };
     if search.is_some() && !asked.ids.is_empty() {
-        return visit.fail(&Failure::bad("runs are chosen one by one or by a search, not both"));
+        return visit.fail(&Failure::bad("select runs one by one or by a search, not both"));
     }
     let Some(search) = search else {
         let back = format!("runs?state={}", asked.act.states()[0]);
@@ -129,7 +129,7 @@ async fn on_the_chosen(jobs: &Jobs, user: &User, asked: BulkRequest) -> Result<(
                 Err(failure) => return Err(stopped_after(&report, &stopped.unwrap_or(failure))),
             }
         }
-        last.map(|last| (last, outcome(&report))).ok_or_else(|| Failure::bad("no run was chosen"))
+        last.map(|last| (last, outcome(&report))).ok_or_else(|| Failure::bad("no run is selected"))
     });
     all.await.unwrap_or_else(|panicked| Err(Failure::of_panic(&panicked)))
 }
@@ -144,11 +144,11 @@ async fn begin_on_all(
     let filter = asked.act.filter(search)?;
     let words = search.words();
     if words.is_empty() && !asked.all {
-        return Err(Failure::bad("the search asks for nothing; where all are meant, say so by `all`"));
+        return Err(Failure::bad("the search is empty; to act on all runs, set `all`"));
     }
     let pace = asked.pace.unwrap_or(100).clamp(1, 10_000);
     let subject = if words.is_empty() { "all runs".to_owned() } else { format!("all runs with {words}") };
-    let action = action(user, asked.act.kind(), &subject, &format!("{pace} a second"));
+    let action = action(user, asked.act.kind(), &subject, &format!("at most {pace} per second"));
     Audit::record_action(&**web.jobs.store(), action.clone()).await?;
     let (id, act, jobs, shutdown) = (action.id, asked.act, web.jobs.clone(), web.shutdown.clone());
     tokio::spawn(async move {
@@ -156,12 +156,12 @@ async fn begin_on_all(
             done = on_all(&jobs, act, filter, Pace::per_second(pace)) => {
                 // Its message says how far it came, and nothing of the store.
                 done.map(|report| outcome(&report)).map_err(|error| {
-                    tracing::warn!(%error, action = %action.id, "an action on all that match has stopped");
+                    tracing::warn!(%error, action = %action.id, "an action on all matches stopped early");
                     error.message().to_owned()
                 })
             }
             () = shutdown.stopping() => {
-                Err("cut off, since the process was stopped; it may be done again".to_owned())
+                Err("interrupted: the process stopped; it is safe to repeat".to_owned())
             }
         };
         ended(&jobs, &action, done.as_ref()).await;
@@ -175,7 +175,7 @@ fn known_fields_only<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     let known = serde_json::to_value(Search::default()).map_err(de::Error::custom)?;
     let fields = given.as_object().into_iter().flatten();
     if let Some((field, _)) = fields.into_iter().find(|(field, _)| known.get(field.as_str()).is_none()) {
-        return Err(de::Error::custom(format!("a search has no field {field}")));
+        return Err(de::Error::custom(format!("a search has no field {field:?}")));
     }
     serde_json::from_value(given).map_err(de::Error::custom)
 }
@@ -183,9 +183,9 @@ fn known_fields_only<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
 impl BulkRequest {
     fn check_chosen(&self) -> Result<(), Failure> {
         match self.ids.len() {
-            0 => Err(Failure::bad("no run was chosen")),
+            0 => Err(Failure::bad("no run is selected")),
             1..=MOST_CHOSEN => Ok(()),
-            _ => Err(Failure::bad(format!("at most {MOST_CHOSEN} runs are chosen one by one"))),
+            _ => Err(Failure::bad(format!("at most {MOST_CHOSEN} runs can be selected one by one"))),
         }
     }
 }
@@ -234,18 +234,18 @@ impl Act {
     /// The runs that a search finds and that this can be done to.
     pub(crate) fn filter(self, search: &Search) -> Result<RunFilter, Failure> {
         if !search.before.is_empty() {
-            return Err(Failure::bad("`before` is of a page; all that match are meant"));
+            return Err(Failure::bad("`before` is for pages; this acts on all matches"));
         }
         if !search.text.trim().is_empty() {
             return Err(Failure::bad(
-                "a search for words can't be acted on as a whole: choose runs, or a fingerprint",
+                "can't act on all matches of a text search: select runs, or search by fingerprint",
             ));
         }
         let filter = RunFilter { before: None, ..search.filter()? };
         let asked = |state: &RunState| filter.states.is_empty() || filter.states.contains(state);
         let states: Vec<_> = self.states().iter().copied().filter(asked).collect();
         if states.is_empty() {
-            return Err(Failure::bad(format!("{} is not for runs of this state", self.name())));
+            return Err(Failure::bad(format!("{} does not apply to runs in this state", self.name())));
         }
         Ok(filter.states(states))
     }

@@ -39,7 +39,7 @@ impl<T: DeserializeOwned> FromRequest<Web> for Submitted<T> {
             return Err(visit.fail(&failure));
         }
         if !csrf::is_same_origin(&parts.headers) {
-            let text = "this was sent by a page of another site, or through a proxy that does not pass the Host header on";
+            let text = "the request came from another site, or through a proxy that drops the Host header";
             return Err(refuse(&visit, StatusCode::FORBIDDEN, text));
         }
         let headers = parts.headers.clone();
@@ -57,8 +57,8 @@ impl<T: DeserializeOwned> FromRequest<Web> for Submitted<T> {
             let token = form_urlencoded::parse(&body).find(|(name, _)| name == TOKEN);
             if !token.is_some_and(|(_, token)| csrf::is_repeated(&headers, &token)) {
                 let text = match visit.wants {
-                    Wants::Json => "tools send JSON, with the content type application/json",
-                    _ => "the form is not of this page any more: go back, load the page again and repeat it",
+                    Wants::Json => "send JSON with the content type application/json",
+                    _ => "the form has expired: go back, reload the page and try again",
                 };
                 return Err(refuse(&visit, StatusCode::FORBIDDEN, text));
             }

@@ -120,11 +120,11 @@ impl AuditSearch {
         let before = some(&self.before).map(|id| id.parse::<ActionId>()).transpose();
         Ok(ActionFilter {
             by: some(&self.by),
-            kind: kind.map_err(|_| Failure::bad("unknown kind of action"))?,
+            kind: kind.map_err(|_| Failure::bad("unknown action"))?,
             subject: some(&self.subject),
             from: time("from", &self.from)?,
             to: time("to", &self.to)?,
-            before: before.map_err(|_| Failure::bad("`before` is no action's id"))?,
+            before: before.map_err(|_| Failure::bad("`before` is not an action's id"))?,
             limit: 0,
         })
     }

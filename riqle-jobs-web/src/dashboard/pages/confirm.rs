@@ -71,7 +71,7 @@ impl Page for ConfirmPage {
     const PLACE: Place = Place::Runs;
 
     fn title(&self) -> String {
-        format!("{} all that match", self.act.name())
+        format!("{} all matches", self.act.name())
     }
 
     /// What was counted stands.

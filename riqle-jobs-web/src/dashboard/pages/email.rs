@@ -94,7 +94,7 @@ impl EmailPage {
             step: email.step.as_deref().map(|step| visit.text(step)),
             on_unknown: match email.on_unknown {
                 OnUnknown::SendAgain => "send it again",
-                OnUnknown::Hold => "hold it for somebody's word",
+                OnUnknown::Hold => "hold it for an operator",
             },
             whole_error: email.error.as_deref().map(|error| visit.text(error)),
             reply: email.reply.as_deref().map(|reply| visit.text(reply)),

@@ -116,10 +116,10 @@ impl EmailSearch {
             word => match (word.parse(), word.parse()) {
                 (Ok(known), _) => status = Some(known),
                 (_, Ok(detail)) => details = vec![detail],
-                _ => return Err(Failure::bad("there is no such state of an email")),
+                _ => return Err(Failure::bad("unknown email state")),
             },
         }
-        let id = |text: &str| uuid::Uuid::parse_str(text.trim()).map_err(|_| Failure::bad("this is no id"));
+        let id = |text: &str| uuid::Uuid::parse_str(text.trim()).map_err(|_| Failure::bad("this is not an id"));
         Ok(EmailFilter {
             status,
             details,

@@ -26,7 +26,7 @@ impl IdPrefix {
                 Ok(Self { first, last })
             }
             _ => {
-                Err(Failure::bad("no run's id begins so; ids look like 0197a6f0-3c5e-7b1d-9f00-6a1c4a0f3f2e"))
+                Err(Failure::bad("no run's id begins with this; ids look like 0197a6f0-3c5e-7b1d-9f00-6a1c4a0f3f2e"))
             }
         }
     }

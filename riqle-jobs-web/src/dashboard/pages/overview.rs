@@ -136,12 +136,15 @@ impl OverviewPage {
         })
     }
 
-    fn headline(&self) -> &'static str {
+    fn headline(&self) -> String {
         match self.verdict {
-            Level::Good => "All is well",
-            Level::Notice => "All is well, with a remark",
-            Level::Warning => "Something wants your attention",
-            Level::Bad => "Something is wrong",
+            Level::Good => "Healthy".to_owned(),
+            Level::Notice => match self.findings.len() {
+                1 => "Healthy, with one note".to_owned(),
+                several => format!("Healthy, with {several} notes"),
+            },
+            Level::Warning => "Needs attention".to_owned(),
+            Level::Bad => "Something is wrong".to_owned(),
         }
     }
 }

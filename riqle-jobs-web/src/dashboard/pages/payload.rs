@@ -61,7 +61,7 @@ impl fmt::Display for PayloadView {
         if self.is_json() {
             f.write_str(&self.indented)
         } else {
-            write!(f, "({} bytes that are no JSON)", self.bytes)
+            write!(f, "({} bytes, not JSON)", self.bytes)
         }
     }
 }

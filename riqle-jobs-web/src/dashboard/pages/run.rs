@@ -246,7 +246,7 @@ impl RunPage {
 
     fn kept_steps(&self) -> String {
         if self.steps.is_empty() {
-            "no saved step".to_owned()
+            "no saved steps".to_owned()
         } else {
             many(self.steps.len() as u64, "saved step")
         }

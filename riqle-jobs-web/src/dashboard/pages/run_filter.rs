@@ -43,12 +43,12 @@ impl Search {
         let some = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         let states = match some(&self.state) {
             Some(state) => {
-                vec![state.parse::<RunState>().map_err(|_| Failure::bad("there is no such state"))?]
+                vec![state.parse::<RunState>().map_err(|_| Failure::bad("unknown state"))?]
             }
             None => Vec::new(),
         };
         let before = match some(&self.before) {
-            Some(id) => Some(id.parse::<RunId>().map_err(|_| Failure::bad("`before` is no run's id"))?),
+            Some(id) => Some(id.parse::<RunId>().map_err(|_| Failure::bad("`before` is not a run's id"))?),
             None => None,
         };
         Ok(RunFilter {
@@ -95,7 +95,7 @@ pub(super) fn time(field: &str, text: &str) -> Result<Option<Timestamp>, Failure
         let civil = text.parse::<DateTime>().ok()?;
         Some(civil.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp())
     });
-    read.map(Some).ok_or_else(|| Failure::bad(format!("`{field}` is no time such as 2026-11-26T08:30")))
+    read.map(Some).ok_or_else(|| Failure::bad(format!("`{field}` is not a time such as 2026-11-26T08:30")))
 }
 
 #[cfg(test)]

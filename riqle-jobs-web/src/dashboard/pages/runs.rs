@@ -65,7 +65,7 @@ pub(crate) struct Jump {
 
 /// Runs, newest first.
 #[utoipa::path(get, path = "/runs", tag = "runs", params(Search, Jump), responses(
-    (status = 200, body = RunsPage), (status = 303, description = "One run has this id, or begins so."),
+    (status = 200, body = RunsPage), (status = 303, description = "Exactly one run's id is, or begins with, this."),
     (status = 400, body = crate::dashboard::openapi::Problem),
     (status = 404, body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn show(
@@ -93,7 +93,7 @@ impl Jump {
             return Ok(Some(id));
         }
         match begin_so(web, prefix, 2).await?.as_slice() {
-            [] => Err(Failure { status: StatusCode::NOT_FOUND, text: "no run's id begins so".to_owned() }),
+            [] => Err(Failure { status: StatusCode::NOT_FOUND, text: "no run's id begins with this".to_owned() }),
             [one] => Ok(Some(one.id)),
             _ => Ok(None),
         }
@@ -121,7 +121,7 @@ impl RunsPage {
         let filter = search.filter()?;
         let text = search.text.trim().to_lowercase();
         if !text.is_empty() && !matches!(search.state.as_str(), "" | "dead") {
-            return Err(Failure::bad("words are searched in dead letters only"));
+            return Err(Failure::bad("text search is for dead letters only"));
         }
         // How many say so is not known without a look at each.
         let counted = if text.is_empty() { RunState::ALL } else { &[] };

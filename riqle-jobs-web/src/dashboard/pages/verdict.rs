@@ -101,22 +101,22 @@ fn of_workers(facts: &Facts<'_>, found: &mut Vec<Finding>) {
             return say(Level::Bad, "no worker is alive", remedy);
         }
         (0, _) => {
-            return say(Level::Bad, "every worker was told to take no more runs", "Tell one to work again.");
+            return say(Level::Bad, "every worker is draining", "Stop draining one of them.");
         }
         (_, 0) => {}
         (_, 1) => {
-            let remedy = "Tell it to work again, or stop its process.";
-            say(Level::Notice, "1 worker was told to take no more runs", remedy);
+            let remedy = "Stop draining it, or stop its process.";
+            say(Level::Notice, "1 worker is draining", remedy);
         }
         (_, several) => {
-            let what = format!("{several} workers were told to take no more runs");
-            say(Level::Notice, &what, "Tell them to work again, or stop their processes.");
+            let what = format!("{several} workers are draining");
+            say(Level::Notice, &what, "Stop draining them, or stop their processes.");
         }
     }
     let without_worker = &facts.health.jobs_without_worker;
     if !without_worker.is_empty() {
-        let what = format!("runs of {} are due, and no worker takes them", without_worker.join(", "));
-        let remedy = "Start a worker that registers them, or cancel the runs.";
+        let what = format!("runs of {} are due, but no worker takes them", without_worker.join(", "));
+        let remedy = "Start a worker that registers these jobs, or cancel the runs.";
         found.push(Finding::new(Level::Bad, &what, remedy, Some("jobs")));
     }
 }
@@ -125,14 +125,14 @@ fn of_what_waits(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let since = |due| Duration::try_from(facts.now.duration_since(due)).unwrap_or_default();
     if let Some(waits) = facts.health.oldest_due.map(since).filter(|waits| *waits >= LATE) {
         let level = if waits >= FAR_TOO_LATE { Level::Bad } else { Level::Warning };
-        let what = format!("the oldest due run has waited for {}", Took(waits));
+        let what = format!("the oldest due run has been waiting for {}", Took(waits));
         let remedy = "Start more workers, or raise their concurrency.";
         found.push(Finding::new(level, &what, remedy, Some("queues")));
     }
     let expired = facts.health.expired_leases;
     if expired > 0 {
-        let what = format!("{} not taken over whose lease has run out", many(expired, "run"));
-        let remedy = "A worker has died or stands still; another one takes its runs over.";
+        let what = format!("expired lease on {}", many(expired, "run"));
+        let remedy = "A worker died or is stuck; another worker takes over its runs.";
         found.push(Finding::new(Level::Warning, &what, remedy, Some("queues")));
     }
 }
@@ -142,17 +142,17 @@ fn of_dead_letters(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let ended = last_hour.succeeded.saturating_add(last_hour.dead);
     let rate = percent(last_hour.dead, ended).unwrap_or_default();
     if rate > DEAD_PERCENT {
-        let what = format!("{} of the runs that ended in the last hour have died", percent_text(Some(rate)));
-        let remedy = "Look at what they have in common, and mend it.";
+        let what = format!("{} of the runs that ended in the last hour became dead letters", percent_text(Some(rate)));
+        let remedy = "Find what they have in common, and fix it.";
         found.push(Finding::new(Level::Warning, &what, remedy, Some("dead-letters")));
     }
     if facts.dead > 0 {
         let at_least = if facts.dead >= COUNTED_TO { " or more" } else { "" };
         let what = match facts.dead {
-            1 => "1 dead letter waits for somebody".to_owned(),
-            dead => format!("{}{at_least} wait for somebody", many(dead, "dead letter")),
+            1 => "1 dead letter needs a decision".to_owned(),
+            dead => format!("{}{at_least} need a decision", many(dead, "dead letter")),
         };
-        let remedy = "Replay a group once its cause is mended, or discard it.";
+        let remedy = "Replay a group once its cause is fixed, or discard it.";
         found.push(Finding::new(Level::Notice, &what, remedy, Some("dead-letters")));
     }
 }
@@ -164,7 +164,7 @@ fn of_emails(facts: &Facts<'_>, found: &mut Vec<Finding>) {
         _ => format!("more than {MOST_OPEN} emails"),
     };
     let what = format!("{emails} may or may not have been sent");
-    let remedy = "Look at the provider's log and say which it was.";
+    let remedy = "Check the provider's log, then mark each as sent or not sent.";
     found.push(Finding::new(Level::Warning, &what, remedy, Some("emails?state=open")));
 }
 
@@ -173,7 +173,7 @@ fn of_pauses(facts: &Facts<'_>, found: &mut Vec<Finding>) {
         let waits = queue.oldest_due.is_some_and(|due| later(due, LATE) <= facts.now);
         let level = if waits { Level::Warning } else { Level::Notice };
         let what = format!("the queue {} is paused", queue.name);
-        found.push(Finding::new(level, &what, "Resume it when its reason has gone.", Some("queues")));
+        found.push(Finding::new(level, &what, "Resume it once the reason is gone.", Some("queues")));
     }
 }
 

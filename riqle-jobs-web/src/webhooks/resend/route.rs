@@ -29,7 +29,7 @@ const MAY_STILL_COME: Duration = Duration::from_secs(60 * 60);
 /// Answers 200 once it is recorded, or where it is of no use to the log, with the reason, which is logged; 400 with the
 /// reason where it is not genuine; 404
 /// where the log knows no such email, for an hour: a delivery can be faster than the record of the send; 503 where there is
-/// no secret or the store is away. Resend repeats what was not answered with 200.
+/// no secret or the store is unavailable. Resend repeats what was not answered with 200.
 pub fn router(jobs: &Jobs, secrets: Option<Secrets>) -> Router {
     Router::new()
         .route("/webhooks/resend", post(take).layer(DefaultBodyLimit::max(BODY_BYTES)))
@@ -50,7 +50,7 @@ struct Shared {
 
 async fn take(State(shared): State<Shared>, request: Request) -> Response {
     let Some(secrets) = &shared.secrets else {
-        let error = "no secret of the Resend webhook is configured (RESEND_WEBHOOK_SECRET)";
+        let error = "no Resend webhook secret is configured; set RESEND_WEBHOOK_SECRET";
         return refuse(StatusCode::SERVICE_UNAVAILABLE, error);
     };
     within(ANSWERS_WITHIN, async {
@@ -63,7 +63,7 @@ async fn take(State(shared): State<Shared>, request: Request) -> Response {
         let report = match secrets.verify(delivery(&headers), &body, now) {
             Ok(report) => report,
             Err(error) => {
-                tracing::warn!(%error, "a webhook of Resend was refused");
+                tracing::warn!(%error, "a Resend webhook was refused");
                 return refuse(StatusCode::BAD_REQUEST, &error.to_string());
             }
         };
@@ -92,7 +92,7 @@ impl Shared {
                 ErrorKind::NotFound if report.at < earlier(Clock::Server.local_now(), MAY_STILL_COME) => {
                     self.ignore(report, &Ignored::UnknownEmail)
                 }
-                ErrorKind::NotFound => refuse(StatusCode::NOT_FOUND, "the email log knows no such email yet"),
+                ErrorKind::NotFound => refuse(StatusCode::NOT_FOUND, "the email log has no such email yet"),
                 // A repeat would be refused alike.
                 ErrorKind::Rejected => self.ignore(report, &Ignored::Unstorable(error.message().to_owned())),
                 _ => failed(&error),
@@ -111,7 +111,7 @@ async fn record_by_any_key(store: &dyn Store, report: &Report, event: NewEmailEv
     let by_id = take_delivery_event(store, event.clone()).await;
     match (by_id, report.other_key()) {
         (Err(error), Some(email)) if error.kind() == ErrorKind::NotFound => {
-            let known_at_resend = format!("at Resend {}", report.email_id());
+            let known_at_resend = format!("Resend's id {}", report.email_id());
             let text =
                 event.text.map_or(known_at_resend.clone(), |text| format!("{text}; {known_at_resend}"));
             take_delivery_event(store, NewEmailEvent { email, text: Some(text), ..event }).await

@@ -26,7 +26,7 @@ type MappingError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// Answers 200 once the event is stored, or where it is of no use, with the reason, which is logged and counted: Stripe
 /// disables an endpoint that keeps refusing genuine events. 400 with the reason where it is not genuine; 503 where there is
-/// no secret or the store is away: Stripe then tries again, for three days.
+/// no secret or the store is unavailable: Stripe then tries again, for three days.
 #[derive(Clone)]
 pub struct Webhook {
     jobs: Jobs,
@@ -80,7 +80,7 @@ impl Webhook {
         let event = match secrets.verify(header, body, now) {
             Ok(event) => event,
             Err(error) => {
-                tracing::warn!(%error, "a webhook of Stripe was refused");
+                tracing::warn!(%error, "a Stripe webhook was refused");
                 return Decision::Refuse((StatusCode::BAD_REQUEST, error.to_string()));
             }
         };
@@ -110,8 +110,8 @@ fn decide_on_failure(event: Event, error: MappingError) -> Decision {
         }
         Some(error) => Decision::Refuse((status_of(error), told(error))),
         None => {
-            tracing::error!(%error, event = event.id, "a webhook's mapping fails");
-            let line = "the mapping fails, see the log".to_owned();
+            tracing::error!(%error, event = event.id, "a webhook's mapping failed");
+            let line = "the mapping failed; see the log".to_owned();
             Decision::Refuse((StatusCode::INTERNAL_SERVER_ERROR, line))
         }
     }
@@ -126,7 +126,7 @@ impl fmt::Debug for Webhook {
 /// `POST /webhooks/stripe`
 async fn take(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
     let Some(secrets) = &webhook.secrets else {
-        let error = "no secret of the Stripe webhook is configured (STRIPE_WEBHOOK_SECRET)";
+        let error = "no Stripe webhook secret is configured; set STRIPE_WEBHOOK_SECRET";
         return refuse(StatusCode::SERVICE_UNAVAILABLE, error);
     };
     within(ANSWERS_WITHIN, async {
