@@ -284,7 +284,10 @@ async fn while_the_store_is_away_the_sender_is_told_to_repeat() {
         let address = api(&bench).await;
         bench.goes_away();
         let answer = post(address, "/e/key-new", SEED, event("{}")).await;
-        assert_eq!((answer.status, answer.json()), (503, refused(503, "the store is unavailable; try again")));
+        assert_eq!(
+            (answer.status, answer.json()),
+            (503, refused(503, "the store is unavailable; try again"))
+        );
         bench.comes_back();
         assert_eq!(post(address, "/e/key-new", SEED, event("{}")).await.status, 200);
         assert_eq!(bench.runs().await.len(), 1);

@@ -191,7 +191,9 @@ impl Running {
         };
         let patience = Duration::from_secs(if stopped_at_once { 1 } else { 5 });
         if !matches!(timeout(patience, recorded).await, Ok(Ok(()))) {
-            tracing::warn!("the store is unavailable at the end; what was not recorded runs again after its lease");
+            tracing::warn!(
+                "the store is unavailable at the end; what was not recorded runs again after its lease"
+            );
             self.flushes.iter().for_each(JoinHandle::abort);
         }
         drop(self.keeping);

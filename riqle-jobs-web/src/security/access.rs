@@ -232,8 +232,7 @@ fn name_and_password<'a>(variable: &str, given: &'a str) -> Result<(&'a str, &'a
         .split_once(':')
         .filter(|(name, password)| !name.trim().is_empty() && password.chars().count() >= 8);
     named.ok_or_else(|| {
-        let message =
-            format!("{variable} must be NAME:PASSWORD, with a password of at least 8 characters");
+        let message = format!("{variable} must be NAME:PASSWORD, with a password of at least 8 characters");
         Error::new(ErrorKind::Misconfigured, "access", message)
     })
 }

@@ -92,7 +92,7 @@ pub(crate) async fn act(
         return visit.ended(&back, on_the_chosen(&web.jobs, &visit.user, asked).await);
     };
     match begin_on_all(&web, &visit.user, &asked, &search).await {
-        Ok(id) => visit.done(&format!("audit/{id}"), id, "begun".to_owned()),
+        Ok(id) => visit.done(&format!("audit/{id}"), id, "started".to_owned()),
         Err(failure) => visit.fail(&failure),
     }
 }

@@ -1,6 +1,6 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
-use riqle_jobs_core::{ActionId, Audit};
+use riqle_jobs_core::{ActionId, Audit, store::ActionState};
 use serde::Serialize;
 use utoipa::ToSchema;
 

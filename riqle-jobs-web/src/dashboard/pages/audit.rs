@@ -36,12 +36,14 @@ pub(crate) struct ActionRow {
     pub(crate) by: String,
     /// `start`, `replay`, `cancel`, `run-now`, `discard`, `pause`, `resume`, `order-worker`, `resolve-email`, `suppress` or
     /// `unsuppress`.
-    pub(crate) kind: &'static str,
+    #[schema(value_type = String)]
+    pub(crate) kind: ActionKind,
     /// To what.
     pub(crate) subject: String,
     pub(crate) detail: String,
     /// `underway`, `done` or `failed`.
-    pub(crate) state: &'static str,
+    #[schema(value_type = String)]
+    pub(crate) state: ActionState,
     /// What came of it.
     pub(crate) outcome: String,
     pub(crate) at: When,
@@ -134,8 +136,9 @@ impl AuditSearch {
     }
 
     /// Every kind, and whether it is asked for.
-    fn kinds(&self) -> impl Iterator<Item = (&'static str, bool)> {
-        ActionKind::ALL.iter().map(|kind| (kind.as_str(), kind.as_str() == self.kind.trim()))
+    fn kinds(&self) -> impl Iterator<Item = (ActionKind, bool)> {
+        let asked = self.kind.trim().parse().ok();
+        ActionKind::ALL.iter().map(move |kind| (*kind, asked == Some(*kind)))
     }
 }
 
@@ -145,10 +148,10 @@ impl ActionRow {
         Self {
             id: action.id,
             by: action.by,
-            kind: action.kind.as_str(),
+            kind: action.kind,
             subject: visit.text(&action.subject),
             detail: visit.text(&action.detail),
-            state: action.state.as_str(),
+            state: action.state,
             outcome: visit.text(&action.outcome),
             at: When(at),
             changed_at: When(changed_at),
@@ -157,10 +160,10 @@ impl ActionRow {
 
     /// How good it is that it stands so.
     pub(crate) fn class(&self) -> &'static str {
-        match self.state.parse() {
-            Ok(ActionState::Done) => "good",
-            Ok(ActionState::Failed) => "bad",
-            _ => "running",
+        match self.state {
+            ActionState::Done => "good",
+            ActionState::Failed => "bad",
+            ActionState::Underway => "running",
         }
     }
 }

@@ -3,7 +3,7 @@ use axum::{extract::State, response::Response};
 use mail_parser::MessageParser;
 use riqle_jobs_core::{
     EmailId, EmailLog,
-    email::{EmailEvent, EmailRecord, OnUnknown},
+    email::{EmailDetail, EmailEvent, EmailRecord, OnUnknown},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -46,7 +46,8 @@ pub(crate) struct EmailPage {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EventView {
     at: When,
-    detail: &'static str,
+    #[schema(value_type = String)]
+    detail: EmailDetail,
     text: Option<String>,
     /// By the provider's clock.
     occurred_at: Option<When>,
@@ -121,7 +122,7 @@ impl EventView {
     fn of(event: EmailEvent, visit: &Visit) -> Self {
         Self {
             at: When(event.at),
-            detail: event.detail.as_str(),
+            detail: event.detail,
             text: event.text.map(|text| visit.text(&text)),
             occurred_at: event.occurred_at.map(When),
         }

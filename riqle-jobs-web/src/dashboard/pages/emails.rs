@@ -119,7 +119,8 @@ impl EmailSearch {
                 _ => return Err(Failure::bad("unknown email state")),
             },
         }
-        let id = |text: &str| uuid::Uuid::parse_str(text.trim()).map_err(|_| Failure::bad("this is not an id"));
+        let id =
+            |text: &str| uuid::Uuid::parse_str(text.trim()).map_err(|_| Failure::bad("this is not an id"));
         Ok(EmailFilter {
             status,
             details,
@@ -164,7 +165,12 @@ impl EmailRow {
         }
     }
 
-    /// How good it is that it stands so.
+    /// Whether the provider took it, whatever failed before.
+    pub(crate) fn is_accepted(&self) -> bool {
+        matches!(self.detail, EmailDetail::Accepted | EmailDetail::Delivered)
+    }
+
+    /// How good its state is.
     pub(crate) fn class(&self) -> &'static str {
         match self.detail {
             EmailDetail::Accepted | EmailDetail::Delivered => "good",

@@ -25,9 +25,9 @@ impl IdPrefix {
             (Some(first), Some(last)) if is_hex && !digits.is_empty() && text.len() <= 36 => {
                 Ok(Self { first, last })
             }
-            _ => {
-                Err(Failure::bad("no run's id begins with this; ids look like 0197a6f0-3c5e-7b1d-9f00-6a1c4a0f3f2e"))
-            }
+            _ => Err(Failure::bad(
+                "no run's id begins with this; ids look like 0197a6f0-3c5e-7b1d-9f00-6a1c4a0f3f2e",
+            )),
         }
     }
 

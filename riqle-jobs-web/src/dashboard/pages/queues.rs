@@ -66,7 +66,8 @@ pub(crate) struct WorkerRow {
     seen_at: When,
     is_alive: bool,
     /// `work`, or `drain`: it takes no more runs.
-    order: &'static str,
+    #[schema(value_type = String)]
+    order: WorkerOrder,
 }
 
 /// Queues and workers.
@@ -146,12 +147,12 @@ impl WorkerRow {
             started_at: When(started_at),
             seen_at: When(seen_at),
             is_alive,
-            order: order.as_str(),
+            order,
         }
     }
 
     fn is_draining(&self) -> bool {
-        self.order == WorkerOrder::Drain.as_str()
+        self.order == WorkerOrder::Drain
     }
 }
 

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use askama::Template;
 use axum::{extract::State, response::Response};
@@ -23,6 +23,7 @@ use super::{
 };
 use crate::dashboard::{
     Web,
+    act::runs::Act,
     failure::Failure,
     page::{Page, Place},
     show::{Took, When, in_address, many},
@@ -94,7 +95,8 @@ pub(crate) struct AttemptView {
     /// The worker's label, where it is still there.
     worker_label: Option<String>,
     /// `succeeded`, `failed`, `snoozed`, `given-back`, `crashed` or `cancelled`.
-    outcome: &'static str,
+    #[schema(value_type = String)]
+    outcome: AttemptOutcome,
     /// With its causes, a line each, or the panic's message and place.
     error: Option<String>,
     /// How long until the run was due again.
@@ -121,10 +123,21 @@ pub(crate) struct StepView {
 pub(crate) struct UnsavedView {
     began_at: When,
     took_ms: Took,
-    /// `running`, or how the attempt ended: `failed` or `crashed`.
-    outcome: &'static str,
+    outcome: Unsaved,
     #[serde(skip)]
     bar: Bar,
+}
+
+/// How the attempt of such work stands.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Unsaved {
+    /// It runs.
+    Running,
+    /// It failed.
+    Failed,
+    /// Its worker died.
+    Crashed,
 }
 
 /// How far the body has come.
@@ -142,7 +155,8 @@ pub(crate) struct LogView {
     at: When,
     attempt: u32,
     /// `info` or `warn`.
-    level: &'static str,
+    #[schema(value_type = String)]
+    level: LogLevel,
     text: String,
 }
 
@@ -207,7 +221,7 @@ impl RunPage {
                 .map(|line| LogView {
                     at: When(line.at),
                     attempt: line.attempt,
-                    level: line.level.as_str(),
+                    level: line.level,
                     text: visit.text(&line.text),
                 })
                 .collect(),
@@ -216,13 +230,12 @@ impl RunPage {
         })
     }
 
-    fn can(&self, act: &str) -> bool {
+    fn can(&self, act: Act) -> bool {
         let operation = match act {
-            "replay" => Operation::Replay { new_run: RunId::new() },
-            "discard" => Operation::Discard,
-            "cancel" => Operation::Cancel,
-            "run-now" => Operation::RunNow,
-            _ => return false,
+            Act::Replay => Operation::Replay { new_run: RunId::new() },
+            Act::Discard => Operation::Discard,
+            Act::Cancel => Operation::Cancel,
+            Act::RunNow => Operation::RunNow,
         };
         let RunRow { id, state, due_at: When(due_at), replayed_by, .. } = self.row;
         let run = Standing { id, state, reason: None, due_at, replayed_by };
@@ -298,7 +311,7 @@ impl AttemptView {
             took_ms: Took(took),
             worker: attempt.worker.to_string(),
             worker_label: None,
-            outcome: attempt.outcome.as_str(),
+            outcome: attempt.outcome,
             error: attempt.error.as_deref().map(|error| visit.text(error)),
             delay_ms: attempt.delay.map(Took),
             bar: line.bar(attempt.started_at, attempt.ended_at),
@@ -306,13 +319,10 @@ impl AttemptView {
     }
 
     fn class(&self) -> &'static str {
-        let is = |outcome: AttemptOutcome| self.outcome == outcome.as_str();
-        if is(AttemptOutcome::Succeeded) {
-            "good"
-        } else if is(AttemptOutcome::Failed) || is(AttemptOutcome::Crashed) {
-            "bad"
-        } else {
-            "quiet"
+        match self.outcome {
+            AttemptOutcome::Succeeded => "good",
+            AttemptOutcome::Failed | AttemptOutcome::Crashed => "bad",
+            _ => "quiet",
         }
     }
 }
@@ -332,11 +342,10 @@ impl StepView {
 impl UnsavedView {
     fn of(run: &Run, steps: &[SavedStep], line: &Line, now: Timestamp) -> Option<Self> {
         let (started_at, ended_at, outcome) = match (run.holder, run.attempts.last()) {
-            (Some(holder), _) => (holder.claimed_at, now, RunState::Running.as_str()),
+            (Some(holder), _) => (holder.claimed_at, now, Unsaved::Running),
             (None, Some(last)) => match last.outcome {
-                AttemptOutcome::Failed | AttemptOutcome::Crashed => {
-                    (last.started_at, last.ended_at, last.outcome.as_str())
-                }
+                AttemptOutcome::Failed => (last.started_at, last.ended_at, Unsaved::Failed),
+                AttemptOutcome::Crashed => (last.started_at, last.ended_at, Unsaved::Crashed),
                 _ => return None,
             },
             (None, None) => return None,
@@ -351,13 +360,23 @@ impl UnsavedView {
     }
 
     fn class(&self) -> &'static str {
-        if self.outcome == RunState::Running.as_str() { "running" } else { "bad" }
+        if self.outcome == Unsaved::Running { "running" } else { "bad" }
+    }
+}
+
+impl fmt::Display for Unsaved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unsaved::Running => "running",
+            Unsaved::Failed => "failed",
+            Unsaved::Crashed => "crashed",
+        })
     }
 }
 
 impl LogView {
     fn is_warning(&self) -> bool {
-        self.level == LogLevel::Warn.as_str()
+        self.level == LogLevel::Warn
     }
 }
 

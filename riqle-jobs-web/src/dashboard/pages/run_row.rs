@@ -1,4 +1,4 @@
-use riqle_jobs_core::{Run, RunId, RunState};
+use riqle_jobs_core::{Reason, Run, RunId, RunState};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -19,7 +19,8 @@ pub(crate) struct RunRow {
     #[schema(value_type = String)]
     pub(crate) state: RunState,
     /// Why it ended.
-    pub(crate) reason: Option<&'static str>,
+    #[schema(value_type = Option<String>)]
+    pub(crate) reason: Option<Reason>,
     /// The attempt that runs now or would be next, for an ended run its last.
     pub(crate) attempt: u32,
     pub(crate) crashes: u32,
@@ -41,7 +42,7 @@ impl RunRow {
             job: run.job.clone(),
             queue: run.queue.clone(),
             state: run.state,
-            reason: run.reason.map(|reason| reason.as_str()),
+            reason: run.reason,
             attempt: if run.state.is_ended() && run.state != RunState::Succeeded {
                 run.failures.max(1)
             } else {

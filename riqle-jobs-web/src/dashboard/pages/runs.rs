@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{id_prefix::IdPrefix, run_filter::Search, run_row::RunRow};
 use crate::dashboard::{
     HEADERS, Web,
+    act::runs::Act,
     failure::Failure,
     page::{Page, Place},
     show::Count,
@@ -93,7 +94,10 @@ impl Jump {
             return Ok(Some(id));
         }
         match begin_so(web, prefix, 2).await?.as_slice() {
-            [] => Err(Failure { status: StatusCode::NOT_FOUND, text: "no run's id begins with this".to_owned() }),
+            [] => Err(Failure {
+                status: StatusCode::NOT_FOUND,
+                text: "no run's id begins with this".to_owned(),
+            }),
             [one] => Ok(Some(one.id)),
             _ => Ok(None),
         }
@@ -189,7 +193,7 @@ async fn dead_letters_that_say(
 struct Html<'a> {
     page: &'a RunsPage,
     visit: &'a Visit,
-    acts: &'static [(&'static str, &'static str)],
+    acts: &'static [Act],
 }
 
 impl Page for RunsPage {
@@ -205,11 +209,10 @@ impl Page for RunsPage {
     }
 
     fn html(&self, visit: &Visit) -> Result<String, askama::Error> {
-        let acts: &[_] = match self.search.state.as_str() {
-            _ if !visit.is_operator() => &[],
-            "dead" => &[("replay", "Replay"), ("discard", "Discard")],
-            "pending" | "waiting" => &[("run-now", "Run now"), ("cancel", "Cancel")],
-            "running" => &[("cancel", "Cancel")],
+        let acts: &[_] = match self.search.state.parse() {
+            Ok(RunState::Dead) if visit.is_operator() => &[Act::Replay, Act::Discard],
+            Ok(RunState::Pending | RunState::Waiting) if visit.is_operator() => &[Act::RunNow, Act::Cancel],
+            Ok(RunState::Running) if visit.is_operator() => &[Act::Cancel],
             _ => &[],
         };
         Html { page: self, visit, acts }.render()

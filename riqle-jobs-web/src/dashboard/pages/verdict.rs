@@ -142,7 +142,10 @@ fn of_dead_letters(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let ended = last_hour.succeeded.saturating_add(last_hour.dead);
     let rate = percent(last_hour.dead, ended).unwrap_or_default();
     if rate > DEAD_PERCENT {
-        let what = format!("{} of the runs that ended in the last hour became dead letters", percent_text(Some(rate)));
+        let what = format!(
+            "{} of the runs that ended in the last hour became dead letters",
+            percent_text(Some(rate))
+        );
         let remedy = "Find what they have in common, and fix it.";
         found.push(Finding::new(Level::Warning, &what, remedy, Some("dead-letters")));
     }

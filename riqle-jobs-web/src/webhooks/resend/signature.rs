@@ -58,8 +58,10 @@ impl Secrets {
         let delivery =
             delivery.ok_or(WebhookError::NoSignature("svix-id, svix-timestamp or svix-signature"))?;
         let malformed = |header, form| WebhookError::MalformedSignature { header, form };
-        let signed_at: i64 =
-            delivery.timestamp.parse().map_err(|_| malformed("svix-timestamp", "whole seconds since 1970"))?;
+        let signed_at: i64 = delivery
+            .timestamp
+            .parse()
+            .map_err(|_| malformed("svix-timestamp", "whole seconds since 1970"))?;
         let versions = delivery.signature.split(' ').filter_map(|one| one.strip_prefix("v1,"));
         let signatures: Vec<Vec<u8>> = versions.filter_map(|one| BASE64.decode(one).ok()).collect();
         if signatures.is_empty() {
