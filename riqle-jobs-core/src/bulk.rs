@@ -9,14 +9,14 @@ use crate::{
     store::rules::Operation,
 };
 
-/// How fast a bulk operation goes, by the machine's clock.
+/// How fast a bulk operation runs, by the machine's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
     per_second: u32,
 }
 
 impl Pace {
-    /// At most so many runs a second, at least one.
+    /// At most `runs` per second; 0 counts as 1.
     pub fn per_second(runs: u32) -> Self {
         Self { per_second: runs.max(1) }
     }
@@ -28,28 +28,28 @@ impl Pace {
 }
 
 impl Default for Pace {
-    /// 100 runs a second.
+    /// 100 runs per second.
     fn default() -> Self {
         Self::per_second(100)
     }
 }
 
-/// What a bulk operation has done.
+/// What a bulk operation did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BulkReport {
-    /// Runs that it was done to, now or by a call at the same time.
+    /// Runs that it acted on, or that a concurrent call did.
     pub done: u64,
-    /// Runs that were left as they are.
+    /// Runs that it skipped.
     pub skips: u64,
-    /// The first 100 of these, in the order in which they were met.
+    /// The first 100 skipped runs, in the order they were met.
     pub skipped: Vec<Skipped>,
 }
 
-/// So many runs that were left as they are a report names.
+/// How many skipped runs a report lists.
 const SKIPPED_NAMED: usize = 100;
 
 impl BulkReport {
-    /// Counts a run that was left as it is.
+    /// Counts a skipped run.
     pub fn skip(&mut self, run: RunId, error: &Error) {
         self.skips += 1;
         if self.skipped.len() < SKIPPED_NAMED {
@@ -66,22 +66,22 @@ impl BulkReport {
     }
 }
 
-/// A run that a bulk operation left as it is.
+/// A run that a bulk operation skipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
     /// The run.
     pub run: RunId,
-    /// Why: `Conflict` where its unique key is taken, `Rejected` or `NotFound` where somebody else was faster.
+    /// Why: `Conflict` if its unique key is taken, `Rejected` or `NotFound` if another caller was faster.
     pub kind: ErrorKind,
-    /// Why, for people.
+    /// Why, for display.
     pub problem: String,
 }
 
 /// A page of runs; small, so that what others do meanwhile is seen.
 const PAGE: usize = 200;
-/// For so long a store that is away is waited for.
+/// How long to wait for an unavailable store.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// So much of the time that was lost is made up for.
+/// How much lost time is made up for.
 const MADE_UP: Duration = Duration::from_millis(100);
 
 pub(crate) async fn replay_all(
@@ -111,7 +111,7 @@ pub(crate) async fn cancel_all(
     for_each(store, filter, Operation::Cancel.states(), pace, |run| cancel(store, run.id)).await
 }
 
-/// Ends a run that has not ended; its emails that wait to be sent are given up.
+/// Cancels a run that has not ended; its emails still to be sent are given up.
 pub(crate) async fn cancel(store: &dyn Store, id: RunId) -> Result<(), Error> {
     store.cancel(id).await?;
     store.fail_emails_of_run(id, "the run was cancelled").await
@@ -125,7 +125,8 @@ pub(crate) async fn run_all_now(
     for_each(store, filter, Operation::RunNow.states(), pace, |run| store.run_now(run.id)).await
 }
 
-/// By falling id, so that runs which come meanwhile, replays among them, are not met. Of the filter's states these count.
+/// By falling id, so that runs which arrive meanwhile, replays included, are not met. Of the filter's states
+/// only these count.
 async fn for_each<F>(
     store: &dyn Store,
     filter: RunFilter,
@@ -167,7 +168,7 @@ where
     Ok(report)
 }
 
-/// An error that says what was done before it, and no more of the store than that; the rest is its cause.
+/// An error that says what was done before it, and nothing else about the store; the rest is its cause.
 fn after(report: &BulkReport, error: Error) -> Error {
     let why = match error.kind() {
         ErrorKind::Unavailable => "the store is still away",
@@ -178,7 +179,7 @@ fn after(report: &BulkReport, error: Error) -> Error {
     Error::new(error.kind(), error.operation(), message).caused_by(error)
 }
 
-/// Waits for a store that is away.
+/// Waits for an unavailable store.
 async fn patiently<T, F>(call: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,

@@ -6,10 +6,10 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-/// Where a store takes its time from.
+/// Where a store gets its time.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
-    /// The server's clock; of an embedded store, the machine's.
+    /// The server's clock; for an embedded store, the machine's.
     #[default]
     Server,
     /// A clock that only the test moves.
@@ -17,7 +17,7 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// Now, for a store that has no server to ask: whole milliseconds.
+    /// Now, for a store without a server: whole milliseconds.
     pub fn local_now(&self) -> Timestamp {
         match self {
             Clock::Server => {
@@ -28,7 +28,7 @@ impl Clock {
         }
     }
 
-    /// The manual clock, where that is the one.
+    /// The manual clock, if this is one.
     pub fn manual(&self) -> Option<&ManualClock> {
         match self {
             Clock::Server => None,
@@ -86,7 +86,7 @@ impl ManualClock {
         self.millis.send_modify(|millis| *millis = millis.saturating_add(millis_of(by)));
     }
 
-    /// Sets it, backwards too.
+    /// Sets it, also backwards.
     pub fn set(&self, to: Timestamp) {
         self.millis.send_replace(to.as_millisecond());
     }
@@ -104,11 +104,11 @@ pub fn from_millis(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(if millis < 0 { Timestamp::MIN } else { Timestamp::MAX })
 }
 
-/// Some 30,000 years: what is longer would overflow where a store adds it to a time.
+/// About 30,000 years: anything longer would overflow when a store adds it to a time.
 const LONGEST_MILLIS: i64 = 1_000_000_000_000_000;
 
-/// A duration in the stored form: whole milliseconds, rounded up so that a wait is never too short, and at most some
-/// 30,000 years, so that a store can add it to a time.
+/// A duration in the stored form: whole milliseconds, rounded up so that a wait is never too short, and at most
+/// about 30,000 years, so that a store can add it to a time.
 pub fn millis_of(duration: Duration) -> i64 {
     let millis = duration.as_nanos().div_ceil(1_000_000);
     i64::try_from(millis).unwrap_or(LONGEST_MILLIS).min(LONGEST_MILLIS)

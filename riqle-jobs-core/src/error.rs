@@ -18,9 +18,9 @@ pub enum ErrorKind {
     Conflict,
     /// What the call names does not exist.
     NotFound,
-    /// What is stored can't be read back; tell a human.
+    /// Stored data can't be read back; a human must look.
     Corrupt,
-    /// A URL, a permission or a schema is not as it must be; fix the configuration.
+    /// A URL, a permission or a schema is wrong; fix the configuration.
     Misconfigured,
 }
 
@@ -62,22 +62,22 @@ impl Error {
         self
     }
 
-    /// Says that the same call always fails: the value that was given is wrong in itself. In a body, `?` makes a dead letter
-    /// of it at once.
+    /// Marks the error as permanent: the given value is wrong in itself, so the same call always fails. In a
+    /// body, `?` makes the run a dead letter at once.
     #[must_use]
     pub fn permanent(mut self) -> Self {
         self.is_permanent = true;
         self
     }
 
-    /// Names the item of the call's list that is at fault, counted from 0.
+    /// Sets the index of the faulty item in the call's list, from 0.
     #[must_use]
     pub fn at_index(mut self, index: usize) -> Self {
         self.index = Some(index);
         self
     }
 
-    /// Names the caller's operation, where a check that many share has failed.
+    /// Sets the operation to the caller's, for an error of a shared check.
     #[must_use]
     pub(crate) fn of(mut self, operation: &'static str) -> Self {
         self.operation = operation;
@@ -94,7 +94,7 @@ impl Error {
         self.operation
     }
 
-    /// The item of the call's list that is at fault, counted from 0.
+    /// The index of the faulty item in the call's list, from 0.
     pub fn index(&self) -> Option<usize> {
         self.index
     }

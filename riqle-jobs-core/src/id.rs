@@ -14,7 +14,7 @@ macro_rules! id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new one, unlike any other.
+            /// A new id, unlike any other.
             #[allow(clippy::new_without_default)]
             pub fn new() -> Self {
                 Self($new)
@@ -57,8 +57,8 @@ macro_rules! id {
 }
 
 id! {
-    /// Names a run. A UUIDv7, made before the run is stored, so that a repeated enqueue is harmless;
-    /// ids made by one process rise.
+    /// Names a run. A UUIDv7, made before the run is stored, so that a repeated enqueue is harmless; ids from
+    /// one process rise.
     RunId, Uuid::now_v7()
 }
 id! {
@@ -79,9 +79,9 @@ id! {
 }
 
 impl RunId {
-    /// The id under which [`Jobs::replay_all`](crate::Jobs::replay_all) replays this run: always the same one, so that
-    /// a replay that is made again is known. A UUIDv8 a millisecond younger than this one, otherwise its SHA-256; it
-    /// is greater, so that a list by falling id that has come to this run does not meet its replay.
+    /// The id under which [`Jobs::replay_all`](crate::Jobs::replay_all) replays this run: always the same one,
+    /// so that a repeated replay is recognised. A UUIDv8 a millisecond younger than this one, otherwise its
+    /// SHA-256; it is greater, so that a list by falling id that has come to this run does not meet its replay.
     pub fn of_replay(&self) -> RunId {
         let digest =
             Sha256::new().chain_update(b"riqle-jobs replay").chain_update(self.0.as_bytes()).finalize();

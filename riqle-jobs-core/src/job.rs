@@ -59,18 +59,19 @@ pub trait Job: Send + Sync + 'static {
         RetryPolicy::default()
     }
 
-    /// How long one attempt may run; then it counts as failed. Default 15 minutes; `Duration::MAX` for ever.
+    /// How long one attempt may run before it counts as failed. Default 15 minutes; `Duration::MAX` for no
+    /// limit.
     fn timeout(&self) -> Duration {
         TIMEOUT
     }
 
-    /// What to do with a saved step result that does not decode into the step's type of today. Default: fail, a dead
-    /// letter at once.
+    /// What to do with a saved step result that no longer decodes into the step's type. Default: fail, as a
+    /// dead letter at once.
     fn on_unreadable_step(&self) -> UnreadableStep {
         UnreadableStep::Fail
     }
 
-    /// The body. It runs again from the top at each attempt; steps that are saved return their results.
+    /// The body. It runs from the top on each attempt; saved steps return their results.
     ///
     /// Written as `async fn run(&self, run: &RunContext, input: Self::Input) -> Result<Self::Output, JobError>`.
     fn run(
@@ -80,7 +81,7 @@ pub trait Job: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Output, JobError>> + Send;
 }
 
-/// What the store is told of a job.
+/// What the store is told about a job.
 pub(crate) fn declaration<I: JobInput>(policy: Option<String>) -> JobDeclaration {
     JobDeclaration {
         name: I::JOB.to_owned(),
@@ -91,7 +92,7 @@ pub(crate) fn declaration<I: JobInput>(policy: Option<String>) -> JobDeclaration
     }
 }
 
-/// A step that stands on its own, to be shared between jobs and tested alone.
+/// A step as a type of its own, to be shared between jobs and tested alone.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a step",
     label = "expected a type with `impl Step`",
@@ -105,7 +106,7 @@ pub trait Step: Send + Sync {
     /// What is saved.
     type Output: Serialize + DeserializeOwned + Send;
 
-    /// The effect. Runs again only where its result was not saved.
+    /// The effect. Runs again only if its result was not saved.
     ///
     /// Written as `async fn run(&self, input: Self::Input) -> Result<Self::Output, JobError>`.
     fn run(&self, input: Self::Input) -> impl Future<Output = Result<Self::Output, JobError>> + Send;

@@ -2,11 +2,12 @@ use std::{any::Any, borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
 use crate::{Error, email::SendError, error::chain};
 
-/// Why a body did not return a value, and what is to happen.
+/// Why a body returned no value, and what happens next.
 ///
-/// Any error converts into one that is retried by the job's policy; that is why this type is no `Error`
-/// itself. The conversion knows [`SendError`], which says itself what is to happen, and an [`Error`] that is
-/// [permanent](Error::permanent), such as that of a currency that does not exist: no attempt would help, so it is dead.
+/// Any error converts into one that is retried by the job's policy; that is why this type does not itself
+/// implement `Error`. The conversion treats two errors differently: [`SendError`], which says itself what
+/// happens next, and an [`Error`] that is [permanent](Error::permanent), such as an unknown currency: no retry
+/// would help, so the run is dead at once.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -27,7 +28,7 @@ pub struct JobError {
     kind: Option<Cow<'static, str>>,
 }
 
-/// What is to happen with the run.
+/// What happens to the run next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Retry,
@@ -39,12 +40,12 @@ pub(crate) enum Verdict {
 }
 
 impl JobError {
-    /// Failed; try again by the policy.
+    /// Failed; retry by the policy.
     pub fn retry(message: impl fmt::Display) -> Self {
         Self::with(Verdict::Retry, message)
     }
 
-    /// Failed; try again after `delay` instead of what the policy says. Charged like any failure.
+    /// Failed; retry after `delay` instead of the policy's delay. Counts as a failure.
     pub fn retry_after(delay: Duration, message: impl fmt::Display) -> Self {
         Self::with(Verdict::RetryAfter(delay), message)
     }
@@ -54,7 +55,7 @@ impl JobError {
         Self::with(Verdict::Dead, message)
     }
 
-    /// Nothing failed; come again after `delay`, with the steps saved so far. Not charged.
+    /// Nothing failed; run again after `delay`, with the steps saved so far. Does not count as a failure.
     pub fn snooze(delay: Duration, message: impl fmt::Display) -> Self {
         Self::with(Verdict::Snooze(delay), message)
     }
@@ -64,46 +65,46 @@ impl JobError {
         Self::with(Verdict::Cancel, message)
     }
 
-    /// The worker stops: give the run back, due as before, not charged. For bodies that watch
-    /// [`RunContext::cancelled`](crate::RunContext::cancelled).
+    /// The worker is stopping: give the run back, due as before. Does not count as a failure. For bodies that
+    /// watch [`RunContext::cancelled`](crate::RunContext::cancelled).
     pub fn give_back() -> Self {
         Self::with(Verdict::GiveBack, "given back")
     }
 
-    /// Calls the worker's `on_alert` hook too: somebody must act.
+    /// Also calls the worker's `on_alert` hook: a human must act.
     #[must_use]
     pub fn alert(mut self) -> Self {
         self.alert = true;
         self
     }
 
-    /// Says what kind of error it is, such as `rate-limited`: for a policy of its own, [`RetryPolicy::on`](crate::RetryPolicy::on),
-    /// and for the dead letters, of which those of one kind are a group of their job: the kind is their
-    /// [`error_fingerprint`](crate::RunFilter::error_fingerprint).
+    /// Names the kind of error, such as `rate-limited`. A kind can have a policy of its own
+    /// ([`RetryPolicy::on`](crate::RetryPolicy::on)), and a job's dead letters of one kind form one group: the
+    /// kind is their [`error_fingerprint`](crate::RunFilter::error_fingerprint).
     #[must_use]
     pub fn kind(mut self, kind: impl Into<Cow<'static, str>>) -> Self {
         self.kind = Some(kind.into());
         self
     }
 
-    /// Puts a line in front of the message.
+    /// Puts context in front of the message.
     #[must_use]
     pub fn context(mut self, line: impl fmt::Display) -> Self {
         self.message = format!("{line}: {}", self.message);
         self
     }
 
-    /// The message, with its chain of causes a line each.
+    /// The message, with its chain of causes, one per line.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What kind of error it is, where that was said.
+    /// The kind of error, if one was named.
     pub fn kind_name(&self) -> Option<&str> {
         self.kind.as_deref()
     }
 
-    /// Whether somebody must act.
+    /// Whether a human must act.
     pub fn wants_alert(&self) -> bool {
         self.alert
     }

@@ -46,7 +46,7 @@ where
     I: JobInput,
     O: Serialize + DeserializeOwned + Send + 'static,
 {
-    /// With the defaults of [`Job`].
+    /// A job with the defaults of [`Job`].
     pub fn new(body: F) -> Self {
         Self {
             body,

@@ -22,7 +22,7 @@ impl Jobs {
         Self { store: store.as_store() }
     }
 
-    /// Enqueues a run of the input's job. Await the answer, after setting what the run needs:
+    /// Enqueues a run of the input's job. Set what the run needs, then await it:
     /// `jobs.enqueue(Welcome { … }).unique("welcome:user-7").await?`.
     pub fn enqueue<I: JobInput>(&self, input: I) -> Enqueue {
         Enqueue { store: Arc::clone(&self.store), run: NewRun::of(&input) }
@@ -31,7 +31,7 @@ impl Jobs {
     /// Enqueues many runs of a job as one atomic group, all due now.
     ///
     /// # Errors
-    /// As [`Queue::enqueue`](crate::Queue::enqueue); with an index, none is stored.
+    /// As [`Queue::enqueue`](crate::Queue::enqueue); if the error has an index, nothing is stored.
     pub async fn enqueue_all<I: JobInput>(
         &self,
         inputs: impl IntoIterator<Item = I> + Send,
@@ -40,23 +40,24 @@ impl Jobs {
         self.store.enqueue(runs).await
     }
 
-    /// Sends an event: starts a run of every job that it triggers. Answers with the event's id.
+    /// Sends an event: starts a run of every job that it triggers. Returns the event's id.
     ///
     /// An event that triggers nothing is kept, and starts the job if one with that trigger registers within 7 days.
     ///
     /// # Errors
-    /// `Rejected` for an illegal name, data over the limit, a number that is not finite; `Unavailable` where it may or may not have been taken.
+    /// `Rejected` for an invalid name, data over the limit or a number that is not finite; `Unavailable` if it
+    /// may or may not have been accepted.
     pub async fn send_event<T: Serialize + ?Sized>(&self, name: &str, data: &T) -> Result<String, Error> {
         let event = NewEvent::new(Uuid::now_v7().to_string(), name, Payload::event_data(data)?);
         let mut ids = self.send_events(vec![event]).await?;
         ids.pop().ok_or_else(|| Error::new(ErrorKind::Corrupt, "send_event", "the store answered no id"))
     }
 
-    /// Sends events, all or none; one whose id came within 24 h, or for as long as the first one with it says
-    /// ([`NewEvent::id_kept`]), starts nothing again. Answers with their ids, in order.
+    /// Sends events, all or none. An event whose id was seen within 24 h, or for as long as the first one asked
+    /// ([`NewEvent::id_kept`]), starts nothing again. Returns their ids, in order.
     ///
     /// # Errors
-    /// `Rejected` with the index; `Unavailable` where they may or may not have been taken: send the same again.
+    /// `Rejected` with the index; `Unavailable` if they may or may not have been accepted: send the same again.
     pub async fn send_events(&self, events: Vec<NewEvent>) -> Result<Vec<String>, Error> {
         events::send(&*self.store, events).await
     }
@@ -74,9 +75,9 @@ impl Jobs {
         events::register(&*self.store, declarations).await
     }
 
-    /// Starts a dead or cancelled run once more, with the same input or an edited one; answers with the new run.
+    /// Starts a dead or cancelled run again, with the same or an edited input; returns the new run's id.
     ///
-    /// `how` is a [`ReplayFrom`](crate::ReplayFrom), or a [`Replay`] where the input is edited:
+    /// `how` is a [`ReplayFrom`](crate::ReplayFrom), or a [`Replay`] to edit the input:
     /// `jobs.replay(id, Replay::from(ReplayFrom::Start).with_input(Payload::json_of(&input)?.0))`.
     ///
     /// # Errors
@@ -87,21 +88,21 @@ impl Jobs {
         Ok(new_run)
     }
 
-    /// Replays the dead letters that `filter` lists, each from its failed step, at most `filter.limit` (0: all), and
-    /// no faster than `pace`. Runs that can't be replayed are skipped and reported, the first 100 one by one: a unique
-    /// key may be taken by now.
+    /// Replays the dead letters that match `filter`, each from its failed step: at most `filter.limit` (0:
+    /// all), no faster than `pace`. Runs that can't be replayed, such as one whose unique key is taken by now,
+    /// are skipped and counted; the first 100 are listed.
     ///
-    /// The new run's id follows from the old one's, so an interrupted call is simply made again, and of two at the same
-    /// time each run is replayed once. Of the states in the filter only dead ones count.
+    /// The new run's id is derived from the old one's, so an interrupted call can simply be repeated, and two
+    /// concurrent calls replay each run once. The filter's states other than dead are ignored.
     ///
     /// # Errors
-    /// `Unavailable` where the store stays away for half a minute, with how many were replayed until then; these stay so.
-    /// `Corrupt` where a page can't be read.
+    /// `Unavailable` if the store stays unavailable for half a minute, with how many were replayed until then;
+    /// these stay replayed. `Corrupt` if a page can't be read.
     pub async fn replay_all(&self, filter: RunFilter, pace: Pace) -> Result<BulkReport, Error> {
         bulk::replay_all(&*self.store, filter, pace).await
     }
 
-    /// Discards the dead letters that `filter` lists, as [`replay_all`](Self::replay_all) replays them.
+    /// Discards the dead letters that match `filter`, on the terms of [`replay_all`](Self::replay_all).
     ///
     /// # Errors
     /// As [`replay_all`](Self::replay_all).
@@ -109,7 +110,8 @@ impl Jobs {
         bulk::discard_all(&*self.store, filter, pace).await
     }
 
-    /// Cancels the runs that `filter` lists and that have not ended, as [`replay_all`](Self::replay_all) replays them.
+    /// Cancels the runs that match `filter` and have not ended, on the terms of
+    /// [`replay_all`](Self::replay_all).
     ///
     /// # Errors
     /// As [`replay_all`](Self::replay_all).
@@ -117,8 +119,8 @@ impl Jobs {
         bulk::cancel_all(&*self.store, filter, pace).await
     }
 
-    /// Makes the runs due now that `filter` lists and that wait for their time, as [`replay_all`](Self::replay_all)
-    /// replays them.
+    /// Makes due now the runs that match `filter` and wait for their time, on the terms of
+    /// [`replay_all`](Self::replay_all).
     ///
     /// # Errors
     /// As [`replay_all`](Self::replay_all).
@@ -126,7 +128,7 @@ impl Jobs {
         bulk::run_all_now(&*self.store, filter, pace).await
     }
 
-    /// Makes a run that waits for its time due now.
+    /// Makes due now a run that waits for its time.
     ///
     /// # Errors
     /// As [`Operate::run_now`](crate::Operate::run_now).
@@ -134,7 +136,7 @@ impl Jobs {
         self.store.run_now(id).await
     }
 
-    /// Stops handing out the runs of a queue, on somebody's word; see
+    /// Stops handing out the runs of a queue, in the name of `by`; see
     /// [`Operate::pause_queue`](crate::Operate::pause_queue).
     ///
     /// # Errors
@@ -143,7 +145,7 @@ impl Jobs {
         self.store.pause_queue(queue, by, why).await
     }
 
-    /// Hands the runs of a queue out again.
+    /// Hands out the runs of a queue again.
     ///
     /// # Errors
     /// As [`Operate::resume_queue`](crate::Operate::resume_queue).
@@ -151,7 +153,7 @@ impl Jobs {
         self.store.resume_queue(queue).await
     }
 
-    /// Ends a run that has not ended; its emails that wait to be sent are given up.
+    /// Cancels a run that has not ended; its emails still to be sent are given up.
     ///
     /// # Errors
     /// As [`Operate::cancel`](crate::Operate::cancel).
@@ -207,7 +209,7 @@ impl Jobs {
         self.store.dead_groups(limit).await
     }
 
-    /// Problems of the store, its queues and its workers, if there are any.
+    /// Problems of the store, its queues and its workers, if any.
     ///
     /// # Errors
     /// As [`Inspect::health`](crate::Inspect::health).

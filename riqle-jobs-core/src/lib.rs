@@ -1,7 +1,8 @@
-//! The rules of riqle-jobs: what a job, a run, an attempt and a step are, when an attempt is made again, what a
-//! store owes, how an email is sent effectively once. No SQL, Redis, HTTP or SMTP.
+//! The rules of riqle-jobs: what a job, a run, an attempt and a step are, when an attempt is retried, what a
+//! store must do, how an email is sent effectively once. No SQL, Redis, HTTP or SMTP.
 //!
-//! Applications depend on the facade, `riqle-jobs`, which re-exports all of this beside the stores and mailers.
+//! Applications depend on the facade, `riqle-jobs`, which re-exports all of this alongside the stores and
+//! mailers.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -59,7 +60,7 @@ pub use store::{
 pub use unreadable_step::UnreadableStep;
 pub use worker::{Alert, RunReport, Shutdown, Worker, WorkerStats};
 
-/// For implementations of [`Mailer`] and of what a store does; jobs and steps are plain `async fn`.
+/// For implementing [`Mailer`] and the store traits; jobs and steps are plain `async fn`.
 pub use async_trait::async_trait;
-/// Every public time is one.
+/// The type of every public time.
 pub use jiff::Timestamp;

@@ -1,4 +1,4 @@
-//! How long, large and many things may be, and the checks that say so.
+//! Limits of lengths, sizes and numbers, and the checks of them.
 
 use crate::{
     Codec, Error, ErrorKind, NewRun, OtherInput, Payload, Unique,
@@ -20,10 +20,10 @@ pub const TEXT_BYTES: usize = 1024;
 pub const LINES_KEPT: usize = 100;
 /// How many attempt records are kept with a run, newest last.
 pub const ATTEMPTS_KEPT: usize = 25;
-/// Unique keys that start so belong to events.
+/// Unique keys that start with this belong to events.
 pub const EVENT_KEY_PREFIX: &str = "event/";
 
-/// What a store accepts. The sizes are settable where the store is opened.
+/// What a store accepts. The sizes can be set when the store is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Largest input, in bytes. Default 1 MiB.
@@ -44,7 +44,7 @@ impl Limits {
     /// Checks a group of runs as [`Queue::enqueue`](crate::Queue::enqueue) takes it.
     ///
     /// # Errors
-    /// `Rejected`, with the index of the first run that is at fault, the field and the limit.
+    /// `Rejected`, with the index of the first faulty run, the field and the limit.
     pub fn check_group(&self, runs: &[NewRun]) -> Result<(), Error> {
         self.check_runs(runs, |run| {
             let queue = &runs[0].queue;
@@ -210,7 +210,7 @@ pub fn clean_text(text: &str, limit: usize) -> String {
     clean
 }
 
-/// A text that any store takes, whatever its encoding: printable ASCII, at most 500 bytes.
+/// A text that every store accepts, whatever its encoding: printable ASCII, at most 500 bytes.
 pub(crate) fn plain_text(text: &str) -> String {
     text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(500).collect()
 }

@@ -1,4 +1,4 @@
-//! What bodies say of themselves, on its way to the store.
+//! What bodies report about themselves, in flight to the store.
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{Error, ErrorKind, canonical_json::canonical_json, finite::is_finite};
 
-/// How the bytes of a [`Payload`] are written. A store keeps the number and never looks inside.
+/// How the bytes of a [`Payload`] are encoded. A store keeps the number and never looks inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Codec(pub u8);
 
@@ -28,19 +28,19 @@ impl Payload {
     /// [`event_data`](Self::event_data) refuse those.
     ///
     /// # Errors
-    /// `Rejected` where the value has no JSON form (a map with keys that are not text, say).
+    /// `Rejected` if the value can't be written as JSON (say, a map whose keys are not text).
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
         serde_json::to_vec(value).map(Self::from_json_text).map_err(|cause| {
             Error::new(ErrorKind::Rejected, "encode", format!("no JSON form: {cause}")).caused_by(cause)
         })
     }
 
-    /// Writes `value` as JSON and reads it back, as every later reader will. What can be written and not read back (a number
-    /// that is not finite, more than 128 levels, counting the innermost value) is refused here; what reads back as another value, such
-    /// as `Some(None)`, is answered so.
+    /// Writes `value` as JSON and reads it back, as every later reader will. What can be written but not read
+    /// back (a number that is not finite, more than 128 levels, counting the innermost value) is refused here;
+    /// what reads back as another value, such as `Some(None)`, is returned as read.
     ///
     /// # Errors
-    /// `Rejected` where the value has no JSON form, or its JSON form is not read back as a `T`.
+    /// `Rejected` if the value can't be written as JSON, or can't be read back as a `T`.
     pub fn json_of<T: Serialize + DeserializeOwned>(value: &T) -> Result<(Self, T), Error> {
         let written = Self::json(value)?;
         let value = written.decode().map_err(|error| {
@@ -50,10 +50,10 @@ impl Payload {
         Ok((written, value))
     }
 
-    /// Writes the data of an event, which no type of ours reads back.
+    /// Writes an event's data, which is not read back as a type here.
     ///
     /// # Errors
-    /// `Rejected` where the value has no JSON form, or holds a number that is not finite.
+    /// `Rejected` if the value can't be written as JSON, or contains a number that is not finite.
     pub fn event_data<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
         if !is_finite(value) {
             let message = "event data contains NaN or an infinite number, which JSON cannot represent";
@@ -62,7 +62,7 @@ impl Payload {
         Self::json(value)
     }
 
-    /// Takes JSON text as it is; whether it is JSON shows when it is read.
+    /// Takes JSON text as is; it is checked only when it is read.
     pub fn from_json_text(text: impl Into<Vec<u8>>) -> Self {
         Self { codec: Codec::JSON, bytes: text.into() }
     }
@@ -70,7 +70,7 @@ impl Payload {
     /// Reads the value back.
     ///
     /// # Errors
-    /// `Corrupt` where the bytes are not a `T` or the codec is unknown to this version.
+    /// `Corrupt` if the bytes are not a `T` or this version does not know the codec.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
         if self.codec != Codec::JSON {
             let message = format!("unknown codec {}", self.codec.0);
@@ -83,9 +83,10 @@ impl Payload {
         })
     }
 
-    /// What stores compare instead of the bytes, where a unique key is taken: of JSON its canonical form, so that neither the
-    /// order of keys nor the spelling of a number makes another input. Integers are compared by their digits, other numbers
-    /// as 64-bit floats, lists in their order. Text that is not JSON is compared as it is.
+    /// What stores compare instead of the bytes when a unique key is taken: for JSON its canonical form, so
+    /// that neither the order of keys nor the spelling of a number makes a different input. Integers are
+    /// compared by their digits, other numbers as 64-bit floats, lists in their order. Text that is not JSON is
+    /// compared as is.
     pub fn fingerprint(&self) -> Fingerprint {
         let canonical = (self.codec == Codec::JSON).then(|| canonical_json(&self.bytes)).flatten();
         let bytes = canonical.as_deref().unwrap_or(&self.bytes);
@@ -130,7 +131,7 @@ fn without_quoted_data(message: &str) -> String {
 pub struct Fingerprint(pub [u8; 16]);
 
 impl Fingerprint {
-    /// Of a payload that nothing compares.
+    /// The fingerprint of a payload that is never compared.
     pub const NONE: Fingerprint = Fingerprint([0; 16]);
 }
 

@@ -1,6 +1,6 @@
 use std::{borrow::Cow, fmt, time::Duration};
 
-/// When a failed attempt is tried again, and how often.
+/// When, and how often, a failed attempt is retried.
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,15 +31,15 @@ enum Schedule {
 /// Spreads retries, so that runs that failed together don't come back together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Jitter {
-    /// The delay as it is.
+    /// No jitter.
     #[default]
     None,
     /// Anywhere from zero to the delay ("full jitter" of the AWS Architecture Blog, "Exponential Backoff And
     /// Jitter", 2015).
     Full,
-    /// From half of the delay to the delay ("equal jitter" of the same article).
+    /// From half the delay to the delay ("equal jitter" of the same article).
     Equal,
-    /// From the delay less so many percent to the delay more so many percent; over 100 counts as 100.
+    /// The delay, plus or minus up to this many percent; above 100 counts as 100.
     Proportional(u8),
 }
 
@@ -69,7 +69,7 @@ impl RetryPolicy {
         Self { schedule: Schedule::Fixed(delay), ..Self::exponential(delay) }.longest(Duration::MAX)
     }
 
-    /// Waits what the table says, one entry a retry; past its end (with more retries) its last entry.
+    /// Waits as the table says, one entry per retry; retries past its end wait for its last entry.
     pub fn table(delays: impl Into<Vec<Duration>>) -> Self {
         let delays = delays.into();
         let max_retries = u32::try_from(delays.len()).unwrap_or(u32::MAX);
@@ -81,14 +81,14 @@ impl RetryPolicy {
         Self::fixed(Duration::ZERO).max_retries(0)
     }
 
-    /// How many retries there are: 3 allow 4 attempts.
+    /// The number of retries: 3 allow 4 attempts.
     #[must_use]
     pub fn max_retries(mut self, max_retries: u32) -> Self {
         self.max_retries = max_retries;
         self
     }
 
-    /// What an exponential delay is multiplied by each time. Less than 1, or not a number, counts as 1.
+    /// The factor by which an exponential delay grows. Less than 1, or not a number, counts as 1.
     #[must_use]
     pub fn factor(mut self, by: f64) -> Self {
         if let Schedule::Exponential { factor, .. } = &mut self.schedule {
@@ -97,7 +97,7 @@ impl RetryPolicy {
         self
     }
 
-    /// No delay is longer.
+    /// The longest delay.
     #[must_use]
     pub fn longest(mut self, longest: Duration) -> Self {
         self.longest = longest;
@@ -111,8 +111,9 @@ impl RetryPolicy {
         self
     }
 
-    /// Tries errors of this [kind](crate::JobError::kind) by a policy of their own. Its `max_retries` count all
-    /// failures of the run, of whatever kind, and so does the exponent of its delays. The last policy of a kind holds.
+    /// Retries errors of this [kind](crate::JobError::kind) by a policy of their own. Its `max_retries` and the
+    /// exponent of its delays count all failures of the run, whatever their kind. The last policy set for a
+    /// kind wins.
     ///
     /// ```
     /// use std::time::Duration;
@@ -135,13 +136,13 @@ impl RetryPolicy {
         self
     }
 
-    /// The policy of an error of this kind; where it has none of its own, this one.
+    /// The policy for an error of this kind; this one if the kind has none of its own.
     pub fn for_kind(&self, kind: Option<&str>) -> &RetryPolicy {
         let own = self.by_kind.iter().find(|(known, _)| Some(known.as_ref()) == kind);
         own.map_or(self, |(_, policy)| policy)
     }
 
-    /// Whether a run with so many failed attempts is tried again.
+    /// Whether a run is retried after this many failed attempts.
     pub fn allows_retry_after(&self, failures: u32) -> bool {
         failures <= self.max_retries
     }
@@ -184,7 +185,7 @@ impl RetryPolicy {
 }
 
 impl fmt::Display for RetryPolicy {
-    /// One line for people, such as `3 retries, exponential from 1s`; the policies of error kinds come after it.
+    /// One line for display, such as `3 retries, exponential from 1s`; the policies of error kinds follow.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.fmt_one(f)?;
         for (kind, policy) in &self.by_kind {

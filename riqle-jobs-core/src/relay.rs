@@ -14,27 +14,30 @@ use crate::{
     store::{StagedItem, StagedNumber, StagedRequest, TakenStaged},
 };
 
-/// Moved together; small, so that a relay that dies holds little up.
+/// Items moved together; few, so that a relay that dies holds up little.
 const MOST_AT_ONCE: usize = 500;
 const BYTES_AT_ONCE: usize = 8 << 20;
-/// How long what a dead relay had taken waits for another.
+/// How long items taken by a dead relay wait for another.
 const LEASE: Duration = Duration::from_secs(10);
-/// How long a round under way may go on once stopping has begun.
+/// How long a round may continue once stopping has begun.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Moves runs and events that an application has staged in transactions of its SQL database into the store that its jobs
-/// run on. It needs no job and no worker: it may run in any process that reaches both, and in several at once.
+/// Moves runs and events that an application staged in transactions of its own SQL database into the store that
+/// its jobs run on. It needs no job and no worker: it may run in any process that reaches both, and in several
+/// at once.
 ///
-/// Each item arrives once: it is enqueued under the id that it was staged with, and removed afterwards; a crash in
-/// between repeats the enqueue, which changes nothing. This holds for as long as the other store remembers the id:
-/// an event's for 24 h or longer, a run's until it is pruned. While either store is away the relay waits, with jittered backoff.
+/// Each item arrives once: it is enqueued under the id it was staged with, then removed; a crash in between
+/// repeats the enqueue, which changes nothing. This holds as long as the target store remembers the id: an
+/// event's for 24 h or longer, a run's until it is pruned. While either store is unavailable the relay waits,
+/// with jittered backoff.
 ///
-/// Delays count from the staging. A unique key and its period begin with the arrival: a run whose key is held there by
-/// then joins the holder, as an enqueue would, and does not exist under its own id. With another input it is refused.
-/// What is refused is kept aside with its error, for [`Staging::refused_staged`], and holds nothing up.
+/// Delays count from the staging. A unique key and its period start on arrival: a run whose key is taken there
+/// by then joins the holder, as an enqueue would, and does not exist under its own id. With another input it is
+/// refused. Refused items are set aside with their errors, for [`Staging::refused_staged`], and hold nothing
+/// up.
 ///
-/// Items arrive in the order in which they were staged, queue by queue in batches; relays at the same time, and
-/// transactions that commit late, mix it.
+/// Items arrive in the order in which they were staged, queue by queue in batches; concurrent relays, and
+/// transactions that commit late, may mix it.
 ///
 /// ```no_run
 /// # async fn start<S: riqle_jobs_core::Staging + Clone + 'static>(database: S, store: riqle_jobs_core::Memory) {
@@ -52,7 +55,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A relay from where the application stages to the store that its jobs run on.
+    /// A relay from the database where the application stages to the store that its jobs run on.
     pub fn new(staging: &impl AsStaging, store: &impl AsStore) -> Self {
         Self {
             staging: staging.as_staging(),
@@ -62,7 +65,7 @@ impl Relay {
         }
     }
 
-    /// How often it looks for what no hint told of, ±20%. Default 1 s, at least 1 ms.
+    /// How often it polls for items whose hint was lost, ±20%. Default 1 s, at least 1 ms.
     #[must_use]
     pub fn poll_interval(mut self, poll: Duration) -> Self {
         self.poll = poll.clamp(Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
@@ -72,14 +75,14 @@ impl Relay {
     /// Runs until the process is told to stop, by SIGTERM or Ctrl-C.
     ///
     /// # Errors
-    /// `Misconfigured` where the signal handler can't be set.
+    /// `Misconfigured` if the signal handler can't be set.
     pub async fn run(&self) -> Result<(), Error> {
         let shutdown = Shutdown::on_signals()?;
         self.run_until(shutdown.stopping()).await;
         Ok(())
     }
 
-    /// Runs until `stop` resolves; what is under way then is moved to its end, for at most 5 s.
+    /// Runs until `stop` resolves; items in flight are finished, for at most 5 s.
     pub async fn run_until(&self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         // Interest is registered before the first look, so no hint falls between.
@@ -130,18 +133,18 @@ impl Relay {
         }
     }
 
-    /// Moves what is staged until nothing is: for tests, and for processes that are started for one round.
+    /// Moves items until none is staged: for tests, and for processes that are started for one round.
     ///
     /// # Errors
-    /// The first error of either store; what was moved until then stays so.
+    /// The first error of either store; what was moved until then stays moved.
     pub async fn run_until_idle(&self) -> Result<(), Error> {
         let mut answered = Answered::default();
         while self.round(&mut answered).await? > 0 {}
         Ok(())
     }
 
-    /// One batch, and further ones as long as a queue is away that the others are not to wait for; answers how many items
-    /// were taken.
+    /// One batch, and more while a queue is unavailable that the others need not wait for; returns how many
+    /// items were taken.
     async fn round(&self, answered: &mut Answered) -> Result<usize, Error> {
         answered.in_this_round = 0;
         self.record(answered).await?;
@@ -171,7 +174,7 @@ impl Relay {
         StagedRequest { token: self.token, after, limit: MOST_AT_ONCE, bytes: BYTES_AT_ONCE, lease: LEASE }
     }
 
-    /// Hands a group to the store: whole, and where something in it is refused, half by half down to what it is.
+    /// Hands a group to the store: whole, and if something in it is refused, half by half down to that item.
     async fn hand_over(&self, group: Group, answered: &mut Answered) -> Result<(), Error> {
         let mut parts = vec![group];
         while let Some(mut part) = parts.pop() {
@@ -212,7 +215,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Tells the staging what the store has answered. What can't be told stays, for the next time.
+    /// Tells the staging database what the store answered. What can't be told is kept for the next time.
     async fn record(&self, answered: &mut Answered) -> Result<(), Error> {
         if !answered.arrived.is_empty() {
             self.staging.remove_staged(answered.arrived.clone()).await?;
@@ -226,12 +229,12 @@ impl Relay {
     }
 }
 
-/// What the store has answered and the staging does not know yet.
+/// What the store answered and the staging database does not know yet.
 #[derive(Default)]
 struct Answered {
     arrived: Vec<StagedNumber>,
     refused: Vec<(StagedNumber, String)>,
-    /// Items that got on, though others may not have.
+    /// Items that moved on, though others may not have.
     in_this_round: usize,
 }
 
@@ -268,7 +271,7 @@ fn groups(taken: &[TakenStaged], answered: &mut Answered) -> BTreeMap<Option<Str
     groups
 }
 
-/// Whether it is the store that is at fault, or how it was opened, and not what was handed to it.
+/// Whether the store is at fault, or how it was opened, and not what was handed to it.
 fn is_away(error: &Error) -> bool {
     !matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Conflict)
 }

@@ -43,7 +43,7 @@ macro_rules! closed_set {
 pub(crate) use closed_set;
 
 closed_set! {
-    /// Where a run stands.
+    /// The state of a run.
     RunState {
         /// Due now or later; no worker holds it.
         Pending = "pending",
@@ -67,11 +67,11 @@ closed_set! {
         Completed = "completed",
         /// Failures went above the policy's `max_retries`.
         RetriesExhausted = "retries-exhausted",
-        /// The body said that another attempt is useless.
+        /// The body said that no retry would help.
         Permanent = "permanent",
         /// The stored input does not decode into the job's input type.
         InputUnreadable = "input-unreadable",
-        /// It took its worker down too often.
+        /// Its worker died too often while running it.
         Crashes = "crashes",
         /// The store refused what its attempts ended with.
         Refused = "refused",
@@ -83,12 +83,12 @@ closed_set! {
 }
 
 impl RunState {
-    /// Nothing more happens to the run.
+    /// Whether nothing more happens to the run.
     pub const fn is_ended(self) -> bool {
         matches!(self, RunState::Succeeded | RunState::Dead | RunState::Cancelled)
     }
 
-    /// The legal moves. A replay is a new run, so an ended state has none.
+    /// Whether the move is legal. A replay is a new run, so an ended state has no moves.
     ///
     /// ```
     /// use riqle_jobs_core::RunState::*;

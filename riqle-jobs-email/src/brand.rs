@@ -36,7 +36,7 @@ impl Brand {
     /// Another shop's name and URL.
     ///
     /// # Errors
-    /// `Misconfigured` where the name is empty, or the URL is not an absolute one of http or https.
+    /// `Misconfigured` if the name is empty, or the URL is not an absolute http or https URL.
     pub fn shop(mut self, name: &str, url: &str) -> Result<Self, Error> {
         let misconfigured = |line: &str| Error::new(ErrorKind::Misconfigured, "brand", line);
         self.shop_name = visible_text(name);
@@ -52,7 +52,7 @@ impl Brand {
         Ok(self)
     }
 
-    /// Where answers go, if not to the sender.
+    /// Where replies go, if not to the sender.
     #[must_use]
     pub fn reply_to(mut self, address: Mailbox) -> Self {
         self.reply_to = Some(address);
@@ -64,7 +64,7 @@ impl Brand {
         &self.from
     }
 
-    /// The language of the emails, where a run's input names none. Default English.
+    /// The language of the emails if a run's input names none. Default English.
     #[must_use]
     pub fn locale(mut self, locale: Locale) -> Self {
         self.locale = locale;
@@ -92,7 +92,7 @@ impl Brand {
         url
     }
 
-    /// Where a customer can write to.
+    /// Where customers can write.
     pub(crate) fn answers_to(&self) -> &str {
         &self.reply_to.as_ref().unwrap_or(&self.from).address
     }

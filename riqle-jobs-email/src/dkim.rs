@@ -26,7 +26,7 @@ const ED25519_KEY: usize = 32;
 /// A key that signs messages for a domain (DKIM, RFC 6376): relaxed/relaxed, over From, To, Subject, Date, Message-ID and
 /// MIME-Version. For mail servers that do not sign themselves; Resend does.
 ///
-/// Its public half stands in DNS, as TXT record `SELECTOR._domainkey.DOMAIN`.
+/// Its public half is in DNS, as the TXT record `SELECTOR._domainkey.DOMAIN`.
 #[derive(Clone)]
 pub struct DkimKey {
     record: Arc<str>,
@@ -38,8 +38,8 @@ impl DkimKey {
     /// A key from its PEM text: RSA as PKCS#1 (`BEGIN RSA PRIVATE KEY`), or Ed25519 as PKCS#8 (`BEGIN PRIVATE KEY`).
     ///
     /// # Errors
-    /// `Misconfigured` for domain and selector that can't stand in DNS, and for a key in any other form; the line says how
-    /// to convert it, and holds nothing of the key.
+    /// `Misconfigured` for a domain or selector that can't be in DNS, and for a key in any other form; the line
+    /// says how to convert it, and contains nothing of the key.
     pub fn new(domain: &str, selector: &str, pem: &str) -> Result<Self, Error> {
         if !is_dns_name(domain) || !domain.contains('.') {
             return Err(misconfigured("the DKIM domain is not a domain name in ASCII, such as example.com"));

@@ -18,10 +18,10 @@ use crate::{
     dkim::DkimKey,
 };
 
-/// Writes each message into a folder, as an `.eml` file that mail clients open: for development and tests.
+/// Writes each message to a folder, as an `.eml` file that mail clients open: for development and tests.
 ///
-/// The file is named for the Message-ID, so a repeat replaces it. It appears whole or not at all, and is on disk
-/// before the email counts as accepted.
+/// The file is named after the Message-ID, so a repeat replaces it. It appears whole or not at all, and is on
+/// disk before the email counts as accepted.
 #[derive(Clone, Debug)]
 pub struct FileMailer {
     folder: Arc<Path>,
@@ -29,7 +29,7 @@ pub struct FileMailer {
 }
 
 impl FileMailer {
-    /// Writes into this folder, which is created by the first send.
+    /// Writes to this folder, which the first send creates.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into().into(), dkim: None }
     }
@@ -105,7 +105,7 @@ impl FileMailer {
     }
 }
 
-/// The part before the `@`, where it is a hash as it should be; else a hash of it all.
+/// The part before the `@` if it is a hash, as it should be; else a hash of the whole.
 fn file_name(message_id: &str) -> String {
     let id = message_id.trim_start_matches('<').split('@').next().unwrap_or_default();
     if (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {

@@ -13,7 +13,7 @@ pub enum Locale {
 }
 
 impl Locale {
-    /// Every one.
+    /// All of them.
     pub const ALL: [Locale; 2] = [Locale::En, Locale::De];
 
     /// From a language tag such as `de` or `de-AT` (BCP 47); `None` for a language without texts.
@@ -26,8 +26,8 @@ impl Locale {
     }
 }
 
-/// Reads the optional locale of an input: one without texts counts as none, since an email in the shop's own language
-/// is better than none.
+/// Reads the optional locale of an input: one without texts counts as none, since an email in the shop's own
+/// language is better than no email.
 pub(crate) fn optional<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Locale>, D::Error> {
     Ok(Option::<String>::deserialize(input)?.as_deref().and_then(Locale::of_tag))
 }

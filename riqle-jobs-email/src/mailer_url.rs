@@ -11,17 +11,18 @@ const FORMS: &str =
 ///
 /// | URL | mailer |
 /// |---|---|
-/// | `file:DIR` | [`FileMailer`]: one `.eml` file a message in the folder |
-/// | `smtp://user:password@host:port` | SMTP, STARTTLS required (port 587 where none is given) |
-/// | `smtps://user:password@host:port` | SMTP with implicit TLS (port 465 where none is given) |
+/// | `file:DIR` | [`FileMailer`]: one `.eml` file per message in the folder |
+/// | `smtp://user:password@host:port` | SMTP, STARTTLS required (default port 587) |
+/// | `smtps://user:password@host:port` | SMTP with implicit TLS (default port 465) |
 ///
-/// SMTP takes `?connections=N` (at most so many at once, 4 by default), `?ca=FILE` (one more trusted root, PEM) and `?tls=none` (`smtp:` only: no encryption, for servers on the
-/// same machine; port 25 where none is given). User and password are percent-encoded; without them no AUTH is done.
+/// SMTP takes `?connections=N` (at most N at once; default 4), `?ca=FILE` (one more trusted root, PEM) and
+/// `?tls=none` (`smtp:` only: no encryption, for servers on the same machine; default port 25). User and
+/// password are percent-encoded; without them no AUTH is done.
 ///
 /// SMTP and `file:` take `?dkim=SELECTOR._domainkey.DOMAIN&dkim_key=FILE`, with the feature `dkim`: messages are signed with
 /// the key of that file, RSA as PKCS#1 or Ed25519 as PKCS#8, both PEM.
 ///
-/// `resend:` is refused: its API key is in no URL. The facade's `mailer` reads it from the environment.
+/// `resend:` is refused: its API key is never in a URL. The facade's `mailer` reads it from the environment.
 ///
 /// ```
 /// # use riqle_jobs_email::mailer_from_url;
@@ -30,8 +31,8 @@ const FORMS: &str =
 /// ```
 ///
 /// # Errors
-/// `Misconfigured`: an unknown scheme, a scheme whose feature is not compiled in, a URL that is none. The line says
-/// what to write instead, and holds nothing of the URL that could be secret.
+/// `Misconfigured`: an unknown scheme, a scheme whose feature is not compiled in, not a URL. The line says what
+/// to write instead, and contains nothing of the URL that could be secret.
 pub fn mailer_from_url(url: &str) -> Result<Arc<dyn Mailer>, Error> {
     let (scheme, rest) =
         url.split_once(':').ok_or_else(|| misconfigured(&format!("the mail URL has no scheme; {FORMS}")))?;

@@ -14,7 +14,8 @@ impl Currency {
     /// Reads a three-letter code in any case.
     ///
     /// # Errors
-    /// `Rejected`, for good, where ISO 4217 has no such code, or gives it no minor unit (gold, special drawing rights).
+    /// `Rejected`, permanently, if ISO 4217 has no such code, or gives it no minor unit (gold, special drawing
+    /// rights).
     pub fn parse(code: &str) -> Result<Self, Error> {
         iso_currency::Currency::from_code(&code.to_ascii_uppercase())
             .filter(|currency| currency.exponent().is_some())
@@ -30,7 +31,7 @@ impl Currency {
         self.0.code()
     }
 
-    /// How many decimals the minor unit stands for: USD 2, JPY 0, KWD 3.
+    /// How many decimals the minor unit has: USD 2, JPY 0, KWD 3.
     pub fn decimals(self) -> u32 {
         self.0.exponent().map_or(0, u32::from)
     }
@@ -75,8 +76,8 @@ impl From<Currency> for String {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Money {
-    /// In minor units as ISO 4217 defines them: cents, yen, fils. Stripe's amounts are these, but for ISK and UGX,
-    /// which Stripe gives in hundredths.
+    /// In minor units as ISO 4217 defines them: cents, yen, fils. Stripe uses the same, except for ISK and UGX,
+    /// which it gives in hundredths.
     pub amount: i64,
     /// The currency.
     pub currency: Currency,
@@ -93,7 +94,7 @@ impl Money {
 }
 
 impl Money {
-    /// As people of a language write it: `$53.00`, or in German `53,00 $`.
+    /// As written in a language: `$53.00`, or in German `53,00 $`.
     pub fn shown_in(self, locale: Locale) -> String {
         match locale {
             Locale::En => self.to_string(),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Money;
 
-/// An order with what its emails tell of it.
+/// An order, as far as its emails need it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Order {
@@ -15,11 +15,12 @@ pub struct Order {
     pub items: Vec<OrderItem>,
     /// What was charged: the sum of the items.
     pub total: Money,
-    /// What was given back so far; `None` stands for the total.
+    /// What was refunded so far; `None` means the total.
     pub refunded: Option<Money>,
-    /// When its confirmation was marked as sent; set, no other confirmation goes out.
+    /// When its confirmation was marked as sent; once set, no other confirmation goes out.
     pub fulfilled_at: Option<Timestamp>,
-    /// When its first refund notification was marked as sent; set, no other one goes out but of refunds with an id.
+    /// When its first refund notification was marked as sent; once set, no other goes out except for refunds
+    /// with an id.
     pub refunded_at: Option<Timestamp>,
 }
 
@@ -27,11 +28,11 @@ pub struct Order {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderItem {
-    /// What it is.
+    /// What was bought.
     pub product: Product,
     /// How many.
     pub quantity: u32,
-    /// The price of one, in minor units of the order's currency.
+    /// The price of one piece, in minor units of the order's currency.
     pub unit_price: i64,
 }
 
@@ -51,7 +52,7 @@ impl Order {
         Money { amount: item.unit_price.saturating_mul(i64::from(item.quantity)), ..self.total }
     }
 
-    /// What was given back.
+    /// What was refunded.
     pub fn refund(&self) -> Money {
         self.refunded.unwrap_or(self.total)
     }
@@ -73,7 +74,7 @@ impl Order {
         Err(self.rejected(format_args!("its items add up to {sum}, its total is {}", self.total)))
     }
 
-    /// Checks that what was given back is an amount, of the order's currency, and no more than was charged.
+    /// Checks that the refund is positive, in the order's currency, and no more than was charged.
     ///
     /// # Errors
     /// `Rejected`, with both amounts.

@@ -1,11 +1,12 @@
-//! Pauses of a provider that takes nothing, for SMTP and Resend.
+//! Pauses for a provider that accepts nothing, for SMTP and Resend.
 
 use std::time::{Duration, Instant};
 
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(5 * 60);
 
-/// A provider that takes nothing is left alone: after each refusal for twice as long, from a second to five minutes.
+/// A provider that accepts nothing is left alone: after each refusal for twice as long, from a second to five
+/// minutes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pause {
     until: Instant,
@@ -13,7 +14,8 @@ pub(crate) struct Pause {
 }
 
 impl Pause {
-    /// After a refusal, at least for as long as was asked for; `before` is the pause before it, where nothing was taken since.
+    /// After a refusal, at least as long as was asked for; `before` is the previous pause, if nothing was
+    /// accepted since.
     pub(crate) fn after(before: Option<Pause>, now: Instant, asked: Duration) -> Self {
         match before {
             None => Self::lasting(SHORTEST, now, asked),
@@ -27,7 +29,7 @@ impl Pause {
         Self { until: now + length.max(asked), length }
     }
 
-    /// As it is, and up to a quarter longer: `share` is from 0 to 1.
+    /// As is, or up to a quarter longer: `share` is from 0 to 1.
     #[must_use]
     #[cfg(feature = "smtp")]
     pub(crate) fn longer_by(self, share: f64) -> Self {

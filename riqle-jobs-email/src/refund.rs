@@ -4,39 +4,39 @@ use sha2::{Digest, Sha256};
 
 use crate::{Currency, Money};
 
-/// A refund of an order, or of a part of it: `{"id", "amount", "currency"}`, or `{"id", "upTo", "currency"}`.
+/// A refund of an order, or of part of it: `{"id", "amount", "currency"}`, or `{"id", "upTo", "currency"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refund {
-    /// Names it among the refunds of its order, such as `re_…`. The customer is told once of each.
+    /// Identifies it among the refunds of its order, such as `re_…`. The customer is told of each once.
     pub id: String,
-    /// How much is given back, in minor units.
+    /// How much is refunded, in minor units.
     #[serde(flatten)]
     pub amount: RefundAmount,
     /// A code of ISO 4217, in any case.
     pub currency: String,
 }
 
-/// How much a refund gives back, as its sender knows it.
+/// How much is refunded, as the sender knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RefundAmount {
-    /// So much.
+    /// This much.
     Amount(i64),
-    /// What brings all refunds of the order to so much.
+    /// Whatever brings all refunds of the order to this much.
     UpTo(i64),
 }
 
 impl Refund {
-    /// A refund of so many minor units.
+    /// A refund of `amount` minor units.
     pub fn new(id: impl Into<String>, amount: i64, currency: impl Into<String>) -> Self {
         Self { id: id.into(), amount: RefundAmount::Amount(amount), currency: currency.into() }
     }
 
-    /// What it gives back of `total`, where the order's other refunds have given back `before`, in minor units.
+    /// How much of `total` it refunds when the order's other refunds amount to `before`, in minor units.
     ///
     /// # Errors
-    /// Dead at once, with both amounts, and told to `on_alert`: more than is left, nothing or less, another currency than the
-    /// total's, or none that exists.
+    /// Dead at once, with both amounts, and reported to `on_alert`: more than is left, zero or less, another
+    /// currency than the total's, or an unknown one.
     pub fn amount_of(&self, total: Money, before: i64) -> Result<Money, JobError> {
         let amount = match self.amount {
             RefundAmount::Amount(amount) => amount,
@@ -54,12 +54,12 @@ impl Refund {
         Ok(refund)
     }
 
-    /// The same for the same refund of an order, whoever tells of it.
+    /// The same for the same refund of an order, whatever reports it.
     pub(crate) fn unique_key(&self, order_id: &str) -> String {
         format!("refund/{}", digest(&[order_id, &self.id]))
     }
 
-    /// The key of the email that tells a recipient of it, the same in every run.
+    /// The key of the email about it to a recipient, the same in every run.
     pub(crate) fn email_key(&self, order_id: &str, to: &Mailbox) -> String {
         format!("riqle-refund-{}", digest(&[order_id, &self.id, &canonical_address(&to.address)]))
     }

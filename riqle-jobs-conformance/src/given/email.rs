@@ -104,7 +104,7 @@ pub(crate) async fn row(log: &(impl EmailLog + ?Sized), id: EmailId) -> EmailRec
     log.email(id).await.unwrap().expect("the row is there")
 }
 
-/// The provider has taken it.
+/// The provider accepted it.
 pub(crate) fn sent() -> EmailEnding {
     EmailEnding::Sent { message_id: "provider-1".to_owned(), reply: "250 ok".to_owned() }
 }

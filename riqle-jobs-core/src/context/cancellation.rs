@@ -11,18 +11,18 @@ use tokio::sync::Notify;
 /// Why a body should stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopReason {
-    /// Another claim has taken the run; nothing more can be written.
+    /// Another claim has the run; nothing more can be written.
     LeaseLost,
     /// The run was cancelled; nothing more can be written.
     Cancelled,
-    /// The attempt is over, or the run is dead whatever the body returns: no step begins any more.
+    /// The attempt is over, or the run is dead whatever the body returns: no more steps can start.
     Ended,
-    /// The worker stops; there is a grace time to finish or [give back](crate::JobError::give_back).
+    /// The worker is stopping; there is a grace time to finish or [give back](crate::JobError::give_back).
     Shutdown,
 }
 
 impl StopReason {
-    /// The hardest first.
+    /// The strongest first.
     const ALL: [Self; 4] = [Self::LeaseLost, Self::Cancelled, Self::Ended, Self::Shutdown];
 
     const fn bit(self) -> u8 {
@@ -33,12 +33,12 @@ impl StopReason {
 const LOST: u8 = StopReason::LeaseLost.bit() | StopReason::Cancelled.bit();
 const OVER: u8 = LOST | StopReason::Ended.bit();
 
-/// Fires once for each reason; the hardest is told.
+/// Fires once for each reason; the strongest is reported.
 #[derive(Default)]
 pub(crate) struct Cancellation {
     /// A bit for each reason that has fired.
     fired: AtomicU8,
-    /// Until when the lease surely holds, by the monotonic clock; `None`: nobody counts.
+    /// Until when the lease surely holds, by the monotonic clock; `None`: it is not tracked.
     held_until: Mutex<Option<Instant>>,
     changed: Notify,
 }
@@ -55,7 +55,7 @@ impl Cancellation {
         self.changed.notify_waiters();
     }
 
-    /// The hardest reason to stop.
+    /// The strongest reason to stop.
     pub(crate) fn reason(&self) -> Option<StopReason> {
         StopReason::ALL.into_iter().find(|reason| self.has_fired(reason.bit()))
     }
@@ -79,7 +79,7 @@ impl Cancellation {
         self.until(|| self.has_fired(LOST)).await;
     }
 
-    /// Resolves when no step begins any more.
+    /// Resolves when no more steps can start.
     pub(crate) async fn until_over(&self) {
         self.until(|| self.has_fired(OVER)).await;
     }
@@ -90,7 +90,8 @@ impl Cancellation {
         until.is_none_or(|until| until > Instant::now())
     }
 
-    /// Returns at once, unless the process has slept past its lease: then once it is known whether it still holds.
+    /// Returns at once, unless the process has slept past its lease: then once it is known whether the lease
+    /// still holds.
     pub(crate) async fn until_certain(&self) {
         self.until(|| self.is_certain() || self.has_fired(OVER)).await;
     }

@@ -7,12 +7,12 @@ use tokio::time::Instant;
 
 use crate::store::{TroubleKind, WorkerTrouble};
 
-/// The providers that take no email of a worker's runs for now.
+/// The providers that accept no email from a worker's runs right now.
 #[derive(Debug, Default)]
 pub(crate) struct Mailers(Mutex<BTreeMap<&'static str, (Instant, String)>>);
 
 impl Mailers {
-    /// Notes since when a provider takes none, and what it says; `None`: it takes them.
+    /// Notes since when a provider accepts none, and what it says; `None`: it accepts them.
     pub(super) fn note(&self, provider: &'static str, trouble: Option<(Instant, &str)>) {
         let mut all = self.all();
         match trouble {
@@ -21,7 +21,7 @@ impl Mailers {
         }
     }
 
-    /// Of those the one that has gone on for longest.
+    /// The one that has lasted longest.
     pub(crate) fn longest(&self) -> Option<WorkerTrouble> {
         let all = self.all();
         let (provider, (since, error)) = all.iter().min_by_key(|(_, (since, _))| *since)?;

@@ -58,7 +58,7 @@ struct Inner {
     age: Duration,
     unreadable_step: UnreadableStep,
     steps: Arc<RunSteps>,
-    /// One for each email that is being sent, by its key.
+    /// One per email being sent, by its key.
     sending: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     notes: Arc<RunNoteBuffer>,
     cancellation: Arc<Cancellation>,
@@ -72,7 +72,7 @@ pub(crate) struct OfWorker {
     pub(crate) mailers: Arc<Mailers>,
 }
 
-/// Takes results of steps on their way to the store.
+/// Takes step results to the store.
 pub(crate) trait SaveStep: Send + Sync {
     /// Saves one under its lease, however long that takes; [`Save::end`] is told.
     fn save(&self, save: Save);
@@ -123,7 +123,7 @@ impl RunContext {
         self.inner.attempt
     }
 
-    /// The first run of the line of replays; the run itself if it is not a replay.
+    /// The first run in the chain of replays; the run itself if it is not a replay.
     pub fn root(&self) -> RunId {
         self.inner.root
     }
@@ -143,8 +143,8 @@ impl RunContext {
         self.inner.event_id.as_deref()
     }
 
-    /// How long before this attempt's claim the run was enqueued, by the store's clock: for a body that snoozes until
-    /// something is there, but not for ever.
+    /// The run's age when this attempt was claimed, counted from the enqueue by the store's clock: for a body
+    /// that snoozes until something exists, but not for ever.
     pub fn age(&self) -> Duration {
         self.inner.age
     }
@@ -154,19 +154,19 @@ impl RunContext {
         self.inner.worker.limits
     }
 
-    /// Reports progress, for display: `done` of `total` (0 where that is not known). Written soon, at the
-    /// latest when the attempt ends; only the newest of several is kept. A text is cut at 1 KiB.
+    /// Reports progress, for display: `done` of `total` (0 if unknown). Written soon, at the latest when the
+    /// attempt ends; only the newest report is kept. The text is cut at 1 KiB.
     pub fn progress(&self, done: u64, total: u64, text: impl fmt::Display) {
         self.inner.notes.progress(done, total, &text.to_string());
     }
 
     /// Adds a line to the run's log, of which the newest 100 are kept, each cut at 1 KiB. Written like
-    /// [`progress`](Self::progress); what is not written yet dies with the worker's process.
+    /// [`progress`](Self::progress); lines not written yet are lost with the worker's process.
     pub fn log(&self, text: impl fmt::Display) {
         self.inner.notes.line(LogLevel::Info, &text.to_string());
     }
 
-    /// Like [`log`](Self::log), for what somebody may want to look at.
+    /// Like [`log`](Self::log), for lines that need attention.
     pub fn warn(&self, text: impl fmt::Display) {
         self.inner.notes.line(LogLevel::Warn, &text.to_string());
     }
@@ -181,8 +181,8 @@ impl RunContext {
         self.inner.cancellation.reason()
     }
 
-    /// The same context with a key before the name of each step: for the steps of a loop, where the key names the
-    /// item, not the round. Nests. A key is not empty; a long one is stored by its digest.
+    /// The same context with a key before the name of each step: for the steps of a loop, where the key names
+    /// the item, not the iteration. Nests. A key must not be empty; a long one is stored as its digest.
     ///
     /// ```
     /// # use riqle_jobs_core::{JobError, RunContext};
@@ -228,20 +228,21 @@ impl RunContext {
         RunContext { frame: Arc::default(), ..self.clone() }
     }
 
-    /// Runs a step once: its result is saved under the lease before the body goes on, and later attempts of
-    /// the run get it back without running `f`. What is returned is what was saved and read back.
+    /// Runs a step once: its result is saved under the lease before the body continues, and later attempts of
+    /// the run get it back without running `f`. The returned value is the saved one, read back.
     ///
-    /// A name is one step of a run. A call after one that failed or was dropped is the same step. Where `f` has returned, its
-    /// result is saved even if the call is dropped, and a later call returns it. A call of a name of which this body already
-    /// has a result, or that is in flight, is an error: the run is dead at once, whatever the body returns. In a loop,
-    /// use [`keyed`](Self::keyed); to repeat a block of steps, [`again`](Self::again). Steps that are called within a
-    /// step are counted in each execution of it; a name that is called in two steps, or in one and in the body, needs a key.
-    /// A task that is spawned is outside the step that spawned it, and once the body has ended no step of it begins.
+    /// A name is one step of a run. A call after one that failed or was dropped is the same step. Once `f` has
+    /// returned, its result is saved even if the call is dropped, and a later call returns it. Calling a name
+    /// whose result this body already has, or that is in flight, is an error: the run is dead at once, whatever
+    /// the body returns. In a loop, use [`keyed`](Self::keyed); to repeat a block of steps,
+    /// [`again`](Self::again). Steps called within a step are counted in each execution of it; a name that is
+    /// called in two steps, or in one and in the body, needs a key. A spawned task is outside the step that
+    /// spawned it, and can start no step once the body has ended.
     ///
     /// # Errors
     /// What `f` returns; a saved result that is not a `T`, as
-    /// [`Job::on_unreadable_step`](crate::Job::on_unreadable_step) says; the loss of the lease. A result that is over the
-    /// limit, or that does not read back as a `T`, makes the run dead, whatever the body returns.
+    /// [`Job::on_unreadable_step`](crate::Job::on_unreadable_step) says; the loss of the lease. A result over
+    /// the limit, or one that does not read back as a `T`, makes the run dead, whatever the body returns.
     #[track_caller]
     pub fn step<T, F, Fut>(
         &self,
@@ -290,13 +291,14 @@ impl RunContext {
         self.step(S::NAME, move || step.run(input))
     }
 
-    /// The time for people outside: the machine's, or the store's manual clock's. An embedded store's own may be off
-    /// after the machine's clock was set.
+    /// The time as shown to people: the machine's, or that of the store's manual clock. An embedded store's own
+    /// may be off after the machine's clock was set.
     pub(crate) fn date(&self) -> Timestamp {
         self.inner.worker.clock.local_now()
     }
 
-    /// Reports with the worker what keeps a provider from taking emails, and since when; `None`: it takes them.
+    /// Reports, with the worker, what keeps a provider from accepting emails, and since when; `None`: it
+    /// accepts them.
     pub(crate) fn report_mailer(
         &self,
         provider: &'static str,
@@ -310,7 +312,8 @@ impl RunContext {
         &self.inner.steps
     }
 
-    /// Locked while an email of this key is being sent: of two steps side by side that send it, one waits for the other.
+    /// Locked while an email of this key is being sent: of two concurrent steps that send it, one waits for the
+    /// other.
     pub(crate) fn sending(&self, key: &str) -> Arc<tokio::sync::Mutex<()>> {
         let mut sending = self.inner.sending.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(sending.entry(key.to_owned()).or_default())

@@ -2,15 +2,16 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use crate::{Error, ErrorKind, email::sha256_hex, limits};
 
-/// The longest key that is stored as it is, in bytes; a longer one is stored by its digest.
+/// The longest key that is stored as is, in bytes; a longer one is stored as its digest.
 const KEY_BYTES: usize = 128;
-/// The longest list of keys that is stored as it is, in bytes.
+/// The longest list of keys that is stored as is, in bytes.
 const KEYS_BYTES: usize = 512;
 
 /// Which step of a run: the keys that it was called under, outermost first, and its name.
 ///
-/// Shown and stored as text, such as `order-7/send`. A `/` or `\` within a key or name has a `\` before it, so no two
-/// lists of keys and names give the same text. A key that is long or holds control characters is stored by its digest.
+/// Shown and stored as text, such as `order-7/send`. A `/` or `\` within a key or name has a `\` before it, so
+/// no two lists of keys and names give the same text. A key that is long or contains control characters is
+/// stored as its digest.
 ///
 /// ```
 /// use riqle_jobs_core::StepPath;
@@ -24,10 +25,10 @@ const KEYS_BYTES: usize = 512;
 pub struct StepPath(Arc<str>);
 
 impl StepPath {
-    /// A step under no key.
+    /// A step without keys.
     ///
     /// # Errors
-    /// `Rejected` for a name that is empty, longer than 128 bytes, or holds control characters.
+    /// `Rejected` for a name that is empty, longer than 128 bytes, or contains control characters.
     pub fn new(name: &str) -> Result<Self, Error> {
         Keys::default().path(name)
     }
@@ -40,7 +41,7 @@ impl StepPath {
         keys.into_iter().fold(Keys::default(), |keys, key| keys.and(&key)).path(name)
     }
 
-    /// A step by the text that [`as_str`](Self::as_str) answers.
+    /// A step from the text that [`as_str`](Self::as_str) returns.
     pub fn from_stored(text: &str) -> Self {
         Self(text.into())
     }
@@ -76,9 +77,9 @@ impl fmt::Display for StepPath {
 pub(crate) enum Keys {
     #[default]
     None,
-    /// As they stand before a name.
+    /// As they are written before a name.
     Some(Arc<str>),
-    /// One of them can't be a key; the steps say so.
+    /// One of them can't be a key; the steps report it.
     Refused(&'static str),
 }
 

@@ -48,18 +48,18 @@ struct StepState {
 pub(super) enum Clash {
     /// Another call of it has not ended.
     StillRuns(Place),
-    /// The body, or the execution of the step that it is in, has its result already.
+    /// The body, or the execution of the step that it is in, already has its result.
     RanAlready(Place),
     /// It was called in another step, or in the body (`None`).
     CalledElsewhere(Option<StepPath>, Place),
 }
 
-/// What has become of a step's result.
+/// The state of a step's result.
 #[derive(Clone)]
 pub(super) enum StepResult {
     /// The store has it.
     Saved(Payload),
-    /// It is on its way to the store.
+    /// It is in flight to the store.
     Saving,
     /// The transaction that holds it may or may not have been committed.
     Unsure,
@@ -76,8 +76,8 @@ impl RunSteps {
         Arc::new(Self { state: Mutex::new(state), ended: Notify::new(), doom: OnceLock::new(), cancellation })
     }
 
-    /// Dead at once, whatever the body returns: an attempt more would be wrong in the same way, or do again what was done.
-    /// Answers the error that every later step repeats: the first doom's.
+    /// Dead at once, whatever the body returns: another attempt would fail in the same way, or repeat what was
+    /// done. Returns the error that every later step repeats: that of the first doom.
     pub(super) fn doom(&self, message: impl fmt::Display) -> JobError {
         let message = self.doom.get_or_init(|| message.to_string());
         self.cancellation.fire(StopReason::Ended);
@@ -94,7 +94,8 @@ impl RunSteps {
         self.doom.get().map(String::as_str)
     }
 
-    /// Begins a call, which is in the frame from here on; answers the step's number, and what is known of its result.
+    /// Begins a call, which is in the frame from here on; returns the step's number, and what is known of its
+    /// result.
     pub(super) fn begin_call(
         &self,
         frame: &Frame,
@@ -122,7 +123,7 @@ impl RunSteps {
         Ok((number, result))
     }
 
-    /// Ends a call. Of one without a result the frame knows nothing any more.
+    /// Ends a call. The frame forgets one without a result.
     pub(super) fn end_call(&self, frame: &Frame, number: StepNumber, has_result: bool) {
         {
             let mut state = self.state();
@@ -135,7 +136,7 @@ impl RunSteps {
         self.ended.notify_waiters();
     }
 
-    /// What has become of a result that was on its way to the store.
+    /// The outcome of a result that was in flight to the store.
     pub(super) async fn until_not_saving(&self, number: StepNumber) -> Option<StepResult> {
         loop {
             let ended = self.ended.notified();
@@ -152,7 +153,7 @@ impl RunSteps {
         self.state().steps[number].result = Some(result);
     }
 
-    /// Begins a save, of which its caller hears by `caller`, where it still waits.
+    /// Begins a save, whose outcome `caller` receives if it still waits.
     pub(super) fn begin_save(
         self: &Arc<Self>,
         number: StepNumber,
@@ -165,7 +166,7 @@ impl RunSteps {
         Save { step, number, steps: Arc::clone(self), caller: Some(caller) }
     }
 
-    /// Resolves once no result is on its way to the store.
+    /// Resolves once no result is in flight to the store.
     pub(crate) async fn until_saved(&self) {
         self.until(|state| state.saves_in_flight == 0).await;
     }
@@ -219,7 +220,8 @@ impl State {
     }
 }
 
-/// A step's result on its way to the store: it gets there while the lease holds, whether or not its caller still waits.
+/// A step's result in flight to the store: it gets there while the lease holds, whether or not its caller still
+/// waits.
 pub(crate) struct Save {
     pub(crate) step: StepSave,
     number: StepNumber,
@@ -228,7 +230,7 @@ pub(crate) struct Save {
 }
 
 impl Save {
-    /// Ends with what the store has answered.
+    /// Ends with what the store answered.
     pub(crate) fn end(mut self, answer: Result<LeaseAnswer, Error>) {
         let Some(caller) = self.caller.take() else { return };
         match &answer {
@@ -262,7 +264,8 @@ pub(super) fn stopped() -> Error {
     Error::new(ErrorKind::Unavailable, "save_steps", "the worker has stopped")
 }
 
-/// The steps that a body, or one execution of a step, has called: those that are running, and those of which it has a result.
+/// The steps that a body, or one execution of a step, has called: those that are running, and those whose
+/// result it has.
 #[derive(Default)]
 pub(crate) struct Frame {
     called: Mutex<BTreeMap<StepNumber, Place>>,

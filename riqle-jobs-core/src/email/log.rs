@@ -9,38 +9,38 @@ use crate::{
     state::closed_set,
 };
 
-/// What was sent to whom, and how it went; it decides whether an email may go out again.
+/// What was sent to whom, and how it ended; it decides whether an email may go out again.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait EmailLog: Send + Sync {
-    /// Records the intent to send, as a pending row under a unique idempotency key; where the key is there
-    /// already, answers with that row and changes nothing.
+    /// Records the intent to send, as a pending row under a unique idempotency key; if the key exists already,
+    /// returns that row and changes nothing.
     ///
     /// # Errors
     /// `Unavailable`; repeating is safe.
     async fn intend_email(&self, email: NewEmail) -> Result<EmailRecord, Error>;
 
-    /// Takes a row that is not sent for one send, away from whoever had it: sets status `pending`, detail
-    /// `sending`, phase `started`, and the run, attempt and (where given) the composed message. A row in phase
-    /// `body` stays there: that the body may have left is forgotten only once an outcome is known. Answers with
-    /// the row as it was before, and the store's time. A sent row is left as it is, and one that the start waits
-    /// for ([`EmailStart::waits_for`]).
+    /// Takes an unsent row for one send, away from any earlier sender: sets status `pending`, detail `sending`,
+    /// phase `started`, and the run, attempt and (if given) the composed message. A row in phase `body` stays
+    /// there: that the body may have left is forgotten only once an outcome is known. Returns the row as it was
+    /// before, and the store's time. A sent row is left as is, and so is one that the start waits for
+    /// ([`EmailStart::waits_for`]).
     ///
     /// # Errors
     /// `NotFound`; `Unavailable`.
     async fn start_email(&self, id: EmailId, start: EmailStart) -> Result<(EmailRecord, Timestamp), Error>;
 
-    /// Sets phase `body`, detail `sending` and the count of sends, and notes the time of the first. `sends` is one
-    /// more than the row had when `sender` took it, so a call that is repeated counts once.
+    /// Sets phase `body`, detail `sending` and the count of sends, and notes the time of the first. `sends` is
+    /// one more than the row had when `sender` took it, so a repeated call counts once.
     ///
     /// # Errors
-    /// `LeaseLost` where another sender has taken the row, its run has given up or it is sent; `Unavailable`:
+    /// `LeaseLost` if another sender has taken the row, its run has given up or it is sent; `Unavailable`:
     /// don't send.
     async fn email_body_begins(&self, id: EmailId, sender: Uuid, sends: u32) -> Result<(), Error>;
 
-    /// Records how a send ended. `Sent` is a fact and is always recorded, the first one for good; any other ending
-    /// only while `sender` still has the row and it is not sent, else it changes nothing. An ending with detail
-    /// `unknown` also appends an event, once for the same sender and count of sends.
+    /// Records how a send ended. `Sent` is a fact and is always recorded, the first one for good; any other
+    /// ending only while `sender` still has the row and it is not sent; otherwise nothing changes. An ending
+    /// with detail `unknown` also appends an event, once for the same sender and count of sends.
     ///
     /// # Errors
     /// `Unavailable`; repeating is safe.
@@ -52,19 +52,19 @@ pub trait EmailLog: Send + Sync {
     /// `Unavailable`; repeating is safe.
     async fn fail_emails_of_run(&self, run: RunId, error: &str) -> Result<(), Error>;
 
-    /// Appends a provider's event to its email, once for its id within the email, and changes the row as
+    /// Appends a provider's event to its email, once per event id and email, and changes the row as
     /// [`NewEmailEvent::apply_to`] says.
     ///
     /// # Errors
-    /// `NotFound` where there is no such email; `Rejected` as [`NewEmailEvent::checked`]; `Unavailable`; repeating
+    /// `NotFound` if there is no such email; `Rejected` as [`NewEmailEvent::checked`]; `Unavailable`; repeating
     /// is safe.
     async fn record_email_event(&self, event: NewEmailEvent) -> Result<RecordedEmailEvent, Error>;
 
-    /// Settles an unknown outcome on an operator's word, as [`Resolution::apply_to`] says, and appends an event
-    /// that names who. A row that is resolved as not sent is taken from its sender.
+    /// Resolves an unknown outcome for an operator, as [`Resolution::apply_to`] says, and appends an event that
+    /// names them. A row resolved as not sent is taken from its sender.
     ///
     /// # Errors
-    /// `NotFound`; `Rejected` where the outcome is no question; `Unavailable`; repeating is safe.
+    /// `NotFound`; `Rejected` if the outcome is not in question; `Unavailable`; repeating is safe.
     async fn resolve_email(&self, id: EmailId, resolution: Resolution, by: &str) -> Result<(), Error>;
 
     /// One row.
@@ -103,7 +103,7 @@ pub trait EmailLog: Send + Sync {
     /// `Unavailable`.
     async fn suppression(&self, address: &str) -> Result<Option<String>, Error>;
 
-    /// The suppression list by address, at most `limit`, of those that come after `after`.
+    /// The suppression list in order of address: at most `limit`, starting after `after`.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -111,9 +111,9 @@ pub trait EmailLog: Send + Sync {
 }
 
 closed_set! {
-    /// The product's contract: how an email stands.
+    /// The product's contract: the status of an email.
     EmailStatus {
-        /// The provider has taken it.
+        /// The provider accepted it.
         Sent = "sent",
         /// Given up.
         Failed = "failed",
@@ -123,43 +123,43 @@ closed_set! {
 }
 
 closed_set! {
-    /// How an email stands, in detail.
+    /// The status of an email, in detail.
     EmailDetail {
         /// The intent is recorded.
         Queued = "queued",
-        /// A send is on its way.
+        /// A send is in flight.
         Sending = "sending",
-        /// Certainly not sent; the run tries again.
+        /// Certainly not sent; the run will retry.
         Retry = "retry",
         /// It may have been sent; the policy decides.
         Unknown = "unknown",
         /// It may have been sent; an operator or a delivery event decides.
         Held = "held",
-        /// The provider takes no more for now; the run waits.
+        /// The provider accepts no more for now; the run waits.
         Throttled = "throttled",
-        /// The recipient's server takes nobody's first try; the run waits.
+        /// The recipient's server refuses every first try; the run waits.
         Greylisted = "greylisted",
-        /// What the account may send in a day or a month is used up; the run waits.
+        /// The account's quota for the day or month is used up; the run waits.
         QuotaUsedUp = "quota-used-up",
-        /// Nothing is sent until somebody acts.
+        /// Nothing is sent until the configuration is fixed.
         Misconfigured = "misconfigured",
         /// The recipient is on the suppression list.
         Suppressed = "suppressed",
         /// The provider refused it for good.
         Rejected = "rejected",
-        /// The provider has taken it.
+        /// The provider accepted it.
         Accepted = "accepted",
         /// Delivered to the recipient's server.
         Delivered = "delivered",
         /// The recipient's server refused it.
         Bounced = "bounced",
-        /// The recipient called it spam.
+        /// The recipient reported it as spam.
         Complained = "complained",
     }
 }
 
 closed_set! {
-    /// How far the current or last send came.
+    /// How far the current or last send got.
     SendPhase {
         /// No send yet.
         Queued = "queued",
@@ -204,18 +204,18 @@ pub enum EmailEnding {
     Sent {
         /// The provider's id.
         message_id: String,
-        /// The provider's last words.
+        /// The provider's final reply.
         reply: String,
     },
     /// Status `failed` or still `pending`.
     NotSent {
-        /// `Failed` where nothing will try again, else `Pending`.
+        /// `Failed` if nothing will try again, else `Pending`.
         status: EmailStatus,
         /// In detail.
         detail: EmailDetail,
-        /// Whether this send or one before it may have left: the phase is `body` then, else it becomes `ended`.
+        /// Whether this send or one before it may have left: then the phase is `body`, else it becomes `ended`.
         may_have_left: bool,
-        /// Since when the run is put off by the same, at no charge; `None` leaves what the row says.
+        /// Since when the run has been deferred by the same cause; `None` keeps what the row says.
         deferred_since: Option<Timestamp>,
         /// What went wrong.
         error: String,
@@ -237,7 +237,7 @@ impl EmailEnding {
         }
     }
 
-    /// Without the texts that a store has refused, saying so.
+    /// Without the texts that a store refused, saying so.
     pub(crate) fn without_text(self, refusal: &Error) -> Self {
         let refused = |what| format!("(the store refused the {what}: {})", plain_text(refusal.message()));
         match self {
@@ -279,7 +279,7 @@ pub struct EmailRecord {
     pub sends: u32,
     /// Since when the run that sent it last has been put off, without an attempt of it being charged.
     pub deferred_since: Option<Timestamp>,
-    /// How far the current or last send came.
+    /// How far the current or last send got.
     pub phase: SendPhase,
     /// Unique.
     pub idempotency_key: String,
@@ -308,7 +308,7 @@ pub struct EmailRecord {
     pub attempt: u32,
     /// What to do with an unknown outcome.
     pub on_unknown: OnUnknown,
-    /// The provider's last words.
+    /// The provider's final reply.
     pub reply: Option<String>,
     /// The bytes to send.
     pub message: Vec<u8>,

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Deferral, Email, EmailLog, MessageIdentity};
 use crate::{EmailId, Error};
 
-/// What SMTP gives the final reply (RFC 5321, section 4.5.3.2.6), and a minute for the log.
+/// The time SMTP allows for the final reply (RFC 5321, section 4.5.3.2.6), plus a minute for the log.
 const LONGEST_SEND: Duration = Duration::from_secs(11 * 60);
 
 /// Hands an email to a provider: once, without retrying inside; the durable run does that.
@@ -16,32 +16,33 @@ pub trait Mailer: Send + Sync {
     /// A short name for the log, such as `smtp`.
     fn provider(&self) -> &'static str;
 
-    /// The bytes to send: a pure function, called once an email. The log keeps them, and every send of the
+    /// The bytes to send: a pure function, called once per email. The log keeps them, and every send of the
     /// email sends them.
     ///
     /// # Errors
-    /// `Rejected` where the email can't be written in this provider's form.
+    /// `Rejected` if the email can't be written in this provider's format.
     fn compose(&self, email: &Email, identity: &MessageIdentity) -> Result<Vec<u8>, Error>;
 
-    /// A digest of the key that it signs emails with; `None`, as by default, where it signs none. An email whose bytes are not
-    /// final is composed again once that has changed. A mailer that wraps another hands this on.
+    /// A digest of the key that it signs emails with; `None` (the default) if it signs none. An email whose
+    /// bytes are not final is composed again after this changes. A mailer that wraps another passes this
+    /// through.
     fn signing_key(&self) -> Option<String> {
         None
     }
 
-    /// For how long after a first send the provider drops a second one with the same key; zero where a
-    /// second one is delivered again.
+    /// How long after a first send the provider drops a second one with the same key; zero if a second one is
+    /// delivered again.
     fn repeat_is_safe_for(&self) -> Duration;
 
-    /// How long a body is on its way at most: from [`Transmission::body_begins`] until its outcome is recorded.
-    /// So long nobody but the run itself sends the email again, unless the provider drops repeats. By default 11
-    /// minutes.
+    /// The longest time a send can be in flight: from [`Transmission::body_begins`] until its outcome is
+    /// recorded. Until it has passed, only the run itself sends the email again, unless the provider drops
+    /// repeats. Default 11 minutes.
     fn longest_send(&self) -> Duration {
         LONGEST_SEND
     }
 
     /// Sends. Calls [`Transmission::body_begins`] just before the first byte of the body goes out, and sends
-    /// nothing where that fails.
+    /// nothing if that fails.
     async fn send(&self, message: &OutgoingMessage, transmission: &Transmission) -> SendOutcome;
 }
 
@@ -60,7 +61,7 @@ pub struct OutgoingMessage {
     pub bytes: Vec<u8>,
 }
 
-/// Records how far a send has come.
+/// Records the progress of a send.
 #[derive(Clone)]
 pub struct Transmission {
     record: Option<Record>,
@@ -71,7 +72,7 @@ struct Record {
     log: Arc<dyn EmailLog>,
     email: EmailId,
     sender: Uuid,
-    /// With this one.
+    /// Including this one.
     sends: u32,
 }
 
@@ -85,11 +86,11 @@ impl Transmission {
         Self { record: Some(Record { log, email, sender, sends }) }
     }
 
-    /// From here on the email may have left. To be called before the first byte of the body goes out; a second call
-    /// of the same send changes nothing.
+    /// From here on the email may have left. Call it before the first byte of the body goes out; a second call
+    /// in the same send changes nothing.
     ///
     /// # Errors
-    /// Where it can't be recorded, or another sender has taken the email over: don't send.
+    /// If it can't be recorded, or another sender has taken over the email: don't send.
     pub async fn body_begins(&self) -> Result<(), Error> {
         match &self.record {
             Some(Record { log, email, sender, sends }) => {
@@ -100,45 +101,48 @@ impl Transmission {
     }
 }
 
-/// How a send ended. With fewer outcomes a mailer would have to lie.
+/// How a send ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SendOutcome {
-    /// The provider has taken it.
+    /// The provider accepted it.
     Accepted {
-        /// The provider's id of the message; of SMTP our Message-ID.
+        /// The provider's id of the message; for SMTP our Message-ID.
         message_id: String,
-        /// The provider's last words.
+        /// The provider's final reply.
         reply: String,
     },
-    /// Permanently refused, for this email.
+    /// This email was permanently refused.
     Rejected {
-        /// Why; no body, no secrets.
+        /// Why; without body or secrets.
         error: String,
         /// The recipient does not exist: a candidate for the suppression list.
         recipient_unknown: bool,
     },
-    /// Certainly not sent: the provider could not be reached, or went away before it had judged the email. Charged to the run.
+    /// Certainly not sent: the provider could not be reached, or disconnected before it had judged the email.
+    /// Counts as a failure of the run.
     Away {
         /// What was seen.
         error: String,
     },
-    /// Certainly not sent: the provider has a trouble of its own, or with this email. Charged to the run.
+    /// Certainly not sent: the provider has a problem of its own, or with this email. Counts as a failure of
+    /// the run.
     Retry {
         /// Why.
         error: String,
-        /// When the provider wants to see it again; otherwise by the job's policy.
+        /// When the provider asks for it again; otherwise by the job's policy.
         after: Option<Duration>,
     },
-    /// Certainly not sent, and put off through no fault of this email. Not charged to the run.
+    /// Certainly not sent, and deferred through no fault of this email. Does not count as a failure of the run.
     Deferred {
-        /// What puts it off.
+        /// What defers it.
         by: Deferral,
         /// What the provider said.
         error: String,
-        /// When to try again; otherwise as usual for what puts it off.
+        /// When to try again; otherwise as usual for what defers it.
         after: Option<Duration>,
     },
-    /// Certainly not sent, and nothing will be until somebody acts: key, sender, domain, certificate.
+    /// Certainly not sent, and nothing will be until the configuration is fixed: key, sender, domain,
+    /// certificate.
     Misconfigured {
         /// What is wrong.
         error: String,

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use super::Mailbox;
 use crate::{Error, ErrorKind, limits};
 
-/// Strips control characters and those that change the direction of text; folds white space; caps at 200
+/// Strips control characters and those that change text direction, folds white space and cuts at 200
 /// characters. For names and subjects that come from users.
 pub fn visible_text(text: &str) -> String {
     let visible: String = text
@@ -37,7 +37,7 @@ pub struct Email {
     pub from: Mailbox,
     /// The recipient; delivery events name no recipient, so an email has one.
     pub to: Mailbox,
-    /// Where answers go.
+    /// Where replies go.
     pub reply_to: Option<Mailbox>,
     /// Subject.
     pub subject: String,
@@ -45,7 +45,7 @@ pub struct Email {
     pub html: String,
     /// The text part.
     pub text: String,
-    /// More headers, such as `List-Unsubscribe`.
+    /// Extra headers, such as `List-Unsubscribe`.
     pub headers: BTreeMap<String, String>,
     /// Names the kind of email; part of the idempotency key.
     pub template: String,
@@ -53,14 +53,14 @@ pub struct Email {
     pub reference: Option<String>,
     /// What to do with an unknown outcome.
     pub on_unknown: OnUnknown,
-    /// Raised by an operator who sends an email again on purpose; part of the idempotency key.
+    /// Raised to send an email again on purpose; part of the idempotency key.
     pub generation: u32,
     /// Replaces the key that is derived from the run and step.
     pub idempotency_key: Option<String>,
 }
 
 impl Email {
-    /// An email with the fields that each one has.
+    /// An email with the required fields.
     ///
     /// The subject is stripped of control characters.
     pub fn new(
@@ -94,21 +94,21 @@ impl Email {
         self
     }
 
-    /// Says what to do with an unknown outcome.
+    /// Sets what to do with an unknown outcome.
     #[must_use]
     pub fn on_unknown(mut self, on_unknown: OnUnknown) -> Self {
         self.on_unknown = on_unknown;
         self
     }
 
-    /// Gives the idempotency key, 1 to 256 characters: needed outside a step.
+    /// Sets the idempotency key, 1 to 256 characters: needed outside a step.
     #[must_use]
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.idempotency_key = Some(key.into());
         self
     }
 
-    /// A digest of all that a recipient gets, signed with a key or not, by which another content is known.
+    /// A digest of all that the recipient gets, signed with a key or not, which tells a changed content.
     pub(super) fn digest(&self, signing_key: Option<String>) -> String {
         let mut hash = Sha256::new();
         let mut add = |part: &str| {
@@ -130,7 +130,7 @@ impl Email {
         hex(&hash.finalize()[..16])
     }
 
-    /// Checks what no type holds: names of the template and headers, the reference.
+    /// Checks what the types don't: the names of template and headers, the reference.
     ///
     /// # Errors
     /// `Rejected`, with the field.

@@ -1,4 +1,4 @@
-//! Sending an email effectively once: over a [`Mailer`], kept true by the [`EmailLog`].
+//! Sending an email effectively once: over a [`Mailer`], guarded by the [`EmailLog`].
 
 mod address;
 mod deferral;

@@ -3,17 +3,17 @@ use std::time::Duration;
 use super::Deferral;
 use crate::{Error, JobError};
 
-/// The kind of the error of an attempt whose provider was away: [`JobError::kind`]. Its dead letters are one group of each
-/// job, whatever was said last.
+/// The error kind of an attempt whose provider was unreachable: [`JobError::kind`]. Its dead letters form one
+/// group per job, whatever the last message.
 pub const PROVIDER_AWAY: &str = "provider-away";
 
-/// Why an email was not sent, or not for certain. In a body, `?` turns it into what is to happen: dead, retry or
-/// snooze.
+/// Why an email was not sent, or not for certain. In a body, `?` turns it into what happens next: dead, retry
+/// or snooze.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// This execution of a step has sent another email under the same key: the step's, the template and the recipient are
-    /// the same.
+    /// This execution of a step has sent another email under the same key: step, template and recipient are the
+    /// same.
     #[error(
         "another email of template {template:?} was sent to the same address in this step: send it in a step of its \
          own, `run.keyed(…).step(…)`, or give it a key by Email::idempotency_key"
@@ -22,17 +22,17 @@ pub enum SendError {
         /// The email's template.
         template: String,
     },
-    /// Outside a step an email needs its own key.
+    /// Outside a step, an email needs a key of its own.
     #[error("no idempotency key: send inside a step, or give one by Email::idempotency_key")]
     NoKey,
-    /// Refused for good: by the provider, or since it can't be written.
+    /// Refused for good: by the provider, or because it can't be composed.
     #[error("email rejected: {0}")]
     Rejected(String),
     /// The recipient is on the suppression list.
     #[error("email not sent: the recipient is on the suppression list ({0})")]
     Suppressed(String),
-    /// Certainly not sent: the provider could not be reached, or went away before it had judged the email. The error of the
-    /// attempt is of the kind [`PROVIDER_AWAY`].
+    /// Certainly not sent: the provider could not be reached, or disconnected before it had judged the email.
+    /// The attempt's error is of kind [`PROVIDER_AWAY`].
     #[error("email not sent yet: {0}")]
     Away(String),
     /// Certainly not sent; may go later.
@@ -40,22 +40,24 @@ pub enum SendError {
     Retry {
         /// Why.
         error: String,
-        /// When the provider wants to see it again.
+        /// When the provider asks for it again.
         after: Option<Duration>,
     },
-    /// Certainly not sent, and put off through no fault of the email. Tried again after `after`, at no charge.
+    /// Certainly not sent, and deferred through no fault of the email. Tried again after `after`, without
+    /// counting a failure.
     #[error("email not sent yet: {error}")]
     Deferred {
-        /// What puts it off.
+        /// What defers it.
         by: Deferral,
         /// Until when, and what the provider said.
         error: String,
-        /// When to try again; `None` where it has lasted too long.
+        /// When to try again; `None` if it has lasted too long.
         after: Option<Duration>,
-        /// Whether somebody must be told.
+        /// Whether to alert a human.
         alert: bool,
     },
-    /// Nothing goes out until somebody acts. Tried again after `after`, at no charge.
+    /// Nothing goes out until the configuration is fixed. Tried again after `after`, without counting a
+    /// failure.
     #[error("email not sent, the mailer needs attention: {error}")]
     Misconfigured {
         /// What is wrong.
@@ -63,8 +65,8 @@ pub enum SendError {
         /// When to look again; `None` after a day of looking.
         after: Option<Duration>,
     },
-    /// Another sender is sending the same email, or died while sending it. Looked at again after `after`, at no
-    /// charge; sent again only once the other can't be at it any more.
+    /// Another sender is sending the same email, or died while sending it. Checked again after `after`, without
+    /// counting a failure; sent again only once the other can no longer be sending.
     #[error("another sender is sending this email")]
     OnItsWay {
         /// When to look again.

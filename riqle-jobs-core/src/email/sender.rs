@@ -13,23 +13,23 @@ use crate::{AsStore, EmailId, Error, JobError, context::CurrentStep};
 
 /// Sends an email effectively once, over a mailer and the email log.
 ///
-/// Inside a step the idempotency key comes from the run's `root`, the step, the template and the recipient: never
-/// from the attempt, and the same for every replay. Elsewhere give one by [`Email::idempotency_key`].
+/// Inside a step the idempotency key comes from the run's `root`, the step, the template and the recipient:
+/// never from the attempt, and the same for every replay. Elsewhere set one with [`Email::idempotency_key`].
 #[derive(Clone)]
 pub struct Sender {
     pub(super) log: Arc<dyn EmailLog>,
     pub(super) mailer: Arc<dyn Mailer>,
     pub(super) overload: Arc<Overload>,
-    /// For a provider that takes no more for now.
+    /// For a provider that accepts no more for now.
     pub(super) patience: Duration,
 }
 
-/// An email that the provider has taken.
+/// An email that the provider accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// The row of the email log.
     pub email_id: EmailId,
-    /// Who took it.
+    /// Who accepted it.
     pub provider: String,
     /// The provider's id of the message.
     pub message_id: String,
@@ -46,9 +46,9 @@ impl Sender {
         Self { log, mailer, overload: Arc::default(), patience: DAY }
     }
 
-    /// How long a run waits, at no charge, for a provider that takes no more for now ([`Deferral::Load`](super::Deferral)),
-    /// counted from its first refusal; then it is dead. Default a day. A server that greylists is waited for for a day, a
-    /// quota for three, a mailer that is misconfigured for a day.
+    /// How long a run waits, without counting failures, for a provider that accepts no more for now
+    /// ([`Deferral::Load`](super::Deferral)), from its first refusal; then it is dead. Default 1 day. A
+    /// greylisting server is awaited for 1 day, a quota for 3, a misconfigured mailer for 1.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -57,12 +57,12 @@ impl Sender {
 
     /// Sends `email`, unless it was sent before.
     ///
-    /// The intent and the composed bytes are recorded first, then those bytes are sent. From the moment when a body may have
-    /// left they are final, in this and every later attempt, for as long as nobody knows whether it was taken; before that,
-    /// and once the provider has refused them, a later attempt sends what is given then, so that a corrected sender takes
-    /// effect. An email that a crash left half sent goes out again only where the provider drops the repeat, nothing of the
-    /// body had left, or its policy says so; and from elsewhere than the same run only after [`Mailer::longest_send`], since
-    /// the sender may not have crashed at all.
+    /// The intent and the composed bytes are recorded first, then those bytes are sent. Once a body may have
+    /// left they are final, in this and every later attempt, until it is known whether it was accepted. Before
+    /// that, and after the provider has refused them, a later attempt sends what it is given, so a corrected
+    /// sender takes effect. An email that a crash left half sent goes out again only if the provider drops the
+    /// repeat, nothing of the body had left, or its policy says so; outside the same run only after
+    /// [`Mailer::longest_send`], since the sender may not have crashed at all.
     ///
     /// # Errors
     /// See [`SendError`].
@@ -99,8 +99,8 @@ impl Sender {
         }
     }
 
-    /// As [`send`](Self::send), rendering the email only where its bytes are not final: an attempt or a replay after one whose
-    /// body may have left sends the recorded message, and renders nothing. Only inside a step.
+    /// Like [`send`](Self::send), but renders the email only if its bytes are not final: an attempt or a replay
+    /// after one whose body may have left sends the recorded message and renders nothing. Only inside a step.
     ///
     /// ```
     /// # use riqle_jobs_core::{Email, JobError, Mailbox, Receipt, Sender};
@@ -113,7 +113,8 @@ impl Sender {
     /// ```
     ///
     /// # Errors
-    /// What `render` returns; else as [`send`](Self::send). Dead where `render` makes another template or recipient.
+    /// What `render` returns; else as [`send`](Self::send). Dead if `render` returns another template or
+    /// recipient.
     pub async fn send_rendered(
         &self,
         template: &str,
@@ -157,7 +158,7 @@ impl Sender {
         Ok(self.log.emails(filter).await?.pop())
     }
 
-    /// Whether the recorded bytes are what is sent, whatever a deploy has made of the email since.
+    /// Whether the recorded bytes are sent, even if a deploy has changed the email since.
     fn is_final(&self, row: &EmailRecord) -> bool {
         let may_have_left = row.phase == SendPhase::Body;
         row.status == EmailStatus::Sent || (may_have_left && row.provider == self.mailer.provider())
@@ -197,7 +198,7 @@ impl Sender {
         self.deliver(row, Some(rendered), step).await
     }
 
-    /// Sends a row: its stored bytes, or what was `rendered` where those are not final.
+    /// Sends a row: its stored bytes, or what was `rendered` if those are not final.
     async fn deliver(
         &self,
         row: EmailRecord,
@@ -225,7 +226,7 @@ impl Sender {
         OneSend::new(self, start, before, now, step).run().await
     }
 
-    /// Nobody waits where a repeat is dropped; but no provider drops what another one has.
+    /// No wait is needed if a repeat is dropped; but no provider drops what another one has.
     fn longest_send(&self, other_provider: bool) -> Duration {
         let is_dropped = !other_provider && !self.mailer.repeat_is_safe_for().is_zero();
         if is_dropped { Duration::ZERO } else { self.mailer.longest_send() }
@@ -277,7 +278,7 @@ fn receipt(row: EmailRecord) -> Receipt {
     }
 }
 
-/// A second at first, then as long as the other has been at it, and no longer than it may be.
+/// One second at first, then as long as the other has been sending, and no longer than a send may take.
 fn next_look_for_another(start: &EmailStart, left: Duration) -> Duration {
     start.longest_send.saturating_sub(left).max(Duration::from_secs(1)).min(left)
 }

@@ -10,13 +10,13 @@ closed_set! {
     AttemptOutcome {
         /// The body returned a value.
         Succeeded = "succeeded",
-        /// The body failed, panicked or ran out of time; charged to the policy.
+        /// The body failed, panicked or ran out of time; counts as a failure.
         Failed = "failed",
-        /// The body asked to come again later; not charged.
+        /// The body asked to run again later; does not count as a failure.
         Snoozed = "snoozed",
-        /// The worker stopped and gave it back; not charged.
+        /// The worker stopped and gave it back; does not count as a failure.
         GivenBack = "given-back",
-        /// The lease ran out; counted apart.
+        /// The lease ran out; counted separately.
         Crashed = "crashed",
         /// Cancelled by its body.
         Cancelled = "cancelled",
@@ -37,7 +37,7 @@ impl AttemptOutcome {
 pub struct AttemptRecord {
     /// `failures + 1` at its start; the exponent of the policy.
     pub number: u32,
-    /// How many attempts it stands for: 1, but for snoozes and give-backs.
+    /// How many attempts it represents: 1, except for snoozes and give-backs.
     pub times: u32,
     /// When the first of them was claimed, by the store's clock.
     pub started_at: Timestamp,
@@ -47,9 +47,10 @@ pub struct AttemptRecord {
     pub worker: WorkerId,
     /// How it ended.
     pub outcome: AttemptOutcome,
-    /// The error of the last of them with its chain of causes, a line each, or the panic's message and place.
+    /// The error of the last of them with its chain of causes, one per line, or the panic's message and
+    /// location.
     pub error: Option<String>,
-    /// How long until the run is due again, where it is.
+    /// How long until the run is due again, if it is.
     pub delay: Option<Duration>,
 }
 

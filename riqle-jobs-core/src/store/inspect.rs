@@ -94,7 +94,7 @@ pub struct Run {
     pub job: String,
     /// Its queue.
     pub queue: String,
-    /// Its place among due runs.
+    /// Its priority among due runs.
     pub priority: Priority,
     /// Where it stands.
     pub state: RunState,

@@ -45,7 +45,7 @@ pub struct JobMetrics {
     pub started: u64,
     /// Attempts that succeeded.
     pub succeeded: u64,
-    /// Attempts that failed, the last ones of dead runs included.
+    /// Attempts that failed, including the last ones of dead runs.
     pub failed: u64,
     /// Runs that became dead letters.
     pub dead: u64,

@@ -71,7 +71,7 @@ pub use writes::Writes;
 
 use crate::EmailLog;
 
-/// Everything that a store does; implemented by whatever implements the parts.
+/// Everything that a store does; implemented for every type that implements the parts.
 pub trait Store: Queue + Registry + Inspect + Operate + EmailLog + Audit {}
 
 impl<S: Queue + Registry + Inspect + Operate + EmailLog + Audit + ?Sized> Store for S {}

@@ -153,7 +153,7 @@ pub struct ClaimedRun {
     pub lease: LeaseRef,
     /// The job's name.
     pub job: String,
-    /// Its place among due runs.
+    /// Its priority among due runs.
     pub priority: Priority,
     /// The job's input.
     pub input: Payload,

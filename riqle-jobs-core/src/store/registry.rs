@@ -89,7 +89,7 @@ pub struct JobDeclaration {
     pub name: String,
     /// Its queue.
     pub queue: String,
-    /// Its place among due runs.
+    /// Its priority among due runs.
     pub priority: Priority,
     /// The event that starts it.
     pub trigger: Option<String>,

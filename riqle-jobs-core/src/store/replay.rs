@@ -3,9 +3,9 @@ use crate::{Payload, SavedStep, StepPath};
 /// How a run is replayed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replay {
-    /// Where it goes on.
+    /// Where it resumes.
     pub from: ReplayFrom,
-    /// The new run's input, where it is not the old one's. Saved steps that are kept have seen the old one.
+    /// The new run's input, if not the old one's. Kept steps have seen the old one.
     pub input: Option<Payload>,
 }
 
@@ -24,13 +24,13 @@ impl From<ReplayFrom> for Replay {
     }
 }
 
-/// Where a replay goes on.
+/// Where a replay resumes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ReplayFrom {
-    /// Keeps every saved step, so it goes on at the failed one.
+    /// Keeps every saved step, so it resumes at the failed one.
     #[default]
     FailedStep,
-    /// Keeps no step.
+    /// Keeps no steps.
     Start,
     /// Keeps the steps that were saved before this one: by its name, or keys and name.
     Step(StepPath),

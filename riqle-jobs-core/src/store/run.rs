@@ -15,7 +15,7 @@ impl Priority {
     pub const URGENT: Priority = Priority(0);
     /// Before the default.
     pub const HIGH: Priority = Priority(1);
-    /// What a job has that says nothing.
+    /// The default.
     pub const DEFAULT: Priority = Priority(2);
     /// After all others.
     pub const LOW: Priority = Priority(3);
@@ -46,16 +46,16 @@ impl Default for Priority {
     }
 }
 
-/// When a run is due. What is relative counts from the store's clock.
+/// When a run is due. Relative times count from the store's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Due {
     /// At once.
     Now,
-    /// So long after the store has taken it.
+    /// This long after the store accepts it.
     In(Duration),
-    /// At a time, cut to whole milliseconds, by the clock of the server, or of the machine of an embedded store, also where
-    /// it is set; in the past means now, in its place among the due runs.
+    /// At a time, cut to whole milliseconds, by the clock of the server, or of an embedded store's machine,
+    /// even when that is set; a time in the past means now, in its place among the due runs.
     At(Timestamp),
 }
 
@@ -67,11 +67,11 @@ pub enum UniqueScope {
     WhilePending,
     /// Until the run has succeeded, is dead or is cancelled.
     WhileNotEnded,
-    /// For a time from the enqueue on, whatever becomes of the run.
+    /// For a time counted from the enqueue, whatever becomes of the run.
     Period(Duration),
 }
 
-/// What a taken key with another input means.
+/// What to do when a key is taken by a run with another input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OtherInput {
@@ -86,7 +86,7 @@ pub enum OtherInput {
 pub struct Unique {
     /// The key, unique per job; `event/…` belongs to events.
     pub key: String,
-    /// How long it is taken.
+    /// How long it stays taken.
     pub scope: UniqueScope,
     /// What to do when the key is taken by a run with another input fingerprint.
     pub other_input: OtherInput,
@@ -95,19 +95,19 @@ pub struct Unique {
 /// A run to be stored: what enqueue, `enqueue_in` and the relay take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRun {
-    /// Made here, so that repeating the enqueue after a lost reply is harmless.
+    /// Made by the caller, so that repeating the enqueue after a lost reply is harmless.
     pub id: RunId,
     /// The job's name.
     pub job: String,
     /// The job's queue.
     pub queue: String,
-    /// Its place among due runs.
+    /// Its priority among due runs.
     pub priority: Priority,
     /// When it is due.
     pub due: Due,
     /// The job's input.
     pub input: Payload,
-    /// Of `input`, where it has a unique key that compares inputs; else [`Fingerprint::NONE`].
+    /// The fingerprint of `input`, if it has a unique key that compares inputs; else [`Fingerprint::NONE`].
     pub fingerprint: Fingerprint,
     /// The unique key, if it has one.
     pub unique: Option<Unique>,
@@ -123,7 +123,7 @@ impl NewRun {
     /// A run of the input's job, due now.
     ///
     /// # Errors
-    /// `Rejected` where the input has no JSON form, or its JSON form does not read back as an `I`.
+    /// `Rejected` if the input can't be written as JSON, or does not read back as an `I`.
     pub fn of<I: JobInput>(input: &I) -> Result<Self, Error> {
         let (input, _) = Payload::json_of(input)?;
         Ok(Self::with_payload(I::JOB, I::QUEUE, I::PRIORITY, input))
@@ -146,7 +146,7 @@ impl NewRun {
         }
     }
 
-    /// Makes it due so long after the store has taken it.
+    /// Delays the run, counted from when the store accepts it.
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
         self.due = Due::In(delay);
@@ -160,11 +160,12 @@ impl NewRun {
         self
     }
 
-    /// At most one run of the job with this key that has not ended. A second one answers with the
-    /// first one's id; with another input it is a `Conflict`.
+    /// Allows at most one run of the job with this key that has not ended. A second one returns the first one's
+    /// id; with another input it is a `Conflict`.
     ///
-    /// Inputs are compared as [`Payload::fingerprint`] says: the order of keys does not count, the order of lists does. An
-    /// input with a `HashSet`, which is written in another order each time, is another input each time; use a `BTreeSet`.
+    /// Inputs are compared as [`Payload::fingerprint`] says: the order of keys does not count, the order of
+    /// lists does. An input with a `HashSet`, whose order changes each time it is written, differs each time;
+    /// use a `BTreeSet`.
     #[must_use]
     pub fn unique(self, key: impl Into<String>) -> Self {
         self.unique_within(key, UniqueScope::WhileNotEnded)
@@ -185,7 +186,7 @@ impl NewRun {
         self
     }
 
-    /// Sets its place among due runs.
+    /// Sets its priority among due runs.
     #[must_use]
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
@@ -205,7 +206,7 @@ impl NewRun {
     }
 }
 
-/// What became of a [`NewRun`].
+/// The outcome for a [`NewRun`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enqueued {
     /// It is stored under its id.
@@ -215,7 +216,7 @@ pub enum Enqueued {
 }
 
 impl Enqueued {
-    /// The run that stands for the call now.
+    /// The run that now represents the call.
     pub fn id(self) -> RunId {
         match self {
             Enqueued::New(id) | Enqueued::Existing(id) => id,

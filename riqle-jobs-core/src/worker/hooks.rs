@@ -9,7 +9,7 @@ use crate::{Ending, LeaseRef, Reason, RunId, Settlement};
 
 type Hook<T> = Option<Arc<dyn Fn(&T) + Send + Sync>>;
 
-/// What the application wants to be told; at most once each, since a process can die before it tells.
+/// The application's hooks; each is called at most once per event, since a process can die before the call.
 #[derive(Clone, Default)]
 pub(super) struct Hooks {
     pub(super) dead: Hook<RunReport>,
@@ -32,16 +32,16 @@ pub struct RunReport {
     pub attempt: u32,
     /// Its error, with the chain of causes.
     pub error: String,
-    /// The wait until the next attempt, where there is one.
+    /// The wait until the next attempt, if there is one.
     pub delay: Option<Duration>,
-    /// Why the run is dead, where it is.
+    /// Why the run is dead, if it is.
     pub reason: Option<Reason>,
 }
 
-/// Something that somebody must act on.
+/// Something that a human must act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
-    /// The run that met it.
+    /// The run that hit it.
     pub run: RunId,
     /// The job's name.
     pub job: String,
@@ -49,7 +49,7 @@ pub struct Alert {
     pub error: String,
 }
 
-/// What of a run its report needs.
+/// What a report needs to know about a run.
 pub(super) struct Subject {
     pub(super) job: String,
     pub(super) reference: Option<String>,
@@ -58,7 +58,7 @@ pub(super) struct Subject {
 }
 
 impl Hooks {
-    /// Tells of a settlement that is stored.
+    /// Reports a stored settlement.
     pub(super) fn settled(&self, settlement: &Settlement, subject: &Subject) {
         let LeaseRef { queue, run, .. } = &settlement.lease;
         let error = settlement.error.clone().unwrap_or_default();
@@ -85,7 +85,7 @@ impl Hooks {
     }
 }
 
-/// A hook is the application's; its panic ends nothing.
+/// A hook is the application's; its panic stops nothing.
 fn call<T>(hook: &Hook<T>, report: impl FnOnce() -> T) {
     if let Some(hook) = hook {
         let report = report();

@@ -38,7 +38,7 @@ use crate::{
 
 /// Claims and runs the jobs that it has registered.
 ///
-/// It outlives its store: while that is away it waits, with jittered backoff, and goes on.
+/// It survives an unavailable store: it waits, with jittered backoff, and continues.
 ///
 /// ```no_run
 /// # use riqle_jobs_core::{Job, JobError, JobInput, RunContext, Worker};
@@ -136,72 +136,73 @@ impl Worker {
         self
     }
 
-    /// Limits how many attempts of a queue this worker runs at once, at least 1 and within [`concurrency`](Self::concurrency): for
-    /// heavy work, or an outside service that takes few requests at a time. Default: no limit.
+    /// Limits how many attempts of a queue this worker runs at once, at least 1 and within
+    /// [`concurrency`](Self::concurrency): for heavy work, or for an outside service that takes few requests at
+    /// a time. Default: no limit.
     #[must_use]
     pub fn queue_slots(mut self, queue: impl Into<String>, attempts: usize) -> Self {
         self.settings.queue_slots.insert(queue.into(), attempts.max(1));
         self
     }
 
-    /// For how long a claim holds without being extended: the longest wait after a crash. It is extended
-    /// while the attempt is alive. Default 30 s, at least 100 ms.
+    /// How long a claim holds unless extended, and so the longest wait after a crash. It is extended while the
+    /// attempt is alive. Default 30 s, at least 100 ms.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = lease.max(Duration::from_millis(100));
         self
     }
 
-    /// How often it looks for due runs that no hint told of, ±20%. Default 1 s, at least 1 ms.
+    /// How often it polls for due runs whose hint was lost, ±20%. Default 1 s, at least 1 ms.
     #[must_use]
     pub fn poll_interval(mut self, poll: Duration) -> Self {
         self.settings.poll = poll.clamp(Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
         self
     }
 
-    /// How long running attempts may go on after a shutdown has begun. Default 10 s.
+    /// How long running attempts may continue once shutdown has begun. Default 10 s.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.settings.grace = grace;
         self
     }
 
-    /// A name for people; default the process id. Workers may share it: what counts is a random identity.
+    /// A name for display; default the process id. Workers may share it: they are told apart by a random id.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.settings.label = clean_text(&label.into(), TEXT_BYTES);
         self
     }
 
-    /// What the worker deletes every minute.
+    /// How long ended runs, events and emails are kept; the worker prunes every minute.
     #[must_use]
     pub fn retention(mut self, retention: Retention) -> Self {
         self.settings.retention = retention;
         self
     }
 
-    /// Leaves the process's panic hook alone: a panic's place is then missing from its error.
+    /// Leaves the process's panic hook alone: the error of a panic then lacks its location.
     #[must_use]
     pub fn without_panic_hook(mut self) -> Self {
         self.settings.panic_hook = false;
         self
     }
 
-    /// Called once a run is a dead letter, after that is stored.
+    /// Called when a run has become a dead letter, after that is stored.
     #[must_use]
     pub fn on_dead(mut self, hook: impl Fn(&RunReport) + Send + Sync + 'static) -> Self {
         self.hooks_mut().dead = Some(Arc::new(hook));
         self
     }
 
-    /// Called once a failed attempt is to be made again, after that is stored.
+    /// Called when a failed attempt will be retried, after that is stored.
     #[must_use]
     pub fn on_retry(mut self, hook: impl Fn(&RunReport) + Send + Sync + 'static) -> Self {
         self.hooks_mut().retry = Some(Arc::new(hook));
         self
     }
 
-    /// Called when somebody must act: an error with [`JobError::alert`](crate::JobError::alert), such as a
+    /// Called when a human must act: an error with [`JobError::alert`](crate::JobError::alert), such as a
     /// mailer's wrong key.
     #[must_use]
     pub fn on_alert(mut self, hook: impl Fn(&Alert) + Send + Sync + 'static) -> Self {
@@ -209,12 +210,12 @@ impl Worker {
         self
     }
 
-    /// Its identity, random in each process.
+    /// Its id, random in each process.
     pub fn id(&self) -> WorkerId {
         self.settings.id
     }
 
-    /// What it has done so far.
+    /// Its counters so far.
     pub fn stats(&self) -> WorkerStats {
         self.stats.read()
     }
@@ -222,7 +223,8 @@ impl Worker {
     /// Runs until the process is told to stop: SIGTERM or Ctrl-C ends it gracefully, a second one at once.
     ///
     /// # Errors
-    /// `Rejected` where no job is registered, two have one name, or a queue has slots and no job; `Misconfigured` where a thread or signal handler can't be had.
+    /// `Rejected` if no job is registered, two share a name, or a queue has slots but no job; `Misconfigured`
+    /// if a thread or signal handler can't be set up.
     pub async fn run(&self) -> Result<(), Error> {
         self.run_with(&Shutdown::on_signals()?).await
     }
@@ -260,8 +262,8 @@ impl Worker {
         ended
     }
 
-    /// Runs what is due now, and what becomes due meanwhile, until nothing is: for tests, and for processes
-    /// that are started for one round.
+    /// Runs what is due now, and what becomes due meanwhile, until nothing is left: for tests, and for
+    /// processes that are started for one round.
     ///
     /// # Errors
     /// As [`run`](Self::run); also the store's errors of the first call.

@@ -211,21 +211,21 @@ pub(super) struct Counters {
     lease_lost: AtomicU64,
 }
 
-/// What a worker has done since it was made.
+/// What a worker has done since it was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorkerStats {
-    /// Runs that were claimed.
+    /// Claimed runs.
     pub claimed: u64,
     /// Attempts that succeeded.
     pub succeeded: u64,
-    /// Attempts that failed, the last ones of dead runs included.
+    /// Attempts that failed, including the last ones of dead runs.
     pub failed: u64,
     /// Runs that became dead letters.
     pub dead: u64,
     /// Runs that were given back.
     pub given_back: u64,
-    /// Attempts whose end was refused, since the lease had been lost or the run cancelled.
+    /// Attempts whose end was refused, because the lease had been lost or the run cancelled.
     pub lease_lost: u64,
 }
 

@@ -10,15 +10,15 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// One that only [`stop`](Self::stop) and [`stop_now`](Self::stop_now) fire.
+    /// A handle that fires only by [`stop`](Self::stop) and [`stop_now`](Self::stop_now).
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One that SIGTERM or Ctrl-C fires, and a second signal fires at once. Needs a tokio runtime.
+    /// A handle that fires on SIGTERM or Ctrl-C; a second signal stops at once. Needs a tokio runtime.
     ///
     /// # Errors
-    /// `Misconfigured` where the signal handler can't be set.
+    /// `Misconfigured` if the signal handler can't be set.
     pub fn on_signals() -> Result<Self, Error> {
         let mut signals = Signals::listen().map_err(|cause| {
             Error::new(ErrorKind::Misconfigured, "run", "can't listen for signals").caused_by(cause)
@@ -35,7 +35,8 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// Claims no more; running attempts have the grace time to finish, then they are given back, uncharged.
+    /// Claims no more; running attempts have the grace time to finish, then they are given back, which does not
+    /// count as a failure.
     pub fn stop(&self) {
         self.stopping.cancel();
     }
@@ -51,7 +52,7 @@ impl Shutdown {
         self.stopping.cancelled().await;
     }
 
-    /// Resolves once stopping at once was asked for: nothing is waited for any more.
+    /// Resolves once an immediate stop was requested: nothing is waited for any more.
     pub async fn stopping_now(&self) {
         self.now.cancelled().await;
     }

@@ -1,7 +1,8 @@
 //! The three email jobs of a shop, over its [`Orders`](crate::Orders).
 //!
-//! All of them stand in the queue `email` and try again after 1, 2, 4 s, as often as each says. Register them with a
-//! worker; start them by their events, by the functions here, or in a transaction by the `new_run` of their inputs.
+//! All of them use the queue `email` and retry after 1, 2, 4 s, as often as each says. Register them with a
+//! worker; start them by their events, by the functions here, or in a transaction by the `new_run` of their
+//! inputs.
 
 mod purchase_confirmation;
 mod refund_notification;
@@ -23,13 +24,13 @@ pub use self::{
 /// The queue of all three.
 const QUEUE: &str = "email";
 
-/// What became of the email of an order.
+/// The outcome of an order's email.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "camelCase")]
 pub enum Delivery {
-    /// The provider has taken it.
+    /// The provider accepted it.
     Sent(Receipt),
-    /// The order was marked before, so nothing was sent.
+    /// The order was already marked, so nothing was sent.
     AlreadyDone {
         /// When it was marked.
         at: Timestamp,
@@ -41,12 +42,12 @@ fn policy(max_retries: u32) -> RetryPolicy {
     RetryPolicy::exponential(Duration::from_secs(1)).max_retries(max_retries)
 }
 
-/// No attempt makes another address of it.
+/// No retry changes the address.
 fn recipient(field: &str, address: &str) -> Result<Mailbox, JobError> {
     Mailbox::parse(address).map_err(|error| dead(&error).context(field))
 }
 
-/// No attempt changes what is refused for its content.
+/// No retry changes content that is refused.
 fn dead(error: &Error) -> JobError {
     JobError::dead(error.message())
 }

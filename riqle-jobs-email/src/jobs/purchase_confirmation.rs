@@ -20,21 +20,21 @@ use crate::{
 pub struct PurchaseConfirmation {
     /// The order.
     pub order_id: String,
-    /// Who bought.
+    /// The buyer's address.
     pub customer_email: String,
-    /// The language of the email, such as `de`; without one, or with one that has no texts, the brand's.
+    /// The language of the email, such as `de`; the brand's if there is none, or one without texts.
     #[serde(default, deserialize_with = "locale::optional", skip_serializing_if = "Option::is_none")]
     pub locale: Option<Locale>,
 }
 
 impl PurchaseConfirmation {
-    /// For an order, to who bought.
+    /// For an order, to its buyer.
     pub fn new(order_id: impl Into<String>, customer_email: impl Into<String>) -> Self {
         Self { order_id: order_id.into(), customer_email: customer_email.into(), locale: None }
     }
 
-    /// A run to be enqueued, such as in the transaction that marks the order paid. Its reference is the order's id,
-    /// and an order has one such run at a time.
+    /// A run to enqueue, such as in the transaction that marks the order paid. Its reference is the order's id,
+    /// and an order has at most one such run at a time.
     ///
     /// # Errors
     /// None that a caller could cause; ids over the limit are refused by the enqueue.
@@ -48,10 +48,10 @@ impl PurchaseConfirmation {
     }
 }
 
-/// Enqueues the confirmation of an order; while one is pending, answers with that one.
+/// Enqueues the confirmation of an order; while one is pending, returns that one.
 ///
 /// # Errors
-/// `Conflict` where one to another address is pending; `Rejected` for ids over the limit; `Unavailable`.
+/// `Conflict` if one to another address is pending; `Rejected` for ids over the limit; `Unavailable`.
 pub async fn enqueue_purchase_confirmation(
     jobs: &Jobs,
     order_id: impl Into<String> + Send,

@@ -17,29 +17,29 @@ use crate::{
 /// The input of [`SendRefundNotification`], and the data of its event:
 /// `{"orderId", "customerEmail"?, "refundReason"?, "refund"?: {"id", "amount", "currency"}}`.
 ///
-/// With a refund, its amount is told, once for its id. Without, what was refunded of the order so far
-/// ([`Order::refund`](crate::Order::refund)), unless the customer was told of a refund before.
+/// With a refund, the customer is told its amount, once per refund id. Without, what was refunded of the order
+/// so far ([`Order::refund`](crate::Order::refund)), unless the customer was told of a refund before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RefundNotification {
     /// The order.
     pub order_id: String,
-    /// Where to; `None` to who bought ([`Orders::customer_email`]).
+    /// The recipient; `None` for the buyer ([`Orders::customer_email`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer_email: Option<String>,
-    /// Which refund; `None` for all that was refunded.
+    /// Which refund; `None` for everything refunded so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refund: Option<Refund>,
-    /// Why; shown to the customer.
+    /// The reason, shown to the customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refund_reason: Option<String>,
-    /// The language of the email, such as `de`; without one, or with one that has no texts, the brand's.
+    /// The language of the email, such as `de`; the brand's if there is none, or one without texts.
     #[serde(default, deserialize_with = "locale::optional", skip_serializing_if = "Option::is_none")]
     pub locale: Option<Locale>,
 }
 
 impl RefundNotification {
-    /// For an order, to who bought.
+    /// For an order, to its buyer.
     pub fn new(order_id: impl Into<String>, customer_email: impl Into<String>) -> Self {
         Self {
             order_id: order_id.into(),
@@ -50,22 +50,23 @@ impl RefundNotification {
         }
     }
 
-    /// Tells the customer why.
+    /// Sets the reason, shown to the customer.
     #[must_use]
     pub fn reason(mut self, reason: impl Into<String>) -> Self {
         self.refund_reason = Some(reason.into());
         self
     }
 
-    /// Says which refund.
+    /// Sets which refund.
     #[must_use]
     pub fn refund(mut self, refund: Refund) -> Self {
         self.refund = Some(refund);
         self
     }
 
-    /// A run to be enqueued, such as in the transaction that marks the refund. Its reference is the order's id. A refund
-    /// has one such run at a time; a run that names none has no unique key, since an order may be refunded in parts.
+    /// A run to enqueue, such as in the transaction that marks the refund. Its reference is the order's id. A
+    /// refund has at most one such run at a time; a run that names none has no unique key, since an order may
+    /// be refunded in parts.
     ///
     /// # Errors
     /// None that a caller could cause; ids over the limit are refused by the enqueue.
@@ -78,7 +79,8 @@ impl RefundNotification {
     }
 }
 
-/// Enqueues the notification of what was refunded of an order; [`RefundNotification::new_run`] that of one refund.
+/// Enqueues the notification of what was refunded of an order; for one refund, see
+/// [`RefundNotification::new_run`].
 ///
 /// # Errors
 /// `Rejected` for ids over the limit; `Unavailable`.
@@ -95,10 +97,11 @@ pub async fn enqueue_refund_notification(
 
 /// Tells a customer of a refund, then marks the order refunded: with 2 retries, after 1, 2 s.
 ///
-/// Steps: `add-refund` where the input names one, `fetch-order`, `send-email`, `mark-refunded`. A refund is told once for its id;
-/// while its order's purchase is not there it snoozes, for up to three days. Without one, an order that is marked refunded
-/// gets no second email, and one that does not exist makes a dead letter at once. A refund that is more than is left of the
-/// total, nothing, or of another currency makes a dead letter at once and is told to `on_alert`.
+/// Steps: `add-refund` if the input names a refund, `fetch-order`, `send-email`, `mark-refunded`. The customer
+/// is told of a refund once per id; while its order's purchase is not there the run snoozes, for up to three
+/// days. Without one, an order that is marked refunded gets no second email, and one that does not exist makes
+/// a dead letter at once. A refund of more than is left of the total, of zero, or in another currency makes a
+/// dead letter at once and is reported to `on_alert`.
 pub struct SendRefundNotification {
     add_refund: AddRefund,
     fetch_order: FetchOrder,

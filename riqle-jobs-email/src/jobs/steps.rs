@@ -1,4 +1,4 @@
-//! The steps that the jobs are made of; each can be used in other jobs, and tested alone.
+//! The steps of the jobs; each can be used in other jobs, and tested alone.
 
 use std::{sync::Arc, time::Duration};
 
@@ -57,18 +57,18 @@ impl Step for ConfirmPurchase {
     }
 }
 
-/// Adds a refund to those of its order; answers how much it gives back. Snoozes while the order's purchase is not there.
+/// Adds a refund to its order; returns how much it gives back. Snoozes while the order's purchase is not there.
 pub struct AddRefund {
     /// Where the order is.
     pub orders: Arc<dyn Orders>,
 }
 
-/// For how long a refund waits for the purchase of its order.
+/// How long a refund waits for the purchase of its order.
 const PURCHASE_AWAITED: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
 impl Step for AddRefund {
     const NAME: &'static str = "add-refund";
-    /// The order, the refund, and for how long the run has been there.
+    /// The order, the refund, and the age of the run.
     type Input = (String, Refund, Duration);
     type Output = Money;
 
@@ -80,7 +80,7 @@ impl Step for AddRefund {
     }
 }
 
-/// Comes again soon at first, then less and less often.
+/// Runs again soon at first, then less and less often.
 fn purchase_is_missing(order_id: &str, age: Duration) -> JobError {
     let left = PURCHASE_AWAITED.saturating_sub(age);
     if left.is_zero() {
@@ -91,23 +91,23 @@ fn purchase_is_missing(order_id: &str, age: Duration) -> JobError {
     JobError::snooze(pause, format_args!("order {order_id:?} has no purchase yet"))
 }
 
-/// What [`NotifyOfRefund`] tells.
+/// The input of [`NotifyOfRefund`].
 #[derive(Clone, Debug)]
 pub struct RefundToTell {
-    /// Its order; with a refund that has an id, what that gives back in `refunded`.
+    /// Its order; for a refund with an id, `refunded` is what that refund gives back.
     pub order: Order,
-    /// The refund, where it has an id.
+    /// The refund, if it has an id.
     pub refund: Option<Refund>,
-    /// Why; shown to the customer.
+    /// The reason, shown to the customer.
     pub reason: Option<String>,
-    /// To whom; `None` to who bought.
+    /// The recipient; `None` for the buyer.
     pub to: Option<Mailbox>,
     /// The language of the email.
     pub locale: Option<Locale>,
 }
 
-/// Renders and sends the notification of a refund: once for its id, or, where it has none, unless its order was marked
-/// refunded meanwhile.
+/// Renders and sends the notification of a refund: once per refund id, or, without an id, unless its order was
+/// marked refunded meanwhile.
 pub struct NotifyOfRefund {
     /// Where the order is marked.
     pub orders: Arc<dyn Orders>,
@@ -162,7 +162,7 @@ impl NotifyOfRefund {
     }
 }
 
-/// Renders and sends a welcome: to a user's id, perhaps by name.
+/// Renders and sends a welcome to a user, greeted by name if known.
 pub struct WelcomeUser {
     /// Sends it.
     pub sender: Sender,
@@ -219,7 +219,7 @@ impl Step for MarkRefunded {
     }
 }
 
-/// Files an email under its name in the log, whatever an application's template called it.
+/// Files an email under its own template name in the log, whatever an application's template called it.
 fn named(template: &str, email: Result<Email, Error>) -> Result<Email, JobError> {
     let mut email = email.map_err(|error| dead(&error))?;
     email.template = template.to_owned();

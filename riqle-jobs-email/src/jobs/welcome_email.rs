@@ -17,12 +17,12 @@ use crate::{
 pub struct WelcomeEmail {
     /// The user.
     pub user_id: String,
-    /// Where to.
+    /// The recipient's address.
     pub email: String,
-    /// What to call them.
+    /// The name to greet them by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The language of the email, such as `de`; without one, or with one that has no texts, the brand's.
+    /// The language of the email, such as `de`; the brand's if there is none, or one without texts.
     #[serde(default, deserialize_with = "locale::optional", skip_serializing_if = "Option::is_none")]
     pub locale: Option<Locale>,
 }
@@ -40,7 +40,7 @@ impl WelcomeEmail {
         self
     }
 
-    /// A run to be enqueued, such as in the transaction that creates the user. Its reference is the user's id.
+    /// A run to enqueue, such as in the transaction that creates the user. Its reference is the user's id.
     ///
     /// # Errors
     /// None that a caller could cause; ids over the limit are refused by the enqueue.

@@ -31,7 +31,7 @@ pub(crate) struct EmailPage {
     on_unknown: &'static str,
     /// The newest error, whole.
     whole_error: Option<String>,
-    /// The provider's last words.
+    /// The provider's final reply.
     reply: Option<String>,
     /// Oldest first.
     events: Vec<EventView>,

@@ -83,7 +83,7 @@ pub(crate) struct HolderView {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AttemptView {
     number: u32,
-    /// How many attempts it stands for: 1, but for snoozes and give-backs.
+    /// How many attempts it represents: 1, except for snoozes and give-backs.
     times: u32,
     /// When the first of them was claimed.
     started_at: When,
