@@ -51,7 +51,7 @@ pub fn mailer(url: &str) -> Result<Arc<dyn riqle_jobs_core::Mailer>, Error> {
     match url.split_once(':') {
         Some((scheme, "")) if scheme.eq_ignore_ascii_case("resend") => resend(),
         Some((scheme, _)) if scheme.eq_ignore_ascii_case("resend") => {
-            let line = "nothing stands behind resend: in the mail URL; the key goes into RESEND_API_KEY";
+            let line = "the mail URL is resend: and nothing more; put the key into RESEND_API_KEY";
             Err(Error::new(ErrorKind::Misconfigured, "mailer", line))
         }
         _ => riqle_jobs_email::mailer_from_url(url),
@@ -62,7 +62,7 @@ pub fn mailer(url: &str) -> Result<Arc<dyn riqle_jobs_core::Mailer>, Error> {
 fn resend() -> Result<Arc<dyn riqle_jobs_core::Mailer>, Error> {
     let set = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     let key = set("RESEND_API_KEY").ok_or_else(|| {
-        Error::new(ErrorKind::Misconfigured, "mailer", "resend: needs the API key in RESEND_API_KEY")
+        Error::new(ErrorKind::Misconfigured, "mailer", "resend: needs an API key; set RESEND_API_KEY")
     })?;
     let mailer = riqle_jobs_email::ResendMailer::new(&key)?;
     Ok(Arc::new(match set("RESEND_BASE_URL") {

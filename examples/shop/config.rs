@@ -47,7 +47,7 @@ impl Config {
         let mut flags = std::env::args().skip(1);
         while let Some(flag) = flags.next() {
             match flag.as_str() {
-                "--addr" => address = flags.next().ok_or("--addr lacks its HOST:PORT")?,
+                "--addr" => address = flags.next().ok_or("--addr needs HOST:PORT")?,
                 "--no-demo" => demo = false,
                 "--exit-when-idle" => exit_when_idle = true,
                 "--help" | "-h" => {
@@ -131,7 +131,7 @@ fn fresh_folder(demo: bool) -> Result<PathBuf, Failure> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
     let folder = target.join("shop").join(if demo { unique()[..8].to_owned() } else { "kept".to_owned() });
     std::fs::create_dir_all(&folder)
-        .map_err(|error| format!("can't make the folder {}: {error}", folder.display()))?;
+        .map_err(|error| format!("can't create the folder {}: {error}", folder.display()))?;
     Ok(folder)
 }
 

@@ -107,7 +107,7 @@ impl Database {
                 (run.id, either.stage_in(&mut transaction, vec![run]).await?)
             } else {
                 let (answers, wake) = either.enqueue_in(&mut transaction, vec![run]).await?;
-                (answers.first().ok_or("the store answered for no run")?.id(), wake)
+                (answers.first().ok_or("the store returned no run")?.id(), wake)
             };
             transaction.commit().await?;
             wake.fire();

@@ -53,7 +53,7 @@ pub async fn play(
     expect(&demo.follow(run).await?, RunState::Succeeded, &[])?;
 
     printer.scene(&format!(
-        "4. Grace pays order {second}; her mail server stays away: a dead letter after 1, 2 and 4 s"
+        "4. Grace pays order {second}; her mail server stays down: a dead letter after 1, 2 and 4 s"
     ));
     let run = demo.deliver(checkout(&second, UNLUCKY), &second).await?;
     let dead = demo.follow(run).await?;
@@ -133,7 +133,7 @@ impl Demo<'_> {
             }
         }
         if let Some(folder) = self.config.mail_url.strip_prefix("file:") {
-            self.printer.line(&format!("the messages lie in {folder}: open an .eml in a mail client"));
+            self.printer.line(&format!("the messages are in {folder}: open an .eml in a mail client"));
         }
         if sent == expected {
             Ok(())

@@ -56,7 +56,7 @@ async fn main() -> ExitCode {
 async fn ended_at_once(shutdown: &Shutdown) -> Failure {
     shutdown.stopping_now().await;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    "ended at once; what was running is run again after its lease".into()
+    "stopped at once; what was running will run again after its lease".into()
 }
 
 async fn run(shutdown: &Shutdown) -> Result<(), Failure> {
@@ -136,7 +136,7 @@ async fn run(shutdown: &Shutdown) -> Result<(), Failure> {
 async fn listen(config: &Config) -> Result<TcpListener, Failure> {
     TcpListener::bind(&config.address).await.map_err(|error| {
         let address = &config.address;
-        format!("can't listen on {address}: {error}; take another address with --addr, or a free port with --addr 127.0.0.1:0")
+        format!("can't listen on {address}: {error}; choose another address with --addr, or a free port with --addr 127.0.0.1:0")
             .into()
     })
 }

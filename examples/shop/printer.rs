@@ -30,7 +30,7 @@ impl Printer {
         self.line(&format!("runs are in {}", without_password(&config.jobs_url)));
         self.line(&format!("emails go to {}", without_password(&config.mail_url)));
         if let Some(folder) = &config.folder {
-            self.line(&format!("this start made the folder {}", folder.display()));
+            self.line(&format!("this run created the folder {}", folder.display()));
         }
     }
 
@@ -57,7 +57,7 @@ impl Printer {
                 format!("again in {delay:?}: {}", first_line(record.error.as_deref()))
             }
             (RunState::Dead, _) => format!("a dead letter: {}", first_line(run.error())),
-            (RunState::Succeeded, _) => "the email is out".to_owned(),
+            (RunState::Succeeded, _) => "the email was sent".to_owned(),
             _ => String::new(),
         };
         let state = format!("{:<9}", moment.state);
@@ -81,7 +81,7 @@ impl Printer {
     }
 
     pub fn stays_up(&self) {
-        print(&format!("\nThe shop stays up; look at its runs at {} ; Ctrl-C ends it.", self.dashboard()));
+        print(&format!("\nThe shop keeps running; see its runs at {} ; Ctrl-C stops it.", self.dashboard()));
     }
 
     fn bold(&self, text: &str) -> String {

@@ -55,7 +55,7 @@ pub async fn stripe(State(shop): State<Shop>, headers: HeaderMap, body: Bytes) -
             // Not stored, or perhaps: Stripe tries again, and the event's id makes that harmless.
             None => {
                 log::line(format!("event {} is not stored: {failure}", event.id));
-                refuse(StatusCode::SERVICE_UNAVAILABLE, "not stored, send it again")
+                refuse(StatusCode::SERVICE_UNAVAILABLE, "not stored; send it again")
             }
         },
     }

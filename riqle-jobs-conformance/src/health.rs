@@ -93,7 +93,7 @@ pub async fn housekeeping_that_has_failed_for_ten_minutes_is_told_with_its_error
 pub async fn a_provider_that_has_taken_no_email_for_a_minute_is_told(harness: &dyn Harness) {
     let store = harness.store();
     let refused = |lasting| {
-        let error = "smtp: put off by the provider: SMTP greeting: 421 too many connections".to_owned();
+        let error = "smtp: deferred by the provider: SMTP greeting: 421 too many connections".to_owned();
         let trouble = WorkerTrouble { kind: TroubleKind::Mailer, lasting, error };
         WorkerReport { troubles: vec![trouble], ..worker(&[GREET]) }
     };
@@ -101,7 +101,7 @@ pub async fn a_provider_that_has_taken_no_email_for_a_minute_is_told(harness: &d
     assert_eq!(health(harness).await.problems, [""; 0]);
 
     store.report_worker(WorkerReport { label: "crate".to_owned(), ..refused(secs(60)) }).await.unwrap();
-    let told = "no email was taken for 1 min (worker crate): smtp: put off by the provider: SMTP greeting: 421 too many \
+    let told = "no email was accepted for 1 min (worker crate): smtp: deferred by the provider: SMTP greeting: 421 too many \
                 connections";
     assert_eq!(health(harness).await.problems, [told]);
 }

@@ -68,11 +68,11 @@ pub async fn a_reference_has_1_to_512_bytes(harness: &dyn Harness) {
 
 pub async fn names_and_keys_hold_no_control_character(harness: &dyn Harness) {
     let refused = [
-        (run_of("gre\net"), "job holds a control character"),
-        (run_of("gre\0et"), "job holds a control character"),
-        (run_of(GREET).unique("a\tb"), "unique key holds a control character"),
-        (run_of(GREET).reference("a\u{7f}b"), "reference holds a control character"),
-        (run_of(GREET).reference("a\u{85}b"), "reference holds a control character"),
+        (run_of("gre\net"), "job contains a control character"),
+        (run_of("gre\0et"), "job contains a control character"),
+        (run_of(GREET).unique("a\tb"), "unique key contains a control character"),
+        (run_of(GREET).reference("a\u{7f}b"), "reference contains a control character"),
+        (run_of(GREET).reference("a\u{85}b"), "reference contains a control character"),
     ];
     for (run, message) in refused {
         assert_eq!(refusal(harness, run).await.message(), message);
@@ -123,11 +123,11 @@ pub async fn a_group_over_the_limit_is_refused(harness: &dyn Harness) {
     let error = store.enqueue((0..10_001).map(|_| run_of(GREET)).collect()).await.unwrap_err();
 
     assert_eq!((error.kind(), error.index()), (ErrorKind::Rejected, None));
-    assert_eq!(error.message(), "a group has at most 10000 runs, this one has 10001");
+    assert_eq!(error.message(), "a group has at most 10000 runs; this one has 10001");
     assert_eq!(store.counts().await.unwrap(), []);
 }
 
 pub async fn a_group_is_of_one_queue(harness: &dyn Harness) {
     let error = refusal(harness, NewRun { queue: "reports".to_owned(), ..run_of(GREET) }).await;
-    assert_eq!(error.message(), r#"a group is of one queue, found "mail" and "reports""#);
+    assert_eq!(error.message(), r#"a group must be of one queue; found "mail" and "reports""#);
 }

@@ -171,7 +171,7 @@ where
 /// An error that says what was done before it, and nothing else about the store; the rest is its cause.
 fn after(report: &BulkReport, error: Error) -> Error {
     let why = match error.kind() {
-        ErrorKind::Unavailable => "the store is still away",
+        ErrorKind::Unavailable => "the store is still unavailable",
         _ => "the store failed",
     };
     let skipped = if report.skips > 0 { format!(", {} skipped", report.skips) } else { String::new() };

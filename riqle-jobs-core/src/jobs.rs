@@ -50,7 +50,7 @@ impl Jobs {
     pub async fn send_event<T: Serialize + ?Sized>(&self, name: &str, data: &T) -> Result<String, Error> {
         let event = NewEvent::new(Uuid::now_v7().to_string(), name, Payload::event_data(data)?);
         let mut ids = self.send_events(vec![event]).await?;
-        ids.pop().ok_or_else(|| Error::new(ErrorKind::Corrupt, "send_event", "the store answered no id"))
+        ids.pop().ok_or_else(|| Error::new(ErrorKind::Corrupt, "send_event", "the store returned no id"))
     }
 
     /// Sends events, all or none. An event whose id was seen within 24 h, or for as long as the first one asked
@@ -276,7 +276,7 @@ impl IntoFuture for Enqueue {
             answers
                 .first()
                 .copied()
-                .ok_or_else(|| Error::new(ErrorKind::Corrupt, "enqueue", "the store answered for no run"))
+                .ok_or_else(|| Error::new(ErrorKind::Corrupt, "enqueue", "the store returned no run"))
         })
     }
 }

@@ -50,7 +50,7 @@ impl Limits {
             let queue = &runs[0].queue;
             if run.queue != *queue {
                 return Err(rejected(format!(
-                    "a group is of one queue, found {queue:?} and {:?}",
+                    "a group must be of one queue; found {queue:?} and {:?}",
                     run.queue
                 )));
             }
@@ -85,7 +85,7 @@ impl Limits {
     fn check_runs(&self, runs: &[NewRun], also: impl Fn(&NewRun) -> Result<(), Error>) -> Result<(), Error> {
         if runs.len() > self.group_runs {
             return Err(rejected(format!(
-                "a group has at most {} runs, this one has {}",
+                "a group has at most {} runs; this one has {}",
                 self.group_runs,
                 runs.len()
             )));
@@ -176,7 +176,7 @@ pub fn check_json(field: &str, payload: &Payload) -> Result<(), Error> {
     serde_json::from_slice::<AnyJson>(&payload.bytes).map(drop).map_err(|error| {
         let problem = error.to_string();
         if problem.contains("recursion limit") {
-            rejected(format!("{field} has more than {LEVELS} levels"))
+            rejected(format!("{field} is nested deeper than {LEVELS} levels"))
         } else {
             rejected(format!("{field} is not JSON that a job can read: {problem}"))
         }
@@ -191,7 +191,7 @@ pub(crate) fn check_text(field: &str, text: &str, limit: usize) -> Result<(), Er
         return Err(rejected(format!("{field} has {} bytes; the limit is {limit}", text.len())));
     }
     if text.chars().any(char::is_control) {
-        return Err(rejected(format!("{field} holds a control character")));
+        return Err(rejected(format!("{field} contains a control character")));
     }
     Ok(())
 }

@@ -31,7 +31,8 @@ impl Payload {
     /// `Rejected` if the value can't be written as JSON (say, a map whose keys are not text).
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
         serde_json::to_vec(value).map(Self::from_json_text).map_err(|cause| {
-            Error::new(ErrorKind::Rejected, "encode", format!("no JSON form: {cause}")).caused_by(cause)
+            Error::new(ErrorKind::Rejected, "encode", format!("can't be written as JSON: {cause}"))
+                .caused_by(cause)
         })
     }
 

@@ -208,7 +208,7 @@ impl Relay {
             let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
             for (run, answer) in ids.into_iter().zip(self.store.enqueue(runs).await?) {
                 if answer.id() != run {
-                    tracing::info!(%run, holder = %answer.id(), "a staged run's unique key is held, it joins the holder");
+                    tracing::info!(%run, holder = %answer.id(), "a staged run's unique key is taken; it joins the holder");
                 }
             }
         }
@@ -245,7 +245,7 @@ impl Answered {
     }
 
     fn refuse(&mut self, number: StagedNumber, error: Error) {
-        tracing::error!(number = number.0, %error, "a staged item was refused; it is kept aside");
+        tracing::error!(number = number.0, %error, "a staged item was refused; it is set aside");
         self.refused.push((number, clean_text(&error.to_string(), ERROR_BYTES)));
     }
 }

@@ -170,7 +170,7 @@ async fn a_store_that_is_away_is_waited_for_and_one_that_stays_away_is_told_with
     let store = away_for(Duration::from_secs(3_600));
     let error = Jobs::new(&store).replay_all(RunFilter::default(), Pace::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert_eq!(error.message(), "stopped after 10 done: the store is still away");
+    assert_eq!(error.message(), "stopped after 10 done: the store is still unavailable");
 }
 
 /// By the clock of the tests: after a stall of ten seconds the runs that it delayed don't go at once.

@@ -110,7 +110,7 @@ async fn what_is_refused_is_kept_aside_with_its_error_and_its_neighbours_arrive(
             &conflict("taken", holder.await.unwrap()[0].id),
             "enqueue: input has 26 bytes; the limit is 20 (item 0)",
             &conflict("twice", runs[51].id),
-            "read: what is staged can't be read",
+            "read: a staged item can't be read",
         ]
     );
     assert_eq!(staging.staging_status().await.unwrap().waiting, 0);

@@ -520,7 +520,7 @@ async fn a_task_that_outlives_its_body_begins_no_step_and_is_told() {
     hear.acquire().await.unwrap().forget();
     assert_eq!(bench.run(id).await.state, RunState::Succeeded);
     assert_eq!(done.all(), once(&["charge"]));
-    let expected = "the attempt has ended, no step of it begins any more".to_owned();
+    let expected = "the attempt has ended; no more steps can start".to_owned();
     assert_eq!(*told.lock().unwrap(), [(Some(StopReason::Ended), expected)]);
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn compose(
     let (from, to) = (mailbox(&email.from)?, mailbox(&email.to)?);
     // lettre would read the addresses from the headers again, by its own notion of them.
     let envelope = Envelope::new(Some(from.email.clone()), vec![to.email.clone()])
-        .map_err(|error| rejected("an address is not a legal one").caused_by(error))?;
+        .map_err(|error| rejected("an address is not valid").caused_by(error))?;
     let mut builder = Message::builder()
         .envelope(envelope)
         .from(from)
@@ -60,7 +60,7 @@ pub(crate) fn compose(
         .singlepart(part(ContentType::TEXT_PLAIN, &email.text))
         .singlepart(part(ContentType::TEXT_HTML, &email.html));
     let mut message =
-        builder.multipart(body).map_err(|error| rejected("the email is not complete").caused_by(error))?;
+        builder.multipart(body).map_err(|error| rejected("the email is incomplete").caused_by(error))?;
     if let Some(key) = dkim {
         key.sign(&mut message);
     }
@@ -115,9 +115,9 @@ pub(crate) fn header(name: &str, value: &str) -> Result<HeaderValue, Error> {
         "dkim-signature",
     ];
     if ours.contains(&&*lower) || lower.starts_with("content-") || lower.starts_with("resent-") {
-        return Err(rejected(&format!("header {name:?} is not one to be set")));
+        return Err(rejected(&format!("header {name:?} can't be set")));
     }
-    let illegal = || rejected(&format!("header {name:?} is not a legal one"));
+    let illegal = || rejected(&format!("header {name:?} is not valid"));
     let legal_name = name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
     if !legal_name || value.len() > LONGEST_HEADER_VALUE || value.chars().any(char::is_control) {
         return Err(illegal());

@@ -95,10 +95,10 @@ fn record(domain: &str, selector: &str) -> String {
 
 fn signing_key(pem: &str) -> Result<DkimSigningKey, Error> {
     let (label, der) =
-        decoded(pem).ok_or_else(|| misconfigured("the DKIM key is no private key in PEM form"))?;
+        decoded(pem).ok_or_else(|| misconfigured("the DKIM key is not a private key in PEM form"))?;
     let (text, algorithm) = match label {
         "RSA PRIVATE KEY" if der.len() < SHORTEST_RSA_KEY => {
-            return Err(misconfigured("the DKIM key has less than 1024 bits, which no mail server takes"));
+            return Err(misconfigured("the DKIM key has fewer than 1024 bits, which mail servers reject"));
         }
         "RSA PRIVATE KEY" => (pem.to_owned(), DkimSigningAlgorithm::Rsa),
         "PRIVATE KEY" => {
@@ -116,7 +116,7 @@ fn signing_key(pem: &str) -> Result<DkimSigningKey, Error> {
         _ => return Err(misconfigured("the DKIM key is neither RSA as PKCS#1 nor Ed25519 as PKCS#8")),
     };
     DkimSigningKey::new(&text, algorithm)
-        .map_err(|_| misconfigured("the DKIM key is damaged: what the PEM form holds is no key"))
+        .map_err(|_| misconfigured("the DKIM key is damaged: its PEM form holds no key"))
 }
 
 /// Label and content of the first PEM block (RFC 7468).

@@ -32,7 +32,7 @@ impl DkimQuery {
             (None, None) => Ok(None),
             (Some(record), Some(file)) => DkimKey::from_file(record, Path::new(file)).map(Some),
             _ => Err(misconfigured(
-                "DKIM takes dkim=SELECTOR._domainkey.DOMAIN and dkim_key=FILE in the mail URL, both",
+                "DKIM needs both dkim=SELECTOR._domainkey.DOMAIN and dkim_key=FILE in the mail URL",
             )),
         }
     }
@@ -46,7 +46,7 @@ impl DkimQuery {
         let mut dkim = Self::default();
         for part in format!("dkim{query}").split('&') {
             if !part.split_once('=').is_some_and(|(name, value)| dkim.takes(name, value)) {
-                return Err(misconfigured("the mail URL file: takes dkim= and dkim_key= alone"));
+                return Err(misconfigured("the mail URL file: takes only dkim= and dkim_key="));
             }
         }
         Ok((folder, dkim.key()?))

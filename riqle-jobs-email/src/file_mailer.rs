@@ -92,7 +92,7 @@ impl Mailer for FileMailer {
 
 impl FileMailer {
     fn not_sent(&self, error: &io::Error) -> SendOutcome {
-        let error_line = format!("can't write into the folder {}: {error}", self.folder.display());
+        let error_line = format!("can't write to the folder {}: {error}", self.folder.display());
         match error.kind() {
             IoErrorKind::PermissionDenied
             | IoErrorKind::ReadOnlyFilesystem

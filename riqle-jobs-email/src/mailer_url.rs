@@ -48,7 +48,7 @@ pub fn mailer_from_url(url: &str) -> Result<Arc<dyn Mailer>, Error> {
         }
         "smtp" | "smtps" => smtp(url),
         "resend" => Err(misconfigured(
-            "resend: holds no API key, which this call does not look for; use riqle_jobs::mailer, which reads \
+            "resend: has no API key, and this call does not look for one; use riqle_jobs::mailer, which reads \
              RESEND_API_KEY, or ResendMailer::new, or write file:DIR",
         )),
         _ => Err(misconfigured(&format!("the mail URL has an unknown scheme; {FORMS}"))),

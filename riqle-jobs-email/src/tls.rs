@@ -17,7 +17,7 @@ pub(crate) fn trusting(roots: &[CertificateDer<'static>]) -> Result<ClientConfig
     let misconfigured = |line: &str| Error::new(ErrorKind::Misconfigured, "mailer", line);
     let mut store = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     for root in roots {
-        let line = "a root certificate is not a legal one";
+        let line = "a root certificate is not valid";
         store.add(root.clone()).map_err(|error| misconfigured(line).caused_by(error))?;
     }
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))

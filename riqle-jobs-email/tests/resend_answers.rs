@@ -378,7 +378,7 @@ async fn tls_trusts_a_root_that_is_given_and_no_other() {
     {
         let (outcome, sends) = Outbox::with(&Memory::new(), untrusted).try_to(ADA).await;
         assert_eq!((seen(&outcome), sends), (Seen::Misconfigured, 0), "{outcome:?}");
-        assert!(format!("{outcome:?}").contains("no private connection"), "{outcome:?}");
+        assert!(format!("{outcome:?}").contains("no secure connection"), "{outcome:?}");
     }
     assert_eq!(server.requests().len(), 1);
 }

@@ -41,7 +41,7 @@ impl From<Attempt> for AttemptRecord {
 pub(crate) fn read_attempts(stored: Option<Vec<String>>) -> Result<Vec<AttemptRecord>> {
     let read = |text: &String| serde_json::from_str::<Attempt>(text).map(AttemptRecord::from);
     stored.unwrap_or_default().iter().map(read).collect::<Result<_, _>>().map_err(|cause| {
-        let message = "the attempts of a run are not as they were written";
+        let message = "the attempts of a run can't be read";
         into_driver(Error::new(ErrorKind::Corrupt, "read", message).caused_by(cause))
     })
 }

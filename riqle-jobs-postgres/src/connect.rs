@@ -252,14 +252,16 @@ fn parse(url: &str) -> Result<(PgConnectOptions, OfUrl), Error> {
                 ours.listens = Some(match value.as_ref() {
                     "on" => true,
                     "off" => false,
-                    other => return Err(misconfigured(format!("listen is on or off, not {other:?}"))),
+                    other => return Err(misconfigured(format!("listen must be on or off, not {other:?}"))),
                 });
             }
             "keep_succeeded" => {
                 ours.keeps_succeeded = Some(match value.as_ref() {
                     "1" => true,
                     "0" => false,
-                    other => return Err(misconfigured(format!("keep_succeeded is 0 or 1, not {other:?}"))),
+                    other => {
+                        return Err(misconfigured(format!("keep_succeeded must be 0 or 1, not {other:?}")));
+                    }
                 });
             }
             known
@@ -270,7 +272,7 @@ fn parse(url: &str) -> Result<(PgConnectOptions, OfUrl), Error> {
             // The driver would only warn, with the value, which can be a password under a misspelt name.
             unknown => {
                 let known = [&OF_STORE[..], &OF_DRIVER[..]].concat().join(", ");
-                let message = format!("unknown parameter {unknown:?} of the URL; known are {known}");
+                let message = format!("unknown URL parameter {unknown:?}; known are {known}");
                 return Err(misconfigured(message));
             }
         }
@@ -292,7 +294,7 @@ fn parse(url: &str) -> Result<(PgConnectOptions, OfUrl), Error> {
 
 /// Says who has not answered.
 pub(crate) fn silent(options: &PgConnectOptions) -> Error {
-    let message = format!("{} has not answered within {CONNECTED_WITHIN:?}", place(options));
+    let message = format!("{} did not answer within {CONNECTED_WITHIN:?}", place(options));
     Error::new(ErrorKind::Unavailable, "connect", message)
 }
 

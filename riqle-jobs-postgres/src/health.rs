@@ -61,7 +61,7 @@ fn problems(row: &PgRow) -> Result<Vec<String>> {
     let live: i64 = get::<Option<i64>>(row, "live_rows")?.unwrap_or_default();
     if dead > MANY_DEAD_ROWS.max(live) {
         problems.push(format!(
-            "the table of runs holds {dead} dead rows beside {live} live ones: see whether autovacuum runs, and what \
+            "the table of runs holds {dead} dead rows beside {live} live ones: check whether autovacuum runs, and what \
              holds it up"
         ));
     }

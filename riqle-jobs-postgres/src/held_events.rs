@@ -96,5 +96,5 @@ impl Postgres {
 
 fn held_up(operation: &'static str, id: Option<&str>) -> Error {
     let what = id.map_or("one of the events".to_owned(), |id| format!("the event {id:?}"));
-    Error::new(ErrorKind::Unavailable, operation, format!("a transaction that has not ended holds {what}"))
+    Error::new(ErrorKind::Unavailable, operation, format!("an open transaction holds {what}"))
 }

@@ -63,7 +63,7 @@ fn held_up(error: Error) -> Error {
         return error;
     }
     let message = format!(
-        "the schema can't be brought up to date: another transaction, or another process that does so, has held what it \
+        "can't migrate the schema: another transaction, or another process that migrates it, has held what it \
          needs for {LOCKED_WITHIN}; connect again once it has ended"
     );
     Error::new(ErrorKind::Unavailable, "connect", message).caused_by(error)
@@ -76,11 +76,11 @@ pub(crate) async fn check(connection: &mut PgConnection, statements: &Statements
     let problem = match newest.cmp(&known) {
         std::cmp::Ordering::Equal => return Ok(()),
         std::cmp::Ordering::Less => format!(
-            "schema {schema} is at migration {newest}, this version of riqle-jobs needs {known}: run \
+            "schema {schema} is at migration {newest}; this version of riqle-jobs needs {known}: run \
              Postgres::migrations, or open the store without migrate(false)"
         ),
         std::cmp::Ordering::Greater => format!(
-            "schema {schema} is at migration {newest}, this version of riqle-jobs knows up to {known}: upgrade it"
+            "schema {schema} is at migration {newest}; this version of riqle-jobs knows up to {known}: upgrade riqle-jobs"
         ),
     };
     Err(into_driver(Error::new(ErrorKind::Misconfigured, "connect", problem)))

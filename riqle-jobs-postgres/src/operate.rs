@@ -133,7 +133,7 @@ async fn replay(work: &mut Work<'_>, id: RunId, new_run: RunId, how: &Replay) ->
 
 async fn check_replay(work: &mut Work<'_>, run: &Run, new_run: RunId) -> DriverResult<()> {
     if find_run(work, new_run).await?.is_some() {
-        return Err(into_driver((Operation::Replay { new_run }).rejected(new_run, "is stored already")));
+        return Err(into_driver((Operation::Replay { new_run }).rejected(new_run, "already exists")));
     }
     let holder = work
         .timed(

@@ -130,7 +130,7 @@ impl LeaseConnection for PostgresLeaseConnection {
         let extended = match timeout(EXTENDED_WITHIN, self.try_extend(&leases, lease)).await {
             Ok(extended) => extended.map_err(|error| from_driver("extend", error)),
             Err(_) => {
-                let message = format!("the server has not answered within {EXTENDED_WITHIN:?}");
+                let message = format!("the server did not answer within {EXTENDED_WITHIN:?}");
                 Err(Error::new(ErrorKind::Unavailable, "extend", message))
             }
         };

@@ -28,14 +28,13 @@ impl Statements {
         let starts_well = schema.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         if !starts_well || !schema.chars().all(is_plain) || schema.len() > 63 {
-            let message = format!(
-                "schema {schema:?} is not made of at most 63 lower-case letters, digits and underscores"
-            );
+            let message =
+                format!("schema {schema:?} must be at most 63 lower-case letters, digits and underscores");
             return Err(Error::new(ErrorKind::Misconfigured, "connect", message));
         }
         if schema.starts_with("pg_") {
             let message =
-                format!("schema {schema:?} begins with pg_, as PostgreSQL's own do; choose another");
+                format!("schema {schema:?} starts with pg_, which PostgreSQL reserves; choose another");
             return Err(Error::new(ErrorKind::Misconfigured, "connect", message));
         }
         Ok(Self { schema: schema.to_owned(), named, texts: Mutex::default() })

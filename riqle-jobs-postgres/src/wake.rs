@@ -126,7 +126,7 @@ impl Wakes {
                 return;
             }
             if !matches!(timeout(ANSWERED_WITHIN, remote.tell(payloads)).await, Ok(Ok(()))) {
-                tracing::debug!("a notification was lost; polling finds what it told of");
+                tracing::debug!("a notification was lost; polling will find its run");
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -202,7 +202,7 @@ impl Listening {
                 Ok(()) => return,
                 Err(Broken { after_success, error }) => {
                     failures = if after_success { 1 } else { failures.saturating_add(1) };
-                    tracing::warn!(%error, "the listening connection broke off; polling goes on, it is made anew");
+                    tracing::warn!(%error, "the listening connection was lost; reconnecting, polling continues");
                 }
             }
             // From a tenth of a second on, spread by who we are.

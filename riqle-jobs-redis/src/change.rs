@@ -90,5 +90,5 @@ impl Redis {
 
 /// Others were faster, again and again.
 pub(crate) fn outrun(operation: &'static str) -> Error {
-    unavailable(operation, "others change the same thing all the time; try again")
+    unavailable(operation, "others keep changing the same thing; try again")
 }

@@ -107,7 +107,7 @@ async fn check_layout(server: &Server, keys: &Keys) -> Result<(), Error> {
     }
     let layout = String::from_utf8_lossy(&layout);
     let message = format!(
-        "the keys at {registry} have the layout {layout}, this version of riqle-jobs knows {LAYOUT}: use the version that wrote \
+        "the keys at {registry} have the layout {layout}; this version of riqle-jobs knows {LAYOUT}: use the version that wrote \
          them, or another prefix"
     );
     Err(Error::new(ErrorKind::Misconfigured, "connect", message))

@@ -41,7 +41,8 @@ impl Redis {
     pub(crate) async fn enqueue_group(&self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error> {
         let bytes: usize = runs.iter().map(|run| run.input.bytes.len()).sum();
         if bytes > GROUP_BYTES {
-            let message = format!("inputs of a group have at most {GROUP_BYTES} bytes, these have {bytes}");
+            let message =
+                format!("the inputs of a group have at most {GROUP_BYTES} bytes; these have {bytes}");
             return Err(Error::new(ErrorKind::Rejected, "enqueue", message));
         }
         let queue = runs.first().map_or_else(String::new, |run| run.queue.clone());

@@ -26,12 +26,10 @@ fn classify(error: &RedisError) -> (ErrorKind, &'static str) {
         Driver::Io if error.to_string().contains("AuthenticationFailed") => (Misconfigured, REFUSED_USER),
         Driver::Io => (Unavailable, "the server can't be reached"),
         Driver::Parse => (Unavailable, "the connection broke off"),
-        Driver::ClusterConnectionNotFound => {
-            (Unavailable, "no node of the cluster answers for this slot now")
-        }
+        Driver::ClusterConnectionNotFound => (Unavailable, "no node of the cluster serves this slot now"),
         Driver::AuthenticationFailed => (Misconfigured, REFUSED_USER),
         Driver::InvalidClientConfig => (Misconfigured, "the connection options are invalid"),
-        Driver::UnexpectedReturnType => (Corrupt, "the server answered what was not asked for"),
+        Driver::UnexpectedReturnType => (Corrupt, "the server sent an unexpected answer"),
         _ => of_server(error),
     }
 }
@@ -57,34 +55,34 @@ fn of_server(error: &RedisError) -> (ErrorKind, &'static str) {
             (Unavailable, "the queue's slot is being moved to another node")
         }
         "LOADING" => (Unavailable, "the server is loading its data"),
-        "READONLY" => (Unavailable, "the server is a replica: it is being failed over"),
+        "READONLY" => (Unavailable, "the server is a replica: a failover is in progress"),
         "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "MOVED" | "ASK" => {
-            (Unavailable, "the cluster is being rearranged")
+            (Unavailable, "the cluster is being reconfigured")
         }
-        "NOREPLICAS" => (Unavailable, "the server has fewer replicas than it asks for"),
+        "NOREPLICAS" => (Unavailable, "the server has fewer replicas than it requires"),
         "BUSY" | "NOSCRIPT" | "UNKILLABLE" => (Unavailable, "the server is busy with a script"),
-        "MISCONF" => (Unavailable, "the server can't save its data, so it takes no writes; see its log"),
+        "MISCONF" => (Unavailable, "the server can't save its data, so it refuses writes; see its log"),
         "WRONGPASS" | "NOAUTH" => (Misconfigured, REFUSED_USER),
         "NOPERM" => (
             Misconfigured,
-            "the user lacks a right that the store needs; the documentation of RedisOptions has the line that gives all of them",
+            "the user lacks a permission that the store needs; the documentation of RedisOptions has the ACL line that grants all of them",
         ),
         "WRONGTYPE" => (Corrupt, "another application uses a key of ours; choose another prefix"),
         _ if detail.contains("RIQLE ") || detail.contains("WRONGTYPE") => {
             (Corrupt, "another application uses a key of ours; choose another prefix")
         }
         _ if detail.contains("cluster support disabled") => {
-            (Misconfigured, "the server is no cluster: name it by redis:// or rediss://")
+            (Misconfigured, "the server is not a cluster: use redis:// or rediss://")
         }
         _ if detail.contains("SELECT is not allowed in cluster mode") => (Misconfigured, OF_A_CLUSTER),
         _ if detail.contains("DB index is out of range") => {
-            (Misconfigured, "the server has no database of the URL's number")
+            (Misconfigured, "the server has no database with the URL's number")
         }
         _ if detail.contains("max number of clients") => {
-            (Unavailable, "the server takes no more connections")
+            (Unavailable, "the server accepts no more connections")
         }
         _ if detail.contains("invalid password") || detail.contains("AUTH") => (Misconfigured, REFUSED_USER),
-        _ => (Corrupt, "Redis refuses the command"),
+        _ => (Corrupt, "Redis refused the command"),
     }
 }
 
@@ -92,13 +90,13 @@ fn of_server(error: &RedisError) -> (ErrorKind, &'static str) {
 pub(crate) const CONNECT: &str = "connect";
 
 const REFUSED_USER: &str =
-    "the server refuses the user name or password: compare those in the URL with `ACL LIST`";
+    "the server rejected the user name or password: compare those in the URL with `ACL LIST`";
 
 const OUT_OF_MEMORY: &str = "the server is out of memory and stores nothing more: raise maxmemory, or let workers and pruning free some";
 
 /// To whoever names it as a server alone.
 pub(crate) const OF_A_CLUSTER: &str =
-    "the server is a node of a cluster: name it by redis-cluster:// or rediss-cluster://, without a database";
+    "the server is a node of a cluster: use redis-cluster:// or rediss-cluster://, without a database";
 
 /// Whether the connection, not the command, has failed.
 pub(crate) fn is_of_the_connection(error: &RedisError) -> bool {

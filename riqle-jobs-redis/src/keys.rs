@@ -73,7 +73,7 @@ impl Keys {
     pub(crate) fn new(prefix: &str) -> Result<Self, Error> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
         if prefix.is_empty() || prefix.len() > 64 || !prefix.chars().all(is_plain) {
-            let message = format!("prefix is 1 to 64 letters, digits and -_.: and not {prefix:?}");
+            let message = format!("prefix must be 1 to 64 letters, digits or any of -_.: and is {prefix:?}");
             return Err(Error::new(ErrorKind::Misconfigured, "connect", message));
         }
         Ok(Self { prefix: prefix.to_owned() })

@@ -31,7 +31,7 @@ impl Operate for Redis {
                 return Ok(());
             }
             if self.find("replay", new_run).await?.is_some() {
-                return Err((Operation::Replay { new_run }).rejected(new_run, "is stored already"));
+                return Err((Operation::Replay { new_run }).rejected(new_run, "already exists"));
             }
             let change = self.replay_change(&found, new_run, &replay).await?;
             if self.change_of("replay", &found, change).await? {

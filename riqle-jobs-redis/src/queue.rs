@@ -180,7 +180,7 @@ async fn extend(
     let called = server.call("extend", &EXTEND, &prefix, &arguments, Repeat::Safe);
     match timeout(within, called).await {
         Ok(called) => answers(called?, LeaseAnswer::LeaseLost),
-        Err(_) => Err(unavailable("extend", format!("the server has not answered within {within:?}"))),
+        Err(_) => Err(unavailable("extend", format!("the server did not answer within {within:?}"))),
     }
 }
 

@@ -95,7 +95,7 @@ pub(crate) fn stamped(times: &[i64], value: &impl Serialize) -> Result<Vec<u8>, 
         frame.long(*time);
     }
     serde_json::to_writer(&mut frame.0, value)
-        .map_err(|cause| corrupt("a value has no JSON form").caused_by(cause))?;
+        .map_err(|cause| corrupt("a value can't be written as JSON").caused_by(cause))?;
     Ok(frame.0)
 }
 
@@ -108,5 +108,5 @@ pub(crate) fn read_stamped<const N: usize, T: DeserializeOwned>(
         *time = reader.long()?;
     }
     let value = serde_json::from_slice(reader.rest());
-    Ok((times, value.map_err(|cause| corrupt("a value is not as it was written").caused_by(cause))?))
+    Ok((times, value.map_err(|cause| corrupt("a stored value can't be read").caused_by(cause))?))
 }

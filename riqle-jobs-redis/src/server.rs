@@ -176,7 +176,7 @@ impl Server {
             };
             if confirmed < self.replicas {
                 let message = format!(
-                    "stored, but only {confirmed} of the {} replicas that wait asks for have confirmed within \
+                    "stored, but only {confirmed} of the {} replicas that wait asks for confirmed within \
                      {REPLICATED_WITHIN:?}",
                     self.replicas
                 );

@@ -78,7 +78,7 @@ impl Settings {
         // The volatile policies throw away only what has a time to live, which nothing of ours has.
         if self.maxmemory_policy.starts_with("allkeys") && !allows_eviction {
             return Err(wrong(format!(
-                "maxmemory-policy is {}, so the server throws runs away when its memory is full: set it to noeviction, \
+                "maxmemory-policy is {}, so the server evicts runs when its memory is full: set it to noeviction, \
                  or add allow_eviction=true to the URL if runs may be lost",
                 self.maxmemory_policy
             )));
@@ -91,7 +91,7 @@ impl Settings {
         let mut problems = Vec::new();
         if self.maxmemory_policy.starts_with("allkeys") {
             problems.push(format!(
-                "maxmemory-policy is {}: runs are thrown away when the memory is full; set it to noeviction",
+                "maxmemory-policy is {}: runs are evicted when the memory is full; set it to noeviction",
                 self.maxmemory_policy
             ));
         }

@@ -81,15 +81,17 @@ impl Parameters {
                 "prefix" => read.keys = Keys::new(&value)?,
                 "wait" => {
                     let number = value.parse();
-                    read.replicas =
-                        number.map_err(|_| wrong(format!("wait is a number of replicas, not {value:?}")))?;
+                    read.replicas = number
+                        .map_err(|_| wrong(format!("wait must be a number of replicas, not {value:?}")))?;
                 }
                 "allow_eviction" => {
                     read.allows_eviction = match value.as_ref() {
                         "true" => true,
                         "false" => false,
                         other => {
-                            return Err(wrong(format!("allow_eviction is true or false, not {other:?}")));
+                            return Err(wrong(format!(
+                                "allow_eviction must be true or false, not {other:?}"
+                            )));
                         }
                     };
                 }
@@ -100,9 +102,7 @@ impl Parameters {
                     })?);
                 }
                 other => {
-                    return Err(wrong(format!(
-                        "the URL has an unknown parameter {other:?}; known are {PARAMETERS}"
-                    )));
+                    return Err(wrong(format!("unknown URL parameter {other:?}; known are {PARAMETERS}")));
                 }
             }
         }
@@ -135,7 +135,7 @@ fn cluster(scheme: &str, rest: &str, parameters: &Parameters) -> Result<Place, E
     };
     let hosts = hosts.trim_end_matches('/');
     if hosts.contains('/') {
-        return Err(wrong("a cluster has one database: name none in the URL".to_owned()));
+        return Err(wrong("a cluster has only one database: name none in the URL".to_owned()));
     }
     let root = parameters.root.as_deref();
     let nodes = hosts.split(',').map(|host| client(scheme, &format!("{user}{host}"), root));

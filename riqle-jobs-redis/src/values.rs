@@ -75,5 +75,5 @@ pub(crate) fn run_id(value: Value) -> Result<RunId, Error> {
 }
 
 pub(crate) fn unexpected() -> Error {
-    corrupt("a script answered what it never answers")
+    corrupt("a script sent an unexpected answer")
 }

@@ -111,7 +111,7 @@ impl Wakes {
             let commands: Vec<_> = messages.into_iter().map(publish).collect();
             let told = self.told_by.ask("wake", &self.prefix, &commands);
             if !matches!(timeout(ANSWERED_WITHIN, told).await, Ok(Ok(_))) {
-                tracing::debug!("a message was lost; polling finds what it told of");
+                tracing::debug!("a message was lost; polling will find its run");
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -165,7 +165,7 @@ impl Listening {
                 Err(error) => {
                     failures = if was_heard { 1 } else { failures.saturating_add(1) };
                     turn += 1;
-                    tracing::warn!(%error, "the listening connection broke off; polling goes on, it is made anew");
+                    tracing::warn!(%error, "the listening connection was lost; reconnecting, polling continues");
                 }
             }
             tokio::time::sleep(waits.delay_after(failures, process.as_u64_pair().1)).await;

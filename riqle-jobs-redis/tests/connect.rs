@@ -28,7 +28,7 @@ async fn a_wrong_url_is_named_and_its_password_is_not() {
         assert!(line.contains("redis://user:password@host:port/database"), "{line}");
     }
     for (parameter, problem) in [
-        ("prefx=a", "unknown parameter \"prefx\"; known are prefix, wait, allow_eviction, ca"),
+        ("prefx=a", "unknown URL parameter \"prefx\"; known are prefix, wait, allow_eviction, ca"),
         ("wait=some", "wait is a number of replicas"),
         ("allow_eviction=1", "allow_eviction is true or false"),
         ("prefix=a{b}", "prefix is 1 to 64 letters"),

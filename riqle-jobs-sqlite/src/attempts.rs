@@ -72,6 +72,6 @@ pub(crate) fn read_attempts(stored: &str) -> Result<Vec<AttemptRecord>> {
 }
 
 fn unreadable(cause: serde_json::Error) -> sqlx::Error {
-    let message = "the attempts of a run are not as they were written";
+    let message = "the attempts of a run can't be read";
     into_driver(Error::new(ErrorKind::Corrupt, "read", message).caused_by(cause))
 }

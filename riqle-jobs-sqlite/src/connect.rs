@@ -245,7 +245,7 @@ impl Url {
             synchronous = match option.split_once('=').unwrap_or((option, "")) {
                 ("synchronous", value) => value.parse()?,
                 (unknown, _) => {
-                    let message = format!("unknown parameter {unknown:?} of the URL; known is synchronous");
+                    let message = format!("unknown URL parameter {unknown:?}; known is synchronous");
                     return Err(misconfigured(message));
                 }
             };
@@ -261,7 +261,7 @@ impl FromStr for Synchronous {
         match text {
             "full" => Ok(Self::Full),
             "normal" => Ok(Self::Normal),
-            _ => Err(misconfigured(format!("synchronous is full or normal, not {text:?}"))),
+            _ => Err(misconfigured(format!("synchronous must be full or normal, not {text:?}"))),
         }
     }
 }

@@ -87,7 +87,7 @@ impl File {
         let message = match seen.state {
             State::There => return Ok(()),
             State::Missing => format!(
-                "the file {path} was removed or renamed while it was open: put it back; nothing is stored until it is"
+                "the file {path} was removed or renamed while it was open: put it back; until then nothing is stored"
             ),
             State::LogMissing => format!(
                 "the file {path} is there, but its -wal was removed: restart the processes that have it open; nothing \

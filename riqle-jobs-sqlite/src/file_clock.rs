@@ -130,7 +130,10 @@ impl FileClock {
         if before != Some(time.offset) {
             if before.is_some() {
                 let offset_ms = time.offset;
-                tracing::warn!(offset_ms, "the machine's clock was set; the file's goes on as before");
+                tracing::warn!(
+                    offset_ms,
+                    "the machine's clock was set; the file's clock continues as before"
+                );
             }
             sqlx::query(include_str!("../queries/follow_clock.sql")).execute(connection).await?;
         }

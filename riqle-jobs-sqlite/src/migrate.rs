@@ -27,7 +27,7 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection, now: i64) -> Resu
             ErrorKind::Misconfigured,
             "connect",
             format!(
-                "the database has schema {newest}, this version of riqle-jobs knows up to {}: upgrade it",
+                "the database has schema {newest}; this version of riqle-jobs knows up to {}: upgrade riqle-jobs",
                 MIGRATIONS.len()
             ),
         )),

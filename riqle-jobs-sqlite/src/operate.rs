@@ -118,7 +118,7 @@ async fn replay(write: &mut Write, id: RunId, new_run: RunId, how: &Replay) -> D
 
 async fn check_replay(write: &mut Write, run: &Run, new_run: RunId) -> DriverResult<()> {
     if find_run(&mut write.connection, new_run).await?.is_some() {
-        return Err(into_driver((Operation::Replay { new_run }).rejected(new_run, "is stored already")));
+        return Err(into_driver((Operation::Replay { new_run }).rejected(new_run, "already exists")));
     }
     let holder = sqlx::query(
         "SELECT run FROM riqle_unique

@@ -158,7 +158,7 @@ impl WriterThread {
         match self.write(&mut batch).await {
             Ok(()) => batch.answer(),
             Err(Failure::OfOne(error)) if batch.len() > 1 => {
-                tracing::warn!(%error, requests = batch.len(), "a batch of writes failed, writing one by one");
+                tracing::warn!(%error, requests = batch.len(), "a batch of writes failed; writing one by one");
                 for mut single in batch.split() {
                     match self.write(&mut single).await {
                         Ok(()) => single.answer(),

@@ -158,8 +158,8 @@ async fn runs_are_found_by_what_the_address_says() {
             format!("./runs/{first}")
         );
         for (query, words) in [
-            ("state=lost", "no such state"),
-            ("from=yesterday", "no time"),
+            ("state=lost", "unknown state"),
+            ("from=yesterday", "not a time"),
             ("id=xyz", "no run"),
             ("state=succeeded&text=x", "dead letters only"),
             ("state=dead&state=pending", "read"),
@@ -472,7 +472,7 @@ async fn the_sample_for_curl_fits_the_way_in() {
         (
             own,
             "Cookie: session=1\r\n".to_owned(),
-            "# RIQLE_COOKIE is that header of your session\n",
+            "# RIQLE_COOKIE is this header of your session\n",
             " \\\n  -H \"Cookie: $RIQLE_COOKIE\"",
         ),
         (open, String::new(), "", ""),
@@ -627,7 +627,7 @@ async fn a_page_that_is_followed_is_sent_again_when_it_changes() {
         bench.jobs.cancel(id).await.unwrap();
         wait_for(&mut lines, r#"class="state cancelled""#).await;
         bench.store().prune(Retention { ended: Some(Duration::ZERO), ..Retention::FOREVER }).await.unwrap();
-        wait_for(&mut lines, "there is no such run").await;
+        wait_for(&mut lines, "no such run").await;
     }
 }
 

@@ -58,7 +58,7 @@ async fn genuine_events_that_the_shop_can_not_use_are_answered_200_ignored_and_c
         ),
         (
             checkout("evt_4", "order\u{0}7", "ada@example.com"),
-            "it can't be stored: unique key holds a control character",
+            "it can't be stored: unique key contains a control character",
         ),
     ] {
         let (status, answer) = shop.deliver(&event).await.unwrap();

@@ -339,7 +339,7 @@ impl RunContext {
         match self.inner.steps.doomed() {
             Some(message) => Err(JobError::dead(message)),
             None if self.inner.cancellation.has_ended() => {
-                Err(JobError::retry("the attempt has ended, no step of it begins any more"))
+                Err(JobError::retry("the attempt has ended; no more steps can start"))
             }
             None => Ok(()),
         }
@@ -350,7 +350,7 @@ impl RunContext {
         match self.inner.cancellation.lost() {
             None | Some(StopReason::Shutdown | StopReason::Ended) => Ok(()),
             Some(StopReason::LeaseLost) => {
-                Err(JobError::retry("the lease is lost, another claim has the run"))
+                Err(JobError::retry("the lease is lost; another claim has the run"))
             }
             Some(StopReason::Cancelled) => Err(JobError::retry("the run was cancelled")),
         }

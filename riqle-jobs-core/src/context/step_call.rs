@@ -23,8 +23,8 @@ impl Clash {
         let again = |first: Place, what: &str| {
             let place = if first == at { String::new() } else { format!(", called at {first},") };
             format!(
-                "step {:?}{place} {what} in this body, and is called again at {at}: for other items give a key, \
-                 {keyed}; to repeat a block after an error, `run.again()`",
+                "step {:?}{place} {what} in this body, and is called again at {at}: give each item a key, \
+                 {keyed}; to repeat a block after an error, call `run.again()`",
                 path.as_str()
             )
         };
@@ -34,10 +34,10 @@ impl Clash {
         };
         match self {
             Clash::StillRuns(first) => again(first, "is still running"),
-            Clash::RanAlready(first) => again(first, "ran already"),
+            Clash::RanAlready(first) => again(first, "already ran"),
             Clash::CalledElsewhere(first_outer, first) => format!(
                 "step {:?} is called {} at {at}, and was called {} at {first}: a name is one step of a run, wherever \
-                 it is called; give a key, {keyed}",
+                 it is called; give it a key, {keyed}",
                 path.as_str(),
                 within(outer),
                 within(first_outer.as_ref())

@@ -117,7 +117,7 @@ fn local_part(text: &str) -> Result<String, &'static str> {
         Err(_) => format!("\"{}\"", meaning.replace('\\', "\\\\").replace('"', "\\\"")),
     };
     if spelling.len() > LONGEST_LOCAL_PART {
-        return Err("what is before the @ is longer than 64 bytes");
+        return Err("the part before the @ is longer than 64 bytes");
     }
     Ok(spelling)
 }
@@ -142,9 +142,9 @@ fn unescaped(quoted: &str) -> Result<String, &'static str> {
 }
 
 pub(super) const NOT_AN_ADDRESS: &str = "not an email address of the form local@domain";
-const BAD_QUOTES: &str = "the quotes before the @ don't match: a quote within them is written \\\"";
-const CONTROL: &str = "what is before the @ holds a control character";
-const NOT_ASCII: &str = "letters other than ASCII before the @ are not supported";
+const BAD_QUOTES: &str = "the quotes before the @ don't match: write a quote inside them as \\\"";
+const CONTROL: &str = "the part before the @ contains a control character";
+const NOT_ASCII: &str = "non-ASCII letters before the @ are not supported";
 
 /// Atoms with dots between them, which need no quotes.
 fn unquoted(text: &str) -> Result<&str, &'static str> {
@@ -160,7 +160,7 @@ fn unquoted(text: &str) -> Result<&str, &'static str> {
         dots if dots.chars().all(|c| is_of_atom(c) || c == '.') => {
             "before the @, two dots in a row, or a dot at either end, need quotes, as in \"a..b\"@example.com"
         }
-        _ => "a sign before the @ is not allowed there without quotes, as in \"a b\"@example.com",
+        _ => "a character before the @ needs quotes, as in \"a b\"@example.com",
     })
 }
 
@@ -168,10 +168,10 @@ fn domain_part(text: &str) -> Result<String, &'static str> {
     let seen = legible(text);
     if let Some(literal) = seen.strip_prefix('[') {
         return address_literal(literal)
-            .ok_or("what is after the @ is not an address literal such as [192.0.2.1]");
+            .ok_or("the part after the @ is not an address literal such as [192.0.2.1]");
     }
     // Joiners are part of some names; where they are not, nobody has typed them.
-    ascii_domain(text).or_else(|| ascii_domain(&seen)).ok_or("what is after the @ is not a domain")
+    ascii_domain(text).or_else(|| ascii_domain(&seen)).ok_or("the part after the @ is not a domain")
 }
 
 /// RFC 5321, section 4.1.3.

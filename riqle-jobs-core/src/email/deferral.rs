@@ -34,7 +34,7 @@ impl Deferral {
     /// For people, before "again at …".
     pub(super) const fn told(self) -> &'static str {
         match self {
-            Deferral::Load => "put off by the provider",
+            Deferral::Load => "deferred by the provider",
             Deferral::Greylisting => "greylisted",
             Deferral::Quota => "quota used up",
         }

@@ -81,7 +81,7 @@ impl NewEmailEvent {
     pub fn checked(mut self) -> Result<Self, Error> {
         check_key("event id", &self.provider_event_id).map_err(|error| error.of("record_email_event"))?;
         if self.detail.rank() == 0 {
-            let message = format!("{} is no delivery event", self.detail);
+            let message = format!("{} is not a delivery event", self.detail);
             return Err(Error::new(ErrorKind::Rejected, "record_email_event", message));
         }
         self.at = crate::from_millis(self.at.as_millisecond());

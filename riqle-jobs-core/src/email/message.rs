@@ -148,7 +148,7 @@ impl Email {
                 return Err(Error::new(
                     ErrorKind::Rejected,
                     "email",
-                    format!("header {name:?} is not a legal one"),
+                    format!("header {name:?} is not valid"),
                 ));
             }
         }

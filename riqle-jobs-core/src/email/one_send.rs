@@ -157,7 +157,7 @@ impl<'a> OneSend<'a> {
             }
             Deferral::Quota => true,
         };
-        tracing::info!(email = %self.row.id, provider, error, "an email is put off");
+        tracing::info!(email = %self.row.id, provider, error, "an email is deferred");
         self.not_sent(by.detail(), &error).await?;
         Err(SendError::Deferred { by, error, after, alert })
     }

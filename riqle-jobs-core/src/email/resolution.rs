@@ -35,7 +35,7 @@ impl Resolution {
             Resolution::NotSent if is_not_sent => return Ok(None),
             _ if !row.may_have_been_sent() => {
                 let message = format!(
-                    "email {} is {} ({}), its outcome is no question",
+                    "email {} is {} ({}); its outcome is already known",
                     row.id, row.status, row.detail
                 );
                 return Err(Error::new(ErrorKind::Rejected, "resolve_email", message));

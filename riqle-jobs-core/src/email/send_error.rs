@@ -16,14 +16,14 @@ pub enum SendError {
     /// same.
     #[error(
         "another email of template {template:?} was sent to the same address in this step: send it in a step of its \
-         own, `run.keyed(…).step(…)`, or give it a key by Email::idempotency_key"
+         own, `run.keyed(…).step(…)`, or give it a key with Email::idempotency_key"
     )]
     OtherEmail {
         /// The email's template.
         template: String,
     },
     /// Outside a step, an email needs a key of its own.
-    #[error("no idempotency key: send inside a step, or give one by Email::idempotency_key")]
+    #[error("no idempotency key: send inside a step, or give one with Email::idempotency_key")]
     NoKey,
     /// Refused for good: by the provider, or because it can't be composed.
     #[error("email rejected: {0}")]

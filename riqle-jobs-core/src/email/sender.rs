@@ -148,7 +148,9 @@ impl Sender {
         let email = render()?;
         let is_to_another = canonical_address(&email.to.address) != canonical_address(&to.address);
         if email.template != template || is_to_another {
-            return Err(JobError::dead("the rendered email has another template or recipient than was said"));
+            return Err(JobError::dead(
+                "the rendered email's template or recipient is not the one that was given",
+            ));
         }
         Ok(self.render_and_deliver(row, key.to_owned(), &email, Some(step)).await?)
     }

@@ -117,7 +117,7 @@ impl State {
 
     fn check_replay(&self, id: RunId, run: &StoredRun, new_run: RunId, now: Timestamp) -> Result<(), Error> {
         if self.runs.contains_key(&new_run) {
-            return Err((Operation::Replay { new_run }).rejected(new_run, "is stored already"));
+            return Err((Operation::Replay { new_run }).rejected(new_run, "already exists"));
         }
         let holder = run.unique.as_ref().and_then(|unique| self.unique.holder(&run.job, &unique.key, now));
         match holder {

@@ -67,7 +67,7 @@ impl GroupCommit {
             });
         }
         answered.await.map_err(|_| {
-            let message = "the runtime that wrote has ended; whether the runs are stored is unknown";
+            let message = "the runtime that was writing has ended; the runs may or may not be stored";
             Error::new(ErrorKind::Unavailable, "enqueue", message)
         })?
     }
@@ -124,7 +124,7 @@ where
         }),
         // One bad group must not hold up its neighbours.
         Err(error) if answers.len() > 1 && error.kind() != ErrorKind::Unavailable => {
-            tracing::warn!(%error, groups = answers.len(), "groups of runs failed together, storing one by one");
+            tracing::warn!(%error, groups = answers.len(), "groups of runs failed together; storing one by one");
             for (runs, answer) in Arc::unwrap_or_clone(runs).into_iter().zip(answers) {
                 let stored = write(Arc::new(vec![runs])).await;
                 let _ = answer.send(stored.and_then(|mut stored| stored.pop().unwrap_or(Ok(Vec::new()))));

@@ -67,6 +67,6 @@ fn worker_problems(workers: &[RegisteredWorker], now: Timestamp) -> Vec<String> 
     let housekeeping = longest(TroubleKind::Housekeeping, FAILING_FOR_LONG, "housekeeping has been failing");
     housekeeping
         .into_iter()
-        .chain(longest(TroubleKind::Mailer, REFUSED_FOR_LONG, "no email was taken"))
+        .chain(longest(TroubleKind::Mailer, REFUSED_FOR_LONG, "no email was accepted"))
         .collect()
 }

@@ -152,7 +152,7 @@ impl FromStr for Histogram {
                 .and_then(|text| text.strip_suffix("]]"))
                 .and_then(|pairs| pairs.split("],[").map(pair).collect()),
         };
-        counts.ok_or_else(|| Error::new(ErrorKind::Corrupt, "read", format!("no histogram: {text:?}")))
+        counts.ok_or_else(|| Error::new(ErrorKind::Corrupt, "read", format!("not a histogram: {text:?}")))
     }
 }
 

@@ -28,7 +28,7 @@ impl Priority {
     /// `Corrupt` for another number.
     pub fn from_number(number: u8) -> Result<Self, Error> {
         if number > 3 {
-            let message = format!("priority {number} is not in 0 to 3");
+            let message = format!("priority {number} is not between 0 and 3");
             return Err(Error::new(ErrorKind::Corrupt, "read", message));
         }
         Ok(Self(number))

@@ -157,10 +157,11 @@ impl TakenStaged {
 
 fn written<T: Serialize>(head: &T) -> Result<String, Error> {
     serde_json::to_string(head).map_err(|cause| {
-        Error::new(ErrorKind::Rejected, "stage", format!("no JSON form: {cause}")).caused_by(cause)
+        Error::new(ErrorKind::Rejected, "stage", format!("can't be written as JSON: {cause}"))
+            .caused_by(cause)
     })
 }
 
 fn unreadable(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Corrupt, "read", "what is staged can't be read").caused_by(cause)
+    Error::new(ErrorKind::Corrupt, "read", "a staged item can't be read").caused_by(cause)
 }

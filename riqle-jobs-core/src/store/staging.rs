@@ -152,7 +152,7 @@ impl StagingStatus {
             && waited >= Self::LONG
         {
             problems.push(format!(
-                "{} staged runs or events wait, the oldest for {} s: see whether a relay runs, and whether it reaches \
+                "{} staged runs or events are waiting, the oldest for {} s: check that a relay runs, and that it reaches \
                  the store that it moves them to",
                 self.waiting,
                 waited.as_secs()
@@ -160,7 +160,7 @@ impl StagingStatus {
         }
         if self.refused > 0 {
             problems.push(format!(
-                "{} staged runs or events were refused by the store that they go to: see Staging::refused_staged",
+                "{} staged runs or events were refused by the target store: see Staging::refused_staged",
                 self.refused
             ));
         }

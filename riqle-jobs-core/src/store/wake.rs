@@ -101,7 +101,7 @@ impl WakeUps {
 
 /// To be fired once the caller's transaction has committed. Forgotten, polling finds the run within a second.
 #[derive(Clone)]
-#[must_use = "fire it after the commit, else the run waits for the next poll"]
+#[must_use = "fire it after the commit, or the run waits for the next poll"]
 pub struct Wake {
     send: Arc<dyn Fn() + Send + Sync>,
 }

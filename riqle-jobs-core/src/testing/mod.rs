@@ -106,7 +106,7 @@ pub async fn assert_enqueued<I: JobInput>(store: &impl AsStore, part: impl Seria
     let (part, inputs) = pending_inputs::<I>(store, part).await;
     assert!(
         inputs.iter().any(|input| holds(input, &part)),
-        "no pending run of {:?} has an input that holds {part}; pending: {inputs:?}",
+        "no pending run of {:?} has an input that contains {part}; pending: {inputs:?}",
         I::JOB
     );
 }
@@ -119,7 +119,7 @@ pub async fn assert_not_enqueued<I: JobInput>(store: &impl AsStore, part: impl S
     let (part, inputs) = pending_inputs::<I>(store, part).await;
     assert!(
         !inputs.iter().any(|input| holds(input, &part)),
-        "a pending run of {:?} has an input that holds {part}",
+        "a pending run of {:?} has an input that contains {part}",
         I::JOB
     );
 }
@@ -127,7 +127,7 @@ pub async fn assert_not_enqueued<I: JobInput>(store: &impl AsStore, part: impl S
 /// What a succeeded run returned.
 ///
 /// # Errors
-/// `NotFound` where there is no such run or it has not succeeded; `Corrupt` where the output is no `T`.
+/// `NotFound` if there is no such run or it has not succeeded; `Corrupt` if the output is not a `T`.
 pub async fn output<T: DeserializeOwned>(store: &impl AsStore, id: RunId) -> Result<T, Error> {
     let run = find(store, id).await?;
     match run.output {
@@ -161,7 +161,7 @@ async fn all_runs(store: &dyn Store, states: Vec<RunState>, job: Option<String>)
 async fn pending_inputs<I: JobInput>(store: &impl AsStore, part: impl Serialize) -> (Value, Vec<Value>) {
     let part = match serde_json::to_value(part) {
         Ok(part) => part,
-        Err(error) => panic!("the expected part has no JSON form: {error}"),
+        Err(error) => panic!("the expected part can't be written as JSON: {error}"),
     };
     let store = store.as_store();
     match all_runs(&*store, vec![RunState::Pending], Some(I::JOB.to_owned())).await {

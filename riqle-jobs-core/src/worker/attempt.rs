@@ -73,7 +73,7 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
     };
     // What the body holds is dropped here; a panic in that must not take the slot with it.
     if let Err(panic) = panic_hook::drop_caught(body) {
-        span.in_scope(|| tracing::error!(panic, "a body panicked while it was dropped"));
+        span.in_scope(|| tracing::error!(panic, "a body panicked while being dropped"));
     }
     let Some(end) = end else { return shared.settler.drop_lease(&run) };
     // Of tasks that the body has left behind: no step begins any more, and those that run have the grace time.
@@ -93,7 +93,7 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
     }
     if cancellation.lost().is_some() {
         shared.counters.lease_lost();
-        span.in_scope(|| tracing::warn!("the lease was lost, the attempt's end is not recorded"));
+        span.in_scope(|| tracing::warn!("the lease was lost; the attempt's end is not recorded"));
         return shared.settler.drop_lease(&run);
     }
     let end = match context.steps().doomed() {

@@ -192,7 +192,7 @@ impl Running {
         let patience = Duration::from_secs(if stopped_at_once { 1 } else { 5 });
         if !matches!(timeout(patience, recorded).await, Ok(Ok(()))) {
             tracing::warn!(
-                "the store is unavailable at the end; what was not recorded runs again after its lease"
+                "the store is unavailable at shutdown; what was not recorded will run again after its lease"
             );
             self.flushes.iter().for_each(JoinHandle::abort);
         }

@@ -123,7 +123,7 @@ impl Ledger {
                 Some(LeaseAnswer::LeaseLost | LeaseAnswer::CancelRequested) => {
                     self.counters.lease_lost();
                     let run = settlement.lease.run;
-                    tracing::warn!(%run, job = subject.job, "lease lost, the attempt's end was refused");
+                    tracing::warn!(%run, job = subject.job, "lease lost; the attempt's end was refused");
                 }
                 None => {}
             }

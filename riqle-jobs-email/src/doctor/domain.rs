@@ -13,7 +13,7 @@ async fn records(
     begin: &str,
 ) -> Result<Vec<String>, Finding> {
     let all = resolver.txt(name).await.map_err(|error| {
-        Finding::new(Level::Warning, subject, format!("DNS can't be asked: {}", error.message()))
+        Finding::new(Level::Warning, subject, format!("the DNS lookup failed: {}", error.message()))
     })?;
     let is_wanted = |text: &String| {
         text.get(..begin.len()).is_some_and(|start| start.eq_ignore_ascii_case(begin))
@@ -32,16 +32,16 @@ pub(super) async fn spf(resolver: &dyn Resolver, domain: &str, allowed: &str) ->
     let finding = |level, message: &str| Finding::new(level, &subject, message);
     let [record] = &found[..] else {
         let message = if found.is_empty() {
-            "there is no record; receivers can't tell who may send for the domain"
+            "no record; receivers can't tell who may send for the domain"
         } else {
-            "there is more than one record, which counts as none; join them into one"
+            "more than one record, which counts as none; merge them into one"
         };
         let wanted = format!("v=spf1 {allowed} ~all");
         return finding(Level::Wrong, message).with(domain, "TXT", wanted);
     };
     let terms: Vec<String> = record.split_whitespace().skip(1).map(str::to_ascii_lowercase).collect();
     if terms.iter().any(|term| term == "+all" || term == "all") {
-        return finding(Level::Wrong, "it lets everybody send for the domain (+all)").with(
+        return finding(Level::Wrong, "it lets anyone send for the domain (+all)").with(
             domain,
             "TXT",
             format!("v=spf1 {allowed} ~all"),
@@ -50,12 +50,12 @@ pub(super) async fn spf(resolver: &dyn Resolver, domain: &str, allowed: &str) ->
     if terms.iter().filter(|term| asks_dns(term)).count() > MOST_LOOKUPS {
         return finding(
             Level::Wrong,
-            "it takes more than 10 look-ups, which makes it void; remove some terms",
+            "it needs more than 10 lookups, which makes it invalid; remove some terms",
         );
     }
     let ends = terms.iter().any(|term| term.ends_with("all") || term.starts_with("redirect="));
     if !ends {
-        return finding(Level::Warning, "it says nothing of other servers; put ~all at its end");
+        return finding(Level::Warning, "it says nothing about other servers; end it with ~all");
     }
     Finding::new(Level::Fine, &subject, record.clone())
 }
@@ -72,21 +72,21 @@ pub(super) async fn dkim(resolver: &dyn Resolver, record: &str) -> Finding {
     let finding = |level, message: &str| Finding::new(level, &subject, message);
     let found = match resolver.txt(record).await {
         Ok(found) => found,
-        Err(error) => return finding(Level::Warning, &format!("DNS can't be asked: {}", error.message())),
+        Err(error) => return finding(Level::Warning, &format!("the DNS lookup failed: {}", error.message())),
     };
     // The version may be left out (RFC 6376, section 3.6.1).
     let keys: Vec<&String> = found.iter().filter(|text| tag(text, "p").is_some()).collect();
     let wanted = "v=DKIM1; k=rsa; p=(the output of: openssl rsa -in KEY -pubout -outform DER | base64 -w0)";
     match &keys[..] {
-        [] => finding(Level::Wrong, "there is no key, so no signature is valid").with(record, "TXT", wanted),
+        [] => finding(Level::Wrong, "no key, so no signature is valid").with(record, "TXT", wanted),
         [key] if tag(key, "p").is_some_and(|p| p.is_empty()) => {
             finding(Level::Wrong, "the key is revoked (p= is empty)").with(record, "TXT", wanted)
         }
         [key] if tag(key, "t").is_some_and(|flags| flags.split(':').any(|flag| flag == "y")) => {
             finding(Level::Warning, "the key is marked as a test (t=y); receivers may ignore it")
         }
-        [_] => finding(Level::Fine, "there is a key"),
-        _ => finding(Level::Wrong, "there is more than one key under the name; leave one"),
+        [_] => finding(Level::Fine, "key found"),
+        _ => finding(Level::Wrong, "more than one key under this name; keep one"),
     }
 }
 
@@ -117,14 +117,11 @@ pub(super) async fn dmarc(resolver: &dyn Resolver, domain: &str) -> Finding {
                 };
             }
             _ => {
-                return finding(
-                    Level::Wrong,
-                    "there is more than one record, which counts as none; leave one",
-                );
+                return finding(Level::Wrong, "more than one record, which counts as none; keep one");
             }
         }
     }
-    finding(Level::Wrong, "there is no record; large receivers want one").with(
+    finding(Level::Wrong, "no record; large receivers require one").with(
         &format!("_dmarc.{domain}"),
         "TXT",
         wanted_policy(domain),

@@ -82,9 +82,9 @@ impl fmt::Display for Report {
         }
         let wrong = self.findings.iter().filter(|finding| finding.level == Level::Wrong).count();
         match wrong {
-            0 => writeln!(f, "nothing is wrong"),
-            1 => writeln!(f, "1 thing is wrong"),
-            wrong => writeln!(f, "{wrong} things are wrong"),
+            0 => writeln!(f, "no problems"),
+            1 => writeln!(f, "1 problem"),
+            wrong => writeln!(f, "{wrong} problems"),
         }
     }
 }

@@ -38,13 +38,13 @@ pub(super) async fn account(mailer: &ResendMailer, domain: &str) -> Vec<Finding>
         Ok(domains) => domains,
         Err(error) if error.contains("restricted_api_key") => {
             let message =
-                "it may send, and nothing else; whether the domain is verified is seen at resend.com/domains";
+                "it may send, and nothing else; see resend.com/domains for whether the domain is verified";
             return vec![Finding::new(Level::Warning, key, message)];
         }
         Err(error) => return vec![Finding::new(Level::Wrong, key, error)],
     };
     let subject = format!("Resend domain {domain}");
-    let mut findings = vec![Finding::new(Level::Fine, key, "Resend takes it")];
+    let mut findings = vec![Finding::new(Level::Fine, key, "Resend accepts it")];
     let Some(found) = domains.data.into_iter().find(|found| found.name.eq_ignore_ascii_case(domain)) else {
         let message = "the account does not have it; add it at resend.com/domains";
         findings.push(Finding::new(Level::Wrong, &subject, message));
@@ -55,7 +55,7 @@ pub(super) async fn account(mailer: &ResendMailer, domain: &str) -> Vec<Finding>
         return findings;
     }
     let status = visible_text(&found.status);
-    let finding = Finding::new(Level::Wrong, &subject, format!("not verified, but {status}"));
+    let finding = Finding::new(Level::Wrong, &subject, format!("not verified: {status}"));
     findings.push(match ask::<Domain>(mailer, &format!("domains/{}", found.id)).await {
         Ok(whole) => {
             whole.records.iter().filter(|record| record.is_missing()).fold(finding, |finding, record| {
@@ -94,7 +94,7 @@ fn full_name(name: &str, domain: &str) -> String {
 
 async fn ask<T: DeserializeOwned>(mailer: &ResendMailer, path: &str) -> Result<T, String> {
     let body = mailer.get(path).await?;
-    serde_json::from_slice(&body).map_err(|_| "Resend: an answer that can't be read".to_owned())
+    serde_json::from_slice(&body).map_err(|_| "Resend: the answer can't be read".to_owned())
 }
 
 #[cfg(test)]

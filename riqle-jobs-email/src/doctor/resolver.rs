@@ -9,7 +9,7 @@ pub trait Resolver: Send + Sync {
     /// The TXT records of a name, each with its parts joined; none where the name or the records do not exist.
     ///
     /// # Errors
-    /// `Unavailable` where DNS can't be asked, or does not answer.
+    /// `Unavailable` where the DNS lookup failed, or does not answer.
     async fn txt(&self, name: &str) -> Result<Vec<String>, Error>;
 }
 
@@ -46,7 +46,7 @@ impl Resolver for SystemResolver {
         match answer.map_err(|_| unavailable("no answer"))? {
             Ok(lookup) => Ok(texts(&lookup)),
             Err(error) if error.is_no_records_found() => Ok(Vec::new()),
-            Err(error) => Err(unavailable("no answer that can be used").caused_by(error)),
+            Err(error) => Err(unavailable("no usable answer").caused_by(error)),
         }
     }
 }

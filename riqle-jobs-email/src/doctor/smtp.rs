@@ -10,7 +10,7 @@ pub(super) async fn server(mailer: &SmtpMailer) -> Vec<Finding> {
         Ok(offers) => {
             let mut findings = vec![Finding::new(Level::Fine, &subject, offers)];
             if !mailer.is_private() {
-                let message = "emails and password go over the network readable to everybody (tls=none)";
+                let message = "emails and password cross the network unencrypted (tls=none)";
                 findings.push(Finding::new(Level::Warning, &subject, message));
             }
             findings

@@ -45,9 +45,9 @@ async fn a_domain_that_is_set_up_is_fine() {
     assert_eq!(
         report.to_string(),
         "fine     SPF of riqle.com: v=spf1 include:_spf.example.com ~all\n\
-         fine     DKIM key mail._domainkey.riqle.com: there is a key\n\
+         fine     DKIM key mail._domainkey.riqle.com: key found\n\
          fine     DMARC of riqle.com: v=DMARC1; p=none (_dmarc.riqle.com)\n\
-         nothing is wrong\n"
+         no problems\n"
     );
 }
 
@@ -65,7 +65,7 @@ async fn a_domain_without_records_is_told_each_of_them() {
     assert_eq!(*spf, ("riqle.com", "v=spf1 mx ~all"));
     assert!(dkim.0 == "mail._domainkey.riqle.com" && dkim.1.starts_with("v=DKIM1; k=rsa; p="));
     assert_eq!(*dmarc, ("_dmarc.riqle.com", "v=DMARC1; p=none; rua=mailto:postmaster@riqle.com"));
-    assert!(report.to_string().ends_with("3 things are wrong\n"), "{report}");
+    assert!(report.to_string().ends_with("3 problems\n"), "{report}");
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn the_policy_of_a_parent_counts_for_a_subdomain() {
 async fn dns_that_does_not_answer_is_no_verdict() {
     let report = examine("orders@away.com", &[]).await;
     assert!(report.findings.iter().all(|finding| finding.level == Level::Warning), "{report}");
-    assert!(report.to_string().contains("DNS can't be asked: away.com: no answer"), "{report}");
+    assert!(report.to_string().contains("the DNS lookup failed: away.com: no answer"), "{report}");
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ impl ApiKey {
             return Err(misconfigured("the Resend API key holds spaces or other characters that no key has"));
         }
         let mut header = HeaderValue::try_from(format!("Bearer {key}"))
-            .map_err(|_| misconfigured("the Resend API key can't stand in a header"))?;
+            .map_err(|_| misconfigured("the Resend API key is not valid in a header"))?;
         header.set_sensitive(true);
         Ok(Self { secret: key.into(), header })
     }
@@ -56,7 +56,7 @@ pub(super) fn base_url(text: &str) -> Result<Url, Error> {
 
 /// The certificates of a PEM text; at least one.
 pub(super) fn root_certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let line = "the root certificate for Resend is no certificate in PEM form";
+    let line = "the root certificate for Resend is not in PEM form";
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     let certificates = certificates.map_err(|error| misconfigured(line).caused_by(error))?;
     if certificates.is_empty() { Err(misconfigured(line)) } else { Ok(certificates) }

@@ -188,7 +188,7 @@ impl ResendMailer {
         let body = whole_body(&mut response).await;
         match (response.status().is_success(), body) {
             (true, Some(body)) => Ok(body),
-            (true, None) => Err("Resend: the answer broke off".to_owned()),
+            (true, None) => Err("Resend: the answer was cut off".to_owned()),
             (false, body) => {
                 let (status, headers) = (response.status(), response.headers());
                 Err(Answer { status, headers, body: body.as_deref() }.error(&self.key.secret))
@@ -231,7 +231,7 @@ impl ResendMailer {
             }
             (true, _) => SendOutcome::Unknown { error: self.line("no answer", &innermost) },
             (false, Some(tls)) => {
-                SendOutcome::Misconfigured { error: self.line("no private connection", &tls.to_string()) }
+                SendOutcome::Misconfigured { error: self.line("no secure connection", &tls.to_string()) }
             }
             (false, None) if silent => {
                 let error = format!("Resend: no connection within {:?}", self.timeouts.connect);

@@ -61,8 +61,9 @@ impl Connection {
             }
             within(Phase::StartTls, timeouts.command, smtp.command(Starttls)).await?;
             if wire.has_unread() {
-                let what =
-                    What::NotPrivate("something was said between STARTTLS and the TLS handshake".to_owned());
+                let what = What::NotPrivate(
+                    "the server sent data between STARTTLS and the TLS handshake".to_owned(),
+                );
                 return Err(Failure { phase: Phase::StartTls, what });
             }
             encrypt(Phase::StartTls, &wire, tls, timeouts.connect).await?;
@@ -215,7 +216,7 @@ fn expect(phase: Phase, answer: &Response, severity: Severity) -> Result<(), Fai
     if answer.code().severity == severity {
         return Ok(());
     }
-    Err(Failure { phase, what: What::Broken(format!("the server answers {} out of turn", answer.code())) })
+    Err(Failure { phase, what: What::Broken(format!("the server answered {} out of turn", answer.code())) })
 }
 
 /// One that talks out of turn, or has closed, would answer each command with what belongs to another.
@@ -223,7 +224,7 @@ fn check_quiet(phase: Phase, is_quiet: bool) -> Result<(), Failure> {
     if is_quiet {
         return Ok(());
     }
-    let what = What::Broken("the server has closed the connection, or talks out of turn".to_owned());
+    let what = What::Broken("the server closed the connection, or spoke out of turn".to_owned());
     Err(Failure { phase, what })
 }
 

@@ -53,7 +53,7 @@ impl Failure {
             None => match tls_error(error) {
                 Some(error) => What::NotPrivate(error.to_string()),
                 None if phase == Phase::Auth && error.is_client() => {
-                    What::Lacks("a challenge of AUTH that can be answered")
+                    What::Lacks("an AUTH challenge that can be answered")
                 }
                 None => What::Broken(if cause.is_empty() { error.to_string() } else { cause }),
             },
@@ -121,7 +121,7 @@ impl Failure {
             What::Refused(code, text) => format!("{phase}: {code} {}", without(text, secret)),
             What::Broken(text) => format!("{phase}: {}", without(text, secret)),
             What::Silent(limit) => format!("{phase}: no answer within {limit:?}"),
-            What::NotPrivate(text) => format!("{phase}: no private connection: {}", without(text, secret)),
+            What::NotPrivate(text) => format!("{phase}: no secure connection: {}", without(text, secret)),
             What::Lacks(ability) => format!("{phase}: the server does not offer {ability}"),
             What::Held(text) => format!("{phase}: nothing was sent: {text}"),
         }

@@ -153,7 +153,7 @@ impl SmtpMailer {
     pub(crate) async fn offers(&self) -> Result<String, SendOutcome> {
         let settings = &self.inner.settings;
         let connection = self.connection(Instant::now() + self.timeouts.turn).await?;
-        let login = if settings.credentials.is_some() { "takes user and password" } else { "no login" };
+        let login = if settings.credentials.is_some() { "accepts user and password" } else { "no login" };
         let privacy =
             if self.is_private() { "encrypted, the certificate is trusted" } else { "not encrypted" };
         let offers = format!("{}; {privacy}; {login}", connection.name());
@@ -240,7 +240,7 @@ impl SmtpMailer {
                     return Err(SendOutcome::Away { error });
                 }
                 Err(NoTurn::Later(after)) => {
-                    let error = "SMTP: no connection came free in time".to_owned();
+                    let error = "SMTP: no connection became free in time".to_owned();
                     return Err(SendOutcome::Deferred { by: Deferral::Load, error, after: Some(after) });
                 }
             };

@@ -71,14 +71,14 @@ impl Settings {
             ("smtp", true) => (Encryption::None, PORT_PLAIN),
             ("smtps", false) => (Encryption::Implicit(tls()?), PORT_IMPLICIT_TLS),
             ("smtps", true) => return Err(misconfigured("tls=none contradicts smtps:; write smtp:")),
-            _ => return Err(misconfigured("the SMTP URL begins with neither smtp: nor smtps:")),
+            _ => return Err(misconfigured("the SMTP URL must start with smtp: or smtps:")),
         };
         let user = decoded(url.username())?;
         let password = url.password().map(decoded).transpose()?;
         let credentials = match (user.is_empty(), &password) {
             (true, None) => None,
             (false, Some(password)) => Some(Credentials::new(user, password.clone())),
-            _ => return Err(misconfigured("the SMTP URL has a user or a password without the other")),
+            _ => return Err(misconfigured("the SMTP URL needs both user and password, or neither")),
         };
         let dkim = query.dkim.key()?;
         let port = url.port().unwrap_or(port);
@@ -102,17 +102,17 @@ impl Query {
             match (&*name, &*value) {
                 ("tls", "none") => query.plain = true,
                 ("tls", "required") => {}
-                ("tls", _) => return Err(misconfigured("tls= of the SMTP URL is none or required")),
+                ("tls", _) => return Err(misconfigured("tls= of the SMTP URL must be none or required")),
                 ("ca", file) => query.ca = Some(file.to_owned()),
                 ("connections", number) => match number.parse() {
                     Ok(number @ 1..=MOST_CONNECTIONS) => query.connections = Some(number),
                     _ => {
-                        return Err(misconfigured("connections= of the SMTP URL is a number from 1 to 1000"));
+                        return Err(misconfigured("connections= of the SMTP URL must be 1 to 1000"));
                     }
                 },
                 _ if query.dkim.takes(&name, &value) => {}
                 _ => {
-                    let line = "the SMTP URL takes no other parameters than tls=, ca=, connections=, dkim= and dkim_key=";
+                    let line = "the SMTP URL takes only tls=, ca=, connections=, dkim= and dkim_key=";
                     return Err(misconfigured(line));
                 }
             }
@@ -128,7 +128,7 @@ fn tls_with(host: &str, ca: Option<&str>) -> Result<Tls, Error> {
         let line = |what: &str| misconfigured(&format!("ca={file} of the SMTP URL {what}"));
         let pem = fs::read(file).map_err(|error| line("can't be read").caused_by(error))?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        roots = certificates.map_err(|error| line("is no PEM file").caused_by(error))?;
+        roots = certificates.map_err(|error| line("is not a PEM file").caused_by(error))?;
         if roots.is_empty() {
             return Err(line("holds no certificate in PEM form"));
         }
@@ -144,7 +144,7 @@ fn decoded(part: &str) -> Result<String, Error> {
         .decode_utf8()
         .map_err(|_| misconfigured("user or password of the SMTP URL is not UTF-8"))?;
     if text.chars().any(char::is_control) {
-        return Err(misconfigured("user or password of the SMTP URL holds a control character"));
+        return Err(misconfigured("user or password of the SMTP URL contains a control character"));
     }
     Ok(text.into_owned())
 }
