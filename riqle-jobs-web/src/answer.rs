@@ -1,4 +1,4 @@
-//! How everything here answers: JSON, in time, and a refusal in one line.
+//! How every route here answers: in JSON, in time, and with one line for a refusal.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use riqle_jobs_core::{Error, ErrorKind};
 use serde::Serialize;
 use serde_json::json;
 
-/// Neither guessed at nor kept by whoever reads it.
+/// The reader must neither sniff nor store it.
 const HEADERS: [(HeaderName, &str); 2] =
     [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::CACHE_CONTROL, "no-store")];
 
@@ -28,7 +28,7 @@ pub(crate) fn refuse(status: StatusCode, error: &str) -> Response {
     answer(status, json!({"error": error, "status": status.as_u16()}))
 }
 
-/// The status of what a store refuses: the caller's fault, or to be repeated, or ours.
+/// The status for a store's error: the caller's fault, worth retrying, or ours.
 pub(crate) fn status_of(error: &Error) -> StatusCode {
     match error.kind() {
         ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -39,7 +39,7 @@ pub(crate) fn status_of(error: &Error) -> StatusCode {
     }
 }
 
-/// What a caller is told of an error: of its own fault what it is, of ours no more than what to do. The rest is logged.
+/// What a caller is told about an error: its own fault in full, ours only with what to do. The rest is logged.
 pub(crate) fn told(error: &Error) -> String {
     match status_of(error) {
         StatusCode::SERVICE_UNAVAILABLE => {
@@ -58,7 +58,7 @@ pub(crate) fn failed(error: &Error) -> Response {
     refuse(status_of(error), &told(error))
 }
 
-/// For a path that is there, with another method.
+/// For a known path with a wrong method.
 pub(crate) async fn method_not_allowed() -> Response {
     refuse(StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
 }
@@ -73,7 +73,7 @@ pub(crate) async fn read(request: Request, most: usize) -> Result<Bytes, Refused
     })
 }
 
-/// Gives the answer up after a time, so that a slow sender or store holds nothing for ever.
+/// Gives up after `limit`, so that a slow sender or store holds nothing forever.
 pub(crate) async fn within(limit: Duration, answer: impl Future<Output = Response>) -> Response {
     tokio::time::timeout(limit, answer)
         .await

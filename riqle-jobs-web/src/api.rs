@@ -1,4 +1,4 @@
-//! What tools ask and do, as JSON: which jobs there are, and a run of one.
+//! For tools, as JSON: lists the jobs, and starts a run of one.
 
 use std::time::Duration;
 
@@ -21,17 +21,19 @@ use crate::{
 };
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
-/// What a body has beside the input.
+/// The room for what a body has besides the input.
 const AROUND_THE_INPUT: usize = 1024;
 
-/// The routes, for those whom `access` lets in.
+/// The routes, for users that `access` admits.
 ///
-/// `GET /api/jobs`, for viewers: `{"jobs": [{"name", "queue", "priority", "trigger", "policy", "seenAt", "workers"}]}`, by
-/// name: what was registered, when last, and how many workers are alive that run it.
+/// `GET /api/jobs`, for viewers:
+/// `{"jobs": [{"name", "queue", "priority", "trigger", "policy", "seenAt", "workers"}]}`, in order of name:
+/// what was registered, when last, and how many live workers run it.
 ///
-/// `POST /api/jobs/{name}/runs` with `{"input": …}`, for operators: 201 and `{"id": "…", "status": 201}`. The input is kept
-/// to the letter. With an `"id"` (a UUID of version 7) of the caller's the run has that id, and the same again starts no second one: so
-/// a call without an answer may be repeated. The body's type must be `application/json`, which a form of another site can't send.
+/// `POST /api/jobs/{name}/runs` with `{"input": …}`, for operators: 201 and `{"id": "…", "status": 201}`. The
+/// input is kept verbatim. If the caller adds an `"id"` (a UUID of version 7), the run gets that id, and
+/// repeating the call starts no second run, so a call without an answer may be repeated. The content type must
+/// be `application/json`, which a form of another site can't send.
 pub fn router(jobs: &Jobs, access: Access) -> Router {
     let most = jobs.store().limits().input_bytes.saturating_add(AROUND_THE_INPUT);
     Router::new()

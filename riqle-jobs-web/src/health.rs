@@ -1,4 +1,4 @@
-//! `GET /health`: whether the store answers and somebody works. Open to all: load balancers hold no keys.
+//! `GET /health`: whether the store answers and a worker is alive. Open to all: load balancers hold no keys.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use crate::answer::{answer, method_not_allowed, refuse, told};
 
-/// A balancer has turned away by then.
+/// Load balancers give up after this.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The route `GET /health`: 200 and `{"status": 200, "message": "OK", "oldestDue": null, "workers": 1}`, where
-/// `oldestDue` is the time (RFC 3339) since when the run waits that has waited longest, of those that are due now.
-/// 503, with an `error`, where the store does not answer, can't be written to, or no worker is alive.
+/// `oldestDue` is the time (RFC 3339) since when the oldest due run has been waiting. 503, with an `error`, if
+/// the store does not answer or can't be written to, or no worker is alive.
 pub fn router(jobs: &Jobs) -> Router {
     Router::new()
         .route("/health", get(health))

@@ -1,17 +1,18 @@
-//! What applications put on the web beside their jobs: routers for axum, to be merged or nested.
+//! What applications put on the web alongside their jobs: routers for axum, to merge or nest.
 //!
 //! | router | routes |
 //! |---|---|
-//! | [`Dashboard`] | pages for people, the same as JSON; to be nested |
+//! | [`Dashboard`] | pages for people, and the same as JSON; to nest |
 //! | [`EventApi`] | `POST /e/{key}`: events, as the official Inngest SDKs send them |
 //! | [`health::router`] | `GET /health` |
-//! | [`api::router`] | `GET /api/jobs`, `POST /api/jobs/{name}/runs`; for whom, says [`security::Access`] |
+//! | [`api::router`] | `GET /api/jobs`, `POST /api/jobs/{name}/runs`; access as by [`security::Access`] |
 //! | [`webhooks::stripe::Webhook`] | `POST /webhooks/stripe` |
 //! | [`webhooks::resend::router`] | `POST /webhooks/resend` |
 //!
-//! [`Server`] serves them, or any router, so that no client holds up the others or the shutdown.
+//! [`Server`] serves them, or any router, so that no client can hold up the others or the shutdown.
 //!
-//! Every answer but the dashboard's is JSON, errors as `{"error": "…", "status": 400}`. Nothing is open unless the application says so.
+//! Every answer except the dashboard's is JSON, errors as `{"error": "…", "status": 400}`. Everything is closed
+//! unless the application opens it.
 //!
 //! ```
 //! use riqle_jobs_core::{Jobs, Memory};

@@ -13,10 +13,10 @@ const ASSETS: [(&str, &str, &str); 5] = [
     ("icon.svg", "image/svg+xml", include_str!("../../assets/icon.svg")),
 ];
 
-/// Of this version of the crate; a page names it in the address, so that a new one is not taken for an old.
+/// Of this version of the crate; a page names it in the address, so that browsers don't use the old file.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Open to all: the files are the same everywhere and tell nothing.
+/// Open to all: the files are the same everywhere and reveal nothing.
 pub(super) async fn asset(Path(file): Path<String>) -> Response {
     let Some((_, kind, text)) = ASSETS.iter().find(|(name, _, _)| *name == file) else {
         return StatusCode::NOT_FOUND.into_response();

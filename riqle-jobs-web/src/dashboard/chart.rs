@@ -1,4 +1,4 @@
-//! Pictures of what jobs did, as SVG without a script: figures are read by pointing at a bar.
+//! Charts of what jobs did, as SVG without a script: hover over a bar for its figures.
 
 use std::fmt::{self, Write};
 
@@ -20,14 +20,14 @@ const HEIGHT: f64 = 100.0;
 /// A chart over the bars of a history.
 pub(crate) struct Chart {
     title: &'static str,
-    /// What the top of the chart stands for.
+    /// The value at the top of the chart.
     top: String,
-    /// What the series are, with their newest or whole figure.
+    /// The series, each with its total or newest figure.
     legend: Vec<(&'static str, &'static str, String)>,
     range: Range,
     /// When each bar begins.
     starts: Vec<Timestamp>,
-    /// What each bar says to who points at it.
+    /// The tooltip of each bar.
     words: Vec<String>,
     /// The drawing.
     marks: String,
@@ -173,7 +173,7 @@ fn rect(marks: &mut String, class: &str, place: usize, top: f64, height: f64) {
     }
 }
 
-/// A line with gaps where nothing was measured; a point that stands alone is a dot.
+/// A line with gaps where nothing was measured; an isolated point is a dot.
 fn line(marks: &mut String, class: &str, heights: impl Iterator<Item = Option<f64>>) {
     let mut path = String::new();
     let mut is_drawing = false;
@@ -189,7 +189,7 @@ fn line(marks: &mut String, class: &str, heights: impl Iterator<Item = Option<f6
     }
 }
 
-/// The next number that reads well.
+/// The next round number.
 fn round_up(number: u64) -> u64 {
     let mut unit = 1_u64;
     while unit.saturating_mul(10) <= number {

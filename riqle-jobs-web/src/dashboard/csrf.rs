@@ -12,12 +12,12 @@ const COOKIE: &str = "riqle_jobs_form";
 #[derive(Clone)]
 pub(crate) struct Token {
     pub(crate) text: String,
-    /// The browser has it not yet.
+    /// The browser does not have it yet.
     pub(crate) is_new: bool,
 }
 
 impl Token {
-    /// The cookie, where the browser lacks it.
+    /// The cookie, if the browser lacks it.
     pub(crate) fn cookie(&self, is_https: bool) -> Option<HeaderValue> {
         let secure = if is_https { "; Secure" } else { "" };
         let cookie = format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Lax{secure}", self.text);
@@ -38,7 +38,7 @@ pub(crate) fn is_repeated(headers: &HeaderMap, given: &str) -> bool {
     cookie(headers).is_some_and(|cookie| Secret::new(&cookie).fits(given))
 }
 
-/// Whether a browser sends this on its own page's behalf. What is no browser names no origin.
+/// Whether a browser sends this on its own page's behalf. Clients other than browsers send no origin.
 pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
     let of = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     if let Some(site) = of("sec-fetch-site") {

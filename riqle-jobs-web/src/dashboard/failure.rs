@@ -3,11 +3,11 @@ use riqle_jobs_core::Error;
 
 use crate::answer::{status_of, told};
 
-/// Why a page or an action is not to be had.
+/// Why a page or an action is not available.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) status: StatusCode,
-    /// For people.
+    /// For display.
     pub(crate) text: String,
 }
 

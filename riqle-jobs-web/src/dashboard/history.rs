@@ -33,7 +33,7 @@ impl Range {
         }
     }
 
-    /// What workers report that it is read from.
+    /// The reported spans that it is read from.
     fn span(self) -> Span {
         match self {
             Range::Hour => Span::Minute,
@@ -58,7 +58,7 @@ impl Range {
     }
 }
 
-/// What jobs did over a time, bar by bar and altogether.
+/// What jobs did over a range, bar by bar and in total.
 pub(crate) struct History {
     pub(crate) range: Range,
     /// Oldest first, none left out; the last one is not over yet.
@@ -106,7 +106,7 @@ fn start(range: Range, now: Timestamp) -> Timestamp {
     from_millis(now.as_millisecond().div_euclid(length) * length)
 }
 
-/// Of the attempts that ended, so many percent succeeded; `None` where none ended.
+/// The percentage of ended attempts that succeeded; `None` if none ended.
 pub(crate) fn success_rate(metrics: &JobMetrics) -> Option<f64> {
     super::show::percent(metrics.succeeded, metrics.succeeded.saturating_add(metrics.failed))
 }

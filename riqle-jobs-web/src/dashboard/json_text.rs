@@ -1,11 +1,11 @@
-//! JSON as text, to the letter: numbers of any size, keys in their order, none lost that is there twice.
+//! JSON as text, verbatim: numbers of any size, keys in their order, duplicates included.
 
 use riqle_jobs_core::email::mask_addresses;
 use serde::de::IgnoredAny;
 
 use super::redaction::Redaction;
 
-/// Deeper JSON is shown as it is.
+/// Deeper JSON is shown as is.
 const DEEPEST: usize = 100;
 const HIDDEN: &str = r#""[hidden]""#;
 
@@ -16,8 +16,8 @@ pub(crate) enum Layout {
     Indented,
 }
 
-/// Lays JSON out; where something is to be hidden, without the values of its keys and the names of addresses. `None` where
-/// it is no JSON, or too deep.
+/// Lays out JSON; if something must be hidden, without the values of those keys and the names of addresses.
+/// `None` if it is not JSON, or too deep.
 pub(crate) fn rewrite(text: &str, layout: Layout, hidden: Option<&Redaction>) -> Option<String> {
     serde_json::from_str::<IgnoredAny>(text).ok()?;
     let mut writer =
@@ -63,7 +63,8 @@ impl<'a> Writer<'a> {
         Some(())
     }
 
-    /// Text that is JSON itself, such as a body that was sent: its keys hide their values, too. `None` where nothing is hidden.
+    /// Text that is itself JSON, such as a sent body: its keys hide their values, too. `None` where nothing is
+    /// hidden.
     fn without_hidden(&self, text: &str) -> Option<String> {
         if !text.trim_start().starts_with(['{', '[']) {
             return None;
@@ -132,7 +133,7 @@ impl<'a> Writer<'a> {
         self.take(end)
     }
 
-    /// So many bytes, and the blanks after them.
+    /// That many bytes, and the blanks after them.
     fn take(&mut self, bytes: usize) -> Option<&'a str> {
         let (taken, rest) = self.rest.split_at_checked(bytes)?;
         self.rest = rest.trim_start_matches([' ', '\t', '\r', '\n']);

@@ -33,14 +33,14 @@ pub use self::redaction::HIDDEN_KEYS;
 use self::{redaction::Redaction, stream::Streams};
 use crate::security::Access;
 
-/// What a form has beside an input.
+/// The room for what a form has besides an input.
 const AROUND_THE_INPUT: usize = 64 * 1024;
 pub(crate) const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
-/// The dashboard's routes, for `Router::nest_service` where the application likes.
+/// The dashboard's routes, for `Router::nest_service` wherever the application likes.
 ///
-/// Each page is also there as JSON, for requests that accept `application/json` before `text/html`; `GET /openapi.json`
-/// describes them. Actions are `POST`, for operators; each is recorded with who and when.
+/// Each page is also available as JSON, for requests that accept `application/json` before `text/html`;
+/// `GET /openapi.json` describes them. Actions are `POST`, for operators; each is recorded with who and when.
 ///
 /// ```
 /// use riqle_jobs_core::{Jobs, Memory};
@@ -61,21 +61,23 @@ pub struct Dashboard {
 }
 
 impl Dashboard {
-    /// The dashboard of a store, for those whom `access` lets in.
+    /// The dashboard of a store, for users that `access` admits.
     pub fn new(jobs: &Jobs, access: Access) -> Self {
         Self { jobs: jobs.clone(), access, redaction: Redaction::default(), shutdown: Shutdown::new() }
     }
 
-    /// Hides from viewers what inputs, results and outputs hold under a key with one of these in its name, instead
-    /// of [what is hidden by default](crate::HIDDEN_KEYS). Each is a word, or words with blanks between, and is known in every spelling:
-    /// `access key` in `accessKey`, `AWS_ACCESS_KEYS` and `accesskey`, `pin` in `newPin` and not in `shipping`. Operators see all.
+    /// Hides from viewers the values in inputs, results and outputs whose key contains one of these words,
+    /// instead of [the default list](crate::HIDDEN_KEYS). Each is one word, or several with spaces between, and
+    /// matches in every spelling: `access key` in `accessKey`, `AWS_ACCESS_KEYS` and `accesskey`, `pin` in
+    /// `newPin` and not in `shipping`. Operators see all.
     pub fn hide_keys<'a>(mut self, keys: impl IntoIterator<Item = &'a str>) -> Self {
         self.redaction = Redaction::new(keys);
         self
     }
 
-    /// As soon as stopping begins, ends actions on all that match and records that, as far as the process lives on, and lets
-    /// go of the pages that follow what they show, so that a server that stops gracefully need not wait for them; else each is let go within a minute, as long as its browser reads.
+    /// Once stopping begins, ends actions on all matches (recording it, if the process lives long enough) and
+    /// closes live pages, so that a server that stops gracefully need not wait for them. Otherwise each live
+    /// page is closed within a minute, as long as its browser reads.
     pub fn until(mut self, shutdown: &Shutdown) -> Self {
         self.shutdown = shutdown.clone();
         self
@@ -172,7 +174,7 @@ impl FromRef<Web> for Access {
     }
 }
 
-/// Whatever answers, and be it that there is no answer in time.
+/// On every answer, including a timeout.
 async fn with_headers(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response.headers_mut().entry(name).or_insert(value);
@@ -180,7 +182,7 @@ async fn with_headers(mut response: Response) -> Response {
     response
 }
 
-/// What every answer of the dashboard carries: nothing is loaded from elsewhere, framed, guessed at or kept.
+/// On every answer of the dashboard: nothing is loaded from elsewhere, framed, sniffed or stored.
 pub(crate) const HEADERS: [(header::HeaderName, HeaderValue); 6] = [
     (
         header::CONTENT_SECURITY_POLICY,

@@ -10,7 +10,7 @@ use utoipa::{
 
 use super::{HEADERS, act, pages};
 
-/// Why something is not to be had.
+/// Why a request failed.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Problem {
     error: String,
@@ -52,12 +52,12 @@ pub(crate) struct Problem {
 )]
 struct Document;
 
-/// Open to all: it describes, and tells nothing of what is stored.
+/// Open to all: it describes the API and reveals nothing that is stored.
 pub(super) async fn document() -> impl IntoResponse {
     (HEADERS, Json(whole()))
 }
 
-/// With what holds for every path: who gets in, what is answered where something is not to be had, and names.
+/// Adds what holds for every path: credentials, error answers, and names.
 fn whole() -> openapi::OpenApi {
     let mut document = Document::openapi();
     for (name, scheme) in [("basic", HttpAuthScheme::Basic), ("bearer", HttpAuthScheme::Bearer)] {

@@ -19,7 +19,7 @@ pub(crate) trait Page: Serialize + Send + 'static {
     /// Its place in the menu.
     const PLACE: Place;
 
-    /// Whether it is followed as it changes.
+    /// Whether the page updates live.
     fn is_followed(&self) -> bool {
         true
     }
@@ -27,7 +27,7 @@ pub(crate) trait Page: Serialize + Send + 'static {
     /// For the browser's tab.
     fn title(&self) -> String;
 
-    /// The body, for whoever looks at it.
+    /// The body, for this visit.
     fn html(&self, visit: &Visit) -> Result<String, askama::Error>;
 }
 
@@ -90,7 +90,7 @@ struct Layout<'a> {
 }
 
 impl Visit {
-    /// Answers with a page, in the form that is wanted; `load` is called again for a page that is followed.
+    /// Answers with a page, in the requested form; `load` is called again for a live page.
     pub(crate) async fn show<P: Page, F>(self, load: impl Fn() -> F + Send + Sync + 'static) -> Response
     where
         F: Future<Output = Result<P, Failure>> + Send,
@@ -111,7 +111,7 @@ impl Visit {
         shown.await.unwrap_or_else(|failure: Failure| self.fail(&failure))
     }
 
-    /// Answers that something is not to be had.
+    /// Answers with a failure.
     pub(crate) fn fail(&self, failure: &Failure) -> Response {
         let status = failure.status;
         if self.wants == Wants::Json {
@@ -139,7 +139,7 @@ impl Visit {
     }
 }
 
-/// The body of a page that is not to be had.
+/// The body of a page that is not available.
 pub(super) fn failed(failure: &Failure) -> String {
     let body = Failed { status: failure.status.as_u16(), text: &failure.text }.render();
     body.unwrap_or_else(|_| failure.status.to_string())

@@ -1,6 +1,6 @@
 use std::{collections::HashSet, sync::Arc};
 
-/// What [`Dashboard::hide_keys`](crate::Dashboard::hide_keys) hides where it is not called.
+/// The default of [`Dashboard::hide_keys`](crate::Dashboard::hide_keys).
 pub const HIDDEN_KEYS: &[&str] = &[
     // What lets somebody in.
     "password",
@@ -103,7 +103,7 @@ pub const HIDDEN_KEYS: &[&str] = &[
     "drivers license",
 ];
 
-/// What keys that are written in one go, such as `useraccesstoken`, are made of beside these.
+/// What keys without word breaks, such as `useraccesstoken`, are made of besides these.
 const COMPANIONS: [&str; 40] = [
     "access", "account", "admin", "api", "app", "billing", "client", "code", "confirm", "contact", "current",
     "customer", "db", "delivery", "hash", "header", "home", "id", "key", "login", "name", "new", "number",
@@ -111,10 +111,10 @@ const COMPANIONS: [&str; 40] = [
     "string", "text", "user", "value", "webhook", "work",
 ];
 
-/// Which keys of JSON hide their values: those with a word, or words in a row, that are to be hidden.
+/// Which keys of JSON hide their values: those with a hidden word, or hidden words in a row.
 #[derive(Clone)]
 pub(crate) struct Redaction {
-    /// Without blanks, in small letters.
+    /// Without blanks, in lower case.
     hidden: Arc<HashSet<String>>,
 }
 
@@ -144,7 +144,7 @@ impl Redaction {
         self.hidden.contains(word) || singular("s") || singular("es")
     }
 
-    /// Whether nothing else is in a word than what is hidden and its companions: `customeremail`, and not `author`.
+    /// Whether a word consists only of hidden words and their companions: `customeremail`, and not `author`.
     fn is_made_of_hidden(&self, word: &str) -> bool {
         // Up to each place of the word: whether it can be divided there, and whether something hidden came before.
         let mut divides = vec![None; word.len() + 1];
@@ -177,7 +177,7 @@ enum Case {
     Ignored,
 }
 
-/// The words of a key, in small letters.
+/// The words of a key, in lower case.
 fn words(key: &str, case: Case) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut before: Option<char> = None;

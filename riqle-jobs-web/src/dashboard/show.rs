@@ -60,7 +60,7 @@ impl fmt::Display for Took {
 
 impl HtmlSafe for Took {}
 
-/// Two digits after the point, where they say something.
+/// At most two decimals, without trailing zeros.
 fn short(number: f64) -> String {
     let text = format!("{number:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -87,17 +87,17 @@ impl fmt::Display for Count {
 
 impl HtmlSafe for Count {}
 
-/// So many of something: `1 worker`, `2 workers`.
+/// A count of something: `1 worker`, `2 workers`.
 pub(crate) fn many(number: u64, thing: &str) -> String {
     format!("{} {thing}{}", Count(number), if number == 1 { "" } else { "s" })
 }
 
-/// Of so many so many, in percent; `None` of none.
+/// `part` of `whole` in percent; `None` if `whole` is 0.
 pub(crate) fn percent(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 * 100.0 / whole as f64)
 }
 
-/// `99.9 %`; `100 %` only where nothing is missing.
+/// `99.9 %`; `100 %` only if nothing is missing.
 pub(crate) fn percent_text(percent: Option<f64>) -> String {
     match percent {
         None => "–".to_owned(),
@@ -106,7 +106,7 @@ pub(crate) fn percent_text(percent: Option<f64>) -> String {
     }
 }
 
-/// The first line, at most so many characters of it.
+/// The first line, cut at `most` characters.
 pub(crate) fn first_line(text: &str, most: usize) -> String {
     let line = text.lines().next().unwrap_or_default();
     match line.char_indices().nth(most) {
@@ -115,18 +115,18 @@ pub(crate) fn first_line(text: &str, most: usize) -> String {
     }
 }
 
-/// A part of a path or the value of a query, as it stands in an address.
+/// A part of a path or the value of a query, as written in a URL.
 pub(crate) fn in_address(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-/// What a search asks for as the query of an address.
+/// A search as the query of a URL.
 pub(crate) fn query_of(search: &impl Serialize) -> String {
     let fields = asked_fields(search).into_iter();
     fields.map(|(name, value)| format!("{name}={}", in_address(&value))).collect::<Vec<_>>().join("&")
 }
 
-/// The same for people.
+/// The same, for display.
 pub(crate) fn words_of(search: &impl Serialize) -> String {
     let fields = asked_fields(search).into_iter();
     fields.map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")

@@ -26,16 +26,16 @@ use super::{
 };
 
 const LOOKS_EVERY: Duration = Duration::from_secs(1);
-/// Pages that are followed at the same time.
+/// The most live pages at one time.
 const MOST: usize = 256;
 const MOST_OF_A_USER: usize = 24;
-/// Where a page takes long to make, it is made less often.
+/// A page that takes long to load is loaded less often.
 const REST_FOR_EACH_LOOK: u32 = 10;
-/// Then the browser asks again, and whether it may look is asked again, too.
+/// Then the browser reconnects, and its access is checked again.
 const LASTS: Duration = Duration::from_secs(60);
 const COMES_BACK_AFTER: Duration = Duration::from_millis(500);
 
-/// Sends a page's body again each time that it has changed. Whoever follows too many is told to come back later.
+/// Sends a page's body again each time it changes. Above the limit, the browser is told to come back later.
 pub(super) fn follow<P: Page, F>(visit: Visit, load: impl Fn() -> F + Send + Sync + 'static) -> Response
 where
     F: Future<Output = Result<P, Failure>> + Send,
@@ -69,9 +69,9 @@ fn answer(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static
     (HEADERS, unbuffered, Sse::new(events).keep_alive(KeepAlive::default())).into_response()
 }
 
-/// Where a stream stands.
+/// The state of a stream.
 enum Following {
-    /// At this body; the page is made again after a rest.
+    /// At this body; the page is loaded again after a rest.
     At { last: String, rest: Duration },
     /// It was told that the page is gone.
     Gone,
@@ -79,7 +79,7 @@ enum Following {
     Closed,
 }
 
-/// Looks until there is something to tell.
+/// Loads until there is something to send.
 async fn next<P: Page, F>(
     state: Following,
     visit: &Visit,
@@ -119,7 +119,7 @@ fn body_event(body: &str) -> Event {
     Event::default().data(body.replace('\r', "")).retry(COMES_BACK_AFTER)
 }
 
-/// Who follows how many pages.
+/// Counts the live pages.
 #[derive(Debug, Default)]
 pub(super) struct Streams(Mutex<HashMap<String, usize>>);
 
@@ -143,8 +143,8 @@ impl Streams {
 }
 
 impl Place {
-    /// Let go of then, or before, when what this answers is dropped: nobody asks on behalf of a browser that has stopped
-    /// reading.
+    /// Released then, or earlier when the returned value is dropped: a browser that has stopped reading is not
+    /// polled for.
     fn until(self, ends: Instant) -> Held {
         Held(tokio::spawn(async move {
             tokio::time::sleep_until(ends).await;

@@ -46,7 +46,7 @@ impl Visit {
         self.user.role >= Role::Operator
     }
 
-    /// Text of a job, a provider or a person: for viewers without the names of the addresses in it.
+    /// Text of a job, a provider or a person: for viewers, addresses in it lose their names.
     pub(crate) fn text(&self, text: &str) -> String {
         if self.is_operator() { text.to_owned() } else { mask_addresses(text) }
     }
@@ -93,7 +93,7 @@ impl FromRequestParts<Web> for Visit {
     }
 }
 
-/// The query of an address; one that can't be read is answered as everything here is.
+/// The query of a URL; a malformed one is answered like every failure here.
 pub(crate) struct Query<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + Send> FromRequestParts<Web> for Query<T> {
@@ -120,7 +120,7 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Web> for Query<T> {
     }
 }
 
-/// The part of a path that names something; one that can't be read names nothing.
+/// The part of a path that names something; a malformed one names nothing.
 pub(crate) struct Path<T>(pub(crate) T);
 
 impl FromRequestParts<Web> for Path<String> {
@@ -161,7 +161,7 @@ fn wants(headers: &HeaderMap) -> Wants {
     }
 }
 
-/// For what people copy; a guess where a proxy does not say it.
+/// For what people copy; a guess if a proxy does not say.
 fn base(headers: &HeaderMap, whole: &str, inner: &str) -> String {
     let of = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let scheme = if is_https(headers) { "https" } else { "http" };

@@ -8,9 +8,9 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// Most events of a request.
+/// The most events in a request.
 const MOST_EVENTS: usize = 5_000;
-/// Names that start so belong to others.
+/// Names with this prefix are reserved.
 const RESERVED: &str = "inngest/";
 /// The first millisecond of 1980, and of 2100.
 const YEARS: std::ops::Range<i64> = 315_532_800_000..4_102_444_800_000;
@@ -56,7 +56,7 @@ impl<'a> Batch<'a> {
         Ok(batch)
     }
 
-    /// What stands before a line about the event with this index.
+    /// The prefix of a line about the event with this index.
     pub(super) fn place(&self, index: usize) -> String {
         if self.is_list { format!("event {index}, counted from 0: ") } else { String::new() }
     }
@@ -75,7 +75,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// The properties of an event, each to be looked at by itself; others are passed over.
+/// The properties of an event, each read by itself; others are ignored.
 #[derive(Deserialize)]
 struct Fields<'a> {
     #[serde(borrow)]
@@ -121,7 +121,7 @@ fn string(field: Option<&RawValue>, name: &str) -> Result<Option<String>, String
         .transpose()
 }
 
-/// 0 is what some SDKs send for none.
+/// Some SDKs send 0 for none.
 fn time(ts: &RawValue) -> Result<Option<i64>, String> {
     match serde_json::from_str::<i64>(ts.get()) {
         Ok(0) => Ok(None),

@@ -3,8 +3,8 @@ use jiff::Timestamp;
 use ulid::Ulid;
 use uuid::Uuid;
 
-/// The ids of a request's events: ULIDs of one time, their entropy counting up. Equal seeds give equal ids, so that a
-/// request that is made again brings nothing new.
+/// The ids of a request's events: ULIDs of one time, their entropy counting up. Equal seeds give equal ids, so
+/// that a repeated request adds nothing.
 pub(super) struct Ids {
     millis: u64,
     entropy: [u8; 10],

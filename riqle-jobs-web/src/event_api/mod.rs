@@ -29,11 +29,12 @@ const SEED_HEADER: &str = "x-inngest-event-id-seed";
 
 /// The route `POST /e/{key}`: takes events as the official Inngest SDKs and curl send them.
 ///
-/// The body is an array of events or one event: `{"name": "email/welcome", "data": {…}, "ts": 1795460942017, "id": "…"}`.
-/// `data` becomes the input of the runs, to the letter (without one, `{}`); `ts`, in milliseconds since 1970, schedules
-/// them where it is in the future; an event whose `id` came within 24 h starts nothing. `user` and `v` are not kept.
-/// The answer is `{"ids": ["…"], "status": 200}`, in the order of the events: the event's own id, else a ULID. Anything
-/// else is `{"ids": [], "status": 400, "error": "…"}`, and nothing is stored. 503 means: send the same again.
+/// The body is an array of events or one event:
+/// `{"name": "email/welcome", "data": {…}, "ts": 1795460942017, "id": "…"}`. `data` becomes the input of the
+/// runs, verbatim (`{}` if missing); `ts`, in milliseconds since 1970, schedules them if it is in the future;
+/// an event whose `id` was seen within 24 h starts nothing. `user` and `v` are not kept. The answer is
+/// `{"ids": ["…"], "status": 200}`, in the order of the events: the event's own id, else a ULID. Anything else
+/// is `{"ids": [], "status": 400, "error": "…"}`, and nothing is stored. 503 means: send the same again.
 ///
 /// A request has at most 5,000 events and 16 MiB.
 #[derive(Clone)]
@@ -45,12 +46,12 @@ pub struct EventApi {
 }
 
 impl EventApi {
-    /// One without keys, which answers 503 until it is given some.
+    /// An event API without keys; it answers 503 until it is given some.
     pub fn new(jobs: &Jobs) -> Self {
         Self { jobs: jobs.clone(), keys: Vec::new(), is_development: false, event_bytes: 512 << 10 }
     }
 
-    /// The keys that are taken: several while one is being replaced. Empty ones are left out.
+    /// The accepted keys: several while one is being replaced. Empty ones are ignored.
     #[must_use]
     pub fn keys<K: AsRef<str>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
         let keys = keys.into_iter().filter(|key| !key.as_ref().is_empty());
@@ -58,24 +59,26 @@ impl EventApi {
         self
     }
 
-    /// For development: without keys, any key is taken. `bound_to` is where the server listens; on anything but a loopback
-    /// address this changes nothing. Requests under another host name, through a proxy that shows itself, and from pages of other
-    /// sites are refused. **A reverse proxy on this machine need not show itself**, so never in production.
+    /// For development: without keys, any key is accepted. `bound_to` is where the server listens; unless it is
+    /// a loopback address this changes nothing. Requests under another host name, through a proxy that shows
+    /// itself, and from pages of other sites are refused. **A reverse proxy on this machine need not show
+    /// itself**, so never use this in production.
     #[must_use]
     pub fn development(mut self, bound_to: SocketAddr) -> Self {
         self.is_development = bound_to.ip().is_loopback();
         self
     }
 
-    /// The largest event, in bytes as it is sent: 512 KiB by default, 3 MiB at most. The data alone must also fit into
-    /// the [`input_bytes`](riqle_jobs_core::Limits::input_bytes) of the store.
+    /// The largest event, in bytes as sent: 512 KiB by default, at most 3 MiB. The data alone must also fit
+    /// into the [`input_bytes`](riqle_jobs_core::Limits::input_bytes) of the store.
     #[must_use]
     pub fn event_bytes(mut self, bytes: usize) -> Self {
         self.event_bytes = bytes.min(LARGEST_EVENT);
         self
     }
 
-    /// The route. With a key pages of any site may call it (CORS); without, in development, those of this machine.
+    /// The route. With a key, pages of any site may call it (CORS); without one, in development, only pages of
+    /// this machine.
     pub fn router(self) -> Router {
         let methods = [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS];
         let origins = match self.keys.is_empty() {

@@ -18,7 +18,7 @@ use crate::answer::refuse;
 const OPERATOR_VARIABLE: &str = "RIQLE_JOBS_OPERATOR";
 const VIEWER_VARIABLE: &str = "RIQLE_JOBS_VIEWER";
 
-/// What somebody may do.
+/// What a user may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Look.
@@ -30,20 +30,20 @@ pub enum Role {
 /// Who a request is from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// The name, as the record of what was done will say it.
+    /// The name, as the audit will show it.
     pub name: String,
     /// What they may do.
     pub role: Role,
 }
 
-/// An application's own way to tell who a request is from, such as its sessions.
+/// An application's own authentication, such as its sessions.
 #[async_trait::async_trait]
 pub trait Authenticate: Send + Sync {
-    /// Names the user of a request, or answers it: with 401, or with the way to a login page.
+    /// Names the user of a request, or answers the request: with 401, or a redirect to a login page.
     async fn user(&self, request: &Parts) -> Result<User, Response>;
 }
 
-/// Who may look and act: holders of tokens, of names with passwords, or whom the application names.
+/// Who may look and act: holders of tokens, of names with passwords, or users named by the application.
 #[derive(Clone, Default)]
 pub struct Access {
     credentials: Vec<Credential>,
@@ -53,7 +53,7 @@ pub struct Access {
     is_open_here: bool,
 }
 
-/// The name of who came by the link.
+/// The name of a user who came by the link.
 const BY_LINK: &str = "link";
 
 #[derive(Clone)]
@@ -70,16 +70,16 @@ pub(super) enum Scheme {
 }
 
 impl Access {
-    /// Nobody: every request is answered 503, which says so.
+    /// Closed: every request is answered with 503 and the reason.
     pub fn closed() -> Self {
         Self::default()
     }
 
-    /// Who is named in the environment: `RIQLE_JOBS_OPERATOR` and `RIQLE_JOBS_VIEWER`, each `NAME:PASSWORD`. The password
-    /// is also taken as a bearer token. Where neither is set: nobody, as [`closed`](Self::closed).
+    /// Users from the environment: `RIQLE_JOBS_OPERATOR` and `RIQLE_JOBS_VIEWER`, each `NAME:PASSWORD`. The
+    /// password is also accepted as a bearer token. If neither is set, [`closed`](Self::closed).
     ///
     /// # Errors
-    /// `Misconfigured` where one is set and is not of that form, or its password has less than 8 characters.
+    /// `Misconfigured` if one is set but not of that form, or its password has fewer than 8 characters.
     pub fn from_environment() -> Result<Self, Error> {
         let mut access = Self::closed();
         for (variable, role) in [(OPERATOR_VARIABLE, Role::Operator), (VIEWER_VARIABLE, Role::Viewer)] {
@@ -92,35 +92,38 @@ impl Access {
         Ok(access)
     }
 
-    /// Whom the application's own middleware names.
+    /// Users named by the application's own authentication.
     pub fn by(authenticate: impl Authenticate + 'static) -> Self {
         Self { own: Some(Arc::new(authenticate)), ..Self::default() }
     }
 
-    /// Also who sends `Authorization: Bearer TOKEN`. An empty token lets nobody in.
+    /// Also admits requests with `Authorization: Bearer TOKEN`. An empty token admits nobody.
     #[must_use]
     pub fn bearer(self, name: &str, token: &str, role: Role) -> Self {
         self.with(Scheme::Bearer, name, token, token, role)
     }
 
-    /// Also who gives this name and password (HTTP basic authentication). An empty password lets nobody in.
+    /// Also admits requests with this name and password (HTTP basic authentication). An empty password admits
+    /// nobody.
     #[must_use]
     pub fn basic(self, name: &str, password: &str, role: Role) -> Self {
         self.with(Scheme::Basic, name, password, &format!("{name}:{password}"), role)
     }
 
-    /// Everybody who reaches a server on a loopback address acts, without a password: each user and program of this machine,
-    /// **and the whole world through a reverse proxy on this machine**, which need not leave a trace of itself. Only for a machine of
-    /// one's own that serves nothing to others; [`or_link`](Self::or_link) is for the rest.
+    /// Everyone who reaches a server on a loopback address is an operator, without a password: each user and
+    /// program of this machine, **and the whole world through a reverse proxy on this machine**, which need not
+    /// leave a trace. Only for a machine of your own that serves nothing to others; elsewhere use
+    /// [`or_link`](Self::or_link).
     ///
-    /// `bound_to` is where the server listens; where that is no loopback address this is [`closed`](Self::closed). Requests under
-    /// another host name and requests that show a proxy are refused. Credentials that are added close it.
+    /// `bound_to` is where the server listens; if that is not a loopback address, this is
+    /// [`closed`](Self::closed). Requests under another host name and requests that show a proxy are refused.
+    /// Adding credentials closes it.
     pub fn open_to_this_machine(bound_to: SocketAddr) -> Self {
         Self { is_open_here: bound_to.ip().is_loopback(), ..Self::default() }
     }
 
-    /// Where nobody may act so far: also whoever opens a [`Link`], which has a token of this process; as an operator. Print the link on
-    /// standard output, beside the address. `None` where somebody may act.
+    /// If nobody is admitted yet: also admits, as an operator, the holder of a [`Link`] with a token of this
+    /// process. Print the link on standard output, beside the address. `None` if somebody is admitted already.
     ///
     /// ```
     /// use riqle_jobs_web::security::Access;
@@ -189,7 +192,7 @@ impl Access {
         Ok(User { name: "local".to_owned(), role: Role::Operator })
     }
 
-    /// The credential that a request shows.
+    /// The credential that a request presents.
     pub(super) fn fitting(&self, request: &Parts) -> Option<&Credential> {
         let (scheme, given) = credential(request)?;
         // All of them are compared, so that the time tells nothing about which one was close.
@@ -247,9 +250,9 @@ fn credential(request: &Parts) -> Option<(Scheme, String)> {
     scheme.eq_ignore_ascii_case("basic").then_some((Scheme::Basic, String::from_utf8(decoded).ok()?))
 }
 
-/// In a handler's arguments: whoever may look.
+/// In a handler's arguments: the request may look.
 pub(crate) struct Viewer;
-/// In a handler's arguments: who may act.
+/// In a handler's arguments: the user, who may act.
 pub(crate) struct Operator(pub(crate) User);
 
 impl<S: Send + Sync> FromRequestParts<S> for Viewer

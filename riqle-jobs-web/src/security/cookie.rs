@@ -7,7 +7,7 @@ pub(crate) fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterato
     cookies.filter(move |(known, _)| *known == name).map(|(_, value)| value)
 }
 
-/// Whether the browser speaks HTTPS, as far as a proxy says so.
+/// Whether the browser uses HTTPS, as far as a proxy says so.
 pub(crate) fn is_https(headers: &HeaderMap) -> bool {
     headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https")
 }

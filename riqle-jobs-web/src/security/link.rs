@@ -12,10 +12,11 @@ use super::{Secret, cookies, is_https, local};
 
 const PARAMETER: &str = "token";
 
-/// A token of this process that lets its holder in as an operator: by a link, then by a cookie, or as a bearer token.
+/// A token of this process that admits its holder as an operator: by a link, then by a cookie, or as a bearer
+/// token.
 ///
-/// Print the link on standard output and keep it out of logs: whoever has it may act until the process ends. It has no
-/// `Display` for that reason.
+/// Print the link on standard output and keep it out of logs: anyone who has it may act until the process ends.
+/// For that reason it has no `Display`.
 #[derive(Clone)]
 pub struct Link {
     token: String,
@@ -49,8 +50,8 @@ pub(crate) fn random() -> String {
     URL_SAFE_NO_PAD.encode([Uuid::new_v4(), Uuid::new_v4()].map(Uuid::into_bytes).concat())
 }
 
-/// Answers a request that was made by the link: the token goes into a cookie and out of the address, so that it is in no
-/// history, bookmark or picture of a screen. `None` where the request holds no token that fits.
+/// Answers a request that was made by the link: the token goes into a cookie and out of the address, so that it
+/// is in no history, bookmark or screenshot. `None` if the request has no matching token.
 pub(super) fn enter(secret: &Secret, request: &Parts) -> Option<Response> {
     if !matches!(request.method, Method::GET | Method::HEAD) {
         return None;

@@ -54,7 +54,7 @@ fn is_local(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// The two parts of a `Host`; `None` where what follows the name is no port.
+/// The two parts of a `Host`; `None` if what follows the name is not a port.
 fn name_and_port(host: &str) -> Option<(&str, Option<&str>)> {
     let (name, rest) = match host.strip_prefix('[') {
         Some(rest) => rest.split_once(']')?,

@@ -1,7 +1,8 @@
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// A secret, kept as its SHA-256: digests have one length, so that a comparison tells nothing about it by its time.
+/// A secret, kept as its SHA-256: digests have one length, so that the time of a comparison reveals nothing
+/// about it.
 #[derive(Clone)]
 pub(crate) struct Secret([u8; 32]);
 

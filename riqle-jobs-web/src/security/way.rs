@@ -16,7 +16,7 @@ pub(crate) enum Way {
     Link,
     /// By the application, which may have looked at this header.
     Own(&'static str),
-    /// It had to show nothing.
+    /// No credentials were needed.
     Open,
 }
 
@@ -42,7 +42,8 @@ impl Access {
 const BEARER: &str = r#"-H "Authorization: Bearer $RIQLE_TOKEN""#;
 
 impl Way {
-    /// What curl adds to be let in the same way, with a variable for each secret; and what that is to hold.
+    /// What curl adds to be let in the same way, with a variable for each secret; and what the variable must
+    /// hold.
     pub(crate) fn curl(&self) -> Option<(String, String)> {
         let (option, hint) = match self {
             Self::Basic { name } => (format!("-u {}", quoted(name)), "curl asks for the password".to_owned()),

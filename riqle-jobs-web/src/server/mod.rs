@@ -25,14 +25,14 @@ use tokio_io_timeout::TimeoutWriter;
 
 use self::timed_body::TimedBody;
 
-/// A server that is full says so once in this time.
+/// A full server logs it once in this time.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
-/// Serves a router over HTTP/1.1, with bounds for what a client may take: time for its headers and its body, time without reading
-/// its answer, and connections in all. It stops with the workers of the same [`Shutdown`].
+/// Serves a router over HTTP/1.1, with limits on clients: time for headers and body, time without reading the
+/// answer, and the number of connections. It stops with the workers of the same [`Shutdown`].
 ///
-/// HTTP/2 is not spoken, whatever other crates switch on in `hyper`; a reverse proxy speaks it to browsers. Handlers find the
-/// client's address in [`ConnectInfo`].
+/// HTTP/2 is off, whatever other crates switch on in `hyper`; a reverse proxy can offer it to browsers.
+/// Handlers find the client's address in [`ConnectInfo`].
 ///
 /// ```
 /// use riqle_jobs_core::{Shutdown, Worker};
@@ -70,7 +70,7 @@ where
     L: Listener,
     L::Addr: Clone + Sync + 'static,
 {
-    /// One that serves a router to whoever connects.
+    /// A server of this router on this listener.
     pub fn new(listener: L, router: Router) -> Self {
         let times = Times {
             header: Duration::from_secs(10),
@@ -80,8 +80,8 @@ where
         Self { listener, router, connections: 1_024, times, grace: Duration::from_secs(10) }
     }
 
-    /// How long a client may take to send the headers of a request, counted from the connection or from the end of the request
-    /// before; so it is also how long an idle connection is kept. Default 10 s.
+    /// How long a client may take to send the headers of a request, counted from the connection or the end of
+    /// the previous request; so it is also how long an idle connection is kept. Default 10 s.
     pub fn header_time(mut self, most: Duration) -> Self {
         self.times.header = most;
         self
@@ -94,26 +94,27 @@ where
         self
     }
 
-    /// How long a client may take none of the answer that is ready for it; then its connection is closed. Default 30 s.
+    /// How long a client may leave a ready answer unread; then its connection is closed. Default 30 s.
     pub fn unread_time(mut self, most: Duration) -> Self {
         self.times.unread = most;
         self
     }
 
-    /// How many connections are open at once, at most; more wait until one is closed. Default 1,024.
+    /// The most connections open at once; more wait until one is closed. Default 1,024.
     pub fn connections(mut self, most: usize) -> Self {
         self.connections = most.clamp(1, Semaphore::MAX_PERMITS);
         self
     }
 
-    /// How long requests may go on after a shutdown has begun; then their connections are closed. Default 10 s, as of a worker.
+    /// How long requests may continue once shutdown has begun; then their connections are closed. Default 10 s,
+    /// like a worker's.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Serves until `shutdown` says so, and closes the port before it waits for requests that have begun. Where stopping at
-    /// once is asked for, and where this future is dropped, all connections are closed.
+    /// Serves until `shutdown` fires, and closes the port before it waits for requests in flight. If stopping
+    /// at once is requested, or this future is dropped, all connections are closed.
     pub async fn run_with(self, shutdown: &Shutdown) {
         let Self { mut listener, router, connections, times, grace } = self;
         let service = TowerToHyperService::new(router);
@@ -148,7 +149,7 @@ where
 struct Places {
     free: Arc<Semaphore>,
     most: usize,
-    /// When it was last told that none is free.
+    /// When it was last logged that none is free.
     told: Option<Instant>,
 }
 

@@ -9,11 +9,11 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A body that fails where it has not come whole by a time.
+/// A body that fails if it has not arrived whole by a deadline.
 pub(super) struct TimedBody {
     body: Incoming,
     until: Instant,
-    /// From when on there is something to wait for.
+    /// Set once there is something to wait for.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 

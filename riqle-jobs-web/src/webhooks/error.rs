@@ -1,4 +1,4 @@
-/// Why a webhook was refused: it is not genuine. Each is answered with 400.
+/// Why a webhook was refused as not genuine. Each is answered with 400.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WebhookError {
@@ -11,7 +11,7 @@ pub enum WebhookError {
     /// A header is missing.
     #[error("the header {0} is missing")]
     NoSignature(&'static str),
-    /// A header is not of the form that it should have.
+    /// A header is not of the required form.
     #[error("the header {header} must be {form}")]
     MalformedSignature {
         /// Its name.
@@ -27,7 +27,7 @@ pub enum WebhookError {
         /// How far is allowed, in seconds.
         tolerance: u64,
     },
-    /// No signature fits any secret.
+    /// No signature matches any secret.
     #[error("the signature does not match: wrong secret, or a changed body")]
     WrongSignature,
     /// The body is not an event.

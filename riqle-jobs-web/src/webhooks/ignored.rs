@@ -5,33 +5,33 @@ use std::{
 
 use serde::Serialize;
 
-/// Why a genuine event is of no use. Its route answers 200: a repeat would be of no more use, and a service disables an
-/// endpoint that keeps refusing.
+/// Why a genuine event is ignored. Its route answers 200: a repeat would be ignored again, and a service
+/// disables an endpoint that keeps refusing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Ignored {
     /// No job is started by it.
     #[error("no job is triggered by it")]
     Unwanted,
-    /// A checkout whose payment is still to come; another event tells of that.
+    /// A checkout whose payment is still to come; another event reports it.
     #[error("not paid yet")]
     NotPaid,
     /// A checkout that only sets up a way to pay.
     #[error("nothing was sold")]
     NothingSold,
-    /// The event does not say what its job needs.
+    /// The event lacks what its job needs.
     #[error("{0} is missing")]
     Lacks(&'static str),
-    /// The email that it tells of is not in the log.
+    /// The email that it reports on is not in the log.
     #[error("the email log has no such email")]
     UnknownEmail,
-    /// What it says is refused: an id that is too long, a control character.
+    /// Its content is refused: an id that is too long, a control character.
     #[error("it can't be stored: {0}")]
     Unstorable(String),
 }
 
 impl Ignored {
-    /// Whether an operator should look at it: a service sends the others as a matter of course.
+    /// Whether an operator should look: a service sends the others as a matter of course.
     fn is_surprising(&self) -> bool {
         matches!(self, Ignored::Lacks(_) | Ignored::Unstorable(_))
     }
@@ -72,8 +72,8 @@ pub struct IgnoredCount {
 }
 
 impl IgnoredEvents {
-    /// Logs and counts an event of a service, by its type and id. Answers how many of this type were ignored for this
-    /// reason, this one included.
+    /// Logs and counts an event of a service, by its type and id. Returns how many of this type were ignored
+    /// for this reason, including this one.
     pub fn note(&self, service: &str, kind: &str, id: &str, why: &Ignored) -> u64 {
         let count = {
             let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);

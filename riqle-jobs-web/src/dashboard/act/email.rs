@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::{Done, Submitted, action, recorded};
 use crate::dashboard::{Web, failure::Failure, pages::emails::is_open, show::in_address, visit::Path};
 
-/// What somebody found out about an email that may have been sent.
+/// What an operator found out about an email that may have been sent.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct ResolveRequest {
     outcome: Outcome,
@@ -29,12 +29,12 @@ enum Outcome {
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct SuppressRequest {
     address: String,
-    /// For people.
+    /// For display.
     #[serde(default)]
     reason: String,
 }
 
-/// Settles an unknown outcome.
+/// Resolves an unknown outcome.
 #[utoipa::path(post, path = "/emails/{id}/resolve", tag = "emails", params(("id" = uuid::Uuid, Path)),
     request_body = ResolveRequest, responses((status = 200, body = Done),
     (status = "4XX", body = crate::dashboard::openapi::Problem)))]

@@ -21,10 +21,10 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct StartRequest {
-    /// The run's id, where the caller gives it, of version 7: sent again, it starts no second run.
+    /// The run's id, optional, a UUID of version 7: repeating the call starts no second run.
     #[schema(value_type = Option<uuid::Uuid>)]
     id: Option<RunId>,
-    /// Kept to the letter.
+    /// Kept verbatim.
     #[schema(value_type = serde_json::Value)]
     #[serde(default, deserialize_with = "null_too")]
     input: Option<Box<RawValue>>,
@@ -60,8 +60,8 @@ pub(crate) async fn start(
     }
 }
 
-/// Enqueues a run of a registered job on somebody's word, and records it; answers with the run's id. One that is there
-/// under the id that is given, with the same input, stays as it is.
+/// Enqueues a run of a registered job for a user, and records it; returns the run's id. A run that exists under
+/// the given id, with the same input, is left as is.
 pub(crate) async fn start_run(
     jobs: &Jobs,
     user: &User,

@@ -1,4 +1,4 @@
-//! What operators do; each is recorded before it is done, and again with what came of it.
+//! What operators do; each action is recorded before it is done, and again with its outcome.
 
 pub(crate) mod email;
 pub(crate) mod job;
@@ -31,10 +31,10 @@ use crate::security::User;
 /// That an action was done, as JSON.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Done {
-    /// What it is recorded under.
+    /// The id of its record.
     #[schema(value_type = uuid::Uuid)]
     action: ActionId,
-    /// What came of it: a new run's id, how many, or nothing.
+    /// The outcome: a new run's id, how many, or nothing.
     outcome: String,
     status: u16,
 }
@@ -52,11 +52,11 @@ pub(crate) fn action(user: &User, kind: ActionKind, subject: &str, detail: &str)
     }
 }
 
-/// Does an action between its two records; what `act` answers is what came of it, for people. It goes on to its end where
+/// Does an action between its two records; `act` returns the outcome, for display. It runs to its end even if
 /// the caller does not wait for it.
 ///
 /// # Errors
-/// As `act`; where the action can't be recorded it is not done.
+/// As `act`; if the action can't be recorded it is not done.
 pub(crate) async fn recorded<F, E>(
     jobs: &Jobs,
     action: NewAction,
@@ -89,7 +89,7 @@ pub(super) async fn ended(jobs: &Jobs, action: &NewAction, done: Result<&String,
 }
 
 impl Visit {
-    /// Answers that an action was done: browsers go on to a page, tools are told.
+    /// Answers that an action was done: browsers are redirected to a page, tools get JSON.
     fn done(&self, path: &str, action: ActionId, outcome: String) -> Response {
         if self.wants == Wants::Json {
             return (HEADERS, Json(Done { action, outcome, status: 200 })).into_response();

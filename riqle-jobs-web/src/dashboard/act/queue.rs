@@ -10,7 +10,7 @@ use crate::dashboard::{Web, failure::Failure, visit::Path};
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct PauseRequest {
-    /// For people, at most 500 bytes.
+    /// For display, at most 500 bytes.
     why: String,
     #[serde(rename = "formToken")]
     #[schema(ignore)]

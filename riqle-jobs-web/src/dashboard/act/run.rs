@@ -23,7 +23,7 @@ use crate::dashboard::{
 pub(crate) struct ReplayRequest {
     /// `failed-step` (the default), `start`, or `step:NAME`.
     from: String,
-    /// The new run's input, where it is not the old one's; kept to the letter.
+    /// The new run's input, if not the old one's; kept verbatim.
     #[schema(value_type = Option<serde_json::Value>)]
     #[serde(deserialize_with = "null_too")]
     input: Option<Box<RawValue>>,
@@ -35,7 +35,7 @@ pub(crate) struct ReplayRequest {
     _form_token: String,
 }
 
-/// `null` is an input like others.
+/// `null` is an input like any other.
 pub(super) fn null_too<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Box<RawValue>>, D::Error> {
@@ -46,7 +46,7 @@ pub(super) fn null_too<'de, D: Deserializer<'de>>(
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Nothing {}
 
-/// Starts a dead or cancelled run once more; the outcome is the new run's id.
+/// Starts a dead or cancelled run again; the outcome is the new run's id.
 #[utoipa::path(post, path = "/runs/{id}/replay", tag = "runs", params(("id" = uuid::Uuid, Path)),
     request_body = ReplayRequest, responses((status = 200, body = Done),
     (status = "4XX", body = crate::dashboard::openapi::Problem)))]
@@ -96,7 +96,7 @@ pub(crate) async fn replay(
     visit.ended(&format!("runs/{new_run}"), replayed.await)
 }
 
-/// The input to replay with, where it is another one.
+/// The input to replay with, if it differs.
 async fn edited_input(web: &Web, id: RunId, asked: &ReplayRequest) -> Result<Option<Payload>, Failure> {
     if let Some(input) = &asked.input {
         return Ok(Some(Payload::from_json_text(input.get())));
@@ -111,7 +111,7 @@ async fn edited_input(web: &Web, id: RunId, asked: &ReplayRequest) -> Result<Opt
     Ok((old.as_deref() != Some(edited.as_str())).then(|| Payload::from_json_text(edited)))
 }
 
-/// Ends a run that has not ended.
+/// Cancels a run that has not ended.
 #[utoipa::path(post, path = "/runs/{id}/cancel", tag = "runs", params(("id" = uuid::Uuid, Path)),
     request_body = Nothing, responses((status = 200, body = Done),
     (status = "4XX", body = crate::dashboard::openapi::Problem)))]
@@ -167,7 +167,7 @@ pub(crate) async fn discard(
     visit.ended("dead-letters", discarded.await)
 }
 
-/// One that is not there is not found.
+/// A missing one is not found.
 pub(super) async fn discard_one(jobs: &Jobs, id: RunId) -> Result<(), Error> {
     if Inspect::run(&**jobs.store(), id).await?.is_none() {
         return Err(Error::new(ErrorKind::NotFound, "discard", format!("no run {id}")));

@@ -1,4 +1,4 @@
-//! What is done to many runs: to those that were chosen, or to all that match a search.
+//! Actions on many runs: on the selected ones, or on all that match a search.
 
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
@@ -22,24 +22,24 @@ use crate::{
     security::User,
 };
 
-/// So many may be chosen one by one.
+/// The most runs selected one by one.
 const MOST_CHOSEN: usize = 500;
-/// Of chosen ones, so that a record names each.
+/// Selected runs per record, so that a record names each.
 const CHOSEN_IN_A_RECORD: usize = 25;
-/// A list of those that were left as they are is cut off here.
+/// The most skipped runs that an outcome names.
 const MOST_SKIPPED: usize = 3;
 
 /// What to do to many runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Act {
-    /// Start dead ones once more, from the failed step.
+    /// Replay dead letters, from the failed step.
     Replay,
-    /// Delete dead ones.
+    /// Delete dead letters.
     Discard,
-    /// End those that have not ended.
+    /// Cancel runs that have not ended.
     Cancel,
-    /// Make those due that wait for their time.
+    /// Make due now the runs that wait for their time.
     RunNow,
 }
 
@@ -48,28 +48,28 @@ pub(crate) enum Act {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct BulkRequest {
     act: Act,
-    /// These, at most 500.
+    /// These runs, at most 500.
     #[serde(default, alias = "id")]
     #[schema(value_type = Vec<uuid::Uuid>)]
     ids: Vec<RunId>,
-    /// Instead all that match; its `text` and `before` must be empty.
+    /// Or all runs that match; its `text` and `before` must be empty.
     #[serde(default, deserialize_with = "known_fields_only")]
     search: Option<Search>,
-    /// Must be true with a search that asks for nothing: then all are meant.
+    /// Must be true with an empty search, which means all runs.
     #[serde(default)]
     all: bool,
-    /// The same as the query of an address, as forms send it.
+    /// The same as the query of a URL, as forms send it.
     #[schema(ignore)]
     query: Option<String>,
-    /// Of all that match at most so many a second; 100 where it is not given.
+    /// For a search: at most this many per second; default 100.
     pace: Option<u32>,
     #[serde(default, rename = "formToken")]
     #[schema(ignore)]
     _form_token: String,
 }
 
-/// Acts on many runs. All that match a search go on in the background: the answer comes at once, and the action's record
-/// tells when it has ended.
+/// Acts on many runs. An action on a search runs in the background: the answer comes at once, and the action's
+/// record shows when it has ended.
 #[utoipa::path(post, path = "/runs/act", tag = "runs", request_body = BulkRequest, responses(
     (status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn act(
@@ -97,7 +97,7 @@ pub(crate) async fn act(
     }
 }
 
-/// Acts on each that was chosen; it goes on to its end where the caller does not wait for it.
+/// Acts on each selected run; it runs to its end even if the caller does not wait for it.
 async fn on_the_chosen(jobs: &Jobs, user: &User, asked: BulkRequest) -> Result<(ActionId, String), Failure> {
     asked.check_chosen()?;
     let (jobs, user, act) = (jobs.clone(), user.clone(), asked.act);
@@ -169,7 +169,7 @@ async fn begin_on_all(
     Ok(id)
 }
 
-/// A field that is written wrong must not stand for all runs.
+/// A misspelt field must not mean all runs.
 fn known_fields_only<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Search>, D::Error> {
     let given = Value::deserialize(deserializer)?;
     let known = serde_json::to_value(Search::default()).map_err(de::Error::custom)?;
@@ -201,7 +201,7 @@ impl Act {
         }
     }
 
-    /// Whether nothing brings back what it takes.
+    /// Whether it can't be undone.
     pub(crate) fn is_final(self) -> bool {
         matches!(self, Act::Discard | Act::Cancel)
     }
@@ -220,7 +220,7 @@ impl Act {
         }
     }
 
-    /// Of runs that it can be done to.
+    /// Of runs that it applies to.
     fn states(self) -> &'static [RunState] {
         match self {
             // Of a list, dead letters are replayed; a cancelled run is replayed by itself.
@@ -231,7 +231,7 @@ impl Act {
         }
     }
 
-    /// The runs that a search finds and that this can be done to.
+    /// The runs that a search finds and that it applies to.
     pub(crate) fn filter(self, search: &Search) -> Result<RunFilter, Failure> {
         if !search.before.is_empty() {
             return Err(Failure::bad("`before` is for pages; this acts on all matches"));
@@ -260,7 +260,7 @@ async fn on_all(jobs: &Jobs, act: Act, filter: RunFilter, pace: Pace) -> Result<
     }
 }
 
-/// What was done, and why it went no further.
+/// What was done, and why it stopped.
 async fn on_each(jobs: &Jobs, act: Act, ids: &[RunId]) -> (BulkReport, Option<Failure>) {
     let store = &**jobs.store();
     let mut report = BulkReport::default();
@@ -285,7 +285,7 @@ async fn on_each(jobs: &Jobs, act: Act, ids: &[RunId]) -> (BulkReport, Option<Fa
     (report, None)
 }
 
-/// Why it went no further, and what was done before.
+/// Why it stopped, and what was done before.
 fn stopped_after(report: &BulkReport, failure: &Failure) -> Failure {
     let text = match report.done + report.skips {
         0 => failure.text.clone(),
@@ -294,7 +294,7 @@ fn stopped_after(report: &BulkReport, failure: &Failure) -> Failure {
     Failure { status: failure.status, text }
 }
 
-/// What came of it, for people.
+/// The outcome, for display.
 fn outcome(report: &BulkReport) -> String {
     let mut outcome = format!("{} done", Count(report.done));
     if report.skips > 0 {

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::{Done, Submitted, action, recorded};
 use crate::dashboard::{Web, failure::Failure, visit::Path};
 
-/// What a worker is told.
+/// The order to a worker.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct OrderRequest {
     /// `drain`: take no more runs; `work`: take them again.
@@ -17,7 +17,7 @@ pub(crate) struct OrderRequest {
     order: WorkerOrder,
 }
 
-/// Tells a worker to take no more runs, or to take them again; it heeds it within ten seconds.
+/// Tells a worker to take no more runs, or to take them again; it obeys within ten seconds.
 #[utoipa::path(post, path = "/workers/{id}/order", tag = "queues", params(("id" = uuid::Uuid, Path)),
     request_body = OrderRequest, responses((status = 200, body = Done),
     (status = "4XX", body = crate::dashboard::openapi::Problem)))]

@@ -12,7 +12,7 @@ use crate::dashboard::{
     visit::{Path, Visit},
 };
 
-/// An action of an operator; one on many runs tells how far it has come.
+/// An action of an operator; one on many runs shows how far it got.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ActionPage {
     #[serde(flatten)]

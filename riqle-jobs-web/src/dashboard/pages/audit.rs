@@ -38,19 +38,19 @@ pub(crate) struct ActionRow {
     /// `unsuppress`.
     #[schema(value_type = String)]
     pub(crate) kind: ActionKind,
-    /// To what.
+    /// The target.
     pub(crate) subject: String,
     pub(crate) detail: String,
     /// `underway`, `done` or `failed`.
     #[schema(value_type = String)]
     pub(crate) state: ActionState,
-    /// What came of it.
+    /// The outcome.
     pub(crate) outcome: String,
     pub(crate) at: When,
     pub(crate) changed_at: When,
 }
 
-/// Which actions are asked for, as the address says it. What is empty filters nothing.
+/// Which actions to list, as in the URL. Empty fields filter nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[into_params(parameter_in = Query)]
@@ -60,13 +60,13 @@ pub(crate) struct AuditSearch {
     /// `start`, `replay`, `cancel`, `run-now`, `discard`, `pause`, `resume`, `order-worker`, `resolve-email`, `suppress` or
     /// `unsuppress`.
     kind: String,
-    /// Text of what it was done to, such as a run's id, as it is shown.
+    /// Text in the target as shown, such as a run's id.
     subject: String,
-    /// Begun then or later: RFC 3339, or `2026-11-26T08:30` in UTC.
+    /// Started then or later: RFC 3339, or `2026-11-26T08:30` in UTC.
     from: String,
-    /// Begun before.
+    /// Started before.
     to: String,
-    /// Older than this action: the last one of the page before.
+    /// Older than this action: the last one of the previous page.
     before: String,
 }
 
@@ -95,7 +95,7 @@ impl AuditPage {
     }
 }
 
-/// Of those whom an address is shown to in part, nobody learns by a search what else it holds.
+/// A user who sees an address in part must not learn the rest of it by a search.
 async fn actions(web: &Web, visit: &Visit, filter: ActionFilter) -> Result<Vec<RecordedAction>, Failure> {
     let store = &**web.jobs.store();
     if visit.is_operator() || filter.subject.is_none() {
@@ -115,7 +115,7 @@ async fn actions(web: &Web, visit: &Visit, filter: ActionFilter) -> Result<Vec<R
 
 impl AuditSearch {
     /// # Errors
-    /// 400 where a kind, a time or an id can't be read.
+    /// 400 if a kind, a time or an id is malformed.
     fn filter(&self) -> Result<ActionFilter, Failure> {
         let some = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         let kind = some(&self.kind).map(|kind| kind.parse::<ActionKind>()).transpose();
@@ -158,7 +158,7 @@ impl ActionRow {
         }
     }
 
-    /// How good it is that it stands so.
+    /// How good its state is.
     pub(crate) fn class(&self) -> &'static str {
         match self.state {
             ActionState::Done => "good",

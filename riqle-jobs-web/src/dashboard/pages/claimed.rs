@@ -8,13 +8,13 @@ use crate::dashboard::show::Count;
 pub(super) struct Claimed {
     /// Whose attempt has a slot.
     pub(super) running: Count,
-    /// Those that wait in a worker for its next free slot.
+    /// Waiting in a worker for its next free slot.
     pub(super) ahead: Count,
 }
 
 impl Claimed {
-    /// Of so many that are claimed, in a queue or in all of them. Workers say every 10 s how many wait; whatever is more than
-    /// all their slots waits, too.
+    /// Of `claimed` runs, in a queue or in all of them. Workers report every 10 s how many wait; any beyond all
+    /// their slots wait, too.
     pub(super) fn of(
         claimed: u64,
         queue: Option<&str>,

@@ -21,12 +21,12 @@ use crate::dashboard::{
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ConfirmPage {
     act: Act,
-    /// What was asked for, of the runs that were enqueued by now: none that comes later is acted on.
+    /// The search, limited to runs enqueued before now: none that comes later is acted on.
     search: Search,
     #[serde(skip)]
     asked: Search,
     runs: Count,
-    /// There are at least so many.
+    /// There may be more.
     is_at_least: bool,
 }
 
@@ -74,7 +74,7 @@ impl Page for ConfirmPage {
         format!("{} all matches", self.act.name())
     }
 
-    /// What was counted stands.
+    /// The count must not change.
     fn is_followed(&self) -> bool {
         false
     }

@@ -20,11 +20,11 @@ use crate::dashboard::{
 const GROUPS: usize = 100;
 const READ_AT_ONCE: usize = 4;
 
-/// Dead letters, grouped by job and by what went wrong.
+/// Dead letters, grouped by job and error.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeadLettersPage {
-    /// The group in which a run died last comes first; at most 100.
+    /// The group with the newest death first; at most 100.
     groups: Vec<Group>,
     /// There are more groups.
     is_more: bool,
@@ -39,7 +39,7 @@ pub(crate) struct Group {
     /// The newest error of the one that died last, or why it died.
     error: Option<String>,
     runs: Count,
-    /// There are at least so many.
+    /// There may be more.
     is_at_least: bool,
     first_at: When,
     last_at: When,

@@ -27,7 +27,7 @@ pub(crate) struct EmailPage {
     header_message_id: String,
     idempotency_key: String,
     step: Option<String>,
-    /// What is done with an unknown outcome.
+    /// What happens if the outcome is unknown.
     on_unknown: &'static str,
     /// The newest error, whole.
     whole_error: Option<String>,
@@ -58,7 +58,7 @@ pub(crate) struct EventView {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct MessageView {
     bytes: Count,
-    /// Name and value, as they stand in the message.
+    /// Name and value, as written in the message.
     headers: Vec<(String, String)>,
     text: Option<String>,
     has_html: bool,

@@ -14,7 +14,7 @@ use crate::dashboard::{
     visit::{Path, Visit},
 };
 
-/// Its style may stand in the text, and pictures that are part of it; nothing else.
+/// Inline styles, and images that are part of it; nothing else.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'self'; base-uri 'none'; \
      form-action 'none'",

@@ -16,7 +16,7 @@ use crate::dashboard::{
 };
 
 const PAGE: usize = 50;
-/// How an email stands whose outcome waits for somebody's word.
+/// The details of an email whose outcome waits for an operator.
 pub(crate) const OPEN: [EmailDetail; 2] = [EmailDetail::Unknown, EmailDetail::Held];
 
 /// The email log, newest first.
@@ -28,7 +28,7 @@ pub(crate) struct EmailsPage {
     next: Option<String>,
 }
 
-/// An email as it stands in a list.
+/// An email in a list.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EmailRow {
@@ -37,11 +37,12 @@ pub(crate) struct EmailRow {
     /// `sent`, `failed` or `pending`.
     #[schema(value_type = String)]
     pub(crate) status: EmailStatus,
-    /// How it stands, in detail: `queued`, `sending`, `retry`, `unknown`, `held`, `throttled`, `greylisted`, `quota-used-up`,
-    /// `misconfigured`, `suppressed`, `rejected`, `accepted`, `delivered`, `bounced` or `complained`.
+    /// Its state, in detail: `queued`, `sending`, `retry`, `unknown`, `held`, `throttled`, `greylisted`,
+    /// `quota-used-up`, `misconfigured`, `suppressed`, `rejected`, `accepted`, `delivered`, `bounced` or
+    /// `complained`.
     #[schema(value_type = String)]
     pub(crate) detail: EmailDetail,
-    /// It may or may not have been sent; somebody is to say which.
+    /// It may or may not have been sent; an operator must say which.
     pub(crate) is_open: bool,
     /// The recipient's address; for viewers without its name.
     pub(crate) to: String,
@@ -62,7 +63,7 @@ pub(crate) struct EmailRow {
     pub(crate) sent_at: Option<When>,
 }
 
-/// Which emails are asked for, as the address says it. What is empty filters nothing.
+/// Which emails to list, as in the URL. Empty fields filter nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[into_params(parameter_in = Query)]
@@ -76,7 +77,7 @@ pub(crate) struct EmailSearch {
     pub(crate) key: String,
     /// Of this run.
     pub(crate) run: String,
-    /// Older than this email: the last one of the page before.
+    /// Older than this email: the last one of the previous page.
     pub(crate) before: String,
 }
 
@@ -165,7 +166,7 @@ impl EmailRow {
         }
     }
 
-    /// Whether the provider took it, whatever failed before.
+    /// Whether the provider accepted it, whatever failed before.
     pub(crate) fn is_accepted(&self) -> bool {
         matches!(self.detail, EmailDetail::Accepted | EmailDetail::Delivered)
     }
@@ -192,12 +193,12 @@ impl EmailRow {
     }
 }
 
-/// Whether somebody is to say if it was sent.
+/// Whether an operator must say if it was sent.
 pub(crate) fn is_open(email: &EmailRecord) -> bool {
     OPEN.contains(&email.detail) && email.may_have_been_sent()
 }
 
-/// An address without its name: `a…@example.com`; of what is none, the first letter.
+/// An address without its name: `a…@example.com`; of any other text, the first letter.
 fn masked(address: &str) -> String {
     let masked = mask_addresses(address);
     if masked == address { address.chars().take(1).chain(['…']).collect() } else { masked }

@@ -3,10 +3,10 @@ use uuid::Uuid;
 
 use crate::dashboard::failure::Failure;
 
-/// What ids begin with: ids are in the order of their text, so those that begin alike are neighbours.
+/// What ids begin with: ids sort like their text, so those with a common prefix are neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct IdPrefix {
-    /// The first id that begins so.
+    /// The first id with this prefix.
     first: u128,
     /// The last one.
     last: u128,
@@ -16,7 +16,7 @@ impl IdPrefix {
     /// From hexadecimal digits, with or without the dashes, in capitals or not.
     ///
     /// # Errors
-    /// 400 where no id begins so.
+    /// 400 if no id can begin with this.
     pub(crate) fn read(text: &str) -> Result<Self, Failure> {
         let digits: String = text.chars().filter(|c| *c != '-').collect();
         let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -35,12 +35,12 @@ impl IdPrefix {
         (self.first..=self.last).contains(&id.as_uuid().as_u128())
     }
 
-    /// The whole id, where it is one.
+    /// The whole id, if it is one.
     pub(crate) fn whole(self) -> Option<RunId> {
         (self.first == self.last).then(|| RunId::from_uuid(Uuid::from_u128(self.first)))
     }
 
-    /// Below which all of them stand; `None`: below nothing.
+    /// The id below which all of them are; `None`: no bound.
     pub(crate) fn after(self) -> Option<RunId> {
         self.last.checked_add(1).map(|after| RunId::from_uuid(Uuid::from_u128(after)))
     }

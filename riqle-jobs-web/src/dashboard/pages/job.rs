@@ -30,7 +30,7 @@ pub(crate) struct JobPage {
     #[serde(flatten)]
     job: JobRow,
     range: Range,
-    /// How many runs stand where; counted to 10,000.
+    /// How many runs are in each state; counted to 10,000.
     tabs: Vec<Tab>,
     newest: Vec<RunRow>,
     /// The input of the newest run.
@@ -83,7 +83,7 @@ impl JobPage {
         })
     }
 
-    /// What the form begins with.
+    /// What the form starts with.
     fn test_data(&self) -> String {
         self.last_input
             .as_ref()

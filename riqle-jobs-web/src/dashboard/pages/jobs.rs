@@ -39,7 +39,7 @@ pub(crate) struct JobRow {
     pub(crate) seen_at: When,
     /// Workers that are alive and run it.
     pub(crate) workers: usize,
-    /// It has due runs, and no worker that is alive knows it.
+    /// It has due runs, and no live worker takes them.
     pub(crate) is_orphaned: bool,
     /// Over the range.
     pub(crate) summary: Summary,

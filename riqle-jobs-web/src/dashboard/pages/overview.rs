@@ -23,7 +23,7 @@ use crate::dashboard::{
     visit::{Query, Visit},
 };
 
-/// So many emails without an outcome are counted.
+/// Emails without an outcome are counted up to this.
 pub(super) const MOST_OPEN: usize = 20;
 
 /// How things are.
@@ -33,16 +33,16 @@ pub(crate) struct OverviewPage {
     /// The worst of the findings.
     verdict: Level,
     findings: Vec<Finding>,
-    /// Due runs that no worker has yet; counted to 10,000 for each job and queue.
+    /// Due runs that no worker has claimed; counted to 10,000 per job and queue.
     due: Count,
     /// Runs whose attempt has a slot of a worker; counted likewise.
     running: Count,
-    /// Runs that workers have claimed for their next free slots, as they told within 10 s.
+    /// Runs that workers have claimed for their next free slots, as reported within 10 s.
     claimed_ahead: Count,
     /// Dead letters that were not replayed; counted to 10,000.
     dead: Count,
     workers: usize,
-    /// Since when the run waits that has waited longest.
+    /// Since when the oldest due run has been waiting.
     oldest_due: Option<When>,
     range: Range,
     /// Of the range.
@@ -68,7 +68,7 @@ pub(crate) struct Summary {
     pub(crate) run_time_ms: Percentiles,
 }
 
-/// Half of them, 95 and 99 of a hundred took at most so long, in milliseconds.
+/// The 50th, 95th and 99th percentile, in milliseconds.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Percentiles {
     pub(crate) p50: Option<Took>,

@@ -15,7 +15,7 @@ use crate::dashboard::{
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PayloadView {
-    /// To the letter but for blanks; `null` where it is no JSON. For viewers some values are `"[hidden]"`, and
+    /// Verbatim except for blanks; `null` if it is not JSON. For viewers some values are `"[hidden]"`, and
     /// addresses without their names.
     #[schema(value_type = Option<serde_json::Value>)]
     json: Option<Box<RawValue>>,

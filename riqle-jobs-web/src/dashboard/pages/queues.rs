@@ -33,10 +33,10 @@ pub(crate) struct QueueRow {
     scheduled: Count,
     /// Runs whose attempt has a slot of a worker.
     running: Count,
-    /// Runs that workers have claimed for their next free slots, as they told within 10 s.
+    /// Runs that workers have claimed for their next free slots, as reported within 10 s.
     claimed_ahead: Count,
     waiting: Count,
-    /// Since when the run waits that has waited longest.
+    /// Since when the oldest due run has been waiting.
     oldest_due: Option<When>,
     pause: Option<PauseView>,
 }
@@ -104,7 +104,7 @@ impl QueuesPage {
     }
 }
 
-/// So that none moves as it is seen again.
+/// So that no row moves when a worker is seen again.
 fn by_label(mut workers: Vec<RegisteredWorker>) -> Vec<RegisteredWorker> {
     workers.sort_by(|a, b| (&a.report.label, a.report.id).cmp(&(&b.report.label, b.report.id)));
     workers

@@ -31,7 +31,7 @@ use crate::dashboard::{
 };
 use crate::security::quoted;
 
-/// A run with all that is known of it.
+/// A run with everything known about it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RunPage {
@@ -54,12 +54,12 @@ pub(crate) struct RunPage {
     attempts: Vec<AttemptView>,
     /// In the order in which they were saved.
     steps: Vec<StepView>,
-    /// What the newest attempt has done since the last step that is saved, where it runs or has failed.
+    /// What the newest attempt has done since the last saved step, if it is running or has failed.
     unsaved: Option<UnsavedView>,
     progress: Option<ProgressView>,
     /// The newest 100 lines, oldest first.
     log: Vec<LogView>,
-    /// The emails that it has sent or is to send.
+    /// The emails that it has sent or will send.
     emails: Vec<EmailRow>,
     /// The store's time.
     now: When,
@@ -70,7 +70,7 @@ pub(crate) struct RunPage {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct HolderView {
     worker: String,
-    /// Its label, where it is still there.
+    /// Its label, if it is still registered.
     label: Option<String>,
     claimed_at: When,
     lease_until: When,
@@ -89,15 +89,15 @@ pub(crate) struct AttemptView {
     started_at: When,
     /// When the last of them ended.
     ended_at: When,
-    /// From the one to the other.
+    /// Between the two.
     took_ms: Took,
     worker: String,
-    /// The worker's label, where it is still there.
+    /// The worker's label, if it is still registered.
     worker_label: Option<String>,
     /// `succeeded`, `failed`, `snoozed`, `given-back`, `crashed` or `cancelled`.
     #[schema(value_type = String)]
     outcome: AttemptOutcome,
-    /// With its causes, a line each, or the panic's message and place.
+    /// With its causes, one per line, or the panic's message and location.
     error: Option<String>,
     /// How long until the run was due again.
     delay_ms: Option<Took>,
@@ -140,11 +140,11 @@ pub(crate) enum Unsaved {
     Crashed,
 }
 
-/// How far the body has come.
+/// The progress that the body reported.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ProgressView {
     done: u64,
-    /// 0 where it is not known.
+    /// 0 if unknown.
     total: u64,
     text: String,
 }
@@ -242,7 +242,7 @@ impl RunPage {
         matches!(operation.check(&run, self.now.0), Ok(Todo::Do))
     }
 
-    /// What starts the same once more, from a shell.
+    /// What starts the same run again, from a shell.
     fn curl(&self, visit: &Visit) -> String {
         let (entry, hint) = match visit.way.curl() {
             Some((option, hint)) => (format!(" \\\n  {option}"), format!("# {hint}\n")),

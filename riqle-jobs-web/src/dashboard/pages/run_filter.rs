@@ -8,7 +8,7 @@ use crate::dashboard::{
     show::{query_of, words_of},
 };
 
-/// Which runs are asked for, as the address says it. What is empty filters nothing.
+/// Which runs to list, as in the URL. Empty fields filter nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[into_params(parameter_in = Query)]
@@ -24,21 +24,21 @@ pub(crate) struct Search {
     pub(crate) key: String,
     /// The fingerprint of the newest error.
     pub(crate) error: String,
-    /// Those without a fingerprint of an error: with the state `dead`, dead letters that brought none.
+    /// Those without an error fingerprint: with the state `dead`, dead letters without an error.
     pub(crate) without_error: bool,
-    /// Words of a dead letter's newest error; the newest 10,000 are searched.
+    /// Text in a dead letter's newest error; the newest 10,000 are searched.
     pub(crate) text: String,
     /// Enqueued then or later: RFC 3339, or `2026-11-26T08:30` in UTC.
     pub(crate) from: String,
     /// Enqueued before.
     pub(crate) to: String,
-    /// Older than this run: the last one of the page before.
+    /// Older than this run: the last one of the previous page.
     pub(crate) before: String,
 }
 
 impl Search {
     /// # Errors
-    /// 400 where a state, a time or an id can't be read.
+    /// 400 if a state, a time or an id is malformed.
     pub(crate) fn filter(&self) -> Result<RunFilter, Failure> {
         let some = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         let states = match some(&self.state) {
@@ -75,12 +75,12 @@ impl Search {
         query_of(self)
     }
 
-    /// The same for people; empty where it asks for nothing.
+    /// The same for display; empty if it filters nothing.
     pub(crate) fn words(&self) -> String {
         words_of(self)
     }
 
-    /// Whether anything beside the state is asked for.
+    /// Whether it filters by anything besides the state.
     pub(crate) fn is_narrowed(&self) -> bool {
         Self { state: String::new(), before: String::new(), ..self.clone() } != Self::default()
     }

@@ -7,7 +7,7 @@ use crate::dashboard::{
     visit::Visit,
 };
 
-/// A run as it stands in a list.
+/// A run in a list.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RunRow {
@@ -21,7 +21,7 @@ pub(crate) struct RunRow {
     /// Why it ended.
     #[schema(value_type = Option<String>)]
     pub(crate) reason: Option<Reason>,
-    /// The attempt that runs now or would be next, for an ended run its last.
+    /// The current or next attempt; for an ended run, its last.
     pub(crate) attempt: u32,
     pub(crate) crashes: u32,
     pub(crate) reference: Option<String>,

@@ -20,7 +20,7 @@ use crate::dashboard::{
 };
 
 const PAGE: usize = 50;
-/// So many dead letters are searched for words, the newest first.
+/// How many dead letters a text search covers, newest first.
 const SEARCHED: usize = 10_000;
 /// An error may be 8 KiB, and a run has 25 attempts.
 const SEARCHED_AT_ONCE: usize = 500;
@@ -31,7 +31,7 @@ const READ_AT_ONCE: usize = 4;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RunsPage {
     search: Search,
-    /// What the ids of all that are listed begin with, where that was asked for.
+    /// What all listed ids begin with, if that was asked for.
     id: Option<String>,
     tabs: Vec<Tab>,
     runs: Vec<RunRow>,
@@ -46,7 +46,7 @@ pub(crate) struct Tab {
     #[schema(value_type = String)]
     pub(crate) state: RunState,
     pub(crate) runs: Count,
-    /// There are at least so many.
+    /// There may be more.
     pub(crate) is_at_least: bool,
 }
 
@@ -59,7 +59,8 @@ impl Tab {
 #[derive(Clone, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Jump {
-    /// A run's id, or the start of it, instead of a search: leads to the run, or lists at most 50 that begin so.
+    /// A run's id, or the start of it, instead of a search: leads to the run, or lists at most 50 whose ids
+    /// begin with it.
     #[serde(default)]
     id: String,
 }
@@ -87,7 +88,7 @@ pub(crate) async fn show(
 }
 
 impl Jump {
-    /// The run that is meant, where it is one alone.
+    /// The run that is meant, if it is the only one.
     async fn only_one(&self, web: &Web) -> Result<Option<RunId>, Failure> {
         let prefix = IdPrefix::read(self.id.trim())?;
         if let Some(id) = prefix.whole() {
@@ -104,7 +105,7 @@ impl Jump {
     }
 }
 
-/// The newest runs whose ids begin so, at most so many.
+/// The newest runs whose ids begin with this, at most `most`.
 async fn begin_so(web: &Web, prefix: IdPrefix, most: usize) -> Result<Vec<Run>, Failure> {
     let filter = RunFilter { before: prefix.after(), limit: most, ..RunFilter::default() };
     let mut runs = Inspect::runs(&**web.jobs.store(), filter).await?;
@@ -153,8 +154,8 @@ impl RunsPage {
     }
 }
 
-/// A page of the dead letters that the filter lists and whose newest error says `text`; and below which id to look for
-/// more, where there may be some.
+/// A page of the dead letters that the filter lists and whose newest error says `text`; and below which id to
+/// look for more, if there may be some.
 async fn dead_letters_that_say(
     web: &Web,
     filter: RunFilter,
@@ -203,7 +204,7 @@ impl Page for RunsPage {
         if self.search.state.is_empty() { "Runs".to_owned() } else { format!("Runs, {}", self.search.state) }
     }
 
-    /// A search for words looks at many runs.
+    /// A text search reads many runs.
     fn is_followed(&self) -> bool {
         self.search.text.is_empty()
     }

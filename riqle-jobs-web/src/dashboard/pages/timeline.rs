@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use riqle_jobs_core::{Run, RunState, SavedStep, from_millis, millis_of};
 
-/// The time that a run's picture spans.
+/// The time span of a run's timeline.
 pub(super) struct Line {
     start: i64,
     length: i64,
@@ -37,7 +37,7 @@ pub(super) fn began_at(step: &SavedStep) -> Timestamp {
     from_millis(step.saved_at.as_millisecond().saturating_sub(millis_of(step.took)))
 }
 
-/// A place on the run's line of time, in thousandths of it.
+/// A bar on the run's timeline, in thousandths of it.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Bar {
     pub(super) x: f64,

@@ -1,4 +1,4 @@
-//! How things are, in one word, and what to do where they are not well.
+//! The overall state in one word, and what to do about problems.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::dashboard::{
 
 const LATE: Duration = Duration::from_secs(60);
 const FAR_TOO_LATE: Duration = Duration::from_secs(10 * 60);
-/// Of the runs that end, so many percent may become dead letters.
+/// The percentage of ended runs that may become dead letters.
 const DEAD_PERCENT: f64 = 1.0;
 
 /// How bad a finding is.
@@ -27,11 +27,11 @@ const DEAD_PERCENT: f64 = 1.0;
 pub(crate) enum Level {
     /// Nothing to do.
     Good,
-    /// Somebody wants it so, or it is to be looked at some time.
+    /// Intended, or worth a look at some time.
     Notice,
-    /// It is to be looked at.
+    /// Needs a look.
     Warning,
-    /// Work stands still.
+    /// Work has stopped.
     Bad,
 }
 
@@ -67,12 +67,12 @@ pub(crate) struct Facts<'a> {
     pub(crate) last_hour: &'a History,
     /// Dead letters that were not replayed, counted to 10,000.
     pub(crate) dead: u64,
-    /// Emails that wait for somebody's word.
+    /// Emails that wait for an operator's decision.
     pub(crate) open_emails: usize,
     pub(crate) now: Timestamp,
 }
 
-/// What is wrong, the worst first; empty where nothing is.
+/// What is wrong, worst first; empty if nothing is.
 pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     let problems = facts.health.write_error.iter().chain(&facts.health.problems);
     let mut found: Vec<_> = problems.map(|problem| Finding::new(Level::Bad, problem, "", None)).collect();
@@ -180,7 +180,7 @@ fn of_pauses(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// With a capital, as it stands alone.
+/// With a capital, since it stands alone.
 fn sentence(words: &str) -> String {
     let mut letters = words.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Resend's webhooks: what became of an email, into the email log.
+//! Resend's webhooks: delivery reports, for the email log.
 //!
 //! ```
 //! use riqle_jobs_web::webhooks::resend::{Delivery, Secrets, sign};

@@ -10,10 +10,11 @@ use crate::webhooks::{Ignored, WebhookError};
 
 /// As the Resend mailer names itself in the email log.
 const PROVIDER: &str = "resend";
-/// The header that carries our Message-ID up to its `@`, so that an email whose id at Resend we never heard is found.
+/// The header that carries our Message-ID up to its `@`, so that an email is found whose id at Resend never
+/// reached us.
 const REFERENCE_HEADER: &str = "X-Entity-Ref-ID";
 
-/// What Resend says of an email; its signature was right.
+/// What Resend reports about an email; its signature is verified.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// `svix-id`: the same in each delivery.
@@ -44,11 +45,11 @@ impl Report {
         Ok(Self { id: id.to_owned(), kind, at, data })
     }
 
-    /// The event for the email log, with the email as Resend names it.
+    /// The event for the email log, with the email by Resend's id.
     ///
     /// # Errors
-    /// Why it is of no use: it says nothing of a delivery (opened, clicked, received, contacts, domains, and what is new
-    /// to us), or not of which email.
+    /// Why it is ignored: it does not report a delivery (opened, clicked, received, contacts, domains, anything
+    /// unknown), or does not say of which email.
     pub fn email_event(&self) -> Result<NewEmailEvent, Ignored> {
         let says = |path: &str| self.text(path).unwrap_or_default();
         let (detail, is_permanent, text) = match self.kind.as_str() {

@@ -19,17 +19,17 @@ use crate::{
     webhooks::{ANSWERS_WITHIN, BODY_BYTES, Ignored, IgnoredEvents},
 };
 
-/// For how long an email that the log does not know may be one that is about to be recorded.
+/// How long an email unknown to the log may still be about to be recorded.
 const MAY_STILL_COME: Duration = Duration::from_secs(60 * 60);
 
-/// The route `POST /webhooks/resend`: verifies what Resend reports of emails and writes it into the email log, once for each
-/// `svix-id`. A permanent bounce and a complaint put the address on the suppression list; a report of an email whose
-/// outcome was unknown resolves it as sent.
+/// The route `POST /webhooks/resend`: verifies Resend's delivery reports and writes them to the email log, once
+/// per `svix-id`. A permanent bounce and a complaint put the address on the suppression list; a report of an
+/// email whose outcome was unknown resolves it as sent.
 ///
-/// Answers 200 once it is recorded, or where it is of no use to the log, with the reason, which is logged; 400 with the
-/// reason where it is not genuine; 404
-/// where the log knows no such email, for an hour: a delivery can be faster than the record of the send; 503 where there is
-/// no secret or the store is unavailable. Resend repeats what was not answered with 200.
+/// Answers 200 once it is recorded, or if it is ignored, with the reason, which is logged; 400 with the reason
+/// if it is not genuine; 404 if the log has no such email, for an hour, since a delivery can be faster than the
+/// record of the send; 503 if there is no secret or the store is unavailable. Resend repeats what was not
+/// answered with 200.
 pub fn router(jobs: &Jobs, secrets: Option<Secrets>) -> Router {
     Router::new()
         .route("/webhooks/resend", post(take).layer(DefaultBodyLimit::max(BODY_BYTES)))

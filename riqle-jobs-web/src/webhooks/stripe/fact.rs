@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::{EVENT_ID_KEPT, Event, Ignored};
 
-/// What happened in the shop, as far as its emails go. Amounts are in minor units.
+/// What happened in the shop, as far as its emails are concerned. Amounts are in minor units.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fact {
@@ -26,7 +26,8 @@ pub enum Fact {
         email: Option<String>,
         /// Names the refund, which the event does not: the charge's id, `/`, and `amount_refunded`.
         refund_id: String,
-        /// What this refund gave back: `amount_refunded` less what it was before. `None` where the event does not say that.
+        /// How much this refund gave back: `amount_refunded` minus its previous value. `None` if the event does
+        /// not say.
         amount: Option<i64>,
         /// `amount_refunded`: all refunds of the charge so far.
         amount_refunded: i64,
@@ -79,8 +80,8 @@ impl Event {
     /// What happened.
     ///
     /// # Errors
-    /// Why the event is of no use: of a type that sends no email, a checkout that is not paid yet or sells nothing, or
-    /// without the order, address or amount that its email needs.
+    /// Why the event is ignored: its type sends no email, its checkout is not paid yet or sold nothing, or it
+    /// lacks the order, address or amount that its email needs.
     pub fn fact(&self) -> Result<Fact, Ignored> {
         match self.kind.as_str() {
             "checkout.session.completed" | "checkout.session.async_payment_succeeded" => self.order_paid(),

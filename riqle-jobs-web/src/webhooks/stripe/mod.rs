@@ -1,4 +1,4 @@
-//! Stripe's webhooks: the signature, and what of an event the three email jobs need.
+//! Stripe's webhooks: the signature, and the parts of an event that the three email jobs need.
 //!
 //! ```
 //! use riqle_jobs_web::webhooks::stripe::{Fact, Secrets, sign};
@@ -29,7 +29,7 @@ use serde_json::Value;
 /// The header that carries the signature.
 pub const SIGNATURE_HEADER: &str = "stripe-signature";
 
-/// An event whose signature was right.
+/// An event whose signature is verified.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Event {
     /// `evt_…`: the same in each delivery of the event.
@@ -50,13 +50,13 @@ struct Data {
 }
 
 impl Event {
-    /// What the event is about, as it was sent: unknown fields and nulls included, integers of 64 bits exact. Null where
-    /// the event has none.
+    /// What the event is about, as it was sent: unknown fields and nulls included, integers of 64 bits exact.
+    /// Null if the event has none.
     pub fn object(&self) -> &Value {
         self.data.as_ref().map_or(&Value::Null, |data| &data.object)
     }
 
-    /// What the changed fields of the object held before; null where the event does not say.
+    /// What the changed fields of the object held before; null if the event does not say.
     pub fn previous_attributes(&self) -> &Value {
         self.data.as_ref().map_or(&Value::Null, |data| &data.previous_attributes)
     }

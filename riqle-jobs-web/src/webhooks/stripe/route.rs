@@ -18,15 +18,15 @@ use crate::{
 
 type Mapping = dyn Fn(&Event) -> Result<Option<NewEvent>, MappingError> + Send + Sync;
 
-/// What a mapping answers where it can't: the event is at fault, or we are.
+/// Why a mapping failed: through the event, or through us.
 type MappingError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The route `POST /webhooks/stripe`: verifies Stripe's events and sends those that start jobs on, under Stripe's own id,
-/// so that a repeated delivery starts nothing within [35 days](EVENT_ID_KEPT).
+/// The route `POST /webhooks/stripe`: verifies Stripe's events and sends on those that start jobs, under
+/// Stripe's own id, so that a repeated delivery within [35 days](EVENT_ID_KEPT) starts nothing.
 ///
-/// Answers 200 once the event is stored, or where it is of no use, with the reason, which is logged and counted: Stripe
-/// disables an endpoint that keeps refusing genuine events. 400 with the reason where it is not genuine; 503 where there is
-/// no secret or the store is unavailable: Stripe then tries again, for three days.
+/// Answers 200 once the event is stored, or if it is ignored, with the reason, which is logged and counted:
+/// Stripe disables an endpoint that keeps refusing genuine events. 400 with the reason if it is not genuine;
+/// 503 if there is no secret or the store is unavailable: Stripe then retries for three days.
 #[derive(Clone)]
 pub struct Webhook {
     jobs: Jobs,
@@ -43,16 +43,16 @@ enum Decision {
 }
 
 impl Webhook {
-    /// One that checks with these secrets, and sends on what [`Fact::job_event`](super::Fact::job_event) says. Without
-    /// secrets it answers 503.
+    /// A webhook that verifies with these secrets, and sends on what
+    /// [`Fact::job_event`](super::Fact::job_event) says. Without secrets it answers 503.
     pub fn new(jobs: &Jobs, secrets: Option<Secrets>) -> Self {
         let mapping = |event: &Event| Ok(Some(event.fact()?.job_event(&event.id)?));
         Self { jobs: jobs.clone(), secrets, mapping: Arc::new(mapping), ignored: IgnoredEvents::default() }
     }
 
-    /// Says which event of ours one of Stripe's becomes, `None` for none, instead of the above. Its id should be
-    /// Stripe's. The event is ignored where this fails with [`Ignored`] or a `Rejected`; other errors are answered with
-    /// 500 and logged.
+    /// Replaces the default mapping from Stripe's events to ours; `None` for none. The id should be Stripe's.
+    /// If it fails with [`Ignored`] or `Rejected` the event is ignored; other errors are answered with 500 and
+    /// logged.
     #[must_use]
     pub fn mapping(
         mut self,
@@ -62,7 +62,7 @@ impl Webhook {
         self
     }
 
-    /// The counts of what it has ignored, which go on counting.
+    /// The live counts of ignored events.
     pub fn ignored(&self) -> IgnoredEvents {
         self.ignored.clone()
     }

@@ -80,13 +80,13 @@ fn mac(secret: &str, time: &str, body: &[u8]) -> Hmac<Sha256> {
 
 struct Header<'a> {
     time: i64,
-    /// As it was signed.
+    /// As signed.
     time_text: &'a str,
     signatures: Vec<Vec<u8>>,
 }
 
 impl<'a> Header<'a> {
-    /// Reads `t=…,v1=…,v1=…`; other schemes (`v0`) are passed over.
+    /// Reads `t=…,v1=…,v1=…`; other schemes (`v0`) are ignored.
     fn parse(header: &'a str) -> Result<Self, WebhookError> {
         let mut time_text = None;
         let mut signatures = Vec::new();
