@@ -3,7 +3,7 @@ use std::sync::Arc;
 use riqle_jobs_core::{Error, ErrorKind, Memory, Store};
 
 /// Opens the store that `url` names: `memory:`, `sqlite:PATH`, `postgres://…`, `redis://…`, `rediss://…` or
-/// `redis-cluster://h1,h2`. The scheme may be written in any case.
+/// `redis-cluster://h1,h2`. The scheme may be in any case.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), riqle_jobs::Error> {
@@ -39,9 +39,9 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Store>, Error> {
     }
 }
 
-/// Makes the mailer that `url` names: `file:DIR`, `smtp://…`, `smtps://…` or `resend:`.
+/// Opens the mailer that `url` names: `file:DIR`, `smtp://…`, `smtps://…` or `resend:`.
 ///
-/// `resend:` takes the API key from the environment variable `RESEND_API_KEY` and, where it is set, another server than
+/// `resend:` takes the API key from the environment variable `RESEND_API_KEY` and, if set, a server other than
 /// Resend's own from `RESEND_BASE_URL`; no other mailer reads the environment.
 ///
 /// # Errors
@@ -76,7 +76,7 @@ fn resend() -> Result<Arc<dyn riqle_jobs_core::Mailer>, Error> {
     Err(not_compiled_in("mailer", "resend", "resend"))
 }
 
-/// In lower case: schemes are compared without (RFC 3986, section 3.1).
+/// In lower case: schemes are case-insensitive (RFC 3986, section 3.1).
 fn scheme(url: &str) -> Option<String> {
     url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase())
 }
@@ -93,7 +93,7 @@ fn not_compiled_in(operation: &'static str, scheme: &str, feature: &str) -> Erro
     Error::new(ErrorKind::Misconfigured, operation, message)
 }
 
-/// Names the scheme alone: the rest of a URL can hold a password.
+/// Names only the scheme: the rest of a URL may contain a password.
 fn unknown_scheme(operation: &'static str, url: &str, known: &str) -> Error {
     let message = match scheme(url) {
         Some(scheme) => format!("unknown scheme {scheme:?}; use {known}"),

@@ -90,13 +90,13 @@ pub mod sqlite {
     pub use riqle_jobs_sqlite::*;
 }
 
-/// The store of many machines: PostgreSQL.
+/// The store for many machines: PostgreSQL.
 #[cfg(feature = "postgres")]
 pub mod postgres {
     pub use riqle_jobs_postgres::*;
 }
 
-/// The store in memory on a server or a cluster: Redis and Valkey.
+/// The in-memory store on a server or a cluster: Redis and Valkey.
 #[cfg(feature = "redis")]
 pub mod redis {
     pub use riqle_jobs_redis::*;

@@ -43,7 +43,7 @@ pub async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 /// fails. Of those that are still under way when one answers, none stays.
 ///
 /// # Errors
-/// What the last of them failed with; `NotFound` where there is none.
+/// What the last of them failed with; `NotFound` if there is none.
 pub async fn first_to_answer(addresses: &[SocketAddr]) -> io::Result<Answer> {
     let mut waiting = in_turns(addresses).into_iter();
     let mut attempts = FuturesUnordered::new();

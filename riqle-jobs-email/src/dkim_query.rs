@@ -23,7 +23,7 @@ impl DkimQuery {
         true
     }
 
-    /// The key of both parameters; `None` where neither is there.
+    /// The key of both parameters; `None` if neither is there.
     ///
     /// # Errors
     /// `Misconfigured` for one without the other, and for a key that can't be used.

@@ -60,7 +60,7 @@ async fn addresses_of(options: &PgConnectOptions) -> Vec<SocketAddr> {
     addresses(host, options.get_port()).await.unwrap_or_default()
 }
 
-/// By the first address that answers; `None` where a connect by name comes there by itself, since those before it refuse.
+/// By the first address that answers; `None` if a connect by name comes there by itself, since those before it refuse.
 /// Some hosts know the database that is meant by the name in the TLS handshake, which a connect by address lacks.
 async fn by_address(
     options: &PgConnectOptions,

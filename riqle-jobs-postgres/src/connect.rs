@@ -32,7 +32,7 @@ const SETTINGS: [(&str, &str); 5] = [
     ("default_transaction_isolation", "read committed"),
 ];
 
-/// How a store is opened.
+/// Options for opening a store.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is opened until `open`"]
 pub struct PostgresOptions {
@@ -52,7 +52,7 @@ enum Source {
     Pool(PgPool),
 }
 
-/// A URL that may hold a password.
+/// A URL that may contain a password.
 #[derive(Clone)]
 struct Secret(String);
 
@@ -67,9 +67,10 @@ impl PostgresOptions {
         Self::of(Source::Url(Secret(url.to_owned())))
     }
 
-    /// To the database of an application's own pool. Transactions use the pool's connections; for the rest the store
-    /// makes some of its own, at most [`max_connections`](Self::max_connections) and one each for LISTEN and for
-    /// extending leases. The pool connects as sqlx does: an address of its host that drops packets holds it up.
+    /// Options for the database of an application's own pool. Transactions use the pool's connections; for
+    /// everything else the store opens its own, at most [`max_connections`](Self::max_connections) plus one
+    /// each for LISTEN and for extending leases. The pool connects as sqlx does: an address of its host that
+    /// drops packets delays it.
     pub fn of_pool(pool: PgPool) -> Self {
         Self::of(Source::Pool(pool))
     }
@@ -87,41 +88,41 @@ impl PostgresOptions {
         }
     }
 
-    /// The schema of the tables, `riqle` by default; goes before what the URL says.
+    /// The schema of the tables, `riqle` by default; overrides the URL.
     pub fn schema(mut self, schema: &str) -> Self {
         self.schema = Some(schema.to_owned());
         self
     }
 
-    /// Whether to be woken by LISTEN, as it is by default; goes before what the URL says. Without, named prepared
-    /// statements are left out, too.
+    /// Whether to be woken by LISTEN. Default true; overrides the URL. If false, named prepared statements are
+    /// not used either.
     pub fn listen(mut self, listens: bool) -> Self {
         self.listens = Some(listens);
         self
     }
 
-    /// Whether to bring the schema up to date, as it is by default. Without, a schema that is not up to date is
-    /// `Misconfigured`; [`Postgres::migrations`] is what to run.
+    /// Whether to migrate the schema. Default true. If false, an outdated schema is `Misconfigured`; run
+    /// [`Postgres::migrations`] yourself.
     pub fn migrate(mut self, migrates: bool) -> Self {
         self.migrates = migrates;
         self
     }
 
-    /// Whether succeeded runs are kept in the history, as they are by default; goes before what the URL says. Without,
-    /// they are gone once settled, with their steps and notes: nothing shows them, an enqueue of the same id would run
-    /// again, and a settlement that is repeated after a lost reply answers `LeaseLost`.
+    /// Whether succeeded runs are kept in the history. Default true; overrides the URL. If false, they are gone
+    /// once settled, with their steps and notes: nothing shows them, an enqueue of the same id would run again,
+    /// and a settlement repeated after a lost reply returns `LeaseLost`.
     pub fn keep_succeeded(mut self, keeps: bool) -> Self {
         self.keeps_succeeded = Some(keeps);
         self
     }
 
-    /// Most connections that the store makes for its statements. Default 10.
+    /// The most connections that the store opens for its statements. Default 10.
     pub fn max_connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(1);
         self
     }
 
-    /// Takes the time from `clock`, such as a `&ManualClock`, and not from the server.
+    /// Takes the time from `clock`, such as a `&ManualClock`, instead of the server.
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
         self.clock = clock.into();
         self
@@ -133,11 +134,11 @@ impl PostgresOptions {
         self
     }
 
-    /// Connects, and brings the schema up to date.
+    /// Connects, and migrates the schema.
     ///
     /// # Errors
-    /// `Misconfigured` for a wrong URL, user, password or database, a missing right, a schema of a newer version;
-    /// `Unavailable` where the server can't be reached.
+    /// `Misconfigured` for a wrong URL, user, password or database, a missing permission, or a schema of a
+    /// newer version; `Unavailable` if the server can't be reached.
     pub async fn open(self) -> Result<Postgres, Error> {
         let (options, of_url, begun_in) = match self.source {
             Source::Url(Secret(url)) => {
@@ -204,7 +205,7 @@ impl PostgresOptions {
     }
 }
 
-/// The parameters of a URL that are ours.
+/// The URL parameters that are ours.
 const OF_STORE: [&str; 3] = ["schema", "listen", "keep_succeeded"];
 /// Those that sqlx knows, by libpq's names and its own.
 const OF_DRIVER: [&str; 19] = [
@@ -229,7 +230,7 @@ const OF_DRIVER: [&str; 19] = [
     "statement-cache-capacity",
 ];
 
-/// What of a URL is ours.
+/// Our part of a URL.
 #[derive(Default)]
 struct OfUrl {
     schema: Option<String>,
@@ -292,7 +293,7 @@ fn parse(url: &str) -> Result<(PgConnectOptions, OfUrl), Error> {
     Ok((options, ours))
 }
 
-/// Says who has not answered.
+/// Names the server that has not answered.
 pub(crate) fn silent(options: &PgConnectOptions) -> Error {
     let message = format!("{} did not answer within {CONNECTED_WITHIN:?}", place(options));
     Error::new(ErrorKind::Unavailable, "connect", message)
@@ -303,7 +304,7 @@ fn place(options: &PgConnectOptions) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-/// What a connect fails with after the store was opened: nothing that the caller can mend.
+/// The error of a connect after the store was opened: the caller can't fix it.
 pub(crate) fn while_running(options: &PgConnectOptions, error: sqlx::Error) -> Error {
     let error = unreachable(options, error);
     Error::new(ErrorKind::Unavailable, "connect", error.message()).caused_by(error)
@@ -323,7 +324,7 @@ async fn check_encoding(connection: &mut PgConnection) -> DriverResult<()> {
     ))))
 }
 
-/// Says where nobody answered.
+/// Says where no server answered.
 fn unreachable(options: &PgConnectOptions, error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::Io(cause) => {

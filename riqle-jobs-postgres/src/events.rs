@@ -17,7 +17,7 @@ use crate::{
     work::Work,
 };
 
-/// Stores events; answers with what is stored under each id. In the order of their ids, as everybody does.
+/// Stores events; returns what is stored under each id. In the order of their ids, as everybody does.
 pub(crate) async fn store_events(work: &mut Work<'_>, events: &[NewEvent]) -> Result<Vec<StoredEvent>> {
     work.timed(include_str!("../queries/forget_events.sql"))
         .bind(events.iter().map(|event| event.id.clone()).collect::<Vec<_>>())

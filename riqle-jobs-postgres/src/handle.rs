@@ -16,8 +16,8 @@ use crate::{
 
 /// A store in one schema of a PostgreSQL database. A handle: clones share connections, which close with the last of them.
 ///
-/// [`Inspect::health`](riqle_jobs_core::Inspect::health) names a transaction that is open for more than 5 minutes. Of
-/// other users it sees them only with the rights of `pg_monitor`; without, it says nothing of them.
+/// [`Inspect::health`](riqle_jobs_core::Inspect::health) names a transaction that is open for more than 5
+/// minutes. It sees those of other users only with the rights of `pg_monitor`.
 ///
 /// ```no_run
 /// # #[tokio::main(flavor = "current_thread")]
@@ -44,7 +44,7 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Connections>,
     /// Where transactions of the application are begun.
     pub(crate) begun_in: PgPool,
-    /// How that connects, by the name of the host, where it is the store's own.
+    /// How that pool connects, by host name, if it is the store's own.
     pub(crate) own_pool: Option<PgConnectOptions>,
     /// Whether the server that they are begun on is there.
     pub(crate) probe: Probe,
@@ -56,16 +56,17 @@ pub(crate) struct Shared {
     pub(crate) floors: Floors,
     pub(crate) batches: Batches,
     pub(crate) upkeep: Upkeep,
-    /// What became of what was surely written.
+    /// The outcome of writes.
     pub(crate) writes: Writes,
     pub(crate) wake: Arc<Wakes>,
 }
 
 impl Postgres {
-    /// Connects to `postgres://user:password@host:port/database` and brings the schema up to date. Of the parameters of
-    /// [libpq's URL](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING) it takes `sslmode`,
-    /// `sslrootcert`, `sslcert`, `sslkey`, `host`, `hostaddr`, `port`, `dbname`, `user`, `password`, `application_name` and
-    /// `options`; also `options[NAME]`, a setting of the connection, and `statement-cache-capacity`. Its own are:
+    /// Connects to `postgres://user:password@host:port/database` and migrates the schema. Of the parameters of
+    /// [libpq's URL](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING) it takes
+    /// `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `host`, `hostaddr`, `port`, `dbname`, `user`, `password`,
+    /// `application_name` and `options`; also `options[NAME]`, a setting of the connection, and
+    /// `statement-cache-capacity`. Its own are:
     ///
     /// - `schema=NAME`: the tables' schema; default `riqle`.
     /// - `keep_succeeded=0`: as [`PostgresOptions::keep_succeeded`] says.
@@ -75,11 +76,11 @@ impl Postgres {
     ///
     /// Any other parameter is refused.
     ///
-    /// Where the host has several addresses and the first is silent (its packets are dropped), the store connects by
-    /// the first that answers, half a second later. Two kinds of host still need their first address: with
-    /// `sslmode=verify-full` the store keeps to the name, since the certificate is checked against what it connects to (use
-    /// `verify-ca`, or name a host that has one address); and a server that is chosen by the name in the TLS handshake (SNI)
-    /// is not found by an address.
+    /// If the host has several addresses and the first is silent (its packets are dropped), the store connects
+    /// to the first that answers, half a second later. Two kinds of host still need their first address: with
+    /// `sslmode=verify-full` the store connects by name, since the certificate is checked against it (use
+    /// `verify-ca`, or a host with one address); and a server chosen by the name in the TLS handshake (SNI)
+    /// can't be reached by address.
     ///
     /// # Errors
     /// As [`PostgresOptions::open`].
@@ -87,12 +88,12 @@ impl Postgres {
         Self::options(url).open().await
     }
 
-    /// As [`connect`](Self::connect), with more to choose.
+    /// As [`connect`](Self::connect), with more options.
     pub fn options(url: &str) -> PostgresOptions {
         PostgresOptions::of_url(url)
     }
 
-    /// Works in the database of an application's own pool, as [`PostgresOptions::of_pool`] says.
+    /// Uses the database of an application's own pool, as [`PostgresOptions::of_pool`] says.
     ///
     /// # Errors
     /// As [`PostgresOptions::open`].
@@ -100,10 +101,9 @@ impl Postgres {
         PostgresOptions::of_pool(pool).open().await
     }
 
-    /// The pool that transactions are begun in: the application's own, where there is one. Its connections have the
-    /// settings that the server gives to everybody, also for what the store does in a transaction of theirs: while the
-    /// tables have grown from nothing within the last minute, and autovacuum has not looked at them since, that can
-    /// take some 10 ms.
+    /// The pool that transactions are begun in: the application's own, if there is one. Its connections have
+    /// the server's default settings, also for what the store does in their transactions: while the tables have
+    /// grown from nothing within the last minute, and autovacuum has not run since, that can take about 10 ms.
     pub fn pool(&self) -> &PgPool {
         &self.shared.begun_in
     }

@@ -1,9 +1,9 @@
 //! The PostgreSQL store of riqle-jobs: many machines, one database. For PostgreSQL 13 and later, in a schema of its own,
 //! plain SQL, no extension.
 //!
-//! Within a process a wake-up is immediate; other processes are told by NOTIFY, and what that misses polling finds.
-//! What concurrent callers enqueue shares commits; nobody is answered before the commit.
-//! Rows are fenced by the token of their claim in every write, and all times are the server's.
+//! Within a process a wake-up is immediate; other processes are told by NOTIFY, and polling finds what that
+//! misses. Concurrent enqueues share commits; no caller is answered before its commit. Every write of a row is
+//! fenced by the token of its claim, and all times are the server's.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

@@ -88,7 +88,7 @@ async fn newest_lines(
     newest.fetch_all(&mut *work.connection).await?.iter().map(newest_of).collect()
 }
 
-/// What the bodies of a run have said.
+/// The notes of a run's bodies.
 pub(crate) async fn read_notes(work: &mut Work<'_>, id: RunId) -> Result<RunNotes> {
     let progress = work.query("SELECT * FROM riqle.progress WHERE run = $1").bind(id.as_uuid());
     let progress = progress.fetch_optional(&mut *work.connection).await?;

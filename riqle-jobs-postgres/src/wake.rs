@@ -47,7 +47,7 @@ struct Remote {
 #[derive(Debug, Default)]
 struct Waiting {
     payloads: Vec<String>,
-    /// Whether somebody is at it.
+    /// Whether a task is sending them.
     is_sent: bool,
 }
 

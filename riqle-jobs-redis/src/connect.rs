@@ -15,16 +15,16 @@ use crate::{
     wake::Wakes,
 };
 
-/// How a store is opened.
+/// Options for opening a store.
 ///
-/// A user of the server needs these rights and no others, here with the default prefix; of a cluster on every node, and
-/// there `+cluster|slots`, too:
+/// The server's user needs these permissions and no others, here for the default prefix; in a cluster on every
+/// node, plus `+cluster|slots`:
 ///
 /// ```text
 /// ACL SETUSER riqle on >PASSWORD resetkeys ~riqle:* resetchannels &riqle:* -@all +ping +info +config|get +wait +publish +subscribe +eval +evalsha +time +type +get +set +del +exists +hget +hmget +hgetall +hvals +hset +hdel +hlen +hexists +sadd +srem +smembers +sismember +zadd +zrem +zscore +zcard +zcount +zlexcount +zrange +zrangebyscore +zrangebylex +zrevrangebylex +rpush +lrange +ltrim
 /// ```
 ///
-/// `+config|get` is for the health alone, which then says more; a database in the URL needs `+select`.
+/// `+config|get` only lets the health report more; a database in the URL needs `+select`.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is opened until `open`"]
 pub struct RedisOptions {
@@ -38,7 +38,7 @@ impl RedisOptions {
         Self { url: Secret(url.to_owned()), clock: Clock::default(), limits: Limits::default() }
     }
 
-    /// Takes the time from `clock`, such as a `&ManualClock`, and not from the server.
+    /// Takes the time from `clock`, such as a `&ManualClock`, instead of the server.
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
         self.clock = clock.into();
         self
@@ -50,12 +50,12 @@ impl RedisOptions {
         self
     }
 
-    /// Connects, and looks how the server keeps what it is given.
+    /// Connects, and checks how the server persists its data.
     ///
     /// # Errors
-    /// `Misconfigured` for a wrong URL, user or password, a server older than 6.2, a server named as a cluster or the other
-    /// way round, one that throws runs away when its memory is full, and keys that another version has laid out;
-    /// `Unavailable` where the server can't be reached.
+    /// `Misconfigured` for a wrong URL, user or password, a server older than 6.2, a server named as a cluster
+    /// or the reverse, one that evicts runs when its memory is full, and keys laid out by another version;
+    /// `Unavailable` if the server can't be reached.
     pub async fn open(self) -> Result<Redis, Error> {
         let OfUrl { place, addresses, keys, replicas, allows_eviction } = parse(&self.url.0)?;
         let server = Server::new(place, 0);
@@ -86,10 +86,10 @@ impl RedisOptions {
     }
 }
 
-/// The number of the layout of `keys.rs`, `rows.rs` and the scripts; another one gets another number.
+/// The version of the layout of `keys.rs`, `rows.rs` and the scripts; raised when that changes.
 const LAYOUT: &str = "1";
 
-/// So that no version reads what another has laid out in another way.
+/// So that no version reads another version's layout.
 async fn check_layout(server: &Server, keys: &Keys) -> Result<(), Error> {
     let (registry, key) = (keys.registry(), keys.of_registry("layout"));
     let get = cmd("GET").arg(&key).take();

@@ -26,7 +26,7 @@ impl Redis {
     }
 }
 
-/// What the script of sizes takes to count what a filter lists; `None` where sizes don't say it.
+/// What the script of sizes takes to count what a filter lists; `None` if sizes don't say it.
 fn sizes(filter: &RunFilter) -> Option<Vec<Vec<u8>>> {
     let place = Place::of(filter);
     let Lists::OfEachJob(kinds) = &place.lists else { return None };

@@ -33,13 +33,13 @@ pub struct Redis {
 
 pub(crate) struct Shared {
     pub(crate) server: Server,
-    /// Where `wait` asks for replicas.
+    /// If `wait` asks for replicas.
     pub(crate) waiting: Option<Server>,
     pub(crate) keys: Keys,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
     pub(crate) groups: Groups,
-    /// What became of what was surely written.
+    /// The outcome of writes.
     pub(crate) writes: Writes,
     pub(crate) wake: Arc<Wakes>,
 }
@@ -48,10 +48,10 @@ impl Redis {
     /// Connects to `redis://user:password@host:port/database`, `rediss://…` (TLS) or
     /// `redis-cluster://user:password@host:port,host:port`. Parameters:
     ///
-    /// - `prefix=NAME`: what all keys begin with; default `riqle`.
-    /// - `wait=N`: an enqueue, a settlement and the saving of a step answer once N replicas have them; default 0.
-    /// - `allow_eviction=true`: also a server that throws runs away when its memory is full.
-    /// - `ca=FILE`: the root certificate (PEM) for `rediss://`, in place of the well-known ones.
+    /// - `prefix=NAME`: the prefix of all keys; default `riqle`.
+    /// - `wait=N`: an enqueue, a settlement and a saved step are answered once N replicas have them; default 0.
+    /// - `allow_eviction=true`: accept a server that evicts runs when its memory is full.
+    /// - `ca=FILE`: the root certificate (PEM) for `rediss://`, instead of the well-known ones.
     ///
     /// # Errors
     /// As [`RedisOptions::open`].
@@ -59,7 +59,7 @@ impl Redis {
         Self::options(url).open().await
     }
 
-    /// As [`connect`](Self::connect), with more to choose.
+    /// As [`connect`](Self::connect), with more options.
     pub fn options(url: &str) -> RedisOptions {
         RedisOptions::of_url(url)
     }
@@ -77,7 +77,7 @@ impl Redis {
         server.call(operation, script, &prefix, &arguments, Repeat::Safe).await
     }
 
-    /// As [`call`](Self::call), for what is answered once as many replicas have it as `wait` asks for.
+    /// As [`call`](Self::call), answered once as many replicas have it as `wait` asks for.
     pub(crate) async fn call_durably(
         &self,
         operation: &'static str,
@@ -90,12 +90,12 @@ impl Redis {
         self.shared.writes.note(written)
     }
 
-    /// The server for what is answered once as many replicas have it as `wait` asks for.
+    /// The server for calls answered once as many replicas have them as `wait` asks for.
     pub(crate) fn durably(&self) -> &Server {
         self.shared.waiting.as_ref().unwrap_or(&self.shared.server)
     }
 
-    /// The time that stands in for the server's, as scripts take it: milliseconds, or nothing.
+    /// The time used instead of the server's, as scripts take it: milliseconds, or nothing.
     pub(crate) fn frozen(&self) -> Vec<u8> {
         let clock = self.shared.clock.manual();
         clock.map_or_else(Vec::new, |clock| clock.now().as_millisecond().to_string().into_bytes())

@@ -175,7 +175,7 @@ impl Redis {
     }
 }
 
-/// How a queue stands.
+/// The status of a queue.
 pub(crate) struct Standing {
     name: String,
     pub(crate) now: i64,
@@ -209,7 +209,7 @@ impl Standing {
         })
     }
 
-    /// `None` where it is not paused and nothing of it is open.
+    /// `None` if it is not paused and nothing of it is open.
     fn status(self) -> Option<QueueStatus> {
         let sum = |of: fn(&JobStanding) -> u64| self.jobs.iter().map(of).sum::<u64>();
         if self.pause.is_none() && sum(|job| job.open) == 0 {

@@ -1,10 +1,10 @@
-//! The Redis store of riqle-jobs: from one server to a cluster. For Redis 6.2 and later and for Valkey; a run lives in
-//! memory, and on disk as far as the server's `appendonly` and `appendfsync` say.
+//! The Redis store of riqle-jobs: from one server to a cluster. For Redis 6.2 and later and for Valkey; runs
+//! are in memory, and on disk as configured by the server's `appendonly` and `appendfsync`.
 //!
-//! Each operation is one call of a script over a batch; what concurrent callers enqueue shares calls. What belongs to a
-//! queue stands in one slot, so a cluster works. Writes are fenced by the token of their claim, and all times are the
-//! server's. Within a process a wake-up is immediate; other processes are told by PUBLISH, and what that misses polling
-//! finds.
+//! Each operation is one script call over a batch; concurrent enqueues share calls. All of a queue's keys are
+//! in one slot, so a cluster works. Writes are fenced by the token of their claim, and all times are the
+//! server's. Within a process a wake-up is immediate; other processes are told by PUBLISH, and polling finds
+//! what that misses.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

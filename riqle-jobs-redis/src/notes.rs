@@ -42,7 +42,7 @@ fn progress_bytes(progress: &Progress) -> Vec<u8> {
     bytes.0
 }
 
-/// What the bodies of a run have said.
+/// The notes of a run's bodies.
 pub(crate) fn notes(progress: Option<Vec<u8>>, lines: Vec<Vec<u8>>) -> Result<RunNotes, Error> {
     Ok(RunNotes {
         progress: progress.map(|bytes| shown_progress(&bytes)).transpose()?,

@@ -64,7 +64,7 @@ impl Settings {
     }
 
     /// # Errors
-    /// `Misconfigured` where the server is too old, belongs to a cluster that the URL does not speak of, or would throw
+    /// `Misconfigured` if the server is too old, belongs to a cluster that the URL does not speak of, or would throw
     /// runs away.
     pub(crate) fn check(&self, place: &Place, allows_eviction: bool) -> Result<(), Error> {
         let mut version = self.version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));

@@ -1,4 +1,4 @@
-//! The URL of a store. It may hold a password, so no error quotes it.
+//! The URL of a store. It may contain a password, so no error quotes it.
 
 use std::{fmt, fs};
 
@@ -11,7 +11,7 @@ use crate::{
     server::{NODE_ANSWERED_WITHIN, NODE_CONNECTED_WITHIN, Place},
 };
 
-/// A text that may hold a password.
+/// A text that may contain a password.
 #[derive(Clone)]
 pub(crate) struct Secret(pub(crate) String);
 

@@ -39,7 +39,7 @@ pub(crate) struct Wakes {
 #[derive(Default)]
 struct Waiting {
     messages: Vec<String>,
-    /// Whether somebody is at it.
+    /// Whether a task is sending them.
     is_sent: bool,
 }
 

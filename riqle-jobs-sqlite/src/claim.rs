@@ -174,7 +174,7 @@ fn crashed(row: &SqliteRow, now: Timestamp) -> Result<(RunId, String)> {
     Ok((id, with_attempt(id, get(row, "attempts")?, attempt)?))
 }
 
-/// Gives the first due runs to the claim; answers with them, and when the next one of any lane is due.
+/// Gives the first due runs to the claim; returns them, and when the next one of any lane is due.
 async fn lease(
     write: &mut Write,
     request: &ClaimRequest,

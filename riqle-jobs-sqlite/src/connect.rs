@@ -23,19 +23,19 @@ use crate::{
     writer::Writer,
 };
 
-/// When a commit is safe on the disk.
+/// When a commit is safe on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Synchronous {
-    /// Before it is acknowledged: nothing that was acknowledged is lost, also by a power cut.
+    /// Before it is acknowledged: nothing acknowledged is lost, even in a power cut.
     #[default]
     Full,
-    /// At the next checkpoint. A crash of the process loses nothing; a power cut or a crash of the operating system
-    /// may lose the commits of the last seconds (since the last checkpoint), the newest first, and never half of
-    /// one. A run that had ended may then run again.
+    /// At the next checkpoint. A crash of the process loses nothing; a power cut or a crash of the operating
+    /// system may lose the commits of the last seconds (since the last checkpoint), newest first, and never
+    /// half of one. An ended run may then run again.
     Normal,
 }
 
-/// How a store is opened.
+/// Options for opening a store.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is opened until `open`"]
 pub struct SqliteOptions {
@@ -57,13 +57,13 @@ impl SqliteOptions {
         Self::of(Source::Url(url.to_owned()))
     }
 
-    /// Of an application's own pool: reads and transactions use its connections, the store writes through one of
-    /// its own to the same file, and puts the file into WAL mode.
+    /// Options for an application's own pool: reads and transactions use its connections; the store writes
+    /// through a connection of its own to the same file, and switches the file to WAL mode.
     ///
-    /// Where a `COMMIT` of the application's own fails (a full disk), SQLite has rolled back, and the driver keeps the
-    /// connection as one in a transaction, which can't begin another. The store throws such a connection away when it
-    /// meets it; [`Sqlite::begin`] leaves none. For `begin_with` on the pool itself set `after_release` of its options:
-    /// `Ok(!connection.is_in_transaction())` after a `connection.ping()`.
+    /// If a `COMMIT` of the application's own fails (a full disk), SQLite has rolled back, but the driver keeps
+    /// the connection as one in a transaction, which can't begin another. The store discards such a connection
+    /// when it meets one; [`Sqlite::begin`] leaves none. For `begin_with` on the pool itself, set
+    /// `after_release` of its options: `Ok(!connection.is_in_transaction())` after a `connection.ping()`.
     pub fn of_pool(pool: SqlitePool) -> Self {
         Self::of(Source::Pool(pool))
     }
@@ -96,17 +96,17 @@ impl SqliteOptions {
         self
     }
 
-    /// Says when a commit is safe; goes before what the URL says.
+    /// Sets when a commit is safe; overrides the URL.
     pub fn synchronous(mut self, synchronous: Synchronous) -> Self {
         self.synchronous = Some(synchronous);
         self
     }
 
-    /// Opens the file, made where it is missing, and brings its schema up to date.
+    /// Opens the file, creating it if missing, and migrates its schema.
     ///
     /// # Errors
-    /// `Misconfigured` for a wrong URL, a folder that is missing or not writable, a file that is no database or of
-    /// a newer version; `Corrupt` for a damaged file; `Unavailable` where it is busy or the disk is full.
+    /// `Misconfigured` for a wrong URL, a folder that is missing or not writable, a file that is not a database
+    /// or from a newer version; `Corrupt` for a damaged file; `Unavailable` if it is busy or the disk is full.
     pub async fn open(self) -> Result<Sqlite, Error> {
         let (options, synchronous, pool) = match self.source {
             Source::Url(url) => {
@@ -188,7 +188,7 @@ async fn can_begin(connection: &mut SqliteConnection) -> Result<bool, sqlx::Erro
     Ok(!connection.is_in_transaction())
 }
 
-/// Switching a new file to WAL answers busy at once where another process does the same, whatever the timeout.
+/// Switching a new file to WAL fails as busy at once if another process does the same, whatever the timeout.
 async fn first_connection(options: &SqliteConnectOptions) -> Result<SqliteConnection, Error> {
     let begun = Instant::now();
     loop {
@@ -218,7 +218,7 @@ async fn opened_file(connection: &mut SqliteConnection) -> Result<PathBuf, Error
     }
 }
 
-/// A store's URL, taken apart.
+/// The parts of a store's URL.
 struct Url {
     file: PathBuf,
     synchronous: Synchronous,

@@ -17,7 +17,7 @@ use crate::{
     rows::{Query, for_each, get, get_count, maybe_time, millis, payload, time},
 };
 
-/// Stores events; answers with what is stored under each id.
+/// Stores events; returns what is stored under each id.
 pub(crate) async fn store_events(
     connection: &mut SqliteConnection,
     events: &[&NewEvent],
@@ -47,7 +47,7 @@ pub(crate) async fn store_events(
     Ok(stored.into_iter().map(|(_, stored)| stored).collect())
 }
 
-/// Stores events with the runs of those that have started none, whose checks have passed. Answers with what is stored
+/// Stores events with the runs of those that have started none, whose checks have passed. Returns what is stored
 /// under each id, and the queues in which runs are new.
 pub(crate) async fn start_events(
     connection: &mut SqliteConnection,

@@ -70,7 +70,7 @@ impl File {
     }
 
     /// # Errors
-    /// `Unavailable` where the file is not at its path, or was not when it was looked at within [`LOOK_EVERY`].
+    /// `Unavailable` if the file is not at its path, or was not when it was looked at within [`LOOK_EVERY`].
     pub(crate) fn check(&self, operation: &'static str) -> Result<(), Error> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.state != State::Replaced && seen.at.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {

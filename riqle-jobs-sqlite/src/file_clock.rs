@@ -98,7 +98,7 @@ impl FileClock {
     }
 
     /// Notes in the file what its clock leaves out of the machine's since it was last noted, in the transaction of
-    /// `connection`, and lets runs that are due at a given time follow. Answers with the time, and with what to
+    /// `connection`, and lets runs that are due at a given time follow. Returns the time, and with what to
     /// [`take`](Self::take) once that has committed.
     pub(crate) async fn note(&self, connection: &mut SqliteConnection) -> Result<(Timestamp, Option<Known>)> {
         if let Some(clock) = self.clock.manual() {

@@ -55,8 +55,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// A connection of the pool. One whose transaction SQLite has ended by itself is thrown away: the driver believes
-    /// that it is still open, and begins no other. An application's transaction may leave one in its own pool.
+    /// A connection of the pool. One whose transaction SQLite has ended by itself is discarded: the driver
+    /// believes that it is still open, and begins no other. An application's transaction may leave one in its
+    /// own pool.
     pub(crate) async fn connection(&self, operation: &'static str) -> Result<PoolConnection<Driver>, Error> {
         loop {
             self.file.check(operation)?;
@@ -70,7 +71,7 @@ impl Shared {
 }
 
 impl Sqlite {
-    /// Opens `sqlite:PATH`, made where it is missing. `?synchronous=normal` is [`Synchronous::Normal`].
+    /// Opens `sqlite:PATH`, creating the file if missing. `?synchronous=normal` is [`Synchronous::Normal`].
     ///
     /// [`Synchronous::Normal`]: crate::Synchronous::Normal
     ///
@@ -80,7 +81,7 @@ impl Sqlite {
         Self::options(url).open().await
     }
 
-    /// As [`connect`](Self::connect), with more to choose.
+    /// As [`connect`](Self::connect), with more options.
     pub fn options(url: &str) -> SqliteOptions {
         SqliteOptions::of_url(url)
     }
@@ -99,10 +100,10 @@ impl Sqlite {
     }
 
     /// Begins a transaction that may write (`BEGIN IMMEDIATE`) for the application's statements and
-    /// [`enqueue_in`](Self::enqueue_in). Nobody else writes until it ends: keep it short.
+    /// [`enqueue_in`](Self::enqueue_in). No other writer gets in until it ends: keep it short.
     ///
     /// # Errors
-    /// `Unavailable` where the file is busy for 5 s.
+    /// `Unavailable` if the file is busy for 5 s.
     pub async fn begin(&self) -> Result<SqliteTransaction, Error> {
         SqliteTransaction::begin(&self.shared).await
     }

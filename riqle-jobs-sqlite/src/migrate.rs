@@ -35,7 +35,7 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection, now: i64) -> Resu
     }
 }
 
-/// Answers with the number of the newest migration that was there or was applied.
+/// Returns the number of the newest migration that was there or was applied.
 async fn apply(connection: &mut SqliteConnection, now: i64) -> Result<usize, sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::query(TABLE).execute(&mut *transaction).await?;

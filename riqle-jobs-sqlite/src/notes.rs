@@ -86,7 +86,7 @@ async fn newest_lines(
     rows.iter().map(newest).collect()
 }
 
-/// What the bodies of a run have said.
+/// The notes of a run's bodies.
 pub(crate) async fn read_notes(connection: &mut SqliteConnection, id: RunId) -> Result<RunNotes> {
     let progress = sqlx::query("SELECT * FROM riqle_progress WHERE run = ?1")
         .bind(id.as_uuid())

@@ -1,4 +1,4 @@
-//! What an email address is (RFC 5321, section 4.1.2), and when two are the same.
+//! What an email address is (RFC 5321, section 4.1.2), and when two are equal.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -20,8 +20,8 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// Reads an address as people and programs write it: invisible characters are left out, full-width signs are
-    /// their ASCII counterparts.
+    /// Reads an address as people and programs write it: invisible characters are left out, full-width
+    /// characters become ASCII.
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         let (local, domain) = split(text).ok_or(NOT_AN_ADDRESS)?;
         let (local, domain) = (local_part(&legible(local))?, domain_part(domain)?);
@@ -32,13 +32,13 @@ impl Address {
     }
 }
 
-/// The form in which two addresses are compared, and under which the suppression list keeps them: letters in lower
-/// case, the domain in ASCII (so `Ada@Bücher.example` is `ada@xn--bcher-kva.example`), no quotes that are not needed,
-/// no invisible characters, full-width signs as ASCII. What is not an address is changed in the same way as far as
-/// possible.
+/// The form in which two addresses are compared, and under which the suppression list keeps them: letters in
+/// lower case, the domain in ASCII (so `Ada@Bücher.example` is `ada@xn--bcher-kva.example`), no unneeded
+/// quotes, no invisible characters, full-width characters as ASCII. Text that is not an address is changed in
+/// the same way as far as possible.
 ///
-/// Two addresses that differ only in the case of what is before the `@` are the same here, as they are to every
-/// large provider, though RFC 5321 leaves that to the recipient's server.
+/// Two addresses that differ only in case before the `@` are the same here, as for every large provider, though
+/// RFC 5321 leaves that to the recipient's server.
 ///
 /// ```
 /// # use riqle_jobs_core::email::canonical_address;
@@ -54,8 +54,8 @@ pub fn canonical_address(address: &str) -> String {
     format!("{local}@{domain}")
 }
 
-/// The address as it is handed to a provider: the domain in ASCII and lower case, the part before the `@` in its
-/// shortest spelling and in the case that it has.
+/// The address as handed to a provider: the domain in ASCII and lower case, the part before the `@` in its
+/// shortest spelling, its case kept.
 ///
 /// # Errors
 /// `Rejected`, as [`Mailbox::parse`](super::Mailbox::parse).
@@ -73,7 +73,7 @@ fn split(text: &str) -> Option<(&str, &str)> {
     text.rsplit_once(is_at)
 }
 
-/// Without what nobody sees, and with full-width signs as ASCII.
+/// Without invisible characters, and with full-width ones as ASCII.
 pub(super) fn legible(text: &str) -> String {
     text.chars().filter(|c| !is_invisible(*c)).map(in_ascii).collect()
 }
@@ -105,7 +105,7 @@ pub(super) fn is_of_atom(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c)
 }
 
-/// Checks what is before the `@` and answers with its shortest spelling.
+/// Checks the part before the `@` and returns its shortest spelling.
 fn local_part(text: &str) -> Result<String, &'static str> {
     let quoted = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let meaning = match quoted {
@@ -185,7 +185,7 @@ fn address_literal(text: &str) -> Option<String> {
     }
 }
 
-/// As DNS knows it. An underscore is no sign of a host name, but there are domains that have one.
+/// As DNS knows it. An underscore is not legal in a host name, but there are domains that have one.
 fn ascii_domain(text: &str) -> Option<String> {
     let domain = Uts46::new()
         .to_ascii(text.as_bytes(), AsciiDenyList::URL, Hyphens::CheckFirstLast, DnsLength::Verify)
@@ -194,7 +194,7 @@ fn ascii_domain(text: &str) -> Option<String> {
     is_plain.then(|| domain.to_ascii_lowercase())
 }
 
-/// A domain for people: in its own letters, where it has other than ASCII.
+/// A domain for display: in its own letters, if not all are ASCII.
 pub(super) fn shown_domain(text: &str, ascii: &str) -> String {
     let seen = legible(text);
     if seen.is_ascii() || ascii.starts_with('[') {

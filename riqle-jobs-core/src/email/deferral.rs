@@ -4,25 +4,25 @@ use super::EmailDetail;
 
 const SECOND: Duration = Duration::from_secs(1);
 const FIVE_MINUTES: Duration = Duration::from_secs(5 * 60);
-/// Servers that greylist take a repeat after about five minutes (RFC 6647); one within seconds is of no use.
+/// Greylisting servers accept a repeat after about five minutes (RFC 6647); one within seconds is useless.
 const GREYLISTED: Duration = Duration::from_secs(6 * 60);
 const QUARTER_HOUR: Duration = Duration::from_secs(15 * 60);
 const SIX_HOURS: Duration = Duration::from_secs(6 * 60 * 60);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What puts an email off that has nothing to do with the email.
+/// What defers an email through no fault of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deferral {
-    /// The provider takes no more for now: too many connections, or too many emails at once.
+    /// The provider accepts no more for now: too many connections, or too many emails at once.
     Load,
-    /// The recipient's server takes nobody's first try (RFC 6647).
+    /// The recipient's server refuses every first try (RFC 6647).
     Greylisting,
-    /// What the account may send in a day or a month is used up.
+    /// The account's quota for the day or month is used up.
     Quota,
 }
 
 impl Deferral {
-    /// What the email log calls it.
+    /// Its name in the email log.
     pub const fn detail(self) -> EmailDetail {
         match self {
             Deferral::Load => EmailDetail::Throttled,
@@ -31,7 +31,7 @@ impl Deferral {
         }
     }
 
-    /// For people, before "again at …".
+    /// For display, before "again at …".
     pub(super) const fn told(self) -> &'static str {
         match self {
             Deferral::Load => "deferred by the provider",
@@ -49,8 +49,8 @@ impl Deferral {
         }
     }
 
-    /// When to try again, where it has lasted so long and the provider asks for `asked`. Of those that were put off at once for
-    /// load, not all come again at once: `seed` is each one's own.
+    /// When to try again, if it has lasted this long and the provider asks for `asked`. Emails deferred
+    /// together for load don't return together: `seed` is different for each.
     pub(super) fn pause(self, lasted: Duration, asked: Option<Duration>, seed: u64) -> Duration {
         match self {
             Deferral::Load => asked.unwrap_or_else(|| {
@@ -63,8 +63,8 @@ impl Deferral {
     }
 }
 
-/// When to look again for what somebody must put right: a quarter of an hour at first, then as long as it has lasted, at
-/// most 6 h; `None` after a day.
+/// When to check again for a configuration fix: after 15 min at first, then as long as it has lasted, at most 6
+/// h; `None` after a day.
 pub(super) fn next_look(lasted: Duration) -> Option<Duration> {
     (lasted < DAY).then(|| lasted.clamp(QUARTER_HOUR, SIX_HOURS))
 }

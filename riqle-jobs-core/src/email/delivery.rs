@@ -1,4 +1,4 @@
-//! What providers report after they have taken an email.
+//! What providers report after accepting an email.
 
 use jiff::Timestamp;
 
@@ -8,18 +8,18 @@ use crate::{
     limits::{TEXT_BYTES, check_key, clean_text},
 };
 
-/// A provider's report of what became of an email.
+/// A provider's report on an email.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewEmailEvent {
     /// The email.
     pub email: EmailKey,
     /// What happened: `accepted`, `delivered`, `bounced` or `complained`.
     pub detail: EmailDetail,
-    /// Of a bounce: the address will never take an email.
+    /// For a bounce: the address will never accept email.
     pub is_permanent: bool,
     /// When it happened, by the provider's clock.
     pub at: Timestamp,
-    /// More of it, for people.
+    /// Details, for display.
     pub text: Option<String>,
     /// The provider's id of the event: 1 to 512 bytes, unique.
     pub provider_event_id: String,
@@ -41,17 +41,17 @@ pub enum EmailKey {
     HeaderMessageId(String),
 }
 
-/// What the email log answers to an event.
+/// The email log's answer to an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedEmailEvent {
     /// Whether this call recorded it.
     pub is_new: bool,
-    /// The email as it stands now.
+    /// The email as it is now.
     pub email: EmailRecord,
 }
 
 impl EmailDetail {
-    /// How far along an email is. Provider's events come in any order; a row's detail only goes up.
+    /// How far along an email is. Providers' events come in any order; a row's detail only goes up.
     pub const fn rank(self) -> u8 {
         match self {
             EmailDetail::Queued
@@ -74,10 +74,10 @@ impl EmailDetail {
 }
 
 impl NewEmailEvent {
-    /// The event as every store keeps it: its text cleaned and cut, its time in whole milliseconds.
+    /// The event as every store keeps it: text cleaned and cut, time in whole milliseconds.
     ///
     /// # Errors
-    /// `Rejected` where the id is empty or too long, or the detail is none that a provider reports.
+    /// `Rejected` if the id is empty or too long, or the detail is not one that a provider reports.
     pub fn checked(mut self) -> Result<Self, Error> {
         check_key("event id", &self.provider_event_id).map_err(|error| error.of("record_email_event"))?;
         if self.detail.rank() == 0 {
@@ -89,8 +89,8 @@ impl NewEmailEvent {
         Ok(self)
     }
 
-    /// Changes the row that it is about, for every store alike. Whatever the row said, the provider has the email,
-    /// so it is sent; its detail only goes up.
+    /// Changes the row it is about, the same for every store. Whatever the row said, the provider has the
+    /// email, so it is sent; its detail only goes up.
     pub fn apply_to(&self, row: &mut EmailRecord, now: Timestamp) {
         if self.detail.rank() > row.detail.rank() {
             row.detail = self.detail;
@@ -108,12 +108,12 @@ impl NewEmailEvent {
     }
 }
 
-/// Records a provider's event and draws the consequence: a permanent bounce or a complaint puts the recipient on the
-/// suppression list, so that nothing more is sent there. Answers whether the event was new; one that came before
+/// Records a provider's event and acts on it: a permanent bounce or a complaint puts the recipient on the
+/// suppression list, so that nothing more is sent there. Returns whether the event was new; a repeated one
 /// changes nothing.
 ///
 /// # Errors
-/// `NotFound` where the log knows no such email (it may be another application's, or not recorded yet: let the
+/// `NotFound` if the log has no such email (it may be another application's, or not recorded yet: let the
 /// provider try again); `Rejected` as [`NewEmailEvent::checked`]; `Unavailable`: repeating is safe.
 pub async fn take_delivery_event(log: &dyn EmailLog, event: NewEmailEvent) -> Result<bool, Error> {
     let reason = match event.detail {

@@ -23,7 +23,7 @@ const ENTITIES: [(&str, char); 11] = [
     ("rpar", ')'),
 ];
 
-/// What the escapes stand for, one layer of them; `None` where there are none.
+/// What the escapes stand for, one layer of them; `None` if there are none.
 pub(super) fn unescaped(signs: &[Sign]) -> Option<Vec<Sign>> {
     let (mut read, mut place) = (Vec::with_capacity(signs.len()), 0);
     while let Some(sign) = signs.get(place) {

@@ -18,7 +18,7 @@ pub struct EmailFilter {
     pub run_id: Option<RunId>,
     /// To this address, however it is spelled: as [`canonical_address`](super::canonical_address).
     pub to: Option<String>,
-    /// Older than this one: the last id of the page before.
+    /// Older than this one: the last id of the previous page.
     pub before: Option<EmailId>,
     /// Page size; 0 means 100.
     pub limit: usize,
@@ -91,7 +91,7 @@ impl EmailFilter {
         if self.limit == 0 { 100 } else { self.limit }
     }
 
-    /// Whether a row is asked for, its place in the list aside.
+    /// Whether a row matches, regardless of its place in the list.
     pub fn lists(&self, record: &EmailRecord) -> bool {
         self.status.is_none_or(|status| record.status == status)
             && (self.details.is_empty() || self.details.contains(&record.detail))

@@ -1,4 +1,4 @@
-//! Addresses in free text, however they are written there.
+//! Addresses in free text, however they are written.
 
 use std::ops::Range;
 
@@ -7,12 +7,12 @@ use super::{
     escapes::{Sign, unescaped},
 };
 
-/// A quoted name or a comment that is longer is none.
+/// The longest quoted name or comment.
 const LONGEST_QUOTED: usize = 320;
 /// How often an escape may be escaped again, as in `&amp;#64;` or `%252540`.
 const PASSES: usize = 4;
 
-/// Where an address stands in a text. The ranges count bytes and stand in this order; between them may be comments.
+/// Where an address is in a text. The ranges count bytes and are in this order; comments may be between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressInText {
     /// What is before the `@`, with its quotes and comments.
@@ -27,9 +27,9 @@ pub struct AddressInText {
 
 /// Finds what may be email addresses, in the order of the text; they don't overlap.
 ///
-/// It takes in more than can be sent to, so that nothing is missed that a person would read as an address: names in
-/// any letters, in quotes and with comments; hosts without a dot; signs that are written as escapes of JSON, of URLs,
-/// as HTML entities, more than once escaped; full-width signs; invisible characters in between.
+/// It finds more than can be sent to, so as to miss nothing that a person would read as an address: names in
+/// any letters, in quotes and with comments; hosts without a dot; characters escaped for JSON, URLs or HTML,
+/// even repeatedly; full-width and invisible characters.
 ///
 /// ```
 /// # use riqle_jobs_core::email::addresses_in;
@@ -59,7 +59,7 @@ pub fn addresses_in(text: &str) -> Vec<AddressInText> {
     found.into_iter().map(|found| signs.place(&found)).collect()
 }
 
-/// The text without the names of the addresses in it, of which the first letter stays: `a…@example.com`.
+/// The text with the names of its addresses cut to their first letter: `a…@example.com`.
 pub fn mask_addresses(text: &str) -> String {
     let (mut shown, mut end) = (String::with_capacity(text.len()), 0);
     for AddressInText { name, at, domain, initial } in addresses_in(text) {

@@ -294,7 +294,7 @@ pub struct EmailRecord {
     pub to: String,
     /// Subject.
     pub subject: String,
-    /// A digest of what was rendered, by which another content is known.
+    /// A digest of what was rendered, which tells a changed content.
     pub content: String,
     /// Kind of email.
     pub template: String,

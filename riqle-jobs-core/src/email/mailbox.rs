@@ -19,16 +19,18 @@ pub struct Mailbox {
 impl Mailbox {
     /// Takes an address, or a name and an address as in `Riqle <orders@riqle.com>` or `"Doe, Jane" <jane@example.com>`.
     ///
-    /// An address is what RFC 5321 allows: `"ada lovelace"@example.com` and `ada@[192.0.2.1]` are some. The domain may be
-    /// written in any letters (`ada@bücher.example`). Invisible characters, as they come along when an address is copied, are
-    /// left out; full-width signs, as in `ada＠example.com`, are taken for ASCII; quotes that are not needed are left out.
+    /// An address is what RFC 5321 allows: `"ada lovelace"@example.com` and `ada@[192.0.2.1]` are some. The
+    /// domain may be written in any letters (`ada@bücher.example`). Invisible characters, which often come
+    /// along when an address is copied, are dropped; full-width characters, as in `ada＠example.com`, become
+    /// ASCII; unneeded quotes are dropped.
     ///
-    /// Quotes around the whole of a name are no part of it; others are.
+    /// Quotes around the whole name are not part of it; others are.
     ///
     /// # Errors
-    /// `Rejected`, with what is wrong: it is not of the form `local@domain`; the part before the `@` has dots at an end or
-    /// two in a row, or other signs that need quotes, or other letters than ASCII (which takes SMTPUTF8, RFC 6531), or is
-    /// longer than 64 bytes; what is after it is not a domain; the whole is longer than 254 bytes.
+    /// `Rejected`, with what is wrong: it is not of the form `local@domain`; the part before the `@` has a dot
+    /// at either end or two in a row, other characters that need quotes, or non-ASCII letters (which need
+    /// SMTPUTF8, RFC 6531), or is longer than 64 bytes; the part after it is not a domain; the whole is longer
+    /// than 254 bytes.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let text = text.trim();
         let Some(bracketed) = text.strip_suffix('>') else {
@@ -45,7 +47,7 @@ impl Mailbox {
         Err(rejected(fault.unwrap_or(NOT_AN_ADDRESS)))
     }
 
-    /// The part behind the last `@`, as DNS knows it: in ASCII (RFC 5890) and lower case.
+    /// The part after the last `@`, as in DNS: ASCII (RFC 5890) and lower case.
     pub fn domain(&self) -> String {
         let address = ascii_address(&self.address).unwrap_or_else(|_| self.address.clone());
         address.rsplit_once('@').map_or_else(String::new, |(_, domain)| domain.to_owned())
@@ -65,7 +67,7 @@ impl std::fmt::Display for Mailbox {
     }
 }
 
-/// An address in its shortest spelling, for people: the domain in its own letters.
+/// An address in its shortest spelling, for display: the domain in its own letters.
 fn cleaned(text: &str) -> Result<String, &'static str> {
     if text.len() > LONGEST_SPELLING {
         return Err("the address is longer than 254 bytes");

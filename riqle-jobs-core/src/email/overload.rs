@@ -5,10 +5,10 @@ use std::{
 
 use tokio::time::Instant;
 
-/// For so long a provider that takes nothing is nobody's business.
+/// How long a provider may accept nothing before it is reported.
 const TOLD_AFTER: Duration = Duration::from_secs(60);
 
-/// Since when a provider has taken nothing, for load.
+/// Since when a provider has accepted nothing, for load.
 #[derive(Debug, Default)]
 pub(super) struct Overload(Mutex<State>);
 
@@ -19,7 +19,7 @@ struct State {
 }
 
 impl Overload {
-    /// The provider has put another email off; answers since when, and whether somebody is to be told now.
+    /// The provider has deferred another email; returns since when, and whether to report it now.
     pub(super) fn goes_on(&self) -> (Instant, bool) {
         let mut state = self.state();
         let since = *state.since.get_or_insert_with(Instant::now);
@@ -29,7 +29,7 @@ impl Overload {
         (since, is_to_be_told)
     }
 
-    /// The provider has taken an email.
+    /// The provider has accepted an email.
     pub(super) fn ends(&self) {
         *self.state() = State::default();
     }

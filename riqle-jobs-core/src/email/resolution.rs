@@ -13,13 +13,13 @@ pub enum Resolution {
 }
 
 impl Resolution {
-    /// Changes the row, for every store alike; answers with the event to append, or `None` where the row says so
+    /// Changes the row, the same for every store; returns the event to append, or `None` if the row says so
     /// already.
     ///
-    /// A row that is resolved as not sent is to be taken from its sender too.
+    /// A row resolved as not sent must be taken from its sender too.
     ///
     /// # Errors
-    /// `Rejected` where the outcome is no question: the row says the opposite, or a send is on its way; or where
+    /// `Rejected` if the outcome is not in question: the row says the opposite, or a send is in flight; or if
     /// `by` is empty or too long.
     pub fn apply_to(
         self,
@@ -61,7 +61,7 @@ impl Resolution {
 }
 
 impl EmailRecord {
-    /// Whether nobody knows if it was sent, and nobody is about to find out.
+    /// Whether it is unknown if it was sent, and nothing in flight will tell.
     pub fn may_have_been_sent(&self) -> bool {
         let is_seen = matches!(self.detail, EmailDetail::Unknown | EmailDetail::Held);
         self.status != EmailStatus::Sent

@@ -9,13 +9,13 @@ use super::{
 };
 use crate::Error;
 
-/// All that is kept of an email, and what each operation makes of it: for stores that read a row, change it and write it
-/// back. A method that answers `false` has changed nothing.
+/// All that is stored of an email, and how each operation changes it: for stores that read a row, change it and
+/// write it back. A method that returns `false` has changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmailRow {
-    /// What everybody sees.
+    /// The public part.
     pub record: EmailRecord,
-    /// Who has it for a send.
+    /// The sender that has it.
     pub sender: Option<Uuid>,
     /// What happened to it, oldest first.
     pub events: Vec<EmailEvent>,

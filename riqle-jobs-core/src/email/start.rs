@@ -17,7 +17,7 @@ pub struct Rendered {
     pub from: String,
     /// Subject.
     pub subject: String,
-    /// A digest of what was rendered, by which another content is known.
+    /// A digest of what was rendered, which tells a changed content.
     pub content: String,
     /// The bytes to send.
     pub message: Vec<u8>,
@@ -28,22 +28,22 @@ pub struct Rendered {
 pub struct EmailStart {
     /// Fences this send against others.
     pub sender: Uuid,
-    /// The run that sends now; `None` leaves it.
+    /// The run that sends now; `None` keeps the stored one.
     pub run_id: Option<RunId>,
     /// The attempt that sends now.
     pub attempt: u32,
-    /// What to send, where that is not what the row holds.
+    /// What to send, if not what the row has.
     pub rendered: Option<Rendered>,
-    /// For how long the body of another sender may be on its way, and is waited for.
+    /// How long another sender's body may be in flight, and is waited for.
     pub longest_send: Duration,
 }
 
 impl EmailStart {
-    /// How much longer another sender's body may be on its way; `None` where the row can be taken. For every store
-    /// alike, which then leaves the row as it is, and for the sender, which then sends nothing.
+    /// How much longer another sender's body may be in flight; `None` if the row can be taken. The same for
+    /// every store, which then leaves the row as is, and for the sender, which then sends nothing.
     ///
-    /// Only the phase `body` is waited for: before it a sender that is overtaken is refused. Not waited for is a
-    /// sender of the same run, since whoever claimed the run knows by its lease that the earlier one is gone; nor one
+    /// Only the phase `body` is waited for: before it an overtaken sender is refused. There is no wait for a
+    /// sender of the same run, since the new claim's lease shows that the earlier one is gone; nor for one
     /// whose outcome was recorded, or whose run has given up.
     pub fn waits_for(&self, row: &EmailRecord, now: Timestamp) -> Option<Duration> {
         let is_on_its_way = row.status == EmailStatus::Pending
@@ -57,11 +57,11 @@ impl EmailStart {
         self.longest_send.checked_sub(lasted).filter(|left| !left.is_zero())
     }
 
-    /// Changes a row that is not sent, for every store alike; answers with the event to append, if any.
+    /// Changes an unsent row, the same for every store; returns the event to append, if any.
     ///
-    /// Bytes are final for as long as a body of the email may have left and nobody knows whether it was taken; only another
-    /// provider is given its own form of them. Before that, and once the provider has refused them, what was rendered since
-    /// takes their place.
+    /// Bytes are final while a body of the email may have left and it is unknown whether it was accepted; only
+    /// another provider gets its own form of them. Before that, and once the provider has refused them, newly
+    /// rendered bytes replace them.
     pub fn apply_to(&self, row: &mut EmailRecord, now: Timestamp) -> Option<EmailEvent> {
         let may_have_left = row.phase == SendPhase::Body;
         row.status = EmailStatus::Pending;

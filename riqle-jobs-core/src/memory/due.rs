@@ -116,7 +116,7 @@ impl DueRuns {
         taken
     }
 
-    /// When the next of these jobs' runs is due or the next lease runs out; `None` where there is neither.
+    /// When the next of these jobs' runs is due or the next lease runs out; `None` if there is neither.
     pub(super) fn next_due(&self, queue: &str, jobs: &[String]) -> Option<Timestamp> {
         let lanes = self.lanes_of(queue, jobs);
         let lanes = lanes.iter().map(|number| &self.lanes[*number]);

@@ -1,5 +1,5 @@
-//! The store in memory. It keeps every promise of a store but outliving its process, and is the model that the
-//! other stores are compared with.
+//! The store in memory. It keeps every promise of a store except surviving its process, and is the model that
+//! the other stores are tested against.
 
 mod audit;
 #[cfg(test)]

@@ -36,7 +36,7 @@ impl Names {
         }
     }
 
-    /// Runs with the rarest name that a filter asks for, greatest id first; `None` where it asks for none.
+    /// Runs with the rarest name that a filter asks for, greatest id first; `None` if it asks for none.
     pub(super) fn found<'a>(&'a self, filter: &RunFilter) -> Option<impl Iterator<Item = RunId> + use<'a>> {
         let error = filter.error_fingerprint.as_ref().filter(|error| !error.is_empty());
         let name = (filter.unique_key.clone().map(Name::UniqueKey))

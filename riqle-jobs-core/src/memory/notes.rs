@@ -6,7 +6,7 @@ use crate::{
     store::{LoggedLine, Note, RunNotes},
 };
 
-/// What the bodies of a run have said.
+/// The notes of a run's bodies.
 #[derive(Default)]
 pub(super) struct StoredNotes {
     pub(super) shown: RunNotes,

@@ -111,7 +111,7 @@ impl Registry for Memory {
 }
 
 impl Known {
-    /// Answers with what is stored under the id.
+    /// Returns what is stored under the id.
     fn store_event(&mut self, mut event: NewEvent, now: Timestamp) -> StoredEvent {
         if let Some(number) = self.event_numbers.get(&event.id)
             && let Some(first) = self.events.get(number)

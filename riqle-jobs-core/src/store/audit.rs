@@ -8,12 +8,12 @@ use crate::{
     state::closed_set,
 };
 
-/// The record of what people did: who, what, to what, when, and how it ended.
+/// The record of what operators did: who, what, to what, when, and the outcome.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Audit: Send + Sync {
-    /// Records an action, before it is done and again once it has ended: under an id that is there already it replaces
-    /// all but the time of the first record.
+    /// Records an action, before it is done and again once it has ended: under an existing id it replaces
+    /// everything but the time of the first record.
     ///
     /// # Errors
     /// As [`NewAction::checked`]; `Unavailable`; repeating is safe.
@@ -22,7 +22,7 @@ pub trait Audit: Send + Sync {
     /// One action.
     ///
     /// # Errors
-    /// `Unavailable`; `Corrupt` where what is stored can't be read.
+    /// `Unavailable`; `Corrupt` if stored data can't be read.
     async fn action(&self, id: ActionId) -> Result<Option<RecordedAction>, Error>;
 
     /// A page of actions, newest id first.
@@ -33,7 +33,7 @@ pub trait Audit: Send + Sync {
 }
 
 closed_set! {
-    /// What somebody did.
+    /// What an operator did.
     ActionKind {
         /// Started a run.
         Start = "start",
@@ -49,9 +49,9 @@ closed_set! {
         Pause = "pause",
         /// Resumed a queue.
         Resume = "resume",
-        /// Let a worker take no more runs, or again.
+        /// Told a worker to take no more runs, or to take them again.
         OrderWorker = "order-worker",
-        /// Settled an unknown outcome of an email.
+        /// Resolved an email's unknown outcome.
         ResolveEmail = "resolve-email",
         /// Put an address on the suppression list.
         Suppress = "suppress",
@@ -61,18 +61,18 @@ closed_set! {
 }
 
 closed_set! {
-    /// How far an action has come.
+    /// How far an action got.
     ActionState {
-        /// Begun; where it stays so, whoever did it went down in the middle of it.
+        /// Started; if it stays so, the process stopped in the middle of it.
         Underway = "underway",
         /// Done.
         Done = "done",
-        /// Not done, or not to the end.
+        /// Not done, or only in part.
         Failed = "failed",
     }
 }
 
-/// An action to be recorded. Stores keep it as JSON text.
+/// An action to record. Stores keep it as JSON text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewAction {
     /// Its id.
@@ -83,11 +83,11 @@ pub struct NewAction {
     pub kind: ActionKind,
     /// To what: a run, a queue, an address, or which runs; cleaned and capped.
     pub subject: String,
-    /// More of it, for people: a reason, a pace, how an outcome was resolved; cleaned and capped; may be empty.
+    /// Details, for display: a reason, a pace, how an outcome was resolved; cleaned and capped; may be empty.
     pub detail: String,
-    /// How far it has come.
+    /// How far it got.
     pub state: ActionState,
-    /// What came of it, for people: a new run, how many, an error; cleaned and capped; may be empty.
+    /// The outcome, for display: a new run, how many, an error; cleaned and capped; may be empty.
     pub outcome: String,
 }
 
@@ -95,7 +95,7 @@ impl NewAction {
     /// As every store keeps it.
     ///
     /// # Errors
-    /// `Rejected` where `by` is empty, too long or holds control characters.
+    /// `Rejected` if `by` is empty, too long or holds control characters.
     pub fn checked(mut self) -> Result<Self, Error> {
         check_key("who acts", &self.by).map_err(|error| error.of("record_action"))?;
         for text in [&mut self.subject, &mut self.detail, &mut self.outcome] {
@@ -105,7 +105,7 @@ impl NewAction {
     }
 }
 
-/// An action as it is kept.
+/// An action as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedAction {
     /// What was recorded last.
@@ -123,19 +123,19 @@ pub struct ActionFilter {
     pub by: Option<String>,
     /// Of this kind.
     pub kind: Option<ActionKind>,
-    /// With this text in what they were done to, or in the detail of it; capitals make no difference.
+    /// With this text in the subject or detail, in any case.
     pub subject: Option<String>,
     /// First recorded then or later.
     pub from: Option<Timestamp>,
     /// First recorded before.
     pub to: Option<Timestamp>,
-    /// Older than this one: the last id of the page before.
+    /// Older than this one: the last id of the previous page.
     pub before: Option<ActionId>,
-    /// At most so many; 0 stands for 100.
+    /// Page size; 0 means 100.
     pub limit: usize,
 }
 
-/// So many are looked at in one call where a filter leaves some out.
+/// How many are read in one call when a filter skips some.
 const LOOKED_AT: usize = 1_000;
 
 impl ActionFilter {
@@ -153,7 +153,8 @@ impl ActionFilter {
             && self.to.is_none_or(|to| *at < to)
     }
 
-    /// Its page, of those that `lists` takes, from pages of all actions: at most so many, older than one, newest first.
+    /// Its page of the actions that `lists` accepts, from pages of all actions: at most `limit`, older than
+    /// `before`, newest first.
     ///
     /// # Errors
     /// Those of `page`.

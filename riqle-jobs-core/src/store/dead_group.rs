@@ -4,12 +4,12 @@ use jiff::Timestamp;
 
 use crate::RunId;
 
-/// Dead letters of one job whose newest errors are alike.
+/// Dead letters of one job with similar newest errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadGroup {
     /// The job's name.
     pub job: String,
-    /// The fingerprint that they share; `None` of those that died without an error, such as by crashes.
+    /// The fingerprint they share; `None` for those that died without an error, such as by crashes.
     pub error_fingerprint: Option<String>,
     /// How many; exact below [`COUNTED_TO`](super::COUNTED_TO).
     pub runs: u64,
@@ -17,13 +17,13 @@ pub struct DeadGroup {
     pub first_at: Timestamp,
     /// When the last of them died.
     pub last_at: Timestamp,
-    /// The one that died last: of several at the same millisecond the one with the greatest id.
+    /// The one that died last; of several in the same millisecond, the one with the greatest id.
     pub newest: RunId,
 }
 
 impl DeadGroup {
-    /// Merges groups, as they are found queue by queue, as [`Inspect::dead_groups`](crate::Inspect::dead_groups)
-    /// answers them.
+    /// Merges groups found queue by queue into what [`Inspect::dead_groups`](crate::Inspect::dead_groups)
+    /// returns.
     pub fn merged(parts: impl IntoIterator<Item = DeadGroup>, limit: usize) -> Vec<DeadGroup> {
         let mut groups: BTreeMap<(String, Option<String>), DeadGroup> = BTreeMap::new();
         for part in parts {

@@ -7,14 +7,15 @@ use tokio::sync::oneshot;
 
 use crate::{Enqueued, Error, ErrorKind, NewRun};
 
-/// Most runs that share a write, where they come from several callers.
+/// The most runs of several callers that share a write.
 const MOST_AT_ONCE: usize = 2_000;
 
-/// What a store answers to groups that were written together: of each group on its own.
+/// A store's answers to groups that were written together: one per group.
 pub type Stored = Result<Vec<Result<Vec<Enqueued>, Error>>, Error>;
 
-/// Joins what concurrent callers enqueue: whatever waits goes out together as soon as the write before has come back. So a
-/// lone caller waits for nobody, and many share few writes; each is answered after its own. Clones share what waits.
+/// Joins what concurrent callers enqueue: everything that waits goes out together as soon as the previous write
+/// has returned. So a lone caller does not wait, and many share few writes; each is answered after its own.
+/// Clones share the queue.
 #[derive(Clone, Debug, Default)]
 pub struct GroupCommit {
     waiting: Arc<Mutex<Waiting>>,
@@ -23,7 +24,7 @@ pub struct GroupCommit {
 #[derive(Debug, Default)]
 struct Waiting {
     groups: Vec<Group>,
-    /// Whether somebody is at it.
+    /// Whether a caller is writing.
     is_written: bool,
 }
 
@@ -38,7 +39,7 @@ impl GroupCommit {
     /// needs, since a caller that gives up must not take the others' groups with it.
     ///
     /// # Errors
-    /// What `write` answers for the group; `Unavailable` where the runtime ended meanwhile.
+    /// What `write` returns for the group; `Unavailable` if the runtime ended meanwhile.
     pub async fn enqueue<W, F>(&self, runs: Vec<NewRun>, write: W) -> Result<Vec<Enqueued>, Error>
     where
         W: Fn(Arc<Vec<Vec<NewRun>>>) -> F + Send + Sync + 'static,
@@ -76,7 +77,7 @@ impl GroupCommit {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What goes out next; nothing: nobody is at it any more.
+    /// What goes out next; if nothing, no caller is writing any more.
     fn next(&self) -> Vec<Group> {
         let mut waiting = self.waiting();
         let mut runs = 0;
@@ -92,7 +93,7 @@ impl GroupCommit {
     }
 }
 
-/// Lets the next caller write where a task ends before its time, with its runtime.
+/// Lets the next caller write if a task ends early, with its runtime.
 struct Writing<'a> {
     groups: &'a GroupCommit,
     has_ended: bool,

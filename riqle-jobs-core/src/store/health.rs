@@ -4,28 +4,29 @@ use jiff::Timestamp;
 
 use super::{RegisteredWorker, TroubleKind, WorkerOrder, WorkerTrouble};
 
-/// A worker that was not seen for so long counts as gone.
+/// A worker not seen for this long counts as gone.
 pub const WORKER_GONE_AFTER: Duration = Duration::from_secs(60);
-/// Housekeeping that fails for so long does not mend by itself.
+/// Housekeeping that has failed for this long will not recover by itself.
 const FAILING_FOR_LONG: Duration = Duration::from_secs(10 * 60);
-/// A provider that takes nothing for so long is more than a burst.
+/// A provider that accepts nothing for this long is more than briefly overloaded.
 const REFUSED_FOR_LONG: Duration = Duration::from_secs(60);
 
-/// How a store and its work are doing: what a health page shows first.
+/// The health of a store and its work: what a health page shows first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// When the run was due that has waited longest, in a queue that is not paused; `None`: nothing is due.
+    /// The due time of the run that has waited longest in a queue that is not paused; `None`: nothing is due.
     pub oldest_due: Option<Timestamp>,
     /// Running runs whose lease has run out and that no claim has taken over yet.
     pub expired_leases: u64,
-    /// Jobs with due runs that no worker takes which was seen within [`WORKER_GONE_AFTER`], by name: none knows them, or those that do are
-    /// told to drain.
+    /// Jobs with due runs that no worker seen within [`WORKER_GONE_AFTER`] takes, by name: no worker registers
+    /// them, or those that do are draining.
     pub jobs_without_worker: Vec<String>,
-    /// The number of the schema's newest migration, where the store has a schema.
+    /// The number of the schema's newest migration, if the store has a schema.
     pub schema: Option<u32>,
-    /// Why nothing can be written, where this handle's newest writes have failed: reads alone may still work.
+    /// Why nothing can be written, if this handle's newest writes have failed: reads may still work.
     pub write_error: Option<String>,
-    /// What else is wrong with the store or with what workers do for it, a line each, with what to do about it.
+    /// What else is wrong with the store or with what workers do for it, one line each, with what to do about
+    /// it.
     pub problems: Vec<String>,
 }
 
@@ -51,7 +52,7 @@ impl Health {
     }
 }
 
-/// Of each kind of trouble the one that has lasted longest.
+/// For each kind of trouble, the one that has lasted longest.
 fn worker_problems(workers: &[RegisteredWorker], now: Timestamp) -> Vec<String> {
     let alive = workers.iter().filter(|worker| worker.is_alive(now));
     let troubles: Vec<(&RegisteredWorker, &WorkerTrouble)> = alive

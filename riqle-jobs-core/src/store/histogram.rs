@@ -4,10 +4,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Error, ErrorKind};
 
-/// How long things took: counts in fixed buckets, so that those of many workers can be added up.
+/// How long things took: counts in fixed buckets, so that those of many workers can be added.
 ///
-/// The buckets are log-linear: eight to each doubling, 6 to 12.5% wide, from 100 µs to a day. The first holds all
-/// that is shorter, the last all that is longer. As JSON it is a list of pairs, bucket and count:
+/// The buckets are log-linear: eight to each doubling, 6 to 12.5% wide, from 100 µs to a day. The first holds
+/// everything shorter, the last everything longer. As JSON it is a list of pairs, bucket and count:
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,7 +36,7 @@ const TO_A_DOUBLING: u64 = 8;
 const LAST_BUCKET: u16 = bucket_of_units(24 * 3_600 * 80_000);
 
 impl Histogram {
-    /// One that has recorded these.
+    /// A histogram of these durations.
     pub fn of(durations: impl IntoIterator<Item = Duration>) -> Self {
         let mut histogram = Self::default();
         durations.into_iter().for_each(|duration| histogram.record(duration));
@@ -49,7 +49,7 @@ impl Histogram {
         self.add(bucket_of_units(units), 1);
     }
 
-    /// Adds what another one has counted.
+    /// Adds the counts of another histogram.
     pub fn merge(&mut self, other: &Histogram) {
         let mut merged = Vec::with_capacity(self.counts.len().max(other.counts.len()));
         let (mut ours, mut theirs) = (self.counts.as_slice(), other.counts.as_slice());
@@ -68,7 +68,7 @@ impl Histogram {
         self.counts = merged;
     }
 
-    /// The buckets that hold any, in order, and how many.
+    /// The non-empty buckets in order, with their counts.
     pub fn counts(&self) -> impl ExactSizeIterator<Item = (u16, u64)> {
         self.counts.iter().copied()
     }
@@ -78,8 +78,8 @@ impl Histogram {
         self.counts.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 
-    /// So many percent took at most so long: the upper end of the bucket of the value at that rank. `None` where
-    /// nothing was counted. Below 0 counts as 0, over 100 as 100.
+    /// The duration that this percentage stayed within: the upper end of the bucket of the value at that rank.
+    /// `None` if nothing was counted. Below 0 counts as 0, above 100 as 100.
     pub fn percentile(&self, percent: f64) -> Option<Duration> {
         let share = (percent / 100.0).clamp(0.0, 1.0);
         let count = self.count();

@@ -6,17 +6,17 @@ use crate::{
     AttemptRecord, Error, JobInput, Payload, Priority, Reason, RunId, RunState, SavedStep, WorkerId,
 };
 
-/// Where counting may stop: a number below it is exact, another is at least this one and may be less than there is.
+/// Where counting may stop: a number below it is exact; any other is a lower bound, at least this.
 pub const COUNTED_TO: u64 = 10_000;
 
 /// Read: what operators, dashboards and tests see.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Inspect: Send + Sync {
-    /// One run, with its attempts, wherever it stands.
+    /// One run, with its attempts, in whatever state.
     ///
     /// # Errors
-    /// `Unavailable`; `Corrupt` where a stored word is unknown.
+    /// `Unavailable`; `Corrupt` if a stored word is unknown.
     async fn run(&self, id: RunId) -> Result<Option<Run>, Error>;
 
     /// The saved steps of a run, in order of saving; empty where there are none.
@@ -25,67 +25,68 @@ pub trait Inspect: Send + Sync {
     /// `Unavailable`.
     async fn steps(&self, id: RunId) -> Result<Vec<SavedStep>, Error>;
 
-    /// A page of runs, newest id first. By state `dead` it lists dead letters: not those that were replayed.
+    /// A page of runs, newest id first. State `dead` lists dead letters: not those that were replayed.
     ///
     /// # Errors
-    /// `Unavailable`; `Corrupt` where a stored word is unknown.
+    /// `Unavailable`; `Corrupt` if a stored word is unknown.
     async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, Error>;
 
-    /// How many runs `runs` would list on all its pages together, counted to `most` at most; `before` counts, too,
+    /// How many runs `runs` would list on all its pages together, counted up to `most`; `before` applies,
     /// `limit` does not.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn count_runs(&self, filter: RunFilter, most: u64) -> Result<u64, Error>;
 
-    /// Dead letters by job and fingerprint of their newest error, at most `limit` groups, the one in which a run died
-    /// last first; of several at the same time by job and fingerprint.
+    /// Dead letters by job and fingerprint of their newest error: at most `limit` groups, newest death first;
+    /// ties by job and fingerprint.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn dead_groups(&self, limit: usize) -> Result<Vec<DeadGroup>, Error>;
 
-    /// The newest errors of a page of dead letters, newest id first: of those that `runs` would list by state `dead`,
-    /// whatever the filter's states are. A search for words reads no more of them.
+    /// The newest errors of a page of dead letters, newest id first: of those that `runs` would list by state
+    /// `dead`, whatever the filter's states. A text search reads nothing else of them.
     ///
     /// # Errors
-    /// `Unavailable`; `Corrupt` where attempts can't be read.
+    /// `Unavailable`; `Corrupt` if attempts can't be read.
     async fn dead_errors(&self, filter: RunFilter) -> Result<Vec<DeadError>, Error>;
 
-    /// How many runs of each job are in each state, by job and state; zero counts are left out,
-    /// and so are dead runs that were replayed.
+    /// How many runs of each job are in each state, by job and state; zero counts and replayed dead runs are
+    /// left out.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn counts(&self) -> Result<Vec<JobCount>, Error>;
 
-    /// The queues that are paused or hold runs that have not ended, by name. Of each job and state no more than
-    /// [`COUNTED_TO`] runs need be counted.
+    /// The queues that are paused or hold runs that have not ended, by name. Per job and state, counting may
+    /// stop at [`COUNTED_TO`] runs.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn queues(&self) -> Result<Vec<QueueStatus>, Error>;
 
-    /// What a health page shows first: what has waited longest, what nobody works on, what is wrong with the store.
+    /// What a health page shows first: what has waited longest, what no worker takes, what is wrong with the
+    /// store.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn health(&self) -> Result<Health, Error>;
 
-    /// What the bodies of a run have said; empty where they have said nothing and where there is no run.
+    /// The notes of a run's bodies; empty if they wrote none or there is no run.
     ///
     /// # Errors
-    /// `Unavailable`; `Corrupt` where a stored word is unknown.
+    /// `Unavailable`; `Corrupt` if a stored word is unknown.
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error>;
 
-    /// What the jobs did in each span of time, merged over the workers, by its start and job.
+    /// What the jobs did in each time span, merged over the workers, by start and job.
     ///
     /// # Errors
-    /// `Unavailable`; `Corrupt` where a stored histogram can't be read.
+    /// `Unavailable`; `Corrupt` if a stored histogram can't be read.
     async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<JobMetrics>, Error>;
 }
 
-/// A run as it stands.
+/// A run in its current state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
     /// Its id.
@@ -96,13 +97,13 @@ pub struct Run {
     pub queue: String,
     /// Its priority among due runs.
     pub priority: Priority,
-    /// Where it stands.
+    /// Its state.
     pub state: RunState,
-    /// Why it ended, where it has.
+    /// Why it ended, if it has.
     pub reason: Option<Reason>,
     /// The job's input.
     pub input: Payload,
-    /// What the body returned, where it has succeeded.
+    /// What the body returned, if it has succeeded.
     pub output: Option<Payload>,
     /// Failed attempts.
     pub failures: u32,
@@ -112,15 +113,15 @@ pub struct Run {
     pub enqueued_at: Timestamp,
     /// When it is, or was last, due.
     pub due_at: Timestamp,
-    /// When it ended, where it has.
+    /// When it ended, if it has.
     pub ended_at: Option<Timestamp>,
     /// The claim that holds it, while it is running.
     pub holder: Option<Holder>,
-    /// Its attempts that have ended, oldest first, the newest 25 records.
+    /// Its ended attempts, oldest first, the newest 25 records.
     pub attempts: Vec<AttemptRecord>,
-    /// Groups runs whose newest error is alike: as the settlement that carried it said.
+    /// Groups runs with similar newest errors: as the settlement that carried it said.
     pub error_fingerprint: Option<String>,
-    /// The first run of its line of replays; itself where it is no replay.
+    /// The first run in its chain of replays; itself if it is not a replay.
     pub root: RunId,
     /// The run that it replays.
     pub replay_of: Option<RunId>,
@@ -135,12 +136,12 @@ pub struct Run {
 }
 
 impl Run {
-    /// The attempt that runs now or would be next: `failures + 1`.
+    /// The current or next attempt: `failures + 1`.
     pub fn attempt(&self) -> u32 {
         self.failures.saturating_add(1)
     }
 
-    /// The newest error; what a snooze said is none.
+    /// The newest error; a snooze's message is not one.
     pub fn error(&self) -> Option<&str> {
         newest_error(&self.attempts)
     }
@@ -175,13 +176,13 @@ pub struct RunFilter {
     pub reference: Option<String>,
     /// With this unique key.
     pub unique_key: Option<String>,
-    /// With this fingerprint of the newest error; the empty one is of those that have none.
+    /// With this fingerprint of the newest error; an empty one means runs without an error.
     pub error_fingerprint: Option<String>,
     /// Enqueued at this time or later.
     pub enqueued_from: Option<Timestamp>,
     /// Enqueued before this time.
     pub enqueued_before: Option<Timestamp>,
-    /// Older than this one: the last id of the page before.
+    /// Older than this one: the last id of the previous page.
     pub before: Option<RunId>,
     /// Page size; 0 means 100.
     pub limit: usize,
@@ -249,7 +250,7 @@ impl RunFilter {
         self
     }
 
-    /// With this fingerprint of the newest error; the empty one is of those that have none.
+    /// With this fingerprint of the newest error; an empty one means runs without an error.
     #[must_use]
     pub fn error_fingerprint(mut self, fingerprint: impl Into<String>) -> Self {
         self.error_fingerprint = Some(fingerprint.into());
@@ -295,12 +296,12 @@ impl RunFilter {
 pub struct DeadError {
     /// The run.
     pub run: RunId,
-    /// What its newest error says; `None` where no attempt told one.
+    /// Its newest error; `None` if no attempt had one.
     pub error: Option<String>,
 }
 
 impl DeadError {
-    /// That of a run with these attempts, oldest first.
+    /// The newest error of a run with these attempts, oldest first.
     pub fn of(run: RunId, attempts: &[AttemptRecord]) -> Self {
         Self { run, error: newest_error(attempts).map(str::to_owned) }
     }

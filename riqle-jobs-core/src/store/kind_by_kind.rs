@@ -1,6 +1,6 @@
 use crate::Error;
 
-/// Prunes one kind of thing after the other: a kind that fails does not keep the others from it.
+/// Prunes one kind of thing after the other: a kind that fails does not stop the others.
 ///
 /// ```
 /// # use riqle_jobs_core::{Error, ErrorKind, store::{KindByKind, Pruned}};
@@ -21,7 +21,7 @@ pub struct KindByKind {
 }
 
 impl KindByKind {
-    /// Answers how many of a kind were deleted; 0 where that failed.
+    /// Returns how many of a kind were deleted; 0 if that failed.
     pub fn pruned(&mut self, kind: &'static str, deleted: Result<u64, Error>) -> u64 {
         deleted.unwrap_or_else(|error| {
             self.failed.push(kind);
@@ -30,7 +30,7 @@ impl KindByKind {
         })
     }
 
-    /// Answers `pruned` where no kind has failed.
+    /// Returns `pruned` if no kind has failed.
     ///
     /// # Errors
     /// The first one, of its kind, with the names of all that failed.

@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use crate::from_millis;
 
-/// A step of the wall clock by more than so many milliseconds is none that a store goes along with.
+/// A store does not follow a step of the wall clock by more than this, in milliseconds.
 const LONGEST_STEP: i64 = 60_000;
-/// What is less is not worth noting.
+/// Smaller steps are not worth noting, in milliseconds.
 const NOTED_STEP: i64 = 1_000;
 
 /// The machine's clocks, read at one moment, in milliseconds.
@@ -19,7 +19,7 @@ const NOTED_STEP: i64 = 1_000;
 pub struct Readings {
     /// Since 1970, by the clock that people and time servers set.
     pub wall: i64,
-    /// By a clock that nobody sets and that counts on while the machine is suspended.
+    /// By a clock that is never set and keeps counting while the machine is suspended.
     pub boot: i64,
 }
 
@@ -49,7 +49,7 @@ impl Default for MachineClock {
 }
 
 impl MachineClock {
-    /// One that a store's own tests set; `boot` names the boot since which it counts.
+    /// A clock set by a store's own tests; `boot` names the boot since which it counts.
     pub fn of(boot: &str, read: impl Fn() -> Readings + Send + Sync + 'static) -> Self {
         Self { read: Arc::new(read), boot: boot.into() }
     }
@@ -97,31 +97,31 @@ fn since_boot() -> i64 {
     time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000)
 }
 
-/// As near as the standard library comes.
+/// The closest that the standard library offers.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 fn since_boot() -> i64 {
     static FIRST: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
     i64::try_from(FIRST.elapsed().as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The time of an embedded store: the wall clock's, but for its steps of more than a minute, so that whatever counts
-/// from a moment keeps its remaining time when the machine's clock is set.
+/// The time of an embedded store: the wall clock's without its steps of more than a minute, so that leases and
+/// delays keep their remaining time when the machine's clock is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SteadyTime {
     /// How far the wall clock was ahead of the boot's when both were last noted, in milliseconds.
     pub ahead: i64,
-    /// The store's time less the wall clock's, in milliseconds.
+    /// The store's time minus the wall clock's, in milliseconds.
     pub offset: i64,
 }
 
 impl SteadyTime {
-    /// That of a new store.
+    /// The time of a new store.
     pub fn starting(readings: Readings) -> Self {
         Self { ahead: readings.ahead(), offset: 0 }
     }
 
-    /// That of a store which was used before the machine's last boot, until `last`: how the wall clock was set meanwhile
-    /// is not known, and taken for right, but the store's time does not go back.
+    /// The time of a store that was used before the machine's last boot, until `last`: how the wall clock was
+    /// set meanwhile is unknown and assumed right, but the store's time does not go back.
     pub fn after_boot(readings: Readings, offset: i64, last: i64) -> Self {
         Self { ahead: readings.ahead(), offset: offset.max(last.saturating_sub(readings.wall)) }
     }
@@ -161,7 +161,7 @@ impl SteadyTime {
         readings.ahead().saturating_sub(self.ahead).saturating_abs() >= NOTED_STEP
     }
 
-    /// What a health page says of it; `ends` says how it ends.
+    /// What a health page says about it; `ends` says how it ends.
     pub fn problem(self, readings: Readings, ends: &str) -> Option<String> {
         let offset = self.noted(readings).offset;
         let side = if offset > 0 { "ahead of" } else { "behind" };

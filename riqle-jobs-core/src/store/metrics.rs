@@ -7,7 +7,7 @@ use super::histogram::Histogram;
 use crate::{from_millis, millis_of, state::closed_set};
 
 closed_set! {
-    /// How long a time is that is counted as one. Workers count both, so that a week is read from few rows.
+    /// The length of a counted time span. Workers count both lengths, so that a week is read from few rows.
     Span {
         /// A minute.
         Minute = "minute",
@@ -32,12 +32,12 @@ impl Span {
     }
 }
 
-/// What a job did within a span of time: of one worker as it is reported, of all as it is read.
+/// What a job did within a time span: by one worker as reported, by all as read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobMetrics {
     /// The job's name.
     pub job: String,
-    /// How long a time it is of.
+    /// The length of the time span.
     pub span: Span,
     /// The start of that time, by the store's clock.
     pub start: Timestamp,
@@ -49,14 +49,14 @@ pub struct JobMetrics {
     pub failed: u64,
     /// Runs that became dead letters.
     pub dead: u64,
-    /// From due to begun, of the attempts that began.
+    /// From due to start, for attempts that started.
     pub wait: Histogram,
-    /// How long bodies ran, of the attempts that ended.
+    /// How long bodies ran, for attempts that ended.
     pub run_time: Histogram,
 }
 
 impl JobMetrics {
-    /// Of a time in which nothing has happened yet; `time` is anywhere in it.
+    /// An empty span; `time` is anywhere in it.
     pub fn new(job: impl Into<String>, span: Span, time: Timestamp) -> Self {
         Self {
             job: job.into(),
@@ -71,7 +71,7 @@ impl JobMetrics {
         }
     }
 
-    /// Adds what another worker did of the same job in the same time.
+    /// Adds what another worker did for the same job in the same span.
     pub fn merge(&mut self, other: &JobMetrics) {
         self.started = self.started.saturating_add(other.started);
         self.succeeded = self.succeeded.saturating_add(other.succeeded);
@@ -81,8 +81,8 @@ impl JobMetrics {
         self.run_time.merge(&other.run_time);
     }
 
-    /// Merges the reports of many workers as [`Inspect::metrics`](crate::Inspect::metrics) answers them: by start, then
-    /// job. All are of one span.
+    /// Merges the reports of many workers into what [`Inspect::metrics`](crate::Inspect::metrics) returns: by
+    /// start, then job. All must be of one span.
     pub fn merged(reports: impl IntoIterator<Item = JobMetrics>) -> Vec<JobMetrics> {
         let mut merged: BTreeMap<(Timestamp, String), JobMetrics> = BTreeMap::new();
         for report in reports {
@@ -98,7 +98,7 @@ impl JobMetrics {
 /// Which metrics to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricsFilter {
-    /// Of this job; of all where it is not given.
+    /// Of this job; of all jobs if not given.
     pub job: Option<String>,
     /// Of spans of this length.
     pub span: Span,

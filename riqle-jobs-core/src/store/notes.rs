@@ -8,28 +8,28 @@ closed_set! {
     LogLevel {
         /// For the record.
         Info = "info",
-        /// Somebody may want to look.
+        /// Needs attention.
         Warn = "warn",
     }
 }
 
-/// What a body says of itself while it runs, under its lease.
+/// What a body reports about itself while it runs, under its lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// The lease that allows it.
     pub lease: LeaseRef,
-    /// Replaces the run's progress, where it is given.
+    /// Replaces the run's progress, if given.
     pub progress: Option<Progress>,
     /// Log lines to be added, by number.
     pub lines: Vec<LogLine>,
 }
 
-/// How far a body has come.
+/// The progress of a body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// So much is done; at most 2^63 - 1.
+    /// How much is done; at most 2^63 - 1.
     pub done: u64,
-    /// Of so much; 0 where that is not known; at most 2^63 - 1.
+    /// Out of how much; 0 if unknown; at most 2^63 - 1.
     pub total: u64,
     /// What is being done, cleaned and capped; may be empty.
     pub text: String,
@@ -38,7 +38,7 @@ pub struct Progress {
 /// A log line to be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// Counts the lines of the claim, from 1, so that a line that is added again is known.
+    /// Counts the lines of the claim, from 1, so that a repeated line is recognised.
     pub number: u32,
     /// How much it matters.
     pub level: LogLevel,
@@ -46,7 +46,7 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// What the bodies of a run have said.
+/// The notes of a run's bodies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunNotes {
     /// The newest progress.
@@ -55,7 +55,7 @@ pub struct RunNotes {
     pub lines: Vec<LoggedLine>,
 }
 
-/// A log line as it is kept.
+/// A stored log line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoggedLine {
     /// When it was stored, by the store's clock.

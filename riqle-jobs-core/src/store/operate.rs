@@ -5,36 +5,35 @@ use async_trait::async_trait;
 use super::{Replay, WorkerOrder};
 use crate::{Error, RunId, WorkerId};
 
-/// Act: what operators do.
+/// For operators: what they do.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Operate: Send + Sync {
-    /// Starts a dead or cancelled run once more, as the new run `new_run`, due now, with the same input or the one
-    /// given, no failures, no crashes and no notes; the original leaves the dead letters with `replayed_by` set and
-    /// keeps its own input. The unique key is taken again, one for a period from now on. Repeated with the same
-    /// `new_run` it changes nothing.
+    /// Starts a dead or cancelled run again, as the new run `new_run`, due now, with the same input or the
+    /// given one, and no failures, crashes or notes; the original leaves the dead letters with `replayed_by`
+    /// set and keeps its own input. The unique key is taken again; a period counts from now. Repeating it with
+    /// the same `new_run` changes nothing.
     ///
     /// # Errors
-    /// `NotFound`; `Rejected` where the run has not ended, has succeeded, was replayed by another run, or
-    /// the input is over the limit;
-    /// `Conflict` where its unique key is taken by now; `Unavailable`.
+    /// `NotFound`; `Rejected` if the run has not ended, has succeeded, was replayed by another run, or the
+    /// input is over the limit; `Conflict` if its unique key is taken by now; `Unavailable`.
     async fn replay(&self, id: RunId, new_run: RunId, replay: Replay) -> Result<(), Error>;
 
-    /// Ends a run that has not ended. A running one is cancelled at once: its worker is told, and what it
-    /// still writes is refused.
+    /// Cancels a run that has not ended. A running one is cancelled at once: its worker is told, and its
+    /// further writes are refused.
     ///
     /// # Errors
-    /// `NotFound`; `Rejected` where the run has ended another way; `Unavailable`. Repeating is safe.
+    /// `NotFound`; `Rejected` if the run has ended in another way; `Unavailable`. Repeating is safe.
     async fn cancel(&self, id: RunId) -> Result<(), Error>;
 
-    /// Makes a pending or waiting run due now; workers are woken. One that is due already stays in its place.
+    /// Makes a pending or waiting run due now; workers are woken. A run that is already due keeps its place.
     ///
     /// # Errors
-    /// `NotFound`; `Rejected` where the run is running or has ended; `Unavailable`. Repeating is safe.
+    /// `NotFound`; `Rejected` if the run is running or has ended; `Unavailable`. Repeating is safe.
     async fn run_now(&self, id: RunId) -> Result<(), Error>;
 
-    /// Pauses a queue: from now on it gives no run to any claim, not even one whose lease has run out. Attempts that
-    /// run go on, and may be settled; runs are still enqueued. One that is paused already stays as it is.
+    /// Pauses a queue: from now on no claim gets a run of it, not even one whose lease has run out. Running
+    /// attempts continue, and may be settled; runs can still be enqueued. A paused queue is left as is.
     ///
     /// # Errors
     /// As [`Pause::new`](super::Pause::new); `Unavailable`. Repeating is safe.
@@ -46,35 +45,35 @@ pub trait Operate: Send + Sync {
     /// `Unavailable`. Repeating is safe.
     async fn resume_queue(&self, queue: &str) -> Result<(), Error>;
 
-    /// Tells a worker what to do from its next report on; see [`WorkerOrder`].
+    /// Tells a worker what to do, from its next report on; see [`WorkerOrder`].
     ///
     /// # Errors
-    /// `NotFound` where no such worker is registered; `Unavailable`. Repeating is safe.
+    /// `NotFound` if no such worker is registered; `Unavailable`. Repeating is safe.
     async fn order_worker(&self, worker: WorkerId, order: WorkerOrder) -> Result<(), Error>;
 
     /// Deletes a dead letter with its steps and notes. A unique key taken for a period stays taken.
     ///
     /// # Errors
-    /// `Rejected` where the run stands elsewhere or was replayed; `Unavailable`. One that is not there is fine.
+    /// `Rejected` if the run is in another state or was replayed; `Unavailable`. A missing run is fine.
     async fn discard(&self, id: RunId) -> Result<(), Error>;
 
-    /// Deletes what is older than the retention says, in bounded portions; and workers that have not reported for
-    /// [`WORKER_FORGOTTEN_AFTER`], whatever it says. A kind that can't be deleted does not keep the others from it.
+    /// Deletes what is older than the retention says, in bounded portions, and workers that have not reported
+    /// for [`WORKER_FORGOTTEN_AFTER`], whatever it says. A kind that fails does not stop the others.
     ///
     /// # Errors
     /// `Unavailable`, with the kinds that failed; what was deleted stays deleted.
     async fn prune(&self, retention: Retention) -> Result<Pruned, Error>;
 }
 
-/// After so long without a report a worker is taken off the list.
+/// A worker is removed from the list after this long without a report.
 pub const WORKER_FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// For how long things are kept, by the store's clock. `None` keeps for ever.
+/// How long things are kept, by the store's clock. `None` keeps them forever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// Succeeded, cancelled and replayed runs, from their end. Default 7 days.
     pub ended: Option<Duration>,
-    /// Dead letters, from their end. Default: kept.
+    /// Dead letters, from their end. Default: forever.
     pub dead: Option<Duration>,
     /// Events, from their arrival. Default 7 days; never less than 24 h.
     pub events: Option<Duration>,

@@ -9,64 +9,65 @@ use crate::{
     RunState, StepPath, WorkerId,
 };
 
-/// Produce and work: what enqueues, claims and settles.
+/// For producers and workers: enqueue, claim, settle.
 ///
-/// Every write that a worker makes names its lease; a store applies it only while that lease is the run's
-/// newest and has not been taken over. All times are the store's.
+/// Every write of a worker names its lease; a store applies it only while that lease is the run's newest and
+/// has not been taken over. All times are the store's.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Stores a group of runs of one queue: all or none. Answers in the order of `runs`.
+    /// Stores a group of runs of one queue: all or none. Answers are in the order of `runs`.
     ///
-    /// A run whose id is stored already, or whose unique key is taken (also earlier in the group), answers
+    /// A run whose id is already stored, or whose unique key is taken (possibly earlier in the group), is
     /// `Existing`. Waiting workers are woken.
     ///
     /// # Errors
     /// `Rejected` over a limit and `Conflict` on a taken key with another input, both with the index;
-    /// `Unavailable` where it may or may not be stored: repeat the same group.
+    /// `Unavailable` if it may or may not be stored: repeat the same group.
     async fn enqueue(&self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error>;
 
     /// Takes at most `request.limit` due runs under a lease, by priority, due time, id.
     ///
-    /// Runs whose lease ran out are due at the time they were first due; they are handed out with `crashes`
-    /// raised and the lost attempt recorded. Jobs not named cost nothing. A paused queue answers no runs and no next
+    /// Runs whose lease ran out are due at their original due time; they are handed out with `crashes` raised
+    /// and the lost attempt recorded. Jobs not named cost nothing. A paused queue returns no runs and no next
     /// due time.
     ///
     /// # Errors
-    /// `Unavailable`; whatever was claimed then is freed by [`give_back`](Self::give_back), or when its
-    /// lease runs out.
+    /// `Unavailable`; anything claimed then is freed by [`give_back`](Self::give_back), or when its lease runs
+    /// out.
     async fn claim(&self, request: ClaimRequest) -> Result<Claimed, Error>;
 
-    /// Frees, uncharged, the runs that `token` still holds in `queue`: after a claim whose answer was lost.
+    /// Frees the runs that `token` still holds in `queue`, without counting a failure: after a claim whose
+    /// answer was lost.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn give_back(&self, queue: &str, token: LeaseToken) -> Result<(), Error>;
 
-    /// Sets each lease to run out `lease` from now, also one that has run out and was not taken over.
-    /// Answers in order.
+    /// Sets each lease to run out `lease` from now, even one that has run out but was not taken over. Answers
+    /// are in order.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn extend(&self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error>;
 
-    /// Saves results of steps. A step that is saved already keeps its first result and answers `Done`, unless the new
-    /// one replaces it: then result, time and length are the new ones, in the place of the old.
-    /// Answers in order, item by item: a stale one leaves its neighbours alone.
+    /// Saves results of steps. A step that is already saved keeps its first result and is `Done`, unless the
+    /// new one replaces it: then result, time and length are the new ones, in the old position. Answers are in
+    /// order, item by item: a stale one does not affect its neighbours.
     ///
     /// # Errors
     /// `Unavailable`; repeating is safe.
     async fn save_steps(&self, steps: Vec<StepSave>) -> Result<Vec<LeaseAnswer>, Error>;
 
-    /// Sets the progress of runs and adds log lines; the newest 100 of a run are kept. A line whose number is not
-    /// above that of the newest line of the same claim was added before and is left out. Answers in order, item by
-    /// item: a stale one leaves its neighbours alone.
+    /// Sets the progress of runs and adds log lines; the newest 100 of a run are kept. A line whose number is
+    /// not above that of the newest line of the same claim was added before and is skipped. Answers are in
+    /// order, item by item: a stale one does not affect its neighbours.
     ///
     /// # Errors
     /// `Unavailable`; repeating is safe.
     async fn annotate(&self, notes: Vec<Note>) -> Result<Vec<LeaseAnswer>, Error>;
 
-    /// Records how claims ended. Answers in order, item by item. Repeated with the same token after it was
+    /// Records how claims ended. Answers are in order, item by item. Repeated with the same token after it was
     /// applied, and before a later claim was settled: `Done`, and nothing changes.
     ///
     /// # Errors
@@ -80,8 +81,8 @@ pub trait Queue: Send + Sync {
     /// `Unavailable`.
     async fn lease_connection(&self) -> Result<Box<dyn LeaseConnection>, Error>;
 
-    /// Whether each queue may stand on a server of its own, so that one that is away says nothing of the others. What a
-    /// worker writes of several queues then goes out apart; else it shares round trips.
+    /// Whether each queue may be on a server of its own, so that one being unavailable says nothing about the
+    /// others. A worker's writes for several queues then go out separately; otherwise they share round trips.
     fn queues_stand_apart(&self) -> bool {
         false
     }
@@ -89,7 +90,7 @@ pub trait Queue: Send + Sync {
     /// Hints that something became due or was cancelled. They may be lost; polling finds what they miss.
     fn wake_ups(&self) -> WakeUps;
 
-    /// Where the store's time comes from.
+    /// Where the store gets its time.
     fn clock(&self) -> Clock;
 
     /// The store's time now.
@@ -105,11 +106,11 @@ pub trait Queue: Send + Sync {
 /// Extends leases from the lease keeper's own runtime.
 #[async_trait]
 pub trait LeaseConnection: Send {
-    /// As [`Queue::extend`], but for queues whose server does not answer while others do: of their leases `None`, which
-    /// says nothing of them.
+    /// As [`Queue::extend`], but for queues whose server does not answer while others do: their leases are
+    /// `None`, which says nothing about them.
     ///
     /// # Errors
-    /// `Unavailable` where no lease was extended; the connection repairs itself at the next call.
+    /// `Unavailable` if no lease was extended; the connection repairs itself at the next call.
     async fn extend(
         &mut self,
         leases: Vec<LeaseRef>,
@@ -124,9 +125,9 @@ pub struct ClaimRequest {
     pub queue: String,
     /// The jobs of that queue that the worker has registered; no others are claimed.
     pub jobs: Arc<[String]>,
-    /// At most so many runs.
+    /// The most runs to claim.
     pub limit: usize,
-    /// For how long they are the worker's.
+    /// How long the worker holds them.
     pub lease: Duration,
     /// Fences the writes for the runs of this claim.
     pub token: LeaseToken,
@@ -134,13 +135,13 @@ pub struct ClaimRequest {
     pub worker: WorkerId,
 }
 
-/// What a claim answers.
+/// The answer to a claim.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claimed {
     /// The runs, in order.
     pub runs: Vec<ClaimedRun>,
-    /// When the next run of the named jobs is due or the next lease runs out, as far as is known; in the past
-    /// where more are due now; or an earlier time, at which to claim again. `None`: nothing is stored for these jobs.
+    /// When the next run of the named jobs is due or the next lease runs out, as far as known; in the past if
+    /// more are due now; or an earlier time at which to claim again. `None`: nothing is stored for these jobs.
     pub next_due: Option<Timestamp>,
     /// The store's time of this claim.
     pub now: Timestamp,
@@ -167,7 +168,7 @@ pub struct ClaimedRun {
     pub due_at: Timestamp,
     /// When this claim was made.
     pub claimed_at: Timestamp,
-    /// The first run of the line of replays; the run itself where it is no replay.
+    /// The first run in the chain of replays; the run itself if it is not a replay.
     pub root: RunId,
     /// The run that it replays.
     pub replay_of: Option<RunId>,
@@ -190,12 +191,12 @@ pub struct LeaseRef {
     pub token: LeaseToken,
 }
 
-/// What a fenced write answers.
+/// The answer to a fenced write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseAnswer {
     /// Applied, now or before.
     Done,
-    /// Refused: another claim has taken the run, or it was settled, discarded or never there.
+    /// Refused: another claim has the run, or it was settled, discarded or never existed.
     LeaseLost,
     /// Refused: the run was cancelled while this lease held it.
     CancelRequested,
@@ -214,7 +215,7 @@ pub struct SavedStep {
     pub took: Duration,
 }
 
-/// A step's result to be saved under a lease.
+/// A step's result to save under a lease.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepSave {
     /// The lease that allows it.
@@ -225,7 +226,7 @@ pub struct StepSave {
     pub result: Payload,
     /// How long its body ran.
     pub took: Duration,
-    /// Whether it takes the place of a result that is saved already (and could not be read).
+    /// Whether it replaces a saved result (which could not be read).
     pub replaces: bool,
 }
 
@@ -234,9 +235,9 @@ pub struct StepSave {
 pub struct Settlement {
     /// The lease that allows it.
     pub lease: LeaseRef,
-    /// What becomes of the run.
+    /// What happens to the run.
     pub ending: Ending,
-    /// Failed attempts, this one included; replaces the stored number.
+    /// Failed attempts, including this one; replaces the stored number.
     pub failures: u32,
     /// The number of the attempt: failures before it + 1.
     pub attempt: u32,
@@ -244,7 +245,7 @@ pub struct Settlement {
     pub outcome: AttemptOutcome,
     /// The error with its chain, cleaned and capped.
     pub error: Option<String>,
-    /// Groups errors that are alike (numbers and ids left out).
+    /// Groups similar errors (numbers and ids ignored).
     pub error_fingerprint: Option<String>,
 }
 
@@ -255,15 +256,15 @@ impl Settlement {
     }
 }
 
-/// What becomes of a run whose claim ended.
+/// What happens to a run whose claim ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ending {
-    /// Pending again, due so long after the store's now.
+    /// Pending again, due this long after the store's now.
     Again {
         /// The wait.
         after: Duration,
     },
-    /// Pending again, due when it was due before.
+    /// Pending again, due as before.
     GiveBack,
     /// Succeeded.
     Succeeded {
@@ -293,7 +294,7 @@ impl Ending {
         }
     }
 
-    /// Why the run ended, where it did.
+    /// Why the run ended, if it did.
     pub const fn reason(&self) -> Option<Reason> {
         match self {
             Ending::Again { .. } | Ending::GiveBack => None,

@@ -6,18 +6,18 @@ use crate::{
     limits::{TEXT_BYTES, check_key, check_name, clean_text},
 };
 
-/// How a queue stands.
+/// The status of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueStatus {
     /// Its name.
     pub name: String,
-    /// Who paused it, where it is paused.
+    /// Who paused it, if it is paused.
     pub pause: Option<Pause>,
     /// Pending runs that are due.
     pub due: u64,
     /// Pending runs that are due later.
     pub scheduled: u64,
-    /// Running runs, those included whose lease has run out.
+    /// Running runs, including those whose lease has run out.
     pub running: u64,
     /// Waiting runs.
     pub waiting: u64,
@@ -26,19 +26,19 @@ pub struct QueueStatus {
 }
 
 impl QueueStatus {
-    /// One with nothing in it.
+    /// The status of an empty queue.
     pub fn empty(name: impl Into<String>) -> Self {
         let name = name.into();
         Self { name, pause: None, due: 0, scheduled: 0, running: 0, waiting: 0, oldest_due: None }
     }
 }
 
-/// That a queue gives no runs, and on whose word.
+/// The pause of a queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
     /// Who paused it: 1 to 512 bytes.
     pub by: String,
-    /// Why, for people; may be empty.
+    /// Why, for display; may be empty.
     pub why: String,
     /// Since when, by the store's clock.
     pub at: Timestamp,
@@ -48,7 +48,7 @@ impl Pause {
     /// The pause of `queue`, checked and cleaned as every store keeps it.
     ///
     /// # Errors
-    /// `Rejected` where the queue's name or `by` is empty, too long or holds control characters.
+    /// `Rejected` if the queue's name or `by` is empty, too long or holds control characters.
     pub fn new(queue: &str, by: &str, why: &str, at: Timestamp) -> Result<Self, Error> {
         check_name("queue", queue)
             .and_then(|()| check_key("who pauses", by))

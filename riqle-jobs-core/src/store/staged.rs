@@ -10,7 +10,7 @@ use crate::{
 };
 
 closed_set! {
-    /// What an item of a staging is.
+    /// The kind of a staged item.
     StagedKind {
         /// A run to be enqueued.
         Run = "run",
@@ -19,14 +19,14 @@ closed_set! {
     }
 }
 
-/// A run or an event in the form in which a staging stores it. It is written and read here alone.
+/// A run or an event as it is stored while staged. Only this module writes and reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staged {
     /// Which of the two.
     pub kind: StagedKind,
     /// The id of the run or event; an item of the same kind and id is the same item.
     pub id: String,
-    /// All the rest but the payload: JSON text.
+    /// Everything but the payload: JSON text.
     pub head: String,
     /// The run's input, or the event's data.
     pub payload: Payload,
@@ -75,7 +75,7 @@ impl Staged {
     /// A run to be staged.
     ///
     /// # Errors
-    /// `Rejected` where it has no JSON form.
+    /// `Rejected` if it has no JSON form.
     pub fn run(run: NewRun) -> Result<Self, Error> {
         let head = RunHead {
             job: run.job,
@@ -94,7 +94,7 @@ impl Staged {
     /// An event to be staged.
     ///
     /// # Errors
-    /// `Rejected` where it has no JSON form.
+    /// `Rejected` if it has no JSON form.
     pub fn event(event: NewEvent) -> Result<Self, Error> {
         let head = written(&EventHead { name: event.name, due_at: event.due_at, id_kept: event.id_kept })?;
         Ok(Self { kind: StagedKind::Event, id: event.id, head, payload: event.data })
@@ -103,7 +103,7 @@ impl Staged {
     /// What was staged.
     ///
     /// # Errors
-    /// `Corrupt` where the stored form can't be read.
+    /// `Corrupt` if the stored form can't be read.
     pub fn item(&self) -> Result<StagedItem, Error> {
         let payload = self.payload.clone();
         match self.kind {
@@ -137,7 +137,7 @@ impl Staged {
 }
 
 impl TakenStaged {
-    /// What was staged; of a delay that which is left of it.
+    /// What was staged, with what is left of a delay.
     ///
     /// # Errors
     /// As [`Staged::item`].

@@ -6,49 +6,49 @@ use jiff::Timestamp;
 use super::{Staged, wake::WakeUps};
 use crate::{Error, LeaseToken};
 
-/// What SQL stores do beside: they hold runs and events that were staged in a transaction of the application, until a
-/// [`Relay`](crate::Relay) has moved them into the store that its jobs run on.
+/// What SQL stores can also do: hold runs and events that were staged in a transaction of the application,
+/// until a [`Relay`](crate::Relay) has moved them into the store that its jobs run on.
 ///
-/// An item is taken under a lease, so that relays at the same time move different ones, and is removed once the other
-/// store has it. Nothing but the removal is fenced by the lease's end: an item that two relays move arrives once, by
+/// An item is taken under a lease, so that concurrent relays move different ones, and is removed once the
+/// target store has it. Only the removal is fenced by the lease: an item moved by two relays arrives once, by
 /// its id.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Staging: Send + Sync {
-    /// Takes items that nobody else has, the ones staged first, under a lease. What the token has taken before is
-    /// answered again, its lease prolonged; what was refused is not.
+    /// Takes items that no other relay has, first staged first, under a lease. Items that the token took before
+    /// are returned again, with their lease extended; refused ones are not.
     ///
     /// # Errors
     /// `Unavailable`; repeating with the same token is safe.
     async fn take_staged(&self, request: StagedRequest) -> Result<Vec<TakenStaged>, Error>;
 
-    /// Removes items that have arrived, or that an operator gives up. Those that are not there are left out.
+    /// Removes items that have arrived, or that an operator gives up. Missing ones are ignored.
     ///
     /// # Errors
     /// `Unavailable`; repeating is safe.
     async fn remove_staged(&self, items: Vec<StagedNumber>) -> Result<(), Error>;
 
-    /// Keeps an item aside, with the error for which it can't arrive. The first refusal stays; one that is not there
-    /// is left out.
+    /// Sets an item aside, with the error that keeps it from arriving. The first refusal stays; a missing item
+    /// is ignored.
     ///
     /// # Errors
     /// `Unavailable`; repeating is safe.
     async fn refuse_staged(&self, item: StagedNumber, error: &str) -> Result<(), Error>;
 
-    /// The items that were refused, the ones staged first, at most `limit`; only those behind `after`, for pages.
+    /// The refused items, first staged first, at most `limit`; for pages, only those after `after`.
     ///
     /// # Errors
-    /// `Unavailable`; `Corrupt` where a stored word is unknown.
+    /// `Unavailable`; `Corrupt` if a stored word is unknown.
     async fn refused_staged(
         &self,
         limit: usize,
         after: Option<StagedNumber>,
     ) -> Result<Vec<RefusedStaged>, Error>;
 
-    /// Makes a refused item move again, and wakes the relays. Its delay counts from when it was first staged.
+    /// Lets a refused item move again, and wakes the relays. Its delay counts from when it was first staged.
     ///
     /// # Errors
-    /// `NotFound` where there is no such item; `Unavailable`; repeating is safe.
+    /// `NotFound` if there is no such item; `Unavailable`; repeating is safe.
     async fn stage_again(&self, item: StagedNumber) -> Result<(), Error>;
 
     /// How much is staged.
@@ -84,7 +84,7 @@ impl<S: Staging + Clone + 'static> AsStaging for S {
     }
 }
 
-/// Names an item among those of its staging; rises as they are staged, and is never used again.
+/// The number of a staged item; rises as items are staged, and is never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StagedNumber(pub i64);
 
@@ -93,13 +93,13 @@ pub struct StagedNumber(pub i64);
 pub struct StagedRequest {
     /// The relay's own, the same in each request.
     pub token: LeaseToken,
-    /// Only items behind this one.
+    /// Only items after this one.
     pub after: Option<StagedNumber>,
-    /// At most so many items.
+    /// The most items to take.
     pub limit: usize,
-    /// No further item once those before it have so many bytes of input or data.
+    /// No further item once those before it have this many bytes of input or data.
     pub bytes: usize,
-    /// For how long they are the relay's.
+    /// How long the relay holds them.
     pub lease: Duration,
 }
 
@@ -114,7 +114,7 @@ pub struct TakenStaged {
     pub waited: Duration,
 }
 
-/// An item that the other store has refused.
+/// An item that the target store refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedStaged {
     /// Which.
@@ -132,7 +132,7 @@ pub struct RefusedStaged {
 /// How much is staged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StagingStatus {
-    /// Items that are on their way.
+    /// Items waiting to be moved.
     pub waiting: u64,
     /// When the first of these was staged.
     pub oldest: Option<Timestamp>,
@@ -141,10 +141,10 @@ pub struct StagingStatus {
 }
 
 impl StagingStatus {
-    /// An item that waits longer has no relay, or its other store is away.
+    /// An item that waits longer has no relay, or its target store is unavailable.
     const LONG: Duration = Duration::from_secs(60);
 
-    /// What a health page says of it, a line each, with what to do about it.
+    /// What a health page says about it, one line each, with what to do about it.
     pub fn problems(&self, now: Timestamp) -> Vec<String> {
         let mut problems = Vec::new();
         if let Some(waited) =

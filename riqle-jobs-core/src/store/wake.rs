@@ -17,7 +17,7 @@ pub enum Hint {
 }
 
 impl Hint {
-    /// As one process tells the others, with the name of the one that tells.
+    /// As one process tells the others, with the id of the sender.
     pub fn message(&self, process: Uuid) -> String {
         match self {
             Hint::Due(Some(queue)) => format!("{process} due {queue}"),
@@ -27,7 +27,7 @@ impl Hint {
         }
     }
 
-    /// What another process tells; nothing where it is the word of `own`. What is not understood means: look.
+    /// What another process tells; nothing if `own` sent it. An unknown message means: poll.
     pub fn from_message(own: Uuid, message: &str) -> Option<Hint> {
         let mut words = message.splitn(3, ' ');
         let process: Option<Uuid> = words.next().and_then(|word| word.parse().ok());
@@ -56,7 +56,7 @@ impl Default for WakeSender {
 }
 
 impl WakeSender {
-    /// Tells every worker of this process. Nobody listening is fine.
+    /// Tells every worker of this process. It is fine if none listens.
     pub fn send(&self, hint: Hint) {
         let _ = self.hints.send(hint);
     }
@@ -66,7 +66,7 @@ impl WakeSender {
         WakeUps { hints: self.hints.subscribe() }
     }
 
-    /// A hint to be fired later, after a commit.
+    /// A hint to fire later, after a commit.
     pub fn wake(&self, hint: Hint) -> Wake {
         let sender = self.clone();
         Wake::by(move || sender.send(hint.clone()))
@@ -80,7 +80,7 @@ pub struct WakeUps {
 }
 
 impl WakeUps {
-    /// The next hint; where some were missed, one that stands for all.
+    /// The next hint; if some were missed, one that covers them all.
     pub async fn next(&mut self) -> Hint {
         match self.hints.recv().await {
             Ok(hint) => hint,
@@ -89,7 +89,7 @@ impl WakeUps {
         }
     }
 
-    /// The next hint that is there already.
+    /// The next hint that is already there.
     pub fn try_next(&mut self) -> Option<Hint> {
         match self.hints.try_recv() {
             Ok(hint) => Some(hint),
@@ -99,7 +99,7 @@ impl WakeUps {
     }
 }
 
-/// To be fired once the caller's transaction has committed. Forgotten, polling finds the run within a second.
+/// Fire it once the caller's transaction has committed. If forgotten, polling finds the run within a second.
 #[derive(Clone)]
 #[must_use = "fire it after the commit, or the run waits for the next poll"]
 pub struct Wake {
@@ -107,7 +107,7 @@ pub struct Wake {
 }
 
 impl Wake {
-    /// A wake that calls `send`: for stores that tell other processes, too.
+    /// A wake that calls `send`: for stores that also tell other processes.
     pub fn by(send: impl Fn() + Send + Sync + 'static) -> Self {
         Self { send: Arc::new(send) }
     }

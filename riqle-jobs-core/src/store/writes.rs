@@ -8,11 +8,11 @@ use tokio::time::Instant;
 
 use crate::{Error, ErrorKind};
 
-/// A failure that is older says nothing any more: nothing has been written since.
+/// An older failure says nothing any more: nothing has been written since.
 const RECENT: Duration = Duration::from_secs(60);
 
-/// What became of the newest writes of a store's handle. A server that is read-only and a disk that is full still answer
-/// reads, so only the writes tell that they can't be used; [`Health::write_error`](super::Health::write_error) is made of it.
+/// The outcome of the newest writes of a store's handle. A read-only server or a full disk still answers reads,
+/// so only writes show the problem; [`Health::write_error`](super::Health::write_error) is built from it.
 #[derive(Debug, Default)]
 pub struct Writes(Mutex<Newest>);
 
@@ -31,8 +31,8 @@ struct Failing {
 }
 
 impl Writes {
-    /// Notes what a write came to, and hands it on. Only `Unavailable`, `Misconfigured` and `Corrupt` tell of a store that
-    /// can't be written to; other errors are the caller's own and change nothing.
+    /// Notes the outcome of a write, and passes it on. Only `Unavailable`, `Misconfigured` and `Corrupt` mean
+    /// that the store can't be written to; other errors are the caller's own and change nothing.
     ///
     /// # Errors
     /// Those of `written`.
@@ -44,12 +44,12 @@ impl Writes {
         written
     }
 
-    /// As [`note`](Self::note), of a write that succeeded.
+    /// As [`note`](Self::note), for a write that succeeded.
     pub fn succeeded(&self) {
         *self.newest() = Newest { succeeded_at: Some(Instant::now()), failing: None };
     }
 
-    /// As [`note`](Self::note), of a write that failed.
+    /// As [`note`](Self::note), for a write that failed.
     pub fn failed(&self, error: &Error) {
         if !tells_of_the_store(error.kind()) {
             return;
@@ -64,8 +64,8 @@ impl Writes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why nothing can be written, since when, and when the last write succeeded; `None` where the newest write succeeded,
-    /// or failed over a minute ago.
+    /// Why nothing can be written, since when, and when the last write succeeded; `None` if the newest write
+    /// succeeded, or failed over a minute ago.
     pub fn error(&self) -> Option<String> {
         let newest = self.newest();
         let failing = newest.failing.as_ref().filter(|failing| failing.newest_at.elapsed() < RECENT)?;

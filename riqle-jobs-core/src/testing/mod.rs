@@ -59,10 +59,11 @@ use crate::{
     AsStore, Error, ErrorKind, Inspect, JobInput, ManualClock, Queue, Run, RunFilter, RunId, RunState, Store,
 };
 
-/// Moves the clock to when the next run becomes due, and says by how much: never 0. `None`, and the clock stays, where no
-/// run becomes due later, so a loop over it ends.
+/// Moves the clock to when the next run becomes due, and returns by how much: never 0. If no run becomes due
+/// later, returns `None` and leaves the clock, so a loop over it ends.
 ///
-/// What is due already moves no clock: a worker of the test takes it first, and what none takes is [`overdue`].
+/// Runs that are already due don't move the clock: the test's worker takes them first, and those that none
+/// takes are [`overdue`].
 ///
 /// # Errors
 /// The store's.
@@ -94,14 +95,14 @@ pub async fn overdue(store: &impl AsStore) -> Result<Vec<Run>, Error> {
     Ok(runs)
 }
 
-/// What a run is in before it is due, and until a worker takes it.
+/// The states of a run until a worker takes it.
 const HELD_UP: [RunState; 2] = [RunState::Pending, RunState::Waiting];
 
-/// Passes where a run of the job of `I` has not started yet and its input holds all of `part`: objects may hold more,
-/// everything else is equal.
+/// Asserts that a run of the job of `I` has not started yet and that its input contains all of `part`: objects
+/// may contain more, everything else must be equal.
 ///
 /// # Panics
-/// Where there is none, with what there is; where the store can't be read.
+/// If there is none, listing what there is; if the store can't be read.
 pub async fn assert_enqueued<I: JobInput>(store: &impl AsStore, part: impl Serialize) {
     let (part, inputs) = pending_inputs::<I>(store, part).await;
     assert!(
@@ -111,10 +112,10 @@ pub async fn assert_enqueued<I: JobInput>(store: &impl AsStore, part: impl Seria
     );
 }
 
-/// Passes where no run of the job of `I` that has not started yet has an input that holds all of `part`.
+/// Asserts that no run of the job of `I` that has not started yet has an input that contains all of `part`.
 ///
 /// # Panics
-/// Where there is one; where the store can't be read.
+/// If there is one; if the store can't be read.
 pub async fn assert_not_enqueued<I: JobInput>(store: &impl AsStore, part: impl Serialize) {
     let (part, inputs) = pending_inputs::<I>(store, part).await;
     assert!(
@@ -170,7 +171,7 @@ async fn pending_inputs<I: JobInput>(store: &impl AsStore, part: impl Serialize)
     }
 }
 
-/// Whether `value` holds all of `part`.
+/// Whether `value` contains all of `part`.
 fn holds(value: &Value, part: &Value) -> bool {
     match (value, part) {
         (Value::Object(value), Value::Object(part)) => {

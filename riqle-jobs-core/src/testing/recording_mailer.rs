@@ -11,7 +11,7 @@ use crate::{
     email::{MessageIdentity, OutgoingMessage, SendOutcome, Transmission},
 };
 
-/// A mailer that keeps what it is given, and answers as it is told. Clones share what they keep.
+/// A mailer that records emails, and answers as told. Clones share the record.
 ///
 /// ```
 /// # use riqle_jobs_core::{email::SendOutcome, testing::RecordingMailer};
@@ -36,7 +36,7 @@ struct Inner {
 /// An email that left, or may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedEmail {
-    /// As it was composed.
+    /// As composed.
     pub email: Email,
     /// The idempotency key.
     pub key: String,
@@ -45,19 +45,19 @@ pub struct RecordedEmail {
 }
 
 impl RecordingMailer {
-    /// One that accepts everything.
+    /// A mailer that accepts everything.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Answers one send so; several are used in order, then all is accepted again.
+    /// Sets the answer to one send; several are used in order, then everything is accepted again.
     ///
     /// Only `Accepted` and `Unknown` record an email: with the other answers nothing has left.
     pub fn answer_next(&self, outcome: SendOutcome) {
         self.inner().script.push_back(outcome);
     }
 
-    /// Plays a provider that drops repeats for so long.
+    /// Plays a provider that drops repeats for this long.
     pub fn drop_repeats_for(&self, time: Duration) {
         self.inner().repeat_is_safe_for = time;
     }

@@ -3,18 +3,18 @@ use jiff::Timestamp;
 use super::find;
 use crate::{AsStore, Error, Run, RunId, RunState};
 
-/// A point in the life of a run: when it came into a state, and with which attempt.
+/// A moment in the life of a run: when it entered a state, and with which attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// By the store's clock.
     pub at: Timestamp,
-    /// The state that it came into.
+    /// The state that it entered.
     pub state: RunState,
-    /// The attempt that runs, ran last or comes next, from 1.
+    /// The attempt that is running, ran last or comes next, from 1.
     pub attempt: u32,
 }
 
-/// The life of a run so far, oldest first: of the newest 25 records of attempts. Snoozes in a row are one.
+/// The life of a run so far, oldest first, from its newest 25 attempt records. Snoozes in a row are one.
 ///
 /// # Errors
 /// `NotFound`; the store's.
@@ -22,7 +22,7 @@ pub async fn timeline(store: &impl AsStore, id: RunId) -> Result<Vec<Moment>, Er
     Ok(timeline_of(&find(store, id).await?))
 }
 
-/// The life of a run as it was read, as [`timeline`] tells it.
+/// The life of a run that was read, as [`timeline`] returns it.
 pub fn timeline_of(run: &Run) -> Vec<Moment> {
     let first = run.attempts.first().map_or(1, |attempt| attempt.number);
     let mut moments = vec![Moment { at: run.enqueued_at, state: RunState::Pending, attempt: first }];

@@ -34,7 +34,7 @@ pub(crate) fn describe(payload: Box<dyn Any + Send>) -> String {
     text
 }
 
-/// Drops what is the application's; answers with the panic that it ends in.
+/// Drops what is the application's; returns the panic that it ends in.
 pub(super) fn drop_caught<T>(value: T) -> Result<(), String> {
     catch_unwind(AssertUnwindSafe(|| drop(value))).map_err(describe)
 }

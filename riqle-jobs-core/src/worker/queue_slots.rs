@@ -41,7 +41,7 @@ impl QueueSlots {
         slots.map_or(usize::MAX, |slots| slots.most.saturating_sub(slots.held.load(Ordering::SeqCst)))
     }
 
-    /// A slot for a claimed run; `None` where its queue has none of its own.
+    /// A slot for a claimed run; `None` if its queue has none of its own.
     pub(super) fn take(&self, queue: &str) -> Option<QueueSlot> {
         let slots = self.queues.get(queue)?;
         slots.held.fetch_add(1, Ordering::SeqCst);

@@ -130,7 +130,7 @@ impl Ledger {
         }
     }
 
-    /// One bad row must not hold up its neighbours. Answers with what was written in the end.
+    /// One bad row must not hold up its neighbours. Returns what was written in the end.
     async fn write_one_by_one(
         &self,
         settlements: Vec<Settlement>,

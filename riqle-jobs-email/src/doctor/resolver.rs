@@ -9,7 +9,7 @@ pub trait Resolver: Send + Sync {
     /// The TXT records of a name, each with its parts joined; none where the name or the records do not exist.
     ///
     /// # Errors
-    /// `Unavailable` where the DNS lookup failed, or does not answer.
+    /// `Unavailable` if the DNS lookup failed, or does not answer.
     async fn txt(&self, name: &str) -> Result<Vec<String>, Error>;
 }
 
@@ -25,7 +25,7 @@ impl SystemResolver {
     /// Reads the machine's settings.
     ///
     /// # Errors
-    /// `Misconfigured` where there are none that can be read.
+    /// `Misconfigured` if there are none that can be read.
     pub fn new() -> Result<Self, Error> {
         let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build());
         let resolver = resolver.map_err(|error| {

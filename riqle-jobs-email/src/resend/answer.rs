@@ -13,7 +13,7 @@ const LONGEST_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) struct Answer<'a> {
     pub(super) status: StatusCode,
     pub(super) headers: &'a HeaderMap,
-    /// `None` where it broke off.
+    /// `None` if it broke off.
     pub(super) body: Option<&'a [u8]>,
 }
 

@@ -125,7 +125,7 @@ impl ResendMailer {
     /// Trusts the certificates of a PEM text, beside the public roots.
     ///
     /// # Errors
-    /// `Misconfigured` where the text holds no certificate.
+    /// `Misconfigured` if the text holds no certificate.
     pub fn root_certificate(mut self, pem: &str) -> Result<Self, Error> {
         self.roots.extend(root_certificates(pem)?);
         self.client = client(self.timeouts, &self.roots)?;
@@ -135,7 +135,7 @@ impl ResendMailer {
     /// Waits so long.
     ///
     /// # Errors
-    /// `Misconfigured` where the HTTP client can't be set up.
+    /// `Misconfigured` if the HTTP client can't be set up.
     pub fn timeouts(mut self, timeouts: ResendTimeouts) -> Result<Self, Error> {
         self.client = client(timeouts, &self.roots)?;
         self.timeouts = timeouts;
@@ -250,7 +250,7 @@ impl ResendMailer {
     }
 }
 
-/// `None` where it breaks off, or is longer than any answer of Resend's.
+/// `None` if it breaks off, or is longer than any answer of Resend's.
 async fn whole_body(response: &mut Response) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.ok()? {

@@ -20,7 +20,7 @@ pub(super) struct Transmitted {
     progress: Progress,
 }
 
-/// How far a body has come.
+/// The progress of a body.
 #[derive(Clone, Default)]
 pub(super) struct Progress {
     begun: Arc<OnceLock<Result<(), String>>>,

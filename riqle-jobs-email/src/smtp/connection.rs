@@ -136,7 +136,7 @@ impl Connection {
         let _ = tokio::time::timeout(Duration::from_secs(2), leave).await;
     }
 
-    /// Hands over one email; answers with the server's last words.
+    /// Hands over one email; returns the server's last words.
     pub(super) async fn deliver(
         &mut self,
         from: Address,

@@ -125,7 +125,7 @@ impl SmtpMailer {
         self
     }
 
-    /// Waits so long, from the next connection on.
+    /// Sets the timeouts, from the next connection on.
     #[must_use]
     pub fn timeouts(mut self, timeouts: SmtpTimeouts) -> Self {
         self.timeouts = timeouts;
@@ -148,7 +148,7 @@ impl SmtpMailer {
         !matches!(self.inner.settings.encryption, Encryption::None)
     }
 
-    /// Connects, encrypts and logs in: what the server says that it can do, or what a send would answer.
+    /// Connects, encrypts and logs in: returns what the server offers, or what a send would return.
     #[cfg(feature = "doctor")]
     pub(crate) async fn offers(&self) -> Result<String, SendOutcome> {
         let settings = &self.inner.settings;
@@ -308,12 +308,12 @@ impl Mailer for SmtpMailer {
         self.dkim.as_ref().map(|key| key.digest().to_owned())
     }
 
-    /// A server delivers whatever it takes.
+    /// A server delivers whatever it accepts, repeats included.
     fn repeat_is_safe_for(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// What the body may take, and as much as an answer to a command for the log.
+    /// The time for the body, plus that of one command for the log.
     fn longest_send(&self) -> Duration {
         self.timeouts.body.saturating_add(self.timeouts.command)
     }

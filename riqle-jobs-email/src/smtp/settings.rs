@@ -19,34 +19,34 @@ const PORT_IMPLICIT_TLS: u16 = 465;
 /// The relay port, for unencrypted servers (RFC 5321).
 const PORT_PLAIN: u16 = 25;
 
-/// How many connections a server is sure to take.
+/// How many connections any server should accept.
 const CONNECTIONS: usize = 4;
 const MOST_CONNECTIONS: usize = 1_000;
 
-/// What a URL says of a server. Holds secrets: it has no `Debug`.
+/// A server's settings from its URL. Holds secrets, so it has no `Debug`.
 pub(super) struct Settings {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) encryption: Encryption,
     pub(super) credentials: Option<Credentials>,
-    /// Never to be seen in an error.
+    /// Never shown in an error.
     pub(super) secret: Option<String>,
-    /// At most so many connections at once.
+    /// The most connections at once.
     pub(super) connections: usize,
 }
 
-/// How a connection becomes private.
+/// How a connection is encrypted.
 pub(super) enum Encryption {
-    /// It must be upgraded before anything else is said (RFC 3207).
+    /// It must be upgraded before anything else is sent (RFC 3207).
     StartTls(Tls),
-    /// It begins with a TLS handshake (RFC 8314).
+    /// It starts with a TLS handshake (RFC 8314).
     Implicit(Tls),
-    /// It stays readable to everybody on the way.
+    /// It is not encrypted.
     None,
 }
 
 impl Settings {
-    /// With the key to sign with, where the URL names one.
+    /// With the signing key, if the URL names one.
     pub(super) fn parse(text: &str) -> Result<(Self, Option<DkimKey>), Error> {
         // No error quotes the URL: a password may be anywhere in one that is malformed.
         let url = Url::parse(text).map_err(|_| {
@@ -121,7 +121,7 @@ impl Query {
     }
 }
 
-/// TLS with a host, trusting one more root where a file is given.
+/// TLS with a host, trusting one more root if a file is given.
 fn tls_with(host: &str, ca: Option<&str>) -> Result<Tls, Error> {
     let mut roots = Vec::new();
     if let Some(file) = ca {

@@ -1,4 +1,4 @@
-//! The three emails, rendered: what a customer reads of an order, a refund, a sign-up.
+//! The three emails, rendered: what a customer reads about an order, a refund, a sign-up.
 
 mod purchase_confirmation;
 mod refund_notification;
@@ -20,7 +20,7 @@ pub const REFUND_NOTIFICATION: &str = "refund-notification";
 /// The name of the welcome in the email log.
 pub const WELCOME: &str = "welcome";
 
-/// How the three emails are rendered. What an application does not write itself stays as it is here.
+/// How the three emails are rendered. An application overrides the ones it wants to write itself.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -44,13 +44,13 @@ pub const WELCOME: &str = "welcome";
 /// # Ok::<(), Error>(())
 /// ```
 ///
-/// User data must be escaped; askama and most template engines do so. The jobs file the emails under the names of this
-/// module, whatever name they were rendered with.
+/// User data must be escaped; askama and most template engines do so. The jobs file the emails under the names
+/// of this module, whatever name they were rendered under.
 pub trait Templates: Send + Sync {
     /// The receipt of a paid order.
     ///
     /// # Errors
-    /// A refusal makes a dead letter at once.
+    /// `Rejected` makes a dead letter at once.
     fn purchase_confirmation(&self, brand: &Brand, order: &Order, to: Mailbox) -> Result<Email, Error> {
         purchase_confirmation(brand, order, to)
     }
@@ -58,7 +58,7 @@ pub trait Templates: Send + Sync {
     /// What was refunded of an order.
     ///
     /// # Errors
-    /// A refusal makes a dead letter at once.
+    /// `Rejected` makes a dead letter at once.
     fn refund_notification(
         &self,
         brand: &Brand,
@@ -72,7 +72,7 @@ pub trait Templates: Send + Sync {
     /// A welcome to a new user.
     ///
     /// # Errors
-    /// A refusal makes a dead letter at once.
+    /// `Rejected` makes a dead letter at once.
     fn welcome(&self, brand: &Brand, name: Option<&str>, to: Mailbox) -> Result<Email, Error> {
         welcome(brand, name, to)
     }
@@ -84,7 +84,7 @@ pub struct StandardTemplates;
 
 impl Templates for StandardTemplates {}
 
-/// Puts both parts and what each email has of a brand together.
+/// Joins both parts and the brand's share of each email.
 fn email(
     kind: &str,
     brand: &Brand,
@@ -102,7 +102,7 @@ fn email(
     Ok(email)
 }
 
-/// A text of users or of the shop, fit to be shown in one line: visible characters only, at most `longest`.
+/// A text from users or the shop, made fit for one line: visible characters only, at most `longest`.
 fn line(text: &str, longest: usize) -> String {
     let visible = visible_text(text);
     match visible.char_indices().nth(longest) {

@@ -41,7 +41,7 @@ struct Line {
 /// The receipt of a paid order: its items with quantities and prices, the first 100 of them, and the total.
 ///
 /// # Errors
-/// `Rejected` where the items don't add up to the total.
+/// `Rejected` if the items don't add up to the total.
 pub fn purchase_confirmation(brand: &Brand, order: &Order, to: Mailbox) -> Result<Email, Error> {
     order.check_total()?;
     let texts = Texts::of(brand.locale);

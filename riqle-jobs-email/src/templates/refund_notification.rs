@@ -33,7 +33,7 @@ struct Text<'a> {
 /// What was refunded of an order, and why where a reason is given.
 ///
 /// # Errors
-/// `Rejected` where the refund is no part of the total.
+/// `Rejected` if the refund is no part of the total.
 pub fn refund_notification(
     brand: &Brand,
     order: &Order,

@@ -63,7 +63,7 @@ impl<'a> Writer<'a> {
         Some(())
     }
 
-    /// Text that is itself JSON, such as a sent body: its keys hide their values, too. `None` where nothing is
+    /// Text that is itself JSON, such as a sent body: its keys hide their values, too. `None` if nothing is
     /// hidden.
     fn without_hidden(&self, text: &str) -> Option<String> {
         if !text.trim_start().starts_with(['{', '[']) {

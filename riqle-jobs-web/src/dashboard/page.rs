@@ -90,7 +90,7 @@ struct Layout<'a> {
 }
 
 impl Visit {
-    /// Answers with a page, in the requested form; `load` is called again for a live page.
+    /// Returns a page, in the requested form; `load` is called again for a live page.
     pub(crate) async fn show<P: Page, F>(self, load: impl Fn() -> F + Send + Sync + 'static) -> Response
     where
         F: Future<Output = Result<P, Failure>> + Send,
@@ -111,7 +111,7 @@ impl Visit {
         shown.await.unwrap_or_else(|failure: Failure| self.fail(&failure))
     }
 
-    /// Answers with a failure.
+    /// Returns a failure.
     pub(crate) fn fail(&self, failure: &Failure) -> Response {
         let status = failure.status;
         if self.wants == Wants::Json {

@@ -7,7 +7,7 @@ use crate::{Error, ErrorKind, Reason, Run, RunId, RunState};
 /// What an operator does to a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Starts a dead or cancelled run once more, as another run.
+    /// Starts a dead or cancelled run again, as another run.
     Replay {
         /// The other run.
         new_run: RunId,
@@ -25,11 +25,11 @@ pub enum Operation {
 pub enum Todo {
     /// Do it.
     Do,
-    /// It is done already: the same call was made before, or the run is where it would be.
+    /// Already done: the same call was made before, or the run is already in that state.
     Done,
 }
 
-/// What the rules know of a run.
+/// What the rules need to know about a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Its id.
@@ -52,7 +52,7 @@ impl From<&Run> for Standing {
 }
 
 impl Operation {
-    /// The states of the runs that it can be done to.
+    /// The states of runs that it applies to.
     pub const fn states(self) -> &'static [RunState] {
         match self {
             Operation::Replay { .. } => &[RunState::Dead, RunState::Cancelled],
@@ -62,8 +62,8 @@ impl Operation {
         }
     }
 
-    /// Whether it can be done to a run at `now`, by the store's clock. Whether a replay's id and unique key are free is the
-    /// store's to look up.
+    /// Whether it applies to a run at `now`, by the store's clock. The store itself checks whether a replay's
+    /// id and unique key are free.
     ///
     /// # Errors
     /// `Rejected`, with the run and what is in the way.
@@ -93,7 +93,7 @@ impl Operation {
         Err(self.rejected(run.id, format_args!("is {}{expected}", run.state)))
     }
 
-    /// What a store answers where something of its own is in the way.
+    /// The error for what only the store can see.
     pub fn rejected(self, run: RunId, problem: impl std::fmt::Display) -> Error {
         Error::new(ErrorKind::Rejected, self.name(), format!("run {run} {problem}"))
     }
