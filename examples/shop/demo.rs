@@ -16,7 +16,7 @@ use crate::{Failure, config::Config, http_client, printer::Printer};
 const CHECKOUT: &str = include_str!("stripe/checkout.session.completed.json");
 const REFUND: &str = include_str!("stripe/charge.refunded.json");
 const CUSTOMER: &str = include_str!("stripe/customer.created.json");
-/// Whose mail server is away for a while.
+/// Whose mail server is down for a while.
 const UNLUCKY: &str = "grace@example.com";
 
 /// How often an email of the demo fails before it goes out.
@@ -101,7 +101,7 @@ impl Demo<'_> {
         loop {
             let run = match self.jobs.run(id).await? {
                 Some(run) => run,
-                // Staged, and on its way.
+                // Staged, and in flight.
                 None if Instant::now() < arrives_until => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     continue;

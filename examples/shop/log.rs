@@ -1,4 +1,4 @@
-//! Lines on standard error that hold up nobody: it may be closed, full, or a pipe that nobody reads.
+//! Lines on standard error that block no caller: it may be closed, full, or a pipe without a reader.
 
 use std::{
     io::Write,
@@ -25,7 +25,7 @@ static WRITER: LazyLock<SyncSender<Entry>> = LazyLock::new(|| {
     std::thread::spawn(move || {
         for entry in entries {
             match entry {
-                // Where it can't be written, there is nobody to tell.
+                // If it can't be written, there is nowhere to report it.
                 Entry::Line(line) => drop(writeln!(std::io::stderr(), "shop: {line}")),
                 Entry::Flush(done) => drop(done.send(())),
             }

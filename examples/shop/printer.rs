@@ -13,7 +13,7 @@ pub struct Printer {
     colours: bool,
     started: Instant,
     address: SocketAddr,
-    /// Where nobody is named who may act.
+    /// If no operator is configured.
     link: Option<Link>,
 }
 
@@ -93,7 +93,7 @@ impl Printer {
     }
 }
 
-/// Where it can't be written, the shop goes on.
+/// If it can't be written, the shop continues.
 pub fn print(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -8,7 +8,7 @@ use crate::{
 /// So often a write is tried that fails in a way that is neither the store's state nor plainly the write's content.
 const TRIES: u32 = 5;
 
-/// Waits between tries at something that is away: 50 ms growing to 5 s, each spread by full jitter.
+/// Waits between tries at something that is unavailable: 50 ms growing to 5 s, each spread by full jitter.
 pub(crate) struct Backoff {
     policy: RetryPolicy,
     seed: u64,

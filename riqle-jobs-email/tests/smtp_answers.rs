@@ -298,10 +298,10 @@ async fn what_servers_answer_is_taken_for_what_the_documentation_says() {
         let server = FaultServer::start(script).await;
         let url = format!("smtp://user:s3cret@127.0.0.1:{}?tls=none", server.port);
         let (seen, error) = match seen(Outbox::new(&url).try_to(ADA).await) {
-            Seen::Load | Seen::LoadAfterBody => ("`Deferred`, load", "nobody"),
-            Seen::Greylisted | Seen::GreylistedAfterBody => ("`Deferred`, greylisting", "nobody"),
-            Seen::Quota | Seen::QuotaAfterBody => ("`Deferred`, quota", "nobody"),
-            Seen::Misconfigured | Seen::MisconfiguredAfterBody => ("`Misconfigured`", "nobody"),
+            Seen::Load | Seen::LoadAfterBody => ("`Deferred`, load", "nothing"),
+            Seen::Greylisted | Seen::GreylistedAfterBody => ("`Deferred`, greylisting", "nothing"),
+            Seen::Quota | Seen::QuotaAfterBody => ("`Deferred`, quota", "nothing"),
+            Seen::Misconfigured | Seen::MisconfiguredAfterBody => ("`Misconfigured`", "nothing"),
             Seen::Retry | Seen::RetryAfterBody => ("`Retry`", "the run"),
             Seen::RecipientUnknown => ("`Rejected`, recipient unknown", "the email"),
             Seen::Rejected | Seen::RejectedAfterBody => ("`Rejected`", "the email"),

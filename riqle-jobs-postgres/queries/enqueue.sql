@@ -1,8 +1,7 @@
 -- $1 frozen time; then an array each, a run: $2 id, $3 lane, $4 delay, $5 due time, $6 unique key, $7 scope, $8 period,
 -- $9 reference, $10 event, $11 gates (joined by the unit separator), $12 fingerprint, $13 codec, $14 input; $15 when the
--- first of the ids was made, by the clock of whoever made it: days of the history that were over a day before need not be
--- looked at; $16 lanes that must be stored, else nothing is. Due so long from now, or at a time, or now. Answers with the
--- ids that are new.
+-- first of the ids was made, by the clock of the process that made it: days of the history that were over a day before need not be
+-- looked at; $16 lanes that must be stored, else nothing is. Due after a delay, at a time, or now. Returns the new ids.
 WITH clock AS MATERIALIZED (SELECT riqle.written_at($1) AS now),
 known AS MATERIALIZED (
     SELECT id FROM riqle.runs WHERE id = ANY ($2::uuid[])

@@ -1,7 +1,7 @@
 -- $1 frozen time; then one array a column, a settlement each: $2 number, $3 run, $4 token, $5 state, $6 reason,
 -- $7 failures, $8 attempt, $9 outcome, $10 error, $11 whether it is the run's newest, $12 error fingerprint, $13 delay,
 -- $14 codec and $15 bytes of the output, $16 whether the attempt is uncharged; $17 whether succeeded runs are kept.
--- A state of 'pending' with a delay is due so long from now, without one when it was due before. Answers which leases
+-- A state of 'pending' with a delay is due after that delay, without one as before. Returns which leases
 -- held; in `due` the queues of runs that are due again.
 WITH clock AS MATERIALIZED (SELECT riqle.written_at($1) AS now),
 v AS MATERIALIZED (

@@ -20,13 +20,13 @@ use crate::{
 pub(crate) const FREE_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks at it; no connection is held meanwhile.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// In a transaction: waits only a moment for what somebody else takes.
+/// In a transaction: waits only a moment for locks of others.
 pub(crate) const WAIT_A_MOMENT: &str = "SET LOCAL lock_timeout = '250ms'";
 /// How many groups, or parts of lists of events, are stored alone at the same time.
 const ALONE: usize = 2;
 
-/// What concurrent callers enqueue, on its way. Groups with unique keys, which open transactions may hold, go apart from
-/// those without.
+/// What concurrent callers enqueue, in flight. Groups with unique keys, which open transactions may hold, go
+/// apart from those without.
 #[derive(Debug)]
 pub(crate) struct Batches {
     plain: GroupCommit,
@@ -95,7 +95,7 @@ impl Postgres {
     }
 }
 
-/// In a transaction of its own, which waits only a moment for a unique key that somebody else takes.
+/// In a transaction of its own, which waits only a moment for a unique key that another caller takes.
 async fn store_together(
     work: &mut Work<'_>,
     groups: &[Vec<NewRun>],

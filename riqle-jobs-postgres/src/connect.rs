@@ -151,7 +151,7 @@ impl PostgresOptions {
         let keeps_succeeded = self.keeps_succeeded.or(of_url.keeps_succeeded).unwrap_or(true);
         let listens = self.listens.or(of_url.listens).unwrap_or(true);
         let statements = Arc::new(Statements::new(&schema, listens)?);
-        // A pooler refuses options that it does not know; there each statement is planned anew.
+        // A pooler refuses options that it does not know; there each statement is planned again.
         let of_application = if listens { options } else { options.extra_float_digits(None) };
         let of_application = of_application.disable_statement_logging();
         let options = of_application.clone();

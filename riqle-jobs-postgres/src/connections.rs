@@ -20,15 +20,15 @@ use crate::{
     error::{Result, into_driver},
 };
 
-/// How long whoever needs a connection waits for one.
+/// How long a caller waits for a connection.
 pub(crate) const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
-/// What has lain idle so long may be cut by now, and is asked first.
+/// A connection idle for this long may be cut by now, and is checked first.
 const SURELY_ALIVE: Duration = Duration::from_secs(1);
 const PING_ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// Plans are made for the tables as they are, and kept; older ones are made again, since autovacuum, which has them made
 /// again when tables have grown, may be late or off.
 const PLANS_LAST: Duration = Duration::from_secs(60);
-/// What has lain idle so long is closed.
+/// A connection idle for this long is closed.
 const KEPT: Duration = Duration::from_secs(10 * 60);
 
 /// The connections that the store's own statements run on. The one given back last is lent first, and none is asked
@@ -69,7 +69,7 @@ impl Connections {
     pub(crate) async fn lend(self: &Arc<Self>) -> Result<Lent> {
         let permit = match timeout(CONNECTED_WITHIN, Arc::clone(&self.permits).acquire_owned()).await {
             Ok(permit) => permit.map_err(|_| sqlx::Error::PoolClosed)?,
-            // Where the server is away, those who wait for it have all of them.
+            // If the server is unavailable, the callers waiting for it hold all of them.
             Err(_) => match self.away().clone() {
                 Some(away) => return Err(into_driver(Error::new(ErrorKind::Unavailable, "connect", away))),
                 None => return Err(sqlx::Error::PoolTimedOut),
@@ -174,7 +174,7 @@ impl Probe {
     }
 }
 
-/// A connection on loan. Dropped it is closed: nobody knows what it still waits for.
+/// A connection on loan. If dropped it is closed: what it still waits for is unknown.
 pub(crate) struct Lent {
     connection: PgConnection,
     planned_at: Instant,

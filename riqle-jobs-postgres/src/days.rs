@@ -15,7 +15,7 @@ use crate::{
     work::BEGIN,
 };
 
-/// Today, and so many days more, have a partition.
+/// Today, and this many more days, have a partition.
 const AHEAD: i64 = 2;
 
 const MILLIS: i64 = 24 * 60 * 60 * 1_000;
@@ -49,8 +49,9 @@ impl Day {
     }
 }
 
-/// While somebody reads the history, a day is neither attached nor dropped, and who waits for that holds everybody up who
-/// comes after: so this waits for a moment only, one process at a time, and comes back after minutes.
+/// While a reader uses the history, a day can be neither attached nor dropped, and waiting for that holds up
+/// everyone who comes after: so this waits for a moment only, one process at a time, and comes back after
+/// minutes.
 const LOCK: &str = "SET LOCAL lock_timeout = '50ms'";
 const AGAIN_AFTER: Duration = Duration::from_secs(5 * 60);
 
@@ -61,7 +62,7 @@ pub(crate) struct Upkeep(Mutex<Put>);
 #[derive(Debug, Default)]
 struct Put {
     not_before: Option<Instant>,
-    /// Until it succeeds; somebody who reads the history is none.
+    /// Until it succeeds; a reader of the history does not count.
     failure: Option<(ErrorKind, String)>,
 }
 

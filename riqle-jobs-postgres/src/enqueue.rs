@@ -27,7 +27,8 @@ pub(crate) fn is_one_statement(groups: &[Vec<NewRun>]) -> bool {
 pub(crate) enum Within<'a> {
     /// Our own, or none: it ends soon.
     Ours,
-    /// A caller's, which may stay open for long: lanes are stored apart from it, so that nobody waits for it.
+    /// A caller's, which may stay open for long: lanes are stored apart from it, so that no other caller waits
+    /// for it.
     Callers(&'a Postgres),
 }
 
@@ -67,7 +68,8 @@ fn lane(run: &NewRun) -> Lane<'_> {
     Lane { queue: &run.queue, job: &run.job, priority: run.priority }
 }
 
-/// Looks at who holds the keys, decides, and takes them; whoever was faster in between makes it begin anew.
+/// Looks up who holds the keys, decides, and takes them; if another caller was faster in between, it starts
+/// again.
 async fn enqueue_keyed(
     work: &mut Work<'_>,
     within: Within<'_>,

@@ -14,7 +14,7 @@ use uuid::Uuid;
 const AHEAD: Duration = Duration::from_secs(1);
 /// The front is looked at no more often.
 const FRONT_EVERY: Duration = Duration::from_secs(1);
-/// Nor for a larger part of the time than one in so many, since a run that comes meanwhile waits.
+/// Nor for more than this fraction of the time, since a run that arrives meanwhile waits.
 const FRONT_SHARE: u32 = 500;
 /// But at least so often.
 const FRONT_LONGEST: Duration = Duration::from_secs(5 * 60);

@@ -92,7 +92,7 @@ impl Inspect for Postgres {
     }
 
     async fn health(&self) -> Result<Health, Error> {
-        // Reads go on beside it; of a server that is read-only this process may not have heard yet, if it writes little.
+        // Reads continue beside it; a process that writes little may not know yet that the server is read-only.
         let writable = self.ask("health", &(), |work, ()| Box::pin(check_writable(work))).await;
         let health = self.ask("health", &(), |work, ()| Box::pin(health(work))).await?;
         let read_only = || writable.err().map(|error| error.message().to_owned());

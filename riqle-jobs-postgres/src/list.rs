@@ -51,7 +51,7 @@ pub(crate) async fn count_runs(work: &mut Work<'_>, filter: &RunFilter, most: u6
     get_count(&counted.fetch_one(&mut *work.connection).await?, "runs")
 }
 
-/// Its text is made of words of ours; planned anew each time, so that what is not asked for costs nothing.
+/// Its text is made of words of ours; planned again each time, so that what is not asked for costs nothing.
 fn bind(work: &Work<'_>, text: &str, filter: &RunFilter, lanes: Lanes, size: i64) -> Query {
     work.statements
         .query_once(text)

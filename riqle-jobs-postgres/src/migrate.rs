@@ -8,7 +8,8 @@ use crate::{
     work::{BEGIN, within},
 };
 
-/// Forward only: once released, a migration is never edited. Each leaves the tables so that the version before goes on.
+/// Forward only: once released, a migration is never edited. Each leaves the tables usable for the previous
+/// version.
 const MIGRATIONS: [(&str, &str); 3] = [
     ("first_schema", include_str!("../migrations/0001_first_schema.sql")),
     ("staging", include_str!("../migrations/0002_staging.sql")),
@@ -25,8 +26,8 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS riqle.migrations (
 )";
 
 impl Postgres {
-    /// The SQL that makes a schema up to date from nothing, for whoever runs migrations by other means. Each migration
-    /// stands by itself and is recorded in the table `migrations` of the schema; what is recorded need not run again.
+    /// The SQL that builds the whole schema, for running migrations by other means. Each migration stands by
+    /// itself and is recorded in the table `migrations` of the schema; what is recorded need not run again.
     ///
     /// # Errors
     /// `Misconfigured` for a schema's name that is not made of lower-case letters, digits and underscores, or begins with

@@ -37,7 +37,7 @@ impl Operate for Postgres {
     }
 
     async fn pause_queue(&self, queue: &str, by: &str, why: &str) -> Result<(), Error> {
-        // Checked and cleaned before it is on its way; the time is the statement's.
+        // Checked and cleaned before it is sent; the time is the statement's.
         let pause = Pause::new(queue, by, why, riqle_jobs_core::Timestamp::UNIX_EPOCH)?;
         self.ask("pause_queue", &(queue.to_owned(), pause), |work, (queue, pause)| {
             let query = work

@@ -17,7 +17,7 @@ use crate::{
     work::{Apply, Work},
 };
 
-/// How much a prune deletes in one transaction, so that nobody waits for it long.
+/// How much a prune deletes in one transaction, so that no other caller waits long.
 const PORTION: i64 = 1_000;
 
 impl Postgres {
@@ -113,7 +113,7 @@ impl Postgres {
     }
 }
 
-/// The end of what is kept for so long; null: all is kept.
+/// The end of what is kept for this long; null: all is kept.
 async fn before(work: &mut Work<'_>, kept: Option<Duration>) -> DriverResult<Option<i64>> {
     let Some(kept) = kept else { return Ok(None) };
     Ok(Some(now(work).await?.saturating_sub(millis_of(kept))))

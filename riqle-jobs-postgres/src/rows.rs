@@ -28,7 +28,7 @@ pub(crate) fn size(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
 
-/// The numbers of so many items, as they are bound.
+/// The numbers of this many items, as they are bound.
 pub(crate) fn numbers(items: usize) -> Vec<i64> {
     (0..size(items)).collect()
 }

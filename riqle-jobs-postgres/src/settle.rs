@@ -25,7 +25,7 @@ pub(crate) async fn settle(
         let mut seen = HashSet::with_capacity(rest.len());
         let (mut wave, next): (Vec<_>, Vec<_>) =
             rest.into_iter().partition(|index| seen.insert(settlements[*index].lease.run));
-        // In one order, as whoever locks several runs does.
+        // In ascending id order, as everywhere that locks several runs.
         wave.sort_unstable_by_key(|index| settlements[*index].lease.run);
         for wave in portions(&wave, bytes) {
             let settlements: Vec<&Settlement> = wave.iter().map(|index| &settlements[*index]).collect();

@@ -6,7 +6,7 @@ use std::{
 use riqle_jobs_core::{Error, ErrorKind};
 use sqlx::{AssertSqlSafe, Postgres as Driver, postgres::PgArguments};
 
-/// A statement on its way.
+/// A statement in flight.
 pub(crate) type Query = sqlx::query::Query<'static, Driver, PgArguments>;
 
 /// The schema that the statements are written for.

@@ -78,7 +78,7 @@ impl Wakes {
             if !waiting.payloads.contains(&payload) {
                 waiting.payloads.push(payload);
             }
-            // Without a runtime there is nobody who could send it, and polling finds the run.
+            // Without a runtime it can't be sent, and polling finds the run.
             if !waiting.is_sent
                 && let Ok(runtime) = tokio::runtime::Handle::try_current()
             {
@@ -99,7 +99,7 @@ impl Wakes {
         Wake::by(move || wakes.send(hint.clone()))
     }
 
-    /// Hints from now on; where nobody listens to other processes, a call begins to.
+    /// Hints from now on; the first call starts listening to other processes.
     pub(crate) fn wake_ups(self: &Arc<Self>) -> WakeUps {
         if let Some(remote) = &self.remote
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -166,7 +166,7 @@ struct Sending<'a> {
 
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
-        // Once it has ended somebody else may be at it.
+        // Once it has ended another task may be sending.
         if !self.has_ended {
             self.remote.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_sent = false;
         }

@@ -16,8 +16,8 @@ use crate::{
     statements::{Query, Statements},
 };
 
-/// How long a statement, or a transaction of ours, may take: a connection whose other end is gone must not hold anybody
-/// for ever, nor for as long as a lease.
+/// How long a statement, or a transaction of ours, may take: a connection whose other end is gone must not hold
+/// anybody forever, nor for as long as a lease.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 /// After a restart of the server each connection of the pool may be broken; a new one is made instead.
 const TRIES: u32 = 5;
@@ -221,13 +221,13 @@ impl Postgres {
             Some(error) if is_of_the_connection(error) || Silence::is(error) => {
                 self.shared.connections.forget_idle();
             }
-            // Whatever has left it in a transaction, nobody is to get it so.
+            // Whatever left it in a transaction, no caller must get it like this.
             _ if connection.is_in_transaction() => drop(connection),
             _ => connection.give_back(),
         }
     }
 
-    /// The time that stands in for the server's.
+    /// The time used instead of the server's.
     pub(crate) fn frozen(&self) -> Option<i64> {
         self.shared.clock.manual().map(|clock| clock.now().as_millisecond())
     }

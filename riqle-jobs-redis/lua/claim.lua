@@ -1,12 +1,12 @@
 -- Takes the first due runs of a queue: by priority, due time, id.
--- ARGV: 1 frozen time, 2 at most so many, 3 token, 4 worker, 5 lease in milliseconds, 6 most bytes of bodies and steps, 7… jobs.
+-- ARGV: 1 frozen time, 2 most runs, 3 token, 4 worker, 5 lease in milliseconds, 6 most bytes of bodies and steps, 7… jobs.
 -- Answers now; when the next run is due or the next lease runs out, or false; id, due time and body of each run that is
--- claimed for the first time and is no replay; id, due time, body, state and steps of each other.
+-- claimed for the first time and is not a replay; id, due time, body, state and steps of each other.
 local now, limit, token, worker = time(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local till, most = now + tonumber(ARGV[5]), tonumber(ARGV[6])
 if call('HEXISTS', P .. 'settings', 'pause') == 1 then return { now, false, {}, {} } end
 
--- Leases that ran out: their runs stand among the due ones from here on.
+-- Leases that ran out: their runs are among the due ones from here on.
 local returned = {}
 for n = 7, #ARGV do
   local job = ARGV[n]

@@ -1,9 +1,9 @@
 -- Stores groups of runs of one queue: of each group all or none.
 -- ARGV: 1 frozen time, 2 '1' once the queue is in the set of queues, 3 number of lanes, then each lane's job and
--- priority; then each group: its number of runs, and of each run two: id, lane from 1 (2 bytes), 'n' due now, 'd' so long
--- from now or 'a' at a time, and these milliseconds (8 bytes); and its body, without the time of its enqueue.
+-- priority; then each group: its number of runs, and of each run two: id, lane from 1 (2 bytes), 'n' due now, 'd' after
+-- a delay or 'a' at a time, and its milliseconds (8 bytes); and its body, without the time of its enqueue.
 -- Answers 'unknown' where a job is new to the queue and the queue may be, else a list a group: 'n' for each new run, or
--- the id that stands for it; or the index of a run whose key is taken with another input, and who holds it.
+-- the id that represents it; or the index of a run whose key is taken with another input, and who holds it.
 local now = time(ARGV[1])
 local place = 4
 local lanes = {}

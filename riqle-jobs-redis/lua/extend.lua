@@ -1,5 +1,5 @@
--- Sets leases to run out so long from now. ARGV: 1 frozen time, 2 lease in milliseconds, 3… id and token of each, as one.
--- Answers how each token stands to its run.
+-- Sets leases to run out one lease from now. ARGV: 1 frozen time, 2 lease in milliseconds, 3… id and token of each, as one.
+-- Returns the standing of each token towards its run.
 local till = time(ARGV[1]) + tonumber(ARGV[2])
 local ids, answers = {}, {}
 for n = 3, #ARGV do ids[n - 2] = string.sub(ARGV[n], 1, 16) end

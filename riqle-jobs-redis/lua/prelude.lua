@@ -7,7 +7,7 @@ local NONE = string.rep('\0', 16)
 -- Lua's stack holds no more arguments than some thousands.
 local PORTION = 1000
 
--- The time that stands in for the server's, or the server's.
+-- The frozen time, or the server's.
 local function time(frozen)
   if frozen ~= '' then return tonumber(frozen) end
   local now = call('TIME')
@@ -38,7 +38,7 @@ local plan = { zrem = {}, hdel = {}, del = {}, srem = {}, sadd = {}, zadd = {}, 
 local TYPES = { zrem = 'zset', hdel = 'hash', srem = 'set', sadd = 'set', zadd = 'zset', hset = 'hash', rpush = 'list', sort = 'zset' }
 
 -- Plans a command: of a sorted set score and member, of a hash field and value, else a member. 'sort' puts a group of dead
--- letters, once it stands as planned, where its last one belongs.
+-- letters, once it is as planned, where its last one belongs.
 local function put(kind, key, one, two)
   local list = plan[kind][key]
   if not list then
@@ -100,7 +100,7 @@ local function written(r)
     #r.log, r.log) .. r.output
 end
 
--- Adds the record of the attempt that ends now; the newest 25 are kept. It stands for one more (the first number of what is
+-- Adds the record of the attempt that ends now; the newest 25 are kept. It represents one more (the first number of what is
 -- given) than the newest of its outcome since the last that can't be joined, which has a 0 there, and takes its place.
 local function note_attempt(r, rest, now)
   local started, times, _, outcome = r.claimed, struct.unpack('<I4I4Bc0', rest)
@@ -153,7 +153,7 @@ local function release(unique, id)
   end
 end
 
--- Dead letters of a job whose newest errors are alike, or that have none, stand in one group.
+-- Dead letters of a job with similar newest errors, or none, are in one group.
 local function group(r)
   return r.job .. '\0' .. string.sub(r.error, 2)
 end
@@ -170,7 +170,7 @@ local function leave_group(id, r)
   put('sort', P .. 'groups', group(r))
 end
 
--- How a token stands to a run: it holds it, an operator cancelled the run under it, it settled it, or none of these.
+-- The standing of a token towards a run: it holds it, an operator cancelled the run under it, it settled it, or none of these.
 local function fence(r, token)
   if not r then return 'lost' end
   if r.kind == 'r' and r.token == token then return 'holds' end
@@ -179,7 +179,7 @@ local function fence(r, token)
   return 'lost'
 end
 
--- Takes a running run out of where it stands: among the held, or, once its lease was found to have run out, the due.
+-- Takes a running run out of its list: among the held, or, once its lease was found to have run out, the due.
 local has_expired = {}
 local function take_out(id, r)
   local expired = P .. 'expired:' .. r.job
@@ -192,7 +192,7 @@ local function take_out(id, r)
   end
 end
 
--- Takes a running run out of where its lease stands, and puts it there again: a script that adds then asks for no memory.
+-- Takes a running run out of its lease list, and puts it back: a script that adds then asks for no memory.
 local function put_back(id, r)
   for _, list in ipairs({ 'held:', 'expired:' }) do
     local key = P .. list .. r.job

@@ -1,5 +1,5 @@
 -- Deletes a portion of what ended before a time, and unique keys whose period is over. ARGV: 1 frozen time, 2 and 3 for how
--- many milliseconds ended runs and dead letters are kept ('' for ever), 4 the size of a portion. Answers how many runs and how many keys.
+-- many milliseconds ended runs and dead letters are kept ('' forever), 4 the size of a portion. Answers how many runs and how many keys.
 local LISTS = { s = 'succeeded:', c = 'cancelled:', d = 'dead:' }
 local now, portion = time(ARGV[1]), tonumber(ARGV[4])
 local over = call('ZRANGEBYSCORE', P .. 'expiring', '-inf', now, 'LIMIT', 0, portion)

@@ -1,6 +1,6 @@
 -- The newest ids below a bound, of lists of ids. ARGV: 1 the bound as ZREVRANGEBYLEX takes it, 2 its lower end, 3 how many,
 -- 4… the lists, named after the prefix; the text before an id is cut off. A list that begins with 'held:' or 'expired:' is
--- looked through. Answers ids, the newest first, of each list so many.
+-- looked through. Answers ids, newest first, that many of each list.
 local ids = {}
 for n = 4, #ARGV do
   local key = P .. ARGV[n]

@@ -5,7 +5,7 @@ use riqle_jobs_core::Error;
 
 use crate::{Redis, error::unavailable, script::CHANGE, server::Repeat};
 
-/// How often a change is decided anew before whoever asked is told to come again.
+/// How often a change is decided again before the caller is told to try later.
 pub(crate) const TRIES: usize = 20;
 
 /// Conditions and commands, for keys of one slot.

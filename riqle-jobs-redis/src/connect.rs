@@ -96,7 +96,7 @@ async fn check_layout(server: &Server, keys: &Keys) -> Result<(), Error> {
     let set = cmd("SET").arg(&key).arg(LAYOUT).arg("NX").take();
     let found = match server.ask(CONNECT, &registry, &[set, get.clone()]).await {
         Ok(found) => found,
-        // A full server takes nothing new; whoever connects next writes it.
+        // A full server accepts nothing new; the next one to connect writes it.
         Err(_) => server.ask(CONNECT, &registry, &[get]).await?,
     };
     let Some(layout) = found.into_iter().next_back().map(maybe_bytes).transpose()?.flatten() else {

@@ -19,7 +19,7 @@ use crate::{
     values::{list, number, run_id, unexpected},
 };
 
-/// What waits of each queue: one whose server is away holds up no other.
+/// What waits of each queue: one whose server is unavailable holds up no other.
 #[derive(Default)]
 pub(crate) struct Groups(Mutex<HashMap<String, GroupCommit>>);
 
@@ -59,7 +59,7 @@ impl Redis {
         let mut arguments = arguments(self.frozen(), groups);
         let mut answer = self.call_durably("enqueue", &ENQUEUE, queue, arguments.clone()).await?;
         if answer == Value::BulkString(NOTHING_YET.to_vec()) {
-            // Before its first run, so that nobody overlooks that one.
+            // Before its first run, so that this one is not overlooked.
             self.enter_queues([queue]).await?;
             arguments[1] = b"1".to_vec();
             answer = self.call_durably("enqueue", &ENQUEUE, queue, arguments).await?;
@@ -78,7 +78,7 @@ impl Redis {
         Ok(stored)
     }
 
-    /// Makes queues known to whoever looks at all of them.
+    /// Makes queues known to readers of all queues.
     pub(crate) async fn enter_queues<'a>(
         &self,
         queues: impl IntoIterator<Item = &'a str>,

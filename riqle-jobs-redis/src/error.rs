@@ -86,7 +86,7 @@ fn of_server(error: &RedisError) -> (ErrorKind, &'static str) {
     }
 }
 
-/// The operation of whoever opens a store.
+/// The operation of opening a store.
 pub(crate) const CONNECT: &str = "connect";
 
 const REFUSED_USER: &str =
@@ -94,7 +94,7 @@ const REFUSED_USER: &str =
 
 const OUT_OF_MEMORY: &str = "the server is out of memory and stores nothing more: raise maxmemory, or let workers and pruning free some";
 
-/// To whoever names it as a server alone.
+/// For a URL that names it as a single server.
 pub(crate) const OF_A_CLUSTER: &str =
     "the server is a node of a cluster: use redis-cluster:// or rediss-cluster://, without a database";
 

@@ -1,6 +1,6 @@
-//! Events as they are kept, and what they have started. The registry stands in one slot of a cluster and each queue in its
-//! own: an event is stored, then its runs, then it is counted as started. What breaks off in between is repeated, and each
-//! run has a unique key of its event.
+//! Events as they are kept, and what they have started. The registry is in one slot of a cluster and each queue
+//! in its own: an event is stored, then its runs, then it is counted as started. What breaks off in between is
+//! repeated, and each run has a unique key of its event.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -79,7 +79,7 @@ impl Redis {
                 by_queue.entry(run.queue.clone()).or_default().push(run);
             }
         }
-        // Each has its answer first: a queue that is away keeps none of the others from its runs.
+        // Each has its answer first: an unavailable queue keeps no other from its runs.
         let enqueued = join_all(by_queue.into_values().map(|runs| self.enqueue_portions(runs))).await;
         enqueued.into_iter().collect::<Result<(), Error>>()?;
         let marked: Vec<_> = started.iter().map(|(id, runs)| (id.as_str(), *runs)).collect();
@@ -220,7 +220,7 @@ impl Kept {
         Ok(Self { received_at, started, number, name, id_kept, due_at, data: reader.payload()? })
     }
 
-    /// The list that it stands in while it has started nothing.
+    /// The list that it is in while it has started nothing.
     fn idle(&self) -> String {
         format!("events:idle:{}", self.name)
     }

@@ -1,4 +1,4 @@
-//! Every key, with its type. What belongs to a queue stands under one hash tag, in one slot of a cluster; so do the
+//! Every key, with its type. What belongs to a queue is under one hash tag, in one slot of a cluster; so do the
 //! registry and the email log. A run's id is 16 bytes in keys, fields and members.
 //!
 //! Of a queue, after `riqle:{QUEUE}:` (`lua/` builds them too):

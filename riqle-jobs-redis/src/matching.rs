@@ -70,7 +70,7 @@ impl Redis {
                 lists.push(rest);
             }
             ids.sort_unstable_by(|a, b| b.cmp(a));
-            // What stands in two lists has changed in between.
+            // A run in two lists has changed in between.
             ids.dedup();
             ids.truncate(most);
         }

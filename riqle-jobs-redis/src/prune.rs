@@ -11,7 +11,7 @@ use crate::{
     values::{bytes, count, fixed, list},
 };
 
-/// How many runs, and how many unique keys, a prune deletes in one call, so that nobody waits for it long.
+/// How many runs, and how many unique keys, a prune deletes in one call, so that no other caller waits long.
 const PORTION: u64 = 500;
 
 impl Redis {
@@ -37,8 +37,9 @@ impl Redis {
         Ok(pruned)
     }
 
-    /// Deletes what a list by time holds for long enough, so many at once; answers how many. `deletion` says what deletes
-    /// members of the list, and how many these are; where that has changed meanwhile, they go with the next prune.
+    /// Deletes what a list by time has held for long enough, `portion` at a time; returns how many. `deletion`
+    /// says what deletes members of the list, and how many these are; where that has changed meanwhile, they go
+    /// with the next prune.
     pub(crate) async fn prune_listed<F: Future<Output = Result<(Change, usize), Error>>>(
         &self,
         prefix: &str,

@@ -134,7 +134,7 @@ where
         write(queue, of_queue)
     }));
     let (mut answers, mut failed) = (vec![None; items.len()], None);
-    // Each has its answer first: what was written of a queue that is there is not in doubt for one that is away.
+    // Each has its answer first: an unavailable queue casts no doubt on what was written of the others.
     for (places, written) in places.values().zip(written.await) {
         match written {
             Ok(written) => {

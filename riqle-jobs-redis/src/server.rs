@@ -1,4 +1,4 @@
-//! The connection that all operations share, to a server or to a cluster. It is made anew when it breaks off.
+//! The connection that all operations share, to a server or to a cluster. It is made again when it breaks.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -21,12 +21,12 @@ use crate::script::Script;
 
 /// How long a connection may take to be made.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
-/// How long a connection to one node of a cluster may take: so that one that accepts and never answers keeps nobody from
-/// the others.
+/// How long a connection to one node of a cluster may take: so that one that accepts and never answers keeps no
+/// caller from the others.
 pub(crate) const NODE_CONNECTED_WITHIN: Duration = Duration::from_secs(1);
 /// How long a node of a cluster may take to answer: its replica takes over sooner as a rule.
 pub(crate) const NODE_ANSWERED_WITHIN: Duration = Duration::from_secs(5);
-/// How long an answer may take: a connection whose other end is gone must not hold anybody for ever.
+/// How long an answer may take: a connection whose other end is gone must not hold a caller forever.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 /// How long replicas have for what `wait` asks of them.
 const REPLICATED_WITHIN: Duration = Duration::from_secs(1);
@@ -57,9 +57,9 @@ pub(crate) struct Server {
     place: Place,
     /// How many replicas have what a script wrote before its caller is answered.
     replicas: u32,
-    /// With a number, so that whoever finds it broken does not drop a newer one.
+    /// With a number, so that a caller that finds it broken does not drop a newer one.
     current: Mutex<(u64, Option<Link>)>,
-    /// Held by whoever makes a connection.
+    /// Held while a connection is made.
     connecting: tokio::sync::Mutex<()>,
 }
 
@@ -83,8 +83,8 @@ impl Server {
         self.that_waits_for(self.replicas)
     }
 
-    /// Another one, whose scripts are answered once so many replicas have what they wrote. A `WAIT` holds up all that
-    /// comes behind it on the same connection.
+    /// Another one, whose scripts are answered once this many replicas have what they wrote. A `WAIT` holds up
+    /// all that comes behind it on the same connection.
     pub(crate) fn that_waits_for(&self, replicas: u32) -> Self {
         Self::new(self.place.clone(), replicas)
     }

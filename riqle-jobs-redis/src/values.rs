@@ -14,12 +14,12 @@ pub(crate) fn list(value: Value) -> Result<Vec<Value>, Error> {
     }
 }
 
-/// A list of so many.
+/// A list of this length.
 pub(crate) fn fixed<const N: usize>(value: Value) -> Result<[Value; N], Error> {
     list(value)?.try_into().map_err(|_| unexpected())
 }
 
-/// A flat list of groups of so many.
+/// A flat list of groups of this length.
 pub(crate) fn groups<const N: usize>(value: Value) -> Result<Vec<[Value; N]>, Error> {
     let mut values = list(value)?.into_iter();
     let mut groups = Vec::with_capacity(values.len() / N);

@@ -65,7 +65,7 @@ impl Wakes {
         if !waiting.messages.contains(&message) {
             waiting.messages.push(message);
         }
-        // Without a runtime there is nobody who could send it, and polling finds the run.
+        // Without a runtime it can't be sent, and polling finds the run.
         if !waiting.is_sent
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
@@ -74,7 +74,7 @@ impl Wakes {
         }
     }
 
-    /// Hints from now on; where nobody listens to other processes, a call begins to.
+    /// Hints from now on; the first call starts listening to other processes.
     pub(crate) fn wake_ups(self: &Arc<Self>) -> WakeUps {
         if let Ok(runtime) = tokio::runtime::Handle::try_current()
             && !self.listens.swap(true, Ordering::AcqRel)
@@ -132,7 +132,7 @@ struct Sending<'a> {
 
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
-        // Once it has ended somebody else may be at it.
+        // Once it has ended another task may be sending.
         if !self.has_ended {
             self.wakes.waiting().is_sent = false;
         }

@@ -226,7 +226,7 @@ impl Batch {
             queues.into_iter().for_each(|queue| write.hint(riqle_jobs_core::Hint::Due(Some(queue))));
             distribute(&mut self.starts, answers);
         }
-        // One that nobody waits for would only hold its runs until their leases run out.
+        // One without a waiting caller would only hold its runs until their leases run out.
         for ask in self.claims.iter_mut().filter(|ask| !ask.answer.is_closed()) {
             ask.outcome = Some(Ok(claim(write, &ask.question).await?));
         }

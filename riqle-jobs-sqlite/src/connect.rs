@@ -130,7 +130,7 @@ impl SqliteOptions {
         let opened = opened_file(&mut connection).await?;
         let file = Arc::new(File::of(options.get_filename(), &opened));
         let in_process = InProcess::of(&opened);
-        // A file that is removed from here on must not be made anew by the next connection.
+        // A file that is removed from here on must not be created again by the next connection.
         let mut options = options.create_if_missing(false);
         // A URL's parameters say how it is opened.
         if !is_url(options.get_filename()) || !options.get_filename().to_string_lossy().contains('?') {
@@ -153,7 +153,7 @@ impl SqliteOptions {
             Arc::clone(&in_process),
             Arc::clone(&file),
         )?;
-        // Closed last: an empty file that nobody has open is checkpointed away.
+        // Closed last: an empty file that no process has open is checkpointed away.
         connection.close().await.map_err(|error| translate("connect", error))?;
         let shared = Shared { pool, options, clock, limits: self.limits, writer, in_process, file };
         Ok(Sqlite { shared: Arc::new(shared) })

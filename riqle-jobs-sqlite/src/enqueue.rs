@@ -47,7 +47,7 @@ pub(crate) struct TakenKey<'a> {
     pub(crate) fingerprint: Fingerprint,
 }
 
-/// Takes keys, from whoever held them.
+/// Takes keys, from any earlier holder.
 pub(crate) async fn take_keys(
     connection: &mut SqliteConnection,
     keys: &[TakenKey<'_>],

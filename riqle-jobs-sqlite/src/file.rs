@@ -11,8 +11,8 @@ use riqle_jobs_core::{Error, ErrorKind};
 /// Twice a second, so that nothing is acknowledged a second after the file has gone, whatever a batch takes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// The file that the store has open, and whether its path still leads to it: SQLite goes on with a file that was
-/// removed, and what it stores there is gone with the last process that has it open.
+/// The file that the store has open, and whether its path still leads to it: SQLite continues with a file that
+/// was removed, and what it stores there is gone with the last process that has it open.
 pub(crate) struct File {
     /// As it was given, since a link on the way may come to lead elsewhere.
     path: PathBuf,

@@ -42,7 +42,7 @@ impl Operate for Sqlite {
     }
 
     async fn pause_queue(&self, queue: &str, by: &str, why: &str) -> Result<(), Error> {
-        // Checked and cleaned before it is on its way; the time is the writer's.
+        // Checked and cleaned before it is sent; the time is the writer's.
         let pause = Pause::new(queue, by, why, Timestamp::default())?;
         let writer = &self.shared.writer;
         writer

@@ -14,7 +14,7 @@ use crate::{
     writer::{Changing, Write},
 };
 
-/// How much a prune deletes in one transaction, so that nobody waits for it long.
+/// How much a prune deletes in one transaction, so that no other caller waits long.
 const PORTION: u32 = 1_000;
 
 /// Deletes a portion of a kind, and answers how much.
@@ -65,7 +65,7 @@ const PRUNE_EMAILS: &str = "DELETE FROM riqle_emails WHERE id IN
 const PRUNE_ACTIONS: &str = "DELETE FROM riqle_actions WHERE id IN
     (SELECT id FROM riqle_actions WHERE at < ?1 ORDER BY at LIMIT ?2)";
 
-/// The end of what is kept for so long; null: all is kept.
+/// The end of what is kept for this long; null: all is kept.
 fn before(write: &Write, kept: Option<Duration>) -> Option<i64> {
     kept.map(|kept| millis(earlier(write.now, kept)))
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::error::{Result, into_driver};
 
-/// A statement on its way.
+/// A statement in flight.
 pub(crate) type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, SqliteArguments>;
 
 /// Few sizes, so that the statements stay prepared; rows that are not bound are null, and take no part.

@@ -18,9 +18,9 @@ use crate::{
 /// Most requests that share a commit.
 const MOST_AT_ONCE: usize = 1_024;
 
-/// Hands requests to the one writer of a store: a thread of its own, so that a body that blocks the application's
-/// runtime never leaves a write half done. Whatever waits is written in one transaction, and nobody is answered
-/// before it has committed. It ends with the last handle.
+/// Hands requests to the one writer of a store: a thread of its own, so that a body that blocks the
+/// application's runtime never leaves a write half done. Everything that waits is written in one transaction,
+/// and no caller is answered before it has committed. It ends with the last handle.
 pub(crate) struct Writer {
     requests: mpsc::UnboundedSender<Request>,
     /// What became of the newest batches.
@@ -129,7 +129,7 @@ struct WriterThread {
     in_process: Arc<InProcess>,
     file: Arc<File>,
     writes: Arc<Writes>,
-    /// Kept open from batch to batch; made anew after a failure.
+    /// Kept open from batch to batch; made again after a failure.
     write: Option<Write>,
 }
 

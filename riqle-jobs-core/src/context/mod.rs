@@ -144,7 +144,7 @@ impl RunContext {
     }
 
     /// The run's age when this attempt was claimed, counted from the enqueue by the store's clock: for a body
-    /// that snoozes until something exists, but not for ever.
+    /// that snoozes until something exists, but not forever.
     pub fn age(&self) -> Duration {
         self.inner.age
     }

@@ -170,7 +170,7 @@ fn domain_part(text: &str) -> Result<String, &'static str> {
         return address_literal(literal)
             .ok_or("the part after the @ is not an address literal such as [192.0.2.1]");
     }
-    // Joiners are part of some names; where they are not, nobody has typed them.
+    // Joiners are part of some names; elsewhere they were not typed on purpose.
     ascii_domain(text).or_else(|| ascii_domain(&seen)).ok_or("the part after the @ is not a domain")
 }
 

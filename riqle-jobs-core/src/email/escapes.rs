@@ -8,7 +8,7 @@ pub(super) struct Sign {
     pub(super) end: usize,
 }
 
-/// The entities that may stand in an address, or beside one (HTML, section 13.5).
+/// The entities that may be in an address, or beside one (HTML, section 13.5).
 const ENTITIES: [(&str, char); 11] = [
     ("amp", '&'),
     ("quot", '"'),

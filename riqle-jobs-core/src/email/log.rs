@@ -263,7 +263,7 @@ pub struct EmailRecord {
     pub detail: EmailDetail,
     /// Who was to send it.
     pub provider: String,
-    /// The provider's id of the message, once it has taken it.
+    /// The provider's id of the message, once accepted.
     pub message_id: Option<String>,
     /// The newest error; kept when a later send succeeds.
     pub error: Option<String>,
@@ -277,14 +277,14 @@ pub struct EmailRecord {
     pub first_send_at: Option<Timestamp>,
     /// How often the body may have left.
     pub sends: u32,
-    /// Since when the run that sent it last has been put off, without an attempt of it being charged.
+    /// Since when the run that sent it last has been deferred, without an attempt being counted.
     pub deferred_since: Option<Timestamp>,
     /// How far the current or last send got.
     pub phase: SendPhase,
     /// Unique.
     pub idempotency_key: String,
-    /// How often it was rendered anew after the provider had had a body of it, and refused: part of the key that the provider
-    /// is given.
+    /// How often it was rendered again after the provider had seen and refused a body of it: part of the key
+    /// that the provider is given.
     pub generation: u32,
     /// The Message-ID header.
     pub header_message_id: String,

@@ -50,7 +50,7 @@ impl EmailRow {
         self.record.status = EmailStatus::Failed;
         self.record.error = Some(error.to_owned());
         self.record.updated_at = now;
-        // Whoever still sends it must not make it pending again: nobody would take it up.
+        // A sender still at it must not make it pending again: no run would pick it up.
         self.sender = None;
         true
     }

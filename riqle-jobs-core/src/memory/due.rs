@@ -24,7 +24,7 @@ pub(super) struct Lane {
     due: [BTreeSet<(Timestamp, RunId)>; Priority::ALL.len()],
     /// Running runs by the end of their lease, with their place among the due ones.
     leases: BTreeMap<(Timestamp, RunId), Place>,
-    /// Running runs that stand in `due`, and no longer in `leases`.
+    /// Running runs that are in `due`, and no longer in `leases`.
     expired: BTreeSet<RunId>,
 }
 

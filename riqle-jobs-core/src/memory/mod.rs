@@ -166,7 +166,7 @@ impl State {
         self.runs.insert(id, run);
     }
 
-    /// Changes a run and files it anew.
+    /// Changes a run and files it again.
     fn change(&mut self, id: RunId, change: impl FnOnce(&mut StoredRun)) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         let (shelf, error) = (Shelf::of(run), run.error_fingerprint.clone());

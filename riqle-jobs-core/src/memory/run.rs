@@ -246,7 +246,7 @@ impl StoredRun {
         self.state = RunState::Pending;
     }
 
-    /// Ends it for an operator, whoever holds it.
+    /// Ends it for an operator, even if a worker holds it.
     pub(super) fn cancel(&mut self, now: Timestamp) {
         self.cancelled_token = self.lease.take().map(|lease| lease.token);
         self.state = RunState::Cancelled;

@@ -101,7 +101,7 @@ struct Writing<'a> {
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        // Once it has ended somebody else may be at it.
+        // Once it has ended another caller may be writing.
         if !self.has_ended {
             let mut waiting = self.groups.waiting();
             waiting.is_written = false;

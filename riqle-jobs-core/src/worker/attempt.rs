@@ -85,7 +85,7 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
         () = shared.give_up.cancelled() => {}
         () = cancellation.until_lost() => {}
     }
-    // What a step has done is done, though nobody waits for it any more.
+    // What a step has done is done, even if no caller waits for it any more.
     tokio::select! {
         biased;
         () = context.steps().until_saved() => {}

@@ -24,8 +24,8 @@ pub(super) enum AttemptEnd {
     InputUnreadable(String),
     /// The worker gave it back before or while its body ran.
     GivenBack,
-    /// Never begun: it has taken its worker down too often; or the store has refused, as is said here, to record how its
-    /// attempts ended.
+    /// Never started: its worker died too often; or the store refused, as said here, to record how its attempts
+    /// ended.
     CrashedTooOften {
         refused: Option<String>,
     },
@@ -78,8 +78,8 @@ pub(super) fn settle(run: &ClaimedRun, policy: &RetryPolicy, end: AttemptEnd) ->
     }
 }
 
-/// The same settlement without what a store may refuse for its content, saying so. A run whose output is refused is dead:
-/// succeeded without it, nobody would miss it.
+/// The same settlement without what a store may refuse for its content, saying so. A run whose output is
+/// refused is dead: succeeded without it, it would not be missed.
 pub(super) fn without_content(settlement: &Settlement, refusal: &Error) -> Settlement {
     let why = plain_text(refusal.message());
     let mut settlement = settlement.clone();

@@ -1,4 +1,4 @@
-//! Looks at what decides whether emails arrive: the sender's domain in DNS, the SMTP server, the Resend account.
+//! Checks what decides whether emails arrive: the sender's domain in DNS, the SMTP server, the Resend account.
 
 #![doc = include_str!("domain_setup.md")]
 

@@ -1,22 +1,22 @@
 use std::fmt;
 
-/// What the doctor has seen, in the order in which it looked.
+/// What the doctor found, in the order of its checks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Each thing that was looked at has one at least.
+    /// At least one per check.
     pub findings: Vec<Finding>,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// How bad it is.
     pub level: Level,
-    /// What was looked at, such as `SPF of riqle.com`.
+    /// What was checked, such as `SPF of riqle.com`.
     pub subject: String,
-    /// What was seen; no secrets.
+    /// What was found; no secrets.
     pub message: String,
-    /// The records that set it right.
+    /// The records that fix it.
     pub records: Vec<Record>,
 }
 
@@ -25,9 +25,9 @@ pub struct Finding {
 pub enum Level {
     /// As it should be.
     Fine,
-    /// It could not be looked at, or could be better.
+    /// It could not be checked, or could be better.
     Warning,
-    /// Emails do not go out, or are taken for spam.
+    /// Emails do not go out, or are treated as spam.
     Wrong,
 }
 
@@ -70,7 +70,7 @@ impl fmt::Display for Level {
     }
 }
 
-/// A line each, the records to add below theirs.
+/// One line per finding, each with the records to add below it.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for finding in &self.findings {

@@ -6,7 +6,7 @@ use riqle_jobs_core::{Error, ErrorKind, async_trait};
 /// Asks DNS. Tests answer from a table.
 #[async_trait]
 pub trait Resolver: Send + Sync {
-    /// The TXT records of a name, each with its parts joined; none where the name or the records do not exist.
+    /// The TXT records of a name, each with its parts joined; none if the name or the records do not exist.
     ///
     /// # Errors
     /// `Unavailable` if the DNS lookup failed, or does not answer.
@@ -18,14 +18,14 @@ pub struct SystemResolver {
     resolver: TokioResolver,
 }
 
-/// For all tries of a question.
+/// For all tries of a query.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
 impl SystemResolver {
     /// Reads the machine's settings.
     ///
     /// # Errors
-    /// `Misconfigured` if there are none that can be read.
+    /// `Misconfigured` if they can't be read.
     pub fn new() -> Result<Self, Error> {
         let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build());
         let resolver = resolver.map_err(|error| {

@@ -53,7 +53,7 @@ impl Answer<'_> {
             (401 | 402 | 403 | 407 | 451, _) => SendOutcome::Misconfigured { error },
             // 408: what came of the request before is not known.
             (408, _) => SendOutcome::Unknown { error },
-            // Not Resend, but what stands at a wrong address; or a sender that is none.
+            // Not Resend, but whatever answers at a wrong address; or an invalid sender.
             (404 | 405, _) if body.name.is_empty() => {
                 SendOutcome::Misconfigured { error: format!("{error}; is the base URL right?") }
             }

@@ -41,7 +41,7 @@ const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// Hands emails to Resend. Clones share connections and what is known of the rate limit.
 ///
-/// What it answers, and so what becomes of the run that sends:
+/// What a send returns, and so what happens to the run:
 ///
 /// | seen | [`SendOutcome`] |
 /// |---|---|
@@ -49,20 +49,22 @@ const LONGEST_ANSWER: usize = 64 * 1024;
 /// | no connection, before the body | `Away` |
 /// | a certificate that is not trusted or for another host, no TLS on that port | `Misconfigured` |
 /// | 409 `concurrent_idempotent_requests` | `Retry` after `retry-after`, else `ratelimit-reset` |
-/// | 429 of the rate | `Deferred`, load: after `retry-after`, else `ratelimit-reset`, at no charge |
-/// | 429 of the daily or monthly quota | `Deferred`, quota: looks again at no charge, alerts |
+/// | 429 of the rate | `Deferred`, load: after `retry-after`, else `ratelimit-reset`, without counting a failure |
+/// | 429 of the daily or monthly quota | `Deferred`, quota: tries again later without counting a failure, alerts |
 /// | 401, 402, 403, 451; 400 about the key; a redirect | `Misconfigured` |
 /// | any other 4xx, such as 400, 404, 405, 413, 422 | `Rejected` |
 /// | 409 `invalid_idempotent_request`: the key was used with another content | `Unknown` |
 /// | 5xx, 408, 2xx without an id; silence, a cut connection from the first byte of the body on | `Unknown` |
 ///
-/// `Unknown` is sent again with the same key and the same bytes, which Resend drops for 24 h where it had taken the first.
-/// Nothing is retried inside, redirects are not followed, and no proxy is read from the environment.
+/// `Unknown` is sent again with the same key and the same bytes, which Resend drops for 24 h if it had accepted
+/// the first. The mailer itself retries nothing, redirects are not followed, and no proxy is read from the
+/// environment.
 ///
-/// What the answers say of the rate limit is kept to: an email beyond it waits for its turn, in order, for a minute at most
-/// ([`ResendTimeouts::turn`]), and is put off where it would be longer. Waiting spends no attempt.
+/// The rate limit in Resend's answers is respected: an email beyond it waits for its turn, in order, for at
+/// most a minute ([`ResendTimeouts::turn`]), and is deferred if it would be longer. Waiting does not count as
+/// an attempt.
 ///
-/// Neither errors nor `Debug` ever hold the API key.
+/// Neither errors nor `Debug` ever contain the API key.
 #[derive(Clone)]
 pub struct ResendMailer {
     key: ApiKey,
@@ -100,7 +102,7 @@ impl ResendMailer {
     /// TLS is rustls with ring and the roots of webpki-roots; the process's default provider is neither used nor set.
     ///
     /// # Errors
-    /// `Misconfigured` for a key that is empty or can't stand in a header.
+    /// `Misconfigured` for a key that is empty or not valid in a header.
     pub fn new(key: &str) -> Result<Self, Error> {
         let timeouts = ResendTimeouts::default();
         Ok(Self {
@@ -116,7 +118,7 @@ impl ResendMailer {
     /// Sends to another server, such as a double in tests; `http:` sends the key in the clear.
     ///
     /// # Errors
-    /// `Misconfigured` for what is no `https:` or `http:` URL, and for one with user, query or fragment.
+    /// `Misconfigured` for a URL other than `https:` or `http:`, and for one with user, query or fragment.
     pub fn base_url(mut self, url: &str) -> Result<Self, Error> {
         self.base = base_url(url)?;
         Ok(self)
@@ -132,7 +134,7 @@ impl ResendMailer {
         Ok(self)
     }
 
-    /// Waits so long.
+    /// Sets the timeouts.
     ///
     /// # Errors
     /// `Misconfigured` if the HTTP client can't be set up.
@@ -271,7 +273,7 @@ fn innermost(error: &reqwest::Error) -> String {
     innermost.to_string()
 }
 
-/// A key of more than visible ASCII can't stand in a header; its hash can, and is the same each time.
+/// A key with other than visible ASCII can't be in a header; its hash can, and is the same each time.
 fn idempotency_key(key: &str) -> Cow<'_, str> {
     let legal = (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
     if legal {

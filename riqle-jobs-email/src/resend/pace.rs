@@ -79,7 +79,8 @@ impl Pace {
         }
     }
 
-    /// The provider has refused an email for its rate: nobody sends for as long as it asks, and for longer each time.
+    /// The provider has refused an email for its rate: nothing is sent for as long as it asks, and longer each
+    /// time.
     pub(super) fn refused(&mut self, now: Instant, asked: Duration) {
         let pause = Pause::after(self.pause, now, asked);
         self.pause = Some(pause);

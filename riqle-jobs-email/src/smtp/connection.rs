@@ -116,7 +116,7 @@ impl Connection {
         self.place.number()
     }
 
-    /// Whether the server is there, and has said nothing that nobody asked for.
+    /// Whether the server is there, and has sent nothing unasked.
     pub(super) fn is_quiet(&self) -> bool {
         self.wire.is_quiet()
     }

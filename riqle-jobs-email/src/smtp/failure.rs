@@ -33,7 +33,7 @@ pub(super) struct Failure {
 pub(super) enum What {
     /// The server has refused, with this code and text.
     Refused(u16, String),
-    /// The connection has failed, or what the server says is no SMTP.
+    /// The connection has failed, or the server does not speak SMTP.
     Broken(String),
     /// Nothing came within this time.
     Silent(Duration),
@@ -61,7 +61,7 @@ impl Failure {
         Self { phase, what }
     }
 
-    /// Whether the conversation can go on with another email.
+    /// Whether the conversation can continue with another email.
     pub(super) fn leaves_connection(&self) -> bool {
         // 421: the server closes (RFC 5321, section 3.8). After DATA nothing but the body may follow.
         matches!(self.what, What::Refused(code, _) if code != 421)

@@ -12,7 +12,7 @@ use super::places::{LONGEST_IDLE, Places};
 use crate::pause::Pause;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// For so long a server's limit of emails a connection is remembered.
+/// How long a server's limit of emails per connection is remembered.
 const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 
 /// What all senders of a mailer know of its server. `C` is a connection.
@@ -34,8 +34,8 @@ struct State<C> {
     sweep: Option<AbortHandle>,
 }
 
-/// A connection's place among those that there may be; free again once this is dropped, by the connection and by whoever opens
-/// it.
+/// A connection's place among those allowed; free again once this is dropped, by the connection and by the task
+/// that opens it.
 pub(super) struct Place<C> {
     flow: Weak<Flow<C>>,
     number: u64,
@@ -105,8 +105,9 @@ impl<C> Flow<C> {
         Ok(Some(Turn::Open(Arc::new(Place { flow: Arc::downgrade(self), number }))))
     }
 
-    /// The server did not accept a connection. Waits until it has accepted another one, or none that was begun before this is
-    /// still being opened: so of many that are begun at once those that it does not accept are told from a server that is away.
+    /// The server did not accept a connection. Waits until it has accepted another one, or none that was begun
+    /// before this is still being opened: so that, of many started at once, the ones it refuses are told from
+    /// an unavailable server.
     pub(super) async fn failed(&self, number: u64, deadline: Instant) {
         self.state().places.failed(number);
         self.changed.notify_waiters();
@@ -122,8 +123,8 @@ impl<C> Flow<C> {
         }
     }
 
-    /// The server has refused a connection. Answers whether it holds others, and nobody has to wait for anything but them:
-    /// [`Places::one_too_many`].
+    /// The server has refused a connection. Returns whether it holds others, so that callers need only wait for
+    /// those: [`Places::one_too_many`].
     pub(super) fn one_too_many(&self, number: u64, now: Instant) -> bool {
         let is_one = self.state().places.one_too_many(number, now);
         self.changed.notify_waiters();
@@ -160,12 +161,12 @@ impl<C> Flow<C> {
         }
     }
 
-    /// The server has refused an email after so many on the same connection.
+    /// The server has refused an email after this many on the same connection.
     pub(super) fn takes_no_more_than(&self, emails: u32, now: Instant) {
         self.state().emails = Some((emails, now));
     }
 
-    /// Whether a connection that has delivered so many is at its end.
+    /// Whether a connection that has delivered this many is at its end.
     pub(super) fn is_used_up(&self, emails: u32, now: Instant) -> bool {
         let known = self.state().emails.filter(|(_, since)| now.duration_since(*since) < REMEMBERED);
         known.is_some_and(|(most, _)| emails >= most)

@@ -35,37 +35,40 @@ use crate::{
 /// Hands emails to an SMTP server. Clones share their connections, of which there are at most four
 /// (`?connections=` of the URL).
 ///
-/// What it answers, and so what becomes of the run that sends:
+/// What a send returns, and so what happens to the run:
 ///
-/// | seen | [`SendOutcome`] | charged to |
+/// | seen | [`SendOutcome`] | counts against |
 /// |---|---|---|
-/// | 2xx to the body | `Accepted`, with our Message-ID and the server's last words | |
+/// | 2xx to the body | `Accepted`, with our Message-ID and the server's final reply | |
 /// | no connection, I/O error, silence: before the body | `Away` | the run |
-/// | 421 up to MAIL; 4.3.2; 4xx that says "too many", "rate limit", "server busy" and the like, but for 4.1.x and 4.2.x of a mailbox | `Deferred`, load | nobody |
-/// | 452 to MAIL, but for 4.3.1, on a connection that has delivered | `Deferred`, load | nobody |
-/// | no connection, or one that is closed before its greeting, while another is open | `Deferred`, load | nobody |
-/// | 450, 451 from RCPT on with 4.7.x, 4.2.0 or no enhanced code (RFC 6647), but for those above and below | `Deferred`, greylisting | nobody |
-/// | 5.4.5, 5.1.90, 5.7.232, 5.7.233, 5.7.705; "sending limit", "daily quota" and the like, not of a mailbox | `Deferred`, quota | nobody |
+/// | 421 up to MAIL; 4.3.2; 4xx that says "too many", "rate limit", "server busy" and the like, but for 4.1.x and 4.2.x of a mailbox | `Deferred`, load | nothing |
+/// | 452 to MAIL, but for 4.3.1, on a connection that has delivered | `Deferred`, load | nothing |
+/// | no connection, or one that is closed before its greeting, while another is open | `Deferred`, load | nothing |
+/// | 450, 451 from RCPT on with 4.7.x, 4.2.0 or no enhanced code (RFC 6647), but for those above and below | `Deferred`, greylisting | nothing |
+/// | 5.4.5, 5.1.90, 5.7.232, 5.7.233, 5.7.705; "sending limit", "daily quota" and the like, not of a mailbox | `Deferred`, quota | nothing |
 /// | any other 4xx | `Retry` | the run |
-/// | a certificate that is not trusted or for another host, no TLS on that port, no STARTTLS where it is required | `Misconfigured` | nobody |
-/// | no AUTH PLAIN or LOGIN where there is a password; 530, 534, 535, 538; 5xx before MAIL | `Misconfigured` | nobody |
-/// | 5xx to MAIL, but for 552, 5.3.4 and 5.2.3 (the email's size) | `Misconfigured` | nobody |
-/// | 4xx, 5xx with a code that says both (none, x.0.0, x.1.0, x.2.0, x.7.0, x.7.1) and the words "relay", "sender rejected", "not owned", "not verified", "send as", "DMARC" and the like; "Helo command rejected"; 5.1.7, 5.1.8, 5.2.252, 5.7.23 to 27, 57, 60, 64, 501 to 503, 509, 606 and 7xx | `Misconfigured` | nobody |
+/// | a certificate that is not trusted or for another host, no TLS on that port, no STARTTLS where it is required | `Misconfigured` | nothing |
+/// | no AUTH PLAIN or LOGIN where there is a password; 530, 534, 535, 538; 5xx before MAIL | `Misconfigured` | nothing |
+/// | 5xx to MAIL, but for 552, 5.3.4 and 5.2.3 (the email's size) | `Misconfigured` | nothing |
+/// | 4xx, 5xx with a code that says both (none, x.0.0, x.1.0, x.2.0, x.7.0, x.7.1) and the words "relay", "sender rejected", "not owned", "not verified", "send as", "DMARC" and the like; "Helo command rejected"; 5.1.7, 5.1.8, 5.2.252, 5.7.23 to 27, 57, 60, 64, 501 to 503, 509, 606 and 7xx | `Misconfigured` | nothing |
 /// | RCPT 550, 551, 553 or 5.1.x | `Rejected`, recipient unknown | the email |
 /// | any other 5xx from RCPT on | `Rejected` | the email |
 /// | I/O error or silence from the first byte of the body to the final reply | `Unknown` | the run |
 ///
 #[doc = include_str!("answers.md")]
 ///
-/// Refusals for load are the mailer's affair, not the email's. A server that takes no more emails on a connection gets another
-/// connection at once, and its limit is remembered for an hour; one that takes no more connections keeps those that it has,
-/// and nobody waits for anything but one of them; one that takes none at all, or no email for its rate, is asked again, by one
-/// email first, after pauses that grow from a second to five minutes.
+/// Refusals for load are the mailer's affair, not the email's. A server that accepts no more emails on a
+/// connection gets another connection at once, and its limit is remembered for an hour; one that accepts no
+/// more connections keeps those that it has, and emails wait only for one of them; one that accepts none at
+/// all, or no email for its rate, is tried again, by one email first, after pauses that grow from a second to
+/// five minutes.
 ///
-/// The error line names the phase, as in `SMTP RCPT TO: 550 5.1.1 no such user` or `SMTP connect: no private
-/// connection: invalid peer certificate: UnknownIssuer`. Neither it nor `Debug` ever holds user or password.
+/// The error line names the phase, as in `SMTP RCPT TO: 550 5.1.1 no such user` or
+/// `SMTP connect: no secure connection: invalid peer certificate: UnknownIssuer`. Neither it nor `Debug` ever
+/// contains user or password.
 ///
-/// Nothing is sent twice inside; only a connection on which nothing of the email has been taken is replaced.
+/// The mailer itself sends nothing twice; it replaces a connection only if nothing of the email was accepted on
+/// it.
 #[derive(Clone)]
 pub struct SmtpMailer {
     inner: Arc<Inner>,
@@ -82,14 +85,15 @@ struct Inner {
 /// How long to wait for a server in each phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SmtpTimeouts {
-    /// For one of the connections to come free. Default 30 s; then the email is put off, at no charge.
+    /// For one of the connections to become free. Default 30 s; then the email is deferred, without counting a
+    /// failure.
     pub turn: Duration,
     /// For the connection. Default 30 s.
     pub connect: Duration,
     /// For the answer to a command. Default 60 s.
     pub command: Duration,
-    /// From the first byte of the body to the final reply. Given up too early, an email is sent twice: 10 minutes by
-    /// default (RFC 5321, section 4.5.3.2.6), and not less than 2 but in tests.
+    /// From the first byte of the body to the final reply. Too short a limit sends an email twice: default 10
+    /// minutes (RFC 5321, section 4.5.3.2.6), and not less than 2 except in tests.
     pub body: Duration,
 }
 
@@ -109,7 +113,7 @@ impl SmtpMailer {
     /// first send.
     ///
     /// # Errors
-    /// `Misconfigured` for what is no such URL, and for a root certificate that can't be read.
+    /// `Misconfigured` for any other URL, and for a root certificate that can't be read.
     pub fn from_url(url: &str) -> Result<Self, Error> {
         let (settings, dkim) = Settings::parse(url)?;
         let flow = Flow::new(settings.connections);
@@ -117,7 +121,7 @@ impl SmtpMailer {
         Ok(Self { inner: Arc::new(inner), timeouts: SmtpTimeouts::default(), dkim })
     }
 
-    /// Signs the messages with this key, rather than with that of the URL.
+    /// Signs the messages with this key instead of the URL's.
     #[cfg(feature = "dkim")]
     #[must_use]
     pub fn dkim(mut self, key: DkimKey) -> Self {

@@ -7,9 +7,9 @@ use std::{
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-/// A bound that was lowered grows by one after a second, then ever more seldom, at last once in so long.
+/// A lowered bound grows by one after a second, then ever more rarely, in the end once in this time.
 const LONGEST_GROWTH: Duration = Duration::from_secs(60);
-/// After so long without a refusal the next one is of another time of load.
+/// After this long without a refusal, the next one belongs to another period of load.
 const FORGOTTEN: Duration = Duration::from_secs(5 * 60);
 /// Servers may close after 5 minutes (RFC 5321, section 4.5.3.2.7).
 pub(super) const LONGEST_IDLE: Duration = Duration::from_secs(60);

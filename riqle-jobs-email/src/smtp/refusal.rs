@@ -7,7 +7,7 @@ use super::failure::Phase;
 pub(super) enum About {
     /// Too many connections, or too much at once.
     Load,
-    /// A first try, which the server takes from nobody (RFC 6647).
+    /// A first try, which the server always refuses (RFC 6647).
     Greylisting,
     /// What the account may send in a day or a month.
     Quota,
@@ -48,7 +48,7 @@ pub(super) fn about(phase: Phase, code: u16, text: &str, had_some: bool) -> Abou
     if code < 500 {
         let closes = code == 421 && (before_mail || phase == Phase::MailFrom);
         let one_too_many = code == 452 && phase == Phase::MailFrom && had_some && class != Some((3, 1));
-        // What a mailbox takes is nobody else's affair.
+        // A mailbox's limits say nothing about the others.
         let is_of_mailbox = matches!(class, Some((1, _) | (2, 1..)));
         if closes || one_too_many || class == Some((3, 2)) || (words.say_load() && !is_of_mailbox) {
             return About::Load;

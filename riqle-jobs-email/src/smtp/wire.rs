@@ -67,14 +67,14 @@ impl Wire {
         self.state().reply = b"220 in private\r\n".to_vec();
     }
 
-    /// Whether the server is there, and has said nothing that nobody asked for.
+    /// Whether the server is there, and has sent nothing unasked.
     pub(super) fn is_quiet(&self) -> bool {
         let mut state = self.state();
         let is_open = state.poll_more(&mut Context::from_waker(Waker::noop())).is_pending();
         is_open && !state.has_unread()
     }
 
-    /// Whether the server, or somebody on the way, has said something that nobody asked for.
+    /// Whether the server, or something in between, has sent anything unasked.
     pub(super) fn has_unread(&self) -> bool {
         let mut state = self.state();
         let _ = state.poll_more(&mut Context::from_waker(Waker::noop()));
@@ -124,7 +124,7 @@ impl State {
     }
 }
 
-/// The reply that stands in front, once it is whole (RFC 5321, section 4.2.1).
+/// The first reply, once it is whole (RFC 5321, section 4.2.1).
 fn take_reply(ahead: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
     let (mut end, mut lines) = (0, 0);
     while let Some(length) = ahead[end..].iter().position(|byte| *byte == b'\n') {

@@ -2,7 +2,7 @@ use std::{collections::HashSet, sync::Arc};
 
 /// The default of [`Dashboard::hide_keys`](crate::Dashboard::hide_keys).
 pub const HIDDEN_KEYS: &[&str] = &[
-    // What lets somebody in.
+    // Credentials.
     "password",
     "passwd",
     "pwd",
@@ -61,7 +61,7 @@ pub const HIDDEN_KEYS: &[&str] = &[
     "routing number",
     "sort code",
     "bank account",
-    // Who somebody is, and where.
+    // Who a person is, and where.
     "email",
     "mail",
     "mailbox",

@@ -54,7 +54,7 @@ impl Report {
         let says = |path: &str| self.text(path).unwrap_or_default();
         let (detail, is_permanent, text) = match self.kind.as_str() {
             "email.sent" => (EmailDetail::Accepted, false, String::new()),
-            // No detail of a row is lower than that it was accepted, so a delay stands in the events alone.
+            // No detail of a row is lower than that it was accepted, so a delay is only in the events.
             "email.delivery_delayed" => (EmailDetail::Accepted, false, "delivery delayed".to_owned()),
             "email.delivered" => (EmailDetail::Delivered, false, String::new()),
             "email.complained" => (EmailDetail::Complained, false, String::new()),
