@@ -26,7 +26,7 @@ pub struct Config {
     pub jobs_url: String,
     pub mail_url: String,
     pub mail_from: Mailbox,
-    /// Where the shop's own tables are, where that is not the store's database.
+    /// The URL of the shop's own tables, if not the store's database.
     pub shop_url: Option<String>,
     /// Several while one is being replaced, with commas between.
     stripe_secret: Option<String>,
@@ -104,7 +104,7 @@ impl Config {
         self.stripe_secret.as_deref().and_then(|secrets| secrets.split(',').next()).unwrap_or_default()
     }
 
-    /// What a webhook is checked with; `None` where no secret is configured.
+    /// What a webhook is checked with; `None` if no secret is configured.
     pub fn stripe_secrets(&self) -> Result<Option<Secrets>, Failure> {
         let Some(secrets) = &self.stripe_secret else { return Ok(None) };
         Ok(Some(Secrets::new(secrets.split(',').map(str::trim))?))

@@ -38,8 +38,8 @@ macro_rules! execute_all {
     };
 }
 
-/// The shop's own tables: in the store's database, where that speaks SQL and no other is named, else in a database of
-/// their own, which then stages the runs.
+/// The shop's own tables: in the store's database, if that speaks SQL and no other is named, else in a database
+/// of their own, which then stages the runs.
 #[derive(Clone)]
 pub struct Database {
     tables: Tables,
@@ -158,7 +158,7 @@ impl Database {
         })
     }
 
-    /// Sets a time where it is not set yet.
+    /// Sets a time unless it is set.
     async fn mark(&self, query: &'static str, id: &str) -> Result<(), JobError> {
         let now = riqle_jobs::store::Clock::Server.local_now().to_string();
         on_either!(&self.tables, either => {

@@ -28,7 +28,7 @@ pub fn failures_of(email: &Email) -> u32 {
     }
 }
 
-/// Plays a sale to the shop over HTTP, and fails where it does not go as told.
+/// Plays a sale to the shop over HTTP, and fails if it does not go as announced.
 pub async fn play(
     config: &Config,
     address: SocketAddr,

@@ -7,7 +7,7 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-/// Whether every number in `value` is finite, where that can be told.
+/// Whether every number in `value` is finite, as far as that can be told.
 pub(crate) fn is_finite<T: Serialize + ?Sized>(value: &T) -> bool {
     !matches!(value.serialize(Look), Err(Stop::NotFinite))
 }

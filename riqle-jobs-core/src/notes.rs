@@ -119,7 +119,7 @@ impl RunNoteBuffer {
         })
     }
 
-    /// Forgets what `note` holds; true where nothing is left.
+    /// Forgets what `note` holds; true if nothing is left.
     fn forget(&self, note: &Note) -> bool {
         let mut said = self.said();
         if said.progress == note.progress {

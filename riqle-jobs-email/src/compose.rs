@@ -71,7 +71,7 @@ pub(crate) fn compose(
 /// such as `""@example.com`.
 ///
 /// # Errors
-/// `Rejected` if it is none, or where the part before the `@` is not ASCII (that takes SMTPUTF8, RFC 6531).
+/// `Rejected` if it is none, or if the part before the `@` is not ASCII (that takes SMTPUTF8, RFC 6531).
 pub(crate) fn address(address: &str) -> Result<Address, Error> {
     let address = ascii_address(address)?;
     let (local, domain) = address.rsplit_once('@').unwrap_or((&address, ""));

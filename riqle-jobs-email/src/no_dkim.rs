@@ -1,4 +1,4 @@
-//! What stands for DKIM where it is not compiled in.
+//! What replaces DKIM if it is not compiled in.
 
 use std::path::Path;
 

@@ -1,6 +1,7 @@
-//! By which address of its host a server is reached. sqlx takes a name, tries its addresses one after the other, each for
-//! as long as the system does, and can't be handed a socket: an address that drops packets would use up all the time there
-//! is. So where a name takes long, the store looks which of its addresses answers, and connects by that one.
+//! By which address of its host a server is reached. sqlx takes a name, tries its addresses one after the
+//! other, each for as long as the system does, and can't be handed a socket: an address that drops packets
+//! would use up all the time there is. So if a name takes long, the store finds which of its addresses answers,
+//! and connects to that one.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -16,8 +17,8 @@ use crate::connections::CONNECTED_WITHIN;
 /// How long a connect by name is left to itself.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Connects by the host's name, or by the address that answers where one that would be tried before it is silent. The
-/// caller bounds the time.
+/// Connects by the host's name, or by the address that answers if one that would be tried before it is silent.
+/// The caller bounds the time.
 pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
     connect_to(options, addresses_of(options)).await
 }

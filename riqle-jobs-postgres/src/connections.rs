@@ -125,7 +125,7 @@ impl Connections {
 }
 
 impl Idle {
-    /// Asks whether it lives, where that is not sure.
+    /// Checks that it is alive, if that is not certain.
     async fn make_ready(&mut self, keeps_plans: bool) -> Result<()> {
         if keeps_plans && self.planned_at.elapsed() >= PLANS_LAST {
             self.connection.execute("DISCARD PLANS").await?;
@@ -157,7 +157,7 @@ const PROBED_FOR: Duration = Duration::from_secs(1);
 pub(crate) struct Probe(AsyncMutex<Option<(Instant, Option<String>)>>);
 
 impl Probe {
-    /// Makes a connection, where none was made just now.
+    /// Makes a connection, unless one was made just now.
     ///
     /// # Errors
     /// As [`reached`].

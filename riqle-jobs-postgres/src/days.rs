@@ -102,8 +102,8 @@ impl Upkeep {
     }
 }
 
-/// Makes the partitions of today and the days ahead. Where one can't be made, its rows stand in `history_rest`: slower to
-/// prune, and nothing else.
+/// Makes the partitions of today and the days ahead. Where one can't be made, its rows are in `history_rest`:
+/// slower to prune, and nothing else.
 pub(crate) async fn open_days(connection: &mut PgConnection, statements: &Statements) -> Result<()> {
     let mut transaction = connection.begin_with(BEGIN).await?;
     let row = statements.query("SELECT riqle.now(NULL) AS now").fetch_one(&mut *transaction).await?;

@@ -176,7 +176,7 @@ impl Within<'_> {
     }
 }
 
-/// Stores nothing where one of `lanes_to_check` is missing.
+/// Stores nothing if one of `lanes_to_check` is missing.
 async fn insert_portion(
     work: &mut Work<'_>,
     runs: &[&NewRun],

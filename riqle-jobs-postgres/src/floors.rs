@@ -113,7 +113,7 @@ pub(crate) struct Seen {
 pub(crate) struct LookClaimed {
     /// As many as it was to.
     pub(crate) is_full: bool,
-    /// Their lease, where it claimed any.
+    /// Their lease, if it claimed any.
     pub(crate) lease: Option<Duration>,
 }
 

@@ -43,7 +43,7 @@ pub(crate) async fn health(work: &mut Work<'_>) -> Result<Health> {
     })
 }
 
-/// Fails where the server is read-only.
+/// Fails if the server is read-only.
 pub(crate) async fn check_writable(work: &mut Work<'_>) -> Result<()> {
     work.query(CHECK_WRITABLE).execute(&mut *work.connection).await.map(drop)
 }

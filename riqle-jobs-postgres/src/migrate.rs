@@ -122,7 +122,7 @@ async fn newest_in_transaction(
     Ok(newest)
 }
 
-/// The number of the newest migration; 0 where there is none.
+/// The number of the newest migration; 0 if there is none.
 async fn newest(connection: &mut PgConnection, statements: &Statements) -> DriverResult<usize> {
     let table = statements.text("riqle.migrations");
     if !exists(connection, "SELECT to_regclass($1) IS NOT NULL", &table).await? {

@@ -202,7 +202,8 @@ async fn discard(work: &mut Work<'_>, id: RunId) -> DriverResult<()> {
     discard.execute(&mut *work.connection).await.map(drop)
 }
 
-/// Locks a run where it stands, so that what is then read of it stays so. One that moves meanwhile is looked for again.
+/// Locks a run in its table, so that what is then read of it stays true. One that moves meanwhile is looked up
+/// again.
 async fn lock(work: &mut Work<'_>, id: RunId) -> DriverResult<()> {
     for table in [
         "SELECT 1 FROM riqle.runs WHERE id = $1 FOR UPDATE",

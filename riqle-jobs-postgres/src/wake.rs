@@ -158,7 +158,7 @@ impl Drop for Wakes {
     }
 }
 
-/// Lets the next hint send where a task ends before its time, with its runtime.
+/// Lets the next hint send if a task ends early, with its runtime.
 struct Sending<'a> {
     remote: &'a Remote,
     has_ended: bool,

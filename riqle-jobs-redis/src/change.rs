@@ -49,7 +49,7 @@ impl Change {
         self.command("sadd", key, member.as_ref(), &[])
     }
 
-    /// Puts a group of dead letters where its last one belongs, or takes it off the list where it is empty.
+    /// Puts a group of dead letters where its last one belongs, or takes it off the list if it is empty.
     pub(crate) fn sort_group(self, name: &str) -> Self {
         self.command("sort", "groups", name.as_bytes(), &[])
     }

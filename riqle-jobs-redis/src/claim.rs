@@ -17,8 +17,8 @@ const BYTES_AT_ONCE: usize = 32 << 20;
 const RUNS_AT_ONCE: usize = 200;
 
 impl Redis {
-    /// Takes at most `request.limit` due runs under a lease. Not sent again where it is unknown what became of
-    /// it: the caller gives back by the token what a lost answer has claimed.
+    /// Takes at most `request.limit` due runs under a lease. Not sent again if it is unknown what became of it:
+    /// the caller gives back by the token what a lost answer has claimed.
     pub(crate) async fn claim_runs(&self, request: ClaimRequest) -> Result<Claimed, Error> {
         let mut arguments = vec![
             self.frozen(),

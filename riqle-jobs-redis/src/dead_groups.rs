@@ -11,7 +11,8 @@ use crate::{
     values::{count, groups, number, run_id, word},
 };
 
-/// The name of a group in a queue: that of a job's dead letters with this fingerprint, or, where it is empty, with none.
+/// The name of a group in a queue: that of a job's dead letters with this fingerprint, or, if it is empty, with
+/// none.
 pub(crate) fn name(job: &str, fingerprint: &str) -> String {
     format!("{job}\0{fingerprint}")
 }

@@ -94,7 +94,7 @@ pub(crate) struct Found {
     pub(crate) body_bytes: Vec<u8>,
     pub(crate) state_bytes: Option<Vec<u8>>,
     pub(crate) state: State,
-    /// When it is due or its lease runs out, in milliseconds, where it has not ended.
+    /// When it is due or its lease runs out, in milliseconds, if it has not ended.
     time: Option<i64>,
     /// The store's time, in milliseconds.
     pub(crate) now: i64,

@@ -216,7 +216,7 @@ fn by_queue<'a>(queues: &'a [String], ids: &[(RunId, usize)]) -> Vec<(&'a str, V
     by_queue.filter(|(_, ids): &(_, Vec<_>)| !ids.is_empty()).collect()
 }
 
-/// Where the ids of what is asked for stand: all over lists, or in those of an index behind a text.
+/// Where the requested ids are: all over lists, or in those of an index behind a text.
 pub(crate) struct Place<'a> {
     pub(crate) lists: Lists,
     text: Option<&'a str>,

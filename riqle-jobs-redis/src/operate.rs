@@ -274,7 +274,7 @@ impl Redis {
     }
 }
 
-/// Only where the run stands as it was read.
+/// Only if the run is still as it was read.
 fn unchanged(found: &Found) -> Change {
     let id = key(found.id);
     Change::default().expect("states", id, found.state_bytes.as_deref()).expect(

@@ -210,7 +210,7 @@ pub(crate) struct State {
     pub(crate) job: String,
     /// Job and unique key, to be let go at its end.
     pub(crate) unique: Vec<u8>,
-    /// One byte before it; nothing where there is none.
+    /// One byte before it; nothing if there is none.
     pub(crate) error_fingerprint: Vec<u8>,
     pub(crate) attempts: u8,
     pub(crate) log: Vec<u8>,
@@ -323,7 +323,7 @@ fn attempt(record: &mut Reader<'_>) -> Result<AttemptRecord, Error> {
     Ok(AttemptRecord { number, times, started_at, ended_at, worker, outcome, error, delay })
 }
 
-/// A run as it stands; `time` is when it is due or its lease runs out, where it has not ended.
+/// A run in its current state; `time` is when it is due or its lease runs out, if it has not ended.
 pub(crate) fn shown(
     id: RunId,
     queue: &str,

@@ -46,7 +46,7 @@ pub(crate) enum Place {
     Cluster(Box<ClusterClient>, Vec<Client>),
 }
 
-/// Whether a command may be sent again where it is unknown what became of it.
+/// Whether a command may be sent again if it is unknown what became of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeat {
     Safe,

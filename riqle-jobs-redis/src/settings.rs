@@ -15,7 +15,7 @@ pub(crate) struct Settings {
     /// `standalone` or `cluster`.
     mode: String,
     maxmemory_policy: String,
-    /// `1` or `0`; empty where the server does not say.
+    /// `1` or `0`; empty if the server does not say.
     aof_enabled: String,
     aof_last_write_status: String,
     rdb_last_bgsave_status: String,
@@ -24,7 +24,7 @@ pub(crate) struct Settings {
     used_memory: u64,
     /// 0: no limit.
     maxmemory: u64,
-    /// Empty where the server does not say: managed ones refuse CONFIG.
+    /// Empty if the server does not say: managed ones refuse CONFIG.
     appendfsync: String,
 }
 

@@ -124,7 +124,7 @@ impl Drop for Wakes {
     }
 }
 
-/// Lets the next hint send where a task ends before its time, with its runtime.
+/// Lets the next hint send if a task ends early, with its runtime.
 struct Sending<'a> {
     wakes: &'a Wakes,
     has_ended: bool,

@@ -41,7 +41,7 @@ impl Machine {
         Sqlite::options(&url(&file)).machine(machine).open().await.unwrap()
     }
 
-    /// Time goes by, also where the machine is suspended.
+    /// Time goes by, even while the machine is suspended.
     fn passes(&self, millis: i64) {
         let mut readings = self.readings.lock().unwrap();
         readings.wall += millis;

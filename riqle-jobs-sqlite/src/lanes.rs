@@ -12,7 +12,7 @@ pub(crate) struct Lanes {
 }
 
 impl Lanes {
-    /// The number of a lane, given where it has none.
+    /// The number of a lane, given if it has none.
     pub(crate) async fn number(
         &mut self,
         connection: &mut SqliteConnection,

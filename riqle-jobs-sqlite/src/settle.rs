@@ -41,7 +41,7 @@ struct Settled<'a> {
     settlement: &'a Settlement,
     /// As they are to be stored.
     attempts: String,
-    /// When it is due again, where that changes.
+    /// When it is due again, if that changes.
     due_at: Option<i64>,
     holds_key: bool,
 }

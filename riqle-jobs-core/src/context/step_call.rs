@@ -55,7 +55,7 @@ pub(super) struct StepCall {
     has_result: bool,
 }
 
-/// Where a step stands when the body calls it.
+/// What is known of a step when the body calls it.
 pub(super) enum Found<T> {
     /// Its result is saved.
     Saved(T),

@@ -137,7 +137,7 @@ impl<'t> Signs<'t> {
         (end > start).then_some((start, end))
     }
 
-    /// Where the name before an `@` begins, not before `floor`; the place of the `@` where there is none.
+    /// Where the name before an `@` begins, not before `floor`; the place of the `@` if there is none.
     fn name_before(&self, at: usize, floor: usize) -> usize {
         let mut start = at;
         loop {

@@ -333,7 +333,7 @@ pub struct EmailEvent {
     pub detail: EmailDetail,
     /// More of it.
     pub text: Option<String>,
-    /// When it happened, by the provider's clock, where a provider reported it.
+    /// When it happened, by the provider's clock, if a provider reported it.
     pub occurred_at: Option<Timestamp>,
     /// The provider's id of the event; unique.
     pub provider_event_id: Option<String>,

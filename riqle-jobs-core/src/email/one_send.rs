@@ -175,7 +175,7 @@ impl<'a> OneSend<'a> {
         }
     }
 
-    /// Certainly not sent this time; where it is not charged to the run, it is put off.
+    /// Certainly not sent this time; if it does not count against the run, it is deferred.
     async fn not_sent(&self, detail: EmailDetail, error: &str) -> Result<(), SendError> {
         let deferred_since = (detail != EmailDetail::Retry).then(|| self.deferred_since(detail));
         self.record(self.ending(EmailStatus::Pending, detail, deferred_since, error)).await
@@ -185,7 +185,7 @@ impl<'a> OneSend<'a> {
         self.record(self.ending(status, detail, None, error)).await
     }
 
-    /// Where an earlier send may have left, the row goes on saying so.
+    /// If an earlier send may have left, the row keeps saying so.
     fn ending(
         &self,
         status: EmailStatus,

@@ -36,7 +36,7 @@ impl Machine {
         Memory { machine: MachineClock::of("boot", move || *readings.lock().unwrap()), ..Memory::default() }
     }
 
-    /// Time goes by, also where the machine is suspended.
+    /// Time goes by, even while the machine is suspended.
     fn passes(&self, millis: i64) {
         let mut readings = self.0.lock().unwrap();
         readings.wall += millis;

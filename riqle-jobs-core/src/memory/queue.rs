@@ -126,7 +126,7 @@ impl LeaseConnection for Memory {
 }
 
 impl State {
-    /// What storing the group would answer; an error where it must not be stored.
+    /// What storing the group would answer; an error if it must not be stored.
     pub(super) fn answers_to(&self, runs: &[NewRun], now: Timestamp) -> Result<Vec<Enqueued>, Error> {
         let mut admission = Admission::default();
         for run in runs {

@@ -19,7 +19,7 @@ pub trait Inspect: Send + Sync {
     /// `Unavailable`; `Corrupt` if a stored word is unknown.
     async fn run(&self, id: RunId) -> Result<Option<Run>, Error>;
 
-    /// The saved steps of a run, in order of saving; empty where there are none.
+    /// The saved steps of a run, in order of saving; empty if there are none.
     ///
     /// # Errors
     /// `Unavailable`.

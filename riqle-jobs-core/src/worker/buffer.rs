@@ -117,7 +117,7 @@ impl Buffer {
         }
     }
 
-    /// How many runs to claim now; 0 while enough wait, or where the worker drains.
+    /// How many runs to claim now; 0 while enough wait, or if the worker drains.
     pub(super) fn wanted(&self) -> usize {
         if self.drains.load(Ordering::Relaxed) {
             return 0;

@@ -35,7 +35,7 @@ impl QueueSlots {
         Self { queues: most.iter().map(|(queue, most)| (queue.clone(), slots(most))).collect(), room }
     }
 
-    /// How many runs of a queue may be claimed; any number where it has no slots of its own.
+    /// How many runs of a queue may be claimed; any number if it has no slots of its own.
     pub(super) fn free(&self, queue: &str) -> usize {
         let slots = self.queues.get(queue);
         slots.map_or(usize::MAX, |slots| slots.most.saturating_sub(slots.held.load(Ordering::SeqCst)))

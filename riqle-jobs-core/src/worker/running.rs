@@ -73,7 +73,7 @@ pub(super) struct Running {
     /// Ends the flushes once they are empty; the guard where this is dropped.
     closing: CancellationToken,
     _closes: tokio_util::sync::DropGuard,
-    /// Ends the lease keeper, also where this is dropped.
+    /// Ends the lease keeper, even if this is dropped.
     keeping: tokio_util::sync::DropGuard,
 }
 

@@ -31,7 +31,7 @@ pub(super) enum AttemptEnd {
     },
 }
 
-/// Decides. Where the lease is gone the store refuses what is decided here.
+/// Decides. If the lease is gone, the store refuses what is decided here.
 pub(super) fn settle(run: &ClaimedRun, policy: &RetryPolicy, end: AttemptEnd) -> Settlement {
     let attempt = run.failures.saturating_add(1);
     let mut kind = None;

@@ -10,7 +10,7 @@ use crate::tls::trusting;
 
 /// A connection that waits longer for the next email is closed; servers and what is between them close earlier than they say.
 const LONGEST_IDLE: Duration = Duration::from_secs(15);
-/// Resend answers 403 where there is none.
+/// Resend answers 403 if there is none.
 const USER_AGENT: &str = concat!("riqle-jobs/", env!("CARGO_PKG_VERSION"));
 
 /// An API key. Has no `Debug`.

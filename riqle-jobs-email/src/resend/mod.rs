@@ -169,7 +169,7 @@ impl ResendMailer {
         }
     }
 
-    /// Waits until the rate limit lets the next email through; the wait where that is too long.
+    /// Waits until the rate limit lets the next email through; the wait if that is too long.
     async fn wait_for_turn(&self) -> Result<(), Duration> {
         let wait = self.pace().take(Instant::now(), self.timeouts.turn)?;
         if !wait.is_zero() {

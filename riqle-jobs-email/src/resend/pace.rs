@@ -33,7 +33,7 @@ struct Window {
 }
 
 impl Pace {
-    /// How long to wait before the next email; its place is taken. Refused where that is longer than `longest`: no
+    /// How long to wait before the next email; its place is taken. Refused if that is longer than `longest`: no
     /// place is taken then.
     pub(super) fn take(&mut self, now: Instant, longest: Duration) -> Result<Duration, Duration> {
         let Some(window) = &mut self.window else { return Ok(Duration::ZERO) };

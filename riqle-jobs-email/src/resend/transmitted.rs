@@ -27,7 +27,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Whether anything of it may have left; the email log's reason where it did not let it.
+    /// Whether anything of it may have left; the email log's reason if it refused.
     pub(super) fn begun(&self) -> Result<bool, String> {
         match self.begun.get() {
             None => Ok(false),

@@ -30,7 +30,7 @@ struct Text<'a> {
     reason: Option<&'a str>,
 }
 
-/// What was refunded of an order, and why where a reason is given.
+/// What was refunded of an order, and why if a reason is given.
 ///
 /// # Errors
 /// `Rejected` if the refund is no part of the total.

@@ -35,7 +35,7 @@ pub(super) struct Texts {
 
     pub(super) welcome: fn(&str) -> String,
     pub(super) account_ready: &'static str,
-    /// Before a name; alone where there is none.
+    /// Before a name; alone if there is none.
     pub(super) hello: &'static str,
     pub(super) look_around: &'static str,
     pub(super) because_signed_up: fn(&str) -> String,

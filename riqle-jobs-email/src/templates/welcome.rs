@@ -20,7 +20,7 @@ struct Text<'a> {
     name: Option<&'a str>,
 }
 
-/// A welcome to a new user, by name where one is given.
+/// A welcome to a new user, by name if one is given.
 ///
 /// A name that holds a web address is left out: anybody can sign up with anybody's address, and mail clients turn
 /// such a name into a link.

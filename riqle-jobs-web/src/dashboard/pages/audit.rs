@@ -23,7 +23,7 @@ const PAGE: usize = 100;
 pub(crate) struct AuditPage {
     search: AuditSearch,
     actions: Vec<ActionRow>,
-    /// The query of the next page, where there is one.
+    /// The query of the next page, if there is one.
     next: Option<String>,
 }
 

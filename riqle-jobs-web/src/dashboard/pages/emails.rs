@@ -24,7 +24,7 @@ pub(crate) const OPEN: [EmailDetail; 2] = [EmailDetail::Unknown, EmailDetail::He
 pub(crate) struct EmailsPage {
     search: EmailSearch,
     emails: Vec<EmailRow>,
-    /// The query of the next page, where there is one.
+    /// The query of the next page, if there is one.
     next: Option<String>,
 }
 

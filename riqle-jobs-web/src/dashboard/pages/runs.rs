@@ -35,7 +35,7 @@ pub(crate) struct RunsPage {
     id: Option<String>,
     tabs: Vec<Tab>,
     runs: Vec<RunRow>,
-    /// The query of the next page, where there is one.
+    /// The query of the next page, if there is one.
     next: Option<String>,
 }
 

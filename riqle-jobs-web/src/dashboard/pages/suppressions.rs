@@ -19,7 +19,7 @@ const PAGE: usize = 100;
 pub(crate) struct SuppressionsPage {
     /// By address.
     suppressions: Vec<SuppressionRow>,
-    /// The query of the next page, where there is one.
+    /// The query of the next page, if there is one.
     next: Option<String>,
 }
 

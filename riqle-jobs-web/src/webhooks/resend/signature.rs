@@ -35,7 +35,7 @@ impl Secrets {
     /// Takes one or more secrets, `whsec_` and base64.
     ///
     /// # Errors
-    /// `NoSecret` where there is none, or one is empty; `MalformedSecret`.
+    /// `NoSecret` if there is none, or one is empty; `MalformedSecret`.
     pub fn new<S: AsRef<str>>(secrets: impl IntoIterator<Item = S>) -> Result<Self, WebhookError> {
         let secrets =
             secrets.into_iter().map(|secret| key(secret.as_ref())).collect::<Result<Vec<_>, _>>()?;

@@ -16,7 +16,7 @@ impl Secrets {
     /// Takes one or more secrets, `whsec_…`, each used as it is.
     ///
     /// # Errors
-    /// `NoSecret` where there is none, or one is empty.
+    /// `NoSecret` if there is none, or one is empty.
     pub fn new<S: Into<String>>(secrets: impl IntoIterator<Item = S>) -> Result<Self, WebhookError> {
         let secrets: Vec<String> = secrets.into_iter().map(Into::into).collect();
         if secrets.is_empty() || secrets.iter().any(String::is_empty) {
