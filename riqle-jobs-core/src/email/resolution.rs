@@ -27,7 +27,7 @@ impl Resolution {
         by: &str,
         now: Timestamp,
     ) -> Result<Option<EmailEvent>, Error> {
-        check_key("who resolves", by).map_err(|error| error.of("resolve_email"))?;
+        check_key("`by`", by).map_err(|error| error.of("resolve_email"))?;
         let is_sent = row.status == EmailStatus::Sent;
         let is_not_sent = !is_sent && row.phase == SendPhase::Ended;
         match self {

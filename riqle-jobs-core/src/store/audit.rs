@@ -97,7 +97,7 @@ impl NewAction {
     /// # Errors
     /// `Rejected` if `by` is empty, too long or holds control characters.
     pub fn checked(mut self) -> Result<Self, Error> {
-        check_key("who acts", &self.by).map_err(|error| error.of("record_action"))?;
+        check_key("`by`", &self.by).map_err(|error| error.of("record_action"))?;
         for text in [&mut self.subject, &mut self.detail, &mut self.outcome] {
             *text = clean_text(text, TEXT_BYTES);
         }

@@ -51,7 +51,7 @@ impl Pause {
     /// `Rejected` if the queue's name or `by` is empty, too long or holds control characters.
     pub fn new(queue: &str, by: &str, why: &str, at: Timestamp) -> Result<Self, Error> {
         check_name("queue", queue)
-            .and_then(|()| check_key("who pauses", by))
+            .and_then(|()| check_key("`by`", by))
             .map_err(|error| error.of("pause_queue"))?;
         Ok(Self { by: by.to_owned(), why: clean_text(why, TEXT_BYTES), at })
     }
