@@ -17,7 +17,7 @@ use crate::{Error, email::SendError, error::chain};
 ///     Ok(text.parse::<u32>()?) // retried by the policy
 /// }
 /// fn find(order: Option<u32>) -> Result<u32, JobError> {
-///     order.ok_or_else(|| JobError::dead("no such order")) // no attempt would help
+///     order.ok_or_else(|| JobError::dead("no such order")) // no retry would help
 /// }
 /// # assert!(parse("x").is_err() && find(None).is_err());
 /// ```
