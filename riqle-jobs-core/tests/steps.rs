@@ -205,7 +205,7 @@ async fn a_loop_without_keys_that_goes_on_after_an_error_is_dead_at_its_next_rou
         Ok(0)
     })
     .await;
-    is_dead_for(&bench, id, "step \"send\" ran already in this body").await;
+    is_dead_for(&bench, id, "step \"send\" already ran in this body").await;
     is_dead_for(&bench, id, "`run.keyed(&item.id).step(\"send\", …)`").await;
     is_dead_for(&bench, id, "`run.again()`").await;
     assert_eq!(done.all(), once(&["a"]));
@@ -244,7 +244,7 @@ async fn an_unkeyed_loop_is_dead_in_its_first_test() {
     })
     .await;
     // Both calls stand at the same place of the loop.
-    is_dead_for(&bench, id, "step \"send\" ran already in this body, and is called again at").await;
+    is_dead_for(&bench, id, "step \"send\" already ran in this body, and is called again at").await;
     is_dead_for(&bench, id, "steps.rs:").await;
     assert_eq!(done.all(), once(&["a"]));
 }
@@ -323,7 +323,7 @@ async fn a_helper_that_is_called_twice_needs_keys() {
         Ok(helper(&run, &done, "from").await? + helper(&run, &done, "to").await?)
     })
     .await;
-    is_dead_for(&bench, id, "step \"look-up\" ran already in this body").await;
+    is_dead_for(&bench, id, "step \"look-up\" already ran in this body").await;
 }
 
 #[tokio::test]
@@ -355,7 +355,7 @@ async fn an_error_that_the_body_swallows_ends_the_attempt_all_the_same() {
         Ok(7)
     })
     .await;
-    is_dead_for(&bench, id, "ran already in this body").await;
+    is_dead_for(&bench, id, "already ran in this body").await;
 }
 
 #[tokio::test]
@@ -491,7 +491,7 @@ async fn a_body_that_repeats_a_mistake_for_ever_is_ended_and_keeps_no_thread() {
     // The job's own timeout is far away.
     let worker = Worker::new(&bench.store).grace(Duration::from_millis(100)).register(body);
     bench.work_through(&worker).await;
-    is_dead_for(&bench, id, "ran already in this body").await;
+    is_dead_for(&bench, id, "already ran in this body").await;
     assert!(rounds.load(Ordering::SeqCst) > 1);
 }
 

@@ -94,7 +94,7 @@ async fn a_step_whose_result_does_not_read_back_is_dead_at_once_and_not_done_aga
         (stepped(f64::NAN).await, "does not decode into f64"),
         (stepped(vec![1.0, f64::INFINITY]).await, "does not decode into alloc::vec::Vec<f64>"),
         (stepped(nested(200)).await, "recursion limit exceeded"),
-        (stepped(HashMap::from([((1, 2), 3)])).await, "no JSON form"),
+        (stepped(HashMap::from([((1, 2), 3)])).await, "can't be written as JSON"),
         (stepped(Broken).await, "a bug of the type's own"),
         (stepped("x".repeat(1 << 20)).await, "step result has 1048578 bytes; the limit is 1048576"),
     ];
@@ -165,7 +165,7 @@ async fn event_data_that_json_can_not_say_or_no_job_reads_is_refused() {
     let refused = jobs.send_event("price/set", &nested(128)).await.unwrap_err();
     assert_eq!(
         (refused.kind(), refused.message()),
-        (ErrorKind::Rejected, "event data has more than 128 levels")
+        (ErrorKind::Rejected, "event data is nested deeper than 128 levels")
     );
     jobs.send_event("price/set", &nested(127)).await.unwrap();
     jobs.send_event("price/set", &serde_json::json!({"text": "[[".repeat(200) + "\\\""})).await.unwrap();

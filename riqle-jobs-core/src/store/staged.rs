@@ -75,7 +75,7 @@ impl Staged {
     /// A run to be staged.
     ///
     /// # Errors
-    /// `Rejected` if it has no JSON form.
+    /// `Rejected` if it can't be written as JSON.
     pub fn run(run: NewRun) -> Result<Self, Error> {
         let head = RunHead {
             job: run.job,
@@ -94,7 +94,7 @@ impl Staged {
     /// An event to be staged.
     ///
     /// # Errors
-    /// `Rejected` if it has no JSON form.
+    /// `Rejected` if it can't be written as JSON.
     pub fn event(event: NewEvent) -> Result<Self, Error> {
         let head = written(&EventHead { name: event.name, due_at: event.due_at, id_kept: event.id_kept })?;
         Ok(Self { kind: StagedKind::Event, id: event.id, head, payload: event.data })
