@@ -15,7 +15,7 @@ impl Lane<'_> {
     /// Its number in every database.
     pub(crate) fn number(&self) -> i64 {
         let mut hash = Sha256::new();
-        // No name holds a control character.
+        // No name contains a control character.
         hash.update([self.queue, self.job].join("\0"));
         hash.update([0, self.priority.number()]);
         let mut first = [0; 8];

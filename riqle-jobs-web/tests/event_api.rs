@@ -78,7 +78,7 @@ async fn a_bad_event_in_a_batch_refuses_the_batch_whole_and_names_the_limit() {
         (r#"{"name":7}"#.to_owned(), "the event's name is not a string"),
         (named(&text(513)), "event name has 513 bytes; the limit is 512"),
         (named("inngest/function.failed"), r#"names that start with "inngest/" are reserved"#),
-        (named("a\u{7}b"), "event name holds a control character"),
+        (named("a\u{7}b"), "event name contains a control character"),
         (dated("315532799999"), years),
         (dated("4102444800000"), years),
         (dated("-1"), years),
