@@ -228,7 +228,7 @@ mod tests {
             let (is_away, count, written) = (queue == "away", items.len(), &written);
             async move {
                 if is_away {
-                    return Err(unavailable("settle", "it is away"));
+                    return Err(unavailable("settle", "the queue is unavailable"));
                 }
                 tokio::task::yield_now().await;
                 written.fetch_add(1, Ordering::Relaxed);
