@@ -17,7 +17,7 @@ use crate::{
     handle::Shared,
     migrate::{check, migrate},
     statements::Statements,
-    wake::Wakes,
+    wake::{Channel, Wakes},
     work::within,
 };
 
@@ -183,7 +183,7 @@ impl PostgresOptions {
                 (pool, Some(of_application))
             }
         };
-        let wake = Wakes::new(&connections, &options, &statements, listens);
+        let wake = Wakes::new(listens.then(|| Channel::new(&connections, &options, &statements)));
         Ok(Postgres {
             shared: Arc::new(Shared {
                 connections,

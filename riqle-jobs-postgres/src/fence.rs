@@ -1,35 +1,11 @@
-use riqle_jobs_core::{LeaseAnswer, LeaseRef};
+use riqle_jobs_core::{LeaseAnswer, LeaseRef, store::rules::Fence};
 use sqlx::postgres::PgRow;
 
 use crate::{
     error::Result,
-    rows::{get, numbers, position},
+    rows::{numbers, position, word},
     work::Work,
 };
-
-/// How a token stands to a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fence {
-    /// It holds the run.
-    Holds,
-    /// It held the run, which was settled under it.
-    Settled,
-    /// It held the run, which an operator cancelled.
-    Cancelled,
-    /// Neither.
-    Lost,
-}
-
-impl Fence {
-    /// What a write other than a repeated settle answers.
-    pub(crate) fn answer(self) -> LeaseAnswer {
-        match self {
-            Fence::Holds => LeaseAnswer::Done,
-            Fence::Cancelled => LeaseAnswer::CancelRequested,
-            Fence::Settled | Fence::Lost => LeaseAnswer::LeaseLost,
-        }
-    }
-}
 
 /// The answer to each lease: those that a statement answered held; how the others stand is asked for.
 pub(crate) async fn answers(
@@ -67,12 +43,7 @@ async fn fences(work: &mut Work<'_>, leases: &[&LeaseRef]) -> Result<Vec<Fence>>
         .await?;
     for row in &rows {
         if let Some(place) = fences.get_mut(position(row)?) {
-            *place = match get::<&str>(row, "word")? {
-                "holds" => Fence::Holds,
-                "settled" => Fence::Settled,
-                "cancelled" => Fence::Cancelled,
-                _ => Fence::Lost,
-            };
+            *place = word(row, "word")?;
         }
     }
     Ok(fences)

@@ -3,13 +3,13 @@ use std::collections::{HashMap, HashSet};
 use riqle_jobs_core::{
     LeaseAnswer, LeaseRef, LeaseToken, RunId,
     limits::LINES_KEPT,
-    store::{LogLine, LoggedLine, Note, Progress, RunNotes},
+    store::{LogLine, LoggedLine, Note, Progress, RunNotes, rules::Fence},
 };
 use sqlx::postgres::PgRow;
 
 use crate::{
     error::Result,
-    fence::{Fence, answers, hold},
+    fence::{answers, hold},
     rows::{count, get, get_count, get_u32, position, run_id, size, time, word},
     work::Work,
 };

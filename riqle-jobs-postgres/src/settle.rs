@@ -1,11 +1,11 @@
 use std::collections::HashSet;
 
-use riqle_jobs_core::{Ending, Hint, LeaseAnswer, LeaseRef, Settlement, millis_of};
+use riqle_jobs_core::{Ending, Hint, LeaseAnswer, LeaseRef, Settlement, millis_of, store::rules::Fence};
 use sqlx::postgres::PgRow;
 
 use crate::{
     error::Result,
-    fence::{Fence, answers, runs, tokens},
+    fence::{answers, runs, tokens},
     portions::portions,
     rows::{codec, get, narrow, numbers, position},
     work::Work,
@@ -61,8 +61,7 @@ async fn settle_wave(
             work.hint(Hint::Due(Some(queue)));
         }
     }
-    let repeated = |fence: Fence| if fence == Fence::Settled { LeaseAnswer::Done } else { fence.answer() };
-    answers(work, &leases, &held, repeated).await
+    answers(work, &leases, &held, Fence::answer_to_settle).await
 }
 
 /// Deletes what succeeded runs that are not kept have left.

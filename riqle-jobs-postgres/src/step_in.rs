@@ -1,12 +1,12 @@
 use riqle_jobs_core::{
     Error, ErrorKind, LeaseAnswer, LeaseRef, Payload, RunId, StepDatabase, StepPath, StepSave,
-    StepTransaction,
+    StepTransaction, store::rules::Fence,
 };
 
 use crate::{
     Postgres, PostgresTransaction,
     error::from_driver,
-    fence::{Fence, answers, hold},
+    fence::{answers, hold},
     rows::{get, payload},
     steps::write_steps,
     work::answered,

@@ -1,11 +1,11 @@
 use std::{collections::HashSet, time::Duration};
 
-use riqle_jobs_core::{LeaseAnswer, LeaseRef, SavedStep, StepPath, StepSave, millis_of};
+use riqle_jobs_core::{LeaseAnswer, LeaseRef, SavedStep, StepPath, StepSave, millis_of, store::rules::Fence};
 use sqlx::postgres::PgRow;
 
 use crate::{
     error::Result,
-    fence::{Fence, answers, runs, tokens},
+    fence::{answers, runs, tokens},
     portions::portions,
     rows::{codec, get, numbers, payload, time},
     work::Work,

@@ -209,7 +209,7 @@ impl Postgres {
 
     /// What follows from an operation once it is committed.
     fn done(&self, hints: Vec<Hint>, found: Option<Found>) {
-        self.shared.wake.send_all(hints);
+        hints.into_iter().for_each(|hint| self.shared.wake.send(hint));
         if let Some(found) = found {
             self.shared.floors.keep(found);
         }

@@ -12,7 +12,7 @@ use crate::{
     settings::Settings,
     url::{OfUrl, Secret, parse},
     values::maybe_bytes,
-    wake::Wakes,
+    wake::{Channel, Wakes},
 };
 
 /// Options for opening a store.
@@ -70,7 +70,7 @@ impl RedisOptions {
         })?;
         settings.iter().try_for_each(|settings| settings.check(server.place(), allows_eviction))?;
         check_layout(&server, &keys).await?;
-        let wake = Wakes::new(&server, &keys);
+        let wake = Wakes::new(Some(Channel::new(&server, &keys)));
         Ok(Redis {
             shared: Arc::new(Shared {
                 server,

@@ -1,7 +1,7 @@
 use riqle_jobs_core::{
     Error, LeaseAnswer, LogLevel, from_millis,
     limits::LINES_KEPT,
-    store::{LoggedLine, Note, Progress, RunNotes},
+    store::{LoggedLine, Note, Progress, RunNotes, rules::Fence},
 };
 
 use crate::{
@@ -31,7 +31,7 @@ impl Redis {
             }
         }
         let annotated = self.call("annotate", &ANNOTATE, queue, arguments).await?;
-        answers(annotated, LeaseAnswer::LeaseLost)
+        answers(annotated, Fence::answer)
     }
 }
 

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use redis::Value;
 use riqle_jobs_core::{
     ClaimRequest, Claimed, Clock, Enqueued, Error, Hint, LeaseAnswer, LeaseConnection, LeaseRef, LeaseToken,
-    Limits, NewRun, Queue, Settlement, StepSave, WakeUps, from_millis, store::Note,
+    Limits, NewRun, Queue, Settlement, StepSave, WakeUps, from_millis,
+    store::{Note, rules::Fence},
 };
 use tokio::time::timeout;
 
@@ -15,7 +16,7 @@ use crate::{
     error::unavailable,
     script::{EXTEND, GIVE_BACK, RUN},
     server::{Repeat, Server},
-    values::{fixed, list, number, unexpected, word},
+    values::{fixed, list, number, word},
 };
 
 /// How long the keeper of leases waits for an answer: less than a lease.
@@ -148,16 +149,9 @@ where
     (answers, failed)
 }
 
-/// What a script says of how tokens stand to their runs; a settled one may have settled before.
-pub(crate) fn answers(value: Value, settled: LeaseAnswer) -> Result<Vec<LeaseAnswer>, Error> {
-    let answer = |value| match word(value)?.as_str() {
-        "holds" => Ok(LeaseAnswer::Done),
-        "cancelled" => Ok(LeaseAnswer::CancelRequested),
-        "settled" => Ok(settled),
-        "lost" => Ok(LeaseAnswer::LeaseLost),
-        _ => Err(unexpected()),
-    };
-    list(value)?.into_iter().map(answer).collect()
+/// What follows from what a script says of how tokens stand to their runs.
+pub(crate) fn answers(value: Value, answer: fn(Fence) -> LeaseAnswer) -> Result<Vec<LeaseAnswer>, Error> {
+    list(value)?.into_iter().map(|value| word(value)?.parse().map(answer)).collect()
 }
 
 /// Run and token of a lease, as scripts take them.
@@ -179,7 +173,7 @@ async fn extend(
     let prefix = store.shared.keys.queue(queue);
     let called = server.call("extend", &EXTEND, &prefix, &arguments, Repeat::Safe);
     match timeout(within, called).await {
-        Ok(called) => answers(called?, LeaseAnswer::LeaseLost),
+        Ok(called) => answers(called?, Fence::answer),
         Err(_) => Err(unavailable("extend", format!("the server did not answer within {within:?}"))),
     }
 }

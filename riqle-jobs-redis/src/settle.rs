@@ -1,4 +1,4 @@
-use riqle_jobs_core::{Ending, Error, Hint, LeaseAnswer, Reason, Settlement};
+use riqle_jobs_core::{Ending, Error, Hint, LeaseAnswer, Reason, Settlement, store::rules::Fence};
 
 use crate::{
     Redis,
@@ -31,7 +31,7 @@ impl Redis {
             if number(due_again)? > 0 {
                 self.shared.wake.send(Hint::Due(Some(queue.to_owned())));
             }
-            all.extend(answers(settled, LeaseAnswer::Done)?);
+            all.extend(answers(settled, Fence::answer_to_settle)?);
         }
         Ok(all)
     }

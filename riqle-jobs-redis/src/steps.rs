@@ -1,4 +1,4 @@
-use riqle_jobs_core::{Error, LeaseAnswer, StepSave};
+use riqle_jobs_core::{Error, LeaseAnswer, StepSave, store::rules::Fence};
 
 use crate::{
     Redis,
@@ -27,6 +27,6 @@ impl Redis {
             arguments.push(result.0);
         }
         let saved = self.call_durably("save_steps", &SAVE_STEPS, queue, arguments).await?;
-        answers(saved, LeaseAnswer::LeaseLost)
+        answers(saved, Fence::answer)
     }
 }

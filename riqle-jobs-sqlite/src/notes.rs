@@ -3,14 +3,14 @@ use std::collections::{HashMap, HashSet};
 use riqle_jobs_core::{
     LeaseAnswer, LeaseToken, RunId,
     limits::LINES_KEPT,
-    store::{LogLine, LoggedLine, Note, Progress, RunNotes},
+    store::{LogLine, LoggedLine, Note, Progress, RunNotes, rules::Fence},
 };
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     enqueue::index,
     error::Result,
-    fence::{Fence, fences},
+    fence::fences,
     rows::{Query, count, for_each, for_ids, get, get_count, millis, run_id, time, word},
     writer::Write,
 };
@@ -19,11 +19,15 @@ use crate::{
 pub(crate) async fn annotate(write: &mut Write, notes: &[Note]) -> Result<Vec<LeaseAnswer>> {
     let leases: Vec<_> = notes.iter().map(|note| &note.lease).collect();
     let fences = fences(&mut write.connection, &leases).await?;
-    let held: Vec<&Note> =
-        notes.iter().zip(&fences).filter(|(_, fence)| fence.holds()).map(|(note, _)| note).collect();
+    let held: Vec<&Note> = notes
+        .iter()
+        .zip(&fences)
+        .filter(|(_, fence)| **fence == Fence::Holds)
+        .map(|(note, _)| note)
+        .collect();
     set_progress(&mut write.connection, &held).await?;
     add_lines(write, &held).await?;
-    Ok(fences.iter().map(Fence::answer).collect())
+    Ok(fences.into_iter().map(Fence::answer).collect())
 }
 
 async fn set_progress(connection: &mut SqliteConnection, notes: &[&Note]) -> Result<()> {

@@ -1,11 +1,13 @@
 use std::collections::HashSet;
 
-use riqle_jobs_core::{AttemptRecord, Ending, Hint, LeaseAnswer, RunId, RunState, Settlement, later};
+use riqle_jobs_core::{
+    AttemptRecord, Ending, Hint, LeaseAnswer, RunId, RunState, Settlement, later, store::rules::Fence,
+};
 
 use crate::{
     attempts::with_attempt,
     error::Result,
-    fence::{Fence, HeldRow, fences},
+    fence::{HeldRow, fences_and_rows},
     rows::{Query, for_each, for_ids, get, millis},
     writer::Write,
 };
@@ -21,12 +23,10 @@ pub(crate) async fn settle(write: &mut Write, settlements: &[&Settlement]) -> Re
             rest.into_iter().partition(|index| seen.insert(settlements[*index].lease.run));
         let leases: Vec<_> = wave.iter().map(|index| &settlements[*index].lease).collect();
         let mut held = Vec::with_capacity(wave.len());
-        for (index, fence) in wave.iter().zip(fences(&mut write.connection, &leases).await?) {
-            answers[*index] = match &fence {
-                Fence::Settled => LeaseAnswer::Done,
-                fence => fence.answer(),
-            };
-            if let Fence::Holds(row) = fence {
+        let found = fences_and_rows(&mut write.connection, &leases).await?;
+        for (index, (fence, row)) in wave.iter().zip(found) {
+            answers[*index] = fence.answer_to_settle();
+            if let (Fence::Holds, Some(row)) = (fence, row) {
                 held.push(Settled::new(settlements[*index], &row, write)?);
             }
         }

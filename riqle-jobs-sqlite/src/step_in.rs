@@ -1,15 +1,9 @@
 use riqle_jobs_core::{
     Error, ErrorKind, LeaseAnswer, LeaseRef, Payload, RunId, StepDatabase, StepPath, StepSave,
-    StepTransaction,
+    StepTransaction, store::rules::Fence,
 };
 
-use crate::{
-    Sqlite, SqliteTransaction,
-    error::translate,
-    fence::{Fence, fences},
-    rows::payload,
-    steps::insert_steps,
-};
+use crate::{Sqlite, SqliteTransaction, error::translate, fence::fences, rows::payload, steps::insert_steps};
 
 impl StepDatabase for Sqlite {
     type Transaction = SqliteTransaction;

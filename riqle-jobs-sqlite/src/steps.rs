@@ -1,12 +1,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use riqle_jobs_core::{LeaseAnswer, LeaseRef, SavedStep, StepPath, StepSave, later};
+use riqle_jobs_core::{LeaseAnswer, LeaseRef, SavedStep, StepPath, StepSave, later, store::rules::Fence};
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     error::Result,
-    fence::{Fence, fences},
+    fence::fences,
     rows::{Query, for_each, get, millis, payload, time},
 };
 
@@ -18,10 +18,14 @@ pub(crate) async fn save_steps(
 ) -> Result<Vec<LeaseAnswer>> {
     let leases: Vec<_> = steps.iter().map(|step| &step.lease).collect();
     let fences = fences(connection, &leases).await?;
-    let held: Vec<&StepSave> =
-        steps.iter().zip(&fences).filter(|(_, fence)| fence.holds()).map(|(step, _)| *step).collect();
+    let held: Vec<&StepSave> = steps
+        .iter()
+        .zip(&fences)
+        .filter(|(_, fence)| **fence == Fence::Holds)
+        .map(|(step, _)| *step)
+        .collect();
     insert_steps(connection, &held, now).await?;
-    Ok(fences.iter().map(Fence::answer).collect())
+    Ok(fences.into_iter().map(Fence::answer).collect())
 }
 
 /// Answers how many were written.
@@ -58,13 +62,17 @@ pub(crate) async fn extend(
 ) -> Result<Vec<LeaseAnswer>> {
     let leases: Vec<_> = leases.iter().collect();
     let fences = fences(connection, &leases).await?;
-    let held: Vec<_> =
-        leases.iter().zip(&fences).filter(|(_, fence)| fence.holds()).map(|(lease, _)| lease.run).collect();
+    let held: Vec<_> = leases
+        .iter()
+        .zip(&fences)
+        .filter(|(_, fence)| **fence == Fence::Holds)
+        .map(|(lease, _)| lease.run)
+        .collect();
     let until = millis(later(now, lease));
     let template = include_str!("../queries/extend.sql");
     let row = |query: Query<'static>, _, id: &riqle_jobs_core::RunId| query.bind(id.as_uuid());
     for_each(connection, template, |query| query.bind(until), &held, row).await?;
-    Ok(fences.iter().map(Fence::answer).collect())
+    Ok(fences.into_iter().map(Fence::answer).collect())
 }
 
 /// A saved step, as the columns of `riqle_steps` have it.

@@ -3,14 +3,11 @@ use std::{collections::HashSet, time::Duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{
-    Memory, State,
-    run::{Fence, StoredRun},
-};
+use super::{Memory, State, run::StoredRun};
 use crate::{
     ClaimRequest, Claimed, Clock, Enqueued, Error, Hint, LeaseAnswer, LeaseConnection, LeaseRef, LeaseToken,
     Limits, NewRun, Queue, RunId, Settlement, StepSave, WakeUps, clock,
-    store::{Admission, Note},
+    store::{Admission, Note, rules::Fence},
 };
 
 #[async_trait]
@@ -196,13 +193,10 @@ impl State {
 
     fn settle(&mut self, settlement: Settlement, now: Timestamp) -> LeaseAnswer {
         let run = settlement.lease.run;
-        match self.fence(&settlement.lease) {
-            Fence::Holds => {
-                self.change(run, |run| run.settle(settlement, now));
-                LeaseAnswer::Done
-            }
-            Fence::Settled => LeaseAnswer::Done,
-            fence => fence.answer(),
+        let fence = self.fence(&settlement.lease);
+        if fence == Fence::Holds {
+            self.change(run, |run| run.settle(settlement, now));
         }
+        fence.answer_to_settle()
     }
 }

@@ -4,10 +4,13 @@ use jiff::Timestamp;
 
 use super::notes::StoredNotes;
 use crate::{
-    AttemptOutcome, AttemptRecord, ClaimRequest, ClaimedRun, Due, Ending, Fingerprint, LeaseAnswer, LeaseRef,
-    LeaseToken, NewRun, Payload, Priority, Reason, Replay, Run, RunId, RunState, SavedStep, Settlement,
-    StepSave, Unique, WorkerId, clock,
-    store::{Holder, rules::Standing},
+    AttemptOutcome, AttemptRecord, ClaimRequest, ClaimedRun, Due, Ending, Fingerprint, LeaseRef, LeaseToken,
+    NewRun, Payload, Priority, Reason, Replay, Run, RunId, RunState, SavedStep, Settlement, StepSave, Unique,
+    WorkerId, clock,
+    store::{
+        Holder,
+        rules::{Fence, Standing},
+    },
 };
 
 /// A run as it is kept.
@@ -55,30 +58,6 @@ pub(super) struct Lease {
     worker: WorkerId,
     claimed_at: Timestamp,
     pub(super) until: Timestamp,
-}
-
-/// How a token stands to a run.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fence {
-    /// It holds the run.
-    Holds,
-    /// It held the run, which was settled under it.
-    Settled,
-    /// It held the run, which an operator cancelled.
-    Cancelled,
-    /// Neither.
-    Lost,
-}
-
-impl Fence {
-    /// What a write other than a repeated settle answers.
-    pub(super) fn answer(self) -> LeaseAnswer {
-        match self {
-            Fence::Holds => LeaseAnswer::Done,
-            Fence::Cancelled => LeaseAnswer::CancelRequested,
-            Fence::Settled | Fence::Lost => LeaseAnswer::LeaseLost,
-        }
-    }
 }
 
 impl StoredRun {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::RunId;
 
 /// A hint from a store to the workers and relays of its process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Hint {
     /// Something became due in this queue, or may have in any.
     Due(Option<String>),
@@ -18,7 +18,7 @@ pub enum Hint {
 
 impl Hint {
     /// As one process tells the others, with the id of the sender.
-    pub fn message(&self, process: Uuid) -> String {
+    pub(super) fn message(&self, process: Uuid) -> String {
         match self {
             Hint::Due(Some(queue)) => format!("{process} due {queue}"),
             Hint::Due(None) => format!("{process} due"),
@@ -28,7 +28,7 @@ impl Hint {
     }
 
     /// What another process tells; nothing if `own` sent it. An unknown message means: poll.
-    pub fn from_message(own: Uuid, message: &str) -> Option<Hint> {
+    pub(super) fn from_message(own: Uuid, message: &str) -> Option<Hint> {
         let mut words = message.splitn(3, ' ');
         let process: Option<Uuid> = words.next().and_then(|word| word.parse().ok());
         if process == Some(own) {

@@ -1,5 +1,9 @@
-//! Rules that every store keeps, as pure functions.
+//! Rules that every store keeps, each written once.
 
+mod fence;
 mod operate;
+mod remote_hints;
 
+pub use fence::Fence;
 pub use operate::{Operation, Standing, Todo};
+pub use remote_hints::{HintChannel, HintListener, RemoteHints};
