@@ -102,7 +102,7 @@ async fn run(shutdown: &Shutdown) -> Result<(), Failure> {
 
     let relaying = relay.map(|relay| {
         let shutdown = shutdown.clone();
-        tokio::spawn(async move { relay.run_until(shutdown.stopping()).await })
+        tokio::spawn(async move { relay.run_with(&shutdown).await })
     });
 
     let told = async {
@@ -128,7 +128,7 @@ async fn run(shutdown: &Shutdown) -> Result<(), Failure> {
     working.await??;
     server.await?;
     if let Some(relaying) = relaying {
-        relaying.await?;
+        relaying.await??;
     }
     played
 }

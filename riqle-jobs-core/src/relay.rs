@@ -40,11 +40,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// transactions that commit late, may mix it.
 ///
 /// ```no_run
-/// # async fn start<S: riqle_jobs_core::Staging + Clone + 'static>(database: S, store: riqle_jobs_core::Memory) {
-/// use riqle_jobs_core::Relay;
-///
-/// # let stop = std::future::pending();
-/// Relay::new(&database, &store).run_until(stop).await;
+/// # use riqle_jobs_core::{Error, Memory, Relay, Staging};
+/// # async fn start<S: Staging + Clone + 'static>(database: S, store: Memory) -> Result<(), Error> {
+/// Relay::new(&database, &store).run().await
 /// # }
 /// ```
 pub struct Relay {
@@ -72,19 +70,37 @@ impl Relay {
         self
     }
 
-    /// Runs until the process is told to stop, by SIGTERM or Ctrl-C.
+    /// Runs until the process is told to stop: SIGTERM or Ctrl-C ends it gracefully, a second one at once. Items in
+    /// flight are finished, for at most 5 s.
     ///
     /// # Errors
     /// `Misconfigured` if the signal handler can't be set.
     pub async fn run(&self) -> Result<(), Error> {
-        let shutdown = Shutdown::on_signals()?;
-        self.run_until(shutdown.stopping()).await;
+        self.run_with(&Shutdown::on_signals()?).await
+    }
+
+    /// Runs until `stop` resolves, then ends gracefully.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn run_until(&self, stop: impl Future<Output = ()>) -> Result<(), Error> {
+        let shutdown = Shutdown::new();
+        shutdown.fired_by(stop, self.run_with(&shutdown)).await
+    }
+
+    /// Runs until `shutdown` says so.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn run_with(&self, shutdown: &Shutdown) -> Result<(), Error> {
+        tokio::select! {
+            () = self.relay(shutdown) => {}
+            () = shutdown.stopping_now() => {}
+        }
         Ok(())
     }
 
-    /// Runs until `stop` resolves; items in flight are finished, for at most 5 s.
-    pub async fn run_until(&self, stop: impl Future<Output = ()>) {
-        tokio::pin!(stop);
+    async fn relay(&self, shutdown: &Shutdown) {
         // Interest is registered before the first look, so no hint falls between.
         let mut hints = self.staging.staging_wake_ups();
         let mut answered = Answered::default();
@@ -96,7 +112,7 @@ impl Relay {
                 tokio::pin!(round);
                 tokio::select! {
                     ended = &mut round => ended,
-                    () = &mut stop => {
+                    () = shutdown.stopping() => {
                         // Not dropped half way: what it has taken would wait for the end of the lease.
                         let _ = timeout(GRACE, round).await;
                         return;
@@ -126,7 +142,7 @@ impl Relay {
                 }
             };
             tokio::select! {
-                () = &mut stop => return,
+                () = shutdown.stopping() => return,
                 () = sleep(pause) => {}
                 () = staged(&mut hints), if is_idle => {}
             }

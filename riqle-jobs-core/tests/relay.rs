@@ -68,7 +68,8 @@ async fn each_item_arrives_once_though_calls_fail_on_both_sides_before_and_after
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         })
-        .await;
+        .await
+        .unwrap();
 
     let stored = memory.runs(RunFilter::all().limit(2000)).await.unwrap();
     assert_eq!(stored.len(), 903);
@@ -166,7 +167,8 @@ async fn a_relay_outlives_both_stores_and_a_delay_goes_on_meanwhile() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         })
-        .await;
+        .await
+        .unwrap();
 
     let due_at = Inspect::run(&memory, run.id).await.unwrap().unwrap().due_at;
     assert_eq!(due_at.duration_since(clock.now()).as_secs(), 20);
@@ -191,7 +193,8 @@ async fn a_wake_moves_at_once_what_polling_would_find_later() {
                     }
                 }
             })
-            .await;
+            .await
+            .unwrap();
     }
 }
 
@@ -208,7 +211,8 @@ async fn a_relay_that_is_stopped_has_finished_what_it_had_taken() {
                 let mut hints = hints;
                 hints.next().await;
             })
-            .await;
+            .await
+            .unwrap();
         assert!(is_empty(&staging).await);
     }
 }

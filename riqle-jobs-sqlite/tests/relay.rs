@@ -48,7 +48,7 @@ async fn relay_process() {
         stops_before(operation);
         None
     });
-    Relay::new(&shop, &jobs).run_until(std::future::pending()).await;
+    Relay::new(&shop, &jobs).run_until(std::future::pending()).await.unwrap();
 }
 
 /// F01, F18

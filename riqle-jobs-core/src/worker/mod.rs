@@ -235,15 +235,7 @@ impl Worker {
     /// As [`run`](Self::run).
     pub async fn run_until(&self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let shutdown = Shutdown::new();
-        let run = self.run_with(&shutdown);
-        tokio::pin!(run, stop);
-        tokio::select! {
-            ended = &mut run => ended,
-            () = stop => {
-                shutdown.stop();
-                run.await
-            }
-        }
+        shutdown.fired_by(stop, self.run_with(&shutdown)).await
     }
 
     /// Runs until `shutdown` says so.

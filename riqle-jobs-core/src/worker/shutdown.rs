@@ -2,7 +2,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Error, ErrorKind};
 
-/// Tells workers to stop; clones share it.
+/// Tells workers and relays to stop; clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     stopping: CancellationToken,
@@ -45,6 +45,20 @@ impl Shutdown {
     pub fn stop_now(&self) {
         self.stopping.cancel();
         self.now.cancel();
+    }
+
+    /// Runs what it stops, and stops it once `stop` resolves.
+    pub(crate) async fn fired_by<T>(
+        &self,
+        stop: impl Future<Output = ()>,
+        stopped: impl Future<Output = T>,
+    ) -> T {
+        tokio::pin!(stopped);
+        tokio::select! {
+            ended = &mut stopped => return ended,
+            () = stop => self.stop(),
+        }
+        stopped.await
     }
 
     /// Resolves once stopping has begun.
