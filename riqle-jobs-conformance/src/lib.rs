@@ -47,6 +47,7 @@
 mod around_commit;
 mod given;
 mod harness;
+mod intercepted;
 mod lost_replies;
 mod memory_staging;
 mod model;
@@ -86,6 +87,7 @@ pub mod unique;
 
 pub use around_commit::{AroundCommit, TransactionAroundCommit};
 pub use harness::{Harness, StagingHarness, TransactionEnd, opened, within_limit};
+pub use intercepted::{Effect, Intercepted, Interceptor};
 pub use lost_replies::LostReplies;
 pub use memory_staging::MemoryStaging;
 pub use model::{random_operations_match_memory, run_model_test};

@@ -9,10 +9,12 @@ use std::{
     time::Duration,
 };
 
-use riqle_jobs_conformance::{Fault, MemoryStaging, Unreliable, UnreliableStaging};
+use riqle_jobs_conformance::{
+    Effect, Fault, Intercepted, Interceptor, MemoryStaging, Unreliable, UnreliableStaging,
+};
 use riqle_jobs_core::{
-    Clock, Inspect, Limits, ManualClock, Memory, NewRun, Payload, Priority, Queue, Registry, Relay,
-    RunFilter, Staging,
+    Clock, Error, Inspect, Limits, ManualClock, Memory, NewRun, Payload, Priority, Queue, Registry, Relay,
+    RunFilter, Shutdown, Staging, Store, async_trait,
     store::{JobDeclaration, NewEvent, Staged, StagingStatus},
 };
 
@@ -214,5 +216,40 @@ async fn a_relay_that_is_stopped_has_finished_what_it_had_taken() {
             .await
             .unwrap();
         assert!(is_empty(&staging).await);
+    }
+}
+
+/// Its calls never end.
+#[derive(Clone)]
+struct Hangs(Arc<dyn Store>);
+
+#[async_trait]
+impl Interceptor for Hangs {
+    fn inner(&self) -> &Arc<dyn Store> {
+        &self.0
+    }
+
+    async fn call<T, A, F>(&self, _operation: &'static str, _effect: Effect, _call: F) -> Result<T, Error>
+    where
+        T: Send,
+        A: Future<Output = Result<T, Error>> + Send,
+        F: Fn() -> A + Send + Sync,
+    {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_that_is_stopped_waits_five_seconds_for_a_store_that_hangs_and_at_once_not_at_all() {
+    for (stop, seconds) in [(Shutdown::stop as fn(&Shutdown), 5), (Shutdown::stop_now, 0)] {
+        let (staging, shutdown) = (MemoryStaging::new(Clock::Server), Shutdown::new());
+        staging.stage(of_runs(&[run_in("mail")])).fire();
+        let relay = Relay::new(&staging, &Intercepted(Hangs(Arc::new(Memory::new()))));
+        let begun = tokio::time::Instant::now();
+
+        let (stopped, ()) = tokio::join!(relay.run_with(&shutdown), async { stop(&shutdown) });
+
+        stopped.unwrap();
+        assert_eq!(begun.elapsed().as_secs(), seconds);
     }
 }
