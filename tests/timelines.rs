@@ -130,7 +130,7 @@ async fn the_three_jobs_fail_by_their_timelines(store: Arc<dyn Store>, clock: Ma
         assert_eq!(run.reason, Some(Reason::RetriesExhausted));
     }
     let failed = EmailFilter::all().status(EmailStatus::Failed);
-    let failed = EmailLog::emails(&*store, failed).await.unwrap();
+    let failed = store.emails(failed).await.unwrap();
     assert_eq!(failed.len(), 3);
     assert!(failed.iter().all(|row| row.sends == 0 && row.message_id.is_none()));
     assert!(mailer.sent().is_empty());
@@ -145,7 +145,7 @@ async fn the_three_jobs_fail_by_their_timelines(store: Arc<dyn Store>, clock: Ma
     let sent = mailer.sent();
     assert_eq!(sent.len(), 1);
     let of_purchase = EmailFilter::all().reference("order-1");
-    let rows = EmailLog::emails(&*store, of_purchase).await.unwrap();
+    let rows = store.emails(of_purchase).await.unwrap();
     let row = rows.iter().find(|row| row.status == EmailStatus::Sent).unwrap();
     assert_eq!((row.sends, row.run_id, &row.idempotency_key), (1, Some(replay), &sent[0].key));
 }

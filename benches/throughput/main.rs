@@ -18,8 +18,8 @@ use std::{
 use riqle_jobs::{
     Job, JobError, JobInput, Jobs, NewRun, Payload, Priority, RunContext, RunState, Worker,
     store::{
-        AttemptOutcome, ClaimRequest, Claimed, ClaimedRun, Due, Ending, Inspect, LeaseToken, Settlement,
-        Store, WorkerId,
+        AttemptOutcome, ClaimRequest, Claimed, ClaimedRun, Due, Ending, LeaseToken, Settlement, Store,
+        WorkerId,
     },
 };
 use serde::Serialize;
@@ -329,7 +329,7 @@ async fn steps(store: &Arc<dyn Store>) {
 /// for the last settle.
 async fn work_off(store: &Arc<dyn Store>, runs: u64, steps: u32) -> Duration {
     let took = work_through(store, runs, steps).await;
-    let counts = Inspect::counts(&**store).await.unwrap();
+    let counts = store.counts().await.unwrap();
     assert!(
         counts.iter().all(|count| count.state == RunState::Succeeded && count.runs == runs),
         "{counts:?}"

@@ -5,7 +5,7 @@ use std::{
 
 use riqle_jobs::{
     Email, Jobs, ReplayFrom, Run, RunId, RunState,
-    email::{EmailFilter, EmailLog, EmailStatus},
+    email::{EmailFilter, EmailStatus},
     testing,
     web::webhooks::stripe::{SIGNATURE_HEADER, sign},
 };
@@ -126,7 +126,7 @@ impl Demo<'_> {
         let mut sent = 0;
         for reference in references {
             let filter = EmailFilter::all().reference(*reference);
-            for row in EmailLog::emails(&**self.jobs.store(), filter).await?.iter().rev() {
+            for row in self.jobs.store().emails(filter).await?.iter().rev() {
                 self.printer
                     .line(&format!("{:<8} {:<22} {:<20} {}", row.status, row.template, row.to, row.subject));
                 sent += usize::from(row.status == EmailStatus::Sent && row.sends == 1);

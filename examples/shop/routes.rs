@@ -9,7 +9,7 @@ use axum::{
 };
 use riqle_jobs::{
     Shutdown,
-    email::{EmailFilter, EmailLog},
+    email::EmailFilter,
     web::{
         Dashboard, EventApi, health,
         security::Access,
@@ -83,7 +83,7 @@ async fn emails(State(shop): State<Shop>, Path(id): Path<String>) -> Response {
         return refuse(StatusCode::NOT_FOUND, "no such order");
     }
     let filter = EmailFilter::all().reference(id);
-    match EmailLog::emails(&**shop.jobs.store(), filter).await {
+    match shop.jobs.store().emails(filter).await {
         Ok(rows) => {
             let rows = rows.iter().map(|row| {
                 json!({

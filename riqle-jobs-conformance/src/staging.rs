@@ -3,8 +3,8 @@
 use std::{collections::HashSet, sync::Arc};
 
 use riqle_jobs_core::{
-    Due, ErrorKind, Hint, Inspect, LeaseToken, Memory, NewRun, Payload, Priority, Queue, Relay, RunFilter,
-    Staging, UniqueScope,
+    Due, ErrorKind, Hint, Inspect, LeaseToken, Memory, NewRun, Payload, Priority, Queue, Registry, Relay,
+    RunFilter, Staging, UniqueScope,
     store::{JobDeclaration, NewEvent, StagedItem, StagedNumber, StagedRequest, StagingStatus, TakenStaged},
 };
 
@@ -331,7 +331,7 @@ pub async fn f18_what_was_staged_arrives_once_and_leaves_nothing_behind(harness:
         trigger: Some("user/created".to_owned()),
         policy: None,
     };
-    riqle_jobs_core::Registry::register_jobs(&store, vec![greets]).await.unwrap();
+    store.register_jobs(vec![greets]).await.unwrap();
     let elsewhere = NewRun { queue: "reports".to_owned(), ..run_of("bill") };
     let staged =
         vec![run_of(GREET).unique("ada").reference("order-7"), elsewhere, run_of(GREET).unique("ada")];
@@ -393,5 +393,5 @@ pub async fn of_several_relays_at_once_each_item_is_moved_once(harness: &dyn Sta
         assert!(store.run(run.id).await.unwrap().is_some());
     }
     assert_eq!(handles[1].staging_status().await.unwrap(), StagingStatus::default());
-    assert!(!Queue::enqueue(&store, vec![staged[0].clone()]).await.unwrap()[0].is_new());
+    assert!(!store.enqueue(vec![staged[0].clone()]).await.unwrap()[0].is_new());
 }

@@ -23,7 +23,7 @@ const FAST: u32 = 1_000_000;
 
 /// Makes dead letters of runs with these inputs.
 async fn dead_letters(store: &Memory, runs: Vec<NewRun>) {
-    Queue::enqueue(store, runs).await.unwrap();
+    store.enqueue(runs).await.unwrap();
     let worker = Worker::new(store).register(Scripted::new(async |_, _| Err(JobError::dead("no"))));
     worker.run_until_idle().await.unwrap();
 }
@@ -34,7 +34,7 @@ fn runs(count: u64) -> Vec<NewRun> {
 
 async fn listed(store: &Memory, state: RunState) -> Vec<Run> {
     let filter = RunFilter::all().states([state]).limit(100_000);
-    Inspect::runs(store, filter).await.unwrap()
+    store.runs(filter).await.unwrap()
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn a_taken_unique_key_is_skipped_and_reported_and_the_others_go_on() {
     let dead: Vec<_> = (0..5).map(keyed).collect();
     let taken = dead[2].id;
     dead_letters(&store, dead).await;
-    Queue::enqueue(&store, vec![keyed(2)]).await.unwrap();
+    store.enqueue(vec![keyed(2)]).await.unwrap();
 
     let report = Jobs::new(&store).replay_all(RunFilter::default(), Pace::per_second(FAST)).await.unwrap();
 
@@ -114,7 +114,7 @@ async fn only_what_the_filter_lists_is_replayed_or_discarded() {
 
     assert_eq!((replayed.done, discarded.done), (2, 1));
     assert!(listed(&store, RunState::Dead).await.is_empty());
-    assert_eq!(Inspect::runs(&store, filter("b")).await.unwrap(), []);
+    assert_eq!(store.runs(filter("b")).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -204,7 +204,7 @@ async fn a_run_that_waits_for_its_time_runs_now() {
     worker.run_until_idle().await.unwrap();
 
     assert_eq!(testing::output::<u64>(&store, id).await.unwrap(), 7);
-    let error = Operate::run_now(&store, RunId::new()).await.unwrap_err();
+    let error = store.run_now(RunId::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
@@ -213,7 +213,7 @@ async fn runs_that_have_not_ended_are_made_due_or_cancelled_in_bulk_and_no_other
     let store = Memory::new();
     dead_letters(&store, runs(2)).await;
     let later = runs(300).into_iter().map(|run| run.delay(Duration::from_secs(3_600)));
-    Queue::enqueue(&store, later.collect()).await.unwrap();
+    store.enqueue(later.collect()).await.unwrap();
     let jobs = Jobs::new(&store);
     let (all, fast) = (RunFilter::default(), Pace::per_second(FAST));
     let of = |state| RunFilter::all().states([state]);
@@ -221,7 +221,7 @@ async fn runs_that_have_not_ended_are_made_due_or_cancelled_in_bulk_and_no_other
     assert_eq!(jobs.cancel_all(of(RunState::Dead), fast).await.unwrap().done, 0);
     assert_eq!(jobs.replay_all(of(RunState::Pending), fast).await.unwrap().done, 0);
     assert_eq!(jobs.run_all_now(all.clone(), fast).await.unwrap().done, 300);
-    let queues = Inspect::queues(&store).await.unwrap();
+    let queues = store.queues().await.unwrap();
     assert_eq!((queues[0].due, queues[0].scheduled), (300, 0));
 
     assert_eq!(jobs.cancel_all(all, fast).await.unwrap().done, 300);

@@ -89,7 +89,7 @@ impl Shop {
     }
 
     async fn run(&self, id: RunId) -> Run {
-        Inspect::run(&self.store, id).await.unwrap().unwrap()
+        self.store.run(id).await.unwrap().unwrap()
     }
 
     async fn row(&self) -> EmailRecord {

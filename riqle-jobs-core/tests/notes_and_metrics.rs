@@ -45,7 +45,7 @@ async fn progress_and_lines_are_stored_with_the_end_of_the_attempt() {
             line(later, 2, LogLevel::Warn, "nul \u{fffd}"),
         ],
     };
-    assert_eq!(Inspect::notes(&bench.store, id).await.unwrap(), expected);
+    assert_eq!(bench.store.notes(id).await.unwrap(), expected);
 }
 
 #[tokio::test]
@@ -57,10 +57,10 @@ async fn notes_are_stored_while_the_body_runs() {
     // The body's time limit is half a second, like the time for which notes gather.
     let worker = Worker::new(&bench.store).register(Patient(Arc::new(move || Arc::clone(&wait))));
     Jobs::new(&bench.store).enqueue(PatientInput(7)).await.unwrap();
-    let patient = Inspect::runs(&bench.store, Default::default()).await.unwrap()[0].id;
+    let patient = bench.store.runs(Default::default()).await.unwrap()[0].id;
     assert_ne!(patient, id);
     let watch = async {
-        while Inspect::notes(&bench.store, patient).await.unwrap().lines.is_empty() {
+        while bench.store.notes(patient).await.unwrap().lines.is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert_eq!(bench.run(patient).await.state, RunState::Running);
@@ -68,7 +68,7 @@ async fn notes_are_stored_while_the_body_runs() {
     };
     let (ran, ()) = tokio::join!(worker.run_until_idle(), watch);
     ran.unwrap();
-    let notes = Inspect::notes(&bench.store, patient).await.unwrap();
+    let notes = bench.store.notes(patient).await.unwrap();
     let texts: Vec<_> = notes.lines.iter().map(|line| line.text.as_str()).collect();
     assert_eq!(texts, ["before", "after"]);
 }
@@ -111,7 +111,7 @@ async fn of_many_lines_the_newest_hundred_are_kept_and_long_ones_are_cut() {
 
     worker.run_until_idle().await.unwrap();
 
-    let notes = Inspect::notes(&bench.store, id).await.unwrap();
+    let notes = bench.store.notes(id).await.unwrap();
     assert_eq!((notes.lines.len(), notes.lines[0].text.as_str()), (100, "902"));
     assert!(notes.lines[99].text.len() <= 1024 && notes.lines[99].text.ends_with('…'));
     assert_eq!(notes.progress.unwrap().done, u64::MAX >> 1);
@@ -140,14 +140,14 @@ async fn lines_are_stored_once_though_calls_fail_before_and_after_their_effect()
     worker
         .run_until(async move {
             let unfinished = |count: &riqle_jobs_core::store::JobCount| count.state != RunState::Succeeded;
-            while Inspect::counts(&watched).await.unwrap().iter().any(unfinished) {
+            while watched.counts().await.unwrap().iter().any(unfinished) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         })
         .await
         .unwrap();
-    for run in Inspect::runs(&memory, Default::default()).await.unwrap() {
-        let lines = Inspect::notes(&memory, run.id).await.unwrap().lines;
+    for run in memory.runs(Default::default()).await.unwrap() {
+        let lines = memory.notes(run.id).await.unwrap().lines;
         let texts: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
         assert_eq!(texts, ["1", "2", "3", "4", "5"]);
     }
@@ -172,8 +172,7 @@ async fn attempts_are_counted_by_job_and_minute() {
     worker.run_until_idle().await.unwrap();
 
     let end = bench.clock.now().checked_add(Duration::from_secs(1)).unwrap();
-    let metrics =
-        Inspect::metrics(&bench.store, MetricsFilter::between(Span::Minute, start, end)).await.unwrap();
+    let metrics = bench.store.metrics(MetricsFilter::between(Span::Minute, start, end)).await.unwrap();
     let counts: Vec<_> =
         metrics.iter().map(|m| (m.job.as_str(), m.started, m.succeeded, m.failed, m.dead)).collect();
     assert_eq!(counts, [("scripted", 4, 2, 2, 1), ("scripted", 1, 0, 1, 0)]);
@@ -181,7 +180,7 @@ async fn attempts_are_counted_by_job_and_minute() {
     let wait = metrics[0].wait.percentile(50.0).unwrap();
     assert!((59..67).contains(&wait.as_secs()), "{wait:?}");
     let quarter = MetricsFilter::between(Span::QuarterHour, start, end);
-    let quarter = Inspect::metrics(&bench.store, quarter).await.unwrap();
+    let quarter = bench.store.metrics(quarter).await.unwrap();
     let counts: Vec<_> = quarter.iter().map(|m| (m.start, m.started, m.run_time.count())).collect();
     assert_eq!(counts, [(start, 5, 5)], "both minutes together");
 }
@@ -198,8 +197,7 @@ async fn two_runs_of_a_worker_in_a_minute_are_added_up() {
     }
 
     let end = start.checked_add(Duration::from_secs(1)).unwrap();
-    let metrics =
-        Inspect::metrics(&bench.store, MetricsFilter::between(Span::Minute, start, end)).await.unwrap();
+    let metrics = bench.store.metrics(MetricsFilter::between(Span::Minute, start, end)).await.unwrap();
     assert_eq!((metrics.len(), metrics[0].started, metrics[0].succeeded), (1, 3, 3));
 }
 
@@ -223,7 +221,7 @@ async fn a_worker_leaves_a_paused_queue_alone_and_goes_on_when_it_is_resumed() {
         .run_until(async {
             // Long enough for a claim that takes no heed of the pause.
             tokio::time::sleep(Duration::from_millis(50)).await;
-            Operate::resume_queue(&bench.store, "default").await.unwrap();
+            bench.store.resume_queue("default").await.unwrap();
             done.notified().await;
         })
         .await

@@ -90,7 +90,7 @@ async fn a_run_whose_output_is_refused_is_dead_and_says_so_and_its_notes_are_kep
     let error = format!("the store refused the output: {REFUSAL}");
     let found = (run.state, run.reason, run.attempts.len(), run.error());
     assert_eq!(found, (RunState::Dead, Some(Reason::Refused), 1, Some(error.as_str())));
-    let notes = Inspect::notes(&bench.store, id).await.unwrap();
+    let notes = bench.store.notes(id).await.unwrap();
     let lines: Vec<_> = notes.lines.iter().map(|line| line.text.as_str()).collect();
     let refused = format!("(the store refused the line: {REFUSAL})");
     assert_eq!(lines, ["plain", refused.as_str(), "plain again"]);
@@ -201,7 +201,7 @@ async fn a_store_that_is_not_as_it_must_be_is_waited_for_and_no_run_pays_for_it(
     });
     let id = Jobs::new(&memory).enqueue(ScriptedInput(1)).await.unwrap().id();
     Worker::new(&store).register(body).run_until_idle().await.unwrap();
-    let run = Inspect::run(&memory, id).await.unwrap().unwrap();
+    let run = memory.run(id).await.unwrap().unwrap();
     assert_eq!((run.state, run.failures, run.crashes), (RunState::Succeeded, 0, 0));
     assert_eq!(tries.load(Ordering::SeqCst), 1);
 }

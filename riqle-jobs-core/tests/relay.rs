@@ -27,7 +27,7 @@ fn of_runs(runs: &[NewRun]) -> Vec<Staged> {
 }
 
 async fn has_arrived(store: &Memory, run: &NewRun) -> bool {
-    Inspect::run(store, run.id).await.unwrap().is_some()
+    store.run(run.id).await.unwrap().is_some()
 }
 
 async fn is_empty(staging: &MemoryStaging) -> bool {
@@ -172,7 +172,7 @@ async fn a_relay_outlives_both_stores_and_a_delay_goes_on_meanwhile() {
         .await
         .unwrap();
 
-    let due_at = Inspect::run(&memory, run.id).await.unwrap().unwrap().due_at;
+    let due_at = memory.run(run.id).await.unwrap().unwrap().due_at;
     assert_eq!(due_at.duration_since(clock.now()).as_secs(), 20);
 }
 

@@ -61,7 +61,7 @@ where
 }
 
 async fn paths(bench: &Bench, id: RunId) -> Vec<String> {
-    Inspect::steps(&bench.store, id).await.unwrap().into_iter().map(|step| step.path.to_string()).collect()
+    bench.store.steps(id).await.unwrap().into_iter().map(|step| step.path.to_string()).collect()
 }
 
 async fn is_dead_for(bench: &Bench, id: RunId, error: &str) {

@@ -60,33 +60,28 @@ async fn every_run_ends_once_though_calls_fail_before_and_after_their_effect() {
         }
     });
     let runs: Vec<NewRun> = (0..200).map(|number| NewRun::of(&TwoStepsInput(number)).unwrap()).collect();
-    while Queue::enqueue(&store, runs.clone()).await.is_err() {}
+    while store.enqueue(runs.clone()).await.is_err() {}
     let computed = Arc::new(Mutex::new(HashMap::new()));
     let worker = Worker::new(&store).concurrency(8).register(TwoSteps { computed: Arc::clone(&computed) });
 
     let watched = memory.clone();
     worker
         .run_until(async move {
-            while Inspect::counts(&watched)
-                .await
-                .unwrap()
-                .iter()
-                .any(|count| count.state != RunState::Succeeded)
-            {
+            while watched.counts().await.unwrap().iter().any(|count| count.state != RunState::Succeeded) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         })
         .await
         .unwrap();
 
-    let counts = Inspect::counts(&memory).await.unwrap();
+    let counts = memory.counts().await.unwrap();
     assert_eq!((counts.len(), counts[0].state, counts[0].runs), (1, RunState::Succeeded, 200));
     // Nothing crashed and nothing failed: pressure on the store spends no attempt and repeats no step.
     let computed = computed.lock().unwrap().clone();
     assert_eq!(computed.len(), 400);
     assert!(computed.values().all(|times| *times == 1));
     for run in &runs {
-        let run = Inspect::run(&memory, run.id).await.unwrap().unwrap();
+        let run = memory.run(run.id).await.unwrap().unwrap();
         assert_eq!((run.failures, run.crashes, run.attempts.len()), (0, 0, 1));
     }
 }
@@ -107,9 +102,9 @@ async fn a_store_that_is_away_and_comes_back_is_worked_for_again() {
         .run_until(async {
             // Long enough for several refused claims.
             tokio::time::sleep(Duration::from_millis(300)).await;
-            assert_eq!(Inspect::run(&memory, id).await.unwrap().unwrap().state, RunState::Pending);
+            assert_eq!(memory.run(id).await.unwrap().unwrap().state, RunState::Pending);
             away.store(false, Ordering::SeqCst);
-            while Inspect::run(&memory, id).await.unwrap().unwrap().state != RunState::Succeeded {
+            while memory.run(id).await.unwrap().unwrap().state != RunState::Succeeded {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         })

@@ -18,7 +18,7 @@ async fn the_clock_moves_past_what_no_worker_of_the_test_takes() {
         run.delay(Duration::from_secs(secs))
     });
     let foreign = [late.id, early.id];
-    Queue::enqueue(&bench.store, vec![early, late]).await.unwrap();
+    bench.store.enqueue(vec![early, late]).await.unwrap();
     let retried = bench.enqueue(1).await;
     let worker = Worker::new(&bench.store)
         .register(Scripted::new(async |_, _| Err::<u64, _>(JobError::retry("not now"))));
@@ -42,14 +42,14 @@ async fn the_clock_moves_past_what_no_worker_of_the_test_takes() {
 async fn what_a_paused_queue_holds_is_overdue_and_moves_no_clock() {
     let bench = Bench::new();
     let held = bench.enqueue(1).await;
-    Operate::pause_queue(&bench.store, "default", "ada", "a test").await.unwrap();
+    bench.store.pause_queue("default", "ada", "a test").await.unwrap();
     let worker = Worker::new(&bench.store).register(Scripted::new(async |_, input| Ok(input)));
 
     worker.run_until_idle().await.unwrap();
 
     assert_eq!(testing::advance_to_next_due(&bench.store, &bench.clock).await.unwrap(), None);
     assert_eq!(testing::overdue(&bench.store).await.unwrap()[0].id, held);
-    Operate::resume_queue(&bench.store, "default").await.unwrap();
+    bench.store.resume_queue("default").await.unwrap();
     worker.run_until_idle().await.unwrap();
     assert!(testing::overdue(&bench.store).await.unwrap().is_empty());
 }

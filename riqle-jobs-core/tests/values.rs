@@ -136,7 +136,7 @@ async fn an_input_that_does_not_read_back_is_refused_when_it_is_enqueued() {
     );
     let refused = jobs.enqueue_all(([vec![1.0], vec![f64::INFINITY]]).map(EchoInput)).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Rejected);
-    assert_eq!(Inspect::runs(&store, RunFilter::default()).await.unwrap(), []);
+    assert_eq!(store.runs(RunFilter::default()).await.unwrap(), []);
 }
 
 /// F54
@@ -145,7 +145,7 @@ async fn an_output_that_does_not_read_back_is_dead_and_never_succeeded_without_i
     let store = Memory::new();
     let id = Jobs::new(&store).enqueue(EchoInput(vec![1.0])).await.unwrap().id();
     Worker::new(&store).register(Echo).run_until_idle().await.unwrap();
-    let run = Inspect::run(&store, id).await.unwrap().unwrap();
+    let run = store.run(id).await.unwrap().unwrap();
     assert_eq!((run.state, run.reason, run.output), (RunState::Dead, Some(Reason::Permanent), None));
     assert!(run.attempts[0].error.as_ref().unwrap().contains("does not survive JSON"), "{:?}", run.attempts);
 }

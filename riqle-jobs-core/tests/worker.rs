@@ -159,7 +159,7 @@ async fn input_that_can_not_be_read_is_dead_at_once_and_kept() {
     let input = Payload::from_json_text(r#"{"card":"4111"}"#);
     let run = NewRun::with_payload("scripted", "default", Priority::DEFAULT, input.clone());
     let id = run.id;
-    Queue::enqueue(&bench.store, vec![run]).await.unwrap();
+    bench.store.enqueue(vec![run]).await.unwrap();
 
     worker.run_until_idle().await.unwrap();
 
@@ -263,7 +263,7 @@ async fn a_worker_leaves_jobs_alone_that_it_does_not_know() {
     let other =
         NewRun::with_payload("of-a-newer-deploy", "default", Priority::URGENT, Payload::from_json_text("1"));
     let id = other.id;
-    Queue::enqueue(&bench.store, vec![other]).await.unwrap();
+    bench.store.enqueue(vec![other]).await.unwrap();
     let known = bench.enqueue(1).await;
     let worker = Worker::new(&bench.store).register(Scripted::new(async |_, input| Ok(input)));
     worker.run_until_idle().await.unwrap();
@@ -303,7 +303,7 @@ async fn a_zombie_writes_nothing_and_is_told() {
     });
     let () = outcome;
     assert_eq!(testing::output::<u64>(&bench.store, id).await.unwrap(), 42);
-    assert!(Inspect::steps(&bench.store, id).await.unwrap().is_empty());
+    assert!(bench.store.steps(id).await.unwrap().is_empty());
     assert_eq!(zombie.stats().lease_lost, 1);
     assert_eq!(*seen.lock().unwrap(), Some((Some(StopReason::LeaseLost), true)));
 }
@@ -415,12 +415,7 @@ fn a_blocked_runtime_keeps_its_leases() {
                 let watched = store.clone();
                 thief
                     .run_until(async move {
-                        while Inspect::counts(&watched)
-                            .await
-                            .unwrap()
-                            .iter()
-                            .all(|c| c.state != RunState::Succeeded)
-                        {
+                        while watched.counts().await.unwrap().iter().all(|c| c.state != RunState::Succeeded) {
                             tokio::time::sleep(Duration::from_millis(10)).await;
                         }
                     })
@@ -552,8 +547,8 @@ async fn discarding_a_dead_letter_removes_it() {
     let worker = Worker::new(&bench.store).register(Scripted::new(async |_, _| Err(JobError::dead("no"))));
     let id = bench.enqueue(1).await;
     worker.run_until_idle().await.unwrap();
-    Operate::discard(&bench.store, id).await.unwrap();
-    assert_eq!(Inspect::run(&bench.store, id).await.unwrap(), None);
+    bench.store.discard(id).await.unwrap();
+    assert_eq!(bench.store.run(id).await.unwrap(), None);
 }
 
 /// Fails once of kind `rate-limited`, then of no kind, always.
@@ -656,7 +651,7 @@ async fn a_saved_step_that_can_not_be_read_fails_or_runs_again_as_the_job_says()
         // The attempt after the one that ran it again reads the new result.
         let run = bench.run(id).await;
         assert_eq!((run.state, count.load(Ordering::SeqCst)), (state, runs));
-        let steps = Inspect::steps(&bench.store, id).await.unwrap();
+        let steps = bench.store.steps(id).await.unwrap();
         let expected = if runs == 0 { "17" } else { r#""price 5""# };
         assert_eq!((steps.len(), steps[0].result.bytes.as_slice()), (1, expected.as_bytes()));
         match policy {
@@ -680,7 +675,7 @@ async fn an_input_that_can_not_be_read_is_edited_and_replayed_in_one_call() {
     let broken =
         NewRun::with_payload("scripted", "default", Priority::DEFAULT, Payload::from_json_text("\"x\""));
     let id = broken.id;
-    Queue::enqueue(&bench.store, vec![broken]).await.unwrap();
+    bench.store.enqueue(vec![broken]).await.unwrap();
     let worker = Worker::new(&bench.store).register(Scripted::new(async |_, input| Ok(input)));
     worker.run_until_idle().await.unwrap();
     assert_eq!(bench.run(id).await.reason, Some(Reason::InputUnreadable));
@@ -719,10 +714,10 @@ async fn a_body_that_panics_while_it_is_dropped_costs_neither_the_slot_nor_the_r
     .impatient();
     let worker = Worker::new(&store).register(body).concurrency(1);
     let both_ended = async {
-        while Inspect::run(&store, good).await.unwrap().unwrap().state != RunState::Succeeded {
+        while store.run(good).await.unwrap().unwrap().state != RunState::Succeeded {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     worker.run_until(both_ended).await.unwrap();
-    assert_eq!(Inspect::run(&store, bad).await.unwrap().unwrap().failures, 1);
+    assert_eq!(store.run(bad).await.unwrap().unwrap().failures, 1);
 }

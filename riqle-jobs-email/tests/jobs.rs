@@ -6,8 +6,8 @@ mod support;
 use std::sync::{Arc, atomic::Ordering};
 
 use riqle_jobs_core::{
-    EmailLog, Error, Inspect, JobInput, Jobs, ManualClock, Memory, ReplayFrom, Run, RunId, RunState, Sender,
-    Worker,
+    EmailLog, Error, Inspect, JobInput, Jobs, ManualClock, Memory, Queue, ReplayFrom, Run, RunId, RunState,
+    Sender, Worker,
     email::{EmailFilter, EmailStatus, SendOutcome},
     testing::{self, RecordingMailer},
 };
@@ -61,7 +61,7 @@ impl World {
     }
 
     async fn run(&self, id: RunId) -> Run {
-        Inspect::run(&self.store, id).await.unwrap().unwrap()
+        self.store.run(id).await.unwrap().unwrap()
     }
 
     /// When each attempt began, in ms from the enqueue.
@@ -293,7 +293,7 @@ async fn parts_of_an_order_are_refunded_one_after_the_other() {
         order.refunded = Some(Money::new(amount, "USD").unwrap());
         world.shop.put(order.clone());
         let run = RefundNotification::new("order-1001", "ada@example.com").new_run().unwrap();
-        riqle_jobs_core::Queue::enqueue(&world.store, vec![run]).await.unwrap();
+        world.store.enqueue(vec![run]).await.unwrap();
         world.finish().await;
     }
     let subjects: Vec<String> = world.mailer.sent().into_iter().map(|sent| sent.email.subject).collect();

@@ -82,7 +82,7 @@ impl World {
     }
 
     async fn run(&self, id: RunId) -> Run {
-        Inspect::run(&self.store, id).await.unwrap().unwrap()
+        self.store.run(id).await.unwrap().unwrap()
     }
 
     /// The amounts that customers were told, in order.

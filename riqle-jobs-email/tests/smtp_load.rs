@@ -52,7 +52,7 @@ impl Mill {
     }
 
     async fn count(&self, state: RunState) -> u64 {
-        let counts = Inspect::counts(&self.store).await.unwrap();
+        let counts = self.store.counts().await.unwrap();
         counts.iter().filter(|count| count.state == state).map(|count| count.runs).sum()
     }
 

@@ -69,10 +69,10 @@ async fn a_nul_in_a_search_is_refused_in_words_that_are_not_the_drivers() {
     // A store without runs is not asked.
     store.enqueue(vec![greeting()]).await.unwrap();
     let nul = || Some("a\0b".to_owned());
-    let runs = Inspect::runs(&store, RunFilter { reference: nul(), ..RunFilter::default() }).await;
+    let runs = store.runs(RunFilter { reference: nul(), ..RunFilter::default() }).await;
     let counted = RunFilter { unique_key: nul(), ..RunFilter::default() };
-    let counted = Inspect::count_runs(&store, counted, 10).await;
-    let emails = EmailLog::emails(&store, EmailFilter { reference: nul(), ..EmailFilter::default() }).await;
+    let counted = store.count_runs(counted, 10).await;
+    let emails = store.emails(EmailFilter { reference: nul(), ..EmailFilter::default() }).await;
     for error in [runs.unwrap_err(), counted.unwrap_err(), emails.unwrap_err()] {
         let told = "a text contains a character that PostgreSQL can't store";
         assert_eq!((error.kind(), error.message()), (ErrorKind::Rejected, told));

@@ -24,7 +24,7 @@ impl Audit for Redis {
         let action = action.checked()?;
         let id = key(action.id);
         for _ in 0..TRIES {
-            let now = Queue::now(self).await?.as_millisecond();
+            let now = self.now().await?.as_millisecond();
             let known = self.stored_actions("record_action", &[id]).await?.pop().flatten();
             let at = match &known {
                 Some(known) => read_stamped::<2, NewAction>(known)?.0[0],

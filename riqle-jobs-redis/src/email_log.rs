@@ -36,7 +36,7 @@ impl EmailLog for Redis {
             {
                 return Ok(row.record);
             }
-            let row = EmailRow::new(email.clone(), Queue::now(self).await?);
+            let row = EmailRow::new(email.clone(), self.now().await?);
             if self.change("intend_email", &self.shared.keys.email(), replace(None, &row)).await? {
                 return Ok(row.record);
             }
@@ -112,7 +112,7 @@ impl EmailLog for Redis {
     async fn suppress(&self, address: &str, reason: &str) -> Result<(), Error> {
         let address = canonical_address(address);
         let mut frame = Frame::default();
-        frame.long(Queue::now(self).await?.as_millisecond()).raw(reason.as_bytes());
+        frame.long(self.now().await?.as_millisecond()).raw(reason.as_bytes());
         let change = Change::default()
             .expect("suppressed", &address, None)
             .hset("suppressed", &address, frame.0)
@@ -188,7 +188,7 @@ impl Redis {
     ) -> Result<Option<ChangedEmail>, Error> {
         for _ in 0..TRIES {
             let Some((mut row, stored)) = self.email_row(operation, id).await? else { return Ok(None) };
-            let now = Queue::now(self).await?;
+            let now = self.now().await?;
             let before = row.record.clone();
             let is_changed = change(&mut row, now)?;
             let replaced = replace(Some((&before, &stored)), &row);

@@ -7,7 +7,7 @@ use crate::{Redis, settings::Settings};
 impl Redis {
     /// How the store and its work are doing.
     pub(crate) async fn look_after_health(&self) -> Result<Health, Error> {
-        let workers = Registry::workers(self).await?;
+        let workers = self.workers().await?;
         let queues = self.standing("health").await?;
         let settings = Settings::of("health", &self.shared.server).await?;
         let mut due: BTreeMap<String, i64> = BTreeMap::new();
@@ -19,7 +19,7 @@ impl Redis {
         }
         let now = match queues.iter().map(|queue| queue.now).max() {
             Some(now) => from_millis(now),
-            None => Queue::now(self).await?,
+            None => self.now().await?,
         };
         let due = due.into_iter().map(|(job, due_at)| (job, from_millis(due_at))).collect();
         let mut health = Health::of_due(due, &workers, now);

@@ -85,7 +85,7 @@ impl Redis {
     /// Deletes spans that began long enough ago; answers how many.
     pub(crate) async fn prune_metrics(&self, kept: Option<Duration>) -> Result<u64, Error> {
         let Some(kept) = kept else { return Ok(0) };
-        let before = Queue::now(self).await?.as_millisecond().saturating_sub(wait_millis(kept));
+        let before = self.now().await?.as_millisecond().saturating_sub(wait_millis(kept));
         let mut pruned = 0;
         for span in Span::ALL {
             pruned += self.prune_spans(*span, before).await?;

@@ -1,8 +1,8 @@
 use async_trait::async_trait;
 use redis::{Value, cmd};
 use riqle_jobs_core::{
-    Error, ErrorKind, Hint, Operate, Payload, Reason, Replay, Retention, Run, RunId, RunState, WorkerId,
-    from_millis,
+    Error, ErrorKind, Hint, Operate, Payload, Queue, Reason, Replay, Retention, Run, RunId, RunState,
+    WorkerId, from_millis,
     store::{
         KindByKind, Pause, Pruned, WorkerOrder,
         rules::{Operation, Todo},
@@ -81,7 +81,7 @@ impl Operate for Redis {
     }
 
     async fn pause_queue(&self, queue: &str, by: &str, why: &str) -> Result<(), Error> {
-        let pause = Pause::new(queue, by, why, riqle_jobs_core::Queue::now(self).await?)?;
+        let pause = Pause::new(queue, by, why, self.now().await?)?;
         self.enter_queues([queue]).await?;
         let mut frame = Frame::default();
         frame.long(pause.at.as_millisecond()).text(&pause.by).text(&pause.why);

@@ -48,7 +48,7 @@ impl Redis {
         portion: usize,
         deletion: impl Fn(Vec<Vec<u8>>) -> F,
     ) -> Result<u64, Error> {
-        let before = Queue::now(self).await?.as_millisecond().saturating_sub(wait_millis(kept));
+        let before = self.now().await?.as_millisecond().saturating_sub(wait_millis(kept));
         let mut old = cmd("ZRANGEBYSCORE");
         old.arg(format!("{prefix}{listed}")).arg("-inf").arg(format!("({before}"));
         old.arg("LIMIT").arg(0).arg(portion);

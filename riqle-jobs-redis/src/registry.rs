@@ -21,7 +21,7 @@ impl Registry for Redis {
         if jobs.is_empty() {
             return Ok(());
         }
-        let now = Queue::now(self).await?.as_millisecond();
+        let now = self.now().await?.as_millisecond();
         self.enter_queues(jobs.iter().map(|job| job.queue.as_str())).await?;
         let mut set = cmd("HSET");
         set.arg(self.shared.keys.of_registry("jobs"));

@@ -20,7 +20,7 @@ use crate::{
 impl Redis {
     /// Notes that a worker is alive; answers what it was ordered.
     pub(crate) async fn write_report(&self, worker: WorkerReport) -> Result<WorkerOrder, Error> {
-        let now = Queue::now(self).await?.as_millisecond();
+        let now = self.now().await?.as_millisecond();
         let id = worker.id.as_uuid().into_bytes();
         // Only the worker itself writes it.
         let started_at = match self.stored_worker("report_worker", worker.id).await? {
@@ -37,7 +37,7 @@ impl Redis {
 
     /// The workers, the one that reported last first.
     pub(crate) async fn list_workers(&self) -> Result<Vec<RegisteredWorker>, Error> {
-        let now = Queue::now(self).await?;
+        let now = self.now().await?;
         let (workers, orders) = self.worker_keys();
         let commands = [cmd("HVALS").arg(workers).take(), cmd("HGETALL").arg(orders).take()];
         let [workers, orders] = fixed(Value::Array(self.of_registry("workers", &commands).await?))?;
@@ -83,8 +83,7 @@ impl Redis {
 
     /// Takes off the list who has not reported for long.
     pub(crate) async fn forget_workers(&self) -> Result<(), Error> {
-        let before =
-            Queue::now(self).await?.as_millisecond().saturating_sub(wait_millis(WORKER_FORGOTTEN_AFTER));
+        let before = self.now().await?.as_millisecond().saturating_sub(wait_millis(WORKER_FORGOTTEN_AFTER));
         let all = cmd("HVALS").arg(self.worker_keys().0).take();
         for stored in list(self.of_registry("prune", &[all]).await?.remove(0))? {
             let stored = bytes(stored)?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use riqle_jobs_conformance::{Harness, random_operations_match_memory};
 use riqle_jobs_core::{
-    ActionId, EmailId, EmailLog, Inspect, ManualClock, Operate, Registry, Retention, RunFilter, RunId,
+    ActionId, EmailId, EmailLog, Inspect, ManualClock, Operate, Queue, Registry, Retention, RunFilter, RunId,
     RunState, Store, UniqueScope, WorkerId, async_trait,
     email::{EmailEnding, EmailStart, NewEmail, OnUnknown, Rendered},
     store::{
@@ -140,7 +140,7 @@ async fn fill_the_rest(store: &Redis) {
         troubles: Vec::new(),
     };
     store.report_worker(worker.clone()).await.unwrap();
-    let now = riqle_jobs_core::Queue::now(store).await.unwrap();
+    let now = store.now().await.unwrap();
     let metrics = Span::ALL.iter().map(|span| JobMetrics::new("greet", *span, now)).collect();
     store.report_metrics(worker.id, metrics).await.unwrap();
     store.order_worker(worker.id, WorkerOrder::Drain).await.unwrap();
@@ -240,7 +240,7 @@ async fn unique_keys_whose_period_is_over_leave_with_one_prune() {
         let run = riqle_jobs_core::NewRun::with_payload("greet", "mail", Priority::DEFAULT, input);
         run.unique_within(format!("key-{n}"), UniqueScope::Period(Duration::from_secs(60)))
     };
-    riqle_jobs_core::Queue::enqueue(&scene.store, (0..1_200).map(run).collect()).await.unwrap();
+    scene.store.enqueue((0..1_200).map(run).collect()).await.unwrap();
     scene.clock.advance(Duration::from_secs(3_600));
 
     // No run has ended.
@@ -267,7 +267,7 @@ async fn a_key_of_another_type_is_told_and_nothing_is_half_written() {
     let theirs = format!("{}:{{mail}}:open:greet", prefix);
     redis::cmd("SET").arg(&theirs).arg("theirs").exec(&mut connection()).unwrap();
 
-    let error = riqle_jobs_core::Queue::enqueue(&store, vec![run()]).await.unwrap_err();
+    let error = store.enqueue(vec![run()]).await.unwrap_err();
 
     assert_eq!(error.kind(), riqle_jobs_core::ErrorKind::Corrupt, "{error}");
     assert!(error.to_string().contains("prefix"), "{error}");

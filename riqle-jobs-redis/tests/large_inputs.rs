@@ -96,7 +96,7 @@ fn is_asked(run: &Run, filter: &RunFilter) -> bool {
 async fn all_are_found(prefix: Prefix) {
     let clock = ManualClock::new();
     let store = prefix.open(&clock).await;
-    let begun = Queue::now(&store).await.unwrap();
+    let begun = store.now().await.unwrap();
     let enqueued = enqueue(&store, &clock).await;
     // The leases of the first run out last, and some have run out.
     claim(&store, "mail", 24, 2 * HOUR).await;

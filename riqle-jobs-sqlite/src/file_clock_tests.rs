@@ -210,7 +210,7 @@ async fn of_several_processes_each_leaves_a_step_out_once() {
     let third = machine.store().await;
     machine.passes(9 * SECOND);
     for store in [&first, &second, &third] {
-        assert_eq!(Queue::now(store).await.unwrap(), from_millis(START + 9 * SECOND));
+        assert_eq!(store.now().await.unwrap(), from_millis(START + 9 * SECOND));
         assert_eq!(ids(&claim(store).await), []);
     }
     let row = sqlx::query("SELECT offset FROM riqle_clock").fetch_all(first.pool()).await.unwrap();
@@ -237,7 +237,7 @@ async fn small_steps_that_one_process_follows_add_up_in_no_other() {
             assert_eq!(now, machine.readings.lock().unwrap().wall);
             assert_eq!(reads.health().await.unwrap().problems, Vec::<String>::new());
             assert_eq!(enqueued_in(reads).await, now);
-            assert_eq!(Queue::now(reads).await.unwrap(), from_millis(now));
+            assert_eq!(reads.now().await.unwrap(), from_millis(now));
         }
         if boots[0] == boots[1] {
             let now = machine.readings.lock().unwrap().wall;
@@ -313,7 +313,7 @@ async fn after_a_boot_the_files_clock_goes_on_from_where_it_was() {
         // The lease of a process that ended with the machine.
         machine.passes(30 * SECOND);
         assert_eq!(ids(&claim(&store).await), [due]);
-        assert!(Queue::now(&store).await.unwrap() >= from_millis(START + 30 * SECOND));
+        assert!(store.now().await.unwrap() >= from_millis(START + 30 * SECOND));
         machine.passes(7 * HOUR - 90 * SECOND - SECOND);
         assert!(!ids(&claim(&store).await).contains(&at));
         machine.passes(SECOND);

@@ -205,7 +205,7 @@ async fn what_had_not_ended_is_worked_to_its_end_and_the_rest_can_be_replayed() 
     for (run, output) in replays {
         assert_eq!(testing::output::<String>(&store, run).await.unwrap(), output);
     }
-    let again = Operate::replay(&store, id(4), RunId::new(), ReplayFrom::Start.into()).await.unwrap_err();
+    let again = store.replay(id(4), RunId::new(), ReplayFrom::Start.into()).await.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Rejected);
     assert!(ids(&store, RunFilter::dead()).await.is_empty());
 }

@@ -10,7 +10,7 @@ use axum::{
     routing::{get, post},
 };
 use jiff::Timestamp;
-use riqle_jobs_core::{Error, Jobs, Queue, Registry, RunId, store::JobDeclaration};
+use riqle_jobs_core::{Error, Jobs, RunId, store::JobDeclaration};
 use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
 
@@ -79,8 +79,8 @@ async fn list(_: Viewer, State(web): State<Web>) -> Response {
 
 async fn listed(jobs: &Jobs) -> Result<Vec<Listed>, Error> {
     let store = jobs.store();
-    let (known, workers) = (Registry::jobs(&**store).await?, Registry::workers(&**store).await?);
-    let now = Queue::now(&**store).await?;
+    let (known, workers) = (store.jobs().await?, store.workers().await?);
+    let now = store.now().await?;
     let alive: Vec<_> = workers.iter().filter(|worker| worker.is_alive(now)).collect();
     let listed = known.into_iter().map(|job| Listed {
         workers: alive.iter().filter(|worker| worker.report.jobs.contains(&job.declaration.name)).count(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{Router, extract::State, http::StatusCode, response::Response, routing::get};
 use jiff::Timestamp;
-use riqle_jobs_core::{Error, Inspect, Jobs, Queue, Registry};
+use riqle_jobs_core::{Error, Jobs};
 use serde::Serialize;
 
 use crate::answer::{answer, method_not_allowed, refuse, told};
@@ -49,9 +49,9 @@ async fn health(State(jobs): State<Jobs>) -> Response {
 
 async fn look(jobs: &Jobs) -> Result<Answer, Error> {
     let store = jobs.store();
-    let health = Inspect::health(&**store).await?;
-    let now = Queue::now(&**store).await?;
-    let workers = Registry::workers(&**store).await?;
+    let health = store.health().await?;
+    let now = store.now().await?;
+    let workers = store.workers().await?;
     let alive = workers.iter().filter(|worker| worker.is_alive(now)).count();
     let error = match (&health.write_error, alive) {
         (Some(error), _) => {

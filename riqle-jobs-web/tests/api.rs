@@ -17,9 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use riqle_jobs_conformance::{Fault, Unreliable};
-use riqle_jobs_core::{
-    Jobs, Memory, Registry, RunId, Shutdown, Worker, WorkerId, async_trait, store::WorkerReport,
-};
+use riqle_jobs_core::{Jobs, Memory, RunId, Shutdown, Worker, WorkerId, async_trait, store::WorkerReport};
 use riqle_jobs_web::{
     api, health,
     security::{Access, Authenticate, Role, User},
@@ -57,7 +55,7 @@ async fn worker_reports(bench: &Bench) {
         claimed_ahead: [].into(),
         troubles: Vec::new(),
     };
-    Registry::report_worker(bench.store(), report).await.unwrap();
+    bench.store().report_worker(report).await.unwrap();
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ mod support;
 use std::net::SocketAddr;
 
 use axum::Router;
-use riqle_jobs_core::{Inspect, JobInput, Queue, RunState, store::NewEvent};
+use riqle_jobs_core::{JobInput, RunState, store::NewEvent};
 use riqle_jobs_web::EventApi;
 use serde_json::{Value, json};
 
@@ -177,7 +177,7 @@ async fn an_id_starts_once_whatever_its_data_also_within_a_batch() {
 async fn a_time_in_the_future_schedules_and_one_in_the_past_does_not_jump_the_queue() {
     for bench in Bench::all().await {
         let address = api(&bench).await;
-        let now = Queue::now(bench.store()).await.unwrap().as_millisecond();
+        let now = bench.store().now().await.unwrap().as_millisecond();
         let at = |ts: i64| format!(r#"{{"name":"email/welcome","data":{ts},"ts":{ts}}}"#);
         let body = format!("[{},{},{}]", at(now + 3_600_000), at(315_532_800_000), at(0));
         assert_eq!(post(address, "/e/key-new", "", body).await.status, 200);
@@ -358,7 +358,7 @@ async fn events_may_start_more_runs_than_one_group_holds() {
         let address = api(&bench).await;
         let body = format!("[{}]", vec![event("{}"); 4_000].join(","));
         assert_eq!(post(address, "/e/key-new", "", body).await.status, 200);
-        let counts = Inspect::counts(bench.store()).await.unwrap();
+        let counts = bench.store().counts().await.unwrap();
         assert_eq!(counts.iter().map(|count| count.runs).sum::<u64>(), 12_000);
     }
 }

@@ -18,7 +18,6 @@ use axum::{
     middleware::{Next, from_fn},
     response::IntoResponse,
 };
-use riqle_jobs_core::Queue;
 use riqle_jobs_web::EventApi;
 use serde_json::{Value, json};
 
@@ -45,7 +44,7 @@ async fn single_events_batches_ids_and_future_times_are_taken() {
     for bench in Bench::all().await {
         let address = serve(|_| EventApi::new(&bench.jobs).keys([KEY]).router()).await;
         let event = |data: Value| json!({"name": "email/welcome", "data": data});
-        let later = Queue::now(bench.store()).await.unwrap().as_millisecond() + 3_600_000;
+        let later = bench.store().now().await.unwrap().as_millisecond() + 3_600_000;
         let with_id = json!({"name": "email/welcome", "data": {"n": 3}, "id": "user-7"});
         let sends = json!([
             event(json!({"n": 0, "name": "Ada <script>"})),

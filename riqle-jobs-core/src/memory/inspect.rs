@@ -79,7 +79,7 @@ impl Inspect for Memory {
     }
 
     async fn health(&self) -> Result<Health, Error> {
-        let workers = Registry::workers(self).await?;
+        let workers = self.workers().await?;
         let (state, now) = self.begin();
         let lanes = || state.due.lanes().map(|(_, lane)| lane);
         let given = lanes().filter(|lane| !state.paused.contains_key(lane.queue.as_ref()));

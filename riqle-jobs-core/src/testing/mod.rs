@@ -72,7 +72,7 @@ pub async fn advance_to_next_due(
     clock: &ManualClock,
 ) -> Result<Option<Duration>, Error> {
     let store = store.as_store();
-    let now = Queue::now(&*store).await?;
+    let now = store.now().await?;
     let held_up = all_runs(&*store, HELD_UP.to_vec(), None).await?;
     let Some(due) = held_up.iter().map(|run| run.due_at).filter(|due| *due > now).min() else {
         return Ok(None);
@@ -89,7 +89,7 @@ pub async fn advance_to_next_due(
 /// The store's.
 pub async fn overdue(store: &impl AsStore) -> Result<Vec<Run>, Error> {
     let store = store.as_store();
-    let now = Queue::now(&*store).await?;
+    let now = store.now().await?;
     let mut runs = all_runs(&*store, HELD_UP.to_vec(), None).await?;
     runs.retain(|run| run.due_at <= now);
     Ok(runs)
@@ -141,7 +141,7 @@ pub async fn output<T: DeserializeOwned>(store: &impl AsStore, id: RunId) -> Res
 }
 
 async fn find(store: &impl AsStore, id: RunId) -> Result<Run, Error> {
-    let run = Inspect::run(&*store.as_store(), id).await?;
+    let run = store.as_store().run(id).await?;
     run.ok_or_else(|| Error::new(ErrorKind::NotFound, "run", format!("no run {id}")))
 }
 
@@ -149,7 +149,7 @@ async fn all_runs(store: &dyn Store, states: Vec<RunState>, job: Option<String>)
     let mut filter = RunFilter { states, job, limit: 1_000, ..RunFilter::default() };
     let mut runs = Vec::new();
     loop {
-        let page = Inspect::runs(store, filter.clone()).await?;
+        let page = store.runs(filter.clone()).await?;
         filter.before = page.last().map(|run| run.id);
         let last = page.len() < filter.limit;
         runs.extend(page);

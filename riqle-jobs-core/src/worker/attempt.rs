@@ -11,7 +11,7 @@ use super::{
     running::Shared,
     verdict::{self, AttemptEnd},
 };
-use crate::{JobError, Queue, RetryPolicy, RunContext, StopReason, context::OfWorker, notes::RunNoteBuffer};
+use crate::{JobError, RetryPolicy, RunContext, StopReason, context::OfWorker, notes::RunNoteBuffer};
 
 /// One of the worker's slots: runs one attempt after another until the buffer is closed.
 pub(super) async fn run_slot(shared: Arc<Shared>) {
@@ -39,7 +39,7 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
     let context = RunContext::new(
         &run,
         OfWorker {
-            clock: Queue::clock(&*shared.store),
+            clock: shared.store.clock(),
             limits: shared.limits,
             saver: Arc::clone(&shared.step_saver),
             mailers: Arc::clone(&shared.mailers),

@@ -215,7 +215,7 @@ mod tests {
         let buffer = Buffer::new(2);
         for queue in ["email", "reports", "email"] {
             let run = NewRun::with_payload("greet", queue, Priority::DEFAULT, Payload::from_json_text("1"));
-            Queue::enqueue(&store, vec![run]).await.unwrap();
+            store.enqueue(vec![run]).await.unwrap();
             let request = ClaimRequest {
                 queue: queue.to_owned(),
                 jobs: ["greet".to_owned()].into(),
@@ -224,7 +224,7 @@ mod tests {
                 token: LeaseToken::new(),
                 worker: WorkerId::new(),
             };
-            let run = Queue::claim(&store, request).await.unwrap().runs.remove(0);
+            let run = store.claim(request).await.unwrap().runs.remove(0);
             buffer.push(vec![HeldRun {
                 run,
                 cancellation: Arc::default(),

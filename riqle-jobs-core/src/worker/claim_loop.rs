@@ -8,7 +8,7 @@ use tokio::time::sleep_until;
 
 use super::{Settings, Shutdown, buffer::HeldRun, running::Shared};
 use crate::{
-    ClaimRequest, Claimed, ClaimedRun, Clock, Error, ErrorKind, Hint, LeaseToken, Queue, Store, WakeUps,
+    ClaimRequest, Claimed, ClaimedRun, Clock, Error, ErrorKind, Hint, LeaseToken, Store, WakeUps,
     backoff::{Backoff, jittered},
 };
 
@@ -60,8 +60,8 @@ impl ClaimLoop {
             });
         }
         // Interest is registered before the first look, so no hint falls between.
-        let hints = Queue::wake_ups(&*shared.store);
-        Self { clock: Queue::clock(&*shared.store), shared, settings, hints, queues, turn: 0, polls: 0 }
+        let hints = shared.store.wake_ups();
+        Self { clock: shared.store.clock(), shared, settings, hints, queues, turn: 0, polls: 0 }
     }
 
     /// Claims until stopping begins.
@@ -112,7 +112,7 @@ impl ClaimLoop {
                 let claim = async {
                     view.give_back_unanswered(&*store).await?;
                     view.unanswered.push(token);
-                    Queue::claim(&*store, request).await
+                    store.claim(request).await
                 };
                 tokio::select! {
                     biased;
@@ -299,7 +299,7 @@ impl ClaimLoop {
 impl QueueView {
     async fn give_back_unanswered(&mut self, store: &dyn Store) -> Result<(), Error> {
         while let Some(token) = self.unanswered.last() {
-            Queue::give_back(store, &self.name, *token).await?;
+            store.give_back(&self.name, *token).await?;
             self.unanswered.pop();
         }
         Ok(())

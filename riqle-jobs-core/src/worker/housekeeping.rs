@@ -4,7 +4,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Settings, housekeeping_failures::HousekeepingFailures, running::Shared};
 use crate::{
-    Error, Operate, Registry, Store, WorkerId,
+    Error, Store, WorkerId,
     backoff::Backoff,
     events,
     store::{JobDeclaration, WorkerReport},
@@ -31,7 +31,7 @@ pub(super) async fn keep(shared: Arc<Shared>, jobs: Vec<JobDeclaration>, setting
             is_registered = failures.note(REGISTER, registered);
         }
         let report = report(&jobs, &settings, &shared, &failures);
-        match Registry::report_worker(&**store, report).await {
+        match store.report_worker(report).await {
             Ok(order) => shared.buffer.heed(order),
             Err(error) => tracing::debug!(%error, "can't report the worker"),
         }
@@ -40,7 +40,7 @@ pub(super) async fn keep(shared: Arc<Shared>, jobs: Vec<JobDeclaration>, setting
             tidy_at = Instant::now() + TIDY_EVERY;
             // Again, since an event may be stored after its job was registered by a sender that did not know it yet.
             failures.note(REGISTER, events::register(&**store, jobs.clone()).await);
-            failures.note("prune", Operate::prune(&**store, settings.retention).await.map(drop));
+            failures.note("prune", store.prune(settings.retention).await.map(drop));
         }
         if is_registered {
             sleep(settings.report_every).await;
@@ -57,7 +57,7 @@ async fn knows(store: &dyn Store, jobs: &[JobDeclaration]) -> Result<bool, Error
 
 /// Takes the worker off the list; when the store is unavailable it drops off by age.
 pub(super) async fn sign_off(store: &dyn Store, worker: WorkerId) {
-    let _ = timeout(Duration::from_secs(1), Registry::remove_worker(store, worker)).await;
+    let _ = timeout(Duration::from_secs(1), store.remove_worker(worker)).await;
 }
 
 fn report(
@@ -85,7 +85,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Inspect, Job, JobError, JobInput, Jobs, Memory, RunContext, RunState, Shutdown, Worker,
+        Inspect, Job, JobError, JobInput, Jobs, Memory, Registry, RunContext, RunState, Shutdown, Worker,
         store::WorkerOrder,
     };
 
@@ -148,7 +148,7 @@ mod tests {
         heeds(&reported).await;
         let second = jobs.enqueue(GatedInput(2)).await.unwrap().id();
         may_end.add_permits(1);
-        let state = async |id| Inspect::run(&store, id).await.unwrap().unwrap().state;
+        let state = async |id| store.run(id).await.unwrap().unwrap().state;
         within_limit(async {
             while state(first).await != RunState::Succeeded {
                 sleep(Duration::from_millis(1)).await;
@@ -171,7 +171,7 @@ mod tests {
     async fn watch_reports(store: Memory, reported: Arc<Notify>) {
         let mut seen = None;
         loop {
-            let workers = Registry::workers(&store).await.unwrap();
+            let workers = store.workers().await.unwrap();
             let now = workers.first().map(|worker| worker.seen_at);
             if now != seen {
                 seen = now;

@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::held_leases::HeldLeases;
-use crate::{Error, ErrorKind, LeaseConnection, LeaseRef, Queue, Store};
+use crate::{Error, ErrorKind, LeaseConnection, LeaseRef, Store};
 
 const MOST_AT_ONCE: usize = 1_000;
 
@@ -99,7 +99,7 @@ async fn extend(
 ) -> Result<Vec<Option<crate::LeaseAnswer>>, Error> {
     let connection = match connection {
         Some(connection) => connection,
-        None => connection.insert(Queue::lease_connection(store).await?),
+        None => connection.insert(store.lease_connection().await?),
     };
     connection.extend(leases.to_vec(), lease).await
 }

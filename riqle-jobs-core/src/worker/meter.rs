@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::buffer::HeldRun;
 use crate::{
-    AttemptOutcome, Ending, Error, Registry, Settlement, Store, WorkerId, clock,
+    AttemptOutcome, Ending, Error, Settlement, Store, WorkerId, clock,
     store::{JobMetrics, Span},
 };
 
@@ -86,7 +86,7 @@ impl Meter {
         if changed.is_empty() {
             return Ok(());
         }
-        Registry::report_metrics(&**store, worker, changed.clone()).await?;
+        store.report_metrics(worker, changed.clone()).await?;
         self.reported(&changed);
         Ok(())
     }

@@ -9,7 +9,7 @@ use tokio::{sync::Mutex, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Error, ErrorKind, Queue, Settlement, Store,
+    Error, ErrorKind, Settlement, Store,
     limits::plain_text,
     notes::UnwrittenNotes,
     store::{LogLine, Note, Progress},
@@ -107,7 +107,7 @@ impl NoteWriter {
 
     /// The outer error: the store is unavailable, or not as it must be; the inner one: it refuses these notes.
     async fn annotate(&self, notes: Vec<Note>) -> Result<Result<(), Error>, Error> {
-        match Queue::annotate(&*self.store, notes).await {
+        match self.store.annotate(notes).await {
             Ok(_) => Ok(Ok(())),
             Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Misconfigured) => {
                 Err(error)

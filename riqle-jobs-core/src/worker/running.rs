@@ -28,7 +28,7 @@ use super::{
     step_saver::StepSaver,
 };
 use crate::{
-    AttemptOutcome, Ending, Error, Limits, Queue, Settlement, Store,
+    AttemptOutcome, Ending, Error, Limits, Settlement, Store,
     context::{Mailers, SaveStep},
     notes::UnwrittenNotes,
     store::JobDeclaration,
@@ -97,7 +97,7 @@ impl Running {
         let unwritten = Arc::new(UnwrittenNotes::default());
         let queues: BTreeSet<String> =
             worker.jobs.values().map(|job| job.declaration.queue.clone()).collect();
-        let groups: Vec<BTreeSet<String>> = if Queue::queues_stand_apart(&*store) {
+        let groups: Vec<BTreeSet<String>> = if store.queues_stand_apart() {
             queues.iter().map(|queue| BTreeSet::from([queue.clone()])).collect()
         } else {
             vec![queues.clone()]
@@ -116,7 +116,7 @@ impl Running {
         let (step_saver, saving) = StepSaver::new(Arc::clone(&store), &groups, closing.clone());
         let buffer = Buffer::new(worker.settings.concurrency);
         let shared = Arc::new(Shared {
-            limits: Queue::limits(&*store),
+            limits: store.limits(),
             store,
             jobs: worker.jobs.clone(),
             grace: worker.settings.grace,

@@ -12,8 +12,7 @@ use super::{
     verdict::{self, AttemptEnd},
 };
 use crate::{
-    ClaimedRun, Ending, Error, ErrorKind, Inspect, LeaseAnswer, LogLevel, Queue, RetryPolicy, Settlement,
-    Store,
+    ClaimedRun, Ending, Error, ErrorKind, LeaseAnswer, LogLevel, RetryPolicy, Settlement, Store,
     backoff::Backoff,
     limits::plain_text,
     store::{LogLine, Note},
@@ -94,7 +93,7 @@ impl Settler {
 
     /// Why the store refused to record how an earlier attempt of a run ended, where it did.
     pub(super) async fn refusal_of(&self, run: &ClaimedRun) -> Option<String> {
-        let notes = Inspect::notes(&*self.ledger.store, run.lease.run).await.ok()?;
+        let notes = self.ledger.store.notes(run.lease.run).await.ok()?;
         notes.lines.into_iter().rev().map(|line| line.text).find(|text| text.starts_with(REFUSED))
     }
 }
@@ -180,7 +179,7 @@ impl Ledger {
         let text = format!("{REFUSED}: {}", plain_text(refusal.message()));
         let line = LogLine { number: u32::MAX, level: LogLevel::Warn, text };
         let note = Note { lease: settlement.lease.clone(), progress: None, lines: vec![line] };
-        if let Err(error) = Queue::annotate(&*self.store, vec![note]).await {
+        if let Err(error) = self.store.annotate(vec![note]).await {
             tracing::error!(%run, %error, "can't note why a settlement was refused");
         }
     }
@@ -208,7 +207,7 @@ impl Ledger {
             return Ok(());
         }
         let leases = dead.iter().map(|settlement| settlement.lease.clone()).collect();
-        let answers = Queue::extend(&*self.store, leases, self.lease).await?;
+        let answers = self.store.extend(leases, self.lease).await?;
         for (dead, answer) in dead.into_iter().zip(answers) {
             if answer == LeaseAnswer::Done {
                 let error = dead.error.as_deref().unwrap_or("the run is dead");
@@ -221,6 +220,6 @@ impl Ledger {
     async fn try_write(&self, settlements: &[Settlement]) -> Result<Vec<LeaseAnswer>, Error> {
         self.fail_emails(settlements).await?;
         self.notes.write_last(settlements).await?;
-        Queue::settle(&*self.store, settlements.to_vec()).await
+        self.store.settle(settlements.to_vec()).await
     }
 }

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::natural_batch::ByQueue;
 use crate::{
-    Error, Queue, Store,
+    Error, Store,
     backoff::Backoff,
     context::{Save, SaveStep},
 };
@@ -47,7 +47,7 @@ async fn flush(store: &dyn Store, batch: Vec<Save>) {
     let mut backoff = Backoff::new(batch.len() as u64);
     loop {
         let steps = batch.iter().map(|save| save.step.clone()).collect();
-        match Queue::save_steps(store, steps).await {
+        match store.save_steps(steps).await {
             Ok(answers) => {
                 for (save, answer) in batch.into_iter().zip(answers) {
                     save.end(Ok(answer));

@@ -83,7 +83,7 @@ impl Bench {
     }
 
     pub async fn run(&self, id: RunId) -> Run {
-        Inspect::run(&self.store, id).await.unwrap().unwrap()
+        self.store.run(id).await.unwrap().unwrap()
     }
 
     /// Works until nothing is due for good, moving the clock.
@@ -107,19 +107,18 @@ impl Bench {
 
     /// Claims as another worker would, and dies.
     pub async fn claim_and_die(&self) {
-        let claimed = Queue::claim(
-            &self.store,
-            ClaimRequest {
+        let claimed = self
+            .store
+            .claim(ClaimRequest {
                 queue: "default".to_owned(),
                 jobs: vec!["scripted".to_owned()].into(),
                 limit: 1,
                 lease: Duration::from_secs(30),
                 token: LeaseToken::new(),
                 worker: WorkerId::new(),
-            },
-        )
-        .await
-        .unwrap();
+            })
+            .await
+            .unwrap();
         assert_eq!(claimed.runs.len(), 1);
         self.clock.advance(Duration::from_secs(30));
     }

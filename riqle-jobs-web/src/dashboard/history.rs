@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use riqle_jobs_core::{
-    Error, Inspect, Queue, Store, earlier, from_millis, later, millis_of,
+    Error, Store, earlier, from_millis, later, millis_of,
     store::{JobMetrics, MetricsFilter, Span},
 };
 use serde::{Deserialize, Serialize};
@@ -72,13 +72,13 @@ pub(crate) struct History {
 impl History {
     /// Of all jobs, or of one.
     pub(crate) async fn read(store: &dyn Store, range: Range, job: Option<&str>) -> Result<Self, Error> {
-        let now = Queue::now(store).await?;
+        let now = store.now().await?;
         let from = earlier(start(range, now), range.bar() * (range.bars() - 1));
         let filter = MetricsFilter {
             job: job.map(str::to_owned),
             ..MetricsFilter::between(range.span(), from, later(now, range.bar()))
         };
-        Ok(Self::of(range, from, Inspect::metrics(store, filter).await?))
+        Ok(Self::of(range, from, store.metrics(filter).await?))
     }
 
     fn of(range: Range, from: Timestamp, metrics: Vec<JobMetrics>) -> Self {

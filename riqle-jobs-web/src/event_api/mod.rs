@@ -10,7 +10,7 @@ use axum::{
     response::Response,
     routing::post,
 };
-use riqle_jobs_core::{Error, Jobs, Queue};
+use riqle_jobs_core::{Error, Jobs};
 use serde_json::json;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
@@ -122,7 +122,7 @@ impl EventApi {
             (status_of(&error), line)
         };
         // What is in the future, the store's clock says.
-        let now = Queue::now(&**self.jobs.store()).await.map_err(refused)?;
+        let now = self.jobs.store().now().await.map_err(refused)?;
         self.jobs.send_events(batch.events(&Ids::new(seed, now), now)).await.map_err(refused)
     }
 }

@@ -18,7 +18,7 @@ use std::{
 
 use axum::Router;
 use riqle_jobs_conformance::{Fault, Unreliable};
-use riqle_jobs_core::{Inspect, Job, JobError, JobInput, Jobs, Memory, Run, RunContext, RunFilter, Store};
+use riqle_jobs_core::{Job, JobError, JobInput, Jobs, Memory, Run, RunContext, RunFilter, Store};
 use riqle_jobs_sqlite::Sqlite;
 use riqle_jobs_web::{
     Dashboard,
@@ -96,7 +96,7 @@ impl Bench {
     /// Oldest first, up to 10,000.
     pub async fn runs(&self) -> Vec<Run> {
         let filter = RunFilter::all().limit(10_000);
-        let mut runs = Inspect::runs(self.store(), filter).await.unwrap();
+        let mut runs = self.store().runs(filter).await.unwrap();
         runs.reverse();
         runs
     }

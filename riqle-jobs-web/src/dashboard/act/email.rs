@@ -1,6 +1,6 @@
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
-    EmailId, EmailLog,
+    EmailId,
     email::{Resolution, ascii_address},
     store::ActionKind,
 };
@@ -49,14 +49,14 @@ pub(crate) async fn resolve(
             Outcome::Sent => (Resolution::Sent, "as sent"),
             Outcome::NotSent => (Resolution::NotSent, "as not sent"),
         };
-        let email = EmailLog::email(&**web.jobs.store(), id).await?;
+        let email = web.jobs.store().email(id).await?;
         if !is_open(&email.ok_or_else(|| Failure::not_found("email"))?) {
             return Err(Failure::bad("the outcome of this email is already known"));
         }
         let action = action(&visit.user, ActionKind::ResolveEmail, &format!("email {id}"), word);
         let by = visit.user.name.clone();
         recorded(&web.jobs, action, move |jobs| async move {
-            EmailLog::resolve_email(&**jobs.store(), id, resolution, &by).await.map(|()| String::new())
+            jobs.store().resolve_email(id, resolution, &by).await.map(|()| String::new())
         })
         .await
     };
@@ -76,7 +76,7 @@ pub(crate) async fn suppress(
         let action = action(&visit.user, ActionKind::Suppress, address, reason);
         let (address, reason) = (address.to_owned(), reason.to_owned());
         recorded(&web.jobs, action, move |jobs| async move {
-            EmailLog::suppress(&**jobs.store(), &address, &reason).await.map(|()| String::new())
+            jobs.store().suppress(&address, &reason).await.map(|()| String::new())
         })
         .await
     };
@@ -96,7 +96,7 @@ pub(crate) async fn unsuppress(
         let action = action(&visit.user, ActionKind::Unsuppress, address, "");
         let address = address.to_owned();
         recorded(&web.jobs, action, move |jobs| async move {
-            EmailLog::unsuppress(&**jobs.store(), &address).await.map(|()| String::new())
+            jobs.store().unsuppress(&address).await.map(|()| String::new())
         })
         .await
     };

@@ -1,7 +1,5 @@
 use axum::{extract::State, http::StatusCode, response::Response};
-use riqle_jobs_core::{
-    Error, ErrorKind, Inspect, Jobs, NewRun, Payload, Queue, Registry, RunId, limits, store::ActionKind,
-};
+use riqle_jobs_core::{Error, ErrorKind, Jobs, NewRun, Payload, RunId, limits, store::ActionKind};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -69,7 +67,7 @@ pub(crate) async fn start_run(
     input: &str,
     id: Option<RunId>,
 ) -> Result<(riqle_jobs_core::ActionId, String), Failure> {
-    let known = Registry::jobs(&**jobs.store()).await?;
+    let known = jobs.store().jobs().await?;
     let Some(job) = known.into_iter().map(|job| job.declaration).find(|job| job.name == name) else {
         let error = Error::new(ErrorKind::NotFound, "start", "no worker has registered a job with this name");
         return Err(error.into());
@@ -81,7 +79,7 @@ pub(crate) async fn start_run(
         if id.as_uuid().get_version_num() != 7 {
             return Err(Failure::bad("the id is not a UUID of version 7"));
         }
-        if let Some(known) = Inspect::run(&**jobs.store(), id).await?
+        if let Some(known) = jobs.store().run(id).await?
             && (known.job != run.job || known.input != run.input)
         {
             let text = "the id belongs to another run".to_owned();
@@ -91,10 +89,5 @@ pub(crate) async fn start_run(
     }
     let id = run.id.to_string();
     let action = action(user, ActionKind::Start, &format!("job {name}"), "");
-    recorded(
-        jobs,
-        action,
-        move |jobs| async move { Queue::enqueue(&**jobs.store(), vec![run]).await.map(|_| id) },
-    )
-    .await
+    recorded(jobs, action, move |jobs| async move { jobs.store().enqueue(vec![run]).await.map(|_| id) }).await
 }

@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use riqle_jobs_core::{
-    ActionId, Audit, Jobs,
+    ActionId, Jobs,
     store::{ActionKind, ActionState, NewAction},
 };
 use serde::Serialize;
@@ -68,7 +68,7 @@ where
 {
     let jobs = jobs.clone();
     let done = tokio::spawn(async move {
-        Audit::record_action(&**jobs.store(), action.clone()).await?;
+        jobs.store().record_action(action.clone()).await?;
         let done = act(jobs.clone()).await.map_err(E::into);
         ended(&jobs, &action, done.as_ref().map_err(|failure| &failure.text)).await;
         Ok((action.id, done?))
@@ -83,7 +83,7 @@ pub(super) async fn ended(jobs: &Jobs, action: &NewAction, done: Result<&String,
         Err(why) => (ActionState::Failed, why.clone()),
     };
     let ended = NewAction { state, outcome, ..action.clone() };
-    if let Err(error) = Audit::record_action(&**jobs.store(), ended).await {
+    if let Err(error) = jobs.store().record_action(ended).await {
         tracing::warn!(%error, by = action.by, kind = %action.kind, "can't record how an action ended");
     }
 }

@@ -1,5 +1,5 @@
 use axum::{extract::State, response::Response};
-use riqle_jobs_core::{Error, Inspect, Jobs, Registry, store::ActionKind};
+use riqle_jobs_core::{Error, Jobs, store::ActionKind};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -48,14 +48,14 @@ pub(crate) async fn pause(
 }
 
 async fn paused_by(jobs: &Jobs, name: &str) -> Result<Option<String>, Error> {
-    let queues = Inspect::queues(&**jobs.store()).await?;
+    let queues = jobs.store().queues().await?;
     Ok(queues.into_iter().find(|queue| queue.name == name).and_then(|queue| Some(queue.pause?.by)))
 }
 
 /// A queue of a job that was registered, or with runs.
 async fn must_be_known(web: &Web, name: &str) -> Result<(), Failure> {
     let store = &**web.jobs.store();
-    let (jobs, queues) = tokio::try_join!(Registry::jobs(store), Inspect::queues(store))?;
+    let (jobs, queues) = tokio::try_join!(store.jobs(), store.queues())?;
     let is_known =
         jobs.iter().any(|job| job.declaration.queue == name) || queues.iter().any(|queue| queue.name == name);
     if is_known { Ok(()) } else { Err(Failure::not_found("queue")) }

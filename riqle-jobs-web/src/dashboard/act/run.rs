@@ -2,7 +2,7 @@
 
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
-    Error, ErrorKind, Inspect, Jobs, Operate, Payload, Replay, ReplayFrom, RunId, StepPath, store::ActionKind,
+    Error, ErrorKind, Jobs, Payload, Replay, ReplayFrom, RunId, StepPath, store::ActionKind,
 };
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -67,8 +67,8 @@ pub(crate) async fn replay(
             },
         };
         if let ReplayFrom::Step(path) = &from {
-            Inspect::run(&**web.jobs.store(), id).await?.ok_or_else(|| Failure::not_found("run"))?;
-            let steps = Inspect::steps(&**web.jobs.store(), id).await?;
+            web.jobs.store().run(id).await?.ok_or_else(|| Failure::not_found("run"))?;
+            let steps = web.jobs.store().steps(id).await?;
             if !steps.iter().any(|step| step.path == *path) {
                 return Err(Failure::bad("the run has no saved step with this name"));
             }
@@ -89,7 +89,7 @@ pub(crate) async fn replay(
         let action = action(&visit.user, ActionKind::Replay, &format!("run {id}"), &detail);
         let replay = Replay { from, input };
         recorded(&web.jobs, action, move |jobs| async move {
-            Operate::replay(&**jobs.store(), id, new_run, replay).await.map(|()| new_run.to_string())
+            jobs.store().replay(id, new_run, replay).await.map(|()| new_run.to_string())
         })
         .await
     };
@@ -106,7 +106,7 @@ async fn edited_input(web: &Web, id: RunId, asked: &ReplayRequest) -> Result<Opt
     };
     let compact = |text: &str| rewrite(text, Layout::Compact, None);
     let edited = compact(text).ok_or_else(|| Failure::bad("the input is not JSON"))?;
-    let run = Inspect::run(&**web.jobs.store(), id).await?.ok_or_else(|| Failure::not_found("run"))?;
+    let run = web.jobs.store().run(id).await?.ok_or_else(|| Failure::not_found("run"))?;
     let old = std::str::from_utf8(&run.input.bytes).ok().and_then(compact);
     Ok((old.as_deref() != Some(edited.as_str())).then(|| Payload::from_json_text(edited)))
 }
@@ -169,10 +169,10 @@ pub(crate) async fn discard(
 
 /// A missing one is not found.
 pub(super) async fn discard_one(jobs: &Jobs, id: RunId) -> Result<(), Error> {
-    if Inspect::run(&**jobs.store(), id).await?.is_none() {
+    if jobs.store().run(id).await?.is_none() {
         return Err(Error::new(ErrorKind::NotFound, "discard", format!("no run {id}")));
     }
-    Operate::discard(&**jobs.store(), id).await
+    jobs.store().discard(id).await
 }
 
 fn run_id(id: &str) -> Result<RunId, Failure> {

@@ -2,8 +2,7 @@
 
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
-    ActionId, Audit, BulkReport, Error, ErrorKind, Jobs, Operate, Pace, Replay, ReplayFrom, RunFilter, RunId,
-    RunState,
+    ActionId, BulkReport, Error, ErrorKind, Jobs, Pace, Replay, ReplayFrom, RunFilter, RunId, RunState,
     store::{ActionKind, rules::Operation},
 };
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -149,7 +148,7 @@ async fn begin_on_all(
     let pace = asked.pace.unwrap_or(100).clamp(1, 10_000);
     let subject = if words.is_empty() { "all runs".to_owned() } else { format!("all runs with {words}") };
     let action = action(user, asked.act.kind(), &subject, &format!("at most {pace} per second"));
-    Audit::record_action(&**web.jobs.store(), action.clone()).await?;
+    web.jobs.store().record_action(action.clone()).await?;
     let (id, act, jobs, shutdown) = (action.id, asked.act, web.jobs.clone(), web.shutdown.clone());
     tokio::spawn(async move {
         let done = tokio::select! {
@@ -268,7 +267,7 @@ async fn on_each(jobs: &Jobs, act: Act, ids: &[RunId]) -> (BulkReport, Option<Fa
         let done = match act {
             Act::Replay => {
                 let how = Replay::from(ReplayFrom::FailedStep);
-                Operate::replay(store, *id, id.of_replay(), how).await
+                store.replay(*id, id.of_replay(), how).await
             }
             Act::Discard => discard_one(jobs, *id).await,
             Act::Cancel => jobs.cancel(*id).await,

@@ -1,6 +1,6 @@
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
-    Operate, WorkerId,
+    WorkerId,
     store::{ActionKind, WorkerOrder},
 };
 use serde::Deserialize;
@@ -31,7 +31,7 @@ pub(crate) async fn order(
         let action =
             action(&visit.user, ActionKind::OrderWorker, &format!("worker {id}"), asked.order.as_str());
         recorded(&web.jobs, action, move |jobs| async move {
-            Operate::order_worker(&**jobs.store(), id, asked.order).await.map(|()| String::new())
+            jobs.store().order_worker(id, asked.order).await.map(|()| String::new())
         })
         .await
     };

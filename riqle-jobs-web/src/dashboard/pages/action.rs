@@ -1,6 +1,6 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
-use riqle_jobs_core::{ActionId, Audit, store::ActionState};
+use riqle_jobs_core::{ActionId, store::ActionState};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -30,7 +30,7 @@ pub(crate) async fn show(visit: Visit, State(web): State<Web>, Path(id): Path<St
 impl ActionPage {
     async fn load(web: Web, visit: Visit, id: String) -> Result<Self, Failure> {
         let id: ActionId = id.parse().map_err(|_| Failure::not_found("action"))?;
-        let recorded = Audit::action(&**web.jobs.store(), id).await?;
+        let recorded = web.jobs.store().action(id).await?;
         let row = recorded
             .map(|recorded| ActionRow::of(recorded, &visit))
             .ok_or_else(|| Failure::not_found("action"))?;

@@ -1,7 +1,7 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
-    ActionId, Audit,
+    ActionId,
     store::{ActionFilter, ActionKind, ActionState, RecordedAction},
 };
 use serde::{Deserialize, Serialize};
@@ -99,7 +99,7 @@ impl AuditPage {
 async fn actions(web: &Web, visit: &Visit, filter: ActionFilter) -> Result<Vec<RecordedAction>, Failure> {
     let store = &**web.jobs.store();
     if visit.is_operator() || filter.subject.is_none() {
-        return Ok(Audit::actions(store, filter).await?);
+        return Ok(store.actions(filter).await?);
     }
     let others = ActionFilter { subject: None, ..filter.clone() };
     let as_shown = |recorded: &RecordedAction| {
@@ -109,7 +109,7 @@ async fn actions(web: &Web, visit: &Visit, filter: ActionFilter) -> Result<Vec<R
         }
         filter.lists(&shown)
     };
-    let page = |limit, before| Audit::actions(store, ActionFilter { limit, before, ..others.clone() });
+    let page = |limit, before| store.actions(ActionFilter { limit, before, ..others.clone() });
     Ok(filter.select(as_shown, page).await?)
 }
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use riqle_jobs_core::{Inspect, Queue, later, store::COUNTED_TO};
+use riqle_jobs_core::{later, store::COUNTED_TO};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -51,11 +51,11 @@ pub(crate) async fn show(
 impl ConfirmPage {
     async fn load(web: Web, act: Act, asked: Search) -> Result<Self, Failure> {
         let store = &**web.jobs.store();
-        let now = later(Queue::now(store).await?, Duration::from_millis(1));
+        let now = later(store.now().await?, Duration::from_millis(1));
         let is_of_now = act.filter(&asked)?.enqueued_before.is_none_or(|to| to > now);
         let to = if is_of_now { now.to_string() } else { asked.to.clone() };
         let search = Search { to, ..asked.clone() };
-        let runs = Inspect::count_runs(store, act.filter(&search)?, COUNTED_TO).await?;
+        let runs = store.count_runs(act.filter(&search)?, COUNTED_TO).await?;
         Ok(Self { act, search, asked, runs: Count(runs), is_at_least: runs >= COUNTED_TO })
     }
 }

@@ -2,7 +2,7 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use riqle_jobs_core::{
-    Inspect, RunId,
+    RunId,
     store::{COUNTED_TO, DeadGroup},
 };
 use serde::Serialize;
@@ -57,11 +57,11 @@ pub(crate) async fn show(visit: Visit, State(web): State<Web>) -> Response {
 impl DeadLettersPage {
     async fn load(web: Web, visit: Visit) -> Result<Self, Failure> {
         let store = &**web.jobs.store();
-        let mut groups = Inspect::dead_groups(store, GROUPS + 1).await?;
+        let mut groups = store.dead_groups(GROUPS + 1).await?;
         let is_more = groups.len() > GROUPS;
         groups.truncate(GROUPS);
         let newest: Vec<_> = groups.iter().map(|group| group.newest).collect();
-        let newest = stream::iter(newest).map(|run| Inspect::run(store, run)).buffered(READ_AT_ONCE);
+        let newest = stream::iter(newest).map(|run| store.run(run)).buffered(READ_AT_ONCE);
         let newest: Vec<_> = newest.try_collect().await?;
         let groups = groups.into_iter().zip(newest).map(|(group, newest)| {
             let error = newest.and_then(|run| {

@@ -2,7 +2,7 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use mail_parser::MessageParser;
 use riqle_jobs_core::{
-    EmailId, EmailLog,
+    EmailId,
     email::{EmailDetail, EmailEvent, EmailRecord, OnUnknown},
 };
 use serde::Serialize;
@@ -75,17 +75,15 @@ pub(crate) async fn show(visit: Visit, State(web): State<Web>, Path(id): Path<St
 /// An email by the id in an address.
 pub(super) async fn find(web: &Web, id: &str) -> Result<EmailRecord, Failure> {
     let id: EmailId = id.parse().map_err(|_| Failure::not_found("email"))?;
-    EmailLog::email(&**web.jobs.store(), id).await?.ok_or_else(|| Failure::not_found("email"))
+    web.jobs.store().email(id).await?.ok_or_else(|| Failure::not_found("email"))
 }
 
 impl EmailPage {
     async fn load(web: Web, visit: Visit, id: String) -> Result<Self, Failure> {
         let store = &**web.jobs.store();
         let email = find(&web, &id).await?;
-        let (events, suppressed) = tokio::try_join!(
-            EmailLog::email_events(store, email.id),
-            EmailLog::suppression(store, &email.to)
-        )?;
+        let (events, suppressed) =
+            tokio::try_join!(store.email_events(email.id), store.suppression(&email.to))?;
         Ok(Self {
             row: EmailRow::of(&email, &visit),
             message: visit.is_operator().then(|| MessageView::of(&email.message)),

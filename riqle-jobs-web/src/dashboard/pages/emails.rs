@@ -1,7 +1,7 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
-    EmailId, EmailLog, RunId,
+    EmailId, RunId,
     email::{EmailDetail, EmailFilter, EmailRecord, EmailStatus, mask_addresses},
 };
 use serde::{Deserialize, Serialize};
@@ -96,7 +96,7 @@ pub(crate) async fn show(
 impl EmailsPage {
     async fn load(web: Web, visit: Visit, search: EmailSearch) -> Result<Self, Failure> {
         let filter = search.filter()?.limit(PAGE + 1);
-        let mut emails = EmailLog::emails(&**web.jobs.store(), filter).await?;
+        let mut emails = web.jobs.store().emails(filter).await?;
         let is_more = emails.len() > PAGE;
         emails.truncate(PAGE);
         let next = emails.last().filter(|_| is_more).map(|last| {

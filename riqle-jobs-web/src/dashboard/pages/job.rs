@@ -1,7 +1,7 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
 use futures_util::future::try_join_all;
-use riqle_jobs_core::{Inspect, Queue, Registry, RunFilter, RunState, store::COUNTED_TO};
+use riqle_jobs_core::{RunFilter, RunState, store::COUNTED_TO};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -58,15 +58,15 @@ impl JobPage {
         let of_job = RunFilter::all().job(name.clone()).limit(NEWEST);
         let tabs = RunState::ALL.iter().map(|state| {
             let filter = of_job.clone().states([*state]);
-            async move { Ok(Tab::of(*state, Inspect::count_runs(store, filter, COUNTED_TO).await?)) }
+            async move { Ok(Tab::of(*state, store.count_runs(filter, COUNTED_TO).await?)) }
         });
         let (jobs, workers, health, history, now, newest, tabs) = tokio::try_join!(
-            Registry::jobs(store),
-            Registry::workers(store),
-            Inspect::health(store),
+            store.jobs(),
+            store.workers(),
+            store.health(),
             History::read(store, range, Some(&name)),
-            Queue::now(store),
-            Inspect::runs(store, of_job.clone()),
+            store.now(),
+            store.runs(of_job.clone()),
             try_join_all(tabs),
         )?;
         let job = jobs.into_iter().find(|job| job.declaration.name == name);

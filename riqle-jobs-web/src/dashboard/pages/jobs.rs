@@ -1,9 +1,6 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
-use riqle_jobs_core::{
-    Inspect, Queue, Registry,
-    store::{JobMetrics, RegisteredJob, RegisteredWorker, Span},
-};
+use riqle_jobs_core::store::{JobMetrics, RegisteredJob, RegisteredWorker, Span};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -55,11 +52,11 @@ impl JobsPage {
     async fn load(web: Web, range: Range) -> Result<Self, Failure> {
         let store = &**web.jobs.store();
         let (jobs, workers, health, history, now) = tokio::try_join!(
-            Registry::jobs(store),
-            Registry::workers(store),
-            Inspect::health(store),
+            store.jobs(),
+            store.workers(),
+            store.health(),
             History::read(store, range, None),
-            Queue::now(store),
+            store.now(),
         )?;
         let alive: Vec<_> = workers.into_iter().filter(|worker| worker.is_alive(now)).collect();
         let jobs = jobs.into_iter().map(|job| {

@@ -1,7 +1,7 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
-    EmailLog, Inspect, Queue, Registry, RunFilter,
+    RunFilter,
     email::EmailFilter,
     store::{COUNTED_TO, JobMetrics},
 };
@@ -97,13 +97,13 @@ impl OverviewPage {
         let open = EmailFilter::all().details(OPEN).limit(MOST_OPEN + 1);
         let dead = RunFilter::dead();
         let (health, workers, queues, open, last_hour, dead, now) = tokio::try_join!(
-            Inspect::health(store),
-            Registry::workers(store),
-            Inspect::queues(store),
-            EmailLog::emails(store, open),
+            store.health(),
+            store.workers(),
+            store.queues(),
+            store.emails(open),
             History::read(store, Range::Hour, None),
-            Inspect::count_runs(store, dead, COUNTED_TO),
-            Queue::now(store),
+            store.count_runs(dead, COUNTED_TO),
+            store.now(),
         )?;
         let open_emails = open.iter().filter(|email| is_open(email)).count();
         let facts = Facts {

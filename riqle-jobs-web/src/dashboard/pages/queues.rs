@@ -1,9 +1,6 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
-use riqle_jobs_core::{
-    Inspect, Queue, Registry,
-    store::{COUNTED_TO, Pause, QueueStatus, RegisteredWorker, WorkerOrder},
-};
+use riqle_jobs_core::store::{COUNTED_TO, Pause, QueueStatus, RegisteredWorker, WorkerOrder};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -80,12 +77,8 @@ pub(crate) async fn show(visit: Visit, State(web): State<Web>) -> Response {
 impl QueuesPage {
     async fn load(web: Web, visit: Visit) -> Result<Self, Failure> {
         let store = &**web.jobs.store();
-        let (mut queues, jobs, workers, now) = tokio::try_join!(
-            Inspect::queues(store),
-            Registry::jobs(store),
-            Registry::workers(store),
-            Queue::now(store),
-        )?;
+        let (mut queues, jobs, workers, now) =
+            tokio::try_join!(store.queues(), store.jobs(), store.workers(), store.now(),)?;
         // A queue with nothing in it can be paused, too.
         for job in jobs {
             if !queues.iter().any(|queue| queue.name == job.declaration.queue) {

@@ -4,8 +4,7 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use jiff::Timestamp;
 use riqle_jobs_core::{
-    AttemptOutcome, AttemptRecord, EmailLog, Inspect, LogLevel, Queue, Registry, Run, RunId, RunState,
-    SavedStep,
+    AttemptOutcome, AttemptRecord, LogLevel, Run, RunId, RunState, SavedStep,
     email::{EmailFilter, addresses_in},
     store::{
         Holder, RunNotes,
@@ -174,12 +173,12 @@ impl RunPage {
         let store = &**web.jobs.store();
         let of_run = EmailFilter::all().run_id(id).limit(20);
         let (run, steps, notes, emails, workers, now) = tokio::try_join!(
-            Inspect::run(store, id),
-            Inspect::steps(store, id),
-            Inspect::notes(store, id),
-            EmailLog::emails(store, of_run),
-            Registry::workers(store),
-            Queue::now(store),
+            store.run(id),
+            store.steps(id),
+            store.notes(id),
+            store.emails(of_run),
+            store.workers(),
+            store.now(),
         )?;
         let run = run.ok_or_else(|| Failure::not_found("run"))?;
         let line = Line::of(&run, &steps, now);

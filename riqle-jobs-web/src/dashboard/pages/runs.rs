@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use futures_util::{StreamExt, TryStreamExt, future::try_join_all, stream};
-use riqle_jobs_core::{Inspect, Run, RunFilter, RunId, RunState, store::COUNTED_TO};
+use riqle_jobs_core::{Run, RunFilter, RunId, RunState, store::COUNTED_TO};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -108,7 +108,7 @@ impl Jump {
 /// The newest runs whose ids begin with this, at most `most`.
 async fn begin_so(web: &Web, prefix: IdPrefix, most: usize) -> Result<Vec<Run>, Failure> {
     let filter = RunFilter { before: prefix.after(), limit: most, ..RunFilter::default() };
-    let mut runs = Inspect::runs(&**web.jobs.store(), filter).await?;
+    let mut runs = web.jobs.store().runs(filter).await?;
     runs.retain(|run| prefix.begins(run.id));
     Ok(runs)
 }
@@ -130,18 +130,15 @@ impl RunsPage {
         }
         // How many say so is not known without a look at each.
         let counted = if text.is_empty() { RunState::ALL } else { &[] };
-        let tabs =
-            counted.iter().map(|state| {
-                let filter = RunFilter { states: vec![*state], before: None, ..filter.clone() };
-                async move {
-                    Ok::<_, Failure>(Tab::of(*state, Inspect::count_runs(store, filter, COUNTED_TO).await?))
-                }
-            });
+        let tabs = counted.iter().map(|state| {
+            let filter = RunFilter { states: vec![*state], before: None, ..filter.clone() };
+            async move { Ok::<_, Failure>(Tab::of(*state, store.count_runs(filter, COUNTED_TO).await?)) }
+        });
         let listed = async {
             if !text.is_empty() {
                 return dead_letters_that_say(&web, filter.clone(), &visit, &text).await;
             }
-            let mut runs = Inspect::runs(store, filter.clone().limit(PAGE + 1)).await?;
+            let mut runs = store.runs(filter.clone().limit(PAGE + 1)).await?;
             let is_more = runs.len() > PAGE;
             runs.truncate(PAGE);
             let last = runs.last().map(|last| last.id).filter(|_| is_more);
@@ -168,7 +165,7 @@ async fn dead_letters_that_say(
     let mut page = filter.limit(SEARCHED_AT_ONCE);
     let (mut found, mut searched_to) = (Vec::new(), None);
     for _ in 0..SEARCHED / SEARCHED_AT_ONCE {
-        let errors = Inspect::dead_errors(store, page.clone()).await?;
+        let errors = store.dead_errors(page.clone()).await?;
         page.before = errors.last().map(|error| error.run);
         searched_to = if errors.len() < SEARCHED_AT_ONCE { None } else { page.before };
         found.extend(
@@ -183,7 +180,7 @@ async fn dead_letters_that_say(
             break;
         }
     }
-    let runs = stream::iter(found).map(|run| Inspect::run(store, run)).buffered(READ_AT_ONCE);
+    let runs = stream::iter(found).map(|run| store.run(run)).buffered(READ_AT_ONCE);
     // One may be gone since.
     let runs = runs.try_filter_map(async |run| Ok(run)).try_collect().await?;
     Ok((runs, searched_to))

@@ -1,6 +1,5 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
-use riqle_jobs_core::EmailLog;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -52,7 +51,7 @@ pub(crate) async fn show(visit: Visit, State(web): State<Web>, Query(asked): Que
 impl SuppressionsPage {
     async fn load(web: Web, after: String) -> Result<Self, Failure> {
         let after = Some(after).filter(|after| !after.is_empty());
-        let mut list = EmailLog::suppressions(&**web.jobs.store(), PAGE + 1, after).await?;
+        let mut list = web.jobs.store().suppressions(PAGE + 1, after).await?;
         let is_more = list.len() > PAGE;
         list.truncate(PAGE);
         let next = list.last().filter(|_| is_more).map(|last| format!("after={}", in_address(&last.address)));
