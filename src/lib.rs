@@ -71,9 +71,10 @@ pub use riqle_jobs_core::{
 /// The traits of a store and the types they use: to write one, or for calls that [`Jobs`] does not have.
 pub mod store {
     pub use riqle_jobs_core::{
-        ActionId, BulkReport, Cause, Clock, Codec, EmailId, Enqueue, Fingerprint, Jitter, LeaseToken, Limits,
-        Pace, RunReport, Skipped, StepDatabase, StepPath, StepTransaction, StopReason, WorkerId, WorkerStats,
-        earlier, events, first_to_answer, from_millis, later, limits, millis_of, store::*,
+        ActionId, BulkReport, Cause, Clock, Codec, EmailId, Enqueue, Fingerprint, Jitter, JobFuture,
+        LeaseToken, Limits, Pace, RunReport, Skipped, StepDatabase, StepPath, StepTransaction, StopReason,
+        WorkerId, WorkerStats, earlier, events, first_to_answer, from_millis, later, limits, millis_of,
+        store::*,
     };
 }
 

@@ -74,12 +74,42 @@ pub trait Job: Send + Sync + 'static {
     /// The body. It runs from the top on each attempt; saved steps return their results.
     ///
     /// Written as `async fn run(&self, run: &RunContext, input: Self::Input) -> Result<Self::Output, JobError>`.
-    fn run(
-        &self,
-        run: &RunContext,
-        input: Self::Input,
-    ) -> impl Future<Output = Result<Self::Output, JobError>> + Send;
+    fn run(&self, run: &RunContext, input: Self::Input) -> impl JobFuture<Self::Output> + Send;
 }
+
+/// What the body of a job or a step returns, as an `async fn`: a future of `Result<T, JobError>`. It exists for the
+/// compiler's message if a body is something else:
+///
+/// ```compile_fail,E0277
+/// # use riqle_jobs_core::{Job, JobError, JobInput, RunContext};
+/// # #[derive(serde::Serialize, serde::Deserialize)]
+/// # struct Welcome;
+/// # impl JobInput for Welcome {
+/// #     const JOB: &'static str = "welcome-user";
+/// # }
+/// # struct WelcomeUser;
+/// impl Job for WelcomeUser {
+///     type Input = Welcome;
+///     type Output = ();
+///
+///     // error[E0277]: the body of a job must be an `async fn` that returns `Result<(), JobError>`
+///     fn run(&self, run: &RunContext, input: Welcome) -> Result<(), JobError> {
+///         Ok(())
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "the body of a job must be an `async fn` that returns `Result<{T}, JobError>`",
+    label = "this is `{Self}`",
+    note = "in `impl Job`: `async fn run(&self, run: &RunContext, input: Self::Input) -> Result<Self::Output, JobError>`",
+    note = "in `impl Step`: `async fn run(&self, input: Self::Input) -> Result<Self::Output, JobError>`",
+    note = "for `JobFn::new`: `async fn resize(run: RunContext, input: Resize) -> Result<Resized, JobError>`; `register_with` \
+            gives it the application's state first"
+)]
+pub trait JobFuture<T>: Future<Output = Result<T, JobError>> {}
+
+#[diagnostic::do_not_recommend]
+impl<T, F: Future<Output = Result<T, JobError>>> JobFuture<T> for F {}
 
 /// What the store is told about a job.
 pub(crate) fn declaration<I: JobInput>(policy: Option<String>) -> JobDeclaration {
@@ -109,5 +139,5 @@ pub trait Step: Send + Sync {
     /// The effect. Runs again only if its result was not saved.
     ///
     /// Written as `async fn run(&self, input: Self::Input) -> Result<Self::Output, JobError>`.
-    fn run(&self, input: Self::Input) -> impl Future<Output = Result<Self::Output, JobError>> + Send;
+    fn run(&self, input: Self::Input) -> impl JobFuture<Self::Output> + Send;
 }

@@ -1,10 +1,10 @@
 //! Functions and closures as jobs.
 
-use std::{future::Future, marker::PhantomData, time::Duration};
+use std::{marker::PhantomData, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Job, JobError, JobInput, RetryPolicy, RunContext, UnreadableStep};
+use crate::{Job, JobError, JobFuture, JobInput, RetryPolicy, RunContext, UnreadableStep};
 
 /// A job whose body is a function or a closure.
 ///
@@ -42,7 +42,7 @@ pub struct JobFn<F, I, O> {
 impl<F, Fut, I, O> JobFn<F, I, O>
 where
     F: Fn(RunContext, I) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<O, JobError>> + Send + 'static,
+    Fut: JobFuture<O> + Send + 'static,
     I: JobInput,
     O: Serialize + DeserializeOwned + Send + 'static,
 {
@@ -82,7 +82,7 @@ where
 impl<F, Fut, I, O> Job for JobFn<F, I, O>
 where
     F: Fn(RunContext, I) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<O, JobError>> + Send + 'static,
+    Fut: JobFuture<O> + Send + 'static,
     I: JobInput,
     O: Serialize + DeserializeOwned + Send + 'static,
 {

@@ -40,7 +40,7 @@ pub use context::{RunContext, StepDatabase, StepPath, StepTransaction, StopReaso
 pub use email::{Email, EmailLog, Mailbox, Mailer, Receipt, SendError, Sender};
 pub use error::{Cause, Error, ErrorKind};
 pub use id::{ActionId, EmailId, LeaseToken, RunId, WorkerId};
-pub use job::{Job, JobInput, Step};
+pub use job::{Job, JobFuture, JobInput, Step};
 pub use job_error::JobError;
 pub use job_fn::JobFn;
 pub use jobs::{Enqueue, Jobs};

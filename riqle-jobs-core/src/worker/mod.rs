@@ -31,7 +31,7 @@ pub use shutdown::Shutdown;
 
 use self::{erased_job::ErasedJob, hooks::Hooks, meter::Meter, running::Running};
 use crate::{
-    AsStore, Error, ErrorKind, Job, JobError, JobFn, JobInput, Retention, RunContext, Store, WorkerId,
+    AsStore, Error, ErrorKind, Job, JobFn, JobFuture, JobInput, Retention, RunContext, Store, WorkerId,
     events,
     limits::{TEXT_BYTES, check_name, clean_text},
 };
@@ -124,7 +124,7 @@ impl Worker {
         I: JobInput,
         O: Serialize + DeserializeOwned + Send + 'static,
         F: Fn(A, RunContext, I) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<O, JobError>> + Send + 'static,
+        Fut: JobFuture<O> + Send + 'static,
     {
         self.register(JobFn::new(move |run, input| body(app.clone(), run, input)))
     }
