@@ -36,6 +36,7 @@ impl Default for Pace {
 
 /// What a bulk operation did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BulkReport {
     /// Runs that it acted on, or that a concurrent call did.
     pub done: u64,
@@ -68,6 +69,7 @@ impl BulkReport {
 
 /// A run that a bulk operation skipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Skipped {
     /// The run.
     pub run: RunId,

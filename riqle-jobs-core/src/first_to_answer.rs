@@ -12,6 +12,7 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// A connection, and what the others did meanwhile.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Answer {
     /// The connection.
     pub stream: TcpStream,

@@ -30,6 +30,7 @@ enum Schedule {
 
 /// Spreads retries, so that runs that failed together don't come back together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Jitter {
     /// No jitter.
     #[default]

@@ -62,6 +62,7 @@ closed_set! {
 
 closed_set! {
     /// Why a run ended.
+    #[non_exhaustive]
     Reason {
         /// The body returned a value.
         Completed = "completed",

@@ -1,6 +1,7 @@
 /// What to do with a saved step result that the current code can't read:
 /// [`Job::on_unreadable_step`](crate::Job::on_unreadable_step).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum UnreadableStep {
     /// The run is a dead letter at once, with its steps kept: a deploy can be rolled back, or the run replayed.
     #[default]

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 /// Why a body should stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StopReason {
     /// Another claim has the run; nothing more can be written.
     LeaseLost,

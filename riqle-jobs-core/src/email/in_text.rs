@@ -14,6 +14,7 @@ const PASSES: usize = 4;
 
 /// Where an address is in a text. The ranges count bytes and are in this order; comments may be between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AddressInText {
     /// What is before the `@`, with its quotes and comments.
     pub name: Range<usize>,

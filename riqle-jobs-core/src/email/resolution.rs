@@ -5,6 +5,7 @@ use crate::{Error, ErrorKind, limits::check_key};
 
 /// What an operator found out about an email that may have been sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Resolution {
     /// It was sent.
     Sent,

@@ -26,6 +26,7 @@ pub struct Sender {
 
 /// An email that the provider accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Receipt {
     /// The row of the email log.
     pub email_id: EmailId,

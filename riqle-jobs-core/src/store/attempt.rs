@@ -7,6 +7,7 @@ use crate::{WorkerId, limits::ATTEMPTS_KEPT, state::closed_set};
 
 closed_set! {
     /// How an attempt ended.
+    #[non_exhaustive]
     AttemptOutcome {
         /// The body returned a value.
         Succeeded = "succeeded",

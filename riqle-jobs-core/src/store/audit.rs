@@ -34,6 +34,7 @@ pub trait Audit: Send + Sync {
 
 closed_set! {
     /// What an operator did.
+    #[non_exhaustive]
     ActionKind {
         /// Started a run.
         Start = "start",

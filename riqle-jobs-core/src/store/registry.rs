@@ -141,6 +141,7 @@ pub struct WorkerTrouble {
 /// What can keep failing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum TroubleKind {
     /// What a worker does beside its runs, such as pruning.
     Housekeeping,

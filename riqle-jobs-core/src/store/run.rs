@@ -74,6 +74,7 @@ pub enum UniqueScope {
 /// What to do when a key is taken by a run with another input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum OtherInput {
     /// An error of kind `Conflict`: the caller reuses a key by mistake.
     Conflicts,

@@ -7,6 +7,7 @@ use crate::RunId;
 
 /// A hint from a store to the workers and relays of its process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Hint {
     /// Something became due in this queue, or may have in any.
     Due(Option<String>),

@@ -35,6 +35,7 @@ struct Inner {
 
 /// An email that left, or may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RecordedEmail {
     /// As composed.
     pub email: Email,

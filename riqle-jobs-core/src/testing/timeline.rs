@@ -5,6 +5,7 @@ use crate::{AsStore, Error, Run, RunId, RunState};
 
 /// A moment in the life of a run: when it entered a state, and with which attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Moment {
     /// By the store's clock.
     pub at: Timestamp,

@@ -19,6 +19,7 @@ pub(super) struct Hooks {
 
 /// A run whose attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RunReport {
     /// The run.
     pub run: RunId,
@@ -40,6 +41,7 @@ pub struct RunReport {
 
 /// Something that a human must act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Alert {
     /// The run that hit it.
     pub run: RunId,

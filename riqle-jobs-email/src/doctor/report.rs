@@ -2,6 +2,7 @@ use std::fmt;
 
 /// What the doctor found, in the order of its checks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Report {
     /// At least one per check.
     pub findings: Vec<Finding>,
@@ -9,6 +10,7 @@ pub struct Report {
 
 /// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Finding {
     /// How bad it is.
     pub level: Level,
@@ -22,6 +24,7 @@ pub struct Finding {
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Level {
     /// As it should be.
     Fine,
@@ -33,6 +36,7 @@ pub enum Level {
 
 /// A record to add to the domain's DNS.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Record {
     /// The full name, without a dot at its end.
     pub name: String,

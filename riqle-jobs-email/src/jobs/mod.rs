@@ -27,6 +27,7 @@ const QUEUE: &str = "email";
 /// The outcome of an order's email.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "camelCase")]
+#[non_exhaustive]
 pub enum Delivery {
     /// The provider accepted it.
     Sent(Receipt),

@@ -20,6 +20,7 @@ const VIEWER_VARIABLE: &str = "RIQLE_JOBS_VIEWER";
 
 /// What a user may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Role {
     /// Look.
     Viewer,

@@ -16,6 +16,7 @@ const REFERENCE_HEADER: &str = "X-Entity-Ref-ID";
 
 /// What Resend reports about an email; its signature is verified.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Report {
     /// `svix-id`: the same in each delivery.
     pub id: String,

@@ -31,6 +31,7 @@ pub const SIGNATURE_HEADER: &str = "stripe-signature";
 
 /// An event whose signature is verified.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[non_exhaustive]
 pub struct Event {
     /// `evt_…`: the same in each delivery of the event.
     pub id: String,
