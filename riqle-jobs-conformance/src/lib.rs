@@ -45,6 +45,7 @@
 #![allow(missing_docs)]
 
 mod around_commit;
+mod fault_scene;
 mod given;
 mod harness;
 mod intercepted;
@@ -86,6 +87,7 @@ pub mod steps;
 pub mod unique;
 
 pub use around_commit::{AroundCommit, TransactionAroundCommit};
+pub use fault_scene::{Connect, Connecting, FaultScene, ToldInput, enqueue_told};
 pub use harness::{Harness, StagingHarness, TransactionEnd, opened, within_limit};
 pub use intercepted::{Effect, Intercepted, Interceptor};
 pub use lost_replies::LostReplies;

@@ -1,227 +1,41 @@
 //! Real faults: workers that are killed and stopped, a server that restarts, cuts connections, is full or fails over, while
-//! runs of two steps go through. Workers are processes of their own, this very binary; what they do they write to one file
-//! before and after, so that it is checked from their own words and not from the store's.
+//! runs of two steps go through.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod support;
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    fs::{File, OpenOptions},
-    io::Write,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{process::Command, sync::Arc, time::Duration};
 
+use riqle_jobs_conformance::{Connecting, FaultScene, ToldInput, enqueue_told};
 use riqle_jobs_core::{
-    ErrorKind, Inspect, Job, JobError, JobInput, NewRun, Queue, RetryPolicy, RunContext, RunId, RunState,
-    Worker,
+    ErrorKind, Inspect, Job, JobError, JobInput, NewRun, Queue, RunContext, RunId, RunState, Store, Worker,
 };
 use riqle_jobs_redis::Redis;
 use tokio::time::{sleep, timeout};
 
 use crate::support::redis_server::{RedisCluster, RedisServer};
 
-const LEASE: Duration = Duration::from_secs(2);
-
-/// Two steps, each told before and after.
-struct Told {
-    history: Arc<File>,
-    step: Duration,
+/// Two workers on the store of a URL; their steps take so many milliseconds.
+fn workers(url: String, step: u64) -> FaultScene {
+    FaultScene::start(connect, url, Duration::from_millis(step))
 }
 
-impl Told {
-    fn tell(&self, line: String) {
-        // One small write to a file opened for appending: lines of several processes don't mix.
-        (&*self.history).write_all(format!("{line}\n").as_bytes()).unwrap();
-    }
-}
-
-#[derive(serde::Serialize, serde::Deserialize)]
-struct ToldInput(u32);
-
-impl JobInput for ToldInput {
-    const JOB: &'static str = "told";
-}
-
-impl Job for Told {
-    type Input = ToldInput;
-    type Output = ();
-
-    fn retry_policy(&self) -> RetryPolicy {
-        RetryPolicy::fixed(Duration::from_millis(50)).max_retries(20)
-    }
-
-    async fn run(&self, run: &RunContext, ToldInput(number): ToldInput) -> Result<(), JobError> {
-        for name in ["first", "second"] {
-            run.step(name, || async {
-                self.tell(format!("compute {number} {name}"));
-                sleep(self.step).await;
-                Ok(())
-            })
-            .await?;
-            self.tell(format!("saved {number} {name}"));
-        }
-        Ok(())
-    }
+fn connect(url: String) -> Connecting {
+    Box::pin(async move { Ok(Arc::new(Redis::connect(&url).await?) as Arc<dyn Store>) })
 }
 
 /// No test by itself: what the worker processes run.
 #[tokio::test(flavor = "multi_thread")]
 async fn worker_process() {
-    let Ok(url) = std::env::var("RIQLE_FAULTS_URL") else { return };
-    let history =
-        OpenOptions::new().append(true).open(std::env::var("RIQLE_FAULTS_HISTORY").unwrap()).unwrap();
-    let store = loop {
-        match Redis::connect(&url).await {
-            Ok(store) => break store,
-            Err(error) if error.kind() == ErrorKind::Unavailable => sleep(Duration::from_millis(50)).await,
-            Err(error) => panic!("{error}"),
-        }
-    };
-    let step = Duration::from_millis(std::env::var("RIQLE_FAULTS_STEP").unwrap().parse().unwrap());
-    let worker = Worker::new(&store).label("one-name").lease(LEASE).concurrency(4);
-    worker
-        .register(Told { history: Arc::new(history), step })
-        .run_until(std::future::pending())
-        .await
-        .unwrap();
-}
-
-/// Two workers on the store of a URL.
-struct Scene {
-    url: String,
-    folder: tempfile::TempDir,
-    step: u32,
-    workers: Vec<Child>,
-}
-
-impl Scene {
-    /// Their steps take so many milliseconds.
-    fn start(url: String, step: u32) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        File::create(folder.path().join("history")).unwrap();
-        let mut scene = Self { url, folder, step, workers: Vec::new() };
-        scene.workers = (0..2).map(|_| scene.worker()).collect();
-        scene
-    }
-
-    fn history(&self) -> PathBuf {
-        self.folder.path().join("history")
-    }
-
-    fn worker(&self) -> Child {
-        Command::new(std::env::current_exe().unwrap())
-            .args(["worker_process", "--exact"])
-            .env("RIQLE_FAULTS_URL", &self.url)
-            .env("RIQLE_FAULTS_HISTORY", self.history())
-            .env("RIQLE_FAULTS_STEP", self.step.to_string())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap()
-    }
-
-    fn signal(&self, worker: usize, signal: &str) {
-        let pid = self.workers[worker].id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
-    }
-
-    fn kill_and_replace(&mut self, worker: usize) {
-        self.workers[worker].kill().unwrap();
-        self.workers[worker].wait().unwrap();
-        self.workers[worker] = self.worker();
-    }
-
-    /// Waits until every run has ended, and checks what the workers have told. Answers which are not there.
-    async fn all_that_are_there_end_as_they_should(&self, runs: &[RunId]) -> Vec<RunId> {
-        let store = Redis::connect(&self.url).await.unwrap();
-        let mut missing = Vec::new();
-        let ended = async {
-            for id in runs {
-                loop {
-                    let Some(run) = store.run(*id).await.unwrap() else {
-                        missing.push(*id);
-                        break;
-                    };
-                    if run.state.is_ended() {
-                        assert_eq!(run.state, RunState::Succeeded, "{run:?}");
-                        break;
-                    }
-                    sleep(Duration::from_millis(20)).await;
-                }
-            }
-        };
-        timeout(Duration::from_secs(60), ended).await.expect("a run has not ended");
-        missing
-    }
-
-    async fn all_end_as_they_should(&self, runs: &[RunId]) {
-        assert_eq!(self.all_that_are_there_end_as_they_should(runs).await, []);
-        no_step_is_computed_after_it_was_saved(&self.history());
-    }
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        for worker in &mut self.workers {
-            let _ = worker.kill();
-            let _ = worker.wait();
-        }
-    }
-}
-
-fn no_step_is_computed_after_it_was_saved(history: &Path) {
-    let told = std::fs::read_to_string(history).unwrap();
-    let mut saved: BTreeSet<&str> = BTreeSet::new();
-    let mut computed: HashMap<&str, u32> = HashMap::new();
-    for line in told.lines() {
-        match line.split_once(' ').unwrap() {
-            ("compute", step) => {
-                assert!(!saved.contains(step), "step {step} was computed after it had been saved");
-                *computed.entry(step).or_default() += 1;
-            }
-            (_, step) => {
-                saved.insert(step);
-            }
-        }
-    }
-    let again = computed.values().filter(|count| **count > 1).count();
-    eprintln!("{} steps, {again} of them computed again before they were saved", computed.len());
-}
-
-/// Enqueues while the fault goes on, again and again where the server is away: the ids make that harmless.
-async fn enqueue(url: String, numbers: std::ops::Range<u32>) -> Vec<RunId> {
-    let store = Redis::connect(&url).await.unwrap();
-    let mut enqueued = Vec::new();
-    for number in numbers {
-        let run = NewRun::of(&ToldInput(number)).unwrap();
-        // So that the faults come while runs do.
-        sleep(Duration::from_millis(3)).await;
-        loop {
-            match store.enqueue(vec![run.clone()]).await {
-                Ok(answers) => {
-                    assert_eq!(answers[0].id(), run.id);
-                    enqueued.push(run.id);
-                    break;
-                }
-                Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-                    sleep(Duration::from_millis(20)).await;
-                }
-            }
-        }
-    }
-    enqueued
+    FaultScene::work(connect).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f01_workers_that_are_killed_lose_no_run_and_no_saved_step() {
     let server = RedisServer::start(&[]).unwrap();
-    let mut scene = Scene::start(server.url(), 3);
-    let producing = tokio::spawn(enqueue(server.url(), 0..1000));
+    let mut scene = workers(server.url(), 3);
+    let producing = scene.producing(0..1000);
     for round in 0..8_u64 {
         // At points that differ from round to round: in a claim, a step, a save, a settlement.
         sleep(Duration::from_millis(150 + round * 37 % 100)).await;
@@ -235,8 +49,8 @@ async fn f02_a_server_that_restarts_again_and_again_strands_nothing() {
     // With `everysec` a server answers before it has written anything, for as long as the disk is busy with the sync before;
     // killed then, it loses what it has answered.
     let mut server = RedisServer::start(&["--appendfsync", "always"]).unwrap();
-    let mut scene = Scene::start(server.url(), 3);
-    let producing = tokio::spawn(enqueue(server.url(), 0..1000));
+    let mut scene = workers(server.url(), 3);
+    let producing = scene.producing(0..1000);
     for round in 0..4 {
         sleep(Duration::from_millis(700)).await;
         tokio::task::block_in_place(|| {
@@ -249,18 +63,16 @@ async fn f02_a_server_that_restarts_again_and_again_strands_nothing() {
         });
     }
     scene.all_end_as_they_should(&producing.await.unwrap()).await;
-    for worker in &mut scene.workers {
-        assert!(worker.try_wait().unwrap().is_none(), "a worker has ended");
-    }
+    scene.all_workers_live();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f03_connections_that_are_cut_again_and_again_strand_nothing() {
     let server = RedisServer::start(&[]).unwrap();
-    let scene = Scene::start(server.url(), 3);
+    let scene = workers(server.url(), 3);
     let cuts: u32 = std::env::var("RIQLE_CUTS").ok().and_then(|count| count.parse().ok()).unwrap_or(10);
     // Runs come for as long as the cuts do.
-    let producing = tokio::spawn(enqueue(server.url(), 0..1000 + cuts.saturating_sub(10) * 300));
+    let producing = scene.producing(0..1000 + cuts.saturating_sub(10) * 300);
     for cut in 0..cuts {
         sleep(Duration::from_millis(if cut < 10 { 150 } else { 1_000 })).await;
         for kind in ["normal", "pubsub"] {
@@ -274,13 +86,13 @@ async fn f03_connections_that_are_cut_again_and_again_strand_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn f06_f30_a_worker_that_sleeps_past_its_lease_writes_nothing_under_its_old_name() {
     let server = RedisServer::start(&[]).unwrap();
-    let scene = Scene::start(server.url(), 50);
-    let runs = enqueue(server.url(), 0..100).await;
+    let scene = workers(server.url(), 50);
+    let runs = enqueue_told(connect, server.url(), 0..100).await;
     for _ in 0..2 {
         // Until it surely holds some.
         sleep(Duration::from_millis(500)).await;
         scene.signal(0, "-STOP");
-        sleep(LEASE + Duration::from_millis(500)).await;
+        sleep(FaultScene::LEASE + Duration::from_millis(500)).await;
         scene.signal(0, "-CONT");
     }
     scene.all_end_as_they_should(&runs).await;
@@ -319,14 +131,14 @@ async fn f19_a_server_out_of_memory_refuses_whole_groups_and_lets_workers_drain(
         queue: "default".to_owned(),
         jobs: Arc::from(["told".to_owned()]),
         limit: 100,
-        lease: LEASE,
+        lease: FaultScene::LEASE,
         token: riqle_jobs_core::LeaseToken::new(),
         worker: riqle_jobs_core::WorkerId::new(),
     };
     let claimed = store.claim(request).await.unwrap().runs;
     assert_eq!(claimed.len(), 100);
     let leases = claimed.iter().map(|run| run.lease.clone()).collect();
-    let held = store.extend(leases, LEASE).await.unwrap();
+    let held = store.extend(leases, FaultScene::LEASE).await.unwrap();
     assert!(held.iter().all(|answer| *answer == riqle_jobs_core::LeaseAnswer::Done));
     let settlements = claimed.iter().map(|run| riqle_jobs_core::Settlement {
         lease: run.lease.clone(),
@@ -343,7 +155,7 @@ async fn f19_a_server_out_of_memory_refuses_whole_groups_and_lets_workers_drain(
     while store.enqueue(vec![NewRun::of(&ToldInput(number)).unwrap()]).await.is_ok() {
         number += 1;
     }
-    let scene = Scene::start(server.url(), 0);
+    let scene = workers(server.url(), 0);
     scene.all_end_as_they_should(&accepted[..4_000]).await;
     let error = store.enqueue(vec![NewRun::of(&ToldInput(number)).unwrap()]).await.unwrap_err();
     assert!(error.to_string().contains("out of memory"), "{error}");
@@ -361,7 +173,7 @@ async fn a_claim_brings_no_more_bytes_of_inputs_than_a_worker_can_hold() {
             queue: "default".to_owned(),
             jobs: Arc::from(["large".to_owned()]),
             limit: 40,
-            lease: LEASE,
+            lease: FaultScene::LEASE,
             token: riqle_jobs_core::LeaseToken::new(),
             worker: riqle_jobs_core::WorkerId::new(),
         })
@@ -381,8 +193,8 @@ fn is_master(node: &RedisServer) -> bool {
 async fn lost_by_a_failover(parameters: &str) -> Vec<RunId> {
     let mut cluster = RedisCluster::start().unwrap();
     let url = format!("{}{parameters}", cluster.url());
-    let scene = Scene::start(url.clone(), 3);
-    let producing = tokio::spawn(enqueue(url, 0..1000));
+    let scene = workers(url, 3);
+    let producing = scene.producing(0..1000);
     let master = loop {
         match cluster.nodes.iter().position(is_master) {
             Some(master) => break master,
@@ -416,7 +228,7 @@ async fn f20_with_wait_a_master_that_fails_over_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn f20_a_master_that_accepts_and_never_answers_holds_up_nobody_once_its_replica_took_over() {
     let cluster = RedisCluster::start().unwrap();
-    let runs = enqueue(cluster.url(), 0..20).await;
+    let runs = enqueue_told(connect, cluster.url(), 0..20).await;
     let master = cluster.nodes.iter().position(is_master).unwrap();
     cluster.nodes[master].signal("-STOP").unwrap();
     while !cluster.nodes.iter().enumerate().any(|(n, node)| n != master && is_master(node)) {
@@ -426,7 +238,7 @@ async fn f20_a_master_that_accepts_and_never_answers_holds_up_nobody_once_its_re
     let store = Redis::connect(&cluster.url()).await.unwrap();
 
     assert!(store.run(runs[0]).await.unwrap().is_some());
-    let scene = Scene::start(cluster.url(), 0);
+    let scene = workers(cluster.url(), 0);
     assert_eq!(scene.all_that_are_there_end_as_they_should(&runs).await, []);
 }
 
