@@ -1,13 +1,15 @@
 //! The product's own timelines, to the millisecond, without sleeping, by the same test on every store.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../riqle-jobs-email/tests/support/unmarked.rs"]
+mod unmarked;
 
 use std::sync::Arc;
 
 use riqle_jobs::{
-    JobError, Jobs, Mailbox, ManualClock, Memory, Reason, ReplayFrom, RunId, RunState, Sender, Timestamp,
-    Worker, async_trait,
+    Jobs, Mailbox, ManualClock, Memory, Reason, ReplayFrom, RunId, RunState, Sender, Worker,
     email::{
-        Brand, EmailFilter, EmailLog, EmailStatus, Money, Order, OrderItem, Orders, Product, SendOutcome,
+        Brand, EmailFilter, EmailStatus, Orders, SendOutcome,
         jobs::{
             SendPurchaseConfirmation, SendRefundNotification, SendWelcomeEmail,
             enqueue_purchase_confirmation, enqueue_refund_notification, enqueue_welcome_email,
@@ -20,58 +22,16 @@ use riqle_jobs::{
 #[cfg(feature = "real-servers")]
 use riqle_jobs::{postgres::Postgres, redis::Redis};
 
-/// A shop with one order that nobody has marked.
-struct OneOrder;
-
-#[async_trait]
-impl Orders for OneOrder {
-    async fn order(&self, id: &str) -> Result<Option<Order>, JobError> {
-        let product = Product { id: "lamp".to_owned(), name: "Lamp".to_owned() };
-        Ok(Some(Order {
-            id: id.to_owned(),
-            items: vec![OrderItem { product, quantity: 1, unit_price: 5300 }],
-            total: Money::new(5300, "USD")?,
-            refunded: None,
-            fulfilled_at: None,
-            refunded_at: None,
-        }))
-    }
-
-    async fn fulfilled_at(&self, _: &str) -> Result<Option<Timestamp>, JobError> {
-        Ok(None)
-    }
-
-    async fn refunded_at(&self, _: &str) -> Result<Option<Timestamp>, JobError> {
-        Ok(None)
-    }
-
-    async fn mark_fulfilled(&self, _: &str) -> Result<(), JobError> {
-        Ok(())
-    }
-
-    async fn mark_refunded(&self, _: &str) -> Result<(), JobError> {
-        Ok(())
-    }
-}
+use self::unmarked::Unmarked;
 
 fn worker(store: &Arc<dyn Store>, mailer: &RecordingMailer) -> Worker {
     let sender = Sender::new(store, Arc::new(mailer.clone()));
     let brand = Brand::new(Mailbox::parse("Riqle <orders@riqle.com>").unwrap());
-    let orders: Arc<dyn Orders> = Arc::new(OneOrder);
+    let orders: Arc<dyn Orders> = Arc::new(Unmarked { currency: "USD" });
     Worker::new(store)
         .register(SendPurchaseConfirmation::new(Arc::clone(&orders), sender.clone(), brand.clone()))
         .register(SendRefundNotification::new(orders, sender.clone(), brand.clone()))
         .register(SendWelcomeEmail::new(sender, brand))
-}
-
-/// Works until nothing is due any more, moving the clock to each due time.
-async fn work_through(worker: &Worker, store: &Arc<dyn Store>, clock: &ManualClock) {
-    loop {
-        worker.run_until_idle().await.unwrap();
-        if testing::advance_to_next_due(store, clock).await.unwrap().is_none() {
-            return;
-        }
-    }
 }
 
 /// (milliseconds since the enqueue, state, attempt)
@@ -93,7 +53,7 @@ async fn the_three_jobs_fail_by_their_timelines(store: Arc<dyn Store>, clock: Ma
     let refund = enqueue_refund_notification(&jobs, "order-1", "ada@example.com", None).await.unwrap().id();
     let welcome = enqueue_welcome_email(&jobs, "user-1", "ada@example.com", None).await.unwrap().id();
 
-    work_through(&worker, &store, &clock).await;
+    testing::work_through(&worker, &clock).await.unwrap();
 
     assert_eq!(
         timeline(&store, purchase).await,
@@ -137,7 +97,7 @@ async fn the_three_jobs_fail_by_their_timelines(store: Arc<dyn Store>, clock: Ma
 
     // A replay sends the row that failed, under the same key.
     let replay = jobs.replay(purchase, ReplayFrom::FailedStep).await.unwrap();
-    work_through(&worker, &store, &clock).await;
+    testing::work_through(&worker, &clock).await.unwrap();
     assert_eq!(
         timeline(&store, replay).await,
         [(0, Pending, 1), (0, Running, 1), (0, RunState::Succeeded, 1)]

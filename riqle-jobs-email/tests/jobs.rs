@@ -52,12 +52,7 @@ impl World {
 
     /// Until no run is pending, now or later.
     async fn finish(&self) {
-        loop {
-            self.worker.run_until_idle().await.unwrap();
-            if testing::advance_to_next_due(&self.store, &self.clock).await.unwrap().is_none() {
-                return;
-            }
-        }
+        testing::work_through(&self.worker, &self.clock).await.unwrap();
     }
 
     async fn run(&self, id: RunId) -> Run {

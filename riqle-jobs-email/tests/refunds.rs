@@ -8,10 +8,9 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
 use riqle_jobs_core::{
-    Inspect, JobError, Jobs, ManualClock, Memory, NewRun, OtherInput, Queue, ReplayFrom, Run, RunId,
-    RunState, Sender, Unique, UniqueScope, Worker, async_trait,
+    Inspect, Jobs, ManualClock, Memory, NewRun, OtherInput, Queue, ReplayFrom, Run, RunId, RunState, Sender,
+    Unique, UniqueScope, Worker,
     email::SendOutcome,
     testing::{self, RecordingMailer},
 };
@@ -21,7 +20,10 @@ use riqle_jobs_email::{
 };
 use serde_json::{Value, json};
 
-use self::support::shop::{Shop, brand};
+use self::support::{
+    shop::{Shop, brand},
+    unmarked::Unmarked,
+};
 
 const ORDER: &str = "order-1001";
 
@@ -61,12 +63,7 @@ impl World {
 
     /// Until no run is pending, now or later.
     async fn finish(&self) {
-        loop {
-            self.worker.run_until_idle().await.unwrap();
-            if testing::advance_to_next_due(&self.store, &self.clock).await.unwrap().is_none() {
-                return;
-            }
-        }
+        testing::work_through(&self.worker, &self.clock).await.unwrap();
     }
 
     async fn refunded(&self, refund: Refund) -> Run {
@@ -304,45 +301,9 @@ async fn a_sum_that_does_not_fit_its_order_is_dead_at_once_and_told() {
     assert_eq!(world.alerts(), [line]);
 }
 
-/// Keeps no refunds, and its order has a currency that does not exist.
-struct Careless {
-    currency: &'static str,
-}
-
-#[async_trait]
-impl Orders for Careless {
-    async fn order(&self, id: &str) -> Result<Option<Order>, JobError> {
-        let total = Money::new(5300, self.currency)?;
-        Ok(Some(Order {
-            id: id.to_owned(),
-            items: Vec::new(),
-            total,
-            refunded: None,
-            fulfilled_at: None,
-            refunded_at: None,
-        }))
-    }
-
-    async fn fulfilled_at(&self, _: &str) -> Result<Option<Timestamp>, JobError> {
-        Ok(None)
-    }
-
-    async fn refunded_at(&self, _: &str) -> Result<Option<Timestamp>, JobError> {
-        Ok(None)
-    }
-
-    async fn mark_fulfilled(&self, _: &str) -> Result<(), JobError> {
-        Ok(())
-    }
-
-    async fn mark_refunded(&self, _: &str) -> Result<(), JobError> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn an_application_that_keeps_no_refunds_has_each_told_within_the_total() {
-    let world = World::over(Shop::open(), Arc::new(Careless { currency: "USD" }));
+    let world = World::over(Shop::open(), Arc::new(Unmarked { currency: "USD" }));
     for refund in
         [Refund::new("re_1", 1000, "usd"), Refund::new("re_2", 5300, "usd"), Refund::new("re_3", 5301, "usd")]
     {
@@ -353,7 +314,7 @@ async fn an_application_that_keeps_no_refunds_has_each_told_within_the_total() {
 
 #[tokio::test]
 async fn a_currency_that_does_not_exist_is_dead_at_once() {
-    let world = World::over(Shop::open(), Arc::new(Careless { currency: "ZZZ" }));
+    let world = World::over(Shop::open(), Arc::new(Unmarked { currency: "ZZZ" }));
     let with = RefundNotification::new(ORDER, "ada@example.com").refund(Refund::new("re_1", 1000, "usd"));
     for input in [with, RefundNotification::new(ORDER, "ada@example.com")] {
         let id = world.enqueue(&input).await;

@@ -56,7 +56,7 @@ pub use self::{
     timeline::{Moment, timeline, timeline_of},
 };
 use crate::{
-    AsStore, Error, ErrorKind, Inspect, JobInput, ManualClock, Queue, Run, RunFilter, RunId, RunState, Store,
+    AsStore, Error, ErrorKind, JobInput, ManualClock, Run, RunFilter, RunId, RunState, Store, Worker,
 };
 
 /// Moves the clock to when the next run becomes due, and returns by how much: never 0. If no run becomes due
@@ -80,6 +80,19 @@ pub async fn advance_to_next_due(
     let wait = Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO);
     clock.advance(wait);
     Ok(Some(wait))
+}
+
+/// Runs what is due, and what becomes due later, moving the clock to each due time, until nothing does.
+///
+/// # Errors
+/// As [`Worker::run_until_idle`], and the store's.
+pub async fn work_through(worker: &Worker, clock: &ManualClock) -> Result<(), Error> {
+    loop {
+        worker.run_until_idle().await?;
+        if advance_to_next_due(worker.store(), clock).await?.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 /// The runs that are due and that no worker has taken, newest id first. After `run_until_idle` they are those of jobs that

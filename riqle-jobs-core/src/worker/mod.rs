@@ -267,6 +267,10 @@ impl Worker {
         ended
     }
 
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
     async fn report_metrics(&self) {
         let report = self.meter.report(&self.store, self.settings.id);
         match timeout(Duration::from_secs(1), report).await {

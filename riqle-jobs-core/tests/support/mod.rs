@@ -88,12 +88,7 @@ impl Bench {
 
     /// Works until nothing is due for good, moving the clock.
     pub async fn work_through(&self, worker: &Worker) {
-        loop {
-            worker.run_until_idle().await.unwrap();
-            if testing::advance_to_next_due(&self.store, &self.clock).await.unwrap().is_none() {
-                return;
-            }
-        }
+        testing::work_through(worker, &self.clock).await.unwrap();
     }
 
     pub async fn timeline(&self, id: RunId) -> Vec<(u128, RunState, u32)> {

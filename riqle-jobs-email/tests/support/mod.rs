@@ -13,3 +13,4 @@ pub mod outbox;
 #[cfg(feature = "real-servers")]
 pub mod resend_double;
 pub mod shop;
+pub mod unmarked;
