@@ -65,8 +65,11 @@ pub use riqle_jobs_core::{
     Alert, Email, Enqueued, Error, ErrorKind, Job, JobError, JobFn, JobInput, Jobs, Mailbox, ManualClock,
     Memory, NewRun, Payload, Priority, Reason, Receipt, Relay, Replay, ReplayFrom, RetryPolicy, Run,
     RunContext, RunFilter, RunId, RunState, Sender, Shutdown, Step, Timestamp, UniqueScope, UnreadableStep,
-    Worker, async_trait, testing,
+    Worker, testing,
 };
+
+/// For implementations of object-safe traits, such as [`email::Mailer`]; jobs and steps are plain `async fn`.
+pub use riqle_jobs_core::async_trait;
 
 /// The traits of a store and the types they use: to write one, or for calls that [`Jobs`] does not have.
 pub mod store {
