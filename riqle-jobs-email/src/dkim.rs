@@ -195,8 +195,8 @@ mod tests {
         let half =
             RSA.lines().take(14).chain(["-----END RSA PRIVATE KEY-----"]).collect::<Vec<_>>().join("\n");
         for (pem, word) in [
-            ("", "no private key"),
-            ("-----BEGIN RSA PRIVATE KEY-----\n%\n-----END RSA PRIVATE KEY-----", "no private key"),
+            ("", "not a private key"),
+            ("-----BEGIN RSA PRIVATE KEY-----\n%\n-----END RSA PRIVATE KEY-----", "not a private key"),
             ("-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----", "1024 bits"),
             ("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----", "encrypted"),
             ("-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----", "neither"),

@@ -41,11 +41,11 @@ async fn a_wrong_url_is_named_and_its_password_is_not() {
         assert!(line.contains("postgres://user:password@host:port/database"), "{line}");
     }
     let (kind, line) = refused(&format!("{}?listen=perhaps", database_url())).await;
-    assert!(kind == ErrorKind::Misconfigured && line.contains("listen is on or off"), "{line}");
+    assert!(kind == ErrorKind::Misconfigured && line.contains("listen must be on or off"), "{line}");
     let (kind, line) = refused(&format!("{}?schema=No%20Schema", database_url())).await;
     assert!(kind == ErrorKind::Misconfigured && line.contains("lower-case"), "{line}");
     let (kind, line) = refused(&format!("{}?schema=pg_shop", database_url())).await;
-    assert!(kind == ErrorKind::Misconfigured && line.contains("begins with pg_"), "{line}");
+    assert!(kind == ErrorKind::Misconfigured && line.contains("starts with pg_"), "{line}");
     for misspelt in ["lisen=off", "pasword=secret", "channel_binding=require"] {
         let (kind, line) = refused(&format!("{}?{misspelt}", database_url())).await;
         let (name, value) = misspelt.split_once('=').unwrap();

@@ -29,9 +29,9 @@ async fn a_wrong_url_is_named_and_its_password_is_not() {
     }
     for (parameter, problem) in [
         ("prefx=a", "unknown URL parameter \"prefx\"; known are prefix, wait, allow_eviction, ca"),
-        ("wait=some", "wait is a number of replicas"),
-        ("allow_eviction=1", "allow_eviction is true or false"),
-        ("prefix=a{b}", "prefix is 1 to 64 letters"),
+        ("wait=some", "wait must be a number of replicas"),
+        ("allow_eviction=1", "allow_eviction must be true or false"),
+        ("prefix=a{b}", "prefix must be 1 to 64 letters"),
         ("ca=/no/such/file", "can't be read"),
     ] {
         let (kind, line) = refused(&format!("redis://u:secret@localhost/?{parameter}")).await;
