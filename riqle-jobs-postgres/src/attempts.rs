@@ -6,7 +6,7 @@ use std::time::Duration;
 use riqle_jobs_core::{AttemptOutcome, AttemptRecord, Error, ErrorKind, WorkerId, from_millis};
 use serde::Deserialize;
 
-use crate::error::{Result, into_driver};
+use crate::error::{Failure, Result};
 
 /// Times and delay in milliseconds.
 #[derive(Deserialize)]
@@ -42,6 +42,6 @@ pub(crate) fn read_attempts(stored: Option<Vec<String>>) -> Result<Vec<AttemptRe
     let read = |text: &String| serde_json::from_str::<Attempt>(text).map(AttemptRecord::from);
     stored.unwrap_or_default().iter().map(read).collect::<Result<_, _>>().map_err(|cause| {
         let message = "the attempts of a run can't be read";
-        into_driver(Error::new(ErrorKind::Corrupt, "read", message).caused_by(cause))
+        Failure::from(Error::new(ErrorKind::Corrupt, "read", message).caused_by(cause))
     })
 }

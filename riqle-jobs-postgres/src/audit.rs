@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     Postgres,
-    error::{Result as DriverResult, into_driver},
+    error::{Failure, Result as Fallible},
     rows::{json, size, time},
     work::Work,
 };
@@ -55,20 +55,21 @@ impl Postgres {
     }
 }
 
-async fn record_action(work: &mut Work<'_>, action: &NewAction) -> DriverResult<()> {
+async fn record_action(work: &mut Work<'_>, action: &NewAction) -> Fallible<()> {
     let text = serde_json::to_string(action).map_err(|cause| {
         let error = Error::new(ErrorKind::Rejected, "record_action", "an action can't be written");
-        into_driver(error.caused_by(cause))
+        Failure::from(error.caused_by(cause))
     })?;
-    work.timed(include_str!("../queries/record_action.sql"))
+    Ok(work
+        .timed(include_str!("../queries/record_action.sql"))
         .bind(action.id.as_uuid())
         .bind(text)
         .execute(&mut *work.connection)
         .await
-        .map(drop)
+        .map(drop)?)
 }
 
-fn recorded(row: &PgRow) -> DriverResult<RecordedAction> {
+fn recorded(row: &PgRow) -> Fallible<RecordedAction> {
     Ok(RecordedAction {
         action: json(row, "action")?,
         at: time(row, "at")?,

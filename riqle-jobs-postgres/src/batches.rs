@@ -53,7 +53,7 @@ impl Postgres {
             return plain.enqueue(runs, write).await;
         }
         match keyed.enqueue(runs.clone(), write).await {
-            Err(error) if HeldUp::is(&error) => self.store_alone(runs).await,
+            Err(error) if HeldUp::is_cause_of(&error) => self.store_alone(runs).await,
             stored => stored,
         }
     }
@@ -68,7 +68,7 @@ impl Postgres {
                 self.store_groups(&groups).await?.pop().unwrap_or(Ok(Vec::new()))
             };
             match stored {
-                Err(error) if HeldUp::is(&error) && begun.elapsed() < FREE_WITHIN => {
+                Err(error) if HeldUp::is_cause_of(&error) && begun.elapsed() < FREE_WITHIN => {
                     tokio::time::sleep(LOOK_AGAIN).await;
                 }
                 stored => return stored,

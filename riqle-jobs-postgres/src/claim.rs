@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     Postgres,
-    error::{Result, into_driver},
+    error::Result,
     floors::{Found, Lanes, Look, LookClaimed, Seen},
     rows::{get, get_narrow, maybe_run_id, millis, payload, run_id, size, small, time},
     steps::saved_step,
@@ -90,7 +90,8 @@ async fn ask(
     request: &ClaimRequest,
     look: &Look,
 ) -> Result<Vec<PgRow>> {
-    work.timed(statement)
+    Ok(work
+        .timed(statement)
         .bind(request.queue.clone())
         .bind(request.jobs.to_vec())
         .bind(size(request.limit).min(1_000_000))
@@ -107,13 +108,13 @@ async fn ask(
         .bind(look.last)
         .bind(look.ahead)
         .fetch_all(&mut *work.connection)
-        .await
+        .await?)
 }
 
 /// The row of what was seen.
 fn head(rows: &[PgRow]) -> Result<&PgRow> {
     let is_head = |row: &&PgRow| matches!(row.try_get::<Option<i64>, _>("now"), Ok(Some(_)));
-    rows.iter().find(is_head).ok_or(sqlx::Error::RowNotFound)
+    rows.iter().find(is_head).ok_or(sqlx::Error::RowNotFound.into())
 }
 
 fn seen(head: &PgRow) -> Result<Seen> {
@@ -160,7 +161,7 @@ fn claimed(
     Ok(ClaimedRun {
         lease: LeaseRef { queue: Arc::clone(queue), run: id, token: request.token },
         job: get(row, "job")?,
-        priority: Priority::from_number(small(row, "priority")?).map_err(into_driver)?,
+        priority: Priority::from_number(small(row, "priority")?)?,
         input: payload(row, "input_codec", "input")?,
         failures: get_narrow(row, "failures")?,
         crashes: get_narrow(row, "crashes")?,

@@ -12,7 +12,7 @@ use crate::{
     batches::Batches,
     connections::{CONNECTED_WITHIN, Connections, Probe},
     days::{Upkeep, open_days},
-    error::{Result as DriverResult, into_driver, translate},
+    error::{Failure, Result as Fallible, translate},
     floors::Floors,
     handle::Shared,
     migrate::{check, migrate},
@@ -311,14 +311,14 @@ pub(crate) fn while_running(options: &PgConnectOptions, error: sqlx::Error) -> E
 }
 
 /// Any text can be stored in UTF8 alone: elsewhere an error's text could keep the end of a run from being stored.
-async fn check_encoding(connection: &mut PgConnection) -> DriverResult<()> {
+async fn check_encoding(connection: &mut PgConnection) -> Fallible<()> {
     let encoding = "SELECT current_setting('server_encoding') AS encoding";
     let row = sqlx::query(encoding).persistent(false).fetch_one(connection).await?;
     let encoding: String = row.try_get("encoding")?;
     if encoding == "UTF8" {
         return Ok(());
     }
-    Err(into_driver(misconfigured(format!(
+    Err(Failure::from(misconfigured(format!(
         "the database uses the encoding {encoding}, but riqle-jobs needs UTF8; create one with CREATE DATABASE name \
          ENCODING 'UTF8' TEMPLATE template0"
     ))))

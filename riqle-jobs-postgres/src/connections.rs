@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     address,
     connect::{silent, while_running},
-    error::{Result, into_driver},
+    error::{Failure, Result},
 };
 
 /// How long a caller waits for a connection.
@@ -71,8 +71,8 @@ impl Connections {
             Ok(permit) => permit.map_err(|_| sqlx::Error::PoolClosed)?,
             // If the server is unavailable, the callers waiting for it hold all of them.
             Err(_) => match self.away().clone() {
-                Some(away) => return Err(into_driver(Error::new(ErrorKind::Unavailable, "connect", away))),
-                None => return Err(sqlx::Error::PoolTimedOut),
+                Some(away) => return Err(Failure::from(Error::new(ErrorKind::Unavailable, "connect", away))),
+                None => return Err(sqlx::Error::PoolTimedOut.into()),
             },
         };
         let lent = |connection, planned_at| {
@@ -93,7 +93,7 @@ impl Connections {
             }
             Err(error) => {
                 *self.away() = Some(error.message().to_owned());
-                Err(into_driver(error))
+                Err(Failure::from(error))
             }
         }
     }

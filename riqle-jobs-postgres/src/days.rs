@@ -134,7 +134,7 @@ pub(crate) async fn open_day(connection: &mut PgConnection, statements: &Stateme
     );
     let mut transaction = connection.begin_with(BEGIN).await?;
     sqlx::raw_sql(AssertSqlSafe(statements.text(&sql))).execute(&mut *transaction).await?;
-    transaction.commit().await
+    Ok(transaction.commit().await?)
 }
 
 /// The days that have a partition.
@@ -146,7 +146,7 @@ pub(crate) async fn days(connection: &mut PgConnection, statements: &Statements)
         )
         .fetch_all(connection)
         .await?;
-    let tables: Vec<String> = rows.iter().map(|row| row.try_get("name")).collect::<Result<_>>()?;
+    let tables: Vec<String> = rows.iter().map(|row| crate::rows::get(row, "name")).collect::<Result<_>>()?;
     Ok(tables.iter().filter_map(|table| Day::of_table(table)).collect())
 }
 
@@ -180,7 +180,7 @@ pub(crate) async fn empty_day(
     );
     let last =
         statements.query_once(&empty).bind(after).bind(RUNS_AT_ONCE).fetch_optional(connection).await?;
-    last.map(|row| row.try_get("id")).transpose()
+    Ok(last.map(|row| row.try_get("id")).transpose()?)
 }
 
 /// Drops a day, and answers with the number of its runs.

@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 
 use crate::{
     email_log::record,
-    error::{Result, into_driver},
+    error::{Failure, Result},
     rows::{get, maybe_time, millis, time, word},
     work::Work,
 };
@@ -19,7 +19,7 @@ pub(crate) async fn record_email_event(
 ) -> Result<RecordedEmailEvent> {
     let mut email = lock_email(work, &event.email).await?.ok_or_else(|| {
         let message = format!("no email {:?}", event.email);
-        into_driver(Error::new(ErrorKind::NotFound, "record_email_event", message))
+        Failure::from(Error::new(ErrorKind::NotFound, "record_email_event", message))
     })?;
     let known = work
         .query("SELECT 1 FROM riqle.email_events WHERE provider_event_id = $1")
@@ -50,10 +50,10 @@ pub(crate) async fn resolve_email(
     by: &str,
 ) -> Result<()> {
     let mut email = lock_email(work, &EmailKey::Id(id)).await?.ok_or_else(|| {
-        into_driver(Error::new(ErrorKind::NotFound, "resolve_email", format!("no email {id}")))
+        Failure::from(Error::new(ErrorKind::NotFound, "resolve_email", format!("no email {id}")))
     })?;
     let now = now(work).await?;
-    let Some(event) = resolution.apply_to(&mut email, by, now).map_err(into_driver)? else {
+    let Some(event) = resolution.apply_to(&mut email, by, now)? else {
         return Ok(());
     };
     update(work, &email, Sender::LosesIt).await?;
@@ -92,7 +92,8 @@ enum Sender {
 }
 
 async fn update(work: &mut Work<'_>, email: &EmailRecord, sender: Sender) -> Result<()> {
-    work.query(include_str!("../queries/update_email.sql"))
+    Ok(work
+        .query(include_str!("../queries/update_email.sql"))
         .bind(email.id.as_uuid())
         .bind(email.status.as_str())
         .bind(email.detail.as_str())
@@ -103,11 +104,12 @@ async fn update(work: &mut Work<'_>, email: &EmailRecord, sender: Sender) -> Res
         .bind(sender == Sender::Stays)
         .execute(&mut *work.connection)
         .await
-        .map(drop)
+        .map(drop)?)
 }
 
 pub(crate) async fn add_event(work: &mut Work<'_>, email: EmailId, event: &EmailEvent) -> Result<()> {
-    work.query(include_str!("../queries/add_email_event.sql"))
+    Ok(work
+        .query(include_str!("../queries/add_email_event.sql"))
         .bind(email.as_uuid())
         .bind(millis(event.at))
         .bind(event.detail.as_str())
@@ -116,7 +118,7 @@ pub(crate) async fn add_event(work: &mut Work<'_>, email: EmailId, event: &Email
         .bind(event.provider_event_id.clone())
         .execute(&mut *work.connection)
         .await
-        .map(drop)
+        .map(drop)?)
 }
 
 /// An event, as the columns of `email_events` have it.

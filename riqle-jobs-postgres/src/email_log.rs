@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     Postgres,
     email_events::{add_event, email_event, record_email_event, resolve_email},
-    error::{Result as DriverResult, into_driver},
+    error::{Failure, Result as Fallible},
     rows::{get, get_u32, maybe_run_id, maybe_time, millis, size, time, word},
     work::Work,
 };
@@ -49,7 +49,7 @@ impl EmailLog for Postgres {
                 .timed(include_str!("../queries/fail_emails_of_run.sql"))
                 .bind(run.as_uuid())
                 .bind(error.clone());
-            Box::pin(async move { query.execute(&mut *work.connection).await.map(drop) })
+            Box::pin(work.run(query))
         })
         .await
     }
@@ -99,7 +99,7 @@ impl EmailLog for Postgres {
             let insert = "INSERT INTO riqle.suppressions (address, reason, at) VALUES ($2, $3, riqle.now($1))
                           ON CONFLICT DO NOTHING";
             let query = work.timed(insert).bind(address.clone()).bind(reason.clone());
-            Box::pin(async move { query.execute(&mut *work.connection).await.map(drop) })
+            Box::pin(work.run(query))
         })
         .await
     }
@@ -108,7 +108,7 @@ impl EmailLog for Postgres {
         self.ask("unsuppress", &canonical_address(address), |work, address| {
             let delete = "DELETE FROM riqle.suppressions WHERE address = $1";
             let query = work.query(delete).bind(address.clone());
-            Box::pin(async move { query.execute(&mut *work.connection).await.map(drop) })
+            Box::pin(work.run(query))
         })
         .await
     }
@@ -138,7 +138,7 @@ impl EmailLog for Postgres {
     }
 }
 
-async fn intend_email(work: &mut Work<'_>, email: &NewEmail) -> DriverResult<EmailRecord> {
+async fn intend_email(work: &mut Work<'_>, email: &NewEmail) -> Fallible<EmailRecord> {
     let row = work
         .timed(include_str!("../queries/intend_email.sql"))
         .bind(email.id.as_uuid())
@@ -166,14 +166,14 @@ async fn start_email(
     work: &mut Work<'_>,
     id: EmailId,
     start: &EmailStart,
-) -> DriverResult<(EmailRecord, Timestamp)> {
+) -> Fallible<(EmailRecord, Timestamp)> {
     let row = work
         .query("SELECT * FROM riqle.emails WHERE id = $1 FOR UPDATE")
         .bind(id.as_uuid())
         .fetch_optional(&mut *work.connection)
         .await?;
     let before = row.as_ref().map(record).transpose()?.ok_or_else(|| {
-        into_driver(Error::new(ErrorKind::NotFound, "start_email", format!("no email {id}")))
+        Failure::from(Error::new(ErrorKind::NotFound, "start_email", format!("no email {id}")))
     })?;
     let now = work.timed("SELECT riqle.now($1) AS now").fetch_one(&mut *work.connection).await?;
     let now = time(&now, "now")?;
@@ -206,7 +206,7 @@ async fn start_email(
     Ok((before, now))
 }
 
-async fn email_body_begins(work: &mut Work<'_>, id: EmailId, sender: Uuid, sends: u32) -> DriverResult<()> {
+async fn email_body_begins(work: &mut Work<'_>, id: EmailId, sender: Uuid, sends: u32) -> Fallible<()> {
     let held = work
         .timed(include_str!("../queries/email_body_begins.sql"))
         .bind(id.as_uuid())
@@ -216,12 +216,12 @@ async fn email_body_begins(work: &mut Work<'_>, id: EmailId, sender: Uuid, sends
         .await?;
     if held.rows_affected() == 0 {
         let message = format!("another sender has taken email {id}");
-        return Err(into_driver(Error::new(ErrorKind::LeaseLost, "email_body_begins", message)));
+        return Err(Failure::from(Error::new(ErrorKind::LeaseLost, "email_body_begins", message)));
     }
     Ok(())
 }
 
-async fn end_email(work: &mut Work<'_>, id: EmailId, sender: Uuid, ending: &EmailEnding) -> DriverResult<()> {
+async fn end_email(work: &mut Work<'_>, id: EmailId, sender: Uuid, ending: &EmailEnding) -> Fallible<()> {
     let query = match ending {
         EmailEnding::Sent { message_id, reply } => work
             .timed(include_str!("../queries/email_sent.sql"))
@@ -238,10 +238,10 @@ async fn end_email(work: &mut Work<'_>, id: EmailId, sender: Uuid, ending: &Emai
             .bind(*may_have_left)
             .bind(deferred_since.map(millis)),
     };
-    query.execute(&mut *work.connection).await.map(drop)
+    work.run(query).await
 }
 
-async fn list_emails(work: &mut Work<'_>, filter: &EmailFilter) -> DriverResult<Vec<EmailRecord>> {
+async fn list_emails(work: &mut Work<'_>, filter: &EmailFilter) -> Fallible<Vec<EmailRecord>> {
     let rows = work
         .statements
         .query_once(&page(filter))
@@ -298,13 +298,13 @@ const fn on_unknown_word(on_unknown: OnUnknown) -> &'static str {
     }
 }
 
-pub(crate) fn record(row: &PgRow) -> DriverResult<EmailRecord> {
+pub(crate) fn record(row: &PgRow) -> Fallible<EmailRecord> {
     let on_unknown = match get::<&str>(row, "on_unknown")? {
         "send-again" => OnUnknown::SendAgain,
         "hold" => OnUnknown::Hold,
         other => {
             let message = format!("unknown OnUnknown: {other:?}");
-            return Err(into_driver(Error::new(ErrorKind::Corrupt, "read", message)));
+            return Err(Failure::from(Error::new(ErrorKind::Corrupt, "read", message)));
         }
     };
     Ok(EmailRecord {
@@ -339,6 +339,6 @@ pub(crate) fn record(row: &PgRow) -> DriverResult<EmailRecord> {
     })
 }
 
-fn suppression(row: &PgRow) -> DriverResult<Suppression> {
+fn suppression(row: &PgRow) -> Fallible<Suppression> {
     Ok(Suppression { address: get(row, "address")?, reason: get(row, "reason")?, at: time(row, "at")? })
 }

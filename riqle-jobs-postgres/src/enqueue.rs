@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 
 use crate::{
     Postgres,
-    error::{Outrun, Result, into_driver},
+    error::{Failure, Result},
     lanes::{Lane, store_lanes},
     portions::{BYTES_AT_ONCE, ITEMS_AT_ONCE, portions},
     rows::{codec, get, millis, numbers, position, run_id},
@@ -84,7 +84,7 @@ async fn enqueue_keyed(
     }
     take_keys(work, &stored).await?;
     if insert(work, within, &stored).await?.len() < stored.len() {
-        return Err(Outrun.into());
+        return Err(Failure::Outrun);
     }
     Ok(answers)
 }
@@ -129,7 +129,7 @@ async fn take_keys(work: &mut Work<'_>, runs: &[&NewRun]) -> Result<()> {
         .bind(keyed.iter().map(|(_, unique)| period(unique)).collect::<Vec<_>>())
         .fetch_all(&mut *work.connection)
         .await?;
-    if taken.len() < keyed.len() { Err(Outrun.into()) } else { Ok(()) }
+    if taken.len() < keyed.len() { Err(Failure::Outrun) } else { Ok(()) }
 }
 
 /// The word for a scope, and its period in milliseconds.
@@ -170,7 +170,7 @@ impl Within<'_> {
                 let lanes = lanes.to_vec();
                 let stored =
                     store.ask("enqueue_in", &lanes, |work, lanes| Box::pin(store_lanes(work, lanes))).await;
-                stored.map_err(into_driver)
+                stored.map_err(Failure::from)
             }
         }
     }
@@ -197,7 +197,8 @@ async fn insert_portion(
     };
     let lanes: Vec<i64> = runs.iter().map(|run| lane_number(run)).collect();
     let made_at = runs.iter().map(|run| made_at(run.id)).min();
-    work.timed(include_str!("../queries/enqueue.sql"))
+    Ok(work
+        .timed(include_str!("../queries/enqueue.sql"))
         .bind(column(runs, |run| run.id.as_uuid()))
         .bind(lanes)
         .bind(column(runs, |run| match run.due {
@@ -221,7 +222,7 @@ async fn insert_portion(
         .bind(made_at.filter(|_| work.frozen.is_none()).unwrap_or(i64::MIN))
         .bind(lanes_to_check)
         .fetch_all(&mut *work.connection)
-        .await
+        .await?)
 }
 
 /// When an id was made, in milliseconds, as it says itself.

@@ -1,14 +1,119 @@
-use std::time::Duration;
+//! What can go wrong between a caller and the server, and what follows from it.
+
+use std::{borrow::Cow, fmt, time::Duration};
 
 use riqle_jobs_core::{Error, ErrorKind};
 
 /// What a statement, or the reading of a row, answers.
-pub(crate) type Result<T, E = sqlx::Error> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// Why an operation failed; its caller says which.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The driver, or the server through it, says so.
+    Driver(sqlx::Error),
+    /// The rules say so.
+    Refused(Error),
+    /// Another transaction took the same unique key, after this one had looked.
+    Outrun,
+    /// The server has not answered in time.
+    Silence(Duration),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Failure::Driver(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Refused(error)
+    }
+}
+
+impl Failure {
+    /// The error of `operation`.
+    pub(crate) fn of(self, operation: &'static str) -> Error {
+        let unavailable = |message| Error::new(ErrorKind::Unavailable, operation, message);
+        match self {
+            Failure::Driver(error) => translate(operation, error),
+            Failure::Refused(error) => error,
+            Failure::Outrun => unavailable("another transaction took the same unique key".to_owned()),
+            Failure::Silence(time) => unavailable(format!("the server has not answered within {time:?}")),
+        }
+    }
+
+    /// Whether the connection, not the statement, has failed: it is ended, and another one made.
+    pub(crate) fn is_of_the_connection(&self) -> bool {
+        match self {
+            Failure::Driver(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
+                true
+            }
+            _ => self.has_code(|code| match code {
+                // A new connection may reach the server that has taken over.
+                READ_ONLY | READ_ONLY_FOUND => true,
+                // Ended by the server, for a transaction that was open for too long.
+                "25P03" | "25P04" => true,
+                CHANGED_RESULT_TYPE => true,
+                // Shut down by an administrator, crashed, starting up, dropped, idle for too long; or it broke off.
+                code => code.starts_with("57P") || code.starts_with("08"),
+            }),
+        }
+    }
+
+    /// Whether the same operation is likely to go through now: the connection broke off, or others were in the way.
+    pub(crate) fn is_worth_repeating(&self) -> bool {
+        self.is_outrun() || self.is_of_the_connection() || self.has_code(|code| CONFLICTS.contains(&code))
+    }
+
+    /// Whether another transaction was faster, after this one had looked, or stored the same id.
+    pub(crate) fn is_outrun(&self) -> bool {
+        matches!(self, Failure::Outrun) || self.has_code(|code| code == UNIQUE_VIOLATION)
+    }
+
+    /// Whether it is only another transaction that is in the way, which says nothing of the server.
+    pub(crate) fn is_in_the_way(&self) -> bool {
+        self.is_outrun() || self.has_code(|code| CONFLICTS.contains(&code) || code == LOCK_TIMEOUT)
+    }
+
+    /// Whether an error within a transaction of the application is likely to come of what the application does in it, which
+    /// says nothing of the server: others are in the way, it was open for too long, or was cancelled.
+    pub(crate) fn is_of_the_application(&self) -> bool {
+        let of_its_time = ["25P03", "25P04", "57014"];
+        self.is_in_the_way() || self.has_code(|code| is_of_a_constraint(code) || of_its_time.contains(&code))
+    }
+
+    /// What a commit is refused with, where that is for a deferred constraint, or a trigger that serves as one. The
+    /// store's tables have none, so it is the application's.
+    pub(crate) fn of_a_deferred_constraint(&self) -> Option<Error> {
+        let Failure::Driver(sqlx::Error::Database(said)) = self else { return None };
+        if !said.code().is_some_and(|code| is_of_a_constraint(&code)) {
+            return None;
+        }
+        let message = format!("a constraint of the application refused the commit ({})", said.message());
+        Some(Error::new(ErrorKind::Rejected, "commit", message).caused_by(ServerError::of(&**said)))
+    }
+
+    fn has_code(&self, is_it: impl Fn(&str) -> bool) -> bool {
+        match self {
+            Failure::Driver(sqlx::Error::Database(said)) => said.code().is_some_and(|code| is_it(&code)),
+            _ => false,
+        }
+    }
+}
 
 /// Translates an error of the driver for `operation`.
 pub(crate) fn translate(operation: &'static str, error: sqlx::Error) -> Error {
     let (kind, message) = classify(&error);
-    Error::new(kind, operation, message).caused_by(error)
+    let translated = Error::new(kind, operation, message);
+    match error {
+        sqlx::Error::Database(said) if said.code().as_deref() == Some(LOCK_TIMEOUT) => {
+            translated.caused_by(HeldUp)
+        }
+        sqlx::Error::Database(said) => translated.caused_by(ServerError::of(&*said)),
+        error => translated.caused_by(error),
+    }
 }
 
 fn classify(error: &sqlx::Error) -> (ErrorKind, String) {
@@ -64,9 +169,12 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, String) {
         sqlx::Error::Configuration(_) => (Misconfigured, "the connection options are invalid"),
         _ => (Corrupt, "what is stored can't be read"),
     };
-    // What a caller has to change is said in our words; the driver's are in the cause.
-    let message =
-        if kind == ErrorKind::Rejected { message.to_owned() } else { format!("{message} ({error})") };
+    // What a caller has to change is said in our words; the server's are in the cause.
+    let message = match error {
+        _ if kind == ErrorKind::Rejected => message.to_owned(),
+        sqlx::Error::Database(said) => format!("{message} ({})", said.message()),
+        error => format!("{message} ({error})"),
+    };
     (kind, message)
 }
 
@@ -74,29 +182,31 @@ const READ_ONLY: &str = "25006";
 /// What [`BEGIN_TO_WRITE`](crate::work::BEGIN_TO_WRITE) fails with on a server that is read-only: nothing else divides.
 const READ_ONLY_FOUND: &str = "22012";
 const UNIQUE_VIOLATION: &str = "23505";
-
+/// A deadlock, a serialization failure.
+const CONFLICTS: [&str; 2] = ["40P01", "40001"];
 /// A statement that waited for a lock as long as it may.
 const LOCK_TIMEOUT: &str = "55P03";
+/// A statement that was prepared before a migration added a column; another connection prepares it again.
+const CHANGED_RESULT_TYPE: &str = "0A000";
 
-/// Another transaction holds what is needed; it may end soon.
+/// Of a constraint, or raised by a trigger.
+fn is_of_a_constraint(code: &str) -> bool {
+    code.starts_with("23") || code == "P0001"
+}
+
+/// The cause of an error: another transaction holds what is needed; it may end soon.
 #[derive(Debug)]
 pub(crate) struct HeldUp;
 
 impl HeldUp {
     /// Whether it is what an error says.
-    pub(crate) fn is(error: &Error) -> bool {
-        std::error::Error::source(error).is_some_and(|cause| cause.is::<HeldUp>())
-    }
-
-    /// Whether a statement failed for it.
     pub(crate) fn is_cause_of(error: &Error) -> bool {
-        let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<sqlx::Error>());
-        matches!(cause, Some(sqlx::Error::Database(database)) if database.code().as_deref() == Some(LOCK_TIMEOUT))
+        std::error::Error::source(error).is_some_and(|cause| cause.is::<HeldUp>())
     }
 }
 
-impl std::fmt::Display for HeldUp {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for HeldUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a transaction that has not ended holds the unique key")
     }
 }
@@ -109,144 +219,27 @@ impl From<HeldUp> for Error {
     }
 }
 
-/// A statement that was prepared before a migration added a column; another connection prepares it anew.
-const CHANGED_RESULT_TYPE: &str = "0A000";
-
-/// Whether the connection, not the statement, has failed: it is ended, and another one made.
-pub(crate) fn is_of_the_connection(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
-        sqlx::Error::Database(database) => database.code().is_some_and(|code| match code.as_ref() {
-            // A new connection may reach the server that has taken over.
-            READ_ONLY | READ_ONLY_FOUND => true,
-            // Ended by the server, for a transaction that was open for too long.
-            "25P03" | "25P04" => true,
-            CHANGED_RESULT_TYPE => true,
-            // Shut down by an administrator, crashed, starting up, dropped, idle for too long; or it broke off.
-            code => code.starts_with("57P") || code.starts_with("08"),
-        }),
-        _ => false,
-    }
-}
-
-/// Whether the same operation is likely to go through now: the connection broke off, or others were in the way.
-pub(crate) fn is_worth_repeating(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Database(database) if !is_of_the_connection(error) => {
-            // A deadlock, a serialization failure.
-            database.code().is_some_and(|code| ["40P01", "40001"].contains(&code.as_ref()))
-                || is_outrun(error)
-        }
-        error => is_outrun(error) || is_of_the_connection(error),
-    }
-}
-
-/// Whether another transaction was faster, after this one had looked, or stored the same id.
-pub(crate) fn is_outrun(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Database(database) => database.code().as_deref() == Some(UNIQUE_VIOLATION),
-        sqlx::Error::AnyDriverError(error) => error.is::<Outrun>(),
-        _ => false,
-    }
-}
-
-/// Whether it is only another transaction that is in the way, which says nothing of the server.
-pub(crate) fn is_in_the_way(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Database(database) => {
-            let codes = ["40P01", "40001", LOCK_TIMEOUT, UNIQUE_VIOLATION];
-            database.code().is_some_and(|code| codes.contains(&code.as_ref()))
-        }
-        error => is_outrun(error),
-    }
-}
-
-/// Whether an error within a transaction of the application is likely to come of what the application does in it, which says
-/// nothing of the server: others are in the way, it was open for too long, or was cancelled.
-pub(crate) fn is_of_the_application(error: &sqlx::Error) -> bool {
-    let of_its_time = ["25P03", "25P04", "57014"];
-    is_in_the_way(error) || is_of_a_constraint(error) || has_code(error, |code| of_its_time.contains(&code))
-}
-
-/// What a commit is refused with, where that is for a deferred constraint, or a trigger that stands for one. The store's tables
-/// have none, so it is the application's.
-pub(crate) fn uncommitted(error: sqlx::Error) -> std::result::Result<Error, sqlx::Error> {
-    if !is_of_a_constraint(&error) {
-        return Err(error);
-    }
-    let message = format!("a constraint of the application refused the commit ({error})");
-    Ok(Error::new(ErrorKind::Rejected, "commit", message).caused_by(error))
-}
-
-/// Of a constraint, or raised by a trigger.
-fn is_of_a_constraint(error: &sqlx::Error) -> bool {
-    has_code(error, |code| code.starts_with("23") || code == "P0001")
-}
-
-fn has_code(error: &sqlx::Error, is_it: impl Fn(&str) -> bool) -> bool {
-    match error {
-        sqlx::Error::Database(database) => database.code().is_some_and(|code| is_it(&code)),
-        _ => false,
-    }
-}
-
-/// Another transaction was faster, after this one had looked.
+/// The cause of an error: what the server said, without the place in its source, and without the values that its details hold.
 #[derive(Debug)]
-pub(crate) struct Outrun;
+struct ServerError {
+    message: String,
+    code: Option<String>,
+}
 
-impl std::fmt::Display for Outrun {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("another transaction took the same unique key")
+impl ServerError {
+    fn of(said: &dyn sqlx::error::DatabaseError) -> Self {
+        Self { message: said.message().to_owned(), code: said.code().map(Cow::into_owned) }
     }
 }
 
-impl std::error::Error for Outrun {}
-
-impl From<Outrun> for sqlx::Error {
-    fn from(outrun: Outrun) -> Self {
-        sqlx::Error::AnyDriverError(Box::new(outrun))
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.code {
+            Some(code) => write!(f, " (SQLSTATE {code})"),
+            None => Ok(()),
+        }
     }
 }
 
-/// The server has not answered in time.
-#[derive(Debug)]
-pub(crate) struct Silence(pub(crate) Duration);
-
-impl Silence {
-    pub(crate) fn is(error: &sqlx::Error) -> bool {
-        matches!(error, sqlx::Error::AnyDriverError(error) if error.is::<Silence>())
-    }
-}
-
-impl std::fmt::Display for Silence {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the server has not answered within {:?}", self.0)
-    }
-}
-
-impl std::error::Error for Silence {}
-
-impl From<Silence> for sqlx::Error {
-    fn from(silence: Silence) -> Self {
-        sqlx::Error::AnyDriverError(Box::new(silence))
-    }
-}
-
-/// An error of core on its way through functions that answer the driver's; [`from_driver`] takes it out again.
-pub(crate) fn into_driver(error: Error) -> sqlx::Error {
-    sqlx::Error::AnyDriverError(Box::new(error))
-}
-
-/// Translates, but for what [`into_driver`] wrapped.
-pub(crate) fn from_driver(operation: &'static str, error: sqlx::Error) -> Error {
-    match error {
-        sqlx::Error::AnyDriverError(boxed) => match boxed.downcast::<Error>() {
-            Ok(error) => *error,
-            Err(ours) if ours.is::<Outrun>() || ours.is::<Silence>() => {
-                Error::new(ErrorKind::Unavailable, operation, ours.to_string())
-            }
-            Err(boxed) => translate(operation, sqlx::Error::AnyDriverError(boxed)),
-        },
-        error => translate(operation, error),
-    }
-}
+impl std::error::Error for ServerError {}

@@ -11,7 +11,7 @@ use sqlx::postgres::PgRow;
 
 use crate::{
     enqueue::{Within, enqueue},
-    error::{Result, into_driver},
+    error::Result,
     portions::portions,
     rows::{codec, get, get_count, get_u32, maybe_time, millis, payload, size, time},
     work::Work,
@@ -34,12 +34,13 @@ pub(crate) async fn store_events(work: &mut Work<'_>, events: &[NewEvent]) -> Re
             stored.insert(event.event.id.clone(), event);
         }
     }
-    let under = |event: &NewEvent| stored.get(&event.id).cloned().ok_or(sqlx::Error::RowNotFound);
+    let under = |event: &NewEvent| stored.get(&event.id).cloned().ok_or(sqlx::Error::RowNotFound.into());
     events.iter().map(under).collect()
 }
 
 async fn insert_portion(work: &mut Work<'_>, events: &[&NewEvent]) -> Result<Vec<PgRow>> {
-    work.timed(include_str!("../queries/store_events.sql"))
+    Ok(work
+        .timed(include_str!("../queries/store_events.sql"))
         .bind(events.iter().map(|event| event.id.clone()).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.name.clone()).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.due_at.map(millis)).collect::<Vec<_>>())
@@ -47,7 +48,7 @@ async fn insert_portion(work: &mut Work<'_>, events: &[&NewEvent]) -> Result<Vec
         .bind(events.iter().map(|event| codec(event.data.codec)).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.data.bytes.clone()).collect::<Vec<_>>())
         .fetch_all(&mut *work.connection)
-        .await
+        .await?)
 }
 
 /// Stores events and, of those that have started nothing, the runs; all or nothing in the transaction of `work`.
@@ -75,7 +76,7 @@ pub(crate) async fn start_events(
     }
     let groups: Vec<_> = by_queue.values().map(Vec::as_slice).collect();
     for answers in enqueue(work, within, &groups).await? {
-        answers.map_err(into_driver)?;
+        answers?;
     }
     mark_all_started(work, started).await?;
     Ok(stored)
@@ -86,12 +87,13 @@ async fn mark_all_started(work: &mut Work<'_>, started: HashMap<String, u32>) ->
         return Ok(());
     }
     let (ids, runs): (Vec<_>, Vec<_>) = started.into_iter().map(|(id, runs)| (id, i64::from(runs))).unzip();
-    work.query(include_str!("../queries/mark_started.sql"))
+    Ok(work
+        .query(include_str!("../queries/mark_started.sql"))
         .bind(ids)
         .bind(runs)
         .execute(&mut *work.connection)
         .await
-        .map(drop)
+        .map(drop)?)
 }
 
 /// Counts `runs` as started by the event.

@@ -51,12 +51,13 @@ async fn fences(work: &mut Work<'_>, leases: &[&LeaseRef]) -> Result<Vec<Fence>>
 
 /// Locks the runs of the leases that hold until the transaction ends, and answers which do.
 pub(crate) async fn hold(work: &mut Work<'_>, leases: &[&LeaseRef]) -> Result<Vec<PgRow>> {
-    work.query(include_str!("../queries/hold.sql"))
+    Ok(work
+        .query(include_str!("../queries/hold.sql"))
         .bind(numbers(leases.len()))
         .bind(runs(leases))
         .bind(tokens(leases))
         .fetch_all(&mut *work.connection)
-        .await
+        .await?)
 }
 
 pub(crate) fn runs(leases: &[&LeaseRef]) -> Vec<uuid::Uuid> {

@@ -45,7 +45,7 @@ pub(crate) async fn health(work: &mut Work<'_>) -> Result<Health> {
 
 /// Fails if the server is read-only.
 pub(crate) async fn check_writable(work: &mut Work<'_>) -> Result<()> {
-    work.query(CHECK_WRITABLE).execute(&mut *work.connection).await.map(drop)
+    work.run(work.query(CHECK_WRITABLE)).await
 }
 
 fn problems(row: &PgRow) -> Result<Vec<String>> {

@@ -11,7 +11,7 @@ use sqlx::postgres::PgRow;
 use crate::{
     Postgres,
     attempts::read_attempts,
-    error::{Result as DriverResult, into_driver},
+    error::Result as Fallible,
     health::{check_writable, health},
     list::{count_runs, dead_errors, list_runs},
     metrics::read_metrics,
@@ -57,7 +57,7 @@ impl Inspect for Postgres {
             Box::pin(async move {
                 let groups = work.query(include_str!("../queries/dead_groups.sql"));
                 let rows = groups.fetch_all(&mut *work.connection).await?;
-                let groups = rows.iter().map(dead_group).collect::<DriverResult<Vec<_>>>()?;
+                let groups = rows.iter().map(dead_group).collect::<Fallible<Vec<_>>>()?;
                 Ok(DeadGroup::merged(groups, *limit))
             })
         })
@@ -73,7 +73,7 @@ impl Inspect for Postgres {
             Box::pin(async move {
                 let counts = work.query(include_str!("../queries/counts.sql"));
                 let rows = counts.fetch_all(&mut *work.connection).await?;
-                let mut counts = rows.iter().map(job_count).collect::<DriverResult<Vec<_>>>()?;
+                let mut counts = rows.iter().map(job_count).collect::<Fallible<Vec<_>>>()?;
                 counts.sort_by(|a, b| (&a.job, a.state).cmp(&(&b.job, b.state)));
                 Ok(counts)
             })
@@ -108,11 +108,11 @@ impl Inspect for Postgres {
     }
 }
 
-fn job_count(row: &PgRow) -> DriverResult<JobCount> {
+fn job_count(row: &PgRow) -> Fallible<JobCount> {
     Ok(JobCount { job: get(row, "job")?, state: word(row, "state")?, runs: get_count(row, "runs")? })
 }
 
-fn dead_group(row: &PgRow) -> DriverResult<DeadGroup> {
+fn dead_group(row: &PgRow) -> Fallible<DeadGroup> {
     Ok(DeadGroup {
         job: get(row, "job")?,
         error_fingerprint: get(row, "error_fingerprint")?,
@@ -123,7 +123,7 @@ fn dead_group(row: &PgRow) -> DriverResult<DeadGroup> {
     })
 }
 
-fn queue_status(row: &PgRow) -> DriverResult<QueueStatus> {
+fn queue_status(row: &PgRow) -> Fallible<QueueStatus> {
     let pause = match maybe_time(row, "paused_at")? {
         Some(at) => Some(Pause { by: get(row, "paused_by")?, why: get(row, "reason")?, at }),
         None => None,
@@ -140,12 +140,12 @@ fn queue_status(row: &PgRow) -> DriverResult<QueueStatus> {
 }
 
 /// A run, wherever it stands.
-pub(crate) async fn find_run(work: &mut Work<'_>, id: RunId) -> DriverResult<Option<Run>> {
+pub(crate) async fn find_run(work: &mut Work<'_>, id: RunId) -> Fallible<Option<Run>> {
     let run = work.query(include_str!("../queries/run.sql")).bind(id.as_uuid());
     run.fetch_optional(&mut *work.connection).await?.as_ref().map(shown).transpose()
 }
 
-pub(crate) fn shown(row: &PgRow) -> DriverResult<Run> {
+pub(crate) fn shown(row: &PgRow) -> Fallible<Run> {
     let id = run_id(row, "id")?;
     let state: RunState = word(row, "state")?;
     let holder = match state {
@@ -164,7 +164,7 @@ pub(crate) fn shown(row: &PgRow) -> DriverResult<Run> {
         id,
         job: get(row, "job")?,
         queue: get(row, "queue")?,
-        priority: Priority::from_number(small(row, "priority")?).map_err(into_driver)?,
+        priority: Priority::from_number(small(row, "priority")?)?,
         state,
         reason: maybe_word(row, "reason")?,
         input: payload(row, "input_codec", "input")?,

@@ -26,12 +26,13 @@ impl Lane<'_> {
 
 /// Stores the lanes that are not there. They are never deleted.
 pub(crate) async fn store_lanes(work: &mut Work<'_>, lanes: &[(i64, Lane<'_>)]) -> Result<()> {
-    work.query(include_str!("../queries/lanes.sql"))
+    Ok(work
+        .query(include_str!("../queries/lanes.sql"))
         .bind(lanes.iter().map(|(number, _)| *number).collect::<Vec<_>>())
         .bind(lanes.iter().map(|(_, lane)| lane.queue.to_owned()).collect::<Vec<_>>())
         .bind(lanes.iter().map(|(_, lane)| lane.job.to_owned()).collect::<Vec<_>>())
         .bind(lanes.iter().map(|(_, lane)| i16::from(lane.priority.number())).collect::<Vec<_>>())
         .execute(&mut *work.connection)
         .await
-        .map(drop)
+        .map(drop)?)
 }

@@ -5,7 +5,7 @@ use riqle_jobs_core::{
 use sqlx::postgres::PgRow;
 
 use crate::{
-    error::{Result, into_driver},
+    error::{Failure, Result},
     rows::{count, get, get_count, json, millis, millis_up, time},
     work::Work,
 };
@@ -22,7 +22,8 @@ pub(crate) async fn report_metrics(
     let texts = |of: fn(&JobMetrics) -> &Histogram| {
         metrics.iter().map(|one| text(of(one))).collect::<Result<Vec<_>>>()
     };
-    work.query(include_str!("../queries/report_metrics.sql"))
+    Ok(work
+        .query(include_str!("../queries/report_metrics.sql"))
         .bind(worker.as_uuid())
         .bind(column(metrics, |one| one.span.as_str()))
         .bind(column(metrics, |one| millis(one.start)))
@@ -35,7 +36,7 @@ pub(crate) async fn report_metrics(
         .bind(texts(|one| &one.run_time)?)
         .execute(&mut *work.connection)
         .await
-        .map(drop)
+        .map(drop)?)
 }
 
 /// What the jobs did, span by span.
@@ -69,6 +70,6 @@ fn job_metrics(row: &PgRow, span: Span) -> Result<JobMetrics> {
 fn text(histogram: &Histogram) -> Result<String> {
     serde_json::to_string(histogram).map_err(|cause| {
         let error = Error::new(ErrorKind::Rejected, "report_metrics", "a histogram can't be written");
-        into_driver(error.caused_by(cause))
+        Failure::from(error.caused_by(cause))
     })
 }

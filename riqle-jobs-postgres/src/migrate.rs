@@ -3,7 +3,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use crate::{
     Postgres,
-    error::{HeldUp, Result as DriverResult, from_driver, into_driver},
+    error::{Failure, HeldUp, Result as Fallible},
     statements::Statements,
     work::{BEGIN, within},
 };
@@ -51,10 +51,7 @@ pub(crate) async fn migrate(connection: &mut PgConnection, statements: &Statemen
     // One that has nothing to apply needs neither the lock nor the rights.
     match within("connect", newest_in_transaction(connection, statements)).await? {
         newest if newest >= MIGRATIONS.len() => Ok(()),
-        _ => apply(connection, statements)
-            .await
-            .map_err(|error| from_driver("connect", error))
-            .map_err(held_up),
+        _ => apply(connection, statements).await.map_err(|error| error.of("connect")).map_err(held_up),
     }
 }
 
@@ -71,7 +68,7 @@ fn held_up(error: Error) -> Error {
 }
 
 /// Refuses a schema that this version can't work with.
-pub(crate) async fn check(connection: &mut PgConnection, statements: &Statements) -> DriverResult<()> {
+pub(crate) async fn check(connection: &mut PgConnection, statements: &Statements) -> Fallible<()> {
     let (newest, known) = (newest_in_transaction(connection, statements).await?, MIGRATIONS.len());
     let schema = statements.schema();
     let problem = match newest.cmp(&known) {
@@ -84,11 +81,11 @@ pub(crate) async fn check(connection: &mut PgConnection, statements: &Statements
             "schema {schema} is at migration {newest}; this version of riqle-jobs knows up to {known}: upgrade riqle-jobs"
         ),
     };
-    Err(into_driver(Error::new(ErrorKind::Misconfigured, "connect", problem)))
+    Err(Failure::from(Error::new(ErrorKind::Misconfigured, "connect", problem)))
 }
 
 /// Takes as long as the tables are large; only a lock is not waited for without end.
-async fn apply(connection: &mut PgConnection, statements: &Statements) -> DriverResult<()> {
+async fn apply(connection: &mut PgConnection, statements: &Statements) -> Fallible<()> {
     let schema = statements.schema();
     let mut transaction = connection.begin_with(BEGIN).await?;
     let limits = format!("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '{LOCKED_WITHIN}'");
@@ -108,14 +105,11 @@ async fn apply(connection: &mut PgConnection, statements: &Statements) -> Driver
         let insert = "INSERT INTO riqle.migrations (number, name) VALUES ($1, $2)";
         statements.query_once(insert).bind(number).bind(name).execute(&mut *transaction).await?;
     }
-    transaction.commit().await
+    Ok(transaction.commit().await?)
 }
 
 /// As [`newest`], within one transaction.
-async fn newest_in_transaction(
-    connection: &mut PgConnection,
-    statements: &Statements,
-) -> DriverResult<usize> {
+async fn newest_in_transaction(connection: &mut PgConnection, statements: &Statements) -> Fallible<usize> {
     let mut transaction = connection.begin_with(BEGIN).await?;
     let newest = newest(&mut transaction, statements).await?;
     transaction.commit().await?;
@@ -123,7 +117,7 @@ async fn newest_in_transaction(
 }
 
 /// The number of the newest migration; 0 if there is none.
-async fn newest(connection: &mut PgConnection, statements: &Statements) -> DriverResult<usize> {
+async fn newest(connection: &mut PgConnection, statements: &Statements) -> Fallible<usize> {
     let table = statements.text("riqle.migrations");
     if !exists(connection, "SELECT to_regclass($1) IS NOT NULL", &table).await? {
         return Ok(0);
@@ -133,7 +127,7 @@ async fn newest(connection: &mut PgConnection, statements: &Statements) -> Drive
     Ok(usize::try_from(row.try_get::<i32, _>(0)?).unwrap_or(usize::MAX))
 }
 
-async fn exists(connection: &mut PgConnection, question: &'static str, name: &str) -> DriverResult<bool> {
+async fn exists(connection: &mut PgConnection, question: &'static str, name: &str) -> Fallible<bool> {
     let row = sqlx::query(question).persistent(false).bind(name.to_owned()).fetch_one(connection).await?;
-    row.try_get(0)
+    Ok(row.try_get(0)?)
 }

@@ -32,14 +32,15 @@ async fn set_progress(work: &mut Work<'_>, notes: &[&Note]) -> Result<()> {
     if progress.is_empty() {
         return Ok(());
     }
-    work.query(include_str!("../queries/set_progress.sql"))
+    Ok(work
+        .query(include_str!("../queries/set_progress.sql"))
         .bind(progress.iter().map(|(run, _)| run.as_uuid()).collect::<Vec<_>>())
         .bind(progress.iter().map(|(_, progress)| count(progress.done)).collect::<Vec<_>>())
         .bind(progress.iter().map(|(_, progress)| count(progress.total)).collect::<Vec<_>>())
         .bind(progress.iter().map(|(_, progress)| progress.text.clone()).collect::<Vec<_>>())
         .execute(&mut *work.connection)
         .await
-        .map(drop)
+        .map(drop)?)
 }
 
 async fn add_lines(work: &mut Work<'_>, notes: &[&Note]) -> Result<()> {
@@ -69,12 +70,13 @@ async fn add_lines(work: &mut Work<'_>, notes: &[&Note]) -> Result<()> {
         .bind(new.iter().map(|(_, line)| line.text.clone()).collect::<Vec<_>>())
         .execute(&mut *work.connection)
         .await?;
-    work.query(include_str!("../queries/trim_lines.sql"))
+    Ok(work
+        .query(include_str!("../queries/trim_lines.sql"))
         .bind(runs)
         .bind(size(LINES_KEPT))
         .execute(&mut *work.connection)
         .await
-        .map(drop)
+        .map(drop)?)
 }
 
 async fn newest_lines(

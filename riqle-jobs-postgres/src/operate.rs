@@ -11,7 +11,7 @@ use sqlx::Row;
 
 use crate::{
     Postgres,
-    error::{Outrun, Result as DriverResult, into_driver},
+    error::{Failure, Result as Fallible},
     inspect::find_run,
     registry::order_worker,
     rows::{codec, maybe_run_id},
@@ -45,7 +45,7 @@ impl Operate for Postgres {
                 .bind(queue.clone())
                 .bind(pause.by.clone())
                 .bind(pause.why.clone());
-            Box::pin(async move { query.execute(&mut *work.connection).await.map(drop) })
+            Box::pin(work.run(query))
         })
         .await
     }
@@ -71,11 +71,11 @@ impl Operate for Postgres {
 }
 
 /// The store's time, in milliseconds.
-pub(crate) async fn now(work: &mut Work<'_>) -> DriverResult<i64> {
-    work.timed("SELECT riqle.now($1)").fetch_one(&mut *work.connection).await?.try_get(0)
+pub(crate) async fn now(work: &mut Work<'_>) -> Fallible<i64> {
+    Ok(work.timed("SELECT riqle.now($1)").fetch_one(&mut *work.connection).await?.try_get(0)?)
 }
 
-async fn replay(work: &mut Work<'_>, id: RunId, new_run: RunId, how: &Replay) -> DriverResult<()> {
+async fn replay(work: &mut Work<'_>, id: RunId, new_run: RunId, how: &Replay) -> Fallible<()> {
     lock(work, id).await?;
     let run = known_run(work, "replay", id).await?;
     if checked(Operation::Replay { new_run }, &run, Timestamp::MIN)? == Todo::Done {
@@ -115,7 +115,7 @@ async fn replay(work: &mut Work<'_>, id: RunId, new_run: RunId, how: &Replay) ->
             .execute(&mut *work.connection)
             .await?;
         if taken.rows_affected() == 0 {
-            return Err(Outrun.into());
+            return Err(Failure::Outrun);
         }
     }
     work.timed(include_str!("../queries/replay.sql"))
@@ -131,9 +131,9 @@ async fn replay(work: &mut Work<'_>, id: RunId, new_run: RunId, how: &Replay) ->
     Ok(())
 }
 
-async fn check_replay(work: &mut Work<'_>, run: &Run, new_run: RunId) -> DriverResult<()> {
+async fn check_replay(work: &mut Work<'_>, run: &Run, new_run: RunId) -> Fallible<()> {
     if find_run(work, new_run).await?.is_some() {
-        return Err(into_driver((Operation::Replay { new_run }).rejected(new_run, "already exists")));
+        return Err(Failure::from((Operation::Replay { new_run }).rejected(new_run, "already exists")));
     }
     let holder = work
         .timed(
@@ -148,13 +148,13 @@ async fn check_replay(work: &mut Work<'_>, run: &Run, new_run: RunId) -> DriverR
     match holder.map(|row| maybe_run_id(&row, "run")).transpose()?.flatten() {
         Some(holder) => {
             let message = format!("the unique key of run {} is taken by run {holder}", run.id);
-            Err(into_driver(Error::new(ErrorKind::Conflict, "replay", message)))
+            Err(Failure::from(Error::new(ErrorKind::Conflict, "replay", message)))
         }
         None => Ok(()),
     }
 }
 
-async fn cancel(work: &mut Work<'_>, id: RunId) -> DriverResult<()> {
+async fn cancel(work: &mut Work<'_>, id: RunId) -> Fallible<()> {
     lock(work, id).await?;
     let run = known_run(work, "cancel", id).await?;
     if checked(Operation::Cancel, &run, Timestamp::MIN)? == Todo::Done {
@@ -170,7 +170,7 @@ async fn cancel(work: &mut Work<'_>, id: RunId) -> DriverResult<()> {
     Ok(())
 }
 
-async fn run_now(work: &mut Work<'_>, id: RunId) -> DriverResult<()> {
+async fn run_now(work: &mut Work<'_>, id: RunId) -> Fallible<()> {
     lock(work, id).await?;
     let run = known_run(work, "run_now", id).await?;
     let now = now(work).await?;
@@ -186,7 +186,7 @@ async fn run_now(work: &mut Work<'_>, id: RunId) -> DriverResult<()> {
     Ok(())
 }
 
-async fn resume_queue(work: &mut Work<'_>, queue: &str) -> DriverResult<()> {
+async fn resume_queue(work: &mut Work<'_>, queue: &str) -> Fallible<()> {
     let resume = work.query(include_str!("../queries/resume_queue.sql")).bind(queue.to_owned());
     if resume.execute(&mut *work.connection).await?.rows_affected() > 0 {
         work.hint(Hint::Due(Some(queue.to_owned())));
@@ -194,17 +194,17 @@ async fn resume_queue(work: &mut Work<'_>, queue: &str) -> DriverResult<()> {
     Ok(())
 }
 
-async fn discard(work: &mut Work<'_>, id: RunId) -> DriverResult<()> {
+async fn discard(work: &mut Work<'_>, id: RunId) -> Fallible<()> {
     lock(work, id).await?;
     let Some(run) = find_run(work, id).await? else { return Ok(()) };
     checked(Operation::Discard, &run, Timestamp::MIN)?;
     let discard = work.query(include_str!("../queries/discard.sql")).bind(id.as_uuid());
-    discard.execute(&mut *work.connection).await.map(drop)
+    work.run(discard).await
 }
 
 /// Locks a run in its table, so that what is then read of it stays true. One that moves meanwhile is looked up
 /// again.
-async fn lock(work: &mut Work<'_>, id: RunId) -> DriverResult<()> {
+async fn lock(work: &mut Work<'_>, id: RunId) -> Fallible<()> {
     for table in [
         "SELECT 1 FROM riqle.runs WHERE id = $1 FOR UPDATE",
         "SELECT 1 FROM riqle.dead WHERE id = $1 FOR UPDATE",
@@ -218,12 +218,12 @@ async fn lock(work: &mut Work<'_>, id: RunId) -> DriverResult<()> {
     Ok(())
 }
 
-async fn known_run(work: &mut Work<'_>, operation: &'static str, id: RunId) -> DriverResult<Run> {
-    let missing = || into_driver(Error::new(ErrorKind::NotFound, operation, format!("no run {id}")));
+async fn known_run(work: &mut Work<'_>, operation: &'static str, id: RunId) -> Fallible<Run> {
+    let missing = || Failure::from(Error::new(ErrorKind::NotFound, operation, format!("no run {id}")));
     find_run(work, id).await?.ok_or_else(missing)
 }
 
 /// `now` counts for [`Operation::RunNow`] alone.
-fn checked(operation: Operation, run: &Run, now: Timestamp) -> DriverResult<Todo> {
-    operation.check(&run.into(), now).map_err(into_driver)
+fn checked(operation: Operation, run: &Run, now: Timestamp) -> Fallible<Todo> {
+    operation.check(&run.into(), now).map_err(Failure::from)
 }

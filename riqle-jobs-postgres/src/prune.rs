@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     Postgres,
     days::{Day, days_over, drop_day, empty_day, open_days},
-    error::Result as DriverResult,
+    error::Result as Fallible,
     operate::now,
     rows::get_count,
     work::{Apply, Work},
@@ -114,44 +114,44 @@ impl Postgres {
 }
 
 /// The end of what is kept for this long; null: all is kept.
-async fn before(work: &mut Work<'_>, kept: Option<Duration>) -> DriverResult<Option<i64>> {
+async fn before(work: &mut Work<'_>, kept: Option<Duration>) -> Fallible<Option<i64>> {
     let Some(kept) = kept else { return Ok(None) };
     Ok(Some(now(work).await?.saturating_sub(millis_of(kept))))
 }
 
 /// Answers 0: they are no kind that is counted.
-async fn prune_keys(work: &mut Work<'_>) -> DriverResult<u64> {
+async fn prune_keys(work: &mut Work<'_>) -> Fallible<u64> {
     let delete = work.timed("DELETE FROM riqle.unique_keys WHERE expires_at <= riqle.now($1)");
-    delete.execute(&mut *work.connection).await.map(|_| 0)
+    work.run(delete).await.map(|()| 0)
 }
 
 /// Answers 0, as [`prune_keys`] does.
-async fn forget_workers(work: &mut Work<'_>) -> DriverResult<u64> {
+async fn forget_workers(work: &mut Work<'_>) -> Fallible<u64> {
     let before = before(work, Some(WORKER_FORGOTTEN_AFTER)).await?;
     let delete = work.query("DELETE FROM riqle.workers WHERE seen_at < $1").bind(before);
-    delete.execute(&mut *work.connection).await.map(|_| 0)
+    work.run(delete).await.map(|()| 0)
 }
 
 /// Answers 0, as [`prune_keys`] does.
-async fn join_counts(work: &mut Work<'_>) -> DriverResult<u64> {
+async fn join_counts(work: &mut Work<'_>) -> Fallible<u64> {
     let join = work.query(include_str!("../queries/join_dead_counts.sql"));
-    join.execute(&mut *work.connection).await.map(|_| 0)
+    work.run(join).await.map(|()| 0)
 }
 
-async fn prune_runs(work: &mut Work<'_>, retention: &Retention) -> DriverResult<u64> {
+async fn prune_runs(work: &mut Work<'_>, retention: &Retention) -> Fallible<u64> {
     let (ended, dead) = (before(work, retention.ended).await?, before(work, retention.dead).await?);
     let runs = work.query(include_str!("../queries/prune_runs.sql")).bind(ended).bind(dead).bind(PORTION);
     get_count(&runs.fetch_one(&mut *work.connection).await?, "runs")
 }
 
-async fn prune_metrics(work: &mut Work<'_>, retention: &Retention) -> DriverResult<u64> {
+async fn prune_metrics(work: &mut Work<'_>, retention: &Retention) -> Fallible<u64> {
     let of_version_before = include_str!("../queries/prune_metrics_of_version_before.sql");
     Ok(delete(work, include_str!("../queries/prune_metrics.sql"), retention.metrics).await?
         + delete(work, of_version_before, retention.metrics).await?)
 }
 
 /// Deletes a portion of what is older, and answers how much.
-async fn delete(work: &mut Work<'_>, template: &'static str, kept: Option<Duration>) -> DriverResult<u64> {
+async fn delete(work: &mut Work<'_>, template: &'static str, kept: Option<Duration>) -> Fallible<u64> {
     let before = before(work, kept).await?;
     let delete = work.query(template).bind(before).bind(PORTION);
     Ok(delete.execute(&mut *work.connection).await?.rows_affected())

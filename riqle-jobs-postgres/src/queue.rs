@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::{
     Postgres, address,
     claim::claim,
-    error::{Result as DriverResult, from_driver},
+    error::Result as Fallible,
     notes::annotate,
     rows::get,
     settle::settle,
@@ -100,7 +100,7 @@ impl Queue for Postgres {
     }
 }
 
-async fn give_back(work: &mut Work<'_>, queue: &str, token: LeaseToken) -> DriverResult<()> {
+async fn give_back(work: &mut Work<'_>, queue: &str, token: LeaseToken) -> Fallible<()> {
     let freed = work
         .timed(include_str!("../queries/give_back.sql"))
         .bind(queue.to_owned())
@@ -128,7 +128,7 @@ impl LeaseConnection for PostgresLeaseConnection {
         lease: Duration,
     ) -> Result<Vec<Option<LeaseAnswer>>, Error> {
         let extended = match timeout(EXTENDED_WITHIN, self.try_extend(&leases, lease)).await {
-            Ok(extended) => extended.map_err(|error| from_driver("extend", error)),
+            Ok(extended) => extended.map_err(|error| error.of("extend")),
             Err(_) => {
                 let message = format!("the server did not answer within {EXTENDED_WITHIN:?}");
                 Err(Error::new(ErrorKind::Unavailable, "extend", message))
@@ -142,7 +142,7 @@ impl LeaseConnection for PostgresLeaseConnection {
 }
 
 impl PostgresLeaseConnection {
-    async fn try_extend(&mut self, leases: &[LeaseRef], lease: Duration) -> DriverResult<Vec<LeaseAnswer>> {
+    async fn try_extend(&mut self, leases: &[LeaseRef], lease: Duration) -> Fallible<Vec<LeaseAnswer>> {
         let shared = &self.store.shared;
         let connection = match &mut self.connection {
             Some(connection) => connection,

@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 
 use crate::{
     Postgres,
-    error::{Result as DriverResult, into_driver},
+    error::{Failure, Result as Fallible},
     events::{idle_events, mark_started},
     lanes::{Lane, store_lanes},
     metrics::report_metrics,
@@ -35,7 +35,7 @@ impl Registry for Postgres {
     async fn remove_worker(&self, worker: WorkerId) -> Result<(), Error> {
         self.ask("remove_worker", &worker, |work, worker| {
             let query = work.query("DELETE FROM riqle.workers WHERE id = $1").bind(worker.as_uuid());
-            Box::pin(async move { query.execute(&mut *work.connection).await.map(drop) })
+            Box::pin(work.run(query))
         })
         .await
     }
@@ -75,7 +75,7 @@ impl Registry for Postgres {
     }
 }
 
-async fn register_jobs(work: &mut Work<'_>, jobs: &[JobDeclaration]) -> DriverResult<()> {
+async fn register_jobs(work: &mut Work<'_>, jobs: &[JobDeclaration]) -> Fallible<()> {
     // So that who enqueues in a transaction of the application need not make them there.
     let lane =
         |job: &JobDeclaration| Lane { queue: &job.queue, job: &job.name, priority: job.priority }.number();
@@ -84,7 +84,8 @@ async fn register_jobs(work: &mut Work<'_>, jobs: &[JobDeclaration]) -> DriverRe
         .map(|job| (lane(job), Lane { queue: &job.queue, job: &job.name, priority: job.priority }))
         .collect();
     store_lanes(work, &lanes).await?;
-    work.timed(include_str!("../queries/register_jobs.sql"))
+    Ok(work
+        .timed(include_str!("../queries/register_jobs.sql"))
         .bind(jobs.iter().map(|job| job.name.clone()).collect::<Vec<_>>())
         .bind(jobs.iter().map(|job| job.queue.clone()).collect::<Vec<_>>())
         .bind(jobs.iter().map(|job| i16::from(job.priority.number())).collect::<Vec<_>>())
@@ -92,27 +93,27 @@ async fn register_jobs(work: &mut Work<'_>, jobs: &[JobDeclaration]) -> DriverRe
         .bind(jobs.iter().map(|job| job.policy.clone()).collect::<Vec<_>>())
         .execute(&mut *work.connection)
         .await
-        .map(drop)
+        .map(drop)?)
 }
 
 /// Every job ever registered, by name.
-pub(crate) async fn registered_jobs(work: &mut Work<'_>) -> DriverResult<Vec<RegisteredJob>> {
+pub(crate) async fn registered_jobs(work: &mut Work<'_>) -> Fallible<Vec<RegisteredJob>> {
     let jobs = work.query("SELECT * FROM riqle.jobs ORDER BY name");
     jobs.fetch_all(&mut *work.connection).await?.iter().map(registered_job).collect()
 }
 
-fn registered_job(row: &PgRow) -> DriverResult<RegisteredJob> {
+fn registered_job(row: &PgRow) -> Fallible<RegisteredJob> {
     let declaration = JobDeclaration {
         name: get(row, "name")?,
         queue: get(row, "queue")?,
-        priority: Priority::from_number(small(row, "priority")?).map_err(into_driver)?,
+        priority: Priority::from_number(small(row, "priority")?)?,
         trigger: get(row, "trigger")?,
         policy: get(row, "policy")?,
     };
     Ok(RegisteredJob { declaration, seen_at: time(row, "seen_at")? })
 }
 
-async fn report_worker(work: &mut Work<'_>, worker: &WorkerReport) -> DriverResult<WorkerOrder> {
+async fn report_worker(work: &mut Work<'_>, worker: &WorkerReport) -> Fallible<WorkerOrder> {
     let row = work
         .timed(include_str!("../queries/report_worker.sql"))
         .bind(worker.id.as_uuid())
@@ -129,11 +130,7 @@ async fn report_worker(work: &mut Work<'_>, worker: &WorkerReport) -> DriverResu
 }
 
 /// What a worker is to do from its next report on.
-pub(crate) async fn order_worker(
-    work: &mut Work<'_>,
-    worker: WorkerId,
-    order: WorkerOrder,
-) -> DriverResult<()> {
+pub(crate) async fn order_worker(work: &mut Work<'_>, worker: WorkerId, order: WorkerOrder) -> Fallible<()> {
     let ordered = work
         .query("UPDATE riqle.workers SET ordered = $2 WHERE id = $1")
         .bind(worker.as_uuid())
@@ -142,19 +139,19 @@ pub(crate) async fn order_worker(
         .await?;
     if ordered.rows_affected() == 0 {
         let message = format!("no worker {worker} is registered");
-        return Err(into_driver(Error::new(ErrorKind::NotFound, "order_worker", message)));
+        return Err(Failure::from(Error::new(ErrorKind::NotFound, "order_worker", message)));
     }
     Ok(())
 }
 
 /// Every worker that has reported within a day, the one seen last first.
-pub(crate) async fn registered_workers(work: &mut Work<'_>) -> DriverResult<Vec<RegisteredWorker>> {
+pub(crate) async fn registered_workers(work: &mut Work<'_>) -> Fallible<Vec<RegisteredWorker>> {
     let select = "SELECT * FROM riqle.workers WHERE seen_at >= riqle.now($1) - $2 ORDER BY seen_at DESC, id";
     let workers = work.timed(select).bind(millis_of(WORKER_FORGOTTEN_AFTER));
     workers.fetch_all(&mut *work.connection).await?.iter().map(registered_worker).collect()
 }
 
-fn registered_worker(row: &PgRow) -> DriverResult<RegisteredWorker> {
+fn registered_worker(row: &PgRow) -> Fallible<RegisteredWorker> {
     let report = WorkerReport {
         id: WorkerId::from_uuid(get(row, "id")?),
         label: get(row, "label")?,

@@ -5,7 +5,7 @@ use riqle_jobs_core::{Codec, Error, ErrorKind, Payload, RunId, from_millis};
 use sqlx::{Row, postgres::PgRow};
 use uuid::Uuid;
 
-use crate::error::{Result, into_driver};
+use crate::error::{Failure, Result};
 
 /// The stored form of a time.
 pub(crate) fn millis(time: Timestamp) -> i64 {
@@ -42,7 +42,7 @@ pub(crate) fn get<'r, T>(row: &'r PgRow, column: &str) -> Result<T>
 where
     T: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
 {
-    row.try_get(column)
+    Ok(row.try_get(column)?)
 }
 
 pub(crate) fn get_count(row: &PgRow, column: &str) -> Result<u64> {
@@ -90,23 +90,23 @@ pub(crate) fn payload(row: &PgRow, codec: &str, bytes: &str) -> Result<Payload> 
 
 /// A `smallint` that was stored from a `u8`.
 pub(crate) fn small(row: &PgRow, column: &str) -> Result<u8> {
-    u8::try_from(get::<i16>(row, column)?)
-        .map_err(|cause| sqlx::Error::ColumnDecode { index: column.to_owned(), source: cause.into() })
+    Ok(u8::try_from(get::<i16>(row, column)?)
+        .map_err(|cause| sqlx::Error::ColumnDecode { index: column.to_owned(), source: cause.into() })?)
 }
 
 /// A word of a closed set.
 pub(crate) fn word<T: std::str::FromStr<Err = Error>>(row: &PgRow, column: &str) -> Result<T> {
-    get::<&str>(row, column)?.parse().map_err(into_driver)
+    get::<&str>(row, column)?.parse().map_err(Failure::from)
 }
 
 pub(crate) fn maybe_word<T: std::str::FromStr<Err = Error>>(row: &PgRow, column: &str) -> Result<Option<T>> {
-    get::<Option<&str>>(row, column)?.map(|word| word.parse().map_err(into_driver)).transpose()
+    get::<Option<&str>>(row, column)?.map(|word| word.parse().map_err(Failure::from)).transpose()
 }
 
 /// A column of JSON that this store wrote.
 pub(crate) fn json<T: serde::de::DeserializeOwned>(row: &PgRow, column: &str) -> Result<T> {
     serde_json::from_str(get(row, column)?).map_err(|cause| {
         let message = format!("column {column} does not hold what was written");
-        into_driver(Error::new(ErrorKind::Corrupt, "read", message).caused_by(cause))
+        Failure::from(Error::new(ErrorKind::Corrupt, "read", message).caused_by(cause))
     })
 }

@@ -75,7 +75,7 @@ async fn forget(work: &mut Work<'_>, settlements: &[&Settlement], held: &[PgRow]
         return Ok(());
     }
     let forget = work.query(include_str!("../queries/forget_runs.sql")).bind(succeeded);
-    forget.execute(&mut *work.connection).await.map(drop)
+    work.run(forget).await
 }
 
 async fn write(
@@ -91,7 +91,8 @@ async fn write(
         Ending::Succeeded { output } => Some((codec(output.codec), output.bytes.clone())),
         _ => None,
     };
-    work.timed(include_str!("../queries/settle.sql"))
+    Ok(work
+        .timed(include_str!("../queries/settle.sql"))
         .bind(numbers(settlements.len()))
         .bind(runs(leases))
         .bind(tokens(leases))
@@ -112,5 +113,5 @@ async fn write(
         .bind(column(settlements, |settlement| settlement.outcome.is_uncharged()))
         .bind(keeps_succeeded)
         .fetch_all(&mut *work.connection)
-        .await
+        .await?)
 }

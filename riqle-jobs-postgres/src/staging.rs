@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 
 use crate::{
     Postgres,
-    error::{Result as DriverResult, into_driver},
+    error::{Failure, Result as Fallible},
     rows::{codec, count, get, get_count, maybe_time, payload, size, time, word},
     work::Work,
 };
@@ -24,7 +24,7 @@ impl Staging for Postgres {
         self.ask("remove_staged", &items, |work, items| {
             let numbers: Vec<i64> = items.iter().map(|item| item.0).collect();
             let query = work.query(include_str!("../queries/remove_staged.sql")).bind(numbers);
-            Box::pin(async move { query.execute(&mut *work.connection).await.map(drop) })
+            Box::pin(work.run(query))
         })
         .await
     }
@@ -33,7 +33,7 @@ impl Staging for Postgres {
         self.ask("refuse_staged", &(item, error.to_owned()), |work, (item, error)| {
             let query = work.timed(include_str!("../queries/refuse_staged.sql"));
             let query = query.bind(item.0).bind(error.clone());
-            Box::pin(async move { query.execute(&mut *work.connection).await.map(drop) })
+            Box::pin(work.run(query))
         })
         .await
     }
@@ -67,8 +67,9 @@ impl Staging for Postgres {
 }
 
 /// Stores items that are not there yet, in their order.
-pub(crate) async fn stage(work: &mut Work<'_>, items: &[Staged]) -> DriverResult<()> {
-    work.timed(include_str!("../queries/stage.sql"))
+pub(crate) async fn stage(work: &mut Work<'_>, items: &[Staged]) -> Fallible<()> {
+    Ok(work
+        .timed(include_str!("../queries/stage.sql"))
         .bind(items.iter().map(|item| item.kind.as_str()).collect::<Vec<_>>())
         .bind(items.iter().map(|item| item.id.clone()).collect::<Vec<_>>())
         .bind(items.iter().map(|item| item.head.clone()).collect::<Vec<_>>())
@@ -76,10 +77,10 @@ pub(crate) async fn stage(work: &mut Work<'_>, items: &[Staged]) -> DriverResult
         .bind(items.iter().map(|item| item.payload.bytes.clone()).collect::<Vec<_>>())
         .execute(&mut *work.connection)
         .await
-        .map(drop)
+        .map(drop)?)
 }
 
-async fn take_staged(work: &mut Work<'_>, request: StagedRequest) -> DriverResult<Vec<TakenStaged>> {
+async fn take_staged(work: &mut Work<'_>, request: StagedRequest) -> Fallible<Vec<TakenStaged>> {
     let rows = work
         .timed(include_str!("../queries/take_staged.sql"))
         .bind(request.token.as_uuid())
@@ -98,18 +99,18 @@ async fn take_staged(work: &mut Work<'_>, request: StagedRequest) -> DriverResul
     rows.iter().map(taken).collect()
 }
 
-async fn stage_again(work: &mut Work<'_>, item: StagedNumber) -> DriverResult<()> {
+async fn stage_again(work: &mut Work<'_>, item: StagedNumber) -> Fallible<()> {
     let again = work.query(include_str!("../queries/stage_again.sql")).bind(item.0);
     if again.execute(&mut *work.connection).await?.rows_affected() == 0 {
         let message = format!("nothing is staged under number {}", item.0);
-        return Err(into_driver(Error::new(ErrorKind::NotFound, "stage_again", message)));
+        return Err(Failure::from(Error::new(ErrorKind::NotFound, "stage_again", message)));
     }
     work.hint(Hint::Staged);
     Ok(())
 }
 
 /// How much is staged, counted to `most` where that is given.
-pub(crate) async fn staging_status(work: &mut Work<'_>, most: Option<u64>) -> DriverResult<StagingStatus> {
+pub(crate) async fn staging_status(work: &mut Work<'_>, most: Option<u64>) -> Fallible<StagingStatus> {
     let status = work.query(include_str!("../queries/staging_status.sql")).bind(most.map(count));
     let row = status.fetch_one(&mut *work.connection).await?;
     Ok(StagingStatus {
@@ -119,7 +120,7 @@ pub(crate) async fn staging_status(work: &mut Work<'_>, most: Option<u64>) -> Dr
     })
 }
 
-fn refused_staged(row: &PgRow) -> DriverResult<RefusedStaged> {
+fn refused_staged(row: &PgRow) -> Fallible<RefusedStaged> {
     Ok(RefusedStaged {
         number: number(row)?,
         staged: staged(row)?,
@@ -129,11 +130,11 @@ fn refused_staged(row: &PgRow) -> DriverResult<RefusedStaged> {
     })
 }
 
-fn number(row: &PgRow) -> DriverResult<StagedNumber> {
+fn number(row: &PgRow) -> Fallible<StagedNumber> {
     Ok(StagedNumber(get(row, "number")?))
 }
 
-fn staged(row: &PgRow) -> DriverResult<Staged> {
+fn staged(row: &PgRow) -> Fallible<Staged> {
     Ok(Staged {
         kind: word(row, "kind")?,
         id: get(row, "id")?,

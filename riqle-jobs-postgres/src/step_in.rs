@@ -5,7 +5,7 @@ use riqle_jobs_core::{
 
 use crate::{
     Postgres, PostgresTransaction,
-    error::from_driver,
+    error::Failure,
     fence::{answers, hold},
     rows::{get, payload},
     steps::write_steps,
@@ -58,6 +58,6 @@ impl StepTransaction for PostgresTransaction {
     }
 }
 
-fn unsaved(error: sqlx::Error) -> Error {
-    from_driver("step_in", error)
+fn unsaved(error: Failure) -> Error {
+    error.of("step_in")
 }

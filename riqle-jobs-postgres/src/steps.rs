@@ -50,7 +50,8 @@ pub(crate) async fn write_steps(work: &mut Work<'_>, steps: &[StepSave]) -> Resu
     };
     let leases: Vec<_> = steps.iter().map(|step| &step.lease).collect();
     let nanos = |step: &StepSave| i64::try_from(step.took.as_nanos()).unwrap_or(i64::MAX);
-    work.timed(template)
+    Ok(work
+        .timed(template)
         .bind(numbers(steps.len()))
         .bind(runs(&leases))
         .bind(tokens(&leases))
@@ -59,7 +60,7 @@ pub(crate) async fn write_steps(work: &mut Work<'_>, steps: &[StepSave]) -> Resu
         .bind(steps.iter().map(|step| codec(step.result.codec)).collect::<Vec<_>>())
         .bind(steps.iter().map(|step| step.result.bytes.as_slice()).collect::<Vec<_>>())
         .fetch_all(&mut *work.connection)
-        .await
+        .await?)
 }
 
 /// Extends the leases that still hold.

@@ -20,10 +20,7 @@ use crate::{
     address::reachable,
     connect::while_running,
     enqueue::{Within, enqueue},
-    error::{
-        Result as DriverResult, from_driver, into_driver, is_of_the_application, is_of_the_connection,
-        is_outrun, uncommitted,
-    },
+    error::{Failure, Result as Fallible},
     events::start_events,
     registry::registered_jobs,
     staging::stage,
@@ -74,8 +71,8 @@ impl PostgresTransaction {
                     begun.stage = Stage::Open;
                     return Ok(begun);
                 }
-                Err(error) if is_of_the_connection(&error) && stale > 0 => stale -= 1,
-                Err(error) => return Err(begun.store.told(from_driver("begin", error))),
+                Err(error) if error.is_of_the_connection() && stale > 0 => stale -= 1,
+                Err(error) => return Err(begun.store.told(error.of("begin"))),
             }
         }
     }
@@ -102,11 +99,11 @@ impl PostgresTransaction {
             let marked = sqlx::query(WRITTEN_TO).persistent(false).fetch_one(&mut *self.connection).await?;
             let marked: Option<String> = marked.try_get("schema")?;
             PgTransactionManager::commit(&mut self.connection).await?;
-            Ok(marked)
+            Ok::<_, sqlx::Error>(marked)
         });
-        let marked = committed.await.map_err(|error| match uncommitted(error) {
-            Ok(refused) => refused,
-            Err(error) => self.store.failed_within("commit", error),
+        let marked = committed.await.map_err(|error| match error.of_a_deferred_constraint() {
+            Some(refused) => refused,
+            None => self.store.failed_within("commit", error),
         })?;
         self.stage = Stage::Ended;
         if self.has_written || marked.as_deref() == Some(self.store.shared.statements.schema()) {
@@ -303,16 +300,16 @@ impl Postgres {
             let ended = within(operation, end.execute(&mut *connection)).await;
             match answer {
                 Ok(answer) => return ended.map(|_| answer),
-                Err(error) if ended.is_ok() && tries < TRIES && is_outrun(&error) => tries += 1,
+                Err(error) if ended.is_ok() && tries < TRIES && error.is_outrun() => tries += 1,
                 Err(error) => return Err(self.failed_within(operation, error)),
             }
         }
     }
 
     /// An error of a transaction of the application.
-    fn failed_within(&self, operation: &'static str, error: sqlx::Error) -> Error {
-        let is_of_the_application = is_of_the_application(&error);
-        let error = from_driver(operation, error);
+    fn failed_within(&self, operation: &'static str, error: Failure) -> Error {
+        let is_of_the_application = error.is_of_the_application();
+        let error = error.of(operation);
         if is_of_the_application { error } else { self.told(error) }
     }
 
@@ -323,27 +320,19 @@ impl Postgres {
     }
 }
 
-async fn enqueue_group(
-    work: &mut Work<'_>,
-    store: &Postgres,
-    runs: &[NewRun],
-) -> DriverResult<Vec<Enqueued>> {
+async fn enqueue_group(work: &mut Work<'_>, store: &Postgres, runs: &[NewRun]) -> Fallible<Vec<Enqueued>> {
     let mut answers = enqueue(work, Within::Callers(store), &[runs]).await?;
-    answers.pop().unwrap_or_else(|| Ok(Vec::new())).map_err(into_driver)
+    answers.pop().unwrap_or_else(|| Ok(Vec::new())).map_err(Failure::from)
 }
 
-async fn send_events(
-    work: &mut Work<'_>,
-    store: &Postgres,
-    events: &[NewEvent],
-) -> DriverResult<Vec<String>> {
+async fn send_events(work: &mut Work<'_>, store: &Postgres, events: &[NewEvent]) -> Fallible<Vec<String>> {
     let jobs = registered_jobs(work).await?;
     let now = work.timed("SELECT riqle.now($1)").fetch_one(&mut *work.connection).await?;
     let now = from_millis(now.try_get(0)?);
     let start =
         |event: &NewEvent| EventStart { event: event.clone(), runs: runs_started_by(event, &jobs, now) };
     let starts: Vec<_> = events.iter().map(start).collect();
-    store.shared.limits.check_event_runs(&starts).map_err(into_driver)?;
+    store.shared.limits.check_event_runs(&starts)?;
     start_events(work, Within::Callers(store), &starts).await?;
     Ok(events.iter().map(|event| event.id.clone()).collect())
 }

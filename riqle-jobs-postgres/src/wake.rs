@@ -39,7 +39,7 @@ impl HintChannel for Channel {
     type Listener = Listener;
 
     async fn publish(&self, messages: Vec<String>) -> Result<(), Cause> {
-        let mut connection = self.connections.lend().await?;
+        let mut connection = self.connections.lend().await.map_err(|error| error.of("notify"))?;
         // Its commit need not wait for the disk.
         sqlx::query(
             "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, payload)

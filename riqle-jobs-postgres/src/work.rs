@@ -8,10 +8,7 @@ use uuid::Uuid;
 use crate::{
     Postgres,
     connections::Lent,
-    error::{
-        Result as DriverResult, Silence, from_driver, is_in_the_way, is_of_the_connection, is_outrun,
-        is_worth_repeating,
-    },
+    error::{Failure, Result as Fallible},
     floors::Found,
     statements::{Query, Statements},
 };
@@ -78,6 +75,12 @@ impl<'c> Work<'c> {
         self.query(template).bind(self.frozen)
     }
 
+    /// Runs a statement that answers nothing.
+    pub(crate) async fn run(&mut self, query: Query) -> Fallible<()> {
+        query.execute(&mut *self.connection).await?;
+        Ok(())
+    }
+
     /// Sends a hint after the commit.
     pub(crate) fn hint(&mut self, hint: Hint) {
         if !self.hints.contains(&hint) {
@@ -90,7 +93,7 @@ impl<'c> Work<'c> {
 pub(crate) type Apply<Q, A> = for<'w, 'c> fn(&'w mut Work<'c>, &'w Q) -> Working<'w, A>;
 
 /// An operation under way.
-pub(crate) type Working<'w, A> = Pin<Box<dyn Future<Output = DriverResult<A>> + Send + 'w>>;
+pub(crate) type Working<'w, A> = Pin<Box<dyn Future<Output = Fallible<A>> + Send + 'w>>;
 
 /// How the statements of an operation stand to each other.
 #[derive(Clone, Copy)]
@@ -118,7 +121,7 @@ impl Postgres {
         question: &Q,
         apply: Apply<Q, A>,
     ) -> Result<A, Error> {
-        self.try_once(question, apply).await.map_err(|error| from_driver(operation, error))
+        self.try_once(question, apply).await.map_err(|error| error.of(operation))
     }
 
     /// Runs `apply` in a transaction.
@@ -141,16 +144,16 @@ impl Postgres {
         let answer = self.try_again(question, apply, stand).await;
         if WRITES.contains(&operation) {
             match answer {
-                Err(error) if is_in_the_way(&error) => return Err(from_driver(operation, error)),
+                Err(error) if error.is_in_the_way() => return Err(error.of(operation)),
                 answer => {
-                    return self.shared.writes.note(answer.map_err(|error| from_driver(operation, error)));
+                    return self.shared.writes.note(answer.map_err(|error| error.of(operation)));
                 }
             }
         }
-        answer.map_err(|error| from_driver(operation, error))
+        answer.map_err(|error| error.of(operation))
     }
 
-    async fn try_again<Q: Sync, A>(&self, question: &Q, apply: Apply<Q, A>, stand: Stand) -> DriverResult<A> {
+    async fn try_again<Q: Sync, A>(&self, question: &Q, apply: Apply<Q, A>, stand: Stand) -> Fallible<A> {
         let mut tries = 1;
         loop {
             let answer = match stand {
@@ -158,8 +161,8 @@ impl Postgres {
                 Stand::Together => self.try_in_transaction(question, apply).await,
             };
             match answer {
-                Err(error) if tries < TRIES && is_worth_repeating(&error) => {
-                    if !is_outrun(&error) {
+                Err(error) if tries < TRIES && error.is_worth_repeating() => {
+                    if !error.is_outrun() {
                         let pauses = RetryPolicy::exponential(PAUSE).jitter(Jitter::Full);
                         sleep(pauses.delay_after(tries, Uuid::new_v4().as_u64_pair().0)).await;
                     }
@@ -170,7 +173,7 @@ impl Postgres {
         }
     }
 
-    async fn try_once<Q: Sync, A>(&self, question: &Q, apply: Apply<Q, A>) -> DriverResult<A> {
+    async fn try_once<Q: Sync, A>(&self, question: &Q, apply: Apply<Q, A>) -> Fallible<A> {
         if self.shared.statements.need_transactions() {
             return self.try_in_transaction(question, apply).await;
         }
@@ -184,7 +187,7 @@ impl Postgres {
         Ok(answer)
     }
 
-    async fn try_in_transaction<Q: Sync, A>(&self, question: &Q, apply: Apply<Q, A>) -> DriverResult<A> {
+    async fn try_in_transaction<Q: Sync, A>(&self, question: &Q, apply: Apply<Q, A>) -> Fallible<A> {
         let mut connection = self.shared.connections.lend().await?;
         let in_transaction = async {
             let mut transaction = connection.begin_with(BEGIN).await?;
@@ -192,7 +195,10 @@ impl Postgres {
             let applied = apply(&mut work, question).await;
             let (hints, found) = (std::mem::take(&mut work.hints), work.found.take());
             match applied {
-                Ok(answer) => transaction.commit().await.map(|()| (answer, hints, found)),
+                Ok(answer) => {
+                    transaction.commit().await?;
+                    Ok((answer, hints, found))
+                }
                 Err(error) => {
                     // Where that fails, so does the next use of the connection; what failed first is what matters.
                     let _ = transaction.rollback().await;
@@ -216,9 +222,9 @@ impl Postgres {
     }
 
     /// Back to the others, unless it broke off.
-    fn put_away(&self, connection: Lent, error: Option<&sqlx::Error>) {
+    fn put_away(&self, connection: Lent, error: Option<&Failure>) {
         match error {
-            Some(error) if is_of_the_connection(error) || Silence::is(error) => {
+            Some(error) if error.is_of_the_connection() || matches!(error, Failure::Silence(_)) => {
                 self.shared.connections.forget_idle();
             }
             // Whatever left it in a transaction, no caller must get it like this.
@@ -234,14 +240,21 @@ impl Postgres {
 }
 
 /// What a statement answers, unless it takes too long.
-pub(crate) async fn answered<A>(answer: impl Future<Output = DriverResult<A>>) -> DriverResult<A> {
-    timeout(ANSWERED_WITHIN, answer).await.map_err(|_| sqlx::Error::from(Silence(ANSWERED_WITHIN)))?
+pub(crate) async fn answered<A, E>(answer: impl Future<Output = Result<A, E>>) -> Fallible<A>
+where
+    Failure: From<E>,
+{
+    let answer = timeout(ANSWERED_WITHIN, answer).await.map_err(|_| Failure::Silence(ANSWERED_WITHIN))?;
+    answer.map_err(Failure::from)
 }
 
 /// For what has no [`Work`].
-pub(crate) async fn within<A>(
+pub(crate) async fn within<A, E>(
     operation: &'static str,
-    answer: impl Future<Output = DriverResult<A>>,
-) -> Result<A, Error> {
-    answered(answer).await.map_err(|error| from_driver(operation, error))
+    answer: impl Future<Output = Result<A, E>>,
+) -> Result<A, Error>
+where
+    Failure: From<E>,
+{
+    answered(answer).await.map_err(|error| error.of(operation))
 }
