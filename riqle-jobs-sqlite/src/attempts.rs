@@ -7,7 +7,7 @@ use riqle_jobs_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Result, into_driver};
+use crate::error::Result;
 
 /// Times and delay in milliseconds.
 #[derive(Serialize, Deserialize)]
@@ -62,16 +62,16 @@ pub(crate) fn with_attempt(run: RunId, stored: &str, attempt: AttemptRecord) -> 
     });
     attempt.add_to(&mut attempts);
     let attempts: Vec<Attempt> = attempts.into_iter().map(Attempt::from).collect();
-    serde_json::to_string(&attempts).map_err(unreadable)
+    Ok(serde_json::to_string(&attempts).map_err(unreadable)?)
 }
 
 /// Reads the stored text.
-pub(crate) fn read_attempts(stored: &str) -> Result<Vec<AttemptRecord>> {
+pub(crate) fn read_attempts(stored: &str) -> Result<Vec<AttemptRecord>, Error> {
     let attempts: Vec<Attempt> = serde_json::from_str(stored).map_err(unreadable)?;
     Ok(attempts.into_iter().map(AttemptRecord::from).collect())
 }
 
-fn unreadable(cause: serde_json::Error) -> sqlx::Error {
+fn unreadable(cause: serde_json::Error) -> Error {
     let message = "the attempts of a run can't be read";
-    into_driver(Error::new(ErrorKind::Corrupt, "read", message).caused_by(cause))
+    Error::new(ErrorKind::Corrupt, "read", message).caused_by(cause)
 }

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::{
     Sqlite,
-    error::Result as DriverResult,
+    error::Result as Fallible,
     rows::{json, millis, time},
 };
 
@@ -26,7 +26,7 @@ impl Audit for Sqlite {
                     .bind(id.as_uuid())
                     .bind(millis(write.now))
                     .bind(text);
-                Box::pin(async { query.execute(&mut write.connection).await.map(drop) })
+                Box::pin(write.run(query))
             })
             .await
     }
@@ -69,7 +69,7 @@ impl Sqlite {
     }
 }
 
-fn recorded(row: &SqliteRow) -> DriverResult<RecordedAction> {
+fn recorded(row: &SqliteRow) -> Fallible<RecordedAction> {
     Ok(RecordedAction {
         action: json(row, "action")?,
         at: time(row, "at")?,

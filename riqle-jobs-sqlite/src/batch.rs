@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::{
     claim::claim,
     enqueue::enqueue,
-    error::{Result, copy_of, from_driver, into_driver},
+    error::{Failure, Result, copy_of},
     events::start_events,
     settle::settle,
     steps::save_steps,
@@ -132,9 +132,9 @@ impl<Q: Send + Sync, A: Send> Change for AnyChange<Q, A> {
         Box::pin(async move {
             let operation = self.ask.operation;
             let outcome = (self.apply)(write, &self.ask.question).await;
-            let outcome = outcome.map_err(|error| from_driver(operation, error));
+            let outcome = outcome.map_err(|error| error.of(operation));
             match outcome {
-                Err(error) if !is_refusal(&error) => Err(into_driver(error)),
+                Err(error) if !is_refusal(&error) => Err(Failure::from(error)),
                 outcome => {
                     self.ask.outcome = Some(outcome);
                     Ok(())

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     attempts::with_attempt,
-    error::{Result, into_driver},
+    error::Result,
     rows::{Query, for_each, for_ids, from_hex, get, json, maybe_time, millis, run_id, time},
     settle::release_keys,
     steps::saved_step,
@@ -83,7 +83,7 @@ fn lanes(heads: &[SqliteRow]) -> Result<Vec<Lane>> {
             Ok(Lane {
                 number: get(row, "lane")?,
                 job: get(row, "job")?,
-                priority: Priority::from_number(get(row, "priority")?).map_err(into_driver)?,
+                priority: Priority::from_number(get(row, "priority")?)?,
                 due_at: maybe_time(row, "due_at")?,
                 lease_until: maybe_time(row, "lease_until")?,
             })

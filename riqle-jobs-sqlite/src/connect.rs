@@ -126,7 +126,7 @@ impl SqliteOptions {
         let mut connection = first_connection(&options).await?;
         migrate(&mut connection, self.clock.local_now().as_millisecond()).await?;
         let clock = FileClock::open(self.clock, self.machine, &mut connection).await;
-        let clock = Arc::new(clock.map_err(|error| translate("connect", error))?);
+        let clock = Arc::new(clock.map_err(|error| error.of("connect"))?);
         let opened = opened_file(&mut connection).await?;
         let file = Arc::new(File::of(options.get_filename(), &opened));
         let in_process = InProcess::of(&opened);
@@ -211,8 +211,8 @@ async fn first_connection(options: &SqliteConnectOptions) -> Result<SqliteConnec
 /// The path of the file that a connection has open, absolute and with links followed.
 async fn opened_file(connection: &mut SqliteConnection) -> Result<PathBuf, Error> {
     let query = sqlx::query("SELECT file FROM pragma_database_list WHERE name = 'main'");
-    let row = query.fetch_one(connection).await.and_then(|row| get::<Option<String>>(&row, "file"));
-    match row.map_err(|error| translate("connect", error))? {
+    let row = query.fetch_one(connection).await.map_err(|error| translate("connect", error))?;
+    match get::<Option<String>>(&row, "file").map_err(|error| error.of("connect"))? {
         Some(file) if !file.is_empty() => Ok(file.into()),
         _ => Err(in_memory()),
     }

@@ -8,7 +8,7 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     email_log::{find_email, record},
-    error::{Result, into_driver},
+    error::{Failure, Result},
     rows::{get, maybe_time, millis, time, word},
     writer::Write,
 };
@@ -19,7 +19,7 @@ pub(crate) async fn record_email_event(
 ) -> Result<RecordedEmailEvent> {
     let mut email = find_by_key(&mut write.connection, &event.email).await?.ok_or_else(|| {
         let message = format!("no email {:?}", event.email);
-        into_driver(Error::new(ErrorKind::NotFound, "record_email_event", message))
+        Failure::from(Error::new(ErrorKind::NotFound, "record_email_event", message))
     })?;
     let known = sqlx::query("SELECT 1 FROM riqle_email_events WHERE provider_event_id = ?1")
         .bind(&event.provider_event_id)
@@ -48,9 +48,9 @@ pub(crate) async fn resolve_email(
     by: &str,
 ) -> Result<()> {
     let mut email = find_email(&mut write.connection, id).await?.ok_or_else(|| {
-        into_driver(Error::new(ErrorKind::NotFound, "resolve_email", format!("no email {id}")))
+        Failure::from(Error::new(ErrorKind::NotFound, "resolve_email", format!("no email {id}")))
     })?;
-    let Some(event) = resolution.apply_to(&mut email, by, write.now).map_err(into_driver)? else {
+    let Some(event) = resolution.apply_to(&mut email, by, write.now)? else {
         return Ok(());
     };
     update(write, &email, Sender::LosesIt).await?;
@@ -81,7 +81,7 @@ enum Sender {
 }
 
 async fn update(write: &mut Write, email: &EmailRecord, sender: Sender) -> Result<()> {
-    sqlx::query(include_str!("../queries/update_email.sql"))
+    Ok(sqlx::query(include_str!("../queries/update_email.sql"))
         .bind(email.id.as_uuid())
         .bind(email.status.as_str())
         .bind(email.detail.as_str())
@@ -92,11 +92,11 @@ async fn update(write: &mut Write, email: &EmailRecord, sender: Sender) -> Resul
         .bind(sender == Sender::Stays)
         .execute(&mut write.connection)
         .await
-        .map(drop)
+        .map(drop)?)
 }
 
 pub(crate) async fn add_event(write: &mut Write, email: EmailId, event: &EmailEvent) -> Result<()> {
-    sqlx::query(include_str!("../queries/add_email_event.sql"))
+    Ok(sqlx::query(include_str!("../queries/add_email_event.sql"))
         .bind(email.as_uuid())
         .bind(millis(event.at))
         .bind(event.detail.as_str())
@@ -105,7 +105,7 @@ pub(crate) async fn add_event(write: &mut Write, email: EmailId, event: &EmailEv
         .bind(&event.provider_event_id)
         .execute(&mut write.connection)
         .await
-        .map(drop)
+        .map(drop)?)
 }
 
 /// An event, as the columns of `riqle_email_events` have it.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     Sqlite,
     email_events::{add_event, email_event, record_email_event, resolve_email},
-    error::{Result as DriverResult, into_driver},
+    error::{Failure, Result as Fallible},
     rows::{get, maybe_run_id, maybe_time, millis, time, word},
     writer::Write,
 };
@@ -60,7 +60,7 @@ impl EmailLog for Sqlite {
                     .bind(run.as_uuid())
                     .bind(error)
                     .bind(millis(write.now));
-                Box::pin(async { query.execute(&mut write.connection).await.map(drop) })
+                Box::pin(write.run(query))
             })
             .await
     }
@@ -111,7 +111,7 @@ impl EmailLog for Sqlite {
                     let insert = "INSERT INTO riqle_suppressions (address, reason, at) VALUES (?1, ?2, ?3)
                               ON CONFLICT DO NOTHING";
                     let query = sqlx::query(insert).bind(address).bind(reason).bind(millis(write.now));
-                    Box::pin(async { query.execute(&mut write.connection).await.map(drop) })
+                    Box::pin(write.run(query))
                 },
             )
             .await
@@ -122,7 +122,7 @@ impl EmailLog for Sqlite {
         writer
             .change("unsuppress", canonical_address(address), |write, address| {
                 let query = sqlx::query("DELETE FROM riqle_suppressions WHERE address = ?1").bind(address);
-                Box::pin(async { query.execute(&mut write.connection).await.map(drop) })
+                Box::pin(write.run(query))
             })
             .await
     }
@@ -154,7 +154,7 @@ impl EmailLog for Sqlite {
     }
 }
 
-async fn intend_email(write: &mut Write, email: &NewEmail) -> DriverResult<EmailRecord> {
+async fn intend_email(write: &mut Write, email: &NewEmail) -> Fallible<EmailRecord> {
     let row = sqlx::query(include_str!("../queries/intend_email.sql"))
         .bind(email.id.as_uuid())
         .bind(&email.rendered.provider)
@@ -182,9 +182,9 @@ async fn start_email(
     write: &mut Write,
     id: EmailId,
     start: &EmailStart,
-) -> DriverResult<(EmailRecord, Timestamp)> {
+) -> Fallible<(EmailRecord, Timestamp)> {
     let before = find_email(&mut write.connection, id).await?.ok_or_else(|| {
-        into_driver(Error::new(ErrorKind::NotFound, "start_email", format!("no email {id}")))
+        Failure::from(Error::new(ErrorKind::NotFound, "start_email", format!("no email {id}")))
     })?;
     let now = write.now;
     if before.status == EmailStatus::Sent || start.waits_for(&before, now).is_some() {
@@ -216,7 +216,7 @@ async fn start_email(
     Ok((before, now))
 }
 
-async fn email_body_begins(write: &mut Write, id: EmailId, sender: Uuid, sends: u32) -> DriverResult<()> {
+async fn email_body_begins(write: &mut Write, id: EmailId, sender: Uuid, sends: u32) -> Fallible<()> {
     let held = sqlx::query(include_str!("../queries/email_body_begins.sql"))
         .bind(id.as_uuid())
         .bind(sender)
@@ -226,12 +226,12 @@ async fn email_body_begins(write: &mut Write, id: EmailId, sender: Uuid, sends: 
         .await?;
     if held.rows_affected() == 0 {
         let message = format!("another sender has taken email {id}");
-        return Err(into_driver(Error::new(ErrorKind::LeaseLost, "email_body_begins", message)));
+        return Err(Failure::from(Error::new(ErrorKind::LeaseLost, "email_body_begins", message)));
     }
     Ok(())
 }
 
-async fn end_email(write: &mut Write, id: EmailId, sender: Uuid, ending: &EmailEnding) -> DriverResult<()> {
+async fn end_email(write: &mut Write, id: EmailId, sender: Uuid, ending: &EmailEnding) -> Fallible<()> {
     let query = match ending {
         EmailEnding::Sent { message_id, reply } => sqlx::query(include_str!("../queries/email_sent.sql"))
             .bind(id.as_uuid())
@@ -248,13 +248,14 @@ async fn end_email(write: &mut Write, id: EmailId, sender: Uuid, ending: &EmailE
                 .bind(deferred_since.map(millis))
         }
     };
-    query.bind(millis(write.now)).execute(&mut write.connection).await.map(drop)
+    let query = query.bind(millis(write.now));
+    write.run(query).await
 }
 
 pub(crate) async fn find_email(
     connection: &mut SqliteConnection,
     id: EmailId,
-) -> DriverResult<Option<EmailRecord>> {
+) -> Fallible<Option<EmailRecord>> {
     let row = sqlx::query("SELECT * FROM riqle_emails WHERE id = ?1")
         .bind(id.as_uuid())
         .fetch_optional(connection)
@@ -262,10 +263,7 @@ pub(crate) async fn find_email(
     row.as_ref().map(record).transpose()
 }
 
-async fn list_emails(
-    connection: &mut SqliteConnection,
-    filter: EmailFilter,
-) -> DriverResult<Vec<EmailRecord>> {
+async fn list_emails(connection: &mut SqliteConnection, filter: EmailFilter) -> Fallible<Vec<EmailRecord>> {
     // Above every id.
     let before = filter.before.map_or(vec![0xff; 17], |id| id.as_uuid().as_bytes().to_vec());
     let sql = page_of_emails(&filter);
@@ -319,13 +317,13 @@ const fn on_unknown_word(on_unknown: OnUnknown) -> &'static str {
     }
 }
 
-pub(crate) fn record(row: &SqliteRow) -> DriverResult<EmailRecord> {
+pub(crate) fn record(row: &SqliteRow) -> Fallible<EmailRecord> {
     let on_unknown = match get::<&str>(row, "on_unknown")? {
         "send-again" => OnUnknown::SendAgain,
         "hold" => OnUnknown::Hold,
         other => {
             let message = format!("unknown OnUnknown: {other:?}");
-            return Err(into_driver(Error::new(ErrorKind::Corrupt, "read", message)));
+            return Err(Failure::from(Error::new(ErrorKind::Corrupt, "read", message)));
         }
     };
     Ok(EmailRecord {
@@ -360,6 +358,6 @@ pub(crate) fn record(row: &SqliteRow) -> DriverResult<EmailRecord> {
     })
 }
 
-fn suppression(row: &SqliteRow) -> DriverResult<Suppression> {
+fn suppression(row: &SqliteRow) -> Fallible<Suppression> {
     Ok(Suppression { address: get(row, "address")?, reason: get(row, "reason")?, at: time(row, "at")? })
 }

@@ -141,7 +141,7 @@ async fn insert(connection: &mut SqliteConnection, runs: &[(&NewRun, i64)], now:
 }
 
 pub(crate) fn fingerprint(bytes: Vec<u8>) -> Result<[u8; 16]> {
-    bytes.try_into().map_err(|_| sqlx::Error::Decode("a fingerprint has 16 bytes".into()))
+    Ok(bytes.try_into().map_err(|_| sqlx::Error::Decode("a fingerprint has 16 bytes".into()))?)
 }
 
 /// The number of an item, as it is bound.

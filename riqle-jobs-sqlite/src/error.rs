@@ -1,7 +1,40 @@
+//! What can go wrong with the file, and what follows from it.
+
 use riqle_jobs_core::{Error, ErrorKind};
 
 /// What a statement, or the reading of a row, answers.
-pub(crate) type Result<T, E = sqlx::Error> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// Why an operation failed; its caller says which.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The driver, or SQLite through it, says so.
+    Driver(sqlx::Error),
+    /// The rules say so.
+    Refused(Error),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Failure::Driver(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Refused(error)
+    }
+}
+
+impl Failure {
+    /// The error of `operation`.
+    pub(crate) fn of(self, operation: &'static str) -> Error {
+        match self {
+            Failure::Driver(error) => translate(operation, error),
+            Failure::Refused(error) => error,
+        }
+    }
+}
 
 /// The primary result codes of SQLite (<https://www.sqlite.org/rescode.html>) that callers tell apart.
 mod code {
@@ -86,22 +119,6 @@ pub(crate) fn is_out_of_reach(error: &sqlx::Error) -> bool {
             matches!(primary_code(&**database), code::CANT_OPEN | code::READ_ONLY)
         }
         _ => false,
-    }
-}
-
-/// An error of core on its way through functions that answer the driver's; [`from_driver`] takes it out again.
-pub(crate) fn into_driver(error: Error) -> sqlx::Error {
-    sqlx::Error::AnyDriverError(Box::new(error))
-}
-
-/// Translates, but for what [`into_driver`] wrapped.
-pub(crate) fn from_driver(operation: &'static str, error: sqlx::Error) -> Error {
-    match error {
-        sqlx::Error::AnyDriverError(boxed) => match boxed.downcast::<Error>() {
-            Ok(error) => *error,
-            Err(boxed) => translate(operation, sqlx::Error::AnyDriverError(boxed)),
-        },
-        error => translate(operation, error),
     }
 }
 

@@ -12,7 +12,7 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     enqueue::{enqueue, index, position},
-    error::{Result, into_driver},
+    error::Result,
     lanes::Lanes,
     rows::{Query, for_each, get, get_count, maybe_time, millis, payload, time},
 };
@@ -68,7 +68,7 @@ pub(crate) async fn start_events(
     }
     let mut queues = BTreeSet::new();
     for answers in enqueue(connection, lanes, &[&runs], now).await? {
-        let answers = answers.map_err(into_driver)?;
+        let answers = answers?;
         let new = runs.iter().zip(answers).filter(|(_, answer)| answer.is_new());
         queues.extend(new.map(|(run, _)| run.queue.clone()));
     }

@@ -9,7 +9,7 @@ use sqlx::{
 
 use crate::{
     SqliteOptions,
-    error::{Result as DriverResult, translate},
+    error::{Result as Fallible, translate},
     file::File,
     file_clock::FileClock,
     in_process::InProcess,
@@ -109,7 +109,7 @@ impl Sqlite {
     }
 
     /// The store's time, in a transaction of `connection`.
-    pub(crate) async fn now_in(&self, connection: &mut SqliteConnection) -> DriverResult<Timestamp> {
+    pub(crate) async fn now_in(&self, connection: &mut SqliteConnection) -> Fallible<Timestamp> {
         self.shared.clock.now_in(connection).await
     }
 
@@ -120,10 +120,10 @@ impl Sqlite {
         read: impl FnOnce(PoolConnection<Driver>) -> F,
     ) -> Result<T, Error>
     where
-        F: Future<Output = Result<T, sqlx::Error>>,
+        F: Future<Output = Fallible<T>>,
     {
         let connection = self.shared.connection(operation).await?;
-        read(connection).await.map_err(|error| crate::error::from_driver(operation, error))
+        read(connection).await.map_err(|error| error.of(operation))
     }
 }
 

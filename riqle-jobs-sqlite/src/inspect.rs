@@ -14,7 +14,7 @@ use crate::{
     Sqlite,
     attempts::read_attempts,
     dead_groups::dead_groups,
-    error::{Result as DriverResult, into_driver},
+    error::Result as Fallible,
     health::health,
     list::{count_runs, dead_errors, list_runs},
     metrics::read_metrics,
@@ -69,7 +69,7 @@ impl Inspect for Sqlite {
     async fn counts(&self) -> Result<Vec<JobCount>, Error> {
         self.read("counts", |mut connection| async move {
             let rows = sqlx::query(include_str!("../queries/counts.sql")).fetch_all(&mut *connection).await?;
-            let mut counts = rows.iter().map(job_count).collect::<DriverResult<Vec<_>>>()?;
+            let mut counts = rows.iter().map(job_count).collect::<Fallible<Vec<_>>>()?;
             counts.sort_by(|a, b| (&a.job, a.state).cmp(&(&b.job, b.state)));
             Ok(counts)
         })
@@ -113,11 +113,11 @@ impl Inspect for Sqlite {
     }
 }
 
-fn job_count(row: &SqliteRow) -> DriverResult<JobCount> {
+fn job_count(row: &SqliteRow) -> Fallible<JobCount> {
     Ok(JobCount { job: get(row, "job")?, state: word(row, "state")?, runs: get_count(row, "runs")? })
 }
 
-fn queue_status(row: &SqliteRow) -> DriverResult<QueueStatus> {
+fn queue_status(row: &SqliteRow) -> Fallible<QueueStatus> {
     let pause = match maybe_time(row, "paused_at")? {
         Some(at) => Some(Pause {
             by: get::<Option<String>>(row, "paused_by")?.unwrap_or_default(),
@@ -141,12 +141,12 @@ fn queue_status(row: &SqliteRow) -> DriverResult<QueueStatus> {
 }
 
 /// A run, wherever it stands.
-pub(crate) async fn find_run(connection: &mut SqliteConnection, id: RunId) -> DriverResult<Option<Run>> {
+pub(crate) async fn find_run(connection: &mut SqliteConnection, id: RunId) -> Fallible<Option<Run>> {
     let row = sqlx::query(RUN).bind(id.as_uuid()).fetch_optional(connection).await?;
     row.as_ref().map(shown).transpose()
 }
 
-pub(crate) fn shown(row: &SqliteRow) -> DriverResult<Run> {
+pub(crate) fn shown(row: &SqliteRow) -> Fallible<Run> {
     let id = run_id(row, "id")?;
     let state: RunState = word(row, "state")?;
     let holder = match state {
@@ -165,7 +165,7 @@ pub(crate) fn shown(row: &SqliteRow) -> DriverResult<Run> {
         id,
         job: get(row, "job")?,
         queue: get(row, "queue")?,
-        priority: Priority::from_number(get(row, "priority")?).map_err(into_driver)?,
+        priority: Priority::from_number(get(row, "priority")?)?,
         state,
         reason: maybe_word(row, "reason")?,
         input: payload(row, "input_codec", "input")?,

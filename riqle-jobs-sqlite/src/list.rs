@@ -86,7 +86,7 @@ async fn lanes(connection: &mut SqliteConnection, filter: &RunFilter) -> Result<
         .bind(filter.queue.as_ref())
         .fetch_all(connection)
         .await?;
-    rows.iter().map(|row| row.try_get(0)).collect()
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// The query of a page.

@@ -5,7 +5,7 @@ use riqle_jobs_core::{
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
-    error::{Result, into_driver},
+    error::{Failure, Result},
     rows::{Query, count, for_each, get, get_count, millis, millis_up, time, word},
 };
 
@@ -68,7 +68,7 @@ fn of_workers(row: &SqliteRow) -> Result<JobMetrics> {
 fn merged(lines: &str) -> Result<Histogram> {
     let mut merged = Histogram::default();
     for line in lines.lines() {
-        merged.merge(&line.parse().map_err(into_driver)?);
+        merged.merge(&line.parse()?);
     }
     Ok(merged)
 }
@@ -76,6 +76,6 @@ fn merged(lines: &str) -> Result<Histogram> {
 fn text(histogram: &Histogram) -> Result<String> {
     serde_json::to_string(histogram).map_err(|cause| {
         let error = Error::new(ErrorKind::Rejected, "report_metrics", "a histogram can't be written");
-        into_driver(error.caused_by(cause))
+        Failure::from(error.caused_by(cause))
     })
 }

@@ -11,7 +11,7 @@ use sqlx::Row;
 
 use crate::{
     Sqlite,
-    error::{Result as DriverResult, into_driver},
+    error::{Failure, Result as Fallible},
     inspect::find_run,
     registry::order_worker,
     rows::{maybe_run_id, millis},
@@ -52,7 +52,7 @@ impl Operate for Sqlite {
                     .bind(millis(write.now))
                     .bind(&pause.by)
                     .bind(&pause.why);
-                Box::pin(async { query.execute(&mut write.connection).await.map(drop) })
+                Box::pin(write.run(query))
             })
             .await
     }
@@ -83,7 +83,7 @@ impl Operate for Sqlite {
     }
 }
 
-async fn replay(write: &mut Write, id: RunId, new_run: RunId, how: &Replay) -> DriverResult<()> {
+async fn replay(write: &mut Write, id: RunId, new_run: RunId, how: &Replay) -> Fallible<()> {
     let run = known_run(write, "replay", id).await?;
     if checked(Operation::Replay { new_run }, &run, write.now)? == Todo::Done {
         return Ok(());
@@ -116,9 +116,9 @@ async fn replay(write: &mut Write, id: RunId, new_run: RunId, how: &Replay) -> D
     Ok(())
 }
 
-async fn check_replay(write: &mut Write, run: &Run, new_run: RunId) -> DriverResult<()> {
+async fn check_replay(write: &mut Write, run: &Run, new_run: RunId) -> Fallible<()> {
     if find_run(&mut write.connection, new_run).await?.is_some() {
-        return Err(into_driver((Operation::Replay { new_run }).rejected(new_run, "already exists")));
+        return Err(Failure::from((Operation::Replay { new_run }).rejected(new_run, "already exists")));
     }
     let holder = sqlx::query(
         "SELECT run FROM riqle_unique
@@ -133,13 +133,13 @@ async fn check_replay(write: &mut Write, run: &Run, new_run: RunId) -> DriverRes
     match holder.map(|row| maybe_run_id(&row, "run")).transpose()?.flatten() {
         Some(holder) => {
             let message = format!("the unique key of run {} is taken by run {holder}", run.id);
-            Err(into_driver(Error::new(ErrorKind::Conflict, "replay", message)))
+            Err(Failure::from(Error::new(ErrorKind::Conflict, "replay", message)))
         }
         None => Ok(()),
     }
 }
 
-async fn cancel(write: &mut Write, id: RunId) -> DriverResult<()> {
+async fn cancel(write: &mut Write, id: RunId) -> Fallible<()> {
     let run = known_run(write, "cancel", id).await?;
     if checked(Operation::Cancel, &run, write.now)? == Todo::Done {
         return Ok(());
@@ -165,7 +165,7 @@ async fn cancel(write: &mut Write, id: RunId) -> DriverResult<()> {
     Ok(())
 }
 
-async fn run_now(write: &mut Write, id: RunId) -> DriverResult<()> {
+async fn run_now(write: &mut Write, id: RunId) -> Fallible<()> {
     let run = known_run(write, "run_now", id).await?;
     if checked(Operation::RunNow, &run, write.now)? == Todo::Done {
         return Ok(());
@@ -179,7 +179,7 @@ async fn run_now(write: &mut Write, id: RunId) -> DriverResult<()> {
     Ok(())
 }
 
-async fn resume_queue(write: &mut Write, queue: &str) -> DriverResult<()> {
+async fn resume_queue(write: &mut Write, queue: &str) -> Fallible<()> {
     let resumed = sqlx::query(include_str!("../queries/resume_queue.sql"))
         .bind(queue)
         .execute(&mut write.connection)
@@ -190,21 +190,21 @@ async fn resume_queue(write: &mut Write, queue: &str) -> DriverResult<()> {
     Ok(())
 }
 
-async fn discard(write: &mut Write, id: RunId) -> DriverResult<()> {
+async fn discard(write: &mut Write, id: RunId) -> Fallible<()> {
     let Some(run) = find_run(&mut write.connection, id).await? else { return Ok(()) };
     checked(Operation::Discard, &run, write.now)?;
-    sqlx::query(include_str!("../queries/discard.sql"))
+    Ok(sqlx::query(include_str!("../queries/discard.sql"))
         .bind(id.as_uuid())
         .execute(&mut write.connection)
         .await
-        .map(drop)
+        .map(drop)?)
 }
 
-async fn known_run(write: &mut Write, operation: &'static str, id: RunId) -> DriverResult<Run> {
-    let missing = || into_driver(Error::new(ErrorKind::NotFound, operation, format!("no run {id}")));
+async fn known_run(write: &mut Write, operation: &'static str, id: RunId) -> Fallible<Run> {
+    let missing = || Failure::from(Error::new(ErrorKind::NotFound, operation, format!("no run {id}")));
     find_run(&mut write.connection, id).await?.ok_or_else(missing)
 }
 
-fn checked(operation: Operation, run: &Run, now: Timestamp) -> DriverResult<Todo> {
-    operation.check(&run.into(), now).map_err(into_driver)
+fn checked(operation: Operation, run: &Run, now: Timestamp) -> Fallible<Todo> {
+    operation.check(&run.into(), now).map_err(Failure::from)
 }

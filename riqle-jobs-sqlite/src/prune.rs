@@ -9,7 +9,7 @@ use sqlx::Row;
 
 use crate::{
     Sqlite,
-    error::Result as DriverResult,
+    error::Result as Fallible,
     rows::millis,
     writer::{Changing, Write},
 };
@@ -71,26 +71,26 @@ fn before(write: &Write, kept: Option<Duration>) -> Option<i64> {
 }
 
 /// Answers 0: they are no kind that is counted.
-async fn prune_keys(write: &mut Write) -> DriverResult<u64> {
+async fn prune_keys(write: &mut Write) -> Fallible<u64> {
     let now = millis(write.now);
     let delete = sqlx::query("DELETE FROM riqle_unique WHERE expires_at <= ?1").bind(now);
-    delete.execute(&mut write.connection).await.map(|_| 0)
+    write.run(delete).await.map(|()| 0)
 }
 
 /// Answers 0, as [`prune_keys`] does.
-async fn forget_workers(write: &mut Write) -> DriverResult<u64> {
+async fn forget_workers(write: &mut Write) -> Fallible<u64> {
     let before = before(write, Some(WORKER_FORGOTTEN_AFTER));
     let delete = sqlx::query("DELETE FROM riqle_workers WHERE seen_at < ?1").bind(before);
-    delete.execute(&mut write.connection).await.map(|_| 0)
+    write.run(delete).await.map(|()| 0)
 }
 
-async fn prune_runs(write: &mut Write, retention: &Retention) -> DriverResult<u64> {
+async fn prune_runs(write: &mut Write, retention: &Retention) -> Fallible<u64> {
     let (ended, dead) = (before(write, retention.ended), before(write, retention.dead));
     let runs = sqlx::query(include_str!("../queries/prune_runs.sql")).bind(ended).bind(dead).bind(PORTION);
     Ok(runs.fetch_one(&mut write.connection).await?.try_get::<i64, _>(0)?.unsigned_abs())
 }
 
-async fn delete(write: &mut Write, statement: &'static str, kept: Option<Duration>) -> DriverResult<u64> {
+async fn delete(write: &mut Write, statement: &'static str, kept: Option<Duration>) -> Fallible<u64> {
     let delete = sqlx::query(statement).bind(before(write, kept)).bind(PORTION);
     Ok(delete.execute(&mut write.connection).await?.rows_affected())
 }

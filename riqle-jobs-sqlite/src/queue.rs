@@ -9,12 +9,7 @@ use riqle_jobs_core::{
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::{
-    Sqlite,
-    error::{Result as DriverResult, translate},
-    file::File,
-    file_clock::FileClock,
-    notes::annotate,
-    steps::extend,
+    Sqlite, error::Result as Fallible, file::File, file_clock::FileClock, notes::annotate, steps::extend,
     writer::Write,
 };
 
@@ -93,7 +88,7 @@ impl Queue for Sqlite {
     }
 }
 
-async fn give_back(write: &mut Write, queue: &str, token: LeaseToken) -> DriverResult<()> {
+async fn give_back(write: &mut Write, queue: &str, token: LeaseToken) -> Fallible<()> {
     let freed = sqlx::query(include_str!("../queries/give_back.sql"))
         .bind(queue)
         .bind(token.as_uuid())
@@ -126,13 +121,13 @@ impl LeaseConnection for SqliteLeaseConnection {
         if extended.is_err() {
             self.connection = None;
         }
-        let answers = extended.map_err(|error| translate("extend", error))?;
+        let answers = extended.map_err(|error| error.of("extend"))?;
         Ok(answers.into_iter().map(Some).collect())
     }
 }
 
 impl SqliteLeaseConnection {
-    async fn try_extend(&mut self, leases: &[LeaseRef], lease: Duration) -> DriverResult<Vec<LeaseAnswer>> {
+    async fn try_extend(&mut self, leases: &[LeaseRef], lease: Duration) -> Fallible<Vec<LeaseAnswer>> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(self.options.connect().await?),

@@ -13,7 +13,7 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     Sqlite,
-    error::{Result as DriverResult, into_driver},
+    error::{Failure, Result as Fallible},
     events::{mark_started, store_events, stored_event},
     metrics::report_metrics,
     rows::{get, json, millis, time, word},
@@ -48,7 +48,7 @@ impl Registry for Sqlite {
         writer
             .change("remove_worker", worker, |write, worker| {
                 let query = sqlx::query("DELETE FROM riqle_workers WHERE id = ?1").bind(worker.as_uuid());
-                Box::pin(async { query.execute(&mut write.connection).await.map(drop) })
+                Box::pin(write.run(query))
             })
             .await
     }
@@ -114,7 +114,7 @@ async fn register_jobs(
     connection: &mut SqliteConnection,
     jobs: &[JobDeclaration],
     now: Timestamp,
-) -> DriverResult<()> {
+) -> Fallible<()> {
     for job in jobs {
         sqlx::query(include_str!("../queries/register_job.sql"))
             .bind(&job.name)
@@ -130,16 +130,16 @@ async fn register_jobs(
 }
 
 /// Every job ever registered, by name.
-pub(crate) async fn registered_jobs(connection: &mut SqliteConnection) -> DriverResult<Vec<RegisteredJob>> {
+pub(crate) async fn registered_jobs(connection: &mut SqliteConnection) -> Fallible<Vec<RegisteredJob>> {
     let rows = sqlx::query("SELECT * FROM riqle_jobs ORDER BY name").fetch_all(connection).await?;
     rows.iter().map(registered_job).collect()
 }
 
-fn registered_job(row: &SqliteRow) -> DriverResult<RegisteredJob> {
+fn registered_job(row: &SqliteRow) -> Fallible<RegisteredJob> {
     let declaration = JobDeclaration {
         name: get(row, "name")?,
         queue: get(row, "queue")?,
-        priority: Priority::from_number(get(row, "priority")?).map_err(into_driver)?,
+        priority: Priority::from_number(get(row, "priority")?)?,
         trigger: get(row, "trigger")?,
         policy: get(row, "policy")?,
     };
@@ -150,7 +150,7 @@ async fn report_worker(
     connection: &mut SqliteConnection,
     worker: &WorkerReport,
     now: Timestamp,
-) -> DriverResult<WorkerOrder> {
+) -> Fallible<WorkerOrder> {
     let row = sqlx::query(include_str!("../queries/report_worker.sql"))
         .bind(worker.id.as_uuid())
         .bind(&worker.label)
@@ -171,7 +171,7 @@ pub(crate) async fn order_worker(
     connection: &mut SqliteConnection,
     worker: WorkerId,
     order: WorkerOrder,
-) -> DriverResult<()> {
+) -> Fallible<()> {
     let ordered = sqlx::query("UPDATE riqle_workers SET ordered = ?2 WHERE id = ?1")
         .bind(worker.as_uuid())
         .bind(order.as_str())
@@ -179,7 +179,7 @@ pub(crate) async fn order_worker(
         .await?;
     if ordered.rows_affected() == 0 {
         let message = format!("no worker {worker} is registered");
-        return Err(into_driver(Error::new(ErrorKind::NotFound, "order_worker", message)));
+        return Err(Failure::from(Error::new(ErrorKind::NotFound, "order_worker", message)));
     }
     Ok(())
 }
@@ -188,13 +188,13 @@ pub(crate) async fn order_worker(
 pub(crate) async fn registered_workers(
     connection: &mut SqliteConnection,
     now: Timestamp,
-) -> DriverResult<Vec<RegisteredWorker>> {
+) -> Fallible<Vec<RegisteredWorker>> {
     let select = "SELECT * FROM riqle_workers WHERE seen_at >= ?1 ORDER BY seen_at DESC, id";
     let workers = sqlx::query(select).bind(millis(earlier(now, WORKER_FORGOTTEN_AFTER)));
     workers.fetch_all(connection).await?.iter().map(registered_worker).collect()
 }
 
-fn registered_worker(row: &SqliteRow) -> DriverResult<RegisteredWorker> {
+fn registered_worker(row: &SqliteRow) -> Fallible<RegisteredWorker> {
     let report = WorkerReport {
         id: WorkerId::from_uuid(get(row, "id")?),
         label: get(row, "label")?,

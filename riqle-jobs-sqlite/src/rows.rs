@@ -13,7 +13,7 @@ use sqlx::{
 };
 use uuid::Uuid;
 
-use crate::error::{Result, into_driver};
+use crate::error::{Failure, Result};
 
 /// A statement in flight.
 pub(crate) type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, SqliteArguments>;
@@ -98,7 +98,7 @@ pub(crate) fn get<'r, T>(row: &'r SqliteRow, column: &str) -> Result<T>
 where
     T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
 {
-    row.try_get(column)
+    Ok(row.try_get(column)?)
 }
 
 pub(crate) fn time(row: &SqliteRow, column: &str) -> Result<Timestamp> {
@@ -123,21 +123,21 @@ pub(crate) fn payload(row: &SqliteRow, codec: &str, bytes: &str) -> Result<Paylo
 
 /// A word of a closed set.
 pub(crate) fn word<T: std::str::FromStr<Err = Error>>(row: &SqliteRow, column: &str) -> Result<T> {
-    row.try_get::<&str, _>(column)?.parse().map_err(into_driver)
+    row.try_get::<&str, _>(column)?.parse().map_err(Failure::from)
 }
 
 pub(crate) fn maybe_word<T: std::str::FromStr<Err = Error>>(
     row: &SqliteRow,
     column: &str,
 ) -> Result<Option<T>> {
-    row.try_get::<Option<&str>, _>(column)?.map(|word| word.parse().map_err(into_driver)).transpose()
+    row.try_get::<Option<&str>, _>(column)?.map(|word| word.parse().map_err(Failure::from)).transpose()
 }
 
 /// A column of JSON that this store wrote.
 pub(crate) fn json<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T> {
     serde_json::from_str(row.try_get(column)?).map_err(|cause| {
         let message = format!("column {column} does not hold what was written");
-        into_driver(Error::new(ErrorKind::Corrupt, "read", message).caused_by(cause))
+        Failure::from(Error::new(ErrorKind::Corrupt, "read", message).caused_by(cause))
     })
 }
 
@@ -149,5 +149,5 @@ pub(crate) fn from_hex(text: &str) -> Result<Vec<u8>> {
         _ => None,
     };
     let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
-    bytes.ok_or_else(|| sqlx::Error::Decode("not hexadecimal".into()))
+    Ok(bytes.ok_or_else(|| sqlx::Error::Decode("not hexadecimal".into()))?)
 }

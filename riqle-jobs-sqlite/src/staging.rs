@@ -9,7 +9,7 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 use crate::{
     Sqlite,
     enqueue::index,
-    error::{Result as DriverResult, into_driver},
+    error::{Failure, Result as Fallible},
     rows::{Query, for_each, get, get_count, maybe_time, millis, payload, time, word},
     writer::Write,
 };
@@ -31,7 +31,7 @@ impl Staging for Sqlite {
         writer
             .change("remove_staged", serde_json::json!(numbers).to_string(), |write, numbers| {
                 let query = sqlx::query(include_str!("../queries/remove_staged.sql")).bind(numbers);
-                Box::pin(async { query.execute(&mut write.connection).await.map(drop) })
+                Box::pin(write.run(query))
             })
             .await
     }
@@ -44,7 +44,7 @@ impl Staging for Sqlite {
                     .bind(item.0)
                     .bind(millis(write.now))
                     .bind(error);
-                Box::pin(async { query.execute(&mut write.connection).await.map(drop) })
+                Box::pin(write.run(query))
             })
             .await
     }
@@ -85,7 +85,7 @@ pub(crate) async fn stage(
     connection: &mut SqliteConnection,
     items: &[Staged],
     now: Timestamp,
-) -> DriverResult<()> {
+) -> Fallible<()> {
     let template = include_str!("../queries/stage.sql");
     let row = |query: Query<'static>, _, item: &Staged| {
         query
@@ -102,7 +102,7 @@ async fn take_staged(
     connection: &mut SqliteConnection,
     request: StagedRequest,
     now: Timestamp,
-) -> DriverResult<Vec<TakenStaged>> {
+) -> Fallible<Vec<TakenStaged>> {
     let rows = sqlx::query(include_str!("../queries/take_staged.sql"))
         .bind(millis(now))
         .bind(request.token.as_uuid())
@@ -117,27 +117,27 @@ async fn take_staged(
         let waited = waited.try_into().unwrap_or_default();
         Ok(TakenStaged { number: number(row)?, staged: staged(row)?, waited })
     };
-    let mut taken = rows.iter().map(taken).collect::<DriverResult<Vec<_>>>()?;
+    let mut taken = rows.iter().map(taken).collect::<Fallible<Vec<_>>>()?;
     // An update answers in no order.
     taken.sort_by_key(|taken| taken.number);
     Ok(taken)
 }
 
-async fn stage_again(write: &mut Write, item: StagedNumber) -> DriverResult<()> {
+async fn stage_again(write: &mut Write, item: StagedNumber) -> Fallible<()> {
     let found = sqlx::query(include_str!("../queries/stage_again.sql"))
         .bind(item.0)
         .execute(&mut write.connection)
         .await?;
     if found.rows_affected() == 0 {
         let message = format!("nothing is staged under number {}", item.0);
-        return Err(into_driver(Error::new(ErrorKind::NotFound, "stage_again", message)));
+        return Err(Failure::from(Error::new(ErrorKind::NotFound, "stage_again", message)));
     }
     write.hint(Hint::Staged);
     Ok(())
 }
 
 /// How much is staged.
-pub(crate) async fn staging_status(connection: &mut SqliteConnection) -> DriverResult<StagingStatus> {
+pub(crate) async fn staging_status(connection: &mut SqliteConnection) -> Fallible<StagingStatus> {
     let row = sqlx::query(include_str!("../queries/staging_status.sql")).fetch_one(connection).await?;
     Ok(StagingStatus {
         waiting: get_count(&row, "waiting")?,
@@ -146,7 +146,7 @@ pub(crate) async fn staging_status(connection: &mut SqliteConnection) -> DriverR
     })
 }
 
-fn refused_staged(row: &SqliteRow) -> DriverResult<RefusedStaged> {
+fn refused_staged(row: &SqliteRow) -> Fallible<RefusedStaged> {
     Ok(RefusedStaged {
         number: number(row)?,
         staged: staged(row)?,
@@ -156,11 +156,11 @@ fn refused_staged(row: &SqliteRow) -> DriverResult<RefusedStaged> {
     })
 }
 
-fn number(row: &SqliteRow) -> DriverResult<StagedNumber> {
+fn number(row: &SqliteRow) -> Fallible<StagedNumber> {
     Ok(StagedNumber(get(row, "number")?))
 }
 
-fn staged(row: &SqliteRow) -> DriverResult<Staged> {
+fn staged(row: &SqliteRow) -> Fallible<Staged> {
     Ok(Staged {
         kind: word(row, "kind")?,
         id: get(row, "id")?,

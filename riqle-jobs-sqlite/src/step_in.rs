@@ -3,7 +3,13 @@ use riqle_jobs_core::{
     StepTransaction, store::rules::Fence,
 };
 
-use crate::{Sqlite, SqliteTransaction, error::translate, fence::fences, rows::payload, steps::insert_steps};
+use crate::{
+    Sqlite, SqliteTransaction,
+    error::{Failure, translate},
+    fence::fences,
+    rows::payload,
+    steps::insert_steps,
+};
 
 impl StepDatabase for Sqlite {
     type Transaction = SqliteTransaction;
@@ -26,7 +32,7 @@ impl StepTransaction for SqliteTransaction {
             .bind(path.as_str())
             .fetch_optional(&mut **self)
             .await
-            .map_err(unsaved)?;
+            .map_err(|error| translate("step_in", error))?;
         row.map(|row| payload(&row, "codec", "result")).transpose().map_err(unsaved)
     }
 
@@ -43,6 +49,6 @@ impl StepTransaction for SqliteTransaction {
     }
 }
 
-fn unsaved(error: sqlx::Error) -> Error {
-    translate("step_in", error)
+fn unsaved(error: Failure) -> Error {
+    error.of("step_in")
 }

@@ -19,7 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::{
     Sqlite,
     enqueue::enqueue,
-    error::{Result as DriverResult, from_driver, into_driver, translate},
+    error::{Failure, Result as Fallible, translate},
     events::start_events,
     handle::Shared,
     lanes::Lanes,
@@ -69,7 +69,7 @@ impl SqliteTransaction {
     }
 
     /// The store's time.
-    pub(crate) async fn now(&mut self) -> DriverResult<Timestamp> {
+    pub(crate) async fn now(&mut self) -> Fallible<Timestamp> {
         self.shared.clock.now_in(&mut self.connection).await
     }
 }
@@ -124,10 +124,10 @@ impl Sqlite {
         let answers = all_or_nothing(connection, async |connection| {
             let now = self.now_in(connection).await?;
             let mut answers = enqueue(connection, &mut Lanes::default(), &[runs.as_slice()], now).await?;
-            answers.pop().unwrap_or_else(|| Ok(Vec::new())).map_err(into_driver)
+            answers.pop().unwrap_or_else(|| Ok(Vec::new())).map_err(Failure::from)
         })
         .await
-        .map_err(|error| from_driver("enqueue_in", error))?;
+        .map_err(|error| error.of("enqueue_in"))?;
         Ok((answers, self.shared.in_process.wake.wake(Hint::Due(queue))))
     }
 
@@ -149,12 +149,12 @@ impl Sqlite {
             let jobs = registered_jobs(connection).await?;
             let start = |event| EventStart { runs: runs_started_by(&event, &jobs, now), event };
             let starts: Vec<_> = events.into_iter().map(start).collect();
-            self.shared.limits.check_event_runs(&starts).map_err(into_driver)?;
+            self.shared.limits.check_event_runs(&starts)?;
             let starts: Vec<_> = starts.iter().collect();
             start_events(connection, &mut Lanes::default(), &starts, now).await
         })
         .await
-        .map_err(|error| from_driver("send_event_in", error))?;
+        .map_err(|error| error.of("send_event_in"))?;
         Ok((ids, self.shared.in_process.wake.wake(Hint::Due(None))))
     }
 }
@@ -206,7 +206,7 @@ impl Sqlite {
             stage(connection, items, now).await
         })
         .await
-        .map_err(|error| from_driver(operation, error))?;
+        .map_err(|error| error.of(operation))?;
         Ok(self.shared.in_process.wake.wake(Hint::Staged))
     }
 }
@@ -214,8 +214,8 @@ impl Sqlite {
 /// Undoes what `change` wrote where it fails, and only that.
 async fn all_or_nothing<T>(
     connection: &mut SqliteConnection,
-    change: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
-) -> Result<T, sqlx::Error> {
+    change: impl AsyncFnOnce(&mut SqliteConnection) -> Fallible<T>,
+) -> Fallible<T> {
     sqlx::query("SAVEPOINT riqle_jobs").execute(&mut *connection).await?;
     match change(&mut *connection).await {
         Ok(value) => {

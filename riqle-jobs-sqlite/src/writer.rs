@@ -8,11 +8,12 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     Synchronous,
     batch::{Ask, Batch, Question, Request},
-    error::{Result as DriverResult, from_driver, is_busy, translate},
+    error::{Failure, Result as Fallible, is_busy},
     file::File,
     file_clock::FileClock,
     in_process::InProcess,
     lanes::Lanes,
+    rows::Query,
 };
 
 /// Most requests that share a commit.
@@ -40,6 +41,12 @@ pub(crate) struct Write {
 }
 
 impl Write {
+    /// Runs a statement that answers nothing.
+    pub(crate) async fn run(&mut self, query: Query<'_>) -> Fallible<()> {
+        query.execute(&mut self.connection).await?;
+        Ok(())
+    }
+
     /// Sends a hint after the commit.
     pub(crate) fn hint(&mut self, hint: Hint) {
         if !self.hints.contains(&hint) {
@@ -49,7 +56,7 @@ impl Write {
 }
 
 /// What [`Writer::change`] runs.
-pub(crate) type Changing<'w, A> = Pin<Box<dyn Future<Output = DriverResult<A>> + Send + 'w>>;
+pub(crate) type Changing<'w, A> = Pin<Box<dyn Future<Output = Fallible<A>> + Send + 'w>>;
 
 impl Writer {
     /// Starts the thread.
@@ -133,7 +140,7 @@ struct WriterThread {
     write: Option<Write>,
 }
 
-enum Failure {
+enum Fault {
     /// Of the file or the commit: it concerns everybody.
     Common(Error),
     /// Of one of the requests, it is not known which.
@@ -157,37 +164,37 @@ impl WriterThread {
     async fn write_all(&mut self, mut batch: Batch) {
         match self.write(&mut batch).await {
             Ok(()) => batch.answer(),
-            Err(Failure::OfOne(error)) if batch.len() > 1 => {
+            Err(Fault::OfOne(error)) if batch.len() > 1 => {
                 tracing::warn!(%error, requests = batch.len(), "a batch of writes failed; writing one by one");
                 for mut single in batch.split() {
                     match self.write(&mut single).await {
                         Ok(()) => single.answer(),
-                        Err(Failure::Common(error) | Failure::OfOne(error)) => single.fail(&error),
+                        Err(Fault::Common(error) | Fault::OfOne(error)) => single.fail(&error),
                     }
                 }
             }
-            Err(Failure::Common(error) | Failure::OfOne(error)) => batch.fail(&error),
+            Err(Fault::Common(error) | Fault::OfOne(error)) => batch.fail(&error),
         }
     }
 
-    async fn write(&mut self, batch: &mut Batch) -> Result<(), Failure> {
+    async fn write(&mut self, batch: &mut Batch) -> Result<(), Fault> {
         let written = self.try_write(batch).await;
         // A claim that finds nothing writes nothing, and would say that all is well.
         if !batch.is_claims() {
             match &written {
                 Ok(()) => self.writes.succeeded(),
-                Err(Failure::Common(error) | Failure::OfOne(error)) => self.writes.failed(error),
+                Err(Fault::Common(error) | Fault::OfOne(error)) => self.writes.failed(error),
             }
         }
         written
     }
 
-    async fn try_write(&mut self, batch: &mut Batch) -> Result<(), Failure> {
-        let _turn = self.in_process.turn("write").await.map_err(Failure::Common)?;
+    async fn try_write(&mut self, batch: &mut Batch) -> Result<(), Fault> {
+        let _turn = self.in_process.turn("write").await.map_err(Fault::Common)?;
         let write = match &mut self.write {
             Some(write) => write,
             none => {
-                self.file.check("write").map_err(Failure::Common)?;
+                self.file.check("write").map_err(Fault::Common)?;
                 let connection = self.options.connect().await.map_err(common)?;
                 // Set in each transaction.
                 let now = Timestamp::default();
@@ -227,7 +234,7 @@ impl WriterThread {
                     tracing::warn!(%error, "can't copy the removed -wal into the file");
                 }
             }
-            return Err(Failure::Common(gone));
+            return Err(Fault::Common(gone));
         }
         let (now, noted) = match self.clock.note(&mut write.connection).await {
             Ok(noted) => noted,
@@ -240,7 +247,7 @@ impl WriterThread {
         write.hints.clear();
         let applied = match batch.apply(write).await {
             Ok(()) => sqlx::query("COMMIT").execute(&mut write.connection).await.map(drop).map_err(common),
-            Err(error) => Err(Failure::OfOne(from_driver("write", error))),
+            Err(error) => Err(Fault::OfOne(error.of("write"))),
         };
         match applied {
             Ok(()) => {
@@ -265,12 +272,12 @@ impl WriterThread {
     }
 }
 
-fn common(error: sqlx::Error) -> Failure {
-    let translated = translate("write", error);
+fn common(error: impl Into<Failure>) -> Fault {
+    let translated = error.into().of("write");
     // After a commit that failed, whether it took effect may be unknown, whatever the cause.
     let error = match translated.kind() {
         ErrorKind::Misconfigured | ErrorKind::Corrupt => translated,
         _ => Error::new(ErrorKind::Unavailable, "write", translated.message()),
     };
-    Failure::Common(error)
+    Fault::Common(error)
 }
