@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
 use riqle_jobs::{
-    JobError, NewRun, Relay, RunId, async_trait,
+    JobError, Jobs, NewRun, Relay, RunId, Transaction, async_trait,
     email::{Money, Order, OrderItem, Orders, Product, Refund},
     postgres::Postgres,
     sqlite::Sqlite,
-    store::{AsStaging, Staging, Store},
+    store::{Staging, Store},
     web::webhooks::stripe::Fact,
 };
 use sqlx::Row;
@@ -18,22 +18,10 @@ const ONE_BY_ONE: &str = "SELECT pg_advisory_xact_lock(1)";
 
 /// The same on either database: the two drivers have no type in common.
 macro_rules! on_either {
-    ($database:expr, $either:ident => $body:expr) => {
+    ($database:expr, $jobs:ident => $body:expr) => {
         match $database {
-            Tables::Postgres($either) => $body,
-            Tables::Sqlite($either) => $body,
-        }
-    };
-}
-
-macro_rules! execute_all {
-    ($statements:expr, $transaction:expr) => {
-        for (text, values) in $statements {
-            let query = values.into_iter().fold(sqlx::query(text), |query, value| match value {
-                Value::Text(text) => query.bind(text),
-                Value::Amount(amount) => query.bind(amount),
-            });
-            query.execute(&mut **$transaction).await?;
+            Database::Postgres($jobs) => $body,
+            Database::Sqlite($jobs) => $body,
         }
     };
 }
@@ -41,55 +29,80 @@ macro_rules! execute_all {
 /// The shop's own tables: in the store's database, if that speaks SQL and no other is named, else in a database
 /// of their own, which then stages the runs.
 #[derive(Clone)]
-pub struct Database {
-    tables: Tables,
-    stages: bool,
+pub enum Database {
+    Postgres(Jobs<Postgres>),
+    Sqlite(Jobs<Sqlite>),
 }
 
-#[derive(Clone)]
-enum Tables {
-    Postgres(Postgres),
-    Sqlite(Sqlite),
+/// A database that runs the shop's statements in a transaction; what is built on it is written once.
+trait Sql: riqle_jobs::Database {
+    async fn execute(tx: &mut Transaction<Self>, statement: Statement) -> Result<(), sqlx::Error>;
 }
 
-impl Tables {
-    async fn open(url: &str) -> Result<Self, Failure> {
-        Ok(if url.to_ascii_lowercase().starts_with("postgres") {
-            Self::Postgres(Postgres::connect(url).await?)
-        } else {
-            Self::Sqlite(Sqlite::connect(url).await?)
-        })
-    }
+macro_rules! sql {
+    ($($database:ty),+) => {
+        $(impl Sql for $database {
+            async fn execute(
+                tx: &mut Transaction<Self>,
+                Statement(text, values): Statement,
+            ) -> Result<(), sqlx::Error> {
+                let query = values.into_iter().fold(sqlx::query(text), |query, value| match value {
+                    Value::Text(text) => query.bind(text),
+                    Value::Amount(amount) => query.bind(amount),
+                });
+                query.execute(&mut **tx).await.map(drop)
+            }
+        })+
+    };
+}
+sql!(Postgres, Sqlite);
 
-    fn store(&self) -> Arc<dyn Store> {
-        on_either!(self, either => Arc::new(either.clone()))
+/// Writes what happened and enqueues its run, or stages it, in one transaction.
+async fn record<D: Sql>(jobs: &Jobs<D>, fact: &Fact, run: NewRun) -> Result<RunId, Failure> {
+    let mut tx = jobs.begin().await?;
+    for statement in statements(fact) {
+        D::execute(&mut tx, statement).await?;
     }
+    let enqueued = tx.enqueue_runs(vec![run]).await?;
+    tx.commit().await?;
+    Ok(enqueued.first().ok_or("the store returned no run")?.id())
+}
+
+/// Sets a time where it is not set yet.
+async fn mark<D: Sql>(jobs: &Jobs<D>, query: &'static str, id: &str) -> Result<(), JobError> {
+    let now = riqle_jobs::store::Clock::Server.local_now().to_string();
+    let mut tx = jobs.begin().await?;
+    D::execute(&mut tx, Statement(query, vec![text(&now), text(id)])).await?;
+    Ok(tx.commit().await?)
 }
 
 impl Database {
     pub async fn open(config: &Config) -> Result<(Self, Arc<dyn Store>), Failure> {
-        let (tables, store) = match &config.shop_url {
-            Some(url) => (Tables::open(url).await?, riqle_jobs::connect(&config.jobs_url).await?),
-            None => {
-                let tables = Tables::open(&config.jobs_url).await?;
-                let store = tables.store();
-                (tables, store)
-            }
+        let url = config.shop_url.as_deref().unwrap_or(&config.jobs_url);
+        let mut database = if url.to_ascii_lowercase().starts_with("postgres") {
+            Self::Postgres(Jobs::new(&Postgres::connect(url).await?))
+        } else {
+            Self::Sqlite(Jobs::new(&Sqlite::connect(url).await?))
         };
-        on_either!(&tables, either => {
-            let mut transaction = either.begin().await?;
-            if let Tables::Postgres(_) = &tables {
-                sqlx::raw_sql(ONE_BY_ONE).execute(&mut *transaction).await?;
+        let mut store = on_either!(&database, jobs => Arc::clone(jobs.store()));
+        if config.shop_url.is_some() {
+            store = riqle_jobs::connect(&config.jobs_url).await?;
+            on_either!(&mut database, jobs => *jobs = Jobs::new(&store).staged_in(jobs.database()));
+        }
+        on_either!(&database, jobs => {
+            let mut tx = jobs.begin().await?;
+            if let Self::Postgres(_) = &database {
+                sqlx::raw_sql(ONE_BY_ONE).execute(&mut *tx).await?;
             }
-            sqlx::raw_sql(TABLES).execute(&mut *transaction).await?;
-            transaction.commit().await?;
+            sqlx::raw_sql(TABLES).execute(&mut *tx).await?;
+            tx.commit().await?;
         });
-        Ok((Self { tables, stages: config.shop_url.is_some() }, store))
+        Ok((database, store))
     }
 
     /// Where runs are staged, if they are.
     pub fn staging(&self) -> Option<Arc<dyn Staging>> {
-        self.stages.then(|| on_either!(&self.tables, either => either.as_staging()))
+        on_either!(self, jobs => jobs.staging())
     }
 
     /// What moves the staged runs into `store`.
@@ -100,19 +113,7 @@ impl Database {
     /// Writes what happened and enqueues its run, or stages it, in one transaction. Whoever told of the event must tell
     /// again if that fails, and the run's unique key makes the repeat harmless.
     pub async fn record(&self, fact: &Fact, run: NewRun) -> Result<RunId, Failure> {
-        on_either!(&self.tables, either => {
-            let mut transaction = either.begin().await?;
-            execute_all!(statements(fact), &mut transaction);
-            let (id, wake) = if self.stages {
-                (run.id, either.stage_in(&mut transaction, vec![run]).await?)
-            } else {
-                let (answers, wake) = either.enqueue_in(&mut transaction, vec![run]).await?;
-                (answers.first().ok_or("the store returned no run")?.id(), wake)
-            };
-            transaction.commit().await?;
-            wake.fire();
-            Ok(id)
-        })
+        on_either!(self, jobs => record(jobs, fact, run).await)
     }
 
     pub async fn order_row(&self, id: &str) -> Result<Option<OrderRow>, sqlx::Error> {
@@ -123,8 +124,8 @@ impl Database {
         let query = "SELECT id, status, amount, currency, customer_email, fulfilled_at, refunded_at,
                             (SELECT CAST(sum(amount) AS BIGINT) FROM refunds WHERE order_id = orders.id) AS refunded
                      FROM orders WHERE id = $1";
-        on_either!(&self.tables, either => {
-            let row = sqlx::query(query).bind(id).fetch_optional(either.pool()).await?;
+        on_either!(self, jobs => {
+            let row = sqlx::query(query).bind(id).fetch_optional(jobs.database().pool()).await?;
             row.map(|row| {
                 Ok(OrderRow {
                     id: row.try_get("id")?,
@@ -144,8 +145,8 @@ impl Database {
     async fn items(&self, order: &str) -> Result<Vec<OrderItem>, sqlx::Error> {
         let query = "SELECT product_id, name, quantity, unit_price FROM order_items
                      JOIN products ON products.id = product_id WHERE order_id = $1 ORDER BY position";
-        on_either!(&self.tables, either => {
-            let rows = sqlx::query(query).bind(order).fetch_all(either.pool()).await?;
+        on_either!(self, jobs => {
+            let rows = sqlx::query(query).bind(order).fetch_all(jobs.database().pool()).await?;
             rows.into_iter()
                 .map(|row| {
                     Ok(OrderItem {
@@ -155,16 +156,6 @@ impl Database {
                     })
                 })
                 .collect()
-        })
-    }
-
-    /// Sets a time unless it is set.
-    async fn mark(&self, query: &'static str, id: &str) -> Result<(), JobError> {
-        let now = riqle_jobs::store::Clock::Server.local_now().to_string();
-        on_either!(&self.tables, either => {
-            let mut transaction = either.begin().await?;
-            sqlx::query(query).bind(now).bind(id).execute(&mut *transaction).await?;
-            Ok(transaction.commit().await?)
         })
     }
 }
@@ -186,7 +177,9 @@ fn decode(error: std::num::TryFromIntError) -> sqlx::Error {
     sqlx::Error::Decode(error.into())
 }
 
-/// What is bound to a statement.
+/// A text, and what is bound to it.
+struct Statement(&'static str, Vec<Value>);
+
 enum Value {
     Text(Option<String>),
     Amount(i64),
@@ -197,10 +190,10 @@ fn text(text: &str) -> Value {
 }
 
 /// What a fact changes in the shop's tables.
-fn statements(fact: &Fact) -> Vec<(&'static str, Vec<Value>)> {
+fn statements(fact: &Fact) -> Vec<Statement> {
     match fact {
         Fact::OrderPaid { order_id, email, amount, currency } => vec![
-            (
+            Statement(
                 "INSERT INTO orders (id, status, amount, currency, customer_email)
                  VALUES ($1, 'paid', $2, upper($3), $4)
                  ON CONFLICT (id) DO UPDATE SET customer_email = $4,
@@ -208,14 +201,14 @@ fn statements(fact: &Fact) -> Vec<(&'static str, Vec<Value>)> {
                 vec![text(order_id), Value::Amount(*amount), text(currency), text(email)],
             ),
             // An order that the table lacked has no items: what was paid is its one line.
-            (
+            Statement(
                 "INSERT INTO order_items (order_id, position, product_id, quantity, unit_price)
                  SELECT CAST($1 AS TEXT), 1, 'purchase', 1, CAST($2 AS BIGINT)
                  WHERE NOT EXISTS (SELECT 1 FROM order_items WHERE order_id = $1)",
                 vec![text(order_id), Value::Amount(*amount)],
             ),
         ],
-        Fact::CustomerCreated { user_id, email, name } => vec![(
+        Fact::CustomerCreated { user_id, email, name } => vec![Statement(
             "INSERT INTO users (id, email, name) VALUES ($1, $2, $3)
              ON CONFLICT (id) DO UPDATE SET email = $2, name = $3",
             vec![text(user_id), text(email), Value::Text(name.clone())],
@@ -254,35 +247,35 @@ impl Orders for Database {
         if self.order_row(id).await?.is_none() {
             return Ok(None);
         }
-        on_either!(&self.tables, either => {
-            let mut transaction = either.begin().await?;
+        on_either!(self, jobs => {
+            let mut tx = jobs.begin().await?;
             // The update of nothing locks the order: of its refunds at once, each sees those before it.
             let lock = "UPDATE orders SET status = status WHERE id = $1 AND status <> 'open' RETURNING amount, currency";
-            let Some(order) = sqlx::query(lock).bind(id).fetch_optional(&mut *transaction).await? else {
-                transaction.rollback().await?;
+            let Some(order) = sqlx::query(lock).bind(id).fetch_optional(&mut *tx).await? else {
+                tx.rollback().await?;
                 return Ok(None);
             };
             let total = Money::new(order.try_get("amount")?, order.try_get("currency")?)?;
             let known = sqlx::query("SELECT amount FROM refunds WHERE order_id = $1 AND id = $2");
-            if let Some(known) = known.bind(id).bind(&refund.id).fetch_optional(&mut *transaction).await? {
-                transaction.rollback().await?;
+            if let Some(known) = known.bind(id).bind(&refund.id).fetch_optional(&mut *tx).await? {
+                tx.rollback().await?;
                 return Ok(Some(Money { amount: known.try_get("amount")?, ..total }));
             }
             let sum = "SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) AS before FROM refunds WHERE order_id = $1";
             let before: i64 =
-                sqlx::query(sum).bind(id).fetch_one(&mut *transaction).await?.try_get("before")?;
+                sqlx::query(sum).bind(id).fetch_one(&mut *tx).await?.try_get("before")?;
             let added = refund.amount_of(total, before)?;
             sqlx::query("INSERT INTO refunds (order_id, id, amount) VALUES ($1, $2, $3)")
                 .bind(id)
                 .bind(&refund.id)
                 .bind(added.amount)
-                .execute(&mut *transaction)
+                .execute(&mut *tx)
                 .await?;
             if before + added.amount == total.amount {
                 let refunded = sqlx::query("UPDATE orders SET status = 'refunded' WHERE id = $1");
-                refunded.bind(id).execute(&mut *transaction).await?;
+                refunded.bind(id).execute(&mut *tx).await?;
             }
-            transaction.commit().await?;
+            tx.commit().await?;
             Ok(Some(added))
         })
     }
@@ -292,10 +285,12 @@ impl Orders for Database {
     }
 
     async fn mark_fulfilled(&self, id: &str) -> Result<(), JobError> {
-        self.mark("UPDATE orders SET fulfilled_at = $1 WHERE id = $2 AND fulfilled_at IS NULL", id).await
+        let update = "UPDATE orders SET fulfilled_at = $1 WHERE id = $2 AND fulfilled_at IS NULL";
+        on_either!(self, jobs => mark(jobs, update, id).await)
     }
 
     async fn mark_refunded(&self, id: &str) -> Result<(), JobError> {
-        self.mark("UPDATE orders SET refunded_at = $1 WHERE id = $2 AND refunded_at IS NULL", id).await
+        let update = "UPDATE orders SET refunded_at = $1 WHERE id = $2 AND refunded_at IS NULL";
+        on_either!(self, jobs => mark(jobs, update, id).await)
     }
 }

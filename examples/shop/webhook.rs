@@ -94,7 +94,7 @@ async fn record(shop: &Shop, fact: &Fact, event: &Event) -> Result<Option<String
         Unique { key, scope: UniqueScope::Period(EVENT_ID_KEPT), other_input: OtherInput::IsIgnored };
     let run = NewRun { unique: Some(unique), ..run };
     // Before the shop's tables see any of it.
-    shop.jobs.store().limits().check_staged(std::slice::from_ref(&run))?;
+    shop.jobs.store().limits().check_runs("enqueue", std::slice::from_ref(&run))?;
     Ok(Some(shop.database.record(fact, run).await?.to_string()))
 }
 

@@ -1,15 +1,20 @@
 //! A database whose commits end as a test says.
 
-use std::sync::Arc;
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
 
 use riqle_jobs_core::{
-    Error, LeaseAnswer, LeaseRef, Payload, RunId, StepDatabase, StepPath, StepSave, StepTransaction,
+    AsStore, Database, DatabaseTransaction, Enqueued, Error, LeaseAnswer, LeaseRef, Limits, NewRun, Payload,
+    RunFilter, RunId, StepPath, StepSave, Store,
+    store::{NewEvent, Staged},
 };
 
 type Hook = Arc<dyn Fn() -> Result<(), Error> + Send + Sync>;
 
-/// A database that calls the test just before and just after each commit of a step; an error ends the commit there, for its
-/// caller.
+/// A database that calls the test just before and just after each commit of a transaction; an error ends the commit there,
+/// for its caller.
 #[derive(Clone)]
 pub struct AroundCommit<D> {
     database: D,
@@ -19,13 +24,12 @@ pub struct AroundCommit<D> {
 
 /// A transaction of [`AroundCommit`].
 pub struct TransactionAroundCommit<T> {
-    /// The real one.
-    pub transaction: T,
+    transaction: T,
     before: Hook,
     after: Hook,
 }
 
-impl<D: StepDatabase> AroundCommit<D> {
+impl<D: Database> AroundCommit<D> {
     /// Over a real one.
     pub fn new(
         database: D,
@@ -36,7 +40,19 @@ impl<D: StepDatabase> AroundCommit<D> {
     }
 }
 
-impl<D: StepDatabase> StepDatabase for AroundCommit<D> {
+impl<D: Database + AsStore> AsStore for AroundCommit<D> {
+    type Database = Self;
+
+    fn as_store(&self) -> Arc<dyn Store> {
+        self.database.as_store()
+    }
+
+    fn database(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl<D: Database> Database for AroundCommit<D> {
     type Transaction = TransactionAroundCommit<D::Transaction>;
 
     async fn begin(&self) -> Result<Self::Transaction, Error> {
@@ -49,7 +65,41 @@ impl<D: StepDatabase> StepDatabase for AroundCommit<D> {
     }
 }
 
-impl<T: StepTransaction> StepTransaction for TransactionAroundCommit<T> {
+impl<T: Deref> Deref for TransactionAroundCommit<T> {
+    type Target = T::Target;
+
+    fn deref(&self) -> &T::Target {
+        &self.transaction
+    }
+}
+
+impl<T: DerefMut> DerefMut for TransactionAroundCommit<T> {
+    fn deref_mut(&mut self) -> &mut T::Target {
+        &mut self.transaction
+    }
+}
+
+impl<T: DatabaseTransaction> DatabaseTransaction for TransactionAroundCommit<T> {
+    fn limits(&self) -> Limits {
+        self.transaction.limits()
+    }
+
+    async fn enqueue(&mut self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error> {
+        self.transaction.enqueue(runs).await
+    }
+
+    async fn send_events(&mut self, events: Vec<NewEvent>) -> Result<Vec<String>, Error> {
+        self.transaction.send_events(events).await
+    }
+
+    async fn cancel(&mut self, filter: RunFilter) -> Result<u64, Error> {
+        self.transaction.cancel(filter).await
+    }
+
+    async fn stage(&mut self, items: Vec<Staged>) -> Result<(), Error> {
+        self.transaction.stage(items).await
+    }
+
     async fn hold(&mut self, lease: &LeaseRef) -> Result<LeaseAnswer, Error> {
         self.transaction.hold(lease).await
     }
@@ -62,9 +112,21 @@ impl<T: StepTransaction> StepTransaction for TransactionAroundCommit<T> {
         self.transaction.save_step(step).await
     }
 
+    async fn take_step(&mut self, run: RunId, path: &StepPath) -> Result<Option<Payload>, Error> {
+        self.transaction.take_step(run, path).await
+    }
+
+    async fn keep_step(&mut self, run: RunId, path: &StepPath, result: Payload) -> Result<(), Error> {
+        self.transaction.keep_step(run, path, result).await
+    }
+
     async fn commit(self) -> Result<(), Error> {
         (self.before)()?;
         self.transaction.commit().await?;
         (self.after)()
+    }
+
+    async fn rollback(self) -> Result<(), Error> {
+        self.transaction.rollback().await
     }
 }

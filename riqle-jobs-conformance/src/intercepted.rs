@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use riqle_jobs_core::{
-    ActionId, Audit, ClaimRequest, Claimed, Clock, EmailId, EmailLog, Enqueued, Error, Inspect, LeaseAnswer,
-    LeaseConnection, LeaseRef, LeaseToken, Limits, NewRun, Operate, Queue, Registry, Replay, Retention, Run,
-    RunFilter, RunId, SavedStep, Settlement, StepSave, Store, WakeUps, WorkerId,
+    ActionId, AsStore, Audit, ClaimRequest, Claimed, Clock, EmailId, EmailLog, Enqueued, Error, Inspect,
+    LeaseAnswer, LeaseConnection, LeaseRef, LeaseToken, Limits, NewRun, Operate, Queue, Registry, Replay,
+    Retention, Run, RunFilter, RunId, SavedStep, Settlement, StepSave, Store, WakeUps, WorkerId,
     email::{
         EmailEnding, EmailEvent, EmailFilter, EmailRecord, EmailStart, NewEmail, NewEmailEvent,
         RecordedEmailEvent, Resolution, Suppression,
@@ -30,6 +30,16 @@ pub enum Effect {
 /// A store over another one, by an [`Interceptor`].
 #[derive(Clone)]
 pub struct Intercepted<I>(pub I);
+
+impl<I: Interceptor + Clone> AsStore for Intercepted<I> {
+    type Database = ();
+
+    fn as_store(&self) -> Arc<dyn Store> {
+        Arc::new(self.clone())
+    }
+
+    fn database(&self) {}
+}
 
 macro_rules! interceptor {
     ($($trait:ident {

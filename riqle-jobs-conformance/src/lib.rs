@@ -37,7 +37,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! A store that also stages for others writes a [`StagingHarness`] and [`staging_suite!`].
+//! A store that also stages for others writes a [`StagingHarness`] and [`staging_suite!`], and one with transactions of the
+//! application a [`ShopHarness`] and [`transaction_suite!`].
 //!
 //! A case is a `pub async fn` in the module of its area, named for the promise it holds, and listed in `suite.rs`.
 //! A bug that one store had begins its fix with a case here, so that every store gets it.
@@ -54,6 +55,7 @@ mod memory_staging;
 mod model;
 mod silent_host;
 mod suite;
+mod transaction_suite;
 mod unreliable;
 mod unreliable_staging;
 
@@ -84,6 +86,7 @@ pub mod run_now;
 pub mod settle;
 pub mod staging;
 pub mod steps;
+pub mod transaction;
 pub mod unique;
 
 pub use around_commit::{AroundCommit, TransactionAroundCommit};
@@ -94,5 +97,6 @@ pub use lost_replies::LostReplies;
 pub use memory_staging::MemoryStaging;
 pub use model::{random_operations_match_memory, run_model_test};
 pub use silent_host::SilentHost;
+pub use transaction::ShopHarness;
 pub use unreliable::{Fault, Unreliable};
 pub use unreliable_staging::UnreliableStaging;

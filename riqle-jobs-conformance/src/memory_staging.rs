@@ -91,6 +91,11 @@ impl Staging for MemoryStaging {
         Ok(())
     }
 
+    /// It keeps none, since it has no transactions.
+    async fn forget_kept_steps(&self) -> Result<u64, Error> {
+        Ok(0)
+    }
+
     async fn refused_staged(
         &self,
         limit: usize,

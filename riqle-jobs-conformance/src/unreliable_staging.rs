@@ -47,6 +47,10 @@ impl Staging for UnreliableStaging {
         self.call("refuse_staged", self.inner.refuse_staged(item, error)).await
     }
 
+    async fn forget_kept_steps(&self) -> Result<u64, Error> {
+        self.call("forget_kept_steps", self.inner.forget_kept_steps()).await
+    }
+
     async fn refused_staged(
         &self,
         limit: usize,

@@ -5,8 +5,9 @@ use std::{future::Future, time::Duration};
 use tokio::time::Instant;
 
 use crate::{
-    Error, ErrorKind, Replay, ReplayFrom, Run, RunFilter, RunId, RunState, Store, backoff::Backoff,
-    store::rules::Operation,
+    Error, ErrorKind, Replay, ReplayFrom, Run, RunFilter, RunId, RunState, Store,
+    backoff::Backoff,
+    store::rules::{CANCELLED, Operation, Pages},
 };
 
 /// How fast a bulk operation runs, by the machine's clock.
@@ -79,8 +80,6 @@ pub struct Skipped {
     pub problem: String,
 }
 
-/// A page of runs; small, so that what others do meanwhile is seen.
-const PAGE: usize = 200;
 /// How long to wait for an unavailable store.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How much lost time is made up for.
@@ -116,7 +115,7 @@ pub(crate) async fn cancel_all(
 /// Cancels a run that has not ended; its emails still to be sent are given up.
 pub(crate) async fn cancel(store: &dyn Store, id: RunId) -> Result<(), Error> {
     store.cancel(id).await?;
-    store.fail_emails_of_run(id, "the run was cancelled").await
+    store.fail_emails_of_run(id, CANCELLED).await
 }
 
 pub(crate) async fn run_all_now(
@@ -127,8 +126,6 @@ pub(crate) async fn run_all_now(
     for_each(store, filter, Operation::RunNow.states(), pace, |run| store.run_now(run.id)).await
 }
 
-/// By falling id, so that runs which arrive meanwhile, replays included, are not met. Of the filter's states
-/// only these count.
 async fn for_each<F>(
     store: &dyn Store,
     filter: RunFilter,
@@ -139,33 +136,22 @@ async fn for_each<F>(
 where
     F: Future<Output = Result<(), Error>>,
 {
-    let asked = |state: &RunState| filter.states.is_empty() || filter.states.contains(state);
-    let states: Vec<_> = states.iter().copied().filter(asked).collect();
-    if states.is_empty() {
-        return Ok(BulkReport::default());
-    }
-    let most = if filter.limit == 0 { usize::MAX } else { filter.limit };
-    let mut page = filter.states(states);
+    let mut pages = Pages::of(filter, states);
     let mut report = BulkReport::default();
-    let (mut turn, mut met) = (Instant::now(), 0_usize);
-    while met < most {
-        page.limit = PAGE.min(most - met);
+    let mut turn = Instant::now();
+    while let Some(page) = pages.page() {
         let runs = patiently(|| store.runs(page.clone())).await.map_err(|error| after(&report, error))?;
         for run in &runs {
             tokio::time::sleep_until(turn).await;
             // A store that stood still is not overrun afterwards.
             turn = (turn + pace.step()).max(Instant::now() - MADE_UP);
-            met += 1;
             match patiently(|| operation(run)).await {
                 Ok(()) => report.done += 1,
                 Err(error) if error.kind() == ErrorKind::Unavailable => return Err(after(&report, error)),
                 Err(error) => report.skip(run.id, &error),
             }
         }
-        if runs.len() < page.limit {
-            break;
-        }
-        page.before = runs.last().map(|run| run.id);
+        pages.met(&runs);
     }
     Ok(report)
 }

@@ -5,27 +5,46 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    AsStore, BulkReport, Enqueued, Error, ErrorKind, JobInput, NewRun, Pace, Payload, Priority, Replay, Run,
-    RunFilter, RunId, SavedStep, Store, UniqueScope, bulk, events, job,
+    AsStaging, AsStore, BulkReport, Database, Enqueued, Error, ErrorKind, JobInput, NewRun, Pace, Payload,
+    Priority, Replay, Run, RunFilter, RunId, SavedStep, Staging, Store, Transaction, UniqueScope, bulk,
+    events, job,
     store::{DeadGroup, Health, JobCount, JobDeclaration, NewEvent, QueueStatus},
 };
 
 /// The producer's client: enqueues runs and sends events. Cheap to clone.
+///
+/// Of a SQL store's own handle, `Jobs<Sqlite>` or `Jobs<Postgres>`, it has [`begin`](Self::begin), too; of any other
+/// store, and of what `connect` returns, it is a plain `Jobs`.
 #[derive(Clone)]
-pub struct Jobs {
+pub struct Jobs<D = ()> {
     store: Arc<dyn Store>,
+    database: D,
+    /// Whether what is enqueued in a transaction of `database` is for another store.
+    stages: bool,
 }
 
-impl Jobs {
+impl<D> Jobs<D> {
     /// A client of `store`.
-    pub fn new(store: &impl AsStore) -> Self {
-        Self { store: store.as_store() }
+    pub fn new<S: AsStore<Database = D>>(store: &S) -> Self {
+        Self { store: store.as_store(), database: store.database(), stages: false }
+    }
+
+    /// The same with transactions of the application's `database`, for jobs that run on another store: what is enqueued,
+    /// cancelled or sent in [`begin`](Self::begin) or [`step_in`](crate::RunContext::step_in) is staged there, for a
+    /// [`Relay`](crate::Relay) to move. Outside a transaction it goes to the store at once.
+    pub fn staged_in<E: Database>(&self, database: &E) -> Jobs<E> {
+        Jobs { store: Arc::clone(&self.store), database: database.clone(), stages: true }
+    }
+
+    /// The same without transactions, whatever the store: for what takes a plain `Jobs`.
+    pub fn erase(&self) -> Jobs {
+        Jobs { store: Arc::clone(&self.store), database: (), stages: false }
     }
 
     /// Enqueues a run of the input's job. Set what the run needs, then await it:
     /// `jobs.enqueue(Welcome { … }).unique("welcome:user-7").await?`.
     pub fn enqueue<I: JobInput>(&self, input: I) -> Enqueue {
-        Enqueue { store: Arc::clone(&self.store), run: NewRun::of(&input) }
+        Enqueue::into(Arc::clone(&self.store), NewRun::of(&input))
     }
 
     /// Enqueues many runs of a job as one atomic group, all due now.
@@ -223,14 +242,52 @@ impl Jobs {
     }
 }
 
-/// A run about to be enqueued; await it.
+impl<D: Database> Jobs<D> {
+    /// Begins a transaction for the application's statements and what it enqueues with them.
+    ///
+    /// On SQLite it is the one that may write (`BEGIN IMMEDIATE`): keep it short.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn begin(&self) -> Result<Transaction<D>, Error> {
+        Transaction::begin(&self.database, self.stages).await
+    }
+
+    /// Where what is enqueued in its transactions is staged, if it is: for a [`Relay`](crate::Relay).
+    pub fn staging(&self) -> Option<Arc<dyn Staging>>
+    where
+        D: AsStaging,
+    {
+        self.stages.then(|| self.database.as_staging())
+    }
+
+    /// What its transactions are begun in.
+    pub fn database(&self) -> &D {
+        &self.database
+    }
+
+    /// Whether what is enqueued in a transaction is staged.
+    pub(crate) fn stages(&self) -> bool {
+        self.stages
+    }
+}
+
+/// A run about to be enqueued, into a store or in a [`Transaction`]; await it.
 #[must_use = "nothing is enqueued until it is awaited"]
-pub struct Enqueue {
-    store: Arc<dyn Store>,
+pub struct Enqueue<T = Arc<dyn Store>> {
+    target: T,
     run: Result<NewRun, Error>,
 }
 
-impl Enqueue {
+impl<T> Enqueue<T> {
+    pub(crate) fn into(target: T, run: Result<NewRun, Error>) -> Self {
+        Self { target, run }
+    }
+
+    pub(crate) fn parts(self) -> (T, Result<NewRun, Error>) {
+        (self.target, self.run)
+    }
+
     /// Delays the run, counted from when the store accepts it.
     pub fn delay(self, delay: Duration) -> Self {
         self.with(|run| run.delay(delay))
@@ -262,7 +319,7 @@ impl Enqueue {
     }
 
     fn with(self, change: impl FnOnce(NewRun) -> NewRun) -> Self {
-        Self { store: self.store, run: self.run.map(change) }
+        Self { target: self.target, run: self.run.map(change) }
     }
 }
 
@@ -272,11 +329,12 @@ impl IntoFuture for Enqueue {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let answers = self.store.enqueue(vec![self.run?]).await?;
-            answers
-                .first()
-                .copied()
-                .ok_or_else(|| Error::new(ErrorKind::Corrupt, "enqueue", "the store returned no run"))
+            let answers = self.target.enqueue(vec![self.run?]).await?;
+            answers.first().copied().ok_or_else(no_answer)
         })
     }
+}
+
+pub(crate) fn no_answer() -> Error {
+    Error::new(ErrorKind::Corrupt, "enqueue", "the store returned no run")
 }

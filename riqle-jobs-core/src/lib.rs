@@ -31,12 +31,13 @@ mod relay;
 mod state;
 pub mod store;
 pub mod testing;
+mod transaction;
 mod unreadable_step;
 mod worker;
 
 pub use bulk::{BulkReport, Pace, Skipped};
 pub use clock::{Clock, ManualClock, earlier, from_millis, later, millis_of};
-pub use context::{RunContext, StepDatabase, StepPath, StepTransaction, StopReason};
+pub use context::{RunContext, StepPath, StopReason};
 pub use email::{Email, EmailLog, Mailbox, Mailer, Receipt, SendError, Sender};
 pub use error::{Cause, Error, ErrorKind};
 pub use id::{ActionId, EmailId, LeaseToken, RunId, WorkerId};
@@ -57,6 +58,7 @@ pub use store::{
     StepSave, Store, Unique, UniqueScope, Wake, WakeSender, WakeUps,
 };
 
+pub use transaction::{Database, DatabaseTransaction, Transaction};
 pub use unreadable_step::UnreadableStep;
 pub use worker::{Alert, RunReport, Shutdown, Worker, WorkerStats};
 

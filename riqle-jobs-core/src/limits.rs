@@ -46,7 +46,7 @@ impl Limits {
     /// # Errors
     /// `Rejected`, with the index of the first faulty run, the field and the limit.
     pub fn check_group(&self, runs: &[NewRun]) -> Result<(), Error> {
-        self.check_runs(runs, |run| {
+        self.check_each(runs, |run| {
             let queue = &runs[0].queue;
             if run.queue != *queue {
                 return Err(rejected(format!(
@@ -59,12 +59,12 @@ impl Limits {
         .map_err(|error| error.of("enqueue"))
     }
 
-    /// Checks runs to be staged, of any queues.
+    /// Checks runs of any queues that `operation` is given.
     ///
     /// # Errors
     /// As [`check_group`](Self::check_group).
-    pub fn check_staged(&self, runs: &[NewRun]) -> Result<(), Error> {
-        self.check_runs(runs, |_| Ok(())).map_err(|error| error.of("stage"))
+    pub fn check_runs(&self, operation: &'static str, runs: &[NewRun]) -> Result<(), Error> {
+        self.check_each(runs, |_| Ok(())).map_err(|error| error.of(operation))
     }
 
     /// Checks the runs that events start, of any queues and in any number. None can be in conflict with another.
@@ -82,7 +82,7 @@ impl Limits {
         Ok(())
     }
 
-    fn check_runs(&self, runs: &[NewRun], also: impl Fn(&NewRun) -> Result<(), Error>) -> Result<(), Error> {
+    fn check_each(&self, runs: &[NewRun], also: impl Fn(&NewRun) -> Result<(), Error>) -> Result<(), Error> {
         if runs.len() > self.group_runs {
             return Err(rejected(format!(
                 "a group has at most {} runs; this one has {}",

@@ -4,12 +4,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    AsStaging, AsStore, Error, ErrorKind, Hint, LeaseToken, Shutdown, Staging, Store, WakeUps,
+    AsStaging, AsStore, Error, ErrorKind, Hint, LeaseToken, Pace, RunFilter, Shutdown, Staging, Store,
+    WakeUps,
     backoff::{Backoff, jittered},
-    events,
+    bulk, events,
     limits::{ERROR_BYTES, clean_text},
     store::{StagedItem, StagedNumber, StagedRequest, TakenStaged},
 };
@@ -19,6 +20,8 @@ const MOST_AT_ONCE: usize = 500;
 const BYTES_AT_ONCE: usize = 8 << 20;
 /// How long items taken by a dead relay wait for another.
 const LEASE: Duration = Duration::from_secs(10);
+/// Between two looks at what may be forgotten.
+const FORGETS_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How long a round may continue once stopping has begun.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -37,7 +40,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// up.
 ///
 /// Items arrive in the order in which they were staged, queue by queue in batches; concurrent relays, and
-/// transactions that commit late, may mix it.
+/// transactions that commit late, may mix it. A cancel is done once everything staged before it has arrived, and
+/// what was staged after it waits for that.
 ///
 /// ```no_run
 /// # use riqle_jobs_core::{Error, Memory, Relay, Staging};
@@ -106,7 +110,14 @@ impl Relay {
         let mut answered = Answered::default();
         let seed = self.token.as_uuid().as_u64_pair().0;
         let (mut backoff, mut polls) = (Backoff::new(seed), 0);
+        let mut forgot: Option<Instant> = None;
         loop {
+            if forgot.is_none_or(|at| at.elapsed() >= FORGETS_EVERY) {
+                forgot = Some(Instant::now());
+                if let Err(error) = self.staging.forget_kept_steps().await {
+                    tracing::warn!(%error, "can't delete old step results; will retry in an hour");
+                }
+            }
             let ended = {
                 let round = self.round(&mut answered);
                 tokio::pin!(round);
@@ -170,17 +181,35 @@ impl Relay {
             let taken = self.staging.take_staged(self.request(after)).await?;
             after = taken.last().map(|last| last.number);
             count += taken.len();
-            for (queue, group) in groups(&taken, answered) {
-                if away.contains(&queue) {
-                    continue;
+            let mut is_held_up = false;
+            for part in parts(&taken, answered) {
+                match part {
+                    Part::Groups(groups) => {
+                        for (queue, group) in groups {
+                            if away.contains(&queue) {
+                                continue;
+                            }
+                            if let Err(error) = self.hand_over(group, answered).await {
+                                moved = moved.and(Err(error));
+                                away.insert(queue);
+                            }
+                        }
+                    }
+                    // It must not miss what was staged before it, nor hit what was staged after it.
+                    Part::Cancel(..) if !away.is_empty() => is_held_up = true,
+                    Part::Cancel(number, filter) => {
+                        if let Err(error) = self.cancel(number, filter, answered).await {
+                            moved = moved.and(Err(error));
+                            is_held_up = true;
+                        }
+                    }
                 }
-                if let Err(error) = self.hand_over(group, answered).await {
-                    moved = moved.and(Err(error));
-                    away.insert(queue);
+                if is_held_up {
+                    break;
                 }
             }
             self.record(answered).await?;
-            if away.is_empty() || after.is_none() {
+            if away.is_empty() || after.is_none() || is_held_up {
                 return moved.map(|()| count);
             }
         }
@@ -209,12 +238,35 @@ impl Relay {
         Ok(())
     }
 
+    async fn cancel(
+        &self,
+        number: StagedNumber,
+        filter: RunFilter,
+        answered: &mut Answered,
+    ) -> Result<(), Error> {
+        match bulk::cancel_all(&*self.store, filter, Pace::per_second(u32::MAX)).await {
+            Ok(report) => {
+                tracing::debug!(number = number.0, runs = report.done, "a staged cancel was done");
+                answered.arrived.push(number);
+                answered.in_this_round += 1;
+                Ok(())
+            }
+            Err(error) if is_away(&error) => Err(error),
+            Err(error) => {
+                answered.refuse(number, error);
+                Ok(())
+            }
+        }
+    }
+
     async fn send(&self, part: &Group) -> Result<(), Error> {
         let (mut runs, mut new_events) = (Vec::new(), Vec::new());
         for (_, item) in part {
             match item {
                 StagedItem::Run(run) => runs.push(run.clone()),
                 StagedItem::Event(event) => new_events.push(event.clone()),
+                // Alone in its part.
+                StagedItem::Cancel(_) => {}
             }
         }
         if !new_events.is_empty() {
@@ -269,22 +321,33 @@ impl Answered {
 /// What is handed over in one call, in the order of staging.
 type Group = Vec<(StagedNumber, StagedItem)>;
 
-/// The runs of each queue, and the events, since a call is atomic within one queue only. What can't be read is refused.
-fn groups(taken: &[TakenStaged], answered: &mut Answered) -> BTreeMap<Option<String>, Group> {
+/// What is moved before the next part is begun.
+enum Part {
+    /// The runs of each queue, and the events, since a call is atomic within one queue only.
+    Groups(BTreeMap<Option<String>, Group>),
+    Cancel(StagedNumber, RunFilter),
+}
+
+/// What was taken, divided at the cancels. What can't be read is refused.
+fn parts(taken: &[TakenStaged], answered: &mut Answered) -> Vec<Part> {
+    let mut parts = Vec::new();
     let mut groups: BTreeMap<Option<String>, Group> = BTreeMap::new();
     for staged in taken {
         match staged.item() {
-            Ok(item) => {
-                let queue = match &item {
-                    StagedItem::Run(run) => Some(run.queue.clone()),
-                    StagedItem::Event(_) => None,
-                };
-                groups.entry(queue).or_default().push((staged.number, item));
+            Ok(StagedItem::Cancel(filter)) => {
+                parts
+                    .extend([Part::Groups(std::mem::take(&mut groups)), Part::Cancel(staged.number, filter)]);
             }
+            Ok(StagedItem::Run(run)) => {
+                let group = groups.entry(Some(run.queue.clone())).or_default();
+                group.push((staged.number, StagedItem::Run(run)));
+            }
+            Ok(event) => groups.entry(None).or_default().push((staged.number, event)),
             Err(error) => answered.refuse(staged.number, error),
         }
     }
-    groups
+    parts.push(Part::Groups(groups));
+    parts
 }
 
 /// Whether the store is at fault, or how it was opened, and not what was handed to it.

@@ -55,7 +55,7 @@ impl StagingHarness for InMemory {
         events: Vec<NewEvent>,
         end: TransactionEnd,
     ) -> Result<[Wake; 2], Error> {
-        Limits::default().check_staged(&runs)?;
+        Limits::default().check_runs("stage", &runs)?;
         check_events(&events, Limits::default())?;
         if end == TransactionEnd::RollBack {
             return Ok([(); 2].map(|()| WakeSender::default().wake(Hint::Staged)));

@@ -45,11 +45,7 @@ impl EmailLog for Postgres {
 
     async fn fail_emails_of_run(&self, run: RunId, error: &str) -> Result<(), Error> {
         self.ask("fail_emails_of_run", &(run, error.to_owned()), |work, (run, error)| {
-            let query = work
-                .timed(include_str!("../queries/fail_emails_of_run.sql"))
-                .bind(run.as_uuid())
-                .bind(error.clone());
-            Box::pin(work.run(query))
+            Box::pin(fail_emails_of_run(work, *run, error))
         })
         .await
     }
@@ -341,4 +337,10 @@ pub(crate) fn record(row: &PgRow) -> Fallible<EmailRecord> {
 
 fn suppression(row: &PgRow) -> Fallible<Suppression> {
     Ok(Suppression { address: get(row, "address")?, reason: get(row, "reason")?, at: time(row, "at")? })
+}
+
+/// Gives up the emails of a run that wait to be sent.
+pub(crate) async fn fail_emails_of_run(work: &mut Work<'_>, run: RunId, error: &str) -> Fallible<()> {
+    let query = work.timed(include_str!("../queries/fail_emails_of_run.sql"));
+    work.run(query.bind(run.as_uuid()).bind(error.to_owned())).await
 }

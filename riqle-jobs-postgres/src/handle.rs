@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use riqle_jobs_core::{Clock, Error, Limits, store::Writes};
+use riqle_jobs_core::{AsStore, Clock, Error, Limits, Store, store::Writes};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use crate::{
@@ -10,7 +10,6 @@ use crate::{
     days::Upkeep,
     floors::Floors,
     statements::Statements,
-    transaction::PostgresTransaction,
     wake::Wakes,
 };
 
@@ -22,16 +21,21 @@ use crate::{
 /// ```no_run
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use riqle_jobs_core::{NewRun, Payload, Priority};
+/// use riqle_jobs_core::{JobInput, Jobs};
 /// use riqle_jobs_postgres::Postgres;
 ///
-/// let store = Postgres::connect("postgres://shop:secret@localhost/shop").await?;
-/// let mut transaction = store.begin().await?;
-/// sqlx::query("INSERT INTO orders (id) VALUES ('o-1')").execute(&mut *transaction).await?;
-/// let run = NewRun::with_payload("confirm-order", "default", Priority::DEFAULT, Payload::json("o-1")?);
-/// let (_, wake) = store.enqueue_in(&mut transaction, vec![run]).await?;
-/// transaction.commit().await?;
-/// wake.fire();
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct ConfirmOrder(String);
+///
+/// impl JobInput for ConfirmOrder {
+///     const JOB: &'static str = "confirm-order";
+/// }
+///
+/// let jobs = Jobs::new(&Postgres::connect("postgres://shop:secret@localhost/shop").await?);
+/// let mut tx = jobs.begin().await?;
+/// sqlx::query("INSERT INTO orders (id) VALUES ('o-1')").execute(&mut *tx).await?;
+/// tx.enqueue(ConfirmOrder("o-1".to_owned())).await?;
+/// tx.commit().await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -59,6 +63,18 @@ pub(crate) struct Shared {
     /// The outcome of writes.
     pub(crate) writes: Writes,
     pub(crate) wake: Arc<Wakes>,
+}
+
+impl AsStore for Postgres {
+    type Database = Postgres;
+
+    fn as_store(&self) -> Arc<dyn Store> {
+        Arc::new(self.clone())
+    }
+
+    fn database(&self) -> Postgres {
+        self.clone()
+    }
 }
 
 impl Postgres {
@@ -106,14 +122,6 @@ impl Postgres {
     /// grown from nothing within the last minute, and autovacuum has not run since, that can take about 10 ms.
     pub fn pool(&self) -> &PgPool {
         &self.shared.begun_in
-    }
-
-    /// Begins a transaction for the application's statements and [`enqueue_in`](Self::enqueue_in).
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn begin(&self) -> Result<PostgresTransaction, Error> {
-        PostgresTransaction::begin(self).await
     }
 }
 

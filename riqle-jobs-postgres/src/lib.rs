@@ -32,6 +32,7 @@ mod metrics;
 mod migrate;
 mod notes;
 mod operate;
+mod own_connection;
 #[cfg(test)]
 mod plan_tests;
 mod portions;
@@ -42,7 +43,6 @@ mod rows;
 mod settle;
 mod staging;
 mod statements;
-mod step_in;
 mod steps;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]

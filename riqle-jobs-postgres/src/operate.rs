@@ -154,7 +154,7 @@ async fn check_replay(work: &mut Work<'_>, run: &Run, new_run: RunId) -> Fallibl
     }
 }
 
-async fn cancel(work: &mut Work<'_>, id: RunId) -> Fallible<()> {
+pub(crate) async fn cancel(work: &mut Work<'_>, id: RunId) -> Fallible<()> {
     lock(work, id).await?;
     let run = known_run(work, "cancel", id).await?;
     if checked(Operation::Cancel, &run, Timestamp::MIN)? == Todo::Done {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use riqle_jobs_core::{
     Error, ErrorKind, Hint, Staging, WakeUps, millis_of,
-    store::{RefusedStaged, Staged, StagedNumber, StagedRequest, StagingStatus, TakenStaged},
+    store::{RefusedStaged, STEPS_KEPT, Staged, StagedNumber, StagedRequest, StagingStatus, TakenStaged},
 };
 use sqlx::postgres::PgRow;
 
@@ -34,6 +34,16 @@ impl Staging for Postgres {
             let query = work.timed(include_str!("../queries/refuse_staged.sql"));
             let query = query.bind(item.0).bind(error.clone());
             Box::pin(work.run(query))
+        })
+        .await
+    }
+
+    async fn forget_kept_steps(&self) -> Result<u64, Error> {
+        self.ask("forget_kept_steps", &(), |work, ()| {
+            let query = work
+                .timed("DELETE FROM riqle.kept_steps WHERE kept_at < riqle.now($1) - $2")
+                .bind(millis_of(STEPS_KEPT));
+            Box::pin(async { Ok(query.execute(&mut *work.connection).await?.rows_affected()) })
         })
         .await
     }

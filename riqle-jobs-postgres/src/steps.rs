@@ -1,6 +1,8 @@
 use std::{collections::HashSet, time::Duration};
 
-use riqle_jobs_core::{LeaseAnswer, LeaseRef, SavedStep, StepPath, StepSave, millis_of, store::rules::Fence};
+use riqle_jobs_core::{
+    LeaseAnswer, LeaseRef, Payload, RunId, SavedStep, StepPath, StepSave, millis_of, store::rules::Fence,
+};
 use sqlx::postgres::PgRow;
 
 use crate::{
@@ -89,4 +91,46 @@ pub(crate) fn saved_step(row: &PgRow) -> Result<SavedStep> {
         saved_at: time(row, "saved_at")?,
         took: Duration::from_nanos(get::<i64>(row, "took")?.unsigned_abs()),
     })
+}
+
+/// The saved result of a step.
+pub(crate) async fn saved_result(
+    work: &mut Work<'_>,
+    run: RunId,
+    path: &StepPath,
+) -> Result<Option<Payload>> {
+    let saved = work
+        .query("SELECT codec, result FROM riqle.steps WHERE run = $1 AND name = $2")
+        .bind(run.as_uuid())
+        .bind(path.as_str().to_owned());
+    let row = saved.fetch_optional(&mut *work.connection).await?;
+    row.map(|row| payload(&row, "codec", "result")).transpose()
+}
+
+/// Takes the place of a step of a run that another store has, once no other transaction holds it; the result that one has
+/// committed there.
+pub(crate) async fn take_step(work: &mut Work<'_>, run: RunId, path: &StepPath) -> Result<Option<Payload>> {
+    let taken = work
+        .timed(include_str!("../queries/take_step.sql"))
+        .bind(run.as_uuid())
+        .bind(path.as_str().to_owned());
+    let row = taken.fetch_one(&mut *work.connection).await?;
+    let is_kept = get::<bool>(&row, "is_kept")?;
+    is_kept.then(|| payload(&row, "codec", "result")).transpose()
+}
+
+/// Puts a result into the place that was taken.
+pub(crate) async fn keep_step(
+    work: &mut Work<'_>,
+    run: RunId,
+    path: &StepPath,
+    result: &Payload,
+) -> Result<()> {
+    let keep = work
+        .query("UPDATE riqle.kept_steps SET is_kept = true, codec = $3, result = $4 WHERE run = $1 AND name = $2")
+        .bind(run.as_uuid())
+        .bind(path.as_str().to_owned())
+        .bind(codec(result.codec))
+        .bind(result.bytes.clone());
+    work.run(keep).await
 }

@@ -1,17 +1,17 @@
+//! Transactions of the application that the store has begun.
+
 use std::{
     fmt,
     ops::{Deref, DerefMut},
 };
 
 use riqle_jobs_core::{
-    Enqueued, Error, ErrorKind, Hint, NewRun, Wake,
-    events::{check_events, runs_started_by},
-    from_millis,
-    store::{EventStart, NewEvent, Staged},
+    Database, DatabaseTransaction, Enqueued, Error, ErrorKind, LeaseAnswer, LeaseRef, Limits, NewRun,
+    Payload, RunFilter, RunId, StepPath, StepSave, Wake,
+    store::{NewEvent, Staged, rules::Fence},
 };
 use sqlx::{
-    AssertSqlSafe, PgConnection, Postgres as Driver, Row, SqlSafeStr, pool::PoolConnection,
-    postgres::PgTransactionManager,
+    PgConnection, Postgres as Driver, Row, SqlSafeStr, pool::PoolConnection, postgres::PgTransactionManager,
 };
 use sqlx_core::transaction::TransactionManager;
 
@@ -19,27 +19,25 @@ use crate::{
     Postgres,
     address::reachable,
     connect::while_running,
-    enqueue::{Within, enqueue},
-    error::{Failure, Result as Fallible},
-    events::start_events,
-    registry::registered_jobs,
-    staging::stage,
-    work::{Apply, BEGIN_TO_WRITE, Work, answered, within},
+    fence::{answers, hold},
+    rows::get,
+    steps::{keep_step, saved_result, take_step, write_steps},
+    work::{BEGIN_TO_WRITE, Work, answered, within},
 };
 
-/// How often a group is tried anew because another transaction took its unique key first.
-const TRIES: usize = 5;
 /// The schema that [`Postgres::all_or_nothing`] has written to in a transaction.
 const WRITTEN_TO: &str = "SELECT current_setting('riqle_jobs.written_to', true) AS schema";
 
-/// A transaction: the application's own statements run on the [`PgConnection`] that it derefs to. Dropped without
-/// [`commit`](Self::commit) it is rolled back.
+/// A transaction, as [`Transaction`](riqle_jobs_core::Transaction) has it: the application's own statements run on the
+/// [`PgConnection`] that it derefs to. Dropped without a commit it is rolled back.
 pub struct PostgresTransaction {
     connection: PoolConnection<Driver>,
     stage: Stage,
     /// Whether it holds a write of the store's, beside those that [`Postgres::all_or_nothing`] has marked.
-    pub(crate) has_written: bool,
+    has_written: bool,
     store: Postgres,
+    /// To be fired once it has committed.
+    wakes: Vec<Wake>,
 }
 
 /// How far a transaction has come, and so what becomes of its connection.
@@ -51,19 +49,26 @@ enum Stage {
     Ended,
 }
 
-impl PostgresTransaction {
-    pub(crate) async fn begin(store: &Postgres) -> Result<Self, Error> {
-        let pool = &store.shared.begun_in;
+impl Database for Postgres {
+    type Transaction = PostgresTransaction;
+
+    async fn begin(&self) -> Result<PostgresTransaction, Error> {
+        let pool = &self.shared.begun_in;
         // Those that lie idle may all have reached a server that is read-only by now; a new one reaches who has taken over.
         let mut stale = pool.num_idle();
         loop {
             let connection = match pool.acquire().await {
                 Ok(connection) => connection,
-                Err(error) => return Err(unconnected(store, error).await),
+                Err(error) => return Err(unconnected(self, error).await),
             };
             // From here on closed where this is dropped.
-            let mut begun =
-                Self { connection, stage: Stage::Unsure, has_written: false, store: store.clone() };
+            let mut begun = PostgresTransaction {
+                connection,
+                stage: Stage::Unsure,
+                has_written: false,
+                store: self.clone(),
+                wakes: Vec::new(),
+            };
             let begin =
                 PgTransactionManager::begin(&mut begun.connection, Some(BEGIN_TO_WRITE.into_sql_str()));
             match answered(begin).await {
@@ -72,23 +77,19 @@ impl PostgresTransaction {
                     return Ok(begun);
                 }
                 Err(error) if error.is_of_the_connection() && stale > 0 => stale -= 1,
-                Err(error) => return Err(begun.store.told(error.of("begin"))),
+                Err(error) => return Err(self.told(error.of("begin"))),
             }
         }
     }
+}
 
+impl PostgresTransaction {
     /// Its connection, at work for the store.
-    pub(crate) fn work(&mut self) -> Work<'_> {
+    fn work(&mut self) -> Work<'_> {
         Work::new(&mut self.connection, &self.store.shared.statements, self.store.frozen())
     }
 
-    /// Makes everything in it lasting.
-    ///
-    /// # Errors
-    /// `Rejected` where one of its statements has failed, a transaction that was begun within it has not ended, or a deferred
-    /// constraint of the application refuses it: nothing of it is stored. `Unavailable` where it may or may not have been committed, and where others were in the way
-    /// (a serialization failure): nothing is stored then.
-    pub async fn commit(mut self) -> Result<(), Error> {
+    async fn try_commit(&mut self) -> Result<(), Error> {
         if PgTransactionManager::get_transaction_depth(&self.connection) != 1 {
             let message = "a transaction that was begun within this one has not ended; nothing is stored";
             return Err(Error::new(ErrorKind::Rejected, "commit", message));
@@ -111,12 +112,89 @@ impl PostgresTransaction {
         }
         Ok(())
     }
+}
 
-    /// Undoes everything in it.
-    ///
-    /// # Errors
-    /// `Unavailable`; nothing of it stays in any case.
-    pub async fn rollback(mut self) -> Result<(), Error> {
+impl DatabaseTransaction for PostgresTransaction {
+    fn limits(&self) -> Limits {
+        self.store.shared.limits
+    }
+
+    async fn enqueue(&mut self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error> {
+        let (answers, wake) = self.store.enqueue_in(&mut self.connection, runs).await?;
+        self.wakes.push(wake);
+        Ok(answers)
+    }
+
+    async fn send_events(&mut self, events: Vec<NewEvent>) -> Result<Vec<String>, Error> {
+        let (ids, wake) = self.store.send_event_in(&mut self.connection, events).await?;
+        self.wakes.push(wake);
+        Ok(ids)
+    }
+
+    async fn cancel(&mut self, filter: RunFilter) -> Result<u64, Error> {
+        let (count, wake) = self.store.cancel_in(&mut self.connection, filter).await?;
+        self.wakes.push(wake);
+        Ok(count)
+    }
+
+    async fn stage(&mut self, items: Vec<Staged>) -> Result<(), Error> {
+        let wake = self.store.stage_items("stage", &mut self.connection, items).await?;
+        self.wakes.push(wake);
+        Ok(())
+    }
+
+    /// Its run stays as it is until the transaction ends, so a lease that holds in it holds to its end.
+    async fn hold(&mut self, lease: &LeaseRef) -> Result<LeaseAnswer, Error> {
+        let mut work = self.work();
+        let answers = answered(async {
+            let held = hold(&mut work, &[lease]).await?;
+            answers(&mut work, &[lease], &held, Fence::answer).await
+        });
+        let answers = answers.await.map_err(|error| error.of("step_in"))?;
+        Ok(answers.first().copied().unwrap_or(LeaseAnswer::LeaseLost))
+    }
+
+    async fn saved_step(&mut self, run: RunId, path: &StepPath) -> Result<Option<Payload>, Error> {
+        answered(saved_result(&mut self.work(), run, path)).await.map_err(|error| error.of("step_in"))
+    }
+
+    async fn save_step(&mut self, step: StepSave) -> Result<(), Error> {
+        let written = answered(async {
+            let rows = write_steps(&mut self.work(), &[step]).await?;
+            rows.first().map_or(Ok(false), |row| get::<bool>(row, "is_new"))
+        });
+        if !written.await.map_err(|error| error.of("step_in"))? {
+            return Err(Error::new(ErrorKind::Conflict, "step_in", "the step is saved already"));
+        }
+        self.has_written = true;
+        Ok(())
+    }
+
+    /// A row that is locked until the transaction ends.
+    async fn take_step(&mut self, run: RunId, path: &StepPath) -> Result<Option<Payload>, Error> {
+        answered(take_step(&mut self.work(), run, path)).await.map_err(|error| error.of("step_in"))
+    }
+
+    async fn keep_step(&mut self, run: RunId, path: &StepPath, result: Payload) -> Result<(), Error> {
+        answered(keep_step(&mut self.work(), run, path, &result))
+            .await
+            .map_err(|error| error.of("step_in"))?;
+        self.has_written = true;
+        Ok(())
+    }
+
+    /// `Rejected` where one of its statements has failed, a transaction that was begun within it has not ended, or a deferred
+    /// constraint of the application refuses it. `Unavailable` also where others were in the way (a serialization failure):
+    /// nothing is stored then.
+    async fn commit(mut self) -> Result<(), Error> {
+        let committed = self.try_commit().await;
+        if committed.as_ref().err().is_none_or(|error| error.kind() == ErrorKind::Unavailable) {
+            self.wakes.drain(..).for_each(Wake::fire);
+        }
+        committed
+    }
+
+    async fn rollback(mut self) -> Result<(), Error> {
         // Within a transaction that was begun within it this would undo that one alone.
         if PgTransactionManager::get_transaction_depth(&self.connection) != 1 {
             return Ok(());
@@ -187,152 +265,4 @@ impl fmt::Debug for PostgresTransaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresTransaction").finish_non_exhaustive()
     }
-}
-
-impl Postgres {
-    /// Stores a group of runs of one queue in the caller's transaction: they are there once it commits, and never
-    /// were where it rolls back. Fire the [`Wake`] after the commit.
-    ///
-    /// `connection` is a [`PostgresTransaction`], or any connection to the same database that is in a transaction. Know
-    /// that PostgreSQL answers the COMMIT of a transaction in which a statement has failed by rolling back, without an
-    /// error; [`PostgresTransaction::commit`] tells.
-    ///
-    /// # Errors
-    /// As [`Queue::enqueue`](riqle_jobs_core::Queue::enqueue); nothing of the group is stored then, and the
-    /// transaction can go on unless the connection itself broke off or the server did not answer in time.
-    pub async fn enqueue_in(
-        &self,
-        connection: &mut PgConnection,
-        runs: Vec<NewRun>,
-    ) -> Result<(Vec<Enqueued>, Wake), Error> {
-        self.shared.limits.check_group(&runs)?;
-        let queue = runs.first().map(|run| run.queue.clone());
-        let answers = self
-            .all_or_nothing("enqueue_in", connection, &(self.clone(), runs), |work, (store, runs)| {
-                Box::pin(enqueue_group(work, store, runs))
-            })
-            .await?;
-        Ok((answers, self.shared.wake.wake(Hint::Due(queue))))
-    }
-
-    /// Sends events in the caller's transaction, all or none, and stores the runs that they start: what
-    /// [`Jobs::send_events`](riqle_jobs_core::Jobs::send_events) does by itself. Answers with their ids, in order.
-    ///
-    /// # Errors
-    /// `Rejected` with the index; `Unavailable`. Nothing of it is stored then, and the transaction can go on unless
-    /// the connection itself broke off.
-    pub async fn send_event_in(
-        &self,
-        connection: &mut PgConnection,
-        events: Vec<NewEvent>,
-    ) -> Result<(Vec<String>, Wake), Error> {
-        check_events(&events, self.shared.limits)?;
-        let ids = self
-            .all_or_nothing("send_event_in", connection, &(self.clone(), events), |work, (store, events)| {
-                Box::pin(send_events(work, store, events))
-            })
-            .await?;
-        Ok((ids, self.shared.wake.wake(Hint::Due(None))))
-    }
-
-    /// Stages runs, of any queues, in the caller's transaction: once it commits, a [`Relay`](riqle_jobs_core::Relay)
-    /// moves them into the store that they are meant for. Fire the [`Wake`] after the commit.
-    ///
-    /// Unique keys are looked at when the runs arrive there, delays count from now. A run that is staged here under its
-    /// id already is left as it was. `connection` is as for [`enqueue_in`](Self::enqueue_in).
-    ///
-    /// # Errors
-    /// `Rejected` over a limit of this store, with the index; `Unavailable`. Nothing is staged then, and the transaction
-    /// can go on unless the connection itself broke off.
-    pub async fn stage_in(&self, connection: &mut PgConnection, runs: Vec<NewRun>) -> Result<Wake, Error> {
-        self.shared.limits.check_staged(&runs)?;
-        let items = runs.into_iter().map(Staged::run).collect::<Result<Vec<_>, _>>()?;
-        self.stage_all("stage_in", connection, items).await
-    }
-
-    /// Stages events in the caller's transaction, as [`stage_in`](Self::stage_in) does runs: once moved they start the
-    /// jobs that the other store knows.
-    ///
-    /// # Errors
-    /// As [`stage_in`](Self::stage_in).
-    pub async fn stage_event_in(
-        &self,
-        connection: &mut PgConnection,
-        events: Vec<NewEvent>,
-    ) -> Result<Wake, Error> {
-        check_events(&events, self.shared.limits)?;
-        let items = events.into_iter().map(Staged::event).collect::<Result<Vec<_>, _>>()?;
-        self.stage_all("stage_event_in", connection, items).await
-    }
-
-    async fn stage_all(
-        &self,
-        operation: &'static str,
-        connection: &mut PgConnection,
-        items: Vec<Staged>,
-    ) -> Result<Wake, Error> {
-        self.all_or_nothing(operation, connection, &items, |work, items| Box::pin(stage(work, items)))
-            .await?;
-        Ok(self.shared.wake.wake(Hint::Staged))
-    }
-
-    /// Undoes what `apply` wrote where it fails, and only that.
-    async fn all_or_nothing<Q: Sync, A>(
-        &self,
-        operation: &'static str,
-        connection: &mut PgConnection,
-        question: &Q,
-        apply: Apply<Q, A>,
-    ) -> Result<A, Error> {
-        let mut tries = 1;
-        let schema = self.shared.statements.schema();
-        let written = format!("RELEASE SAVEPOINT riqle_jobs; SET LOCAL riqle_jobs.written_to = '{schema}'");
-        loop {
-            let begun = sqlx::raw_sql("SAVEPOINT riqle_jobs").execute(&mut *connection);
-            within(operation, begun).await?;
-            let mut work = Work::new(&mut *connection, &self.shared.statements, self.frozen());
-            let answer = answered(apply(&mut work, question)).await;
-            let end = match &answer {
-                Ok(_) => written.as_str(),
-                Err(_) => "ROLLBACK TO SAVEPOINT riqle_jobs; RELEASE SAVEPOINT riqle_jobs",
-            };
-            let end = sqlx::raw_sql(AssertSqlSafe(end));
-            let ended = within(operation, end.execute(&mut *connection)).await;
-            match answer {
-                Ok(answer) => return ended.map(|_| answer),
-                Err(error) if ended.is_ok() && tries < TRIES && error.is_outrun() => tries += 1,
-                Err(error) => return Err(self.failed_within(operation, error)),
-            }
-        }
-    }
-
-    /// An error of a transaction of the application.
-    fn failed_within(&self, operation: &'static str, error: Failure) -> Error {
-        let is_of_the_application = error.is_of_the_application();
-        let error = error.of(operation);
-        if is_of_the_application { error } else { self.told(error) }
-    }
-
-    /// An error of what surely writes, noted for the health.
-    fn told(&self, error: Error) -> Error {
-        self.shared.writes.failed(&error);
-        error
-    }
-}
-
-async fn enqueue_group(work: &mut Work<'_>, store: &Postgres, runs: &[NewRun]) -> Fallible<Vec<Enqueued>> {
-    let mut answers = enqueue(work, Within::Callers(store), &[runs]).await?;
-    answers.pop().unwrap_or_else(|| Ok(Vec::new())).map_err(Failure::from)
-}
-
-async fn send_events(work: &mut Work<'_>, store: &Postgres, events: &[NewEvent]) -> Fallible<Vec<String>> {
-    let jobs = registered_jobs(work).await?;
-    let now = work.timed("SELECT riqle.now($1)").fetch_one(&mut *work.connection).await?;
-    let now = from_millis(now.try_get(0)?);
-    let start =
-        |event: &NewEvent| EventStart { event: event.clone(), runs: runs_started_by(event, &jobs, now) };
-    let starts: Vec<_> = events.iter().map(start).collect();
-    store.shared.limits.check_event_runs(&starts)?;
-    start_events(work, Within::Callers(store), &starts).await?;
-    Ok(events.iter().map(|event| event.id.clone()).collect())
 }

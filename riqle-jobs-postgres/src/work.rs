@@ -81,6 +81,11 @@ impl<'c> Work<'c> {
         Ok(())
     }
 
+    /// What is to be sent, for who commits it.
+    pub(crate) fn take_hints(&mut self) -> Vec<Hint> {
+        std::mem::take(&mut self.hints)
+    }
+
     /// Sends a hint after the commit.
     pub(crate) fn hint(&mut self, hint: Hint) {
         if !self.hints.contains(&hint) {
@@ -180,7 +185,7 @@ impl Postgres {
         let mut connection = self.shared.connections.lend().await?;
         let mut work = Work::new(&mut connection, &self.shared.statements, self.frozen());
         let answer = answered(apply(&mut work, question)).await;
-        let (hints, found) = (std::mem::take(&mut work.hints), work.found.take());
+        let (hints, found) = (work.take_hints(), work.found.take());
         self.put_away(connection, answer.as_ref().err());
         let answer = answer?;
         self.done(hints, found);
@@ -193,7 +198,7 @@ impl Postgres {
             let mut transaction = connection.begin_with(BEGIN).await?;
             let mut work = Work::new(&mut transaction, &self.shared.statements, self.frozen());
             let applied = apply(&mut work, question).await;
-            let (hints, found) = (std::mem::take(&mut work.hints), work.found.take());
+            let (hints, found) = (work.take_hints(), work.found.take());
             match applied {
                 Ok(answer) => {
                     transaction.commit().await?;

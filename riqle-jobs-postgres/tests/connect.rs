@@ -7,8 +7,9 @@ mod support;
 use std::time::Duration;
 
 use riqle_jobs_core::{
-    EmailLog, ErrorKind, Hint, Inspect, Job, JobError, JobInput, Jobs, ManualClock, NewRun, Operate, Payload,
-    Priority, Queue, Replay, Retention, RunContext, RunId, RunState, Staging, Worker,
+    Database, DatabaseTransaction, EmailLog, ErrorKind, Hint, Inspect, Job, JobError, JobInput, Jobs,
+    ManualClock, NewRun, Operate, Payload, Priority, Queue, Replay, Retention, RunContext, RunId, RunState,
+    Staging, Worker,
 };
 use riqle_jobs_postgres::Postgres;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};

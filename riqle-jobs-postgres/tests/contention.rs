@@ -7,9 +7,9 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use riqle_jobs_core::{
-    AttemptOutcome, ClaimRequest, ClaimedRun, Ending, ErrorKind, Inspect, Job, JobError, JobInput, Jobs,
-    LeaseAnswer, LeaseToken, ManualClock, NewRun, Operate, Payload, Priority, Queue, Registry, Retention,
-    RunContext, RunFilter, Settlement, Worker, WorkerId,
+    AttemptOutcome, ClaimRequest, ClaimedRun, Database, DatabaseTransaction, Ending, ErrorKind, Inspect, Job,
+    JobError, JobInput, Jobs, LeaseAnswer, LeaseToken, ManualClock, NewRun, Operate, Payload, Priority,
+    Queue, Registry, Retention, RunContext, RunFilter, Settlement, Worker, WorkerId,
     store::{JobDeclaration, NewEvent},
 };
 use riqle_jobs_postgres::Postgres;
@@ -53,7 +53,7 @@ impl Job for Slow {
     type Output = ();
 
     async fn run(&self, run: &RunContext, _: SlowInput) -> Result<(), JobError> {
-        run.step_in(&self.store, "slow", async |_| {
+        run.step_in(&Jobs::new(&self.store), "slow", async |_| {
             self.is_open.notify_one();
             self.goes_on.notified().await;
             Ok(())

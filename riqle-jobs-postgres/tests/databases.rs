@@ -7,8 +7,9 @@ mod support;
 use std::time::Duration;
 
 use riqle_jobs_core::{
-    EmailLog, ErrorKind, Inspect, Job, JobError, JobInput, Jobs, ManualClock, NewRun, Operate, Payload,
-    Priority, Queue, Registry, Replay, Retention, RunContext, RunFilter, RunId, RunState, Worker, WorkerId,
+    Database as _, DatabaseTransaction, EmailLog, ErrorKind, Inspect, Job, JobError, JobInput, Jobs,
+    ManualClock, NewRun, Operate, Payload, Priority, Queue, Registry, Replay, Retention, RunContext,
+    RunFilter, RunId, RunState, Worker, WorkerId,
     email::EmailFilter,
     store::{NewEvent, Pruned, WorkerReport},
 };

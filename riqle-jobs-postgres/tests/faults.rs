@@ -138,9 +138,9 @@ impl Job for Mark {
         let dies = self.dies;
         let dies_at = move |place| move || if dies == Some(place) { std::process::abort() } else { Ok(()) };
         let database = AroundCommit::new(self.store.clone(), dies_at("before"), dies_at("after"));
-        run.step_in(&database, "mark", async |around| {
+        run.step_in(&Jobs::new(&database), "mark", async |tx| {
             let insert = sqlx::query("INSERT INTO orders (id) VALUES ($1)");
-            insert.bind(order).execute(&mut *around.transaction).await?;
+            insert.bind(order).execute(&mut **tx).await?;
             Ok(())
         })
         .await

@@ -8,8 +8,8 @@ mod support;
 use std::time::Duration;
 
 use riqle_jobs_core::{
-    AttemptOutcome, ClaimRequest, ClaimedRun, Ending, LeaseToken, NewRun, Operate, Payload, Priority, Queue,
-    RunId, Settlement, Timestamp, WorkerId,
+    AttemptOutcome, ClaimRequest, ClaimedRun, Database, DatabaseTransaction, Ending, LeaseToken, NewRun,
+    Operate, Payload, Priority, Queue, RunId, Settlement, Timestamp, WorkerId,
 };
 use riqle_jobs_postgres::Postgres;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};

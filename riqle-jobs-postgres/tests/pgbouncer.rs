@@ -15,7 +15,9 @@ use std::{
     time::Duration,
 };
 
-use riqle_jobs_core::{Inspect, Job, JobError, JobInput, Jobs, RunContext, RunState, Worker};
+use riqle_jobs_core::{
+    Database, DatabaseTransaction, Inspect, Job, JobError, JobInput, Jobs, RunContext, RunState, Worker,
+};
 use riqle_jobs_postgres::Postgres;
 
 use crate::support::{Schema, database_url};

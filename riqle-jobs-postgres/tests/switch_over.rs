@@ -7,7 +7,9 @@ mod support;
 
 use std::time::Duration;
 
-use riqle_jobs_core::{Error, ErrorKind, Inspect, NewRun, Payload, Priority, Queue};
+use riqle_jobs_core::{
+    Database as _, DatabaseTransaction, Error, ErrorKind, Inspect, NewRun, Payload, Priority, Queue,
+};
 use riqle_jobs_postgres::{Postgres, PostgresTransaction};
 use sqlx::{Connection, PgConnection, Row, postgres::PgPoolOptions};
 use tokio::time::sleep;

@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use redis::Value;
-use riqle_jobs_core::{Clock, Error, Limits, store::Writes};
+use riqle_jobs_core::{AsStore, Clock, Error, Limits, Store, store::Writes};
 
 use crate::{
     RedisOptions,
@@ -42,6 +42,16 @@ pub(crate) struct Shared {
     /// The outcome of writes.
     pub(crate) writes: Writes,
     pub(crate) wake: Arc<Wakes>,
+}
+
+impl AsStore for Redis {
+    type Database = ();
+
+    fn as_store(&self) -> Arc<dyn Store> {
+        Arc::new(self.clone())
+    }
+
+    fn database(&self) {}
 }
 
 impl Redis {

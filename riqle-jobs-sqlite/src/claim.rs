@@ -222,7 +222,7 @@ async fn lease(
         runs.push(run.claimed(request, &queue, lane, due.now)?);
     }
     runs.sort_unstable_by_key(|run| (run.due_at, run.lease.run));
-    release_keys(write, &keys).await?;
+    release_keys(&mut write.connection, &keys).await?;
     load_steps(&mut write.connection, &mut runs, &with_steps).await?;
     load_inputs(&mut write.connection, &mut runs, &large).await?;
     Ok((runs, next_due))

@@ -56,11 +56,7 @@ impl EmailLog for Sqlite {
         let writer = &self.shared.writer;
         writer
             .change("fail_emails_of_run", (run, error.to_owned()), |write, (run, error)| {
-                let query = sqlx::query(include_str!("../queries/fail_emails_of_run.sql"))
-                    .bind(run.as_uuid())
-                    .bind(error)
-                    .bind(millis(write.now));
-                Box::pin(write.run(query))
+                Box::pin(fail_emails_of_run(&mut write.connection, *run, error, write.now))
             })
             .await
     }
@@ -360,4 +356,20 @@ pub(crate) fn record(row: &SqliteRow) -> Fallible<EmailRecord> {
 
 fn suppression(row: &SqliteRow) -> Fallible<Suppression> {
     Ok(Suppression { address: get(row, "address")?, reason: get(row, "reason")?, at: time(row, "at")? })
+}
+
+/// Gives up the emails of a run that wait to be sent.
+pub(crate) async fn fail_emails_of_run(
+    connection: &mut SqliteConnection,
+    run: RunId,
+    error: &str,
+    now: Timestamp,
+) -> Fallible<()> {
+    sqlx::query(include_str!("../queries/fail_emails_of_run.sql"))
+        .bind(run.as_uuid())
+        .bind(error)
+        .bind(millis(now))
+        .execute(connection)
+        .await?;
+    Ok(())
 }

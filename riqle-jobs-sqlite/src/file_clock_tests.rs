@@ -7,8 +7,9 @@ use std::{
 };
 
 use riqle_jobs_core::{
-    AttemptOutcome, ClaimRequest, Claimed, Due, Ending, Inspect, LeaseAnswer, LeaseToken, NewRun, Operate,
-    Payload, Priority, Queue, RunId, Settlement, UniqueScope, WorkerId, from_millis,
+    AttemptOutcome, ClaimRequest, Claimed, Database, DatabaseTransaction, Due, Ending, Inspect, LeaseAnswer,
+    LeaseToken, NewRun, Operate, Payload, Priority, Queue, RunId, Settlement, UniqueScope, WorkerId,
+    from_millis,
     store::{MachineClock, Readings},
 };
 use sqlx::Row;

@@ -1,7 +1,7 @@
 use std::{fmt, future::Future, sync::Arc};
 
 use jiff::Timestamp;
-use riqle_jobs_core::{Error, Limits};
+use riqle_jobs_core::{AsStore, Error, Limits, Store};
 use sqlx::{
     Connection, Sqlite as Driver, SqliteConnection, SqlitePool, pool::PoolConnection,
     sqlite::SqliteConnectOptions,
@@ -13,7 +13,6 @@ use crate::{
     file::File,
     file_clock::FileClock,
     in_process::InProcess,
-    transaction::SqliteTransaction,
     writer::Writer,
 };
 
@@ -24,18 +23,22 @@ use crate::{
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = tempfile::tempdir()?;
 /// # let url = format!("sqlite:{}", folder.path().join("jobs.db").display());
-/// use riqle_jobs_core::{Inspect, NewRun, Payload, Priority};
+/// use riqle_jobs_core::{JobInput, Jobs};
 /// use riqle_jobs_sqlite::Sqlite;
 ///
-/// let store = Sqlite::connect(&url).await?;
-/// let mut transaction = store.begin().await?;
-/// sqlx::query("CREATE TABLE greeted (name TEXT)").execute(&mut *transaction).await?;
-/// let run = NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada")?);
-/// let id = run.id;
-/// let (_, wake) = store.enqueue_in(&mut transaction, vec![run]).await?;
-/// transaction.commit().await?;
-/// wake.fire();
-/// assert!(store.run(id).await?.is_some());
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Greet(String);
+///
+/// impl JobInput for Greet {
+///     const JOB: &'static str = "greet";
+/// }
+///
+/// let jobs = Jobs::new(&Sqlite::connect(&url).await?);
+/// let mut tx = jobs.begin().await?;
+/// sqlx::query("CREATE TABLE greeted (name TEXT)").execute(&mut *tx).await?;
+/// let run = tx.enqueue(Greet("Ada".to_owned())).await?.id();
+/// tx.commit().await?;
+/// assert!(jobs.run(run).await?.is_some());
 /// # Ok(())
 /// # }
 /// ```
@@ -70,6 +73,18 @@ impl Shared {
     }
 }
 
+impl AsStore for Sqlite {
+    type Database = Sqlite;
+
+    fn as_store(&self) -> Arc<dyn Store> {
+        Arc::new(self.clone())
+    }
+
+    fn database(&self) -> Sqlite {
+        self.clone()
+    }
+}
+
 impl Sqlite {
     /// Opens `sqlite:PATH`, creating the file if missing. `?synchronous=normal` is [`Synchronous::Normal`].
     ///
@@ -97,15 +112,6 @@ impl Sqlite {
     /// The pool that reads and transactions take their connections from.
     pub fn pool(&self) -> &SqlitePool {
         &self.shared.pool
-    }
-
-    /// Begins a transaction that may write (`BEGIN IMMEDIATE`) for the application's statements and
-    /// [`enqueue_in`](Self::enqueue_in). No other writer gets in until it ends: keep it short.
-    ///
-    /// # Errors
-    /// `Unavailable` if the file is busy for 5 s.
-    pub async fn begin(&self) -> Result<SqliteTransaction, Error> {
-        SqliteTransaction::begin(&self.shared).await
     }
 
     /// The store's time, in a transaction of `connection`.

@@ -50,6 +50,7 @@ mod metrics;
 mod migrate;
 mod notes;
 mod operate;
+mod own_connection;
 #[cfg(test)]
 mod plan_tests;
 mod prune;
@@ -58,7 +59,6 @@ mod registry;
 mod rows;
 mod settle;
 mod staging;
-mod step_in;
 mod steps;
 mod transaction;
 mod writer;

@@ -7,7 +7,7 @@ use riqle_jobs_core::{
         rules::{Operation, Todo},
     },
 };
-use sqlx::Row;
+use sqlx::{Row, SqliteConnection};
 
 use crate::{
     Sqlite,
@@ -33,7 +33,15 @@ impl Operate for Sqlite {
 
     async fn cancel(&self, id: RunId) -> Result<(), Error> {
         let writer = &self.shared.writer;
-        writer.change("cancel", id, |write, id| Box::pin(cancel(write, *id))).await
+        writer
+            .change("cancel", id, |write, id| {
+                Box::pin(async {
+                    let hint = cancel(&mut write.connection, *id, write.now).await?;
+                    hint.into_iter().for_each(|hint| write.hint(hint));
+                    Ok(())
+                })
+            })
+            .await
     }
 
     async fn run_now(&self, id: RunId) -> Result<(), Error> {
@@ -84,7 +92,7 @@ impl Operate for Sqlite {
 }
 
 async fn replay(write: &mut Write, id: RunId, new_run: RunId, how: &Replay) -> Fallible<()> {
-    let run = known_run(write, "replay", id).await?;
+    let run = known_run(&mut write.connection, "replay", id).await?;
     if checked(Operation::Replay { new_run }, &run, write.now)? == Todo::Done {
         return Ok(());
     }
@@ -139,34 +147,36 @@ async fn check_replay(write: &mut Write, run: &Run, new_run: RunId) -> Fallible<
     }
 }
 
-async fn cancel(write: &mut Write, id: RunId) -> Fallible<()> {
-    let run = known_run(write, "cancel", id).await?;
-    if checked(Operation::Cancel, &run, write.now)? == Todo::Done {
-        return Ok(());
+/// Answers with what the workers are to be told after the commit.
+pub(crate) async fn cancel(
+    connection: &mut SqliteConnection,
+    id: RunId,
+    now: Timestamp,
+) -> Fallible<Option<Hint>> {
+    let run = known_run(connection, "cancel", id).await?;
+    if checked(Operation::Cancel, &run, now)? == Todo::Done {
+        return Ok(None);
     }
     if run.unique_key.is_some() {
         let ends_with_run =
             sqlx::query("SELECT 1 FROM riqle_runs WHERE id = ?1 AND unique_scope <> 'period'")
                 .bind(id.as_uuid())
-                .fetch_optional(&mut write.connection)
+                .fetch_optional(&mut *connection)
                 .await?;
         if ends_with_run.is_some() {
-            release_keys(write, &[id]).await?;
+            release_keys(connection, &[id]).await?;
         }
     }
     sqlx::query(include_str!("../queries/cancel.sql"))
         .bind(id.as_uuid())
-        .bind(millis(write.now))
-        .execute(&mut write.connection)
+        .bind(millis(now))
+        .execute(&mut *connection)
         .await?;
-    if run.state == RunState::Running {
-        write.hint(Hint::Cancelled(id));
-    }
-    Ok(())
+    Ok((run.state == RunState::Running).then_some(Hint::Cancelled(id)))
 }
 
 async fn run_now(write: &mut Write, id: RunId) -> Fallible<()> {
-    let run = known_run(write, "run_now", id).await?;
+    let run = known_run(&mut write.connection, "run_now", id).await?;
     if checked(Operation::RunNow, &run, write.now)? == Todo::Done {
         return Ok(());
     }
@@ -200,9 +210,9 @@ async fn discard(write: &mut Write, id: RunId) -> Fallible<()> {
         .map(drop)?)
 }
 
-async fn known_run(write: &mut Write, operation: &'static str, id: RunId) -> Fallible<Run> {
+async fn known_run(connection: &mut SqliteConnection, operation: &'static str, id: RunId) -> Fallible<Run> {
     let missing = || Failure::from(Error::new(ErrorKind::NotFound, operation, format!("no run {id}")));
-    find_run(&mut write.connection, id).await?.ok_or_else(missing)
+    find_run(connection, id).await?.ok_or_else(missing)
 }
 
 fn checked(operation: Operation, run: &Run, now: Timestamp) -> Fallible<Todo> {

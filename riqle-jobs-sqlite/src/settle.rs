@@ -4,6 +4,8 @@ use riqle_jobs_core::{
     AttemptRecord, Ending, Hint, LeaseAnswer, RunId, RunState, Settlement, later, store::rules::Fence,
 };
 
+use sqlx::SqliteConnection;
+
 use crate::{
     attempts::with_attempt,
     error::Result,
@@ -79,7 +81,7 @@ async fn apply(write: &mut Write, settled: Vec<Settled<'_>>) -> Result<()> {
     let (ended, again): (Vec<_>, Vec<_>) =
         settled.into_iter().partition(|settled| settled.settlement.ending.state().is_ended());
     let keys: Vec<_> = ended.iter().filter(|settled| settled.holds_key).map(Settled::run).collect();
-    release_keys(write, &keys).await?;
+    release_keys(&mut write.connection, &keys).await?;
     let (dead, ended): (Vec<_>, Vec<_>) =
         ended.into_iter().partition(|settled| settled.settlement.ending.state() == RunState::Dead);
     insert_ended(write, &ended).await?;
@@ -88,9 +90,9 @@ async fn apply(write: &mut Write, settled: Vec<Settled<'_>>) -> Result<()> {
 }
 
 /// Lets go of the keys that runs still hold.
-pub(crate) async fn release_keys(write: &mut Write, runs: &[RunId]) -> Result<()> {
+pub(crate) async fn release_keys(connection: &mut SqliteConnection, runs: &[RunId]) -> Result<()> {
     let template = include_str!("../queries/release_unique.sql");
-    for_ids(&mut write.connection, template, runs).await.map(drop)
+    for_ids(connection, template, runs).await.map(drop)
 }
 
 async fn insert_ended(write: &mut Write, ended: &[Settled<'_>]) -> Result<()> {

@@ -1,8 +1,8 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use riqle_jobs_core::{
-    Error, ErrorKind, Hint, Staging, WakeUps, later,
-    store::{RefusedStaged, Staged, StagedNumber, StagedRequest, StagingStatus, TakenStaged},
+    Error, ErrorKind, Hint, Staging, WakeUps, earlier, later,
+    store::{RefusedStaged, STEPS_KEPT, Staged, StagedNumber, StagedRequest, StagingStatus, TakenStaged},
 };
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
@@ -45,6 +45,19 @@ impl Staging for Sqlite {
                     .bind(millis(write.now))
                     .bind(error);
                 Box::pin(write.run(query))
+            })
+            .await
+    }
+
+    async fn forget_kept_steps(&self) -> Result<u64, Error> {
+        let writer = &self.shared.writer;
+        writer
+            .change("forget_kept_steps", (), |write, ()| {
+                Box::pin(async {
+                    let query = sqlx::query("DELETE FROM riqle_kept_steps WHERE kept_at < ?1");
+                    let query = query.bind(millis(earlier(write.now, STEPS_KEPT)));
+                    Ok(query.execute(&mut write.connection).await?.rows_affected())
+                })
             })
             .await
     }

@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use riqle_jobs_core::{LeaseAnswer, LeaseRef, SavedStep, StepPath, StepSave, later, store::rules::Fence};
+use riqle_jobs_core::{
+    LeaseAnswer, LeaseRef, Payload, RunId, SavedStep, StepPath, StepSave, later, store::rules::Fence,
+};
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
@@ -70,7 +72,7 @@ pub(crate) async fn extend(
         .collect();
     let until = millis(later(now, lease));
     let template = include_str!("../queries/extend.sql");
-    let row = |query: Query<'static>, _, id: &riqle_jobs_core::RunId| query.bind(id.as_uuid());
+    let row = |query: Query<'static>, _, id: &RunId| query.bind(id.as_uuid());
     for_each(connection, template, |query| query.bind(until), &held, row).await?;
     Ok(fences.into_iter().map(Fence::answer).collect())
 }
@@ -83,4 +85,54 @@ pub(crate) fn saved_step(row: &SqliteRow) -> Result<SavedStep> {
         saved_at: time(row, "saved_at")?,
         took: Duration::from_nanos(get::<i64>(row, "took")?.unsigned_abs()),
     })
+}
+
+/// The saved result of a step.
+pub(crate) async fn saved_result(
+    connection: &mut SqliteConnection,
+    run: RunId,
+    path: &StepPath,
+) -> Result<Option<Payload>> {
+    result_in(connection, "SELECT codec, result FROM riqle_steps WHERE run = ?1 AND name = ?2", run, path)
+        .await
+}
+
+/// The result of a step that is kept for a run of another store.
+pub(crate) async fn kept_step(
+    connection: &mut SqliteConnection,
+    run: RunId,
+    path: &StepPath,
+) -> Result<Option<Payload>> {
+    let kept = "SELECT codec, result FROM riqle_kept_steps WHERE run = ?1 AND name = ?2";
+    result_in(connection, kept, run, path).await
+}
+
+async fn result_in(
+    connection: &mut SqliteConnection,
+    query: &'static str,
+    run: RunId,
+    path: &StepPath,
+) -> Result<Option<Payload>> {
+    let query = sqlx::query(query).bind(run.as_uuid()).bind(path.as_str());
+    let row = query.fetch_optional(connection).await?;
+    row.map(|row| payload(&row, "codec", "result")).transpose()
+}
+
+/// Keeps the result of a step for a run of another store.
+pub(crate) async fn keep_step(
+    connection: &mut SqliteConnection,
+    run: RunId,
+    path: &StepPath,
+    result: &Payload,
+    now: Timestamp,
+) -> Result<()> {
+    sqlx::query("INSERT OR REPLACE INTO riqle_kept_steps (run, name, kept_at, codec, result) VALUES (?1, ?2, ?3, ?4, ?5)")
+        .bind(run.as_uuid())
+        .bind(path.as_str())
+        .bind(millis(now))
+        .bind(result.codec.0)
+        .bind(result.bytes.as_slice())
+        .execute(connection)
+        .await?;
+    Ok(())
 }

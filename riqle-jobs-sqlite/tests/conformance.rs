@@ -7,7 +7,10 @@ use std::sync::Arc;
 use riqle_jobs_conformance::{
     Harness, StagingHarness, TransactionEnd, conformance_suite, model_test, staging_suite,
 };
-use riqle_jobs_core::{Error, ManualClock, NewRun, Staging, Store, Wake, async_trait, store::NewEvent};
+use riqle_jobs_core::{
+    Database, DatabaseTransaction, Error, ManualClock, NewRun, Staging, Store, Wake, async_trait,
+    store::NewEvent,
+};
 use riqle_jobs_sqlite::Sqlite;
 use tempfile::TempDir;
 

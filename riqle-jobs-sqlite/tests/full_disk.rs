@@ -4,7 +4,9 @@
 
 use std::{env, fs, path::PathBuf, process::Command, thread};
 
-use riqle_jobs_core::{ErrorKind, Inspect, NewRun, Payload, Priority, Queue, RunFilter};
+use riqle_jobs_core::{
+    Database, DatabaseTransaction, ErrorKind, Inspect, NewRun, Payload, Priority, Queue, RunFilter,
+};
 use riqle_jobs_sqlite::{Sqlite, SqliteTransaction};
 use sqlx::{
     SqliteConnection, SqlitePool,

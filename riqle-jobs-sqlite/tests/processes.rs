@@ -11,7 +11,8 @@ use std::{
 };
 
 use riqle_jobs_core::{
-    ClaimRequest, Hint, Inspect, LeaseToken, NewRun, Payload, Priority, Queue, RunFilter, RunId, WorkerId,
+    ClaimRequest, Database, Hint, Inspect, LeaseToken, NewRun, Payload, Priority, Queue, RunFilter, RunId,
+    WorkerId,
 };
 use riqle_jobs_sqlite::Sqlite;
 use tempfile::TempDir;

@@ -34,13 +34,13 @@ const AROUND_THE_INPUT: usize = 1024;
 /// input is kept verbatim. If the caller adds an `"id"` (a UUID of version 7), the run gets that id, and
 /// repeating the call starts no second run, so a call without an answer may be repeated. The content type must
 /// be `application/json`, which a form of another site can't send.
-pub fn router(jobs: &Jobs, access: Access) -> Router {
+pub fn router(jobs: &Jobs<impl Sized>, access: Access) -> Router {
     let most = jobs.store().limits().input_bytes.saturating_add(AROUND_THE_INPUT);
     Router::new()
         .route("/api/jobs", get(list))
         .route("/api/jobs/{name}/runs", post(start).layer(DefaultBodyLimit::max(most)))
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(Web { jobs: jobs.clone(), access, most })
+        .with_state(Web { jobs: jobs.erase(), access, most })
 }
 
 /// What the handlers share.

@@ -15,11 +15,11 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// The route `GET /health`: 200 and `{"status": 200, "message": "OK", "oldestDue": null, "workers": 1}`, where
 /// `oldestDue` is the time (RFC 3339) since when the oldest due run has been waiting. 503, with an `error`, if
 /// the store does not answer or can't be written to, or no worker is alive.
-pub fn router(jobs: &Jobs) -> Router {
+pub fn router(jobs: &Jobs<impl Sized>) -> Router {
     Router::new()
         .route("/health", get(health))
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(jobs.clone())
+        .with_state(jobs.erase())
 }
 
 #[derive(Serialize)]

@@ -19,7 +19,6 @@ use std::{
 
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::oneshot;
 
 use crate::{
     ClaimedRun, Clock, JobError, LeaseAnswer, LeaseRef, Limits, LogLevel, RunId, Step, UnreadableStep,
@@ -32,7 +31,6 @@ pub(crate) use current_step::CurrentStep;
 use current_step::StepKind;
 pub(crate) use mailers::Mailers;
 use step_call::{Found, StepCall};
-pub use step_in::{StepDatabase, StepTransaction};
 use step_path::Keys;
 pub use step_path::StepPath;
 use steps::Frame;
@@ -264,16 +262,7 @@ impl RunContext {
             let begun = Instant::now();
             let value = call.execute(async { f().await }).await?;
             let (result, value) = call.write(&value)?;
-            let (caller, answered) = oneshot::channel();
-            let inner = &call.run().inner;
-            let save = call.to_save(result, begun, replaces);
-            inner.worker.saver.save(inner.steps.begin_save(call.number(), save, caller));
-            let answer = tokio::select! {
-                biased;
-                answer = answered => answer.map_err(|_| steps::stopped())??,
-                () = inner.cancellation.until_lost() => LeaseAnswer::LeaseLost,
-            };
-            call.run().note_answer(answer)?;
+            call.save(result, begun, replaces).await?;
             Ok(call.have(value))
         }
     }

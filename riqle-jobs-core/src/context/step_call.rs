@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::oneshot;
 use tracing::Instrument;
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     current_step::{CURRENT_STEP, CurrentStep, StepKind},
     steps::{Clash, Frame, Place, StepNumber, StepResult, stopped},
 };
-use crate::{Error, ErrorKind, JobError, Payload, StepSave, UnreadableStep, worker::panic_hook};
+use crate::{Error, ErrorKind, JobError, LeaseAnswer, Payload, StepSave, UnreadableStep, worker::panic_hook};
 
 impl Clash {
     fn message(self, path: &StepPath, outer: Option<&StepPath>, at: Place) -> String {
@@ -188,6 +189,20 @@ impl StepCall {
     /// Ends the run, which has the effect of a step and can't save its result.
     pub(super) fn not_saved(&self, error: &Error) -> JobError {
         self.run().inner.steps.not_saved(self.path(), error)
+    }
+
+    /// Saves a result under the lease.
+    pub(super) async fn save(&self, result: Payload, begun: Instant, replaces: bool) -> Result<(), JobError> {
+        let (caller, answered) = oneshot::channel();
+        let inner = &self.run().inner;
+        let save = self.to_save(result, begun, replaces);
+        inner.worker.saver.save(inner.steps.begin_save(self.number(), save, caller));
+        let answer = tokio::select! {
+            biased;
+            answer = answered => answer.map_err(|_| stopped())??,
+            () = inner.cancellation.until_lost() => LeaseAnswer::LeaseLost,
+        };
+        self.run().note_answer(answer)
     }
 
     /// What to save of a result.

@@ -1,72 +1,36 @@
+//! A step whose result is committed with the application's own writes.
+
 use std::{future::Future, panic::Location, time::Instant};
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    RunContext, StepPath,
+    RunContext,
     current_step::StepKind,
     step_call::{Found, StepCall},
     steps::StepResult,
 };
-use crate::{Error, ErrorKind, JobError, LeaseAnswer, LeaseRef, Payload, RunId, StepSave};
-
-/// A database whose transactions can hold the result of a step beside the application's own writes.
-pub trait StepDatabase: Sync {
-    /// Its transactions.
-    type Transaction: StepTransaction;
-
-    /// Begins a transaction that may write.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    fn begin(&self) -> impl Future<Output = Result<Self::Transaction, Error>> + Send;
-}
-
-/// A transaction of a [`StepDatabase`]. Dropped without `commit` it is rolled back.
-pub trait StepTransaction: Send {
-    /// Whether a lease holds; if it does, it holds until the transaction ends.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    fn hold(&mut self, lease: &LeaseRef) -> impl Future<Output = Result<LeaseAnswer, Error>> + Send;
-
-    /// The saved result of a step of a run that is held.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    fn saved_step(
-        &mut self,
-        run: RunId,
-        path: &StepPath,
-    ) -> impl Future<Output = Result<Option<Payload>, Error>> + Send;
-
-    /// Saves a result; it is there once the transaction commits.
-    ///
-    /// # Errors
-    /// `Unavailable`; `Rejected` where the store can't hold it; `Conflict` where the step is saved already.
-    fn save_step(&mut self, step: StepSave) -> impl Future<Output = Result<(), Error>> + Send;
-
-    /// Commits, and wakes the workers for what was enqueued.
-    ///
-    /// # Errors
-    /// `Unavailable` where it may or may not have been committed.
-    fn commit(self) -> impl Future<Output = Result<(), Error>> + Send;
-}
+use crate::{Database, DatabaseTransaction, ErrorKind, JobError, Jobs, LeaseAnswer, Payload, Transaction};
 
 impl RunContext {
     /// Runs a step whose writes and result are committed together, in one transaction of the application's database: they
-    /// are there together or not at all. The transaction begins only where the step is not saved yet.
+    /// are there together or not at all, with what the step enqueues, cancels and sends. The transaction begins only where
+    /// the step is not saved yet.
     ///
     /// ```
-    /// # use riqle_jobs_core::{JobError, RunContext, StepDatabase};
-    /// async fn mark_paid<D: StepDatabase>(run: &RunContext, database: &D) -> Result<u64, JobError> {
-    ///     run.step_in(database, "mark-paid", async |_transaction| {
-    ///         // sqlx::query("UPDATE …").execute(&mut **transaction).await?
+    /// # use riqle_jobs_core::{Database, JobError, JobInput, Jobs, RunContext};
+    /// async fn mark_paid<D: Database, I: JobInput>(run: &RunContext, jobs: &Jobs<D>, next: I) -> Result<u64, JobError> {
+    ///     run.step_in(jobs, "mark-paid", async |tx| {
+    ///         // sqlx::query("UPDATE …").execute(&mut **tx).await?
+    ///         tx.enqueue(next).await?;
     ///         Ok(1)
     ///     })
     ///     .await
     /// }
     /// ```
+    ///
+    /// `jobs` is of the SQL store that has the run, or is [`staged_in`](Jobs::staged_in) the application's database: then
+    /// the result is kept there under run, keys and name, and looked for there first, which holds the step to once.
     ///
     /// If a commit's reply is lost, the next call checks whether it took effect, so the writes are not made twice. No step is
     /// called within `f`: its result would wait for the transaction to end.
@@ -77,46 +41,101 @@ impl RunContext {
     #[track_caller]
     pub fn step_in<'d, D, T, F>(
         &self,
-        database: &'d D,
+        jobs: &'d Jobs<D>,
         name: &str,
         f: F,
     ) -> impl Future<Output = Result<T, JobError>> + use<'d, D, T, F>
     where
-        D: StepDatabase,
+        D: Database,
         T: Serialize + DeserializeOwned + Send,
-        F: AsyncFnOnce(&mut D::Transaction) -> Result<T, JobError>,
+        F: AsyncFnOnce(&mut Transaction<D>) -> Result<T, JobError>,
     {
         let (run, path, at) = (self.clone(), self.keys.path(name), Location::caller());
         async move {
             let (call, found) = StepCall::begin(run, path, StepKind::InTransaction, at).await?;
-            let (mut replaces, unsure) = match found {
-                Found::Saved(value) => return Ok(call.have(value)),
-                Found::New { replaces, unsure } => (replaces, unsure),
-            };
-            let mut transaction = database.begin().await?;
-            let lease = call.run().lease();
-            call.run().note_answer(transaction.hold(lease).await?)?;
-            if unsure && let Some(saved) = transaction.saved_step(lease.run, call.path()).await? {
-                let found = call.read(&saved)?;
-                call.run().inner.steps.note(call.number(), StepResult::Saved(saved));
-                match found {
-                    Found::Saved(value) => return Ok(call.have(value)),
-                    Found::New { replaces: can_not_be_read, .. } => replaces = can_not_be_read,
-                }
+            match found {
+                Found::Saved(value) => Ok(call.have(value)),
+                Found::New { replaces, .. } if jobs.stages() => beside_the_run(call, jobs, replaces, f).await,
+                Found::New { replaces, unsure } => with_the_run(call, jobs, replaces, unsure, f).await,
             }
-            let begun = Instant::now();
-            let value = call.execute(async { f(&mut transaction).await }).await?;
-            let (result, value) = call.write(&value)?;
-            let saved = transaction.save_step(call.to_save(result.clone(), begun, replaces)).await;
-            saved.map_err(|error| match error.kind() {
-                ErrorKind::Rejected => call.not_saved(&error),
-                _ => error.into(),
-            })?;
-            // From here on, until it has answered, it may have been committed.
-            call.run().inner.steps.note(call.number(), StepResult::Unsure);
-            transaction.commit().await?;
-            call.run().inner.steps.note(call.number(), StepResult::Saved(result));
-            Ok(call.have(value))
         }
     }
+}
+
+/// In the database that has the run: the lease is held, and the result is saved with it.
+async fn with_the_run<D: Database, T: Serialize + DeserializeOwned + Send>(
+    call: StepCall,
+    jobs: &Jobs<D>,
+    mut replaces: bool,
+    unsure: bool,
+    f: impl AsyncFnOnce(&mut Transaction<D>) -> Result<T, JobError>,
+) -> Result<T, JobError> {
+    let mut transaction = jobs.begin().await?;
+    let lease = call.run().lease();
+    let held = transaction.inner().hold(lease).await?;
+    if held == LeaseAnswer::LeaseLost && jobs.run(lease.run).await?.is_none() {
+        return Err(call.run().inner.steps.doom(
+            "`step_in` was given jobs of a database that does not have this run; use \
+             `Jobs::new(&store).staged_in(&database)`, where `store` is that of the worker",
+        ));
+    }
+    call.run().note_answer(held)?;
+    if unsure && let Some(saved) = transaction.inner().saved_step(lease.run, call.path()).await? {
+        let found = call.read(&saved)?;
+        call.run().inner.steps.note(call.number(), StepResult::Saved(saved));
+        match found {
+            Found::Saved(value) => return Ok(call.have(value)),
+            Found::New { replaces: can_not_be_read, .. } => replaces = can_not_be_read,
+        }
+    }
+    let (begun, result, value) = executed(&call, &mut transaction, f).await?;
+    let saved = transaction.inner().save_step(call.to_save(result.clone(), begun, replaces)).await;
+    saved.map_err(|error| match error.kind() {
+        ErrorKind::Rejected => call.not_saved(&error),
+        _ => error.into(),
+    })?;
+    // From here on, until it has answered, it may have been committed.
+    call.run().inner.steps.note(call.number(), StepResult::Unsure);
+    transaction.commit().await?;
+    call.run().inner.steps.note(call.number(), StepResult::Saved(result));
+    Ok(call.have(value))
+}
+
+/// In a database beside the store that has the run: the result is kept there first, and then saved with the run.
+async fn beside_the_run<D: Database, T: Serialize + DeserializeOwned + Send>(
+    call: StepCall,
+    jobs: &Jobs<D>,
+    replaces: bool,
+    f: impl AsyncFnOnce(&mut Transaction<D>) -> Result<T, JobError>,
+) -> Result<T, JobError> {
+    let mut transaction = jobs.begin().await?;
+    let run = call.run().id();
+    let begun = Instant::now();
+    if let Some(kept) = transaction.inner().take_step(run, call.path()).await?
+        && let Found::Saved(value) = call.read(&kept)?
+    {
+        transaction.rollback().await?;
+        call.save(kept, begun, replaces).await?;
+        return Ok(call.have(value));
+    }
+    let (begun, result, value) = executed(&call, &mut transaction, f).await?;
+    let kept = transaction.inner().keep_step(run, call.path(), result.clone()).await;
+    kept.map_err(|error| match error.kind() {
+        ErrorKind::Rejected => call.not_saved(&error),
+        _ => error.into(),
+    })?;
+    transaction.commit().await?;
+    call.save(result, begun, replaces).await?;
+    Ok(call.have(value))
+}
+
+async fn executed<D: Database, T: Serialize + DeserializeOwned + Send>(
+    call: &StepCall,
+    transaction: &mut Transaction<D>,
+    f: impl AsyncFnOnce(&mut Transaction<D>) -> Result<T, JobError>,
+) -> Result<(Instant, Payload, T), JobError> {
+    let begun = Instant::now();
+    let value = call.execute(async { f(transaction).await }).await?;
+    let (result, value) = call.write(&value)?;
+    Ok((begun, result, value))
 }

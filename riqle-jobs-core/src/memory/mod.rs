@@ -38,7 +38,7 @@ use self::{
     unique::UniqueKeys,
 };
 use crate::{
-    Clock, Limits, RunId, RunState, WakeSender, from_millis,
+    AsStore, Clock, Limits, RunId, RunState, Store, WakeSender, from_millis,
     store::{MachineClock, Pause, SteadyTime},
 };
 
@@ -67,6 +67,16 @@ pub struct Memory {
     clock: Clock,
     machine: MachineClock,
     limits: Limits,
+}
+
+impl AsStore for Memory {
+    type Database = ();
+
+    fn as_store(&self) -> Arc<dyn Store> {
+        Arc::new(self.clone())
+    }
+
+    fn database(&self) {}
 }
 
 impl Memory {

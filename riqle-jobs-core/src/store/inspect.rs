@@ -1,5 +1,6 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{DeadGroup, Health, JobMetrics, MetricsFilter, QueueStatus, RunNotes};
 use crate::{
@@ -164,7 +165,7 @@ pub struct Holder {
 }
 
 /// Which runs to list. Empty fields filter nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunFilter {
     /// Of these states.
     pub states: Vec<RunState>,

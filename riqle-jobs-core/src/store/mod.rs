@@ -64,7 +64,7 @@ pub use staged::{Staged, StagedItem, StagedKind};
 #[cfg(feature = "mock")]
 pub use staging::MockStaging;
 pub use staging::{
-    AsStaging, RefusedStaged, StagedNumber, StagedRequest, Staging, StagingStatus, TakenStaged,
+    AsStaging, RefusedStaged, STEPS_KEPT, StagedNumber, StagedRequest, Staging, StagingStatus, TakenStaged,
 };
 pub use wake::{Hint, Wake, WakeSender, WakeUps};
 pub use writes::Writes;
@@ -83,18 +83,23 @@ impl<S: Queue + Registry + Inspect + Operate + EmailLog + Audit + ?Sized> Store 
     label = "expected a store's handle, such as `Memory`, `Sqlite` or `Arc<dyn Store>`"
 )]
 pub trait AsStore {
+    /// What [`Jobs::begin`](crate::Jobs::begin) begins its transactions in: a SQL store's own handle, `()` where there is
+    /// none.
+    type Database;
+
     /// A shared handle.
     fn as_store(&self) -> Arc<dyn Store>;
+
+    /// See [`Database`](Self::Database).
+    fn database(&self) -> Self::Database;
 }
 
 impl AsStore for Arc<dyn Store> {
+    type Database = ();
+
     fn as_store(&self) -> Arc<dyn Store> {
         Arc::clone(self)
     }
-}
 
-impl<S: Store + Clone + 'static> AsStore for S {
-    fn as_store(&self) -> Arc<dyn Store> {
-        Arc::new(self.clone())
-    }
+    fn database(&self) {}
 }

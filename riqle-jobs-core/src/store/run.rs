@@ -214,13 +214,15 @@ pub enum Enqueued {
     New(RunId),
     /// Its unique key was taken by this run, or the id was stored before.
     Existing(RunId),
+    /// It is staged under its id; whether it is new shows when it arrives.
+    Staged(RunId),
 }
 
 impl Enqueued {
     /// The run that now represents the call.
     pub fn id(self) -> RunId {
         match self {
-            Enqueued::New(id) | Enqueued::Existing(id) => id,
+            Enqueued::New(id) | Enqueued::Existing(id) | Enqueued::Staged(id) => id,
         }
     }
 

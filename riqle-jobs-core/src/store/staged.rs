@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{NewEvent, TakenStaged, Unique};
 use crate::{
-    Due, Error, ErrorKind, Fingerprint, NewRun, Payload, Priority, RunId, events::EVENT_ID_KEPT,
-    state::closed_set,
+    Codec, Due, Error, ErrorKind, Fingerprint, NewRun, Payload, Priority, RunFilter, RunId,
+    events::EVENT_ID_KEPT, state::closed_set,
 };
 
 closed_set! {
@@ -16,15 +16,17 @@ closed_set! {
         Run = "run",
         /// An event to be sent.
         Event = "event",
+        /// Runs to be cancelled.
+        Cancel = "cancel",
     }
 }
 
-/// A run or an event as it is stored while staged. Only this module writes and reads it.
+/// A run, an event or a cancel as it is stored while staged. Only this module writes and reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staged {
-    /// Which of the two.
+    /// Which of the three.
     pub kind: StagedKind,
-    /// The id of the run or event; an item of the same kind and id is the same item.
+    /// The id of the run or event, or one of its own; an item of the same kind and id is the same item.
     pub id: String,
     /// Everything but the payload: JSON text.
     pub head: String,
@@ -39,6 +41,8 @@ pub enum StagedItem {
     Run(NewRun),
     /// An event to be sent.
     Event(NewEvent),
+    /// Cancel the runs that it lists and that have not ended.
+    Cancel(RunFilter),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -100,6 +104,15 @@ impl Staged {
         Ok(Self { kind: StagedKind::Event, id: event.id, head, payload: event.data })
     }
 
+    /// A cancel to be staged.
+    ///
+    /// # Errors
+    /// `Rejected` where it has no JSON form.
+    pub fn cancel(filter: &RunFilter) -> Result<Self, Error> {
+        let payload = Payload { codec: Codec::JSON, bytes: Vec::new() };
+        Ok(Self { kind: StagedKind::Cancel, id: RunId::new().to_string(), head: written(filter)?, payload })
+    }
+
     /// What was staged.
     ///
     /// # Errors
@@ -128,6 +141,7 @@ impl Staged {
                 let EventHead { name, due_at, id_kept } = self.read_head()?;
                 Ok(StagedItem::Event(NewEvent { id: self.id.clone(), name, data: payload, due_at, id_kept }))
             }
+            StagedKind::Cancel => Ok(StagedItem::Cancel(self.read_head()?)),
         }
     }
 

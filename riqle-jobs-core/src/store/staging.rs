@@ -6,7 +6,11 @@ use jiff::Timestamp;
 use super::{Staged, wake::WakeUps};
 use crate::{Error, LeaseToken};
 
-/// What SQL stores can also do: hold runs and events that were staged in a transaction of the application,
+/// How long a database keeps the result of a step that was committed with the application's writes, for a run of
+/// another store: longer than any attempt may sleep. A relay deletes older ones.
+pub const STEPS_KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// What SQL stores can also do: hold runs, events and cancels that were staged in a transaction of the application,
 /// until a [`Relay`](crate::Relay) has moved them into the store that its jobs run on.
 ///
 /// An item is taken under a lease, so that concurrent relays move different ones, and is removed once the
@@ -50,6 +54,12 @@ pub trait Staging: Send + Sync {
     /// # Errors
     /// `NotFound` if there is no such item; `Unavailable`; repeating is safe.
     async fn stage_again(&self, item: StagedNumber) -> Result<(), Error>;
+
+    /// Deletes step results older than [`STEPS_KEPT`]; returns how many.
+    ///
+    /// # Errors
+    /// `Unavailable`; repeating is safe.
+    async fn forget_kept_steps(&self) -> Result<u64, Error>;
 
     /// How much is staged.
     ///

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
-use crate::RunId;
+use crate::{NewRun, RunId};
 
 /// A hint from a store to the workers and relays of its process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +18,12 @@ pub enum Hint {
 }
 
 impl Hint {
+    /// That runs became due in their queues.
+    pub fn due(runs: &[NewRun]) -> Hint {
+        let queue = runs.first().map(|run| &run.queue);
+        Hint::Due(queue.filter(|queue| runs.iter().all(|run| run.queue == **queue)).cloned())
+    }
+
     /// As one process tells the others, with the id of the sender.
     pub(super) fn message(&self, process: Uuid) -> String {
         match self {

@@ -53,7 +53,7 @@ impl PurchaseConfirmation {
 /// # Errors
 /// `Conflict` if one to another address is pending; `Rejected` for ids over the limit; `Unavailable`.
 pub async fn enqueue_purchase_confirmation(
-    jobs: &Jobs,
+    jobs: &Jobs<impl Send + Sync>,
     order_id: impl Into<String> + Send,
     customer_email: impl Into<String> + Send,
 ) -> Result<Enqueued, Error> {

@@ -85,7 +85,7 @@ impl RefundNotification {
 /// # Errors
 /// `Rejected` for ids over the limit; `Unavailable`.
 pub async fn enqueue_refund_notification(
-    jobs: &Jobs,
+    jobs: &Jobs<impl Send + Sync>,
     order_id: impl Into<String> + Send,
     customer_email: impl Into<String> + Send,
     refund_reason: Option<String>,

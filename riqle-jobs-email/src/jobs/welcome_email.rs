@@ -54,7 +54,7 @@ impl WelcomeEmail {
 /// # Errors
 /// `Rejected` for ids over the limit; `Unavailable`.
 pub async fn enqueue_welcome_email(
-    jobs: &Jobs,
+    jobs: &Jobs<impl Send + Sync>,
     user_id: impl Into<String> + Send,
     email: impl Into<String> + Send,
     name: Option<String>,

@@ -62,8 +62,8 @@ pub struct Dashboard {
 
 impl Dashboard {
     /// The dashboard of a store, for users that `access` admits.
-    pub fn new(jobs: &Jobs, access: Access) -> Self {
-        Self { jobs: jobs.clone(), access, redaction: Redaction::default(), shutdown: Shutdown::new() }
+    pub fn new(jobs: &Jobs<impl Sized>, access: Access) -> Self {
+        Self { jobs: jobs.erase(), access, redaction: Redaction::default(), shutdown: Shutdown::new() }
     }
 
     /// Hides from viewers the values in inputs, results and outputs whose key contains one of these words,

@@ -47,8 +47,8 @@ pub struct EventApi {
 
 impl EventApi {
     /// An event API without keys; it answers 503 until it is given some.
-    pub fn new(jobs: &Jobs) -> Self {
-        Self { jobs: jobs.clone(), keys: Vec::new(), is_development: false, event_bytes: 512 << 10 }
+    pub fn new(jobs: &Jobs<impl Sized>) -> Self {
+        Self { jobs: jobs.erase(), keys: Vec::new(), is_development: false, event_bytes: 512 << 10 }
     }
 
     /// The accepted keys: several while one is being replaced. Empty ones are ignored.

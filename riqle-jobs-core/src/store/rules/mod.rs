@@ -2,8 +2,10 @@
 
 mod fence;
 mod operate;
+mod pages;
 mod remote_hints;
 
 pub use fence::Fence;
-pub use operate::{Operation, Standing, Todo};
+pub use operate::{CANCELLED, Operation, Standing, Todo};
+pub use pages::Pages;
 pub use remote_hints::{HintChannel, HintListener, RemoteHints};

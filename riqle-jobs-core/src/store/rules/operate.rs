@@ -4,6 +4,9 @@ use jiff::Timestamp;
 
 use crate::{Error, ErrorKind, Reason, Run, RunId, RunState};
 
+/// Why the emails of a cancelled run that wait to be sent are given up.
+pub const CANCELLED: &str = "the run was cancelled";
+
 /// What an operator does to a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -91,6 +94,11 @@ impl Operation {
             Operation::RunNow => "",
         };
         Err(self.rejected(run.id, format_args!("is {}{expected}", run.state)))
+    }
+
+    /// Whether a bulk operation skips a run for this error: it has ended, or is gone, since it was listed.
+    pub fn passes_over(error: &Error) -> bool {
+        matches!(error.kind(), ErrorKind::Rejected | ErrorKind::NotFound)
     }
 
     /// The error for what only the store can see.

@@ -92,10 +92,10 @@ impl<C: HintChannel> RemoteHints<C> {
         self.local.send(hint);
     }
 
-    /// A hint to be fired after the caller's commit.
-    pub fn wake(self: &Arc<Self>, hint: Hint) -> Wake {
-        let hints = Arc::clone(self);
-        Wake::by(move || hints.send(hint.clone()))
+    /// Hints to be fired after the caller's commit.
+    pub fn wake(self: &Arc<Self>, hints: Vec<Hint>) -> Wake {
+        let all = Arc::clone(self);
+        Wake::by(move || hints.iter().for_each(|hint| all.send(hint.clone())))
     }
 
     /// Hints from now on; where this process does not listen to others yet, a call begins to.

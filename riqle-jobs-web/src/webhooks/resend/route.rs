@@ -30,12 +30,12 @@ const MAY_STILL_COME: Duration = Duration::from_secs(60 * 60);
 /// if it is not genuine; 404 if the log has no such email, for an hour, since a delivery can be faster than the
 /// record of the send; 503 if there is no secret or the store is unavailable. Resend repeats what was not
 /// answered with 200.
-pub fn router(jobs: &Jobs, secrets: Option<Secrets>) -> Router {
+pub fn router(jobs: &Jobs<impl Sized>, secrets: Option<Secrets>) -> Router {
     Router::new()
         .route("/webhooks/resend", post(take).layer(DefaultBodyLimit::max(BODY_BYTES)))
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Shared {
-            jobs: jobs.clone(),
+            jobs: jobs.erase(),
             secrets: secrets.map(Arc::new),
             ignored: IgnoredEvents::default(),
         })

@@ -45,9 +45,9 @@ enum Decision {
 impl Webhook {
     /// A webhook that verifies with these secrets, and sends on what
     /// [`Fact::job_event`](super::Fact::job_event) says. Without secrets it answers 503.
-    pub fn new(jobs: &Jobs, secrets: Option<Secrets>) -> Self {
+    pub fn new(jobs: &Jobs<impl Sized>, secrets: Option<Secrets>) -> Self {
         let mapping = |event: &Event| Ok(Some(event.fact()?.job_event(&event.id)?));
-        Self { jobs: jobs.clone(), secrets, mapping: Arc::new(mapping), ignored: IgnoredEvents::default() }
+        Self { jobs: jobs.erase(), secrets, mapping: Arc::new(mapping), ignored: IgnoredEvents::default() }
     }
 
     /// Replaces the default mapping from Stripe's events to ours; `None` for none. The id should be Stripe's.

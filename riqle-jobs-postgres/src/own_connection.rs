@@ -1,0 +1,214 @@
+//! What an application does in a transaction that it has begun itself.
+
+use riqle_jobs_core::{
+    Enqueued, Error, Hint, NewRun, RunFilter, Wake,
+    events::{check_events, runs_started_by},
+    from_millis,
+    store::{
+        EventStart, NewEvent, Staged,
+        rules::{CANCELLED, Operation, Pages},
+    },
+};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
+
+use crate::{
+    Postgres,
+    email_log::fail_emails_of_run,
+    enqueue::{Within, enqueue},
+    error::{Failure, Result as Fallible},
+    events::start_events,
+    list::list_runs,
+    operate::cancel,
+    registry::registered_jobs,
+    staging::stage,
+    work::{Apply, Work, answered, within},
+};
+
+/// How often a group is tried again because another transaction took its unique key first.
+const TRIES: usize = 5;
+
+impl Postgres {
+    /// Stores runs, of any queues, in a transaction that the application has begun itself: they are there once it
+    /// commits, and never were where it rolls back. Fire the [`Wake`] after the commit.
+    ///
+    /// `connection` is any connection to the same database that is in a transaction. PostgreSQL answers the COMMIT of a
+    /// transaction in which a statement has failed by rolling back, without an error.
+    /// [`Jobs::begin`](riqle_jobs_core::Jobs::begin) begins one that says so, and that tells the workers by itself.
+    ///
+    /// # Errors
+    /// As [`Queue::enqueue`](riqle_jobs_core::Queue::enqueue); nothing of the group is stored then, and the
+    /// transaction can go on unless the connection itself broke off or the server did not answer in time.
+    pub async fn enqueue_in(
+        &self,
+        connection: &mut PgConnection,
+        runs: Vec<NewRun>,
+    ) -> Result<(Vec<Enqueued>, Wake), Error> {
+        self.shared.limits.check_runs("enqueue_in", &runs)?;
+        let hint = Hint::due(&runs);
+        let answers = self
+            .all_or_nothing("enqueue_in", connection, &(self.clone(), runs), |work, (store, runs)| {
+                Box::pin(enqueue_group(work, store, runs))
+            })
+            .await?;
+        Ok((answers, self.shared.wake.wake(vec![hint])))
+    }
+
+    /// Sends events in the caller's transaction, all or none, and stores the runs that they start: what
+    /// [`Jobs::send_events`](riqle_jobs_core::Jobs::send_events) does by itself. Answers with their ids, in order.
+    ///
+    /// # Errors
+    /// `Rejected` with the index; `Unavailable`. Nothing of it is stored then, and the transaction can go on unless
+    /// the connection itself broke off.
+    pub async fn send_event_in(
+        &self,
+        connection: &mut PgConnection,
+        events: Vec<NewEvent>,
+    ) -> Result<(Vec<String>, Wake), Error> {
+        check_events(&events, self.shared.limits)?;
+        let ids = self
+            .all_or_nothing("send_event_in", connection, &(self.clone(), events), |work, (store, events)| {
+                Box::pin(send_events(work, store, events))
+            })
+            .await?;
+        Ok((ids, self.shared.wake.wake(vec![Hint::Due(None)])))
+    }
+
+    /// Cancels, in the caller's transaction, the runs that `filter` lists and that have not ended, up to its limit (0: all),
+    /// and gives up their emails that wait to be sent. Answers how many runs.
+    ///
+    /// # Errors
+    /// `Unavailable`. Nothing of it stays then, and the transaction can go on unless the connection itself broke off.
+    pub async fn cancel_in(
+        &self,
+        connection: &mut PgConnection,
+        filter: RunFilter,
+    ) -> Result<(u64, Wake), Error> {
+        let (count, hints) = self
+            .all_or_nothing("cancel_in", connection, &filter, |work, filter| {
+                Box::pin(cancel_all(work, filter))
+            })
+            .await?;
+        Ok((count, self.shared.wake.wake(hints)))
+    }
+
+    /// Stages runs, of any queues, in the caller's transaction: once it commits, a [`Relay`](riqle_jobs_core::Relay)
+    /// moves them into the store that they are meant for. Fire the [`Wake`] after the commit.
+    ///
+    /// Unique keys are looked at when the runs arrive there, delays count from now. A run that is staged here under its
+    /// id already is left as it was. `connection` is as for [`enqueue_in`](Self::enqueue_in).
+    ///
+    /// # Errors
+    /// `Rejected` over a limit of this store, with the index; `Unavailable`. Nothing is staged then, and the transaction
+    /// can go on unless the connection itself broke off.
+    pub async fn stage_in(&self, connection: &mut PgConnection, runs: Vec<NewRun>) -> Result<Wake, Error> {
+        self.shared.limits.check_runs("stage_in", &runs)?;
+        let items = runs.into_iter().map(Staged::run).collect::<Result<Vec<_>, _>>()?;
+        self.stage_items("stage_in", connection, items).await
+    }
+
+    /// Stages events in the caller's transaction, as [`stage_in`](Self::stage_in) does runs: once moved they start the
+    /// jobs that the other store knows.
+    ///
+    /// # Errors
+    /// As [`stage_in`](Self::stage_in).
+    pub async fn stage_event_in(
+        &self,
+        connection: &mut PgConnection,
+        events: Vec<NewEvent>,
+    ) -> Result<Wake, Error> {
+        check_events(&events, self.shared.limits)?;
+        let items = events.into_iter().map(Staged::event).collect::<Result<Vec<_>, _>>()?;
+        self.stage_items("stage_event_in", connection, items).await
+    }
+
+    pub(crate) async fn stage_items(
+        &self,
+        operation: &'static str,
+        connection: &mut PgConnection,
+        items: Vec<Staged>,
+    ) -> Result<Wake, Error> {
+        self.all_or_nothing(operation, connection, &items, |work, items| Box::pin(stage(work, items)))
+            .await?;
+        Ok(self.shared.wake.wake(vec![Hint::Staged]))
+    }
+
+    /// Undoes what `apply` wrote where it fails, and only that.
+    async fn all_or_nothing<Q: Sync, A>(
+        &self,
+        operation: &'static str,
+        connection: &mut PgConnection,
+        question: &Q,
+        apply: Apply<Q, A>,
+    ) -> Result<A, Error> {
+        let mut tries = 1;
+        let schema = self.shared.statements.schema();
+        let written = format!("RELEASE SAVEPOINT riqle_jobs; SET LOCAL riqle_jobs.written_to = '{schema}'");
+        loop {
+            let begun = sqlx::raw_sql("SAVEPOINT riqle_jobs").execute(&mut *connection);
+            within(operation, begun).await?;
+            let mut work = Work::new(&mut *connection, &self.shared.statements, self.frozen());
+            let answer = answered(apply(&mut work, question)).await;
+            let end = match &answer {
+                Ok(_) => written.as_str(),
+                Err(_) => "ROLLBACK TO SAVEPOINT riqle_jobs; RELEASE SAVEPOINT riqle_jobs",
+            };
+            let end = sqlx::raw_sql(AssertSqlSafe(end));
+            let ended = within(operation, end.execute(&mut *connection)).await;
+            match answer {
+                Ok(answer) => return ended.map(|_| answer),
+                Err(error) if ended.is_ok() && tries < TRIES && error.is_outrun() => tries += 1,
+                Err(error) => return Err(self.failed_within(operation, error)),
+            }
+        }
+    }
+
+    /// An error of a transaction of the application.
+    pub(crate) fn failed_within(&self, operation: &'static str, error: Failure) -> Error {
+        let is_of_the_application = error.is_of_the_application();
+        let error = error.of(operation);
+        if is_of_the_application { error } else { self.told(error) }
+    }
+
+    /// An error of what surely writes, noted for the health.
+    pub(crate) fn told(&self, error: Error) -> Error {
+        self.shared.writes.failed(&error);
+        error
+    }
+}
+
+async fn enqueue_group(work: &mut Work<'_>, store: &Postgres, runs: &[NewRun]) -> Fallible<Vec<Enqueued>> {
+    let mut answers = enqueue(work, Within::Callers(store), &[runs]).await?;
+    answers.pop().unwrap_or_else(|| Ok(Vec::new())).map_err(Failure::from)
+}
+
+async fn cancel_all(work: &mut Work<'_>, filter: &RunFilter) -> Fallible<(u64, Vec<Hint>)> {
+    let mut pages = Pages::of(filter.clone(), Operation::Cancel.states());
+    let mut count = 0;
+    while let Some(page) = pages.page() {
+        let mut runs = list_runs(work, &page).await?;
+        pages.met(&runs);
+        // Locks are taken by rising id.
+        runs.sort_unstable_by_key(|run| run.id);
+        for run in runs {
+            match cancel(work, run.id).await {
+                Ok(()) => count += 1,
+                Err(Failure::Refused(error)) if Operation::passes_over(&error) => continue,
+                Err(error) => return Err(error),
+            }
+            fail_emails_of_run(work, run.id, CANCELLED).await?;
+        }
+    }
+    Ok((count, work.take_hints()))
+}
+
+async fn send_events(work: &mut Work<'_>, store: &Postgres, events: &[NewEvent]) -> Fallible<Vec<String>> {
+    let jobs = registered_jobs(work).await?;
+    let now = work.timed("SELECT riqle.now($1)").fetch_one(&mut *work.connection).await?;
+    let now = from_millis(now.try_get(0)?);
+    let start =
+        |event: &NewEvent| EventStart { event: event.clone(), runs: runs_started_by(event, &jobs, now) };
+    let starts: Vec<_> = events.iter().map(start).collect();
+    store.shared.limits.check_event_runs(&starts)?;
+    start_events(work, Within::Callers(store), &starts).await?;
+    Ok(events.iter().map(|event| event.id.clone()).collect())
+}
