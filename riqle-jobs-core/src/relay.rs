@@ -198,7 +198,7 @@ impl Relay {
                     // It must not miss what was staged before it, nor hit what was staged after it.
                     Part::Cancel(..) if !away.is_empty() => is_held_up = true,
                     Part::Cancel(number, filter) => {
-                        if let Err(error) = self.cancel(number, filter, answered).await {
+                        if let Err(error) = self.cancel(number, *filter, answered).await {
                             moved = moved.and(Err(error));
                             is_held_up = true;
                         }
@@ -325,7 +325,7 @@ type Group = Vec<(StagedNumber, StagedItem)>;
 enum Part {
     /// The runs of each queue, and the events, since a call is atomic within one queue only.
     Groups(BTreeMap<Option<String>, Group>),
-    Cancel(StagedNumber, RunFilter),
+    Cancel(StagedNumber, Box<RunFilter>),
 }
 
 /// What was taken, divided at the cancels. What can't be read is refused.
@@ -335,8 +335,10 @@ fn parts(taken: &[TakenStaged], answered: &mut Answered) -> Vec<Part> {
     for staged in taken {
         match staged.item() {
             Ok(StagedItem::Cancel(filter)) => {
-                parts
-                    .extend([Part::Groups(std::mem::take(&mut groups)), Part::Cancel(staged.number, filter)]);
+                parts.extend([
+                    Part::Groups(std::mem::take(&mut groups)),
+                    Part::Cancel(staged.number, Box::new(filter)),
+                ]);
             }
             Ok(StagedItem::Run(run)) => {
                 let group = groups.entry(Some(run.queue.clone())).or_default();
