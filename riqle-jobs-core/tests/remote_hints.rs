@@ -158,7 +158,7 @@ async fn without_a_channel_hints_stay_in_the_process() {
     let hints = RemoteHints::<Server>::new(None);
     let mut heard = hints.wake_ups();
 
-    hints.wake(Hint::Staged).fire();
+    hints.wake(vec![Hint::Staged]).fire();
 
     assert_eq!(heard.try_next(), Some(Hint::Staged));
 }
