@@ -62,10 +62,10 @@ pub use connect::connect;
 #[cfg(feature = "email")]
 pub use connect::mailer;
 pub use riqle_jobs_core::{
-    Alert, Database, Email, Enqueued, Error, ErrorKind, Job, JobError, JobFn, JobInput, Jobs, Mailbox,
-    ManualClock, Memory, NewRun, Payload, Priority, Reason, Receipt, Relay, Replay, ReplayFrom, RetryPolicy,
-    Run, RunContext, RunFilter, RunId, RunState, Sender, Shutdown, Step, Timestamp, Transaction, UniqueScope,
-    UnreadableStep, Worker, testing,
+    Database, Email, Enqueued, Error, ErrorKind, Job, JobError, JobFn, JobInput, Jobs, Key, Mailbox,
+    ManualClock, Memory, NewRun, Payload, Priority, Receipt, Relay, Replay, ReplayFrom, RetryPolicy, Run,
+    RunContext, RunFilter, RunId, RunState, Sender, Shutdown, Step, Timestamp, Transaction, Unique,
+    UniqueScope, UnreadableStep, Worker, testing,
 };
 
 /// For implementations of object-safe traits, such as [`email::Mailer`]; jobs and steps are plain `async fn`.
@@ -74,9 +74,10 @@ pub use riqle_jobs_core::async_trait;
 /// The traits of a store and the types they use: to write one, or for calls that [`Jobs`] does not have.
 pub mod store {
     pub use riqle_jobs_core::{
-        ActionId, BulkReport, Cause, Clock, Codec, DatabaseTransaction, EmailId, Enqueue, Fingerprint,
-        Jitter, JobFuture, LeaseToken, Limits, Pace, RunReport, Skipped, StepPath, StopReason, WorkerId,
-        WorkerStats, earlier, events, first_to_answer, from_millis, later, limits, millis_of, store::*,
+        ActionId, Alert, BulkReport, Cause, Clock, Codec, DatabaseTransaction, EmailId, Enqueue, Fingerprint,
+        Jitter, JobFuture, LeaseToken, Limits, NamedJob, Pace, Reason, RunReport, Skipped, StepPath,
+        StopReason, WorkerId, WorkerStats, earlier, events, first_to_answer, from_millis, later, limits,
+        millis_of, store::*,
     };
 }
 

@@ -7,7 +7,7 @@ mod unmarked;
 use std::sync::Arc;
 
 use riqle_jobs::{
-    Jobs, Mailbox, ManualClock, Memory, Reason, ReplayFrom, RunId, RunState, Sender, Worker,
+    Jobs, Mailbox, ManualClock, Memory, ReplayFrom, RunId, RunState, Sender, Worker,
     email::{
         Brand, EmailFilter, EmailStatus, Orders, SendOutcome,
         jobs::{
@@ -16,7 +16,7 @@ use riqle_jobs::{
         },
     },
     sqlite::Sqlite,
-    store::Store,
+    store::{Reason, Store},
     testing::{self, RecordingMailer},
 };
 #[cfg(feature = "real-servers")]

@@ -16,7 +16,7 @@ use std::{
 };
 
 use riqle_jobs::{
-    Job, JobError, JobInput, Jobs, NewRun, Payload, Priority, RunContext, RunState, Worker,
+    Job, JobError, JobInput, Jobs, NewRun, Payload, RunContext, RunState, Worker,
     store::{
         AttemptOutcome, ClaimRequest, Claimed, ClaimedRun, Due, Ending, LeaseToken, Settlement, Store,
         WorkerId,
@@ -199,7 +199,7 @@ async fn size(store: &Arc<dyn Store>) {
     let before = limits::redis_memory();
     let input = Payload::from_json_text(format!("\"{}\"", "x".repeat(198)));
     for _ in 0..RUNS / 1_000 {
-        let run = |_| NewRun::with_payload(Order::JOB, "default", Priority::DEFAULT, input.clone());
+        let run = |_| NewRun::named(Order::JOB, input.clone());
         store.enqueue((0..1_000).map(run).collect()).await.unwrap();
     }
     println!("run_size {}", (limits::redis_memory() - before) as f64 / RUNS as f64);
@@ -273,7 +273,7 @@ async fn claim(store: &Arc<dyn Store>) {
     };
     let run = |job: &str, number| {
         let input = Payload::json(&order(number)).unwrap();
-        NewRun::with_payload(job, "default", Priority::DEFAULT, input)
+        NewRun::named(job, input)
     };
     let end = async |claimed: Claimed| {
         let settle = |run: &ClaimedRun| Settlement {

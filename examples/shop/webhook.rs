@@ -13,7 +13,7 @@ use riqle_jobs::{
         Refund, RefundAmount,
         jobs::{PurchaseConfirmation, RefundNotification, WelcomeEmail},
     },
-    store::{Clock, OtherInput, Unique},
+    store::{Clock, OtherInput, UniqueKey},
     web::webhooks::{
         EVENT_ID_KEPT, Ignored, IgnoredEvents,
         stripe::{Event, Fact, SIGNATURE_HEADER, Secrets},
@@ -91,7 +91,7 @@ async fn record(shop: &Shop, fact: &Fact, event: &Event) -> Result<Option<String
     let key = run.unique.map_or_else(|| format!("stripe/{}", event.id), |unique| unique.key);
     // What came before counts, also with other content: a staged run hears of no conflict.
     let unique =
-        Unique { key, scope: UniqueScope::Period(EVENT_ID_KEPT), other_input: OtherInput::IsIgnored };
+        UniqueKey { key, scope: UniqueScope::Period(EVENT_ID_KEPT), other_input: OtherInput::IsIgnored };
     let run = NewRun { unique: Some(unique), ..run };
     // Before the shop's tables see any of it.
     shop.jobs.store().limits().check_runs("enqueue", std::slice::from_ref(&run))?;

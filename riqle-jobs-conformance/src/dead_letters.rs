@@ -332,7 +332,7 @@ pub async fn f11_a_replay_may_have_an_edited_input(harness: &dyn Harness) {
     // The key belongs to the new run with its new input.
     let ada = store.enqueue(vec![run_of(GREET).unique("greet:ada")]).await.unwrap_err();
     assert_eq!(ada.kind(), ErrorKind::Conflict);
-    let eve = NewRun::with_payload(GREET, QUEUE, Priority::DEFAULT, json(r#"{"name":"Eve"}"#));
+    let eve = NewRun::named(GREET, json(r#"{"name":"Eve"}"#)).queue(QUEUE);
     assert_eq!(store.enqueue(vec![eve.unique("greet:ada")]).await.unwrap()[0].id(), new_run);
     let claim = claimed(&*store).await;
     assert_eq!((claim.lease.run, step_names(&claim)), (new_run, vec!["fetch"]));

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use riqle_jobs_core::{
-    ErrorKind, Hint, Jobs, Payload, Priority, Retention, Run, RunFilter, RunState, Store,
-    events::runs_started_by,
-    store::{EventStart, JobCount, JobDeclaration, NewEvent, RegisteredJob, StoredEvent},
+    ErrorKind, Hint, Jobs, Payload, Priority, Retention, Run, RunFilter, RunId, RunState, Store,
+    events::jobs_started_by,
+    store::{
+        EventEffect, EventRun, EventStart, JobCount, JobDeclaration, JobRules, NewEvent, RegisteredJob,
+        StoredEvent,
+    },
 };
 
 use crate::{Harness, given::*};
@@ -22,8 +26,26 @@ fn kept_long(id: &str, data: &str) -> NewEvent {
     NewEvent { id_kept: LONG, ..event(id, data) }
 }
 
-fn kept(event: NewEvent, millis: i64, started: u32) -> StoredEvent {
-    StoredEvent { event, received_at: at(millis), started }
+/// An event as it is stored, with the number of its runs.
+type Kept = (NewEvent, Timestamp, usize);
+
+fn kept(event: NewEvent, millis: i64, runs: usize) -> Kept {
+    (event, at(millis), runs)
+}
+
+fn counted(stored: Vec<StoredEvent>) -> Vec<Kept> {
+    stored.into_iter().map(|stored| (stored.event, stored.received_at, stored.runs.len())).collect()
+}
+
+/// What is noted of so many jobs that an event has started.
+fn noted(jobs: u32) -> Vec<EventRun> {
+    let run = |number: u32| EventRun {
+        job: format!("greet-{number}"),
+        run: RunId::from_uuid(uuid::Uuid::from_u128(number.into())),
+        effect: EventEffect::Started,
+        lacking: Vec::new(),
+    };
+    (0..jobs).map(run).collect()
 }
 
 fn greets_new_users() -> JobDeclaration {
@@ -33,6 +55,7 @@ fn greets_new_users() -> JobDeclaration {
         priority: Priority::DEFAULT,
         trigger: Some("user/created".to_owned()),
         policy: None,
+        rules: JobRules::default(),
     }
 }
 
@@ -45,7 +68,7 @@ fn starting(event: NewEvent, jobs: &[JobDeclaration]) -> EventStart {
     let known =
         |declaration: &JobDeclaration| RegisteredJob { declaration: declaration.clone(), seen_at: at(0) };
     let jobs: Vec<_> = jobs.iter().map(known).collect();
-    EventStart { runs: runs_started_by(&event, &jobs, at(0)), event }
+    EventStart { jobs: jobs_started_by(&event, &jobs, at(0)), event }
 }
 
 /// Every run, the first one first.
@@ -62,10 +85,9 @@ pub async fn an_event_is_stored_as_it_was_given(harness: &dyn Harness) {
 
     let answers = store.store_events(vec![event("evt_1", "1"), later.clone()]).await.unwrap();
 
-    let expected = [kept(event("evt_1", "1"), 5, 0), kept(later, 5, 0)];
-    assert_eq!(answers, expected);
+    assert_eq!(counted(answers.clone()), [kept(event("evt_1", "1"), 5, 0), kept(later, 5, 0)]);
     let names = vec!["user/created".to_owned()];
-    assert_eq!(harness.second_handle().await.idle_events(names, 10).await.unwrap(), expected);
+    assert_eq!(harness.second_handle().await.idle_events(names, 10).await.unwrap(), answers);
 }
 
 pub async fn a_known_event_id_keeps_the_first(harness: &dyn Harness) {
@@ -76,7 +98,7 @@ pub async fn a_known_event_id_keeps_the_first(harness: &dyn Harness) {
     let other = NewEvent { name: "user/deleted".to_owned(), ..event("evt_1", "2") };
     let answers = store.store_events(vec![event("evt_0", "0"), other]).await.unwrap();
 
-    assert_eq!(answers, [kept(event("evt_0", "0"), 1000, 0), kept(event("evt_1", "1"), 0, 0)]);
+    assert_eq!(counted(answers), [kept(event("evt_0", "0"), 1000, 0), kept(event("evt_1", "1"), 0, 0)]);
 }
 
 pub async fn an_event_id_twice_in_a_list_keeps_the_first(harness: &dyn Harness) {
@@ -84,42 +106,42 @@ pub async fn an_event_id_twice_in_a_list_keeps_the_first(harness: &dyn Harness) 
 
     let answers = store.store_events(vec![event("evt_1", "1"), event("evt_1", "2")]).await.unwrap();
 
-    assert_eq!(answers, [kept(event("evt_1", "1"), 0, 0), kept(event("evt_1", "1"), 0, 0)]);
+    assert_eq!(counted(answers), [kept(event("evt_1", "1"), 0, 0), kept(event("evt_1", "1"), 0, 0)]);
 }
 
 pub async fn a_started_event_says_so_when_it_comes_again(harness: &dyn Harness) {
     let store = harness.store();
     store.store_events(vec![event("evt_1", "1")]).await.unwrap();
-    store.mark_started("evt_1", 2).await.unwrap();
-    store.mark_started("evt_1", 2).await.unwrap();
-    store.mark_started("never-sent", 1).await.unwrap();
+    store.mark_started("evt_1", noted(2)).await.unwrap();
+    store.mark_started("evt_1", noted(2)).await.unwrap();
+    store.mark_started("never-sent", noted(1)).await.unwrap();
 
     let answers = store.store_events(vec![event("evt_1", "1")]).await.unwrap();
 
-    assert_eq!(answers, [kept(event("evt_1", "1"), 0, 2)]);
+    assert_eq!(answers[0].runs, noted(2));
+    assert_eq!(counted(answers), [kept(event("evt_1", "1"), 0, 2)]);
 }
 
 pub async fn an_event_id_is_free_again_after_24_hours(harness: &dyn Harness) {
     let store = harness.store();
     store.store_events(vec![event("evt_1", "1")]).await.unwrap();
-    store.mark_started("evt_1", 1).await.unwrap();
+    store.mark_started("evt_1", noted(1)).await.unwrap();
 
     harness.clock().advance(ms(24 * 3_600_000 - 1));
     let early = store.store_events(vec![event("evt_1", "2")]).await.unwrap();
     harness.clock().advance(ms(1));
     let late = store.store_events(vec![event("evt_1", "3")]).await.unwrap();
 
-    assert_eq!(early, [kept(event("evt_1", "1"), 0, 1)]);
-    let expected = [kept(event("evt_1", "3"), 24 * 3_600_000, 0)];
-    assert_eq!(late, expected);
-    assert_eq!(store.idle_events(vec!["user/created".to_owned()], 10).await.unwrap(), expected);
+    assert_eq!(counted(early), [kept(event("evt_1", "1"), 0, 1)]);
+    assert_eq!(counted(late.clone()), [kept(event("evt_1", "3"), 24 * 3_600_000, 0)]);
+    assert_eq!(store.idle_events(vec!["user/created".to_owned()], 10).await.unwrap(), late);
 }
 
 pub async fn an_event_id_is_kept_for_as_long_as_its_event_says(harness: &dyn Harness) {
     let store = harness.store();
     let later = NewEvent { due_at: Some(at(60_000)), ..kept_long("evt_1", "1") };
     store.store_events(vec![later.clone(), event("evt_2", "1")]).await.unwrap();
-    store.mark_started("evt_1", 1).await.unwrap();
+    store.mark_started("evt_1", noted(1)).await.unwrap();
 
     harness.clock().advance(LONG - ms(1));
     // What counts is what the first one said.
@@ -128,8 +150,8 @@ pub async fn an_event_id_is_kept_for_as_long_as_its_event_says(harness: &dyn Har
     let late = store.store_events(vec![event("evt_1", "3")]).await.unwrap();
 
     let millis = i64::try_from(LONG.as_millis()).unwrap();
-    assert_eq!(early, [kept(later, 0, 1), kept(kept_long("evt_2", "2"), millis - 1, 0)]);
-    assert_eq!(late, [kept(event("evt_1", "3"), millis, 0)]);
+    assert_eq!(counted(early.clone()), [kept(later, 0, 1), kept(kept_long("evt_2", "2"), millis - 1, 0)]);
+    assert_eq!(counted(late.clone()), [kept(event("evt_1", "3"), millis, 0)]);
     let idle = harness.second_handle().await.idle_events(vec!["user/created".to_owned()], 10).await.unwrap();
     assert_eq!(idle, [early[1].clone(), late[0].clone()]);
 }
@@ -165,7 +187,7 @@ pub async fn idle_events_are_those_that_started_nothing_oldest_first(harness: &d
         store.store_events(vec![event]).await.unwrap();
         harness.clock().advance(ms(1));
     }
-    store.mark_started("evt_b", 1).await.unwrap();
+    store.mark_started("evt_b", noted(1)).await.unwrap();
     let idle = async |names: &[&str], limit| {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         let events = store.idle_events(names, limit).await.unwrap();
@@ -194,7 +216,7 @@ pub async fn f16_an_event_that_comes_many_times_at_once_starts_one_run(harness: 
     let runs = handles[0].runs(RunFilter::default()).await.unwrap();
     assert_eq!(runs.len(), 1);
     let stored = handles[0].store_events(vec![event("evt_1", "")]).await.unwrap().remove(0);
-    assert_eq!((&stored.event.data, stored.started), (&runs[0].input, 1));
+    assert_eq!((&stored.event.data, stored.runs[0].run), (&runs[0].input, runs[0].id));
     assert_eq!(runs[0].event_id.as_deref(), Some("evt_1"));
 }
 
@@ -220,19 +242,22 @@ pub async fn events_are_stored_with_the_runs_that_they_start(harness: &dyn Harne
     harness.clock().advance(ms(5));
     let later = NewEvent { due_at: Some(at(60_000)), ..event("evt_2", "2") };
     let both = [bills_new_users(), greets_new_users()];
-    let first = starting(event("evt_1", "1"), &both);
-    let ids: Vec<_> = first.runs.iter().map(|run| run.id).collect();
-    let starts = vec![first, starting(later.clone(), &both[..1]), starting(event("evt_3", "3"), &[])];
+    let starts = vec![
+        starting(event("evt_1", "1"), &both),
+        starting(later.clone(), &both[..1]),
+        starting(event("evt_3", "3"), &[]),
+    ];
 
     let answers = store.start_events(starts).await.unwrap();
 
     let expected =
         [kept(event("evt_1", "1"), 5, 2), kept(later.clone(), 5, 1), kept(event("evt_3", "3"), 5, 0)];
-    assert_eq!(answers, expected);
+    assert_eq!(counted(answers.clone()), expected);
+    let ids: Vec<_> = answers[0].runs.iter().map(|run| run.run).collect();
     let other = harness.second_handle().await;
     let stored = vec![event("evt_1", "x"), event("evt_2", "x"), event("evt_3", "x")];
-    assert_eq!(other.store_events(stored).await.unwrap(), expected);
-    assert_eq!(other.idle_events(vec!["user/created".to_owned()], 10).await.unwrap(), expected[2..]);
+    assert_eq!(other.store_events(stored).await.unwrap(), answers);
+    assert_eq!(other.idle_events(vec!["user/created".to_owned()], 10).await.unwrap(), answers[2..]);
     let started = runs(&*other).await;
     let seen: Vec<_> = started
         .iter()
@@ -252,13 +277,13 @@ pub async fn events_are_stored_with_the_runs_that_they_start(harness: &dyn Harne
 pub async fn events_that_are_started_again_start_nothing(harness: &dyn Harness) {
     let store = harness.store();
     let (bills, greets) = ([bills_new_users()], [bills_new_users(), greets_new_users()]);
-    store.start_events(vec![starting(event("evt_1", "1"), &bills)]).await.unwrap();
+    let expected = store.start_events(vec![starting(event("evt_1", "1"), &bills)]).await.unwrap();
     let before = runs(&*store).await;
     harness.clock().advance(secs(1));
 
     // Neither with other data nor where another job has come since, nor after the run has ended.
     let again = || vec![starting(event("evt_1", "2"), &greets)];
-    let expected = [kept(event("evt_1", "1"), 0, 1)];
+    assert_eq!(counted(expected.clone()), [kept(event("evt_1", "1"), 0, 1)]);
     assert_eq!(harness.second_handle().await.start_events(again()).await.unwrap(), expected);
     store.cancel(before[0].id).await.unwrap();
     assert_eq!(store.start_events(again()).await.unwrap(), expected);
@@ -277,7 +302,7 @@ pub async fn an_event_that_was_stored_without_its_runs_is_started_with_what_came
     let second = NewEvent { due_at: Some(at(5000)), ..event("evt_1", "2") };
     let answers = store.start_events(vec![starting(second, &[greets_new_users()])]).await.unwrap();
 
-    assert_eq!(answers, [kept(first, 0, 1)]);
+    assert_eq!(counted(answers), [kept(first, 0, 1)]);
     let runs = runs(&*store).await;
     assert_eq!(runs.iter().map(|run| (&run.input, run.due_at)).collect::<Vec<_>>(), [(&json("1"), at(9000))]);
 }
@@ -286,14 +311,14 @@ pub async fn runs_that_were_enqueued_before_their_event_was_counted_are_not_enqu
     harness: &dyn Harness,
 ) {
     let store = harness.store();
-    let first = starting(event("evt_1", "1"), &[greets_new_users()]);
-    store.store_events(vec![first.event.clone()]).await.unwrap();
-    store.enqueue(first.runs).await.unwrap();
+    let start = || starting(event("evt_1", "1"), &[greets_new_users()]);
+    let stored = store.store_events(vec![start().event]).await.unwrap();
+    let first = start().runs_for(&stored[0]);
+    store.enqueue(first.clone()).await.unwrap();
 
-    let again = starting(event("evt_1", "1"), &[greets_new_users()]);
-    let answers = store.start_events(vec![again]).await.unwrap();
+    let answers = store.start_events(vec![start()]).await.unwrap();
 
-    assert_eq!(answers, [kept(event("evt_1", "1"), 0, 1)]);
+    assert_eq!((answers[0].runs[0].run, answers[0].runs[0].effect), (first[0].id, EventEffect::Started));
     assert_eq!(runs(&*store).await.len(), 1);
 }
 
@@ -305,7 +330,7 @@ pub async fn an_event_id_that_was_stored_under_another_name_starts_nothing(harne
     let answers =
         store.start_events(vec![starting(event("evt_1", "2"), &[greets_new_users()])]).await.unwrap();
 
-    assert_eq!(answers, [kept(deleted, 0, 0)]);
+    assert_eq!(counted(answers), [kept(deleted, 0, 0)]);
     assert_eq!(runs(&*store).await, []);
 }
 
@@ -316,7 +341,7 @@ pub async fn an_event_id_twice_in_a_list_starts_once(harness: &dyn Harness) {
 
     let answers = store.start_events(starts).await.unwrap();
 
-    assert_eq!(answers, [kept(event("evt_1", "1"), 0, 1), kept(event("evt_1", "1"), 0, 1)]);
+    assert_eq!(counted(answers), [kept(event("evt_1", "1"), 0, 1), kept(event("evt_1", "1"), 0, 1)]);
     let runs = runs(&*store).await;
     assert_eq!(runs.iter().map(|run| &run.input).collect::<Vec<_>>(), [&json("1")]);
 }
@@ -329,7 +354,7 @@ pub async fn a_started_event_may_come_again_after_24_hours(harness: &dyn Harness
 
     let answers = store.start_events(start("2")).await.unwrap();
 
-    assert_eq!(answers, [kept(event("evt_1", "2"), 24 * 3_600_000, 1)]);
+    assert_eq!(counted(answers), [kept(event("evt_1", "2"), 24 * 3_600_000, 1)]);
     let runs = runs(&*store).await;
     assert_eq!(runs.iter().map(|run| &run.input).collect::<Vec<_>>(), [&json("1"), &json("2")]);
 }
@@ -350,8 +375,7 @@ pub async fn where_a_run_of_an_event_is_refused_nothing_is_stored(harness: &dyn 
     let nameless = [JobDeclaration { queue: String::new(), ..greets_new_users() }];
     let too_large =
         NewEvent { data: json(&"x".repeat(store.limits().input_bytes + 1)), ..event("evt_2", "") };
-    let keyless = EventStart { event: event("evt_2", "2"), runs: vec![run_of(GREET)] };
-    for refused in [starting(event("evt_2", "2"), &nameless), starting(too_large, &greets), keyless] {
+    for refused in [starting(event("evt_2", "2"), &nameless), starting(too_large, &greets)] {
         let starts = vec![starting(event("evt_1", "1"), &greets), refused];
         let error = store.start_events(starts).await.unwrap_err();
         assert_eq!((error.kind(), error.index()), (ErrorKind::Rejected, Some(1)), "{error}");
@@ -375,7 +399,10 @@ pub async fn of_many_starts_of_an_event_at_once_one_enqueues_its_runs(harness: &
     })
     .await;
 
-    assert!(answers.iter().all(|stored| stored[1] == answers[0][1] && stored[1].started == 2), "{answers:?}");
+    assert!(
+        answers.iter().all(|stored| stored[1] == answers[0][1] && stored[1].runs.len() == 2),
+        "{answers:?}"
+    );
     let mut runs = runs(&*handles[0]).await;
     assert_eq!(runs.len(), 24 + 2);
     runs.retain(|run| run.event_id.as_deref() == Some("evt_shared"));

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use riqle_jobs_core::{
     AttemptOutcome, ClaimRequest, ClaimedRun, Ending, Enqueued, LeaseAnswer, LeaseToken, NewRun, Payload,
-    Priority, Reason, Run, RunId, Settlement, StepPath, StepSave, Store, WorkerId, from_millis,
+    Reason, Run, RunId, Settlement, StepPath, StepSave, Store, WorkerId, from_millis,
 };
 
 /// The queue of every run that says no other.
@@ -38,7 +38,7 @@ pub(crate) fn json(text: &str) -> Payload {
 
 /// A run of `job`, due now.
 pub(crate) fn run_of(job: &str) -> NewRun {
-    NewRun::with_payload(job, QUEUE, Priority::DEFAULT, json(r#"{"name":"Ada"}"#))
+    NewRun::named(job, json(r#"{"name":"Ada"}"#)).queue(QUEUE)
 }
 
 /// Stores a run.

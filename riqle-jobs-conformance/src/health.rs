@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use riqle_jobs_core::{
     NewRun, WorkerId,
-    store::{Health, TroubleKind, WorkerReport, WorkerTrouble},
+    store::{Health, Misplaced, TroubleKind, WorkerReport, WorkerTrouble},
 };
 
 use crate::{Harness, given::*};
@@ -14,7 +14,7 @@ fn worker(jobs: &[&str]) -> WorkerReport {
         id: WorkerId::new(),
         label: "worker".to_owned(),
         version: "1".to_owned(),
-        jobs: jobs.iter().map(|job| (*job).to_owned()).collect(),
+        jobs: jobs.iter().map(|job| ((*job).to_owned(), QUEUE.to_owned())).collect(),
         concurrency: 1,
         running: 0,
         claimed_ahead: [].into(),
@@ -52,6 +52,29 @@ pub async fn f10_due_jobs_that_no_living_worker_knows_are_named(harness: &dyn Ha
     assert_eq!(health(harness).await.jobs_without_worker, ["bill"]);
     harness.clock().advance(secs(60));
     assert_eq!(health(harness).await.jobs_without_worker, ["bill", GREET], "the worker is gone");
+}
+
+pub async fn runs_in_a_queue_that_no_worker_takes_their_job_from_are_named(harness: &dyn Harness) {
+    let store = harness.store();
+    let elsewhere = || NewRun { queue: "reports".to_owned(), ..run_of(GREET) };
+    enqueued(&*store, run_of(GREET)).await;
+    enqueued(&*store, elsewhere().delay(secs(100))).await;
+    store.report_worker(worker(&[GREET])).await.unwrap();
+    // Not due yet.
+    assert_eq!((health(harness).await.misplaced, health(harness).await.problems), (vec![], vec![]));
+    enqueued(&*store, elsewhere()).await;
+
+    let told = health(harness).await;
+
+    let (job, queue) = (GREET.to_owned(), "reports".to_owned());
+    let misplaced = Misplaced { job, queue, taken_from: vec![QUEUE.to_owned()], runs: 2 };
+    assert_eq!((told.misplaced, told.jobs_without_worker), (vec![misplaced], vec![]));
+    let expected = "runs of job \"greet\" wait in queue \"reports\" (2), but its workers take it from \"mail\": give producers \
+                    and workers the same queue, then cancel these and enqueue them again";
+    assert_eq!(told.problems, [expected]);
+    let from_there = [(GREET.to_owned(), "reports".to_owned())].into();
+    store.report_worker(WorkerReport { jobs: from_there, ..worker(&[]) }).await.unwrap();
+    assert_eq!(health(harness).await.misplaced, []);
 }
 
 pub async fn leases_that_ran_out_are_counted_until_they_are_taken_over(harness: &dyn Harness) {

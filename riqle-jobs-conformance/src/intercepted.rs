@@ -13,9 +13,10 @@ use riqle_jobs_core::{
         RecordedEmailEvent, Resolution, Suppression,
     },
     store::{
-        ActionFilter, DeadError, DeadGroup, EventStart, Health, JobCount, JobDeclaration, JobMetrics,
-        MetricsFilter, NewAction, NewEvent, Note, Pruned, QueueStatus, RecordedAction, RegisteredJob,
-        RegisteredWorker, RunNotes, StoredEvent, WorkerOrder, WorkerReport,
+        ActionFilter, DeadError, DeadGroup, EventFilter, EventRun, EventStart, Health, JobCount,
+        JobDeclaration, JobMetrics, ListedEvent, MetricsFilter, NewAction, NewEvent, Note, Pruned,
+        QueueStatus, RecordedAction, RegisteredJob, RegisteredWorker, RunNotes, StoredEvent, WorkerOrder,
+        WorkerReport,
     },
 };
 use uuid::Uuid;
@@ -120,13 +121,14 @@ interceptor! {
         Write report_metrics(worker: WorkerId, metrics: Vec<JobMetrics>) -> ();
         Write store_events(events: Vec<NewEvent>) -> Vec<StoredEvent>;
         Write start_events(events: Vec<EventStart>) -> Vec<StoredEvent>;
-        Write mark_started(event_id: &str, runs: u32) -> ();
+        Write mark_started(event_id: &str, runs: Vec<EventRun>) -> ();
         Read idle_events(names: Vec<String>, limit: usize) -> Vec<StoredEvent>;
     }
 
     Inspect {
         Read run(id: RunId) -> Option<Run>;
         Read steps(id: RunId) -> Vec<SavedStep>;
+        Read events(filter: EventFilter) -> Vec<ListedEvent>;
         Read runs(filter: RunFilter) -> Vec<Run>;
         Read count_runs(filter: RunFilter, most: u64) -> u64;
         Read dead_groups(limit: usize) -> Vec<DeadGroup>;

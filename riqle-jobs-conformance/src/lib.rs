@@ -45,6 +45,7 @@
 
 #![allow(missing_docs)]
 
+mod area;
 mod around_commit;
 mod fault_scene;
 mod given;
@@ -71,6 +72,8 @@ pub mod email_delivery;
 pub mod email_log;
 pub mod email_start;
 pub mod enqueue;
+pub mod event_keys;
+pub mod event_list;
 pub mod events;
 pub mod health;
 pub mod lease;

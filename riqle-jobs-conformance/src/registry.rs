@@ -1,8 +1,8 @@
 //! Jobs and workers, as they announce themselves.
 
 use riqle_jobs_core::{
-    ErrorKind, LeaseAnswer, Priority, WorkerId,
-    store::{JobDeclaration, RegisteredJob, RegisteredWorker, WorkerOrder, WorkerReport},
+    ErrorKind, Key, LeaseAnswer, Priority, Unique, UniqueScope, WorkerId,
+    store::{JobDeclaration, JobRules, RegisteredJob, RegisteredWorker, WorkerOrder, WorkerReport},
 };
 
 use crate::{
@@ -17,6 +17,10 @@ fn job(name: &str) -> JobDeclaration {
         priority: Priority::HIGH,
         trigger: Some("user/created".to_owned()),
         policy: Some("exponential".to_owned()),
+        rules: JobRules {
+            unique: Some(Unique::by("{user}").within(UniqueScope::Period(ms(5)))),
+            reference: Some(Key::by("user-{user?}")),
+        },
     }
 }
 
@@ -29,6 +33,7 @@ pub async fn jobs_are_known_by_name_as_they_were_announced_last(harness: &dyn Ha
         priority: Priority::LOW,
         trigger: None,
         policy: None,
+        rules: JobRules::default(),
         ..job("greet")
     };
 
@@ -52,7 +57,12 @@ pub async fn a_worker_is_known_as_it_reported_last(harness: &dyn Harness) {
     harness.clock().advance(secs(1));
 
     let claimed_ahead = [("mail".to_owned(), 7), ("größer \"3\"".to_owned(), 1)].into();
-    let busy = WorkerReport { running: 32, claimed_ahead, jobs: vec!["greet".to_owned()], ..first.clone() };
+    let busy = WorkerReport {
+        running: 32,
+        claimed_ahead,
+        jobs: [("greet".to_owned(), "reports".to_owned())].into(),
+        ..first.clone()
+    };
     store.report_worker(busy.clone()).await.unwrap();
 
     let order = WorkerOrder::Work;

@@ -5,7 +5,10 @@ use std::{collections::HashSet, sync::Arc};
 use riqle_jobs_core::{
     Due, ErrorKind, Hint, Inspect, LeaseToken, Memory, NewRun, Payload, Priority, Queue, Registry, Relay,
     RunFilter, Staging, UniqueScope,
-    store::{JobDeclaration, NewEvent, StagedItem, StagedNumber, StagedRequest, StagingStatus, TakenStaged},
+    store::{
+        JobDeclaration, JobRules, NewEvent, StagedItem, StagedNumber, StagedRequest, StagingStatus,
+        TakenStaged,
+    },
 };
 
 use crate::{StagingHarness, TransactionEnd::*, given::*};
@@ -53,8 +56,9 @@ pub async fn a_run_is_taken_as_it_was_staged(harness: &dyn StagingHarness) {
             .priority(Priority::URGENT)
             .at(at(60_000))
     };
-    let mut bare =
-        NewRun::with_payload("bill", "Büro", Priority::LOW, Payload::from_json_text("9007199254740993"));
+    let mut bare = NewRun::named("bill", Payload::from_json_text("9007199254740993"))
+        .queue("Büro")
+        .priority(Priority::LOW);
     bare.fingerprint.0 = [7; 16];
     let odd = NewRun { input: Payload::from_json_text(vec![0, 0xff, b'"']), ..run_of(GREET) };
     let keyed = [UniqueScope::WhilePending, UniqueScope::WhileNotEnded];
@@ -330,6 +334,7 @@ pub async fn f18_what_was_staged_arrives_once_and_leaves_nothing_behind(harness:
         priority: Priority::DEFAULT,
         trigger: Some("user/created".to_owned()),
         policy: None,
+        rules: JobRules::default(),
     };
     store.register_jobs(vec![greets]).await.unwrap();
     let elsewhere = NewRun { queue: "reports".to_owned(), ..run_of("bill") };

@@ -146,6 +146,27 @@ macro_rules! conformance_suite {
             many_events_may_start_more_runs_than_a_group_has,
             an_event_that_is_refused_leaves_the_others_of_its_list_unsent,
         ]);
+        $crate::conformance_area!($harness, event_keys: [
+            a_run_of_an_event_has_the_keys_of_its_job,
+            where_the_own_key_is_taken_the_event_joins_its_holder,
+            the_end_of_a_run_frees_its_own_key_and_not_the_events,
+            of_two_events_with_one_key_in_a_list_the_second_joins,
+            of_many_events_with_one_key_at_once_one_starts,
+            an_event_that_joins_for_one_job_starts_the_others,
+            a_job_that_registers_late_joins_and_the_event_is_idle_no_longer,
+            runs_that_joined_before_their_event_was_noted_have_joined,
+            a_repeat_prolongs_the_key_of_an_event_that_joined_no_more_than_of_one_that_started,
+            the_keys_are_those_of_the_data_that_came_first,
+            an_event_that_lacks_a_path_starts_a_run_without_the_key,
+            no_value_makes_a_key_that_refuses_an_event,
+            a_replay_holds_the_own_key_again_and_the_event_stays_answered,
+            a_replay_is_refused_while_a_run_of_an_event_holds_the_key,
+        ]);
+        $crate::conformance_area!($harness, event_list: [
+            events_come_in_pages_the_newest_first,
+            events_are_found_by_their_id_and_their_name,
+            an_event_is_listed_with_what_became_of_it,
+        ]);
         $crate::conformance_area!($harness, cancel: [
             a_pending_run_is_cancelled_and_never_claimed,
             f33_a_running_run_is_cancelled_at_once_and_its_worker_told,
@@ -213,6 +234,7 @@ macro_rules! conformance_suite {
             an_empty_store_is_healthy,
             the_run_that_has_waited_longest_is_told_unless_its_queue_is_paused,
             f10_due_jobs_that_no_living_worker_knows_are_named,
+            runs_in_a_queue_that_no_worker_takes_their_job_from_are_named,
             leases_that_ran_out_are_counted_until_they_are_taken_over,
             housekeeping_that_has_failed_for_ten_minutes_is_told_with_its_error,
             a_provider_that_has_taken_no_email_for_a_minute_is_told,
@@ -393,42 +415,5 @@ macro_rules! staging_suite {
             a_delay_counts_from_the_staging,
             of_several_relays_at_once_each_item_is_moved_once,
         ]);
-    };
-}
-
-/// One area of [`conformance_suite!`].
-#[doc(hidden)]
-#[macro_export]
-macro_rules! conformance_area {
-    ($harness:ty, $area:ident: [$($case:ident,)+]) => {
-        mod $area {
-            #[allow(unused_imports)]
-            use super::*;
-
-            $(
-                #[::tokio::test(flavor = "multi_thread")]
-                async fn $case() {
-                    let harness = <$harness as $crate::Harness>::start().await;
-                    $crate::within_limit($crate::$area::$case(&harness)).await;
-                }
-            )+
-        }
-    };
-}
-
-/// Emits the model test, [`run_model_test`](crate::run_model_test), for a type that is a
-/// [`Harness`](crate::Harness).
-#[macro_export]
-macro_rules! model_test {
-    ($harness:ty) => {
-        mod model {
-            #[allow(unused_imports)]
-            use super::*;
-
-            #[::tokio::test(flavor = "multi_thread")]
-            async fn random_operations_match_memory() {
-                $crate::run_model_test::<$harness>().await;
-            }
-        }
     };
 }

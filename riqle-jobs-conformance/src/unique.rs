@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use riqle_jobs_core::{Enqueued, ErrorKind, NewRun, OtherInput, Priority, RunId, RunState, UniqueScope};
+use riqle_jobs_core::{Enqueued, ErrorKind, NewRun, OtherInput, RunId, RunState, UniqueScope};
 
 use crate::{Harness, given::*};
 
@@ -244,8 +244,7 @@ pub async fn a_caller_that_fails_leaves_others_at_the_same_time_alone(harness: &
 
 pub async fn f55_the_same_input_written_otherwise_is_the_same_input(harness: &dyn Harness) {
     let store = harness.store();
-    let input =
-        |text: &str| NewRun::with_payload(GREET, "mail", Priority::DEFAULT, json(text)).unique("greet:ada");
+    let input = |text: &str| NewRun::named(GREET, json(text)).queue("mail").unique("greet:ada");
     let first = enqueued(&*store, input(r#"{"name":"Ada","prices":[1,2.50]}"#)).await;
 
     let other = input(r#"{ "prices": [1, 25e-1], "name": "\u0041da" }"#);

@@ -126,7 +126,8 @@ fn write_text(text: &str, to: &mut String) -> Option<()> {
     Some(())
 }
 
-fn canonical_number(json: &str) -> Option<String> {
+/// A number of JSON in its one spelling.
+pub(crate) fn canonical_number(json: &str) -> Option<String> {
     if !json.contains(['.', 'e', 'E']) {
         return Some(if json == "-0" { "0".to_owned() } else { json.to_owned() });
     }

@@ -12,8 +12,8 @@ use futures_util::future::{try_join, try_join_all};
 use jiff::Timestamp;
 
 use crate::{
-    Due, Error, ErrorKind, Limits, NewRun, Store, clock, limits,
-    store::{EventStart, JobDeclaration, NewEvent, RegisteredJob, StoredEvent},
+    Enqueued, Error, ErrorKind, Limits, NewRun, Store, clock, limits,
+    store::{EventRun, EventStart, JobDeclaration, NewEvent, RegisteredJob, StoredEvent},
 };
 
 /// For how long an event id starts nothing again, where its sender does not say that it may repeat it later.
@@ -47,18 +47,12 @@ fn check_event(event: &NewEvent, limits: Limits) -> Result<(), Error> {
     limits::check_json("event data", &event.data)
 }
 
-/// The runs that an event starts, grouped by queue: one of each job that it triggers and that was seen lately.
-pub fn runs_started_by(event: &NewEvent, jobs: &[RegisteredJob], now: Timestamp) -> Vec<NewRun> {
+/// The jobs that an event starts: each that it triggers and that was seen lately.
+pub fn jobs_started_by(event: &NewEvent, jobs: &[RegisteredJob], now: Timestamp) -> Vec<JobDeclaration> {
     jobs.iter()
         .filter(|job| job.declaration.trigger.as_deref() == Some(event.name.as_str()))
         .filter(|job| clock::later(job.seen_at, REGISTRATION_TRIGGERS) >= now)
-        .map(|job| {
-            let JobDeclaration { name, queue, priority, .. } = &job.declaration;
-            let mut run = NewRun::with_payload(name, queue, *priority, event.data.clone())
-                .started_by(&event.id, event.id_kept);
-            run.due = event.due_at.map_or(Due::Now, Due::At);
-            run
-        })
+        .map(|job| job.declaration.clone())
         .collect()
 }
 
@@ -69,7 +63,7 @@ pub(crate) async fn send(store: &dyn Store, events: Vec<NewEvent>) -> Result<Vec
     let (jobs, now) = try_join(store.jobs(), store.now()).await?;
     let starts: Vec<_> = events
         .into_iter()
-        .map(|event| EventStart { runs: runs_started_by(&event, &jobs, now), event })
+        .map(|event| EventStart { jobs: jobs_started_by(&event, &jobs, now), event })
         .collect();
     // Before the first portion, so that what is refused is refused whole.
     limits.check_event_runs(&starts)?;
@@ -102,15 +96,8 @@ async fn start_of_the_late(
     if late.is_empty() {
         return Ok(());
     }
-    let (mut runs, mut started) = (Vec::new(), Vec::new());
-    for stored in stored.iter().filter(|stored| stored.received_at >= looked_at) {
-        let more = runs_started_by(&stored.event, &late, looked_at);
-        let count = stored.started.saturating_add(u32::try_from(more.len()).unwrap_or(u32::MAX));
-        started.extend((!more.is_empty()).then_some((&stored.event.id, count)));
-        runs.extend(more);
-    }
-    enqueue_by_queue(store, runs).await?;
-    mark(store, &started).await
+    let stored = stored.iter().filter(|stored| stored.received_at >= looked_at);
+    start_all(store, stored, &late, looked_at).await.map(drop)
 }
 
 /// So that no call starts many more runs than a group has, nor stores many more events.
@@ -118,7 +105,7 @@ fn portions(starts: Vec<EventStart>, most: usize) -> Vec<Vec<EventStart>> {
     let mut portions: Vec<Vec<EventStart>> = Vec::new();
     let mut room = 0;
     for start in starts {
-        let takes = start.runs.len().max(1);
+        let takes = start.jobs.len().max(1);
         match portions.last_mut() {
             Some(portion) if takes <= room => portion.push(start),
             _ => {
@@ -132,6 +119,9 @@ fn portions(starts: Vec<EventStart>, most: usize) -> Vec<Vec<EventStart>> {
 }
 
 pub(crate) async fn register(store: &dyn Store, jobs: Vec<JobDeclaration>) -> Result<(), Error> {
+    for job in &jobs {
+        job.rules.check(&job.name)?;
+    }
     store.register_jobs(jobs.clone()).await?;
     adopt(store, jobs.into_iter().filter_map(|job| job.trigger).collect()).await
 }
@@ -150,50 +140,75 @@ pub(crate) async fn adopt(store: &dyn Store, triggers: Vec<String>) -> Result<()
     }
 }
 
-/// Answers how many of the events started something.
+/// Starts idle events; answers how many of them are idle no longer.
 async fn start(store: &dyn Store, events: &[StoredEvent]) -> Result<usize, Error> {
-    if events.iter().all(|stored| stored.started > 0) {
+    if events.iter().all(|stored| !stored.is_idle()) {
         return Ok(0);
     }
     let jobs = store.jobs().await?;
     let now = store.now().await?;
-    let (mut all, mut started) = (Vec::new(), Vec::new());
-    for stored in events.iter().filter(|stored| stored.started == 0) {
-        let runs = runs_started_by(&stored.event, &jobs, now);
-        if !runs.is_empty() {
-            started.push((&stored.event.id, u32::try_from(runs.len()).unwrap_or(u32::MAX)));
-        }
-        all.extend(runs);
-    }
-    enqueue_by_queue(store, all).await?;
-    mark(store, &started).await?;
-    Ok(started.len())
+    start_all(store, events.iter().filter(|stored| stored.is_idle()), &jobs, now).await
 }
 
-/// Each queue may stand on a server of its own: one that is away keeps no run from the others.
-async fn enqueue_by_queue(store: &dyn Store, runs: Vec<NewRun>) -> Result<(), Error> {
+/// Starts the jobs of stored events, beside those that these have started already; answers how many events started any.
+async fn start_all(
+    store: &dyn Store,
+    events: impl Iterator<Item = &StoredEvent>,
+    jobs: &[RegisteredJob],
+    now: Timestamp,
+) -> Result<usize, Error> {
+    let mut runs = Vec::new();
+    let mut of_events = BTreeMap::new();
+    for stored in events {
+        let jobs = jobs_started_by(&stored.event, jobs, now);
+        runs.extend(jobs.iter().map(|job| NewRun::of_event(job, &stored.event)));
+        if !jobs.is_empty() {
+            of_events.insert(stored.event.id.clone(), stored.runs.clone());
+        }
+    }
+    for (event_id, run) in enqueue_by_queue(store, runs).await? {
+        run.file_in(of_events.entry(event_id).or_default());
+    }
+    let started = of_events.len();
+    mark(store, of_events).await?;
+    Ok(started)
+}
+
+/// Each queue may stand on a server of its own: one that is away keeps no run from the others. Answers what became of each,
+/// with its event.
+async fn enqueue_by_queue(store: &dyn Store, runs: Vec<NewRun>) -> Result<Vec<(String, EventRun)>, Error> {
     let mut by_queue: BTreeMap<String, Vec<NewRun>> = BTreeMap::new();
     for run in runs {
         by_queue.entry(run.queue.clone()).or_default().push(run);
     }
     // Many events of many jobs may be more than a group; the next repeats what an interruption leaves out.
     let most = store.limits().group_runs.max(1);
-    let mut all = Ok(());
-    for mut runs in by_queue.into_values() {
-        while !runs.is_empty() {
-            let rest = runs.split_off(most.min(runs.len()));
-            let enqueued = store.enqueue(std::mem::replace(&mut runs, rest)).await;
-            all = all.and(enqueued.map(drop));
+    let mut all = Ok(Vec::new());
+    for runs in by_queue.into_values() {
+        for runs in runs.chunks(most) {
+            match (store.enqueue(runs.to_vec()).await, &mut all) {
+                (Ok(answers), Ok(all)) => {
+                    let of_event = |(run, answer): (&NewRun, Enqueued)| {
+                        Some((run.event_id.clone()?, EventRun::of(run, answer)))
+                    };
+                    all.extend(runs.iter().zip(answers).filter_map(of_event));
+                }
+                (Err(error), Ok(_)) => all = Err(error),
+                (_, Err(_)) => {}
+            }
         }
     }
     all
 }
 
-/// Counts what events have started.
-async fn mark(store: &dyn Store, started: &[(&String, u32)]) -> Result<(), Error> {
-    for portion in started.chunks(MARKED_AT_ONCE) {
-        let marked: Vec<_> = portion.iter().map(|(id, runs)| store.mark_started(id, *runs)).collect();
-        try_join_all(marked).await?;
+/// Notes what became of events.
+async fn mark(store: &dyn Store, of_events: BTreeMap<String, Vec<EventRun>>) -> Result<(), Error> {
+    let mut of_events = of_events.into_iter();
+    loop {
+        let portion: Vec<_> = of_events.by_ref().take(MARKED_AT_ONCE).collect();
+        if portion.is_empty() {
+            return Ok(());
+        }
+        try_join_all(portion.iter().map(|(id, runs)| store.mark_started(id, runs.clone()))).await?;
     }
-    Ok(())
 }

@@ -2,18 +2,26 @@ use std::{future::Future, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{JobError, Priority, RetryPolicy, RunContext, UnreadableStep, store::JobDeclaration};
+use crate::{
+    JobError, Key, Priority, RetryPolicy, RunContext, Unique, UnreadableStep,
+    store::{JobDeclaration, JobRules},
+};
 
 /// The default time limit of an attempt.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+/// The queue of jobs that name none.
+pub(crate) const QUEUE: &str = "default";
 
 /// The input of a job, and all that a producer needs: `jobs.enqueue(input).await?`.
 ///
 /// [`JOB`](Self::JOB) is the stored name, so the types may be renamed and moved freely. After a deploy, inputs that are already
 /// stored must still decode.
 ///
+/// What it says holds for every run of the job: also for those that an event starts, and those that a relay moves.
+///
 /// ```
-/// use riqle_jobs_core::JobInput;
+/// use riqle_jobs_core::{JobInput, Key, Unique};
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Serialize, Deserialize)]
@@ -24,6 +32,9 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(15 * 60);
 ///
 /// impl JobInput for Welcome {
 ///     const JOB: &'static str = "welcome-user";
+///     const TRIGGER: Option<&'static str> = Some("user/created");
+///     const UNIQUE: Option<Unique> = Some(Unique::by("welcome:{user}"));
+///     const REFERENCE: Option<Key> = Some(Key::by("{user}"));
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
@@ -37,9 +48,13 @@ pub trait JobInput: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The event that starts the job; its data is the input.
     const TRIGGER: Option<&'static str> = None;
     /// The queue that its runs wait in.
-    const QUEUE: &'static str = "default";
+    const QUEUE: &'static str = QUEUE;
     /// The priority of its runs among the due runs of the queue.
     const PRIORITY: Priority = Priority::DEFAULT;
+    /// The unique key of its runs, of paths of the input: at most one run with it at a time. Default: none.
+    const UNIQUE: Option<Unique> = None;
+    /// The application's own name for what a run is about, of paths of the input; searchable. Default: none.
+    const REFERENCE: Option<Key> = None;
 }
 
 /// A job: what to run for an input, and how to retry. Its fields are what the body needs, such as a [`Sender`](crate::Sender).
@@ -119,7 +134,13 @@ pub(crate) fn declaration<I: JobInput>(policy: Option<String>) -> JobDeclaration
         priority: I::PRIORITY,
         trigger: I::TRIGGER.map(str::to_owned),
         policy,
+        rules: rules::<I>(),
     }
+}
+
+/// What holds for each run of a job.
+pub(crate) fn rules<I: JobInput>() -> JobRules {
+    JobRules { unique: I::UNIQUE, reference: I::REFERENCE }
 }
 
 /// A step as a type of its own, to be shared between jobs and tested alone.

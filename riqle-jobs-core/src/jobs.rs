@@ -8,7 +8,7 @@ use crate::{
     AsStaging, AsStore, BulkReport, Database, Enqueued, Error, ErrorKind, JobInput, NewRun, Pace, Payload,
     Priority, Replay, Run, RunFilter, RunId, SavedStep, Staging, Store, Transaction, UniqueScope, bulk,
     events, job,
-    store::{DeadGroup, Health, JobCount, JobDeclaration, NewEvent, QueueStatus},
+    store::{DeadGroup, EventFilter, Health, JobCount, JobDeclaration, ListedEvent, NewEvent, QueueStatus},
 };
 
 /// The producer's client: enqueues runs and sends events. Cheap to clone.
@@ -85,7 +85,7 @@ impl<D> Jobs<D> {
     /// `jobs.declare::<Welcome>().await?`.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `Unavailable`; `Rejected` for a wrong template of its rules.
     pub async fn declare<I: JobInput>(&self) -> Result<(), Error> {
         self.declare_all(vec![job::declaration::<I>(None)]).await
     }
@@ -226,6 +226,14 @@ impl<D> Jobs<D> {
     /// As [`Inspect::dead_groups`](crate::Inspect::dead_groups).
     pub async fn dead_groups(&self, limit: usize) -> Result<Vec<DeadGroup>, Error> {
         self.store.dead_groups(limit).await
+    }
+
+    /// A page of events, newest first, with the runs that they started or joined.
+    ///
+    /// # Errors
+    /// As [`Inspect::events`](crate::Inspect::events).
+    pub async fn events(&self, filter: EventFilter) -> Result<Vec<ListedEvent>, Error> {
+        self.store.events(filter).await
     }
 
     /// Problems of the store, its queues and its workers, if any.

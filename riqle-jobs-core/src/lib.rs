@@ -21,9 +21,11 @@ mod id;
 mod job;
 mod job_error;
 mod job_fn;
+mod job_rules;
 mod jobs;
 pub mod limits;
 mod memory;
+mod named_job;
 mod notes;
 mod payload;
 mod policy;
@@ -44,9 +46,11 @@ pub use id::{ActionId, EmailId, LeaseToken, RunId, WorkerId};
 pub use job::{Job, JobFuture, JobInput, Step};
 pub use job_error::JobError;
 pub use job_fn::JobFn;
+pub use job_rules::{Key, Unique};
 pub use jobs::{Enqueue, Jobs};
 pub use limits::Limits;
 pub use memory::Memory;
+pub use named_job::NamedJob;
 pub use payload::{Codec, Fingerprint, Payload};
 pub use policy::{Jitter, RetryPolicy};
 pub use relay::Relay;
@@ -55,7 +59,7 @@ pub use store::{
     AsStaging, AsStore, AttemptOutcome, AttemptRecord, Audit, ClaimRequest, Claimed, ClaimedRun, Due, Ending,
     Enqueued, Hint, Inspect, LeaseAnswer, LeaseConnection, LeaseRef, LogLevel, NewRun, Operate, OtherInput,
     Priority, Queue, Registry, Replay, ReplayFrom, Retention, Run, RunFilter, SavedStep, Settlement, Staging,
-    StepSave, Store, Unique, UniqueScope, Wake, WakeSender, WakeUps,
+    StepSave, Store, UniqueKey, UniqueScope, Wake, WakeSender, WakeUps,
 };
 
 pub use transaction::{Database, DatabaseTransaction, Transaction};

@@ -1,9 +1,9 @@
 //! Limits of lengths, sizes and numbers, and the checks of them.
 
 use crate::{
-    Codec, Error, ErrorKind, NewRun, OtherInput, Payload, Unique,
+    Codec, Error, ErrorKind, NewRun, Payload,
     any_json::AnyJson,
-    store::{EventStart, Replay},
+    store::{EventStart, LackingPath, Replay},
 };
 
 /// The longest name of a job, queue, step, event or codec, in bytes.
@@ -70,13 +70,15 @@ impl Limits {
     /// Checks the runs that events start, of any queues and in any number. None can be in conflict with another.
     ///
     /// # Errors
-    /// As [`check_group`](Self::check_group), with the index of the event; also for a run without a key of the event.
+    /// As [`check_group`](Self::check_group), with the index of the event.
     pub fn check_event_runs(&self, events: &[EventStart]) -> Result<(), Error> {
         for (index, start) in events.iter().enumerate() {
-            let checked = start.runs.iter().try_for_each(|run| {
-                check_event_key(run)?;
-                self.check_run(run)
-            });
+            let mut checked = check_size("input", &start.event.data, self.input_bytes);
+            for job in &start.jobs {
+                checked = checked
+                    .and_then(|()| check_name("job", &job.name))
+                    .and_then(|()| check_name("queue", &job.queue));
+            }
             checked.map_err(|error| error.of("send_events").at_index(index))?;
         }
         Ok(())
@@ -99,8 +101,19 @@ impl Limits {
     fn check_run(&self, run: &NewRun) -> Result<(), Error> {
         check_name("job", &run.job)?;
         check_name("queue", &run.queue)?;
+        if let Some(LackingPath { rule, path }) = run.lacking.first()
+            && run.event_id_kept.is_none()
+        {
+            let job = &run.job;
+            return Err(rejected(format!(
+                "the input of job {job:?} has no text, number or boolean at {path:?}, of which its {rule} is made"
+            )));
+        }
         if let Some(unique) = &run.unique {
             check_key("unique key", &unique.key)?;
+            if unique.key.starts_with(EVENT_KEY_PREFIX) {
+                return Err(rejected(format!("unique key {:?} begins as the keys of events do", unique.key)));
+            }
         }
         if let Some(reference) = &run.reference {
             check_key("reference", reference)?;
@@ -126,16 +139,6 @@ impl Limits {
     pub fn check_result(&self, field: &str, result: &Payload) -> Result<(), Error> {
         check_size(field, result, self.result_bytes).map_err(|error| error.of("encode"))
     }
-}
-
-fn check_event_key(run: &NewRun) -> Result<(), Error> {
-    let is_of_event = |unique: &Unique| {
-        unique.other_input == OtherInput::IsIgnored && unique.key.starts_with(EVENT_KEY_PREFIX)
-    };
-    if !run.unique.as_ref().is_some_and(is_of_event) {
-        return Err(rejected(format!("run {} has no unique key of an event", run.id)));
-    }
-    Ok(())
 }
 
 fn check_size(field: &str, payload: &Payload, limit: usize) -> Result<(), Error> {

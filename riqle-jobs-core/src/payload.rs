@@ -134,6 +134,10 @@ pub struct Fingerprint(pub [u8; 16]);
 impl Fingerprint {
     /// The fingerprint of a payload that is never compared.
     pub const NONE: Fingerprint = Fingerprint([0; 16]);
+
+    /// What stands with the key of an event in place of one: its run was not started by the event, but held the job's own key
+    /// when the event came.
+    pub const JOINED: Fingerprint = Fingerprint([0xff; 16]);
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use riqle_jobs_conformance::{Fault, Unreliable};
 use riqle_jobs_core::{
     ErrorKind, Inspect, Jobs, Limits, Memory, NewRun, Operate, Payload, Priority, Queue, Registry, RunFilter,
     WorkerId,
-    store::{JobDeclaration, NewEvent, WorkerOrder, WorkerReport},
+    store::{JobDeclaration, JobRules, NewEvent, WorkerOrder, WorkerReport},
 };
 
 const CREATED: &str = "user/created";
@@ -25,6 +25,7 @@ fn job(name: &str) -> JobDeclaration {
         priority: Priority::DEFAULT,
         trigger: Some(CREATED.to_owned()),
         policy: None,
+        rules: JobRules::default(),
     }
 }
 
@@ -79,7 +80,7 @@ async fn a_job_that_registers_while_an_event_is_sent_is_started_by_it() {
 
     assert_eq!(jobs_of_runs(&memory).await, ["bill", "greet"]);
     let stored = memory.store_events(vec![event(1)]).await.unwrap();
-    assert_eq!(stored[0].started, 2);
+    assert_eq!(stored[0].runs.len(), 2);
 }
 
 #[tokio::test]
@@ -115,14 +116,14 @@ async fn a_job_whose_workers_are_told_to_drain_has_no_worker() {
         id: WorkerId::new(),
         label: "shop-1".to_owned(),
         version: "1".to_owned(),
-        jobs: vec!["greet".to_owned()],
+        jobs: [("greet".to_owned(), "queue-of-greet".to_owned())].into(),
         concurrency: 1,
         running: 0,
         claimed_ahead: [].into(),
         troubles: Vec::new(),
     };
     memory.report_worker(report.clone()).await.unwrap();
-    let run = NewRun::with_payload("greet", "mail", Priority::DEFAULT, Payload::from_json_text("1"));
+    let run = NewRun::named("greet", Payload::from_json_text("1")).queue("mail");
     memory.enqueue(vec![run.delay(Duration::ZERO)]).await.unwrap();
     assert!(memory.health().await.unwrap().jobs_without_worker.is_empty());
 

@@ -44,12 +44,9 @@ async fn a_store_that_answers_otherwise_is_found() {
 #[should_panic(expected = "differs from the memory store's")]
 async fn a_store_whose_state_differs_is_found() {
     let flawed = Flawed::start().await;
-    let run = riqle_jobs_core::NewRun::with_payload(
-        "unknown",
-        "mail",
-        riqle_jobs_core::Priority::LOW,
-        riqle_jobs_core::Payload::from_json_text("1"),
-    );
+    let run = riqle_jobs_core::NewRun::named("unknown", riqle_jobs_core::Payload::from_json_text("1"))
+        .queue("mail")
+        .priority(riqle_jobs_core::Priority::LOW);
     assert!(flawed.store().enqueue(vec![run]).await.is_ok());
     random_operations_match_memory(&flawed, 1, 100).await;
 }

@@ -15,11 +15,11 @@ use riqle_jobs_conformance::{
 use riqle_jobs_core::{
     Clock, Error, Inspect, Limits, ManualClock, Memory, NewRun, Payload, Priority, Queue, Registry, Relay,
     RunFilter, Shutdown, Staging, Store, async_trait,
-    store::{JobDeclaration, NewEvent, Staged, StagingStatus},
+    store::{JobDeclaration, JobRules, NewEvent, Staged, StagingStatus},
 };
 
 fn run_in(queue: &str) -> NewRun {
-    NewRun::with_payload("greet", queue, Priority::DEFAULT, Payload::json("Ada").unwrap())
+    NewRun::named("greet", Payload::json("Ada").unwrap()).queue(queue)
 }
 
 fn of_runs(runs: &[NewRun]) -> Vec<Staged> {
@@ -54,6 +54,7 @@ async fn each_item_arrives_once_though_calls_fail_on_both_sides_before_and_after
         priority: Priority::DEFAULT,
         trigger: Some("user/created".to_owned()),
         policy: None,
+        rules: JobRules::default(),
     };
     memory.register_jobs(vec![greets]).await.unwrap();
     let runs: Vec<NewRun> = (0..900).map(|number| run_in(&format!("queue-{}", number % 3))).collect();
@@ -85,8 +86,7 @@ async fn each_item_arrives_once_though_calls_fail_on_both_sides_before_and_after
 async fn what_is_refused_is_kept_aside_with_its_error_and_its_neighbours_arrive() {
     let limits = Limits { input_bytes: 20, group_runs: 7, ..Limits::default() };
     let (store, staging) = (Memory::new().with_limits(limits), MemoryStaging::new(Clock::Server));
-    let with_input =
-        |text: &str| NewRun::with_payload("greet", "mail", Priority::DEFAULT, Payload::json(text).unwrap());
+    let with_input = |text: &str| NewRun::named("greet", Payload::json(text).unwrap()).queue("mail");
     store.enqueue(vec![with_input("Ada").unique("taken")]).await.unwrap();
     let mut runs: Vec<NewRun> = (0..100).map(|_| run_in("mail")).collect();
     runs[0] = with_input("Grace").unique("taken");

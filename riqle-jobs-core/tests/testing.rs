@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use riqle_jobs_core::{JobError, NewRun, Operate, Payload, Priority, Queue, RunState, Worker, testing};
+use riqle_jobs_core::{JobError, NewRun, Operate, Payload, Queue, RunState, Worker, testing};
 
 use support::{Bench, Scripted};
 
@@ -14,7 +14,7 @@ async fn the_clock_moves_past_what_no_worker_of_the_test_takes() {
     let bench = Bench::new();
     let [early, late] = [0, 9].map(|secs| {
         let input = Payload::from_json_text("1");
-        let run = NewRun::with_payload("foreign", "default", Priority::DEFAULT, input);
+        let run = NewRun::named("foreign", input);
         run.delay(Duration::from_secs(secs))
     });
     let foreign = [late.id, early.id];

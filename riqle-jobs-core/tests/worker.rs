@@ -157,7 +157,7 @@ async fn input_that_can_not_be_read_is_dead_at_once_and_kept() {
     let bench = Bench::new();
     let worker = Worker::new(&bench.store).register(Scripted::new(async |_, input| Ok(input)));
     let input = Payload::from_json_text(r#"{"card":"4111"}"#);
-    let run = NewRun::with_payload("scripted", "default", Priority::DEFAULT, input.clone());
+    let run = NewRun::named("scripted", input.clone());
     let id = run.id;
     bench.store.enqueue(vec![run]).await.unwrap();
 
@@ -260,8 +260,7 @@ async fn hooks_are_told_of_retries_deaths_and_alerts_and_their_panics_end_nothin
 #[tokio::test]
 async fn a_worker_leaves_jobs_alone_that_it_does_not_know() {
     let bench = Bench::new();
-    let other =
-        NewRun::with_payload("of-a-newer-deploy", "default", Priority::URGENT, Payload::from_json_text("1"));
+    let other = NewRun::named("of-a-newer-deploy", Payload::from_json_text("1")).priority(Priority::URGENT);
     let id = other.id;
     bench.store.enqueue(vec![other]).await.unwrap();
     let known = bench.enqueue(1).await;
@@ -672,8 +671,7 @@ async fn a_saved_step_that_can_not_be_read_fails_or_runs_again_as_the_job_says()
 #[tokio::test]
 async fn an_input_that_can_not_be_read_is_edited_and_replayed_in_one_call() {
     let bench = Bench::new();
-    let broken =
-        NewRun::with_payload("scripted", "default", Priority::DEFAULT, Payload::from_json_text("\"x\""));
+    let broken = NewRun::named("scripted", Payload::from_json_text("\"x\""));
     let id = broken.id;
     bench.store.enqueue(vec![broken]).await.unwrap();
     let worker = Worker::new(&bench.store).register(Scripted::new(async |_, input| Ok(input)));

@@ -10,7 +10,7 @@ use std::{
 
 use riqle_jobs_core::{
     Inspect, Jobs, ManualClock, Memory, NewRun, OtherInput, Queue, ReplayFrom, Run, RunId, RunState, Sender,
-    Unique, UniqueScope, Worker,
+    UniqueKey, UniqueScope, Worker,
     email::SendOutcome,
     testing::{self, RecordingMailer},
 };
@@ -121,10 +121,10 @@ async fn two_runs_of_one_refund_at_once_send_one_email() {
     let input = RefundNotification::new(ORDER, "ada@example.com").refund(Refund::new("re_1", 1000, "usd"));
     let ids = [world.enqueue(&input).await, world.enqueue(&input).await];
     assert_eq!(ids[0], ids[1], "one run of a refund at a time");
-    // As two events with ids of their own start them.
+    // Under keys of their own they run beside it.
     for number in 0..2 {
-        let key = format!("event/evt_{number}");
-        let unique = Unique { key, scope: UniqueScope::WhileNotEnded, other_input: OtherInput::IsIgnored };
+        let key = format!("told-{number}");
+        let unique = UniqueKey { key, scope: UniqueScope::WhileNotEnded, other_input: OtherInput::IsIgnored };
         let run = NewRun { unique: Some(unique), ..input.new_run().unwrap() };
         world.store.enqueue(vec![run]).await.unwrap();
     }

@@ -211,6 +211,7 @@ CREATE TABLE riqle.jobs (
     priority smallint NOT NULL,
     trigger  text,
     policy   text,
+    rules    text     NOT NULL DEFAULT '{}', -- JSON that core writes and reads
     seen_at  bigint   NOT NULL
 );
 
@@ -218,7 +219,7 @@ CREATE TABLE riqle.workers (
     id          uuid   NOT NULL PRIMARY KEY,
     label       text   NOT NULL,
     version     text   NOT NULL,
-    jobs        text[] NOT NULL,
+    jobs        text   NOT NULL, -- JSON that core writes and reads
     concurrency bigint NOT NULL,
     running     bigint NOT NULL,
     started_at  bigint NOT NULL,
@@ -232,12 +233,12 @@ CREATE TABLE riqle.events (
     name        text     NOT NULL,
     received_at bigint   NOT NULL,
     due_at      bigint,  -- null: at once
-    started     bigint   NOT NULL DEFAULT 0,
+    runs        text,    -- null: it is idle; JSON that core writes and reads
     codec       smallint NOT NULL,
     data        bytea    NOT NULL
 );
 
-CREATE INDEX events_idle ON riqle.events (name, number) WHERE started = 0;
+CREATE INDEX events_idle ON riqle.events (name, number) WHERE runs IS NULL;
 CREATE INDEX events_received ON riqle.events (received_at);
 
 CREATE TABLE riqle.emails (

@@ -1,1 +1,1 @@
-SELECT * FROM riqle.events WHERE started = 0 AND name = ANY ($1) ORDER BY number LIMIT $2
+SELECT * FROM riqle.events WHERE runs IS NULL AND name = ANY ($1) ORDER BY number LIMIT $2

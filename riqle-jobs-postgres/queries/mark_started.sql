@@ -1,3 +1,3 @@
--- An array each: $1 event, $2 how many runs it has started.
-UPDATE riqle.events e SET started = v.started
-FROM unnest($1::text[], $2::bigint[]) AS v(id, started) WHERE e.id = ANY (ARRAY[v.id])
+-- An array each: $1 event, $2 its runs.
+UPDATE riqle.events e SET runs = v.runs
+FROM unnest($1::text[], $2::text[]) AS v(id, runs) WHERE e.id = ANY (ARRAY[v.id])

@@ -49,7 +49,7 @@ impl Postgres {
             let store = store.clone();
             async move { store.store_groups(&groups).await }
         };
-        if runs.iter().all(|run| run.unique.is_none()) {
+        if runs.iter().all(|run| !run.has_key()) {
             return plain.enqueue(runs, write).await;
         }
         match keyed.enqueue(runs.clone(), write).await {

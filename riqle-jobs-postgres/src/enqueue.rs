@@ -1,7 +1,8 @@
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 use riqle_jobs_core::{
-    Due, Enqueued, Error, Fingerprint, Hint, NewRun, RunId, Unique, UniqueScope, millis_of, store::Admission,
+    Due, Enqueued, Error, Fingerprint, Hint, NewRun, RunId, UniqueScope, millis_of,
+    store::{Admission, HeldKey},
 };
 use sqlx::postgres::PgRow;
 
@@ -17,7 +18,7 @@ use crate::{
 /// Whether one statement stores them all: then they need no transaction.
 pub(crate) fn is_one_statement(groups: &[Vec<NewRun>]) -> bool {
     let runs = || groups.iter().flatten();
-    runs().all(|run| run.unique.is_none())
+    runs().all(|run| !run.has_key())
         && runs().count() <= ITEMS_AT_ONCE
         && runs().map(|run| run.input.bytes.len()).sum::<usize>() <= BYTES_AT_ONCE
 }
@@ -39,7 +40,7 @@ pub(crate) async fn enqueue(
     groups: &[&[NewRun]],
 ) -> Result<Vec<Result<Vec<Enqueued>, Error>>> {
     let runs: Vec<&NewRun> = groups.iter().copied().flatten().collect();
-    let answers = if runs.iter().any(|run| run.unique.is_some()) {
+    let answers = if runs.iter().any(|run| run.has_key()) {
         enqueue_keyed(work, within, groups).await?
     } else {
         let mut new = insert(work, within, &runs).await?;
@@ -76,13 +77,17 @@ async fn enqueue_keyed(
     groups: &[&[NewRun]],
 ) -> Result<Vec<Result<Vec<Enqueued>, Error>>> {
     let mut known = known(work, groups).await?;
-    let answers: Vec<_> = groups.iter().map(|group| known.admit(group)).collect();
-    let mut stored: Vec<&NewRun> = Vec::new();
-    for (group, answers) in groups.iter().zip(&answers) {
-        let Ok(answers) = answers else { continue };
-        stored.extend(group.iter().zip(answers).filter(|(_, answer)| answer.is_new()).map(|(run, _)| run));
+    let (mut stored, mut keys, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+    for group in groups {
+        answers.push(known.admit(group).map(|admitted| {
+            stored.extend(
+                group.iter().zip(&admitted.answers).filter(|(_, answer)| answer.is_new()).map(|(run, _)| run),
+            );
+            keys.extend(admitted.keys);
+            admitted.answers
+        }));
     }
-    take_keys(work, &stored).await?;
+    take_keys(work, &keys).await?;
     if insert(work, within, &stored).await?.len() < stored.len() {
         return Err(Failure::Outrun);
     }
@@ -98,38 +103,35 @@ async fn known<'a>(work: &mut Work<'_>, groups: &[&'a [NewRun]]) -> Result<Admis
     for row in stored.fetch_all(&mut *work.connection).await? {
         known.know_run(run_id(&row, "id")?);
     }
-    let keyed: Vec<(&str, &str)> =
-        runs().filter_map(|run| Some((run.job.as_str(), run.unique.as_ref()?.key.as_str()))).collect();
+    let keyed: Vec<(&str, Cow<'_, str>)> =
+        runs().flat_map(|run| run.keys().map(|key| (run.job.as_str(), key))).collect();
     let holders = work
         .timed(include_str!("../queries/unique_holders.sql"))
         .bind(numbers(keyed.len()))
         .bind(keyed.iter().map(|(job, _)| (*job).to_owned()).collect::<Vec<_>>())
-        .bind(keyed.iter().map(|(_, key)| (*key).to_owned()).collect::<Vec<_>>());
+        .bind(keyed.iter().map(|(_, key)| key.clone().into_owned()).collect::<Vec<_>>());
     for row in holders.fetch_all(&mut *work.connection).await? {
         if let Some((job, key)) = keyed.get(position(&row)?) {
-            known.know_holder(job, key, run_id(&row, "run")?, fingerprint(&row)?);
+            known.know_holder(job, key.clone(), run_id(&row, "run")?, fingerprint(&row)?);
         }
     }
     Ok(known)
 }
 
-async fn take_keys(work: &mut Work<'_>, runs: &[&NewRun]) -> Result<()> {
-    let keyed: Vec<(&NewRun, &Unique)> =
-        runs.iter().filter_map(|run| Some((*run, run.unique.as_ref()?))).collect();
-    if keyed.is_empty() {
+async fn take_keys(work: &mut Work<'_>, keys: &[HeldKey<'_>]) -> Result<()> {
+    if keys.is_empty() {
         return Ok(());
     }
-    let period = |unique: &Unique| scope_word(unique.scope).1;
     let taken = work
         .timed(include_str!("../queries/take_unique.sql"))
-        .bind(keyed.iter().map(|(run, _)| run.job.clone()).collect::<Vec<_>>())
-        .bind(keyed.iter().map(|(_, unique)| unique.key.clone()).collect::<Vec<_>>())
-        .bind(keyed.iter().map(|(run, _)| run.id.as_uuid()).collect::<Vec<_>>())
-        .bind(keyed.iter().map(|(run, _)| run.fingerprint.0.to_vec()).collect::<Vec<_>>())
-        .bind(keyed.iter().map(|(_, unique)| period(unique)).collect::<Vec<_>>())
+        .bind(keys.iter().map(|held| held.job.to_owned()).collect::<Vec<_>>())
+        .bind(keys.iter().map(|held| held.key.clone().into_owned()).collect::<Vec<_>>())
+        .bind(keys.iter().map(|held| held.run.as_uuid()).collect::<Vec<_>>())
+        .bind(keys.iter().map(|held| held.fingerprint.0.to_vec()).collect::<Vec<_>>())
+        .bind(keys.iter().map(|held| scope_word(held.scope).1).collect::<Vec<_>>())
         .fetch_all(&mut *work.connection)
         .await?;
-    if taken.len() < keyed.len() { Err(Failure::Outrun) } else { Ok(()) }
+    if taken.len() < keys.len() { Err(Failure::Outrun) } else { Ok(()) }
 }
 
 /// The word for a scope, and its period in milliseconds.

@@ -1,11 +1,11 @@
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
 use riqle_jobs_core::{
     NewRun, millis_of,
-    store::{EventStart, NewEvent, StoredEvent},
+    store::{EventFilter, EventRun, EventStart, ListedEvent, NewEvent, StoredEvent},
 };
 use sqlx::postgres::PgRow;
 
@@ -13,7 +13,7 @@ use crate::{
     enqueue::{Within, enqueue},
     error::Result,
     portions::portions,
-    rows::{codec, get, get_count, get_u32, maybe_time, millis, payload, size, time},
+    rows::{codec, get, get_count, json, maybe_time, millis, payload, size, time},
     work::Work,
 };
 
@@ -59,45 +59,45 @@ pub(crate) async fn start_events(
 ) -> Result<Vec<StoredEvent>> {
     let events: Vec<_> = starts.iter().map(|start| start.event.clone()).collect();
     let mut stored = store_events(work, &events).await?;
-    let mut started: HashMap<String, u32> = HashMap::new();
+    let mut started = HashSet::new();
     let mut by_queue: BTreeMap<String, Vec<NewRun>> = BTreeMap::new();
-    for (start, stored) in starts.iter().zip(&mut stored) {
+    for (start, stored) in starts.iter().zip(&stored) {
+        let runs = start.runs_for(stored);
         // The list may name it twice.
-        stored.started = started.get(&stored.event.id).copied().unwrap_or(stored.started);
-        let runs = start.clone().runs_for(stored);
-        if runs.is_empty() {
-            continue;
-        }
-        stored.started = u32::try_from(runs.len()).unwrap_or(u32::MAX);
-        started.insert(stored.event.id.clone(), stored.started);
-        for run in runs {
-            by_queue.entry(run.queue.clone()).or_default().push(run);
+        if !runs.is_empty() && started.insert(stored.event.id.clone()) {
+            for run in runs {
+                by_queue.entry(run.queue.clone()).or_default().push(run);
+            }
         }
     }
     let groups: Vec<_> = by_queue.values().map(Vec::as_slice).collect();
-    for answers in enqueue(work, within, &groups).await? {
-        answers?;
+    let mut of_events: HashMap<String, Vec<EventRun>> = HashMap::new();
+    for (group, answers) in groups.iter().zip(enqueue(work, within, &groups).await?) {
+        for (run, answer) in group.iter().zip(answers?) {
+            let id = run.event_id.clone().unwrap_or_default();
+            EventRun::of(run, answer).file_in(of_events.entry(id).or_default());
+        }
     }
-    mark_all_started(work, started).await?;
+    for stored in &mut stored {
+        if let Some(runs) = of_events.get(&stored.event.id) {
+            stored.runs.clone_from(runs);
+        }
+    }
+    mark_all_started(work, of_events).await?;
     Ok(stored)
 }
 
-async fn mark_all_started(work: &mut Work<'_>, started: HashMap<String, u32>) -> Result<()> {
+async fn mark_all_started(work: &mut Work<'_>, started: HashMap<String, Vec<EventRun>>) -> Result<()> {
     if started.is_empty() {
         return Ok(());
     }
-    let (ids, runs): (Vec<_>, Vec<_>) = started.into_iter().map(|(id, runs)| (id, i64::from(runs))).unzip();
-    Ok(work
-        .query(include_str!("../queries/mark_started.sql"))
-        .bind(ids)
-        .bind(runs)
-        .execute(&mut *work.connection)
-        .await
-        .map(drop)?)
+    let written = |runs: Vec<EventRun>| (!runs.is_empty()).then(|| serde_json::json!(runs).to_string());
+    let (ids, runs): (Vec<_>, Vec<_>) = started.into_iter().map(|(id, runs)| (id, written(runs))).unzip();
+    work.run(work.query(include_str!("../queries/mark_started.sql")).bind(ids).bind(runs)).await
 }
 
-/// Counts `runs` as started by the event.
-pub(crate) async fn mark_started(work: &mut Work<'_>, id: &str, runs: u32) -> Result<()> {
+/// Notes the runs of an event.
+pub(crate) async fn mark_started(work: &mut Work<'_>, id: &str, runs: Vec<EventRun>) -> Result<()> {
     mark_all_started(work, HashMap::from([(id.to_owned(), runs)])).await
 }
 
@@ -111,6 +111,40 @@ pub(crate) async fn idle_events(
     idle.fetch_all(&mut *work.connection).await?.iter().map(stored_event).collect()
 }
 
+/// A page of events, newest first.
+pub(crate) async fn list_events(work: &mut Work<'_>, filter: &EventFilter) -> Result<Vec<ListedEvent>> {
+    let query = match &filter.id {
+        Some(id) => {
+            work.query("SELECT id, name, received_at, runs FROM riqle.events WHERE id = $1").bind(id.clone())
+        }
+        None => work
+            .query(include_str!("../queries/list_events.sql"))
+            .bind(filter.name.clone())
+            .bind(filter.before.clone())
+            .bind(size(filter.looked_at()))
+            .bind(size(filter.page_size())),
+    };
+    let listed = |row: &PgRow| {
+        Ok(ListedEvent {
+            id: get(row, "id")?,
+            name: get(row, "name")?,
+            received_at: time(row, "received_at")?,
+            runs: runs(row)?,
+        })
+    };
+    let rows = query.fetch_all(&mut *work.connection).await?;
+    let mut events = rows.iter().map(listed).collect::<Result<Vec<ListedEvent>>>()?;
+    events.retain(|event| filter.name.as_ref().is_none_or(|name| *name == event.name));
+    Ok(events)
+}
+
+fn runs(row: &PgRow) -> Result<Vec<EventRun>> {
+    match get::<Option<&str>>(row, "runs")? {
+        Some(_) => json(row, "runs"),
+        None => Ok(Vec::new()),
+    }
+}
+
 fn stored_event(row: &PgRow) -> Result<StoredEvent> {
     let event = NewEvent {
         id: get(row, "id")?,
@@ -119,5 +153,5 @@ fn stored_event(row: &PgRow) -> Result<StoredEvent> {
         due_at: maybe_time(row, "due_at")?,
         id_kept: Duration::from_millis(get_count(row, "id_kept")?),
     };
-    Ok(StoredEvent { event, received_at: time(row, "received_at")?, started: get_u32(row, "started")? })
+    Ok(StoredEvent { event, received_at: time(row, "received_at")?, runs: runs(row)? })
 }

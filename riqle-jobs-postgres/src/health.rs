@@ -1,6 +1,6 @@
 use riqle_jobs_core::{
     from_millis,
-    store::{COUNTED_TO, Health},
+    store::{COUNTED_TO, FirstDue, Health},
 };
 use sqlx::postgres::PgRow;
 
@@ -24,7 +24,9 @@ pub(crate) async fn health(work: &mut Work<'_>) -> Result<Health> {
     let health = work.timed(include_str!("../queries/health.sql")).bind(count(COUNTED_TO));
     let row = health.fetch_one(&mut *work.connection).await?;
     let due = work.timed(include_str!("../queries/due_jobs.sql")).fetch_all(&mut *work.connection).await?;
-    let due = due.iter().map(|row| Ok((get(row, "job")?, time(row, "due_at")?))).collect::<Result<_>>()?;
+    let first =
+        |row| Ok(FirstDue { queue: get(row, "queue")?, job: get(row, "job")?, due_at: time(row, "due_at")? });
+    let due = due.iter().map(first).collect::<Result<_>>()?;
     let workers = registered_workers(work).await?;
     let now: i64 = get(&row, "now")?;
     let mut health = Health::of_due(due, &workers, from_millis(now));

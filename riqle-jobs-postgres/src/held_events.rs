@@ -39,8 +39,8 @@ impl Postgres {
         }
     }
 
-    /// Stores events with their runs, all or none. Where an open transaction has some of them, the others are stored
-    /// without these, which are waited for.
+    /// Stores events with their runs, all or none. Where an open transaction has some of them, or the unique keys of their
+    /// runs, the others are stored without these, which are waited for.
     pub(crate) async fn start_all_events(&self, events: Vec<EventStart>) -> Result<Vec<StoredEvent>, Error> {
         let begun = Instant::now();
         let mut stored: Vec<Option<StoredEvent>> = vec![None; events.len()];
@@ -96,5 +96,6 @@ impl Postgres {
 
 fn held_up(operation: &'static str, id: Option<&str>) -> Error {
     let what = id.map_or("one of the events".to_owned(), |id| format!("the event {id:?}"));
-    Error::new(ErrorKind::Unavailable, operation, format!("an open transaction holds {what}"))
+    let message = format!("an open transaction holds {what}, or a unique key of its runs");
+    Error::new(ErrorKind::Unavailable, operation, message)
 }

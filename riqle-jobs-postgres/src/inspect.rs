@@ -2,8 +2,8 @@ use async_trait::async_trait;
 use riqle_jobs_core::{
     Error, Inspect, Priority, Run, RunFilter, RunId, RunState, SavedStep, WorkerId,
     store::{
-        COUNTED_TO, DeadError, DeadGroup, Health, Holder, JobCount, JobMetrics, MetricsFilter, Pause,
-        QueueStatus, RunNotes,
+        COUNTED_TO, DeadError, DeadGroup, EventFilter, Health, Holder, JobCount, JobMetrics, ListedEvent,
+        MetricsFilter, Pause, QueueStatus, RunNotes,
     },
 };
 use sqlx::postgres::PgRow;
@@ -12,6 +12,7 @@ use crate::{
     Postgres,
     attempts::read_attempts,
     error::Result as Fallible,
+    events::list_events,
     health::{check_writable, health},
     list::{count_runs, dead_errors, list_runs},
     metrics::read_metrics,
@@ -96,11 +97,16 @@ impl Inspect for Postgres {
         let writable = self.ask("health", &(), |work, ()| Box::pin(check_writable(work))).await;
         let health = self.ask("health", &(), |work, ()| Box::pin(health(work))).await?;
         let read_only = || writable.err().map(|error| error.message().to_owned());
-        Ok(Health { write_error: self.shared.writes.error().or_else(read_only), ..health })
+        let health = Health { write_error: self.shared.writes.error().or_else(read_only), ..health };
+        health.with_misplaced(self).await
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {
         self.ask("notes", &id, |work, id| Box::pin(read_notes(work, *id))).await
+    }
+
+    async fn events(&self, filter: EventFilter) -> Result<Vec<ListedEvent>, Error> {
+        self.ask("events", &filter, |work, filter| Box::pin(list_events(work, filter))).await
     }
 
     async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<JobMetrics>, Error> {

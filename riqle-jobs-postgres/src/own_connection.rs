@@ -2,7 +2,7 @@
 
 use riqle_jobs_core::{
     Enqueued, Error, Hint, NewRun, RunFilter, Wake,
-    events::{check_events, runs_started_by},
+    events::{check_events, jobs_started_by},
     from_millis,
     store::{
         EventStart, NewEvent, Staged,
@@ -206,7 +206,7 @@ async fn send_events(work: &mut Work<'_>, store: &Postgres, events: &[NewEvent])
     let now = work.timed("SELECT riqle.now($1)").fetch_one(&mut *work.connection).await?;
     let now = from_millis(now.try_get(0)?);
     let start =
-        |event: &NewEvent| EventStart { event: event.clone(), runs: runs_started_by(event, &jobs, now) };
+        |event: &NewEvent| EventStart { event: event.clone(), jobs: jobs_started_by(event, &jobs, now) };
     let starts: Vec<_> = events.iter().map(start).collect();
     store.shared.limits.check_event_runs(&starts)?;
     start_events(work, Within::Callers(store), &starts).await?;

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use riqle_jobs_core::{ClaimRequest, LeaseToken, NewRun, Payload, Priority, Queue, WorkerId};
+use riqle_jobs_core::{ClaimRequest, LeaseToken, NewRun, Payload, Queue, WorkerId};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
 use crate::{
@@ -141,7 +141,7 @@ async fn nothing_that_grows_is_scanned_on_the_way_of_a_run_whatever_the_statisti
 }
 
 fn run() -> NewRun {
-    NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada").unwrap())
+    NewRun::named("greet", Payload::json("Ada").unwrap())
 }
 
 fn request(limit: usize) -> ClaimRequest {

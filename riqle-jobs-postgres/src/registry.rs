@@ -2,8 +2,8 @@ use async_trait::async_trait;
 use riqle_jobs_core::{
     Error, ErrorKind, Priority, Registry, WorkerId, millis_of,
     store::{
-        EventStart, JobDeclaration, JobMetrics, NewEvent, RegisteredJob, RegisteredWorker, StoredEvent,
-        WORKER_FORGOTTEN_AFTER, WorkerOrder, WorkerReport,
+        EventRun, EventStart, JobDeclaration, JobMetrics, NewEvent, RegisteredJob, RegisteredWorker,
+        StoredEvent, WORKER_FORGOTTEN_AFTER, WorkerOrder, WorkerReport,
     },
 };
 use sqlx::postgres::PgRow;
@@ -60,9 +60,9 @@ impl Registry for Postgres {
         self.start_all_events(events).await
     }
 
-    async fn mark_started(&self, event_id: &str, runs: u32) -> Result<(), Error> {
+    async fn mark_started(&self, event_id: &str, runs: Vec<EventRun>) -> Result<(), Error> {
         self.ask("mark_started", &(event_id.to_owned(), runs), |work, (id, runs)| {
-            Box::pin(mark_started(work, id, *runs))
+            Box::pin(mark_started(work, id, runs.clone()))
         })
         .await
     }
@@ -91,6 +91,7 @@ async fn register_jobs(work: &mut Work<'_>, jobs: &[JobDeclaration]) -> Fallible
         .bind(jobs.iter().map(|job| i16::from(job.priority.number())).collect::<Vec<_>>())
         .bind(jobs.iter().map(|job| job.trigger.clone()).collect::<Vec<_>>())
         .bind(jobs.iter().map(|job| job.policy.clone()).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|job| serde_json::json!(job.rules).to_string()).collect::<Vec<_>>())
         .execute(&mut *work.connection)
         .await
         .map(drop)?)
@@ -109,6 +110,7 @@ fn registered_job(row: &PgRow) -> Fallible<RegisteredJob> {
         priority: Priority::from_number(small(row, "priority")?)?,
         trigger: get(row, "trigger")?,
         policy: get(row, "policy")?,
+        rules: json(row, "rules")?,
     };
     Ok(RegisteredJob { declaration, seen_at: time(row, "seen_at")? })
 }
@@ -119,7 +121,7 @@ async fn report_worker(work: &mut Work<'_>, worker: &WorkerReport) -> Fallible<W
         .bind(worker.id.as_uuid())
         .bind(worker.label.clone())
         .bind(worker.version.clone())
-        .bind(worker.jobs.clone())
+        .bind(serde_json::json!(worker.jobs).to_string())
         .bind(i64::from(worker.concurrency))
         .bind(i64::from(worker.running))
         .bind(serde_json::json!(worker.claimed_ahead).to_string())
@@ -156,7 +158,7 @@ fn registered_worker(row: &PgRow) -> Fallible<RegisteredWorker> {
         id: WorkerId::from_uuid(get(row, "id")?),
         label: get(row, "label")?,
         version: get(row, "version")?,
-        jobs: get(row, "jobs")?,
+        jobs: json(row, "jobs")?,
         concurrency: get_u32(row, "concurrency")?,
         running: get_u32(row, "running")?,
         claimed_ahead: json(row, "claimed_ahead")?,

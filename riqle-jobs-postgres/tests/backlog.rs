@@ -7,14 +7,14 @@ mod support;
 use std::{collections::HashSet, time::Duration};
 
 use riqle_jobs_core::{
-    ClaimRequest, Claimed, LeaseToken, NewRun, Payload, Priority, Queue, RunId, Timestamp, WorkerId,
+    ClaimRequest, Claimed, LeaseToken, NewRun, Payload, Queue, RunId, Timestamp, WorkerId,
 };
 use riqle_jobs_postgres::Postgres;
 
 use crate::support::Schema;
 
 fn run() -> NewRun {
-    NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada").unwrap())
+    NewRun::named("greet", Payload::json("Ada").unwrap())
 }
 
 async fn enqueue(store: &Postgres, runs: Vec<NewRun>) -> Vec<RunId> {

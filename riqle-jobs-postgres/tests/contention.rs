@@ -19,7 +19,7 @@ use tokio::{sync::Notify, time::timeout};
 use crate::support::{Schema, database_url};
 
 fn run() -> NewRun {
-    NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada").unwrap())
+    NewRun::named("greet", Payload::json("Ada").unwrap())
 }
 
 async fn claim(store: &Postgres) -> Vec<ClaimedRun> {
@@ -145,6 +145,7 @@ async fn greets_new_users(store: &Postgres) {
         priority: Priority::DEFAULT,
         trigger: Some("user/created".to_owned()),
         policy: None,
+        rules: JobRules::default(),
     };
     store.register_jobs(vec![declaration]).await.unwrap();
 }

@@ -7,8 +7,8 @@ mod support;
 use std::time::Duration;
 
 use riqle_jobs_core::{
-    Inspect, NewRun, Operate, Payload, Priority, Queue, Registry, Replay, Retention, RunFilter, RunId,
-    RunState, Timestamp,
+    Inspect, NewRun, Operate, Payload, Queue, Registry, Replay, Retention, RunFilter, RunId, RunState,
+    Timestamp,
     store::{COUNTED_TO, MetricsFilter, Span, WorkerOrder},
 };
 use riqle_jobs_postgres::Postgres;
@@ -149,8 +149,7 @@ async fn a_prune_joins_what_was_counted_apart_and_leaves_the_other_counts_untouc
 async fn a_page_and_a_count_of_a_job_are_the_same_beside_many_runs_of_another_and_among_many_of_its_own() {
     let schema = Schema::new();
     let store = Postgres::connect(&schema.url()).await.unwrap();
-    let run =
-        |job: &str| NewRun::with_payload(job, "default", Priority::DEFAULT, Payload::json("Ada").unwrap());
+    let run = |job: &str| NewRun::named(job, Payload::json("Ada").unwrap());
     let mut of_few = Vec::new();
     let mut of_many = Vec::new();
     for n in 0..2_500 {

@@ -24,7 +24,7 @@ use crate::support::{
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn greeting() -> NewRun {
-    NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada").unwrap())
+    NewRun::named("greet", Payload::json("Ada").unwrap())
 }
 
 /// Dies where it is told to, after a step.
@@ -99,7 +99,7 @@ async fn a_database_that_is_serializable_by_default_fails_no_call_for_the_sake_o
                     id: WorkerId::new(),
                     label: number.to_string(),
                     version: "1".to_owned(),
-                    jobs: vec![],
+                    jobs: [].into(),
                     concurrency: 1,
                     running: 0,
                     claimed_ahead: [].into(),

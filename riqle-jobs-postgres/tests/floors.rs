@@ -19,7 +19,7 @@ use crate::support::{Schema, database_url};
 const LEASE: Duration = Duration::from_secs(60);
 
 fn run() -> NewRun {
-    NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada").unwrap())
+    NewRun::named("greet", Payload::json("Ada").unwrap())
 }
 
 fn request(limit: usize) -> ClaimRequest {

@@ -23,7 +23,7 @@ use crate::support::{
 const SURELY_ENDED: Duration = Duration::from_millis(600);
 
 fn greeting() -> NewRun {
-    NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada").unwrap())
+    NewRun::named("greet", Payload::json("Ada").unwrap())
 }
 
 fn is_unavailable<A: std::fmt::Debug>(answer: Result<A, Error>, words: &str) {

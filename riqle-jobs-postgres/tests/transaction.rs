@@ -63,7 +63,7 @@ impl ShopHarness for Shop {
 transaction_suite!(Shop);
 
 fn greeting() -> NewRun {
-    NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada").unwrap())
+    NewRun::named("greet", Payload::json("Ada").unwrap())
 }
 
 #[tokio::test]
@@ -75,6 +75,7 @@ async fn an_event_whose_run_is_refused_is_named_and_leaves_the_transaction_able_
         priority: Priority::HIGH,
         trigger: Some("user/created".to_owned()),
         policy: None,
+        rules: JobRules::default(),
     };
     shop.store.register_jobs(vec![nameless]).await.unwrap();
     let event = |name: &str| NewEvent::new(name, name, Payload::json("Ada").unwrap());

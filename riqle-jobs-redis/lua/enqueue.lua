@@ -1,9 +1,11 @@
 -- Stores groups of runs of one queue: of each group all or none.
 -- ARGV: 1 frozen time, 2 '1' once the queue is in the set of queues, 3 number of lanes, then each lane's job and
 -- priority; then each group: its number of runs, and of each run two: id, lane from 1 (2 bytes), 'n' due now, 'd' after
--- a delay or 'a' at a time, and its milliseconds (8 bytes); and its body, without the time of its enqueue.
+-- a delay or 'a' at a time, its milliseconds (8 bytes), for how many its event's key is held, -1: it has none (8 bytes);
+-- and its body, without the time of its enqueue.
 -- Answers 'unknown' where a job is new to the queue and the queue may be, else a list a group: 'n' for each new run, or
--- the id that represents it; or the index of a run whose key is taken with another input, and who holds it.
+-- the id that represents it, after a 'j' where an event joins it; or the index of a run whose key is taken with another
+-- input, and who holds it.
 local now = time(ARGV[1])
 local place = 4
 local lanes = {}
@@ -26,6 +28,8 @@ while place <= #ARGV do
 end
 local stored = get(P .. 'runs', ids)
 
+-- What stands with an event's key in place of a fingerprint where the event has joined the run.
+local JOINED = string.rep('\255', 16)
 local known, holders = {}, {}
 -- Who holds a key: in an earlier run of this call, or in the store.
 local function holder(unique, of_group)
@@ -41,11 +45,16 @@ local function holder(unique, of_group)
   return held
 end
 
+local function hold(key, run, print, expires)
+  put('hset', P .. 'unique', key, struct.pack('<c16c16i8', run, print, expires))
+  if expires ~= 0 then put('zadd', P .. 'expiring', expires, key) end
+end
+
 local stamp = struct.pack('<i8', now)
 local answers, number = {}, 0
 local runs = P .. 'runs'
 for g, group in ipairs(groups) do
-  local answer, new, of_group, conflict = {}, {}, {}, nil
+  local answer, new, joined, of_group, conflict = {}, {}, {}, {}, nil
   for n = 0, group.runs - 1 do
     local head, body = ARGV[group.first + 2 * n], ARGV[group.first + 2 * n + 1]
     local id = ids[number + n + 1]
@@ -53,9 +62,18 @@ for g, group in ipairs(groups) do
     if stored[number + n + 1] or known[id] or of_group[id] then
       answer[n + 1] = id
     else
-      local b = flags % 16 ~= 0 and parse(stamp .. body)
-      local held = b and b.unique and holder(b.unique, of_group)
-      if held and held.print ~= b.print and math.floor(flags / 4) % 2 == 0 then
+      local b = flags % 32 ~= 0 and parse(stamp .. body)
+      local kept = struct.unpack('<i8', head, 28)
+      local event = kept >= 0 and b.job .. '\0event/' .. b.event
+      local answered = event and holder(event, of_group)
+      local held = not answered and b and b.unique and holder(b.unique, of_group)
+      if answered then
+        answer[n + 1] = (answered.print == JOINED and 'j' or '') .. answered.run
+      elseif held and event then
+        of_group[event] = { run = held.run, print = JOINED }
+        joined[#joined + 1] = { event, held.run, kept }
+        answer[n + 1] = 'j' .. held.run
+      elseif held and held.print ~= b.print and math.floor(flags / 4) % 2 == 0 then
         conflict = { n, held.run }
         break
       elseif held then
@@ -63,7 +81,8 @@ for g, group in ipairs(groups) do
       else
         of_group[id] = true
         if b and b.unique then of_group[b.unique] = { run = id, print = b.print } end
-        new[#new + 1] = { id, head, body, b }
+        if event then of_group[event] = { run = id, print = NONE } end
+        new[#new + 1] = { id, head, body, b, event, kept }
         answer[n + 1] = 'n'
       end
     end
@@ -75,6 +94,7 @@ for g, group in ipairs(groups) do
     for key, value in pairs(of_group) do
       if value == true then known[key] = true else holders[key] = value end
     end
+    for _, key in ipairs(joined) do hold(key[1], key[2], JOINED, now + key[3]) end
     for _, run in ipairs(new) do
       local id, b = run[1], run[4]
       local lane_number, kind, millis = struct.unpack('<Hc1i8', run[2], 17)
@@ -84,11 +104,10 @@ for g, group in ipairs(groups) do
       put('zadd', lane.due, due, id)
       put('zadd', lane.open, 0, id)
       if b and b.unique then
-        local expires = b.scope == 3 and now + b.period or 0
-        put('hset', P .. 'unique', b.unique, struct.pack('<c16c16i8', id, b.print, expires))
+        hold(b.unique, id, b.print, b.scope == 3 and now + b.period or 0)
         put('zadd', P .. 'keys', 0, b.key .. '\0' .. id)
-        if expires ~= 0 then put('zadd', P .. 'expiring', expires, b.unique) end
       end
+      if run[5] then hold(run[5], id, NONE, now + run[6]) end
       if b and b.reference then put('zadd', P .. 'references', 0, b.reference .. '\0' .. id) end
     end
   end

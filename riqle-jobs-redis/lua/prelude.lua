@@ -131,7 +131,7 @@ local function note_attempt(r, rest, now)
   r.log = r.log .. struct.pack('<I4', #record) .. record
 end
 
--- What never changes of a run, as far as scripts look at it: priority, job, unique key, reference.
+-- What never changes of a run, as far as scripts look at it: priority, job, unique key, reference, event.
 local function parse(body)
   local b, flags, place = {}, nil, nil
   flags, b.priority, b.job, place = struct.unpack('<BBBc0', body, 9)
@@ -140,7 +140,8 @@ local function parse(body)
     b.period, b.print, b.key, place = struct.unpack('<i8c16Hc0', body, place)
     b.unique = b.job .. '\0' .. b.key
   end
-  if math.floor(flags / 8) % 2 == 1 then b.reference = struct.unpack('<Hc0', body, place) end
+  if math.floor(flags / 8) % 2 == 1 then b.reference, place = struct.unpack('<Hc0', body, place) end
+  if math.floor(flags / 16) % 2 == 1 then b.event = struct.unpack('<Hc0', body, place) end
   return b
 end
 

@@ -7,7 +7,7 @@ for n = 3, #ARGV, 3 do
   local id, name = ARGV[n], ARGV[n + 1]
   local before = known[id] or call('HGET', P .. 'events', id)
   if before then
-    local received, _, old_number, old_name, place = struct.unpack('<i8I4i8Hc0', before)
+    local received, old_number, old_name, _, place = struct.unpack('<i8i8Hc0I4c0', before)
     local kept = tonumber(ARGV[2])
     if string.byte(before, place) >= 2 then kept = struct.unpack('<i8', before, place + 1) end
     if received + kept <= now then
@@ -17,7 +17,7 @@ for n = 3, #ARGV, 3 do
   end
   if not before then
     number = number + 1
-    before = struct.pack('<i8I4i8Hc0', now, 0, number, #name, name) .. ARGV[n + 2]
+    before = struct.pack('<i8i8Hc0I4', now, number, #name, name, 0) .. ARGV[n + 2]
     put('hset', P .. 'events', id, before)
     put('zadd', P .. 'events:received', now, id)
     put('zadd', P .. 'events:idle:' .. name, 0, struct.pack('>I4I4', math.floor(number / 2 ^ 32), number % 2 ^ 32) .. id)

@@ -13,7 +13,7 @@ use crate::{
     Redis,
     change::Change,
     frame::Frame,
-    rows::{due, new_body},
+    rows::{due, new_body, wait_millis},
     script::ENQUEUE,
     server::NOTHING_YET,
     values::{list, number, run_id, unexpected},
@@ -100,10 +100,11 @@ fn arguments(frozen: Vec<u8>, groups: &[Vec<NewRun>]) -> Vec<Vec<u8>> {
                 lanes.len() - 1
             });
             let (kind, millis) = due(run.due);
-            let mut head = Frame(Vec::with_capacity(27));
+            let kept = run.event_id_kept.filter(|_| run.event_id.is_some());
+            let mut head = Frame(Vec::with_capacity(35));
             head.uuid(run.id.as_uuid());
             head.raw(&u16::try_from(number + 1).unwrap_or(u16::MAX).to_le_bytes());
-            head.byte(kind).long(millis);
+            head.byte(kind).long(millis).long(kept.map_or(-1, wait_millis));
             runs.push(head.0);
             runs.push(new_body(run));
         }
@@ -128,6 +129,9 @@ fn group_answer(answer: Value, group: &[NewRun]) -> Result<Result<Vec<Enqueued>,
     }
     let of_run = |(answer, run): (Value, &NewRun)| match answer {
         Value::BulkString(text) if text == b"n" => Ok(Enqueued::New(run.id)),
+        Value::BulkString(text) if text.len() > 16 => {
+            run_id(Value::BulkString(text[1..].to_vec())).map(Enqueued::Joined)
+        }
         id => run_id(id).map(Enqueued::Existing),
     };
     Ok(Ok(answers.into_iter().zip(group).map(of_run).collect::<Result<_, Error>>()?))

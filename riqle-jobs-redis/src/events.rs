@@ -3,7 +3,7 @@
 //! repeated, and each run has a unique key of its event.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashSet},
     time::Duration,
 };
 
@@ -13,20 +13,20 @@ use riqle_jobs_core::{
     Error, NewRun, Payload, Queue,
     events::EVENT_ID_KEPT,
     from_millis,
-    store::{EventStart, NewEvent, StoredEvent},
+    store::{EventFilter, EventRun, EventStart, ListedEvent, NewEvent, StoredEvent},
 };
 
 use crate::{
     Redis,
     change::Change,
-    frame::{Frame, Reader},
+    frame::{Frame, Reader, corrupt},
     rows::wait_millis,
     script::{MARK_STARTED, STORE_EVENTS},
     server::Repeat,
-    values::{bytes, list, maybe_bytes, unexpected},
+    values::{bytes, list, maybe_bytes, maybe_number, unexpected},
 };
 
-/// How many events are deleted at once.
+/// How many events are deleted, or read for a page, at once.
 const PORTION: usize = 200;
 
 impl Redis {
@@ -66,54 +66,60 @@ impl Redis {
         self.shared.limits.check_event_runs(&starts)?;
         let events = starts.iter().map(|start| start.event.clone()).collect();
         let mut stored = self.keep_events("start_events", events).await?;
-        let mut started: HashMap<String, u32> = HashMap::new();
+        let mut started = HashSet::new();
         let mut by_queue: BTreeMap<String, Vec<NewRun>> = BTreeMap::new();
-        for (stored, start) in stored.iter().zip(starts) {
-            let id = &stored.event.id;
+        for (stored, start) in stored.iter().zip(&starts) {
             let runs = start.runs_for(stored);
-            if runs.is_empty() || started.contains_key(id) {
-                continue;
-            }
-            started.insert(id.clone(), u32::try_from(runs.len()).unwrap_or(u32::MAX));
-            for run in runs {
-                by_queue.entry(run.queue.clone()).or_default().push(run);
+            // The list may name it twice.
+            if !runs.is_empty() && started.insert(stored.event.id.clone()) {
+                for run in runs {
+                    by_queue.entry(run.queue.clone()).or_default().push(run);
+                }
             }
         }
         // Each has its answer first: an unavailable queue keeps no other from its runs.
         let enqueued = join_all(by_queue.into_values().map(|runs| self.enqueue_portions(runs))).await;
-        enqueued.into_iter().collect::<Result<(), Error>>()?;
-        let marked: Vec<_> = started.iter().map(|(id, runs)| (id.as_str(), *runs)).collect();
+        let mut of_events: BTreeMap<String, Vec<EventRun>> = BTreeMap::new();
+        for of_queue in enqueued {
+            for (event_id, run) in of_queue? {
+                run.file_in(of_events.entry(event_id).or_default());
+            }
+        }
+        let marked: Vec<_> = of_events.iter().map(|(id, runs)| (id.as_str(), runs.as_slice())).collect();
         self.mark_events("start_events", &marked).await?;
         for stored in &mut stored {
-            if let Some(runs) = started.get(&stored.event.id) {
-                stored.started = *runs;
+            if let Some(runs) = of_events.get(&stored.event.id) {
+                stored.runs.clone_from(runs);
             }
         }
         Ok(stored)
     }
 
-    /// Runs of one queue, which may be more than a group.
-    async fn enqueue_portions(&self, mut runs: Vec<NewRun>) -> Result<(), Error> {
-        let most = self.shared.limits.group_runs.max(1);
-        while !runs.is_empty() {
-            let rest = runs.split_off(most.min(runs.len()));
-            self.enqueue(std::mem::replace(&mut runs, rest)).await?;
+    /// Runs of one queue, which may be more than a group; answers what became of each, with its event.
+    async fn enqueue_portions(&self, runs: Vec<NewRun>) -> Result<Vec<(String, EventRun)>, Error> {
+        let mut enqueued = Vec::with_capacity(runs.len());
+        for runs in runs.chunks(self.shared.limits.group_runs.max(1)) {
+            for (run, answer) in runs.iter().zip(self.enqueue(runs.to_vec()).await?) {
+                let event_id = run.event_id.clone().unwrap_or_default();
+                enqueued.push((event_id, EventRun::of(run, answer)));
+            }
         }
-        Ok(())
+        Ok(enqueued)
     }
 
-    /// Counts runs as started by events; those that are not there are let be.
+    /// Notes the runs of events; those that are not there are let be.
     pub(crate) async fn mark_events(
         &self,
         operation: &'static str,
-        started: &[(&str, u32)],
+        started: &[(&str, &[EventRun])],
     ) -> Result<(), Error> {
         if started.is_empty() {
             return Ok(());
         }
         let mut arguments = Vec::with_capacity(2 * started.len());
         for (id, runs) in started {
-            arguments.extend([id.as_bytes().to_vec(), runs.to_string().into_bytes()]);
+            let runs = if runs.is_empty() { String::new() } else { serde_json::json!(runs).to_string() };
+            arguments.extend([id.as_bytes().to_vec(), runs.into_bytes()]);
         }
         let registry = self.shared.keys.registry();
         self.durably().call(operation, &MARK_STARTED, &registry, &arguments, Repeat::Safe).await.map(drop)
@@ -148,7 +154,7 @@ impl Redis {
             let Some(kept) = kept else { continue };
             events.push(Kept::read(&kept)?.event(crate::frame::text(id)?));
         }
-        events.retain(|event| event.started == 0);
+        events.retain(StoredEvent::is_idle);
         Ok(events)
     }
 
@@ -158,6 +164,48 @@ impl Redis {
         }
         let get = cmd("HMGET").arg(self.shared.keys.of_registry("events")).arg(ids).take();
         list(self.of_registry(operation, &[get]).await?.remove(0))?.into_iter().map(maybe_bytes).collect()
+    }
+
+    /// A page of events, newest first; of the same millisecond by their ids.
+    pub(crate) async fn page_of_events(&self, filter: &EventFilter) -> Result<Vec<ListedEvent>, Error> {
+        let (mut listed, mut after) = (Vec::new(), None);
+        if let Some(before) = &filter.before {
+            let received = self.shared.keys.of_registry("events:received");
+            let rank = cmd("ZREVRANK").arg(received).arg(before).take();
+            match maybe_number(self.of_registry("events", &[rank]).await?.remove(0))? {
+                Some(rank) => after = Some(rank),
+                None => return Ok(listed),
+            }
+        }
+        let mut from = after.map_or(0, |rank| usize::try_from(rank).unwrap_or(usize::MAX).saturating_add(1));
+        let mut left = filter.looked_at();
+        while left > 0 && listed.len() < filter.page_size() {
+            let ids = match &filter.id {
+                Some(id) => vec![id.as_bytes().to_vec()],
+                None => self.newest_events(from, left.min(PORTION)).await?,
+            };
+            let fields: Vec<&[u8]> = ids.iter().map(Vec::as_slice).collect();
+            for (id, kept) in ids.iter().zip(self.events("events", &fields).await?) {
+                let Some(kept) = kept else { continue };
+                let Kept { name, received_at, runs, .. } = Kept::read(&kept)?;
+                if filter.name.as_ref().is_none_or(|asked| *asked == name) {
+                    let (id, received_at) = (crate::frame::text(id)?, from_millis(received_at));
+                    listed.push(ListedEvent { id, name, received_at, runs });
+                }
+            }
+            if filter.id.is_some() || ids.len() < left.min(PORTION) {
+                break;
+            }
+            (from, left) = (from + ids.len(), left - ids.len());
+        }
+        listed.truncate(filter.page_size());
+        Ok(listed)
+    }
+
+    async fn newest_events(&self, from: usize, most: usize) -> Result<Vec<Vec<u8>>, Error> {
+        let received = self.shared.keys.of_registry("events:received");
+        let page = cmd("ZREVRANGE").arg(received).arg(from).arg(from + most - 1).take();
+        list(self.of_registry("events", &[page]).await?.remove(0))?.into_iter().map(bytes).collect()
     }
 
     /// Deletes events that came long enough ago; answers how many.
@@ -200,9 +248,9 @@ fn kept_of(event: &NewEvent) -> Vec<u8> {
 /// An event as it is kept under its id.
 struct Kept {
     received_at: i64,
-    started: u32,
     number: i64,
     name: String,
+    runs: Vec<EventRun>,
     id_kept: Duration,
     due_at: Option<i64>,
     data: Payload,
@@ -211,13 +259,18 @@ struct Kept {
 impl Kept {
     fn read(stored: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader(stored);
-        let (received_at, started, number) = (reader.long()?, reader.number()?, reader.long()?);
-        let name = reader.key()?;
+        let (received_at, number, name) = (reader.long()?, reader.long()?, reader.key()?);
+        let runs = match reader.text()?.as_str() {
+            "" => Vec::new(),
+            runs => serde_json::from_str(runs).map_err(|cause| {
+                corrupt("the runs of an event are not as they were written").caused_by(cause)
+            })?,
+        };
         let flags = reader.byte()?;
         let mut time = |flag| (flags & flag != 0).then(|| reader.long()).transpose();
         let (id_kept, due_at) = (time(ID_KEPT)?, time(DUE_AT)?);
         let id_kept = id_kept.map_or(EVENT_ID_KEPT, |kept| Duration::from_millis(kept.unsigned_abs()));
-        Ok(Self { received_at, started, number, name, id_kept, due_at, data: reader.payload()? })
+        Ok(Self { received_at, number, name, runs, id_kept, due_at, data: reader.payload()? })
     }
 
     /// The list that it is in while it has started nothing.
@@ -234,7 +287,7 @@ impl Kept {
         StoredEvent {
             event: NewEvent { id, name: self.name, data: self.data, due_at, id_kept: self.id_kept },
             received_at: from_millis(self.received_at),
-            started: self.started,
+            runs: self.runs,
         }
     }
 }

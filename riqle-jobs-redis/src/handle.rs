@@ -21,7 +21,7 @@ use crate::{
 /// use riqle_jobs_redis::Redis;
 ///
 /// let store = Redis::connect("redis://localhost").await?;
-/// let run = NewRun::with_payload("confirm-order", "default", Priority::DEFAULT, Payload::json("o-1")?);
+/// let run = NewRun::named("confirm-order", Payload::json("o-1")?);
 /// store.enqueue(vec![run]).await?;
 /// # Ok(())
 /// # }

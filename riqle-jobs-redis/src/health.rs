@@ -1,6 +1,7 @@
-use std::collections::BTreeMap;
-
-use riqle_jobs_core::{Error, Queue, Registry, from_millis, store::Health};
+use riqle_jobs_core::{
+    Error, Queue, Registry, from_millis,
+    store::{FirstDue, Health},
+};
 
 use crate::{Redis, settings::Settings};
 
@@ -10,24 +11,24 @@ impl Redis {
         let workers = self.workers().await?;
         let queues = self.standing("health").await?;
         let settings = Settings::of("health", &self.shared.server).await?;
-        let mut due: BTreeMap<String, i64> = BTreeMap::new();
-        for job in queues.iter().filter(|queue| queue.pause.is_none()).flat_map(|queue| &queue.jobs) {
-            if let Some(first_due) = job.first_due {
-                let first = due.entry(job.name.clone()).or_insert(first_due);
-                *first = first_due.min(*first);
-            }
+        let mut due = Vec::new();
+        for queue in queues.iter().filter(|queue| queue.pause.is_none()) {
+            due.extend(queue.jobs.iter().filter_map(|job| {
+                let (queue, due_at) = (queue.name.clone(), from_millis(job.first_due?));
+                Some(FirstDue { queue, job: job.name.clone(), due_at })
+            }));
         }
         let now = match queues.iter().map(|queue| queue.now).max() {
             Some(now) => from_millis(now),
             None => self.now().await?,
         };
-        let due = due.into_iter().map(|(job, due_at)| (job, from_millis(due_at))).collect();
         let mut health = Health::of_due(due, &workers, now);
         health.problems.extend(settings.iter().flat_map(Settings::problems));
-        Ok(Health {
+        let health = Health {
             expired_leases: queues.iter().flat_map(|queue| &queue.jobs).map(|job| job.expired).sum(),
             write_error: self.shared.writes.error(),
             ..health
-        })
+        };
+        health.with_misplaced(self).await
     }
 }

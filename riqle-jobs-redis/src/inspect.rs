@@ -6,7 +6,8 @@ use redis::{Value, cmd};
 use riqle_jobs_core::{
     Error, Inspect, Run, RunFilter, RunId, RunState, SavedStep, from_millis,
     store::{
-        DeadError, DeadGroup, Health, JobCount, JobMetrics, MetricsFilter, Pause, QueueStatus, RunNotes,
+        DeadError, DeadGroup, EventFilter, Health, JobCount, JobMetrics, ListedEvent, MetricsFilter, Pause,
+        QueueStatus, RunNotes,
     },
 };
 
@@ -79,6 +80,10 @@ impl Inspect for Redis {
         let [progress, lines] = fixed(Value::Array(answers))?;
         let lines = list(lines)?.into_iter().map(bytes).collect::<Result<_, _>>()?;
         notes(maybe_bytes(progress)?, lines)
+    }
+
+    async fn events(&self, filter: EventFilter) -> Result<Vec<ListedEvent>, Error> {
+        self.page_of_events(&filter).await
     }
 
     async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<JobMetrics>, Error> {
@@ -177,7 +182,7 @@ impl Redis {
 
 /// The status of a queue.
 pub(crate) struct Standing {
-    name: String,
+    pub(crate) name: String,
     pub(crate) now: i64,
     pub(crate) pause: Option<Pause>,
     pub(crate) jobs: Vec<JobStanding>,

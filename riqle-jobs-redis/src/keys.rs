@@ -16,7 +16,7 @@
 //! | `ended`, `letters` | sorted set | ended runs, and dead letters, by their end | no |
 //! | `group:NAME` | sorted set | dead letters of a job with the same fingerprint of their newest error, by their end | no |
 //! | `groups` | sorted set | names of these: job and fingerprint, by their newest end, the last one first | no |
-//! | `unique` | hash | job and unique key → run, fingerprint, end of the period | no |
+//! | `unique` | hash | job and unique key, also of an event → run, fingerprint, end of the period | no |
 //! | `expiring` | sorted set | job and unique key by the end of their period | no |
 //! | `references`, `keys` | sorted set | reference, unique key, each before an id | no |
 //! | `errors:JOB` | sorted set | fingerprint of the newest error before an id, of runs that are no dead letters | no |
@@ -35,9 +35,9 @@
 //! | `jobs` | hash | job → when it was seen, its declaration | yes |
 //! | `workers` | hash | worker → when it began and was seen, its report | until it stops or is forgotten |
 //! | `workers:orders` | hash | worker → what it was ordered | until it stops or is forgotten |
-//! | `events` | hash | event → when it came, what it started, its number, name, data | no |
+//! | `events` | hash | event → when it came, its number, name, runs, data | no |
 //! | `events:received` | sorted set | events by the time they came | no |
-//! | `events:idle:NAME` | sorted set | events that started nothing, by number | no |
+//! | `events:idle:NAME` | sorted set | idle events, by number | no |
 //! | `events:next` | hash | the newest number | yes |
 //! | `metrics` | hash | span of time, worker and job → what they counted | no |
 //! | `metrics:of:SPAN` | sorted set | its fields with spans of one length, by their start | no |

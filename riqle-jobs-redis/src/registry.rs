@@ -3,8 +3,8 @@ use redis::{Value, cmd};
 use riqle_jobs_core::{
     Error, Queue, Registry, WorkerId, from_millis,
     store::{
-        EventStart, JobDeclaration, JobMetrics, NewEvent, RegisteredJob, RegisteredWorker, StoredEvent,
-        WorkerOrder, WorkerReport,
+        EventRun, EventStart, JobDeclaration, JobMetrics, NewEvent, RegisteredJob, RegisteredWorker,
+        StoredEvent, WorkerOrder, WorkerReport,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -68,8 +68,8 @@ impl Registry for Redis {
         self.start_stored_events(events).await
     }
 
-    async fn mark_started(&self, event_id: &str, runs: u32) -> Result<(), Error> {
-        self.mark_events("mark_started", &[(event_id, runs)]).await
+    async fn mark_started(&self, event_id: &str, runs: Vec<EventRun>) -> Result<(), Error> {
+        self.mark_events("mark_started", &[(event_id, runs.as_slice())]).await
     }
 
     async fn idle_events(&self, names: Vec<String>, limit: usize) -> Result<Vec<StoredEvent>, Error> {

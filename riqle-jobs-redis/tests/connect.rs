@@ -4,13 +4,13 @@
 
 mod support;
 
-use riqle_jobs_core::{ErrorKind, Hint, Inspect, NewRun, Payload, Priority, Queue, WakeUps};
+use riqle_jobs_core::{ErrorKind, Hint, Inspect, NewRun, Payload, Queue, WakeUps};
 use riqle_jobs_redis::Redis;
 
 use crate::support::redis_server::RedisServer;
 
 fn greeting() -> NewRun {
-    NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada").unwrap())
+    NewRun::named("greet", Payload::json("Ada").unwrap())
 }
 
 async fn refused(url: &str) -> (ErrorKind, String) {

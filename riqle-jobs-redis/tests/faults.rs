@@ -166,7 +166,7 @@ async fn a_claim_brings_no_more_bytes_of_inputs_than_a_worker_can_hold() {
     let server = RedisServer::start(&[]).unwrap();
     let store = Redis::connect(&server.url()).await.unwrap();
     let input = riqle_jobs_core::Payload::json(&"x".repeat(1_000_000)).unwrap();
-    let run = || NewRun::with_payload("large", "default", riqle_jobs_core::Priority::DEFAULT, input.clone());
+    let run = || NewRun::named("large", input.clone()).priority(riqle_jobs_core::Priority::DEFAULT);
     store.enqueue((0..40).map(|_| run()).collect()).await.unwrap();
     let claim = || {
         store.claim(riqle_jobs_core::ClaimRequest {

@@ -4,13 +4,13 @@
 
 mod support;
 
-use riqle_jobs_core::{ErrorKind, Inspect, NewRun, Payload, Priority, Queue, store::Health};
+use riqle_jobs_core::{ErrorKind, Inspect, NewRun, Payload, Queue, store::Health};
 use riqle_jobs_redis::Redis;
 
 use crate::support::redis_server::RedisServer;
 
 fn greeting() -> NewRun {
-    NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada").unwrap())
+    NewRun::named("greet", Payload::json("Ada").unwrap())
 }
 
 /// The health, once an enqueue was refused.

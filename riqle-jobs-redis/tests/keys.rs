@@ -12,8 +12,8 @@ use riqle_jobs_core::{
     RunState, Store, UniqueScope, WorkerId, async_trait,
     email::{EmailEnding, EmailStart, NewEmail, OnUnknown, Rendered},
     store::{
-        ActionKind, ActionState, Audit, JobDeclaration, JobMetrics, NewAction, NewEvent, Span, WorkerOrder,
-        WorkerReport,
+        ActionKind, ActionState, Audit, EventEffect, EventRun, JobDeclaration, JobMetrics, JobRules,
+        NewAction, NewEvent, Span, WorkerOrder, WorkerReport,
     },
 };
 use riqle_jobs_core::{Payload, Priority};
@@ -127,13 +127,14 @@ async fn fill_the_rest(store: &Redis) {
         priority: Priority::DEFAULT,
         trigger: None,
         policy: None,
+        rules: JobRules::default(),
     };
     store.register_jobs(vec![declaration]).await.unwrap();
     let worker = WorkerReport {
         id: WorkerId::new(),
         label: "worker".to_owned(),
         version: "1".to_owned(),
-        jobs: vec!["greet".to_owned()],
+        jobs: [("greet".to_owned(), "mail".to_owned())].into(),
         concurrency: 1,
         running: 0,
         claimed_ahead: [].into(),
@@ -155,8 +156,14 @@ async fn fill_the_rest(store: &Redis) {
     };
     store.record_action(action).await.unwrap();
     let event = |id: &str| NewEvent::new(id, "user/created", Payload::from_json_text("1"));
+    let started = EventRun {
+        job: "greet".to_owned(),
+        run: RunId::new(),
+        effect: EventEffect::Started,
+        lacking: Vec::new(),
+    };
     store.store_events(vec![event("a"), event("b")]).await.unwrap();
-    store.mark_started("a", 1).await.unwrap();
+    store.mark_started("a", vec![started]).await.unwrap();
     let email = NewEmail {
         id: EmailId::new(),
         idempotency_key: "key".to_owned(),
@@ -237,7 +244,7 @@ async fn unique_keys_whose_period_is_over_leave_with_one_prune() {
     let scene = OnServer::start().await;
     let run = |n: u32| {
         let input = Payload::from_json_text("1");
-        let run = riqle_jobs_core::NewRun::with_payload("greet", "mail", Priority::DEFAULT, input);
+        let run = riqle_jobs_core::NewRun::named("greet", input).queue("mail");
         run.unique_within(format!("key-{n}"), UniqueScope::Period(Duration::from_secs(60)))
     };
     scene.store.enqueue((0..1_200).map(run).collect()).await.unwrap();
@@ -256,14 +263,7 @@ async fn a_key_of_another_type_is_told_and_nothing_is_half_written() {
     // Not one that the other test looks at.
     let prefix = format!("theirs-{}", uuid::Uuid::now_v7().simple());
     let store = Redis::connect(&format!("{}?prefix={prefix}", redis_url())).await.unwrap();
-    let run = || {
-        riqle_jobs_core::NewRun::with_payload(
-            "greet",
-            "mail",
-            Priority::DEFAULT,
-            Payload::from_json_text("1"),
-        )
-    };
+    let run = || riqle_jobs_core::NewRun::named("greet", Payload::from_json_text("1")).queue("mail");
     let theirs = format!("{}:{{mail}}:open:greet", prefix);
     redis::cmd("SET").arg(&theirs).arg("theirs").exec(&mut connection()).unwrap();
 

@@ -7,8 +7,8 @@ mod support;
 use std::time::Duration;
 
 use riqle_jobs_core::{
-    AttemptOutcome, Error, Inspect, LeaseToken, ManualClock, NewRun, Payload, Priority, Queue, Reason, Run,
-    RunFilter, RunId, RunState, WorkerId,
+    AttemptOutcome, Error, Inspect, LeaseToken, ManualClock, NewRun, Payload, Queue, Reason, Run, RunFilter,
+    RunId, RunState, WorkerId,
     store::{ClaimRequest, ClaimedRun, Ending, Settlement},
 };
 use riqle_jobs_redis::Redis;
@@ -23,7 +23,7 @@ async fn enqueue(store: &Redis, clock: &ManualClock) -> Vec<NewRun> {
     let input = Payload::from_json_text(format!("{:?}", "x".repeat(100_000)));
     let run = |n: usize| {
         let queue = if n.is_multiple_of(4) { "reports" } else { "mail" };
-        let run = NewRun::with_payload("greet", queue, Priority::DEFAULT, input.clone());
+        let run = NewRun::named("greet", input.clone()).queue(queue);
         run.reference(format!("order-{}", n % 3))
     };
     let runs: Vec<NewRun> = (0..RUNS).map(run).collect();

@@ -176,6 +176,7 @@ CREATE TABLE riqle_jobs (
     priority INTEGER NOT NULL,
     trigger  TEXT,
     policy   TEXT,
+    rules    TEXT    NOT NULL DEFAULT '{}', -- JSON that core writes and reads
     seen_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
@@ -183,7 +184,7 @@ CREATE TABLE riqle_workers (
     id          BLOB    NOT NULL PRIMARY KEY,
     label       TEXT    NOT NULL,
     version     TEXT    NOT NULL,
-    jobs        TEXT    NOT NULL, -- a JSON array of names
+    jobs        TEXT    NOT NULL, -- JSON that core writes and reads
     concurrency INTEGER NOT NULL,
     running     INTEGER NOT NULL,
     started_at  INTEGER NOT NULL,
@@ -197,12 +198,12 @@ CREATE TABLE riqle_events (
     name        TEXT    NOT NULL,
     received_at INTEGER NOT NULL,
     due_at      INTEGER, -- null: at once
-    started     INTEGER NOT NULL DEFAULT 0,
+    runs        TEXT,    -- null: it is idle; JSON that core writes and reads
     codec       INTEGER NOT NULL,
     data        BLOB    NOT NULL
 ) STRICT;
 
-CREATE INDEX riqle_events_idle ON riqle_events (name, number) WHERE started = 0;
+CREATE INDEX riqle_events_idle ON riqle_events (name, number) WHERE runs IS NULL;
 CREATE INDEX riqle_events_received ON riqle_events (received_at);
 
 CREATE TABLE riqle_emails (

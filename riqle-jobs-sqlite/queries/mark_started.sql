@@ -1,2 +1,2 @@
-WITH v(id, started) AS (VALUES (?, ?))
-UPDATE riqle_events SET started = v.started FROM v WHERE riqle_events.id = v.id
+WITH v(id, runs) AS (VALUES (?, ?))
+UPDATE riqle_events SET runs = v.runs FROM v WHERE riqle_events.id = v.id

@@ -1,4 +1,5 @@
-INSERT INTO riqle_jobs (name, queue, priority, trigger, policy, seen_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+INSERT INTO riqle_jobs (name, queue, priority, trigger, policy, rules, seen_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
 ON CONFLICT (name) DO UPDATE
 SET queue = excluded.queue, priority = excluded.priority, trigger = excluded.trigger, policy = excluded.policy,
-    seen_at = excluded.seen_at
+    rules = excluded.rules, seen_at = excluded.seen_at

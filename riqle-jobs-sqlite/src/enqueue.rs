@@ -1,6 +1,9 @@
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use riqle_jobs_core::{
-    Due, Enqueued, Error, Fingerprint, NewRun, RunId, Unique, UniqueScope, later, millis_of, store::Admission,
+    Due, Enqueued, Error, Fingerprint, NewRun, UniqueScope, later, millis_of,
+    store::{Admission, HeldKey},
 };
 use sqlx::SqliteConnection;
 
@@ -18,50 +21,34 @@ pub(crate) async fn enqueue(
     now: Timestamp,
 ) -> Result<Vec<Result<Vec<Enqueued>, Error>>> {
     let mut known = known(connection, groups, now).await?;
-    let answers: Vec<_> = groups.iter().map(|group| known.admit(group)).collect();
-    let mut stored = Vec::new();
-    for (group, answers) in groups.iter().zip(&answers) {
-        let Ok(answers) = answers else { continue };
-        for (run, _) in group.iter().zip(answers).filter(|(_, answer)| answer.is_new()) {
-            let lane = lanes.number(connection, &run.queue, &run.job, run.priority).await?;
-            stored.push((run, lane));
+    let (mut stored, mut keys, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+    for group in groups {
+        let admitted = known.admit(group).map(|admitted| (admitted.answers, admitted.keys));
+        if let Ok((answers, taken)) = &admitted {
+            for (run, _) in group.iter().zip(answers).filter(|(_, answer)| answer.is_new()) {
+                let lane = lanes.number(connection, &run.queue, &run.job, run.priority).await?;
+                stored.push((run, lane));
+            }
+            keys.extend_from_slice(taken);
         }
+        answers.push(admitted.map(|(answers, _)| answers));
     }
     insert(connection, &stored, now).await?;
-    let keys: Vec<_> = stored
-        .iter()
-        .filter_map(|(run, _)| {
-            let unique = run.unique.as_ref()?;
-            Some(TakenKey { job: &run.job, unique, run: run.id, fingerprint: run.fingerprint })
-        })
-        .collect();
     take_keys(connection, &keys, now).await?;
     Ok(answers)
 }
 
-/// A unique key about to be taken.
-pub(crate) struct TakenKey<'a> {
-    pub(crate) job: &'a str,
-    pub(crate) unique: &'a Unique,
-    pub(crate) run: RunId,
-    pub(crate) fingerprint: Fingerprint,
-}
-
 /// Takes keys, from any earlier holder.
-pub(crate) async fn take_keys(
-    connection: &mut SqliteConnection,
-    keys: &[TakenKey<'_>],
-    now: Timestamp,
-) -> Result<()> {
+async fn take_keys(connection: &mut SqliteConnection, keys: &[HeldKey<'_>], now: Timestamp) -> Result<()> {
     let template = include_str!("../queries/take_unique.sql");
-    let row = |query: Query<'static>, _, key: &TakenKey<'_>| {
-        let expires_at = match key.unique.scope {
+    let row = |query: Query<'static>, _, key: &HeldKey<'_>| {
+        let expires_at = match key.scope {
             UniqueScope::Period(period) => Some(millis(later(now, period))),
             UniqueScope::WhilePending | UniqueScope::WhileNotEnded => None,
         };
         query
             .bind(key.job.to_owned())
-            .bind(key.unique.key.clone())
+            .bind(key.key.clone().into_owned())
             .bind(key.run.as_uuid())
             .bind(key.fingerprint.0.to_vec())
             .bind(expires_at)
@@ -94,20 +81,20 @@ async fn known<'a>(
             known.know_run(run.id);
         }
     }
-    let keyed: Vec<(&str, &str)> = groups
+    let keyed: Vec<(&str, Cow<'_, str>)> = groups
         .iter()
         .copied()
         .flatten()
-        .filter_map(|run| Some((run.job.as_str(), run.unique.as_ref()?.key.as_str())))
+        .flat_map(|run| run.keys().map(|key| (run.job.as_str(), key)))
         .collect();
     let template = include_str!("../queries/unique_holders.sql");
-    let row = |query: Query<'static>, n: usize, (job, key): &(&str, &str)| {
-        query.bind(index(n)).bind((*job).to_owned()).bind((*key).to_owned())
+    let row = |query: Query<'static>, n: usize, (job, key): &(&str, Cow<'_, str>)| {
+        query.bind(index(n)).bind((*job).to_owned()).bind(key.clone().into_owned())
     };
     for row in for_each(connection, template, |query| query.bind(millis(now)), &keyed, row).await? {
         if let Some((job, key)) = keyed.get(position(&row)?) {
             let fingerprint = Fingerprint(fingerprint(get(&row, "fingerprint")?)?);
-            known.know_holder(job, key, run_id(&row, "run")?, fingerprint);
+            known.know_holder(job, key.clone(), run_id(&row, "run")?, fingerprint);
         }
     }
     Ok(known)

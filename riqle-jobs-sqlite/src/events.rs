@@ -1,12 +1,12 @@
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
 use jiff::Timestamp;
 use riqle_jobs_core::{
     NewRun, from_millis, millis_of,
-    store::{EventStart, NewEvent, StoredEvent},
+    store::{EventFilter, EventRun, EventStart, ListedEvent, NewEvent, StoredEvent},
 };
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
@@ -14,7 +14,7 @@ use crate::{
     enqueue::{enqueue, index, position},
     error::Result,
     lanes::Lanes,
-    rows::{Query, for_each, get, get_count, maybe_time, millis, payload, time},
+    rows::{Query, for_each, get, get_count, json, maybe_time, millis, payload, time},
 };
 
 /// Stores events; returns what is stored under each id.
@@ -58,33 +58,83 @@ pub(crate) async fn start_events(
     let events: Vec<_> = starts.iter().map(|start| &start.event).collect();
     let mut stored = store_events(connection, &events, now).await?;
     let mut runs: Vec<NewRun> = Vec::new();
-    let mut started: HashMap<String, u32> = HashMap::new();
-    for (start, stored) in starts.iter().zip(&stored).filter(|(_, stored)| stored.started == 0) {
-        let of_event = EventStart::clone(start).runs_for(stored);
-        if !of_event.is_empty() && !started.contains_key(&stored.event.id) {
-            started.insert(stored.event.id.clone(), u32::try_from(of_event.len()).unwrap_or(u32::MAX));
+    let mut started = HashSet::new();
+    for (start, stored) in starts.iter().zip(&stored) {
+        let of_event = start.runs_for(stored);
+        // The list may name it twice.
+        if !of_event.is_empty() && started.insert(stored.event.id.clone()) {
             runs.extend(of_event);
         }
     }
     let mut queues = BTreeSet::new();
+    let mut of_events: HashMap<String, Vec<EventRun>> = HashMap::new();
     for answers in enqueue(connection, lanes, &[&runs], now).await? {
-        let answers = answers?;
-        let new = runs.iter().zip(answers).filter(|(_, answer)| answer.is_new());
-        queues.extend(new.map(|(run, _)| run.queue.clone()));
+        for (run, answer) in runs.iter().zip(answers?) {
+            if answer.is_new() {
+                queues.insert(run.queue.clone());
+            }
+            let id = run.event_id.clone().unwrap_or_default();
+            EventRun::of(run, answer).file_in(of_events.entry(id).or_default());
+        }
     }
-    let marked: Vec<_> = started.iter().map(|(id, runs)| (id.clone(), *runs)).collect();
+    let marked: Vec<_> = of_events.iter().map(|(id, runs)| (id.clone(), runs.clone())).collect();
     mark_started(connection, &marked).await?;
     for stored in &mut stored {
-        stored.started = started.get(&stored.event.id).copied().unwrap_or(stored.started);
+        if let Some(runs) = of_events.get(&stored.event.id) {
+            stored.runs.clone_from(runs);
+        }
     }
     Ok((stored, queues))
 }
 
-/// Counts runs as started by events.
-pub(crate) async fn mark_started(connection: &mut SqliteConnection, started: &[(String, u32)]) -> Result<()> {
+/// Notes the runs of events.
+pub(crate) async fn mark_started(
+    connection: &mut SqliteConnection,
+    started: &[(String, Vec<EventRun>)],
+) -> Result<()> {
     let template = include_str!("../queries/mark_started.sql");
-    let row = |query: Query<'static>, _, (id, runs): &(String, u32)| query.bind(id.clone()).bind(*runs);
+    let row = |query: Query<'static>, _, (id, runs): &(String, Vec<EventRun>)| {
+        let runs = (!runs.is_empty()).then(|| serde_json::json!(runs).to_string());
+        query.bind(id.clone()).bind(runs)
+    };
     for_each(connection, template, |query| query, started, row).await.map(drop)
+}
+
+/// A page of events, newest first.
+pub(crate) async fn list_events(
+    connection: &mut SqliteConnection,
+    filter: &EventFilter,
+) -> Result<Vec<ListedEvent>> {
+    let size = |size: usize| i64::try_from(size).unwrap_or(i64::MAX);
+    let rows = match &filter.id {
+        Some(id) => {
+            sqlx::query("SELECT id, name, received_at, runs FROM riqle_events WHERE id = ?1").bind(id)
+        }
+        None => sqlx::query(include_str!("../queries/list_events.sql"))
+            .bind(&filter.name)
+            .bind(&filter.before)
+            .bind(size(filter.looked_at()))
+            .bind(size(filter.page_size())),
+    };
+    let listed = |row: &SqliteRow| {
+        Ok(ListedEvent {
+            id: get(row, "id")?,
+            name: get(row, "name")?,
+            received_at: time(row, "received_at")?,
+            runs: runs(row)?,
+        })
+    };
+    let mut events =
+        rows.fetch_all(connection).await?.iter().map(listed).collect::<Result<Vec<ListedEvent>>>()?;
+    events.retain(|event| filter.name.as_ref().is_none_or(|name| *name == event.name));
+    Ok(events)
+}
+
+fn runs(row: &SqliteRow) -> Result<Vec<EventRun>> {
+    match get::<Option<String>>(row, "runs")? {
+        Some(_) => json(row, "runs"),
+        None => Ok(Vec::new()),
+    }
 }
 
 pub(crate) fn stored_event(row: &SqliteRow) -> Result<StoredEvent> {
@@ -95,5 +145,5 @@ pub(crate) fn stored_event(row: &SqliteRow) -> Result<StoredEvent> {
         due_at: maybe_time(row, "due_at")?,
         id_kept: Duration::from_millis(get_count(row, "id_kept")?),
     };
-    Ok(StoredEvent { event, received_at: time(row, "received_at")?, started: get(row, "started")? })
+    Ok(StoredEvent { event, received_at: time(row, "received_at")?, runs: runs(row)? })
 }

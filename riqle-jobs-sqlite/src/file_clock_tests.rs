@@ -67,7 +67,7 @@ fn url(file: &Path) -> String {
 }
 
 async fn enqueue(store: &Sqlite, due: Due) -> RunId {
-    let mut run = NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada").unwrap());
+    let mut run = NewRun::named("greet", Payload::json("Ada").unwrap());
     run.due = due;
     store.enqueue(vec![run]).await.unwrap()[0].id()
 }
@@ -94,7 +94,7 @@ async fn due_at(store: &Sqlite, id: RunId) -> i64 {
 
 /// When a run is due that is stored in a transaction of the caller's.
 async fn enqueued_in(store: &Sqlite) -> i64 {
-    let run = NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada").unwrap());
+    let run = NewRun::named("greet", Payload::json("Ada").unwrap());
     let id = run.id;
     let mut transaction = store.begin().await.unwrap();
     let _ = store.enqueue_in(&mut transaction, vec![run]).await.unwrap();
@@ -153,8 +153,7 @@ async fn a_unique_key_keeps_its_remaining_time() {
         let store = machine.store().await;
         let daily = || {
             let payload = Payload::json("Ada").unwrap();
-            let mut run =
-                NewRun::with_payload("greet", "default", Priority::DEFAULT, payload).unique("daily");
+            let mut run = NewRun::named("greet", payload).unique("daily");
             if let Some(unique) = &mut run.unique {
                 unique.scope = UniqueScope::Period(Duration::from_secs(3_600));
             }
@@ -179,8 +178,7 @@ async fn a_run_that_is_due_at_a_given_time_follows_the_clock() {
         machine.is_set(step);
         // Before anybody has noted it.
         let mut transaction = store.begin().await.unwrap();
-        let mut run =
-            NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada").unwrap());
+        let mut run = NewRun::named("greet", Payload::json("Ada").unwrap());
         run.due = at;
         let between = run.id;
         let _ = store.enqueue_in(&mut transaction, vec![run]).await.unwrap();

@@ -1,5 +1,5 @@
 use jiff::Timestamp;
-use riqle_jobs_core::store::Health;
+use riqle_jobs_core::store::{FirstDue, Health};
 use sqlx::SqliteConnection;
 
 use crate::{
@@ -15,7 +15,9 @@ pub(crate) async fn health(connection: &mut SqliteConnection, now: Timestamp) ->
         .bind(millis(now))
         .fetch_all(&mut *connection)
         .await?;
-    let due = due.iter().map(|row| Ok((get(row, "job")?, time(row, "due_at")?))).collect::<Result<_>>()?;
+    let first =
+        |row| Ok(FirstDue { queue: get(row, "queue")?, job: get(row, "job")?, due_at: time(row, "due_at")? });
+    let due = due.iter().map(first).collect::<Result<_>>()?;
     let expired =
         "SELECT (SELECT count(*) FROM riqle_runs WHERE state = 'running' AND lease_until <= ?1) AS leases,
                           (SELECT max(number) FROM riqle_migrations) AS schema";

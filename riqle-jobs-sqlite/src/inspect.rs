@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use riqle_jobs_core::{
     Error, Inspect, Priority, Run, RunFilter, RunId, RunState, SavedStep, WorkerId,
     store::{
-        COUNTED_TO, DeadError, DeadGroup, Health, Holder, JobCount, JobMetrics, MetricsFilter, Pause,
-        QueueStatus, RunNotes,
+        COUNTED_TO, DeadError, DeadGroup, EventFilter, Health, Holder, JobCount, JobMetrics, ListedEvent,
+        MetricsFilter, Pause, QueueStatus, RunNotes,
     },
 };
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
@@ -15,6 +15,7 @@ use crate::{
     attempts::read_attempts,
     dead_groups::dead_groups,
     error::Result as Fallible,
+    events::list_events,
     health::health,
     list::{count_runs, dead_errors, list_runs},
     metrics::read_metrics,
@@ -100,11 +101,15 @@ impl Inspect for Sqlite {
         });
         let mut health = read.await?;
         health.problems.extend(self.shared.clock.problem());
-        Ok(Health { write_error: self.shared.writer.writes.error(), ..health })
+        Health { write_error: self.shared.writer.writes.error(), ..health }.with_misplaced(self).await
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {
         self.read("notes", |mut connection| async move { read_notes(&mut connection, id).await }).await
+    }
+
+    async fn events(&self, filter: EventFilter) -> Result<Vec<ListedEvent>, Error> {
+        self.read("events", |mut connection| async move { list_events(&mut connection, &filter).await }).await
     }
 
     async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<JobMetrics>, Error> {

@@ -2,7 +2,7 @@
 
 use riqle_jobs_core::{
     Enqueued, Error, Hint, NewRun, RunFilter, Wake,
-    events::{check_events, runs_started_by},
+    events::{check_events, jobs_started_by},
     store::{
         EventStart, NewEvent, Staged,
         rules::{CANCELLED, Operation, Pages},
@@ -59,7 +59,7 @@ impl Sqlite {
         all_or_nothing(connection, async |connection| {
             let now = self.now_in(connection).await?;
             let jobs = registered_jobs(connection).await?;
-            let start = |event| EventStart { runs: runs_started_by(&event, &jobs, now), event };
+            let start = |event| EventStart { jobs: jobs_started_by(&event, &jobs, now), event };
             let starts: Vec<_> = events.into_iter().map(start).collect();
             self.shared.limits.check_event_runs(&starts)?;
             let starts: Vec<_> = starts.iter().collect();

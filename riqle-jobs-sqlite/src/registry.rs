@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use riqle_jobs_core::{
     Error, ErrorKind, Priority, Registry, WorkerId, earlier,
     store::{
-        EventStart, JobDeclaration, JobMetrics, NewEvent, RegisteredJob, RegisteredWorker, StoredEvent,
-        WORKER_FORGOTTEN_AFTER, WorkerOrder, WorkerReport,
+        EventRun, EventStart, JobDeclaration, JobMetrics, NewEvent, RegisteredJob, RegisteredWorker,
+        StoredEvent, WORKER_FORGOTTEN_AFTER, WorkerOrder, WorkerReport,
     },
 };
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
@@ -88,7 +88,7 @@ impl Registry for Sqlite {
         self.shared.writer.ask("start_events", events).await
     }
 
-    async fn mark_started(&self, event_id: &str, runs: u32) -> Result<(), Error> {
+    async fn mark_started(&self, event_id: &str, runs: Vec<EventRun>) -> Result<(), Error> {
         let writer = &self.shared.writer;
         writer
             .change("mark_started", (event_id.to_owned(), runs), |write, started| {
@@ -122,6 +122,7 @@ async fn register_jobs(
             .bind(job.priority.number())
             .bind(&job.trigger)
             .bind(&job.policy)
+            .bind(serde_json::json!(job.rules).to_string())
             .bind(millis(now))
             .execute(&mut *connection)
             .await?;
@@ -142,6 +143,7 @@ fn registered_job(row: &SqliteRow) -> Fallible<RegisteredJob> {
         priority: Priority::from_number(get(row, "priority")?)?,
         trigger: get(row, "trigger")?,
         policy: get(row, "policy")?,
+        rules: json(row, "rules")?,
     };
     Ok(RegisteredJob { declaration, seen_at: time(row, "seen_at")? })
 }

@@ -18,7 +18,7 @@ fn url(folder: &TempDir) -> String {
 
 fn run_of(bytes: usize) -> NewRun {
     let input = Payload::json(&"x".repeat(bytes)).unwrap();
-    NewRun::with_payload("greet", "default", Priority::DEFAULT, input)
+    NewRun::named("greet", input)
 }
 
 async fn stored(store: &Sqlite) -> usize {

@@ -28,7 +28,7 @@ fn beside(file: &Path, suffix: &str) -> PathBuf {
 
 fn run_of(bytes: usize) -> NewRun {
     let input = Payload::json(&"x".repeat(bytes)).unwrap();
-    NewRun::with_payload("greet", "default", Priority::DEFAULT, input)
+    NewRun::named("greet", input)
 }
 
 /// What is looked at twice a second has been looked at by then.

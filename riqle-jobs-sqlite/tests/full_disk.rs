@@ -77,7 +77,7 @@ fn run_in_a_namespace() {
 
 fn run_of(bytes: usize) -> NewRun {
     let input = Payload::json(&"x".repeat(bytes)).unwrap();
-    NewRun::with_payload("greet", "default", Priority::DEFAULT, input)
+    NewRun::named("greet", input)
 }
 
 /// Opens all connections of the pool at once, so that each gets its turn.

@@ -41,7 +41,7 @@ async fn the_order_holds_over_any_number_of_jobs_also_for_expired_leases() {
             // Due in another order than by job.
             let due = later(clock.now(), Duration::from_millis(((number * 7) % JOBS) as u64));
             let input = Payload::json(&number).unwrap();
-            runs.push((priority, due, NewRun::with_payload(job, "default", priority, input).at(due)));
+            runs.push((priority, due, NewRun::named(job, input).priority(priority).at(due)));
         }
     }
     store.enqueue(runs.iter().map(|(.., run)| run.clone()).collect()).await.unwrap();

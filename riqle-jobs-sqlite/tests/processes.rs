@@ -21,7 +21,7 @@ const GROUP: usize = 10;
 
 fn group() -> Vec<NewRun> {
     let input = Payload::json("Ada").unwrap();
-    (0..GROUP).map(|_| NewRun::with_payload("greet", "default", Priority::DEFAULT, input.clone())).collect()
+    (0..GROUP).map(|_| NewRun::named("greet", input.clone())).collect()
 }
 
 fn url(folder: &TempDir) -> String {

@@ -61,7 +61,7 @@ async fn a_relay_that_is_killed_between_the_enqueue_and_the_removal_repeats_it_w
         let shop = Sqlite::connect(&url(&path, "shop")).await.unwrap();
         let jobs = Sqlite::connect(&url(&path, "jobs")).await.unwrap();
         let input = Payload::json("Ada").unwrap();
-        let run = |_| NewRun::with_payload("greet", "default", Priority::DEFAULT, input.clone());
+        let run = |_| NewRun::named("greet", input.clone());
         let runs: Vec<NewRun> = (0..20).map(run).collect();
         let mut transaction = shop.begin().await.unwrap();
         let wake = shop.stage_in(&mut transaction, runs.clone()).await.unwrap();
@@ -106,7 +106,7 @@ async fn the_health_tells_of_what_is_stuck_and_what_was_refused() {
     let url = url(&folder.path().display().to_string(), "shop");
     let shop = Sqlite::options(&url).clock(&clock).open().await.unwrap();
     let input = Payload::json("Ada").unwrap();
-    let run = || NewRun::with_payload("greet", "default", Priority::DEFAULT, input.clone());
+    let run = || NewRun::named("greet", input.clone());
     let mut transaction = shop.begin().await.unwrap();
     let _ = shop.stage_in(&mut transaction, vec![run(), run()]).await.unwrap();
     transaction.commit().await.unwrap();

@@ -57,7 +57,7 @@ impl ShopHarness for Shop {
 transaction_suite!(Shop);
 
 fn greeting() -> NewRun {
-    NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada").unwrap())
+    NewRun::named("greet", Payload::json("Ada").unwrap())
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use std::{
 
 use riqle_jobs_core::{
     EmailLog, Enqueued, ErrorKind, Inspect, Job, JobError, JobInput, Jobs, ManualClock, NewRun, Operate,
-    OtherInput, Payload, Priority, Queue, Reason, Registry, ReplayFrom, RunContext, RunFilter, RunId,
-    RunState, Unique, UniqueScope, Worker,
+    OtherInput, Payload, Queue, Reason, Registry, ReplayFrom, RunContext, RunFilter, RunId, RunState,
+    UniqueKey, UniqueScope, Worker,
     email::{EmailDetail, EmailFilter, EmailKey, EmailStatus, NewEmailEvent, Resolution},
     testing,
 };
@@ -102,9 +102,9 @@ async fn keys_events_workers_and_emails_are_there() {
         (9, "daily", UniqueScope::Period(Duration::from_secs(86_400))),
     ] {
         let input = Payload::json(&number).unwrap();
-        let mut run = NewRun::with_payload("greet", "mail", Priority::DEFAULT, input);
+        let mut run = NewRun::named("greet", input).queue("mail");
         let other_input = OtherInput::IsIgnored;
-        run.unique = Some(Unique { key: key.to_owned(), scope, other_input });
+        run.unique = Some(UniqueKey { key: key.to_owned(), scope, other_input });
         assert_eq!(store.enqueue(vec![run]).await.unwrap(), [Enqueued::Existing(id(number))]);
     }
     assert_eq!(store.jobs().await.unwrap()[0].declaration.name, "greet");

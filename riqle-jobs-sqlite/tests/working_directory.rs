@@ -9,7 +9,7 @@ use riqle_jobs_sqlite::Sqlite;
 use tempfile::TempDir;
 
 fn run() -> NewRun {
-    NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada").unwrap())
+    NewRun::named("greet", Payload::json("Ada").unwrap())
 }
 
 #[tokio::test]

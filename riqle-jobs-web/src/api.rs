@@ -83,7 +83,7 @@ async fn listed(jobs: &Jobs) -> Result<Vec<Listed>, Error> {
     let now = store.now().await?;
     let alive: Vec<_> = workers.iter().filter(|worker| worker.is_alive(now)).collect();
     let listed = known.into_iter().map(|job| Listed {
-        workers: alive.iter().filter(|worker| worker.report.jobs.contains(&job.declaration.name)).count(),
+        workers: alive.iter().filter(|worker| worker.report.jobs.contains_key(&job.declaration.name)).count(),
         seen_at: job.seen_at,
         declaration: job.declaration,
     });

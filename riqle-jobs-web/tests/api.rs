@@ -49,7 +49,7 @@ async fn worker_reports(bench: &Bench) {
         id: WorkerId::new(),
         label: "<script>".to_owned(),
         version: "1".to_owned(),
-        jobs: vec!["send-welcome-email".to_owned()],
+        jobs: [("send-welcome-email".to_owned(), "email".to_owned())].into(),
         concurrency: 1,
         running: 0,
         claimed_ahead: [].into(),

@@ -17,8 +17,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use riqle_jobs_conformance::Unreliable;
 use riqle_jobs_core::{
     AttemptOutcome, ClaimRequest, Ending, Error, ErrorKind, Jobs, LeaseRef, LeaseToken, Memory, NewRun,
-    Payload, Priority, Reason, Retention, RunFilter, RunId, RunState, Settlement, StepPath, StepSave, Store,
-    WorkerId, async_trait,
+    Payload, Reason, Retention, RunFilter, RunId, RunState, Settlement, StepPath, StepSave, Store, WorkerId,
+    async_trait,
     store::{WorkerOrder, WorkerReport},
 };
 use riqle_jobs_web::{
@@ -36,7 +36,7 @@ const JOB: &str = "send-welcome-email";
 
 /// A run of the job, pending.
 async fn pending(store: &dyn Store, input: &str) -> RunId {
-    let run = NewRun::with_payload(JOB, "email", Priority::DEFAULT, Payload::from_json_text(input));
+    let run = NewRun::named(JOB, Payload::from_json_text(input)).queue("email");
     let id = run.id;
     store.enqueue(vec![run]).await.unwrap();
     id
@@ -115,6 +115,7 @@ async fn every_page_is_there_as_html_and_as_json() {
             "jobs",
             &job,
             "queues",
+            "events",
             "emails",
             "emails?state=open",
             &email,
@@ -295,7 +296,7 @@ async fn a_run_shows_who_tried_it_and_what_no_step_has_saved() {
         let id = pending(store, "1").await;
         let worker = WorkerId::new();
         let (label, version) = ("shop-1/4711".to_owned(), "1.0.0".to_owned());
-        let jobs = vec![JOB.to_owned()];
+        let jobs = [(JOB.to_owned(), "email".to_owned())].into();
         let report = WorkerReport {
             id: worker,
             label,
@@ -414,7 +415,7 @@ async fn what_is_claimed_ahead_is_shown_apart_from_what_runs() {
             id: worker,
             label: "shop-1".to_owned(),
             version: "1".to_owned(),
-            jobs: vec![JOB.to_owned()],
+            jobs: [(JOB.to_owned(), "default".to_owned())].into(),
             concurrency: 4,
             running: 4,
             claimed_ahead: [("email".to_owned(), 4)].into(),
@@ -525,7 +526,7 @@ async fn a_worker_is_told_to_drain() {
             id,
             label: "shop-1".to_owned(),
             version: "1".to_owned(),
-            jobs: vec![JOB.to_owned()],
+            jobs: [(JOB.to_owned(), "default".to_owned())].into(),
             concurrency: 4,
             running: 1,
             claimed_ahead: [].into(),
@@ -654,7 +655,7 @@ async fn an_id_is_found_by_its_start() {
         let store = bench.store();
         let mut ids = Vec::new();
         for text in ["019b76da-a801-7000-8000-000000000001", "019b76da-a801-7000-8000-0000000000a2"] {
-            let mut run = NewRun::with_payload(JOB, "email", Priority::DEFAULT, Payload::from_json_text("1"));
+            let mut run = NewRun::named(JOB, Payload::from_json_text("1")).queue("email");
             run.id = text.parse().unwrap();
             ids.push(run.id);
             store.enqueue(vec![run]).await.unwrap();

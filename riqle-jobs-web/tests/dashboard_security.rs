@@ -11,7 +11,7 @@ use riqle_jobs_core::{
     Reason, RunId, Settlement, StepPath, StepSave, Store, WorkerId,
     email::{EmailDetail, EmailEnding, EmailStart, EmailStatus, NewEmail, OnUnknown, Rendered},
     store::{
-        ActionFilter, ActionKind, ActionState, JobDeclaration, LogLine, NewAction, Note, Progress,
+        ActionFilter, ActionKind, ActionState, JobDeclaration, JobRules, LogLine, NewAction, Note, Progress,
         WorkerReport,
     },
 };
@@ -33,7 +33,8 @@ const JOB: &str = "send-welcome-email";
 /// A run whose every text is hostile, dead; an email; a worker; a paused queue; an action.
 async fn hostile(store: &dyn Store) -> (RunId, EmailId) {
     let input = serde_json::to_string(&json!({HOSTILE: HOSTILE})).unwrap();
-    let run = NewRun::with_payload(JOB, "email", Priority::DEFAULT, Payload::from_json_text(input.clone()))
+    let run = NewRun::named(JOB, Payload::from_json_text(input.clone()))
+        .queue("email")
         .unique(HOSTILE)
         .reference(HOSTILE);
     let id = run.id;
@@ -44,6 +45,7 @@ async fn hostile(store: &dyn Store) -> (RunId, EmailId) {
         priority: Priority::DEFAULT,
         trigger: Some(HOSTILE.to_owned()),
         policy: Some(HOSTILE.to_owned()),
+        rules: JobRules::default(),
     };
     store.register_jobs(vec![declaration]).await.unwrap();
     let worker = WorkerId::new();
@@ -51,7 +53,7 @@ async fn hostile(store: &dyn Store) -> (RunId, EmailId) {
         id: worker,
         label: HOSTILE.to_owned(),
         version: HOSTILE.to_owned(),
-        jobs: vec![HOSTILE.to_owned()],
+        jobs: [(HOSTILE.to_owned(), HOSTILE.to_owned())].into(),
         concurrency: 1,
         running: 1,
         claimed_ahead: [].into(),
@@ -166,6 +168,7 @@ async fn no_stored_text_becomes_markup() {
             "jobs".to_owned(),
             format!("jobs/{JOB}"),
             "queues".to_owned(),
+            "events".to_owned(),
             "emails".to_owned(),
             format!("emails/{email}"),
             "suppressions".to_owned(),
@@ -402,7 +405,7 @@ async fn a_form_of_another_site_is_refused() {
 async fn viewers_see_neither_secrets_nor_addresses() {
     for bench in Bench::all().await {
         let input = r#"{"card":{"number":"4242"},"customerEmail":"ada@example.com","amount":12345678901234567890,"note":"call o'hara/ada@example.com"}"#;
-        let run = NewRun::with_payload(JOB, "email", Priority::DEFAULT, Payload::from_json_text(input));
+        let run = NewRun::named(JOB, Payload::from_json_text(input)).queue("email");
         let id = run.id;
         bench.store().enqueue(vec![run]).await.unwrap();
         let address = dashboard(&bench.jobs).await;
@@ -464,8 +467,7 @@ async fn viewers_see_no_address_however_it_is_written() {
         ];
         for (text, part) in WRITTEN.into_iter().chain(quoted).chain(twice) {
             let input = format!(r#"{{"note":"say {text} so","{text}":1,"list":["{text}"]}}"#);
-            let run = NewRun::with_payload(JOB, "email", Priority::DEFAULT, Payload::from_json_text(input))
-                .reference(text);
+            let run = NewRun::named(JOB, Payload::from_json_text(input)).queue("email").reference(text);
             let id = run.id;
             bench.store().enqueue(vec![run]).await.unwrap();
             let request = ClaimRequest {
@@ -526,7 +528,7 @@ async fn viewers_see_no_value_under_a_key_that_a_user_would_hide() {
         let nested = format!("{{{}}}", fields(&hidden, "s3cret")).replace('"', "\\\"");
         let input =
             format!(r#"{{{},{},"sent":"{nested}"}}"#, fields(&hidden, "s3cret"), fields(&shown, "seen"));
-        let run = NewRun::with_payload(JOB, "email", Priority::DEFAULT, Payload::from_json_text(input));
+        let run = NewRun::named(JOB, Payload::from_json_text(input)).queue("email");
         let id = run.id;
         bench.store().enqueue(vec![run]).await.unwrap();
         let seen = page(address, BEN, &format!("runs/{id}")).await.text;

@@ -250,6 +250,7 @@ async fn every_page_fits(opened: Opened) {
         ("jobs", "jobs".to_owned()),
         ("job", "jobs/send-purchase-confirmation?range=day".to_owned()),
         ("queues", "queues".to_owned()),
+        ("events", "events".to_owned()),
         ("emails", "emails".to_owned()),
         ("email", format!("emails/{email}")),
         ("suppressions", "suppressions".to_owned()),

@@ -21,7 +21,7 @@ use axum::{
 };
 use futures_util::{future::join_all, stream};
 use riqle_jobs_core::{
-    ClaimRequest, Jobs, LeaseToken, Memory, NewRun, Payload, Priority, Queue, Shutdown, WorkerId,
+    ClaimRequest, Jobs, LeaseToken, Memory, NewRun, Payload, Queue, Shutdown, WorkerId,
     store::{Note, Progress},
 };
 use riqle_jobs_web::{Dashboard, Server};
@@ -196,7 +196,7 @@ const LARGE: usize = 1 << 20;
 async fn a_page_that_follows_and_is_never_read_gives_its_connection_back() {
     let store = Memory::new();
     let input = Payload::from_json_text(format!("\"{}\"", "x".repeat(LARGE - 2)));
-    let run = NewRun::with_payload("greet", "default", Priority::DEFAULT, input);
+    let run = NewRun::named("greet", input);
     let id = run.id;
     store.enqueue(vec![run]).await.unwrap();
     let request = ClaimRequest {

@@ -24,7 +24,7 @@ pub(crate) fn worker(label: &str) -> WorkerReport {
         id: WorkerId::new(),
         label: label.to_owned(),
         version: "0.1.0".to_owned(),
-        jobs: vec!["greet".to_owned(), "bill".to_owned()],
+        jobs: ["greet", "bill"].map(|job| (job.to_owned(), super::QUEUE.to_owned())).into(),
         concurrency: 32,
         running: 3,
         claimed_ahead: [].into(),

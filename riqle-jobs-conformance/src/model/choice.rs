@@ -6,7 +6,7 @@ use std::{
 use riqle_jobs_core::{
     AttemptOutcome, ClaimRequest, Ending, Enqueued, LeaseAnswer, LeaseRef, LeaseToken, LogLevel, NewRun,
     OtherInput, Payload, Priority, Reason, Replay, ReplayFrom, Retention, RunFilter, RunId, RunState,
-    Settlement, StepPath, StepSave, Unique, UniqueScope, WorkerId,
+    Settlement, StepPath, StepSave, UniqueKey, UniqueScope, WorkerId,
     store::{LogLine, Note, Progress},
 };
 
@@ -148,7 +148,7 @@ impl Choices {
 
     fn new_run(&mut self, random: &mut Random, queue: &str) -> NewRun {
         let priority = Priority::ALL[random.below(Priority::ALL.len())];
-        let mut run = NewRun::with_payload(job(random), queue, priority, input(random));
+        let mut run = NewRun::named(job(random), input(random)).queue(queue).priority(priority);
         // An id comes again where it came first: a repeated enqueue is of the same queue.
         let again = random.percent(3).then(|| self.run(random));
         let again = again.filter(|id| self.queues.get(id).is_some_and(|of| of == queue));
@@ -165,7 +165,7 @@ impl Choices {
                 _ => UniqueScope::Period(random.duration(60_000)),
             };
             let other_input = if random.percent(70) { OtherInput::IsIgnored } else { OtherInput::Conflicts };
-            run.unique = Some(Unique { key: key(random, queue), scope, other_input });
+            run.unique = Some(UniqueKey { key: key(random, queue), scope, other_input });
         }
         if random.percent(30) {
             run = run.reference(reference(random));

@@ -10,8 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::Memory;
 use crate::{
     AttemptOutcome, ClaimRequest, Claimed, Due, Email, Ending, Error, Inspect, Job, JobError, JobInput,
-    LeaseAnswer, LeaseToken, Mailbox, ManualClock, NewRun, Operate, Payload, Priority, Queue, RunContext,
-    RunId, Sender, Settlement, Worker, WorkerId, async_trait,
+    LeaseAnswer, LeaseToken, Mailbox, ManualClock, NewRun, Operate, Payload, Queue, RunContext, RunId,
+    Sender, Settlement, Worker, WorkerId, async_trait,
     email::{Mailer, MessageIdentity, OutgoingMessage, SendOutcome, Transmission},
     from_millis,
     store::{MachineClock, Readings},
@@ -50,7 +50,7 @@ impl Machine {
 }
 
 fn run(due: Due) -> NewRun {
-    let mut run = NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada").unwrap());
+    let mut run = NewRun::named("greet", Payload::json("Ada").unwrap());
     run.due = due;
     run
 }

@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     Error, Inspect, Registry, Run, RunFilter, RunId, RunState, SavedStep,
-    store::{DeadError, DeadGroup, Health, JobCount, JobMetrics, MetricsFilter, QueueStatus, RunNotes},
+    store::{
+        DeadError, DeadGroup, EventFilter, FirstDue, Health, JobCount, JobMetrics, ListedEvent,
+        MetricsFilter, QueueStatus, RegisteredWorker, RunNotes,
+    },
 };
 
 #[async_trait]
@@ -80,25 +83,38 @@ impl Inspect for Memory {
 
     async fn health(&self) -> Result<Health, Error> {
         let workers = self.workers().await?;
-        let (state, now) = self.begin();
-        let lanes = || state.due.lanes().map(|(_, lane)| lane);
-        let given = lanes().filter(|lane| !state.paused.contains_key(lane.queue.as_ref()));
-        let due = given.filter_map(|lane| Some((lane.job.as_ref().to_owned(), lane.first_due()?)));
-        let due = due.filter(|(_, due_at)| *due_at <= now).collect();
-        let expired_leases = lanes().map(|lane| lane.expired_count(now) as u64).sum();
-        let ends = "it ends with this process, or when the clock is set back";
-        let problem = state.time.and_then(|time| time.problem(self.machine.read_for(time), ends));
-        let mut health = Health::of_due(due, &workers, now);
-        health.problems.extend(problem);
-        Ok(Health { expired_leases, ..health })
+        self.health_of(&workers).with_misplaced(self).await
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {
         Ok(self.state().runs.get(&id).map(|run| run.notes.shown.clone()).unwrap_or_default())
     }
 
+    async fn events(&self, filter: EventFilter) -> Result<Vec<ListedEvent>, Error> {
+        Ok(self.state().known.list_events(&filter))
+    }
+
     async fn metrics(&self, filter: MetricsFilter) -> Result<Vec<JobMetrics>, Error> {
         Ok(self.state().metrics.read(&filter))
+    }
+}
+
+impl Memory {
+    fn health_of(&self, workers: &[RegisteredWorker]) -> Health {
+        let (state, now) = self.begin();
+        let lanes = || state.due.lanes().map(|(_, lane)| lane);
+        let given = lanes().filter(|lane| !state.paused.contains_key(lane.queue.as_ref()));
+        let first_due = |lane: &Lane| {
+            let (queue, job) = (lane.queue.as_ref().to_owned(), lane.job.as_ref().to_owned());
+            Some(FirstDue { queue, job, due_at: lane.first_due()? })
+        };
+        let due = given.filter_map(first_due).filter(|first| first.due_at <= now).collect();
+        let expired_leases = lanes().map(|lane| lane.expired_count(now) as u64).sum();
+        let ends = "it ends with this process, or when the clock is set back";
+        let problem = state.time.and_then(|time| time.problem(self.machine.read_for(time), ends));
+        let mut health = Health::of_due(due, workers, now);
+        health.problems.extend(problem);
+        Health { expired_leases, ..health }
     }
 }
 

@@ -53,7 +53,7 @@ use crate::{
 /// use riqle_jobs_core::{Inspect, Memory, NewRun, Payload, Priority, Queue};
 ///
 /// let store = Memory::new();
-/// let run = NewRun::with_payload("greet", "default", Priority::DEFAULT, Payload::json("Ada")?);
+/// let run = NewRun::named("greet", Payload::json("Ada")?);
 /// let id = run.id;
 /// store.enqueue(vec![run]).await?;
 /// assert!(store.run(id).await?.is_some());

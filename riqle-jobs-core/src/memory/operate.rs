@@ -25,7 +25,7 @@ impl Operate for Memory {
         let replay = original.replay(id, replay, now);
         let queue = replay.queue.as_ref().to_owned();
         state.change(id, |original| original.replayed_by = Some(new_run));
-        state.unique.take(new_run, &replay, now);
+        replay.held_key(new_run).into_iter().for_each(|key| state.unique.take(key, now));
         state.insert(new_run, replay);
         drop(state);
         self.wake.send(Hint::Due(Some(queue)));

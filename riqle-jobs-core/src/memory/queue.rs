@@ -7,7 +7,7 @@ use super::{Memory, State, run::StoredRun};
 use crate::{
     ClaimRequest, Claimed, Clock, Enqueued, Error, Hint, LeaseAnswer, LeaseConnection, LeaseRef, LeaseToken,
     Limits, NewRun, Queue, RunId, Settlement, StepSave, WakeUps, clock,
-    store::{Admission, Note, rules::Fence},
+    store::{Admission, Admitted, Note, rules::Fence},
 };
 
 #[async_trait]
@@ -16,10 +16,7 @@ impl Queue for Memory {
         self.limits.check_group(&runs)?;
         let Some(queue) = runs.first().map(|run| run.queue.clone()) else { return Ok(Vec::new()) };
         let (mut state, now) = self.begin();
-        let answers = state.answers_to(&runs, now)?;
-        for (run, _) in runs.into_iter().zip(&answers).filter(|(_, answer)| answer.is_new()) {
-            state.store(run, now);
-        }
+        let answers = state.store(runs, now)?;
         drop(state);
         if answers.iter().any(|answer| answer.is_new()) {
             self.wake.send(Hint::Due(Some(queue)));
@@ -123,28 +120,29 @@ impl LeaseConnection for Memory {
 }
 
 impl State {
-    /// What storing the group would answer; an error if it must not be stored.
-    pub(super) fn answers_to(&self, runs: &[NewRun], now: Timestamp) -> Result<Vec<Enqueued>, Error> {
+    /// Stores a group of runs, all or none.
+    pub(super) fn store(&mut self, runs: Vec<NewRun>, now: Timestamp) -> Result<Vec<Enqueued>, Error> {
         let mut admission = Admission::default();
-        for run in runs {
+        for run in &runs {
             if self.runs.contains_key(&run.id) {
                 admission.know_run(run.id);
             }
-            if let Some(unique) = &run.unique
-                && let Some(holder) = self.unique.holder(&run.job, &unique.key, now)
-            {
-                admission.know_holder(&run.job, &unique.key, holder.run, holder.fingerprint);
+            for key in run.keys() {
+                if let Some(holder) = self.unique.holder(&run.job, &key, now) {
+                    admission.know_holder(&run.job, key, holder.run, holder.fingerprint);
+                }
             }
         }
-        admission.admit(runs)
-    }
-
-    pub(super) fn store(&mut self, run: NewRun, now: Timestamp) {
-        let id = run.id;
-        let lane = self.due.lane(&run.queue, &run.job);
-        let run = StoredRun::new(run, lane, self.due.names(lane), now, self.offset());
-        self.unique.take(id, &run, now);
-        self.insert(id, run);
+        let Admitted { answers, keys } = admission.admit(&runs)?;
+        keys.into_iter().for_each(|key| self.unique.take(key, now));
+        for (run, answer) in runs.into_iter().zip(&answers) {
+            if answer.is_new() {
+                let (id, lane) = (run.id, self.due.lane(&run.queue, &run.job));
+                let run = StoredRun::new(run, lane, self.due.names(lane), now, self.offset());
+                self.insert(id, run);
+            }
+        }
+        Ok(answers)
     }
 
     /// Claims a run that was taken out of the due ones.

@@ -11,8 +11,8 @@ use crate::{
     Error, ErrorKind, Hint, Registry, WorkerId, clock,
     events::EVENT_ID_KEPT,
     store::{
-        EventStart, JobDeclaration, JobMetrics, NewEvent, RegisteredJob, RegisteredWorker, StoredEvent,
-        WORKER_FORGOTTEN_AFTER, WorkerOrder, WorkerReport,
+        EventFilter, EventRun, EventStart, JobDeclaration, JobMetrics, ListedEvent, NewEvent, RegisteredJob,
+        RegisteredWorker, StoredEvent, WORKER_FORGOTTEN_AFTER, WorkerOrder, WorkerReport,
     },
 };
 
@@ -81,31 +81,32 @@ impl Registry for Memory {
         let mut due = BTreeSet::new();
         let mut answers = Vec::with_capacity(events.len());
         for start in events {
-            let stored = state.known.store_event(start.event.clone(), now);
+            let mut stored = state.known.store_event(start.event.clone(), now);
             let runs = start.runs_for(&stored);
-            let started = u32::try_from(runs.len()).unwrap_or(u32::MAX);
-            let enqueued = state.answers_to(&runs, now)?;
-            for (run, _) in runs.into_iter().zip(enqueued).filter(|(_, answer)| answer.is_new()) {
-                due.insert(run.queue.clone());
-                state.store(run, now);
+            if !runs.is_empty() {
+                let enqueued = state.store(runs.clone(), now)?;
+                let new = runs.iter().zip(&enqueued).filter(|(_, answer)| answer.is_new());
+                due.extend(new.map(|(run, _)| run.queue.clone()));
+                for (run, answer) in runs.iter().zip(enqueued) {
+                    EventRun::of(run, answer).file_in(&mut stored.runs);
+                }
+                state.known.mark_started(&stored.event.id, stored.runs.clone());
             }
-            let started = stored.started.max(started);
-            state.known.mark_started(&stored.event.id, started);
-            answers.push(StoredEvent { started, ..stored });
+            answers.push(stored);
         }
         drop(state);
         due.into_iter().for_each(|queue| self.wake.send(Hint::Due(Some(queue))));
         Ok(answers)
     }
 
-    async fn mark_started(&self, event_id: &str, runs: u32) -> Result<(), Error> {
+    async fn mark_started(&self, event_id: &str, runs: Vec<EventRun>) -> Result<(), Error> {
         self.state().known.mark_started(event_id, runs);
         Ok(())
     }
 
     async fn idle_events(&self, names: Vec<String>, limit: usize) -> Result<Vec<StoredEvent>, Error> {
         let state = self.state();
-        let idle = state.known.events.values().filter(|stored| stored.started == 0);
+        let idle = state.known.events.values().filter(|stored| stored.is_idle());
         Ok(idle.filter(|stored| names.contains(&stored.event.name)).take(limit).cloned().collect())
     }
 }
@@ -123,7 +124,7 @@ impl Known {
         }
         event.due_at = event.due_at.map(|time| clock::from_millis(time.as_millisecond()));
         event.id_kept = Duration::from_millis(clock::millis_of(event.id_kept).unsigned_abs());
-        let stored = StoredEvent { event, received_at: now, started: 0 };
+        let stored = StoredEvent { event, received_at: now, runs: Vec::new() };
         let number = self.next_event;
         self.next_event += 1;
         self.event_numbers.insert(stored.event.id.clone(), number);
@@ -131,9 +132,32 @@ impl Known {
         stored
     }
 
-    fn mark_started(&mut self, event_id: &str, runs: u32) {
+    /// Newest first.
+    pub(super) fn list_events(&self, filter: &EventFilter) -> Vec<ListedEvent> {
+        let below = match &filter.before {
+            Some(id) => self.event_numbers.get(id).copied().unwrap_or_default(),
+            None => u64::MAX,
+        };
+        let is_listed = |stored: &&StoredEvent| {
+            filter.name.as_ref().is_none_or(|name| *name == stored.event.name)
+                && filter.id.as_ref().is_none_or(|id| *id == stored.event.id)
+        };
+        let older = self.events.range(..below).rev().map(|(_, stored)| stored);
+        let looked_at = if filter.id.is_some() { usize::MAX } else { filter.looked_at() };
+        let listed = older.take(looked_at).filter(is_listed).take(filter.page_size());
+        listed
+            .map(|StoredEvent { event, received_at, runs }| ListedEvent {
+                id: event.id.clone(),
+                name: event.name.clone(),
+                received_at: *received_at,
+                runs: runs.clone(),
+            })
+            .collect()
+    }
+
+    fn mark_started(&mut self, event_id: &str, runs: Vec<EventRun>) {
         if let Some(event) = self.event_numbers.get(event_id).and_then(|number| self.events.get_mut(number)) {
-            event.started = runs;
+            event.runs = runs;
         }
     }
 

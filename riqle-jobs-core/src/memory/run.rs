@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use super::notes::StoredNotes;
 use crate::{
     AttemptOutcome, AttemptRecord, ClaimRequest, ClaimedRun, Due, Ending, Fingerprint, LeaseRef, LeaseToken,
-    NewRun, Payload, Priority, Reason, Replay, Run, RunId, RunState, SavedStep, Settlement, StepSave, Unique,
-    WorkerId, clock,
+    NewRun, Payload, Priority, Reason, Replay, Run, RunId, RunState, SavedStep, Settlement, StepSave,
+    UniqueKey, WorkerId, clock,
     store::{
-        Holder,
+        HeldKey, Holder,
         rules::{Fence, Standing},
     },
 };
@@ -46,7 +46,7 @@ pub(super) struct StoredRun {
     pub(super) root: RunId,
     pub(super) replay_of: Option<RunId>,
     pub(super) replayed_by: Option<RunId>,
-    pub(super) unique: Option<Unique>,
+    pub(super) unique: Option<UniqueKey>,
     pub(super) reference: Option<String>,
     event_id: Option<String>,
     gates: Vec<String>,
@@ -214,6 +214,18 @@ impl StoredRun {
             Some(place) if replaces => self.steps[place] = step,
             Some(_) => {}
         }
+    }
+
+    /// The key of its own that it holds, if it has one.
+    pub(super) fn held_key(&self, id: RunId) -> Option<HeldKey<'_>> {
+        let UniqueKey { key, scope, .. } = self.unique.as_ref()?;
+        Some(HeldKey {
+            job: &self.job,
+            key: key.into(),
+            run: id,
+            fingerprint: self.fingerprint,
+            scope: *scope,
+        })
     }
 
     pub(super) fn unique_key(&self) -> Option<&str> {

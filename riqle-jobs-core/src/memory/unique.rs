@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use super::run::StoredRun;
-use crate::{Fingerprint, RunId, Unique, UniqueScope, clock};
+use crate::{Fingerprint, RunId, UniqueKey, UniqueScope, clock, store::HeldKey};
 
 /// Who holds which unique key.
 #[derive(Default)]
@@ -25,15 +25,13 @@ impl UniqueKeys {
         holder.expires_at.is_none_or(|time| time > now).then_some(*holder)
     }
 
-    /// Takes the key of a run, if it has one.
-    pub(super) fn take(&mut self, id: RunId, run: &StoredRun, now: Timestamp) {
-        let Some(unique) = &run.unique else { return };
-        let expires_at = match unique.scope {
+    pub(super) fn take(&mut self, held: HeldKey<'_>, now: Timestamp) {
+        let expires_at = match held.scope {
             UniqueScope::Period(period) => Some(clock::later(now, period)),
             UniqueScope::WhilePending | UniqueScope::WhileNotEnded => None,
         };
-        let holder = Holder { run: id, fingerprint: run.fingerprint, expires_at };
-        self.keys.insert((run.job.as_ref().to_owned(), unique.key.clone()), holder);
+        let holder = Holder { run: held.run, fingerprint: held.fingerprint, expires_at };
+        self.keys.insert((held.job.to_owned(), held.key.into_owned()), holder);
     }
 
     pub(super) fn run_claimed(&mut self, id: RunId, run: &StoredRun) {
@@ -54,7 +52,7 @@ impl UniqueKeys {
     }
 
     /// The key may belong to a later run by now.
-    fn release(&mut self, id: RunId, run: &StoredRun, unique: &Unique) {
+    fn release(&mut self, id: RunId, run: &StoredRun, unique: &UniqueKey) {
         let key = (run.job.as_ref().to_owned(), unique.key.clone());
         if self.keys.get(&key).is_some_and(|holder| holder.run == id) {
             self.keys.remove(&key);

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{DeadGroup, Health, JobMetrics, MetricsFilter, QueueStatus, RunNotes};
+use super::{DeadGroup, EventFilter, Health, JobMetrics, ListedEvent, MetricsFilter, QueueStatus, RunNotes};
 use crate::{
     AttemptRecord, Error, JobInput, Payload, Priority, Reason, RunId, RunState, SavedStep, WorkerId,
 };
@@ -79,6 +79,13 @@ pub trait Inspect: Send + Sync {
     /// # Errors
     /// `Unavailable`; `Corrupt` if a stored word is unknown.
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error>;
+
+    /// A page of events, newest first; of a name, those among the newest [`EVENTS_LOOKED_AT`](super::EVENTS_LOOKED_AT) that
+    /// are older than `before`. Behind an event that is gone there is nothing.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Corrupt` if the runs of one can't be read.
+    async fn events(&self, filter: EventFilter) -> Result<Vec<ListedEvent>, Error>;
 
     /// What the jobs did in each time span, merged over the workers, by start and job.
     ///

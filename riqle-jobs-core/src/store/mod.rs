@@ -4,6 +4,7 @@ mod admission;
 mod attempt;
 mod audit;
 mod dead_group;
+mod event_list;
 mod group_commit;
 mod health;
 mod histogram;
@@ -26,14 +27,15 @@ mod writes;
 
 use std::sync::Arc;
 
-pub use admission::Admission;
+pub use admission::{Admission, Admitted, HeldKey};
 pub use attempt::{AttemptOutcome, AttemptRecord};
 #[cfg(feature = "mock")]
 pub use audit::MockAudit;
 pub use audit::{ActionFilter, ActionKind, ActionState, Audit, NewAction, RecordedAction};
 pub use dead_group::DeadGroup;
+pub use event_list::{EVENTS_LOOKED_AT, EventFilter, ListedEvent};
 pub use group_commit::{GroupCommit, Stored};
-pub use health::{Health, WORKER_GONE_AFTER};
+pub use health::{FirstDue, Health, Misplaced, WORKER_GONE_AFTER};
 pub use histogram::Histogram;
 #[cfg(feature = "mock")]
 pub use inspect::MockInspect;
@@ -55,11 +57,11 @@ pub use queue_status::{Pause, QueueStatus};
 #[cfg(feature = "mock")]
 pub use registry::MockRegistry;
 pub use registry::{
-    EventStart, JobDeclaration, NewEvent, RegisteredJob, RegisteredWorker, Registry, StoredEvent,
-    TroubleKind, WorkerOrder, WorkerReport, WorkerTrouble,
+    EventEffect, EventRun, EventStart, JobDeclaration, NewEvent, RegisteredJob, RegisteredWorker, Registry,
+    StoredEvent, TroubleKind, WorkerOrder, WorkerReport, WorkerTrouble,
 };
 pub use replay::{Replay, ReplayFrom};
-pub use run::{Due, Enqueued, NewRun, OtherInput, Priority, Unique, UniqueScope};
+pub use run::{Due, Enqueued, NewRun, OtherInput, Priority, UniqueKey, UniqueScope};
 pub use staged::{Staged, StagedItem, StagedKind};
 #[cfg(feature = "mock")]
 pub use staging::MockStaging;
@@ -70,6 +72,7 @@ pub use wake::{Hint, Wake, WakeSender, WakeUps};
 pub use writes::Writes;
 
 use crate::EmailLog;
+pub use crate::job_rules::{JobRule, JobRules, LackingPath, RunKeys};
 
 /// Everything that a store does; implemented for every type that implements the parts.
 pub trait Store: Queue + Registry + Inspect + Operate + EmailLog + Audit {}

@@ -4,8 +4,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{JobMetrics, NewRun, WORKER_FORGOTTEN_AFTER, WORKER_GONE_AFTER};
-use crate::{Due, Error, Payload, Priority, WorkerId, clock, events::EVENT_ID_KEPT, state::closed_set};
+use super::{JobMetrics, JobRules, LackingPath, NewRun, WORKER_FORGOTTEN_AFTER, WORKER_GONE_AFTER};
+use crate::{
+    Enqueued, Error, Payload, Priority, RunId, WorkerId, clock, events::EVENT_ID_KEPT, state::closed_set,
+};
 
 /// What is known across processes: jobs, workers, events.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -56,26 +58,28 @@ pub trait Registry: Send + Sync {
     /// `Unavailable`; repeating is safe.
     async fn store_events(&self, events: Vec<NewEvent>) -> Result<Vec<StoredEvent>, Error>;
 
-    /// Stores events as [`store_events`](Self::store_events) does and, of those that have started nothing yet, enqueues
-    /// the runs and counts them as started, in as few commits as the store can: in SQL one, all or none. Answers as
-    /// `store_events` does, with the new counts.
+    /// Stores events as [`store_events`](Self::store_events) does and, of those that are idle, enqueues
+    /// the runs of their jobs and notes what became of them, in as few commits as the store can: in SQL one, all or none.
+    /// Answers as `store_events` does, with what was noted.
     ///
-    /// Where an application's open transaction holds one of the ids, PostgreSQL starts the others, and answers
-    /// `Unavailable` that names it: sent again, it starts nothing twice.
+    /// Where an application's open transaction holds one of the ids, or the unique key of one of the runs, PostgreSQL
+    /// starts the others, and answers `Unavailable` that names it: sent again, it starts nothing twice.
     ///
-    /// Each run has a unique key made of its event's id, so that it starts once, however often this is repeated.
+    /// Each run holds a key made of its event's id, so that its job starts once for the event, however often this is
+    /// repeated; and the job's own, where its rules make one. Where another run holds the job's own, the event joins that
+    /// run: its key is noted as answered by it, and it starts nothing for that job.
     ///
     /// # Errors
-    /// As [`Queue::enqueue`](super::Queue::enqueue); `Unavailable`; repeating is safe.
+    /// As [`Queue::enqueue`](super::Queue::enqueue), but never `Conflict`; `Unavailable`; repeating is safe.
     async fn start_events(&self, events: Vec<EventStart>) -> Result<Vec<StoredEvent>, Error>;
 
-    /// Counts `runs` as started by the event.
+    /// Notes the runs of an event, one of each of its jobs: with any, it is idle no longer.
     ///
     /// # Errors
-    /// `Unavailable`; repeating sets the same number.
-    async fn mark_started(&self, event_id: &str, runs: u32) -> Result<(), Error>;
+    /// `Unavailable`; repeating notes the same.
+    async fn mark_started(&self, event_id: &str, runs: Vec<EventRun>) -> Result<(), Error>;
 
-    /// Events with one of these names that have started nothing, oldest first, at most `limit`.
+    /// Idle events with one of these names, oldest first, at most `limit`.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -95,6 +99,9 @@ pub struct JobDeclaration {
     pub trigger: Option<String>,
     /// Its retry policy in words, for people; `None` from a producer that has no instance.
     pub policy: Option<String>,
+    /// What holds for each of its runs.
+    #[serde(default)]
+    pub rules: JobRules,
 }
 
 /// A job as the store knows it.
@@ -115,8 +122,8 @@ pub struct WorkerReport {
     pub label: String,
     /// The library's version.
     pub version: String,
-    /// The jobs that it runs.
-    pub jobs: Vec<String>,
+    /// The jobs that it runs, each with the queue that it takes it from.
+    pub jobs: BTreeMap<String, String>,
     /// How many attempts it runs at once, at most.
     pub concurrency: u32,
     /// How many it runs now.
@@ -208,29 +215,24 @@ impl NewEvent {
     }
 }
 
-/// An event with the runs that it starts.
+/// An event with the jobs that it starts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EventStart {
     /// The event.
     pub event: NewEvent,
-    /// As [`runs_started_by`](crate::events::runs_started_by) makes them; may be none.
-    pub runs: Vec<NewRun>,
+    /// As [`jobs_started_by`](crate::events::jobs_started_by) finds them; may be none.
+    pub jobs: Vec<JobDeclaration>,
 }
 
 impl EventStart {
-    /// The runs that are to be enqueued where this is stored under the event's id: none where it has started some. The
+    /// The runs that are to be enqueued where this is stored under the event's id: none unless it is idle. The
     /// first event under an id wins, so they take its data and due time; one of another name has other jobs, whose
     /// workers adopt it.
-    pub fn runs_for(self, stored: &StoredEvent) -> Vec<NewRun> {
-        if stored.started > 0 || stored.event.name != self.event.name {
+    pub fn runs_for(&self, stored: &StoredEvent) -> Vec<NewRun> {
+        if !stored.is_idle() || stored.event.name != self.event.name {
             return Vec::new();
         }
-        let mut runs = self.runs;
-        for run in &mut runs {
-            run.input = stored.event.data.clone();
-            run.due = stored.event.due_at.map_or(Due::Now, Due::At);
-        }
-        runs
+        self.jobs.iter().map(|job| NewRun::of_event(job, &stored.event)).collect()
     }
 }
 
@@ -241,6 +243,55 @@ pub struct StoredEvent {
     pub event: NewEvent,
     /// When it came.
     pub received_at: Timestamp,
-    /// How many runs it started.
-    pub started: u32,
+    /// The runs that it started or joined, one of each of its jobs and in the order of these; none yet of an idle event.
+    pub runs: Vec<EventRun>,
+}
+
+impl StoredEvent {
+    /// Whether it has neither started nor joined a run, so that a job that registers may adopt it.
+    pub fn is_idle(&self) -> bool {
+        self.runs.is_empty()
+    }
+}
+
+closed_set! {
+    /// What an event did for a job.
+    EventEffect {
+        /// It started the run.
+        Started = "started",
+        /// It joined a run that held the job's own unique key.
+        Joined = "joined",
+    }
+}
+
+/// What became of an event for one of its jobs. Stores keep it as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventRun {
+    /// The job's name.
+    pub job: String,
+    /// The run that stands for the event.
+    pub run: RunId,
+    /// Whether the event started it.
+    pub effect: EventEffect,
+    /// What the event's data lacks for the run's keys; the run has none of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacking: Vec<LackingPath>,
+}
+
+impl EventRun {
+    /// What the answer says of a run that was enqueued for an event.
+    pub fn of(run: &NewRun, answer: Enqueued) -> Self {
+        let (effect, lacking) = match answer {
+            Enqueued::Joined(_) => (EventEffect::Joined, Vec::new()),
+            Enqueued::New(_) | Enqueued::Existing(_) => (EventEffect::Started, run.lacking.clone()),
+        };
+        Self { job: run.job.clone(), run: answer.id(), effect, lacking }
+    }
+
+    /// Puts it among the runs of its event, which are in the order of their jobs; one that is there for its job stays.
+    pub fn file_in(self, runs: &mut Vec<EventRun>) {
+        if let Err(place) = runs.binary_search_by(|known| known.job.cmp(&self.job)) {
+            runs.insert(place, self);
+        }
+    }
 }

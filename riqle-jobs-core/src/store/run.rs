@@ -3,7 +3,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, ErrorKind, Fingerprint, JobInput, Payload, RunId, limits};
+use crate::{
+    Error, ErrorKind, Fingerprint, JobInput, Payload, RunId, job,
+    job_rules::{JobRule, LackingPath, RunKeys},
+    limits,
+    store::{JobDeclaration, NewEvent},
+};
 
 /// How urgent a run is among the due runs of its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -84,8 +89,8 @@ pub enum OtherInput {
 
 /// A key that only one run of the job may hold at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unique {
-    /// The key, unique per job; `event/…` belongs to events.
+pub struct UniqueKey {
+    /// The key, unique per job.
     pub key: String,
     /// How long it stays taken.
     pub scope: UniqueScope,
@@ -111,40 +116,94 @@ pub struct NewRun {
     /// The fingerprint of `input`, if it has a unique key that compares inputs; else [`Fingerprint::NONE`].
     pub fingerprint: Fingerprint,
     /// The unique key, if it has one.
-    pub unique: Option<Unique>,
+    pub unique: Option<UniqueKey>,
     /// The application's own name for what the run is about (an order id); searchable.
     pub reference: Option<String>,
     /// The event that started it.
     pub event_id: Option<String>,
+    /// For how long its job starts nothing more for that event: the run holds the event's key, beside its own. Set by
+    /// [`events`](crate::events) alone.
+    pub event_id_kept: Option<Duration>,
     /// Keys of the limits that it counts against, computed from the job's flow rules; none so far.
     pub gates: Vec<String>,
+    /// What its input lacks for the keys that its job's rules make: refused, but for a run that an event starts.
+    pub lacking: Vec<LackingPath>,
 }
 
 impl NewRun {
-    /// A run of the input's job, due now.
+    /// A run of the input's job, due now, with the keys that the job's rules make. What the input lacks for them is refused
+    /// once the run is enqueued, unless it is given another key.
     ///
     /// # Errors
-    /// `Rejected` if the input can't be written as JSON, or does not read back as an `I`.
+    /// `Rejected` if the input can't be written as JSON, does not read back as an `I`, or a template of the job's rules
+    /// is wrong.
     pub fn of<I: JobInput>(input: &I) -> Result<Self, Error> {
         let (input, _) = Payload::json_of(input)?;
-        Ok(Self::with_payload(I::JOB, I::QUEUE, I::PRIORITY, input))
+        let keys = job::rules::<I>().keys(I::JOB, &input).map_err(|error| error.of("enqueue"))?;
+        Ok(Self::named(I::JOB, input).queue(I::QUEUE).priority(I::PRIORITY).with_keys(keys))
     }
 
-    /// A run of a job known by name, due now.
-    pub fn with_payload(job: &str, queue: &str, priority: Priority, input: Payload) -> Self {
+    /// A run of a job whose name is known only at run time, due now, in the queue `default`. It has the keys that it is
+    /// given: the rules of a job's input are not asked.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), riqle_jobs_core::Error> {
+    /// use riqle_jobs_core::{JobError, Memory, NewRun, Payload, Queue, RunContext, Worker, testing};
+    ///
+    /// async fn shout(_: RunContext, text: Payload) -> Result<String, JobError> {
+    ///     Ok(text.decode::<String>()?.to_uppercase())
+    /// }
+    ///
+    /// let store = Memory::new();
+    /// let plugin = "shout".to_owned();
+    /// let run = NewRun::named(&plugin, Payload::json("hello")?);
+    /// let id = run.id;
+    /// store.enqueue(vec![run]).await?;
+    /// Worker::new(&store).register_named(&plugin, shout).run_until_idle().await?;
+    /// assert_eq!(testing::output::<String>(&store, id).await?, "HELLO");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn named(job: impl Into<String>, input: Payload) -> Self {
         Self {
             id: RunId::new(),
-            job: job.to_owned(),
-            queue: queue.to_owned(),
-            priority,
+            job: job.into(),
+            queue: job::QUEUE.to_owned(),
+            priority: Priority::DEFAULT,
             due: Due::Now,
             input,
             fingerprint: Fingerprint::NONE,
             unique: None,
             reference: None,
             event_id: None,
+            event_id_kept: None,
             gates: Vec::new(),
+            lacking: Vec::new(),
         }
+    }
+
+    fn with_keys(mut self, keys: RunKeys) -> Self {
+        if let Some((key, scope)) = keys.unique {
+            self = self.unique_within(key, scope);
+        }
+        Self { reference: keys.reference, lacking: keys.lacking, ..self }
+    }
+
+    /// A run of a declared job with this input, due now, with the keys that the declared rules make.
+    ///
+    /// # Errors
+    /// `Rejected` if a template of the rules is wrong.
+    pub fn of_declared(job: &JobDeclaration, input: Payload) -> Result<Self, Error> {
+        let keys = job.rules.keys(&job.name, &input).map_err(|error| error.of("enqueue"))?;
+        Ok(Self::named(&job.name, input).queue(&job.queue).priority(job.priority).with_keys(keys))
+    }
+
+    /// Sets its queue, which must be the one that the job's workers take it from.
+    #[must_use]
+    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.queue = queue.into();
+        self
     }
 
     /// Delays the run, counted from when the store accepts it.
@@ -175,8 +234,9 @@ impl NewRun {
     /// Like [`unique`](Self::unique), with the time for which the key is taken.
     #[must_use]
     pub fn unique_within(mut self, key: impl Into<String>, scope: UniqueScope) -> Self {
-        self.unique = Some(Unique { key: key.into(), scope, other_input: OtherInput::Conflicts });
+        self.unique = Some(UniqueKey { key: key.into(), scope, other_input: OtherInput::Conflicts });
         self.fingerprint = self.input.fingerprint();
+        self.lacking.retain(|lacking| lacking.rule != JobRule::Unique);
         self
     }
 
@@ -184,6 +244,7 @@ impl NewRun {
     #[must_use]
     pub fn reference(mut self, reference: impl Into<String>) -> Self {
         self.reference = Some(reference.into());
+        self.lacking.retain(|lacking| lacking.rule != JobRule::Reference);
         self
     }
 
@@ -194,16 +255,36 @@ impl NewRun {
         self
     }
 
-    /// Marks it as started by an event: each job starts at most once for an event id within `for_time`.
+    /// A run of a job that an event starts, with the keys that the job's rules make of its data: its own, and the event's.
     #[must_use]
-    pub(crate) fn started_by(mut self, event_id: &str, for_time: Duration) -> Self {
-        self.event_id = Some(event_id.to_owned());
-        self.unique = Some(Unique {
-            key: format!("{}{event_id}", limits::EVENT_KEY_PREFIX),
-            scope: UniqueScope::Period(for_time),
+    pub(crate) fn of_event(job: &JobDeclaration, event: &NewEvent) -> Self {
+        let keys = job.rules.keys_for_event(&job.name, &event.data);
+        let run = Self::named(&job.name, event.data.clone()).queue(&job.queue).priority(job.priority);
+        let mut run = run.with_keys(keys);
+        if let Some(unique) = &mut run.unique {
+            unique.other_input = OtherInput::IsIgnored;
+        }
+        Self {
+            due: event.due_at.map_or(Due::Now, Due::At),
+            event_id: Some(event.id.clone()),
+            event_id_kept: Some(event.id_kept),
+            ..run
+        }
+    }
+
+    /// The key of the event that starts it, by which its job starts once for the event, whatever becomes of the run.
+    pub fn event_key(&self) -> Option<UniqueKey> {
+        let (id, kept) = (self.event_id.as_ref()?, self.event_id_kept?);
+        Some(UniqueKey {
+            key: format!("{}{id}", limits::EVENT_KEY_PREFIX),
+            scope: UniqueScope::Period(kept),
             other_input: OtherInput::IsIgnored,
-        });
-        self
+        })
+    }
+
+    /// Whether it holds a key of any kind.
+    pub fn has_key(&self) -> bool {
+        self.unique.is_some() || (self.event_id.is_some() && self.event_id_kept.is_some())
     }
 }
 
@@ -212,17 +293,20 @@ impl NewRun {
 pub enum Enqueued {
     /// It is stored under its id.
     New(RunId),
-    /// Its unique key was taken by this run, or the id was stored before.
+    /// Its unique key was taken by this run, or the id was stored before. Of a run that an event starts: the event has
+    /// started this run before.
     Existing(RunId),
     /// It is staged under its id; whether it is new shows when it arrives.
     Staged(RunId),
+    /// Of a run that an event starts: its own unique key is held by this run, so the event starts nothing for its job.
+    Joined(RunId),
 }
 
 impl Enqueued {
     /// The run that now represents the call.
     pub fn id(self) -> RunId {
         match self {
-            Enqueued::New(id) | Enqueued::Existing(id) | Enqueued::Staged(id) => id,
+            Enqueued::New(id) | Enqueued::Existing(id) | Enqueued::Joined(id) | Enqueued::Staged(id) => id,
         }
     }
 

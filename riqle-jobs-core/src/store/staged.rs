@@ -3,7 +3,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{NewEvent, TakenStaged, Unique};
+use super::{NewEvent, TakenStaged, UniqueKey};
 use crate::{
     Codec, Due, Error, ErrorKind, Fingerprint, NewRun, Payload, Priority, RunFilter, RunId,
     events::EVENT_ID_KEPT, state::closed_set,
@@ -53,9 +53,10 @@ struct RunHead {
     due: Due,
     /// In hexadecimal.
     fingerprint: String,
-    unique: Option<Unique>,
+    unique: Option<UniqueKey>,
     reference: Option<String>,
     event_id: Option<String>,
+    event_id_kept: Option<Duration>,
     gates: Vec<String>,
 }
 
@@ -90,6 +91,7 @@ impl Staged {
             unique: run.unique,
             reference: run.reference,
             event_id: run.event_id,
+            event_id_kept: run.event_id_kept,
             gates: run.gates,
         };
         Ok(Self { kind: StagedKind::Run, id: run.id.to_string(), head: written(&head)?, payload: run.input })
@@ -134,7 +136,9 @@ impl Staged {
                     unique: head.unique,
                     reference: head.reference,
                     event_id: head.event_id,
+                    event_id_kept: head.event_id_kept,
                     gates: head.gates,
+                    lacking: Vec::new(),
                 }))
             }
             StagedKind::Event => {

@@ -27,7 +27,7 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
         tracing::error!(job = held.run.job, "claimed a job that is not registered");
         return shared.settler.give_back(&held.run).await;
     };
-    let measured = Measured::begin(name, &held);
+    let measured = Measured::begin(Arc::clone(name), &held);
     shared.meter.begun(&measured, held.run.due_at);
     let HeldRun { run, cancellation, slot: _slot, .. } = held;
     if run.crashes > verdict::MAX_CRASHES {

@@ -195,7 +195,7 @@ impl Buffer {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::{ClaimRequest, LeaseToken, Memory, NewRun, Payload, Priority, Queue, WorkerId};
+    use crate::{ClaimRequest, LeaseToken, Memory, NewRun, Payload, Queue, WorkerId};
 
     #[test]
     fn slots_that_became_free_count_for_two_spans() {
@@ -214,7 +214,7 @@ mod tests {
         let store = Memory::new();
         let buffer = Buffer::new(2);
         for queue in ["email", "reports", "email"] {
-            let run = NewRun::with_payload("greet", queue, Priority::DEFAULT, Payload::from_json_text("1"));
+            let run = NewRun::named("greet", Payload::from_json_text("1")).queue(queue);
             store.enqueue(vec![run]).await.unwrap();
             let request = ClaimRequest {
                 queue: queue.to_owned(),

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Error, Job, JobError, Payload, RetryPolicy, RunContext, UnreadableStep, job, store::JobDeclaration,
+    Error, Job, JobError, JobFuture, NamedJob, Payload, RetryPolicy, RunContext, UnreadableStep, job,
+    store::JobDeclaration,
 };
 
 /// A [`Job`] without its types; erased once, here.
@@ -32,6 +33,39 @@ pub(super) fn erase<J: Job>(job: J) -> Arc<ErasedJob> {
         unreadable_step: job.on_unreadable_step(),
         body: Box::new(Erased(job)),
     })
+}
+
+pub(super) fn erase_named<F, Fut, O>(job: NamedJob<F, O>) -> Arc<ErasedJob>
+where
+    F: Fn(RunContext, Payload) -> Fut + Send + Sync + 'static,
+    Fut: JobFuture<O> + Send + 'static,
+    O: Serialize + DeserializeOwned + Send + 'static,
+{
+    let NamedJob { declaration, policy, timeout, unreadable_step, body, .. } = job;
+    Arc::new(ErasedJob {
+        declaration: JobDeclaration { policy: Some(policy.to_string()), ..declaration },
+        policy,
+        timeout,
+        unreadable_step,
+        body: Box::new(Named(body)),
+    })
+}
+
+struct Named<F>(F);
+
+#[async_trait]
+impl<F, Fut, O> Body for Named<F>
+where
+    F: Fn(RunContext, Payload) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<O, JobError>> + Send + 'static,
+    O: Serialize + DeserializeOwned + Send + 'static,
+{
+    async fn run(&self, context: &RunContext, input: &Payload) -> Result<Result<Payload, JobError>, Error> {
+        Ok(match (self.0)(context.clone(), input.clone()).await {
+            Ok(output) => encode(context, &output).map_err(JobError::dead),
+            Err(error) => Err(error),
+        })
+    }
 }
 
 struct Erased<J>(J);

@@ -70,7 +70,7 @@ fn report(
         id: settings.id,
         label: settings.label.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        jobs: jobs.iter().map(|job| job.name.clone()).collect(),
+        jobs: jobs.iter().map(|job| (job.name.clone(), job.queue.clone())).collect(),
         concurrency: u32::try_from(settings.concurrency).unwrap_or(u32::MAX),
         running: u32::try_from(settings.concurrency.saturating_sub(shared.buffer.idle_slots()))
             .unwrap_or(u32::MAX),

@@ -19,8 +19,11 @@ const KEPT: Duration = Duration::from_secs(60 * 60);
 /// counted twice.
 #[derive(Default)]
 pub(super) struct Meter {
-    spans: Mutex<HashMap<(&'static str, Span, i64), Counted>>,
+    spans: Mutex<Spans>,
 }
+
+/// By job, span and the start of it in milliseconds.
+type Spans = HashMap<(Arc<str>, Span, i64), Counted>;
 
 struct Counted {
     metrics: JobMetrics,
@@ -30,7 +33,7 @@ struct Counted {
 
 /// One attempt, by the monotonic clock; its place in time is the store's.
 pub(super) struct Measured {
-    job: &'static str,
+    job: Arc<str>,
     begun: Instant,
     begun_at: Timestamp,
     took: Duration,
@@ -38,7 +41,7 @@ pub(super) struct Measured {
 
 impl Measured {
     /// An attempt that begins now.
-    pub(super) fn begin(job: &'static str, held: &HeldRun) -> Self {
+    pub(super) fn begin(job: Arc<str>, held: &HeldRun) -> Self {
         let begun_at = clock::later(held.run.claimed_at, held.since.elapsed());
         Self { job, begun: Instant::now(), begun_at, took: Duration::ZERO }
     }
@@ -52,7 +55,7 @@ impl Measured {
 impl Meter {
     pub(super) fn begun(&self, measured: &Measured, due_at: Timestamp) {
         let wait = Duration::try_from(measured.begun_at.duration_since(due_at)).unwrap_or_default();
-        self.count(measured.job, measured.begun_at, |metrics| {
+        self.count(&measured.job, measured.begun_at, |metrics| {
             metrics.started += 1;
             metrics.wait.record(wait);
         });
@@ -60,7 +63,7 @@ impl Meter {
 
     /// Its end is stored.
     pub(super) fn settled(&self, measured: &Measured, settlement: &Settlement) {
-        self.count(measured.job, clock::later(measured.begun_at, measured.took), |metrics| {
+        self.count(&measured.job, clock::later(measured.begun_at, measured.took), |metrics| {
             match settlement.outcome {
                 AttemptOutcome::Succeeded => metrics.succeeded += 1,
                 AttemptOutcome::Failed => metrics.failed += 1,
@@ -101,18 +104,18 @@ impl Meter {
         spans.retain(|(_, _, start), counted| counted.is_new || *start >= oldest);
     }
 
-    fn count(&self, job: &'static str, at: Timestamp, change: impl Fn(&mut JobMetrics)) {
+    fn count(&self, job: &Arc<str>, at: Timestamp, change: impl Fn(&mut JobMetrics)) {
         let mut spans = self.spans();
         for span in Span::ALL.iter().copied() {
             let counted = spans
-                .entry((job, span, span.start_of(at).as_millisecond()))
-                .or_insert_with(|| Counted { metrics: JobMetrics::new(job, span, at), is_new: true });
+                .entry((Arc::clone(job), span, span.start_of(at).as_millisecond()))
+                .or_insert_with(|| Counted { metrics: JobMetrics::new(&**job, span, at), is_new: true });
             counted.is_new = true;
             change(&mut counted.metrics);
         }
     }
 
-    fn spans(&self) -> MutexGuard<'_, HashMap<(&'static str, Span, i64), Counted>> {
+    fn spans(&self) -> MutexGuard<'_, Spans> {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

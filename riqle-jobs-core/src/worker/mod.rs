@@ -31,8 +31,8 @@ pub use shutdown::Shutdown;
 
 use self::{erased_job::ErasedJob, hooks::Hooks, meter::Meter, running::Running};
 use crate::{
-    AsStore, Error, ErrorKind, Job, JobFn, JobFuture, JobInput, Retention, RunContext, Store, WorkerId,
-    events,
+    AsStore, Error, ErrorKind, Job, JobFn, JobFuture, JobInput, NamedJob, Payload, Retention, RunContext,
+    Store, WorkerId, events,
     limits::{TEXT_BYTES, check_name, clean_text},
 };
 
@@ -58,10 +58,10 @@ use crate::{
 /// ```
 pub struct Worker {
     store: Arc<dyn Store>,
-    jobs: BTreeMap<&'static str, Arc<ErasedJob>>,
+    jobs: BTreeMap<Arc<str>, Arc<ErasedJob>>,
     hooks: Arc<Hooks>,
     settings: Settings,
-    duplicate: Option<&'static str>,
+    duplicate: Option<String>,
     stats: Arc<running::Counters>,
     meter: Arc<Meter>,
 }
@@ -107,9 +107,13 @@ impl Worker {
 
     /// Adds a job. The worker claims no others.
     #[must_use]
-    pub fn register<J: Job>(mut self, job: J) -> Self {
-        let name = <J::Input as JobInput>::JOB;
-        if self.jobs.insert(name, erased_job::erase(job)).is_some() {
+    pub fn register<J: Job>(self, job: J) -> Self {
+        self.add(erased_job::erase(job))
+    }
+
+    fn add(mut self, job: Arc<ErasedJob>) -> Self {
+        let name = job.declaration.name.clone();
+        if self.jobs.insert(name.as_str().into(), job).is_some() {
             self.duplicate = Some(name);
         }
         self
@@ -127,6 +131,29 @@ impl Worker {
         Fut: JobFuture<O> + Send + 'static,
     {
         self.register(JobFn::new(move |run, input| body(app.clone(), run, input)))
+    }
+
+    /// Adds a job whose name is known only at run time, with a body over the input as it is stored. To set a queue, a retry
+    /// policy or a timeout, use [`register_named_job`](Self::register_named_job).
+    #[must_use]
+    pub fn register_named<F, Fut, O>(self, name: impl Into<String>, body: F) -> Self
+    where
+        F: Fn(RunContext, Payload) -> Fut + Send + Sync + 'static,
+        Fut: JobFuture<O> + Send + 'static,
+        O: Serialize + DeserializeOwned + Send + 'static,
+    {
+        self.register_named_job(NamedJob::new(name, body))
+    }
+
+    /// Adds a [`NamedJob`].
+    #[must_use]
+    pub fn register_named_job<F, Fut, O>(self, job: NamedJob<F, O>) -> Self
+    where
+        F: Fn(RunContext, Payload) -> Fut + Send + Sync + 'static,
+        Fut: JobFuture<O> + Send + 'static,
+        O: Serialize + DeserializeOwned + Send + 'static,
+    {
+        self.add(erased_job::erase_named(job))
     }
 
     /// How many attempts run at once, at least 1. Default 32.
@@ -223,8 +250,8 @@ impl Worker {
     /// Runs until the process is told to stop: SIGTERM or Ctrl-C ends it gracefully, a second one at once.
     ///
     /// # Errors
-    /// `Rejected` if no job is registered, two share a name, or a queue has slots but no job; `Misconfigured`
-    /// if a thread or signal handler can't be set up.
+    /// `Rejected` if no job is registered, two share a name, a queue has slots but no job, or a template of a job's rules
+    /// is wrong; `Misconfigured` if a thread or signal handler can't be set up.
     pub async fn run(&self) -> Result<(), Error> {
         self.run_with(&Shutdown::on_signals()?).await
     }
@@ -290,7 +317,7 @@ impl Worker {
     }
 
     fn check(&self) -> Result<(), Error> {
-        if let Some(name) = self.duplicate {
+        if let Some(name) = &self.duplicate {
             let message = format!("two jobs are registered as {name:?}");
             return Err(Error::new(ErrorKind::Rejected, "register", message));
         }
@@ -301,7 +328,8 @@ impl Worker {
         for job in self.jobs.values() {
             let names = check_name("job", &job.declaration.name)
                 .and_then(|()| check_name("queue", &job.declaration.queue));
-            names.map_err(|error| error.of("run"))?;
+            let rules = names.and_then(|()| job.declaration.rules.check(&job.declaration.name));
+            rules.map_err(|error| error.of("run"))?;
         }
         let has_job = |queue: &str| self.jobs.values().any(|job| job.declaration.queue == queue);
         if let Some(queue) = self.settings.queue_slots.keys().find(|queue| !has_job(queue)) {

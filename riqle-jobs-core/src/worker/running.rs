@@ -37,7 +37,7 @@ use crate::{
 /// What the parts of a running worker share.
 pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
-    pub(super) jobs: BTreeMap<&'static str, Arc<ErasedJob>>,
+    pub(super) jobs: BTreeMap<Arc<str>, Arc<ErasedJob>>,
     pub(super) limits: Limits,
     pub(super) grace: Duration,
     pub(super) buffer: Buffer,

@@ -119,6 +119,7 @@ fn pages() -> Router<Web> {
         .route("/jobs", get(pages::jobs::show))
         .route("/jobs/{name}", get(pages::job::show))
         .route("/queues", get(pages::queues::show))
+        .route("/events", get(pages::events::show))
         .route("/emails", get(pages::emails::show))
         .route("/emails/{id}", get(pages::email::show))
         .route("/emails/{id}/html", get(pages::email_parts::html))

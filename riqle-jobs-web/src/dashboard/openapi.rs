@@ -30,6 +30,7 @@ pub(crate) struct Problem {
         pages::jobs::show,
         pages::job::show,
         pages::queues::show,
+        pages::events::show,
         pages::emails::show,
         pages::email::show,
         pages::suppressions::show,

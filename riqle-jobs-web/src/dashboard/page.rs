@@ -39,17 +39,19 @@ pub(crate) enum Place {
     DeadLetters,
     Jobs,
     Queues,
+    Events,
     Emails,
     Audit,
 }
 
 impl Place {
-    const ALL: [Place; 7] = [
+    const ALL: [Place; 8] = [
         Place::Overview,
         Place::Runs,
         Place::DeadLetters,
         Place::Jobs,
         Place::Queues,
+        Place::Events,
         Place::Emails,
         Place::Audit,
     ];
@@ -61,6 +63,7 @@ impl Place {
             Place::DeadLetters => "dead-letters",
             Place::Jobs => "jobs",
             Place::Queues => "queues",
+            Place::Events => "events",
             Place::Emails => "emails",
             Place::Audit => "audit",
         }
@@ -73,6 +76,7 @@ impl Place {
             Place::DeadLetters => "Dead letters",
             Place::Jobs => "Jobs",
             Place::Queues => "Queues",
+            Place::Events => "Events",
             Place::Emails => "Emails",
             Place::Audit => "Audit",
         }

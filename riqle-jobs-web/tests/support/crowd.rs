@@ -1,13 +1,13 @@
 //! A store that looks like a shop's after a busy week: runs in every state, dead letters in groups, metrics, emails, workers.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{f64::consts::TAU, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, f64::consts::TAU, sync::Arc, time::Duration};
 
 use riqle_jobs_core::{
     AttemptOutcome, ClaimRequest, ClaimedRun, EmailId, Ending, LeaseToken, LogLevel, NewRun, Payload,
     Priority, Reason, RunId, Settlement, StepPath, StepSave, Store, WorkerId, earlier,
     email::{EmailDetail, EmailEnding, EmailStart, EmailStatus, NewEmail, OnUnknown, Rendered},
-    store::{Histogram, JobDeclaration, JobMetrics, LogLine, Note, Progress, Span, WorkerReport},
+    store::{Histogram, JobDeclaration, JobMetrics, JobRules, LogLine, Note, Progress, Span, WorkerReport},
 };
 use uuid::Uuid;
 
@@ -64,10 +64,12 @@ impl Crowd {
             priority: Priority::DEFAULT,
             trigger: Some((*trigger).to_owned()),
             policy: Some("exponential from 1 s, 3 retries".to_owned()),
+            rules: JobRules::default(),
         });
         store.register_jobs(declarations.collect()).await.unwrap();
         let worker = WorkerId::new();
-        let jobs: Vec<_> = JOBS.iter().map(|(name, _, _)| (*name).to_owned()).collect();
+        let jobs: BTreeMap<_, _> =
+            JOBS.iter().map(|(name, queue, _)| ((*name).to_owned(), (*queue).to_owned())).collect();
         for (id, label, running) in [(worker, "shop-1/4711", 20), (WorkerId::new(), "shop-2/815", 3)] {
             let (label, version) = (label.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
             let report = WorkerReport {
@@ -161,7 +163,8 @@ fn new_run(number: usize, delay: Duration) -> NewRun {
         r#"{{"orderId":"ord_{number}","amount":{},"currency":"EUR","email":"ada{number}@example.com","paymentId":12345678901234567890}}"#,
         1_000 + number
     );
-    NewRun::with_payload(job, queue, Priority::DEFAULT, Payload::from_json_text(input))
+    NewRun::named(job, Payload::from_json_text(input))
+        .queue(queue)
         .delay(delay)
         .reference(format!("ord_{number}"))
 }

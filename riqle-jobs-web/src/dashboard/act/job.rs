@@ -74,7 +74,7 @@ pub(crate) async fn start_run(
     };
     let input = Payload::from_json_text(input);
     limits::check_json("input", &input)?;
-    let mut run = NewRun::with_payload(&job.name, &job.queue, job.priority, input);
+    let mut run = NewRun::of_declared(&job, input)?;
     if let Some(id) = id {
         if id.as_uuid().get_version_num() != 7 {
             return Err(Failure::bad("the id is not a UUID of version 7"));
@@ -89,5 +89,10 @@ pub(crate) async fn start_run(
     }
     let id = run.id.to_string();
     let action = action(user, ActionKind::Start, &format!("job {name}"), "");
-    recorded(jobs, action, move |jobs| async move { jobs.store().enqueue(vec![run]).await.map(|_| id) }).await
+    // Where the job's unique key is held, the holder is what stands for it.
+    recorded(jobs, action, move |jobs| async move {
+        let answers = jobs.store().enqueue(vec![run]).await;
+        answers.map(|answers| answers.first().map_or(id, |answer| answer.id().to_string()))
+    })
+    .await
 }

@@ -51,7 +51,7 @@ mod tests {
             id: WorkerId::new(),
             label: "shop".to_owned(),
             version: "1".to_owned(),
-            jobs: Vec::new(),
+            jobs: [].into(),
             concurrency,
             running: concurrency,
             claimed_ahead: ahead.iter().map(|(queue, runs)| ((*queue).to_owned(), *runs)).collect(),

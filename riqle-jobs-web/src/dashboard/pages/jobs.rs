@@ -78,7 +78,7 @@ impl JobRow {
     ) -> Self {
         let job_name = &job.declaration.name;
         Self {
-            workers: alive.iter().filter(|worker| worker.report.jobs.contains(job_name)).count(),
+            workers: alive.iter().filter(|worker| worker.report.jobs.contains_key(job_name)).count(),
             summary: Summary::of(job_name, metrics),
             is_orphaned,
             seen_at: When(job.seen_at),

@@ -8,6 +8,7 @@ pub(crate) mod dead_letters;
 pub(crate) mod email;
 pub(crate) mod email_parts;
 pub(crate) mod emails;
+pub(crate) mod events;
 mod id_prefix;
 pub(crate) mod job;
 pub(crate) mod jobs;

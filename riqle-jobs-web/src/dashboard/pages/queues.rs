@@ -133,7 +133,7 @@ impl WorkerRow {
             id: report.id.to_string(),
             label: report.label,
             version: report.version,
-            jobs: report.jobs,
+            jobs: report.jobs.into_keys().collect(),
             concurrency: report.concurrency,
             claimed_ahead: report.claimed_ahead.values().map(|runs| u64::from(*runs)).sum(),
             running: report.running,
