@@ -40,6 +40,7 @@
 //! | `postgres` | the store that many machines share |
 //! | `redis` | the store in memory, on a server or a cluster |
 //! | `email` | templates, the file mailer, the three email jobs of a shop |
+//! | `email-inputs` | the inputs of these jobs alone, for processes that enqueue emails and send none |
 //! | `smtp` | the SMTP mailer: STARTTLS, implicit TLS, AUTH |
 //! | `resend` | the Resend mailer: idempotency keys, its rate limit kept |
 //! | `dkim` | DKIM signatures over SMTP, for mail servers that do not sign |
@@ -81,10 +82,11 @@ pub mod store {
     };
 }
 
-/// Emails: the sender, the log and, with the feature `email`, templates, mailers and the three email jobs.
+/// Emails: the sender, the log and, with the feature `email`, templates, mailers and the three email jobs (their inputs alone with
+/// `email-inputs`).
 pub mod email {
     pub use riqle_jobs_core::email::*;
-    #[cfg(feature = "email")]
+    #[cfg(feature = "email-inputs")]
     pub use riqle_jobs_email::*;
 }
 

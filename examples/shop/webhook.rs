@@ -100,7 +100,7 @@ async fn record(shop: &Shop, fact: &Fact, event: &Event) -> Result<Option<String
 
 fn run_for(fact: &Fact) -> Result<Option<NewRun>, Error> {
     Ok(Some(match fact {
-        Fact::OrderPaid { order_id, email, .. } => PurchaseConfirmation::new(order_id, email).new_run()?,
+        Fact::OrderPaid { order_id, email, .. } => NewRun::of(&PurchaseConfirmation::new(order_id, email))?,
         Fact::OrderRefunded { order_id, email, refund_id, amount, amount_refunded, currency, reason } => {
             let amount = amount.map_or(RefundAmount::UpTo(*amount_refunded), RefundAmount::Amount);
             let refund = Refund { id: refund_id.clone(), amount, currency: currency.clone() };
@@ -111,10 +111,10 @@ fn run_for(fact: &Fact) -> Result<Option<NewRun>, Error> {
                 refund_reason: reason.clone(),
                 locale: None,
             };
-            input.new_run()?
+            NewRun::of(&input)?
         }
         Fact::CustomerCreated { user_id, email, name } => {
-            WelcomeEmail { name: name.clone(), ..WelcomeEmail::new(user_id, email) }.new_run()?
+            NewRun::of(&WelcomeEmail { name: name.clone(), ..WelcomeEmail::new(user_id, email) })?
         }
         _ => return Ok(None),
     }))

@@ -6,11 +6,11 @@ use sha2::{Digest, Sha256};
 use crate::{Currency, Money, Refund, RefundAmount};
 
 impl Refund {
-    /// What it gives back of `total`, where the order's other refunds have given back `before`, in minor units.
+    /// How much of `total` it refunds when the order's other refunds amount to `before`, in minor units.
     ///
     /// # Errors
-    /// Dead at once, with both amounts, and told to `on_alert`: more than is left, nothing or less, another currency than the
-    /// total's, or none that exists.
+    /// Dead at once, with both amounts, and reported to `on_alert`: more than is left, zero or less, another
+    /// currency than the total's, or an unknown one.
     pub fn amount_of(&self, total: Money, before: i64) -> Result<Money, JobError> {
         let amount = match self.amount {
             RefundAmount::Amount(amount) => amount,
@@ -28,7 +28,7 @@ impl Refund {
         Ok(refund)
     }
 
-    /// The key of the email that tells a recipient of it, the same in every run.
+    /// The key of the email about it to a recipient, the same in every run.
     pub(crate) fn email_key(&self, order_id: &str, to: &Mailbox) -> String {
         format!("riqle-refund-{}", digest(&[order_id, &self.id, &canonical_address(&to.address)]))
     }

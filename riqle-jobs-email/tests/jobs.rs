@@ -6,8 +6,8 @@ mod support;
 use std::sync::{Arc, atomic::Ordering};
 
 use riqle_jobs_core::{
-    EmailLog, Error, Inspect, JobInput, Jobs, ManualClock, Memory, Queue, ReplayFrom, Run, RunId, RunState,
-    Sender, Worker,
+    EmailLog, Error, Inspect, JobInput, Jobs, ManualClock, Memory, NewRun, Queue, ReplayFrom, Run, RunId,
+    RunState, Sender, Worker,
     email::{EmailFilter, EmailStatus, SendOutcome},
     testing::{self, RecordingMailer},
 };
@@ -287,7 +287,7 @@ async fn parts_of_an_order_are_refunded_one_after_the_other() {
     for amount in [1000, 4300] {
         order.refunded = Some(Money::new(amount, "USD").unwrap());
         world.shop.put(order.clone());
-        let run = RefundNotification::new("order-1001", "ada@example.com").new_run().unwrap();
+        let run = NewRun::of(&RefundNotification::new("order-1001", "ada@example.com")).unwrap();
         world.store.enqueue(vec![run]).await.unwrap();
         world.finish().await;
     }

@@ -58,7 +58,7 @@ impl World {
     }
 
     async fn enqueue(&self, input: &RefundNotification) -> RunId {
-        self.store.enqueue(vec![input.new_run().unwrap()]).await.unwrap()[0].id()
+        self.store.enqueue(vec![NewRun::of(input).unwrap()]).await.unwrap()[0].id()
     }
 
     /// Until no run is pending, now or later.
@@ -125,7 +125,7 @@ async fn two_runs_of_one_refund_at_once_send_one_email() {
     for number in 0..2 {
         let key = format!("told-{number}");
         let unique = UniqueKey { key, scope: UniqueScope::WhileNotEnded, other_input: OtherInput::IsIgnored };
-        let run = NewRun { unique: Some(unique), ..input.new_run().unwrap() };
+        let run = NewRun { unique: Some(unique), ..NewRun::of(&input).unwrap() };
         world.store.enqueue(vec![run]).await.unwrap();
     }
     world.finish().await;

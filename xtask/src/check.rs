@@ -6,10 +6,23 @@ use crate::{
 };
 
 /// Each alone, with no default feature.
-const FEATURES: &[&str] =
-    &["sqlite", "postgres", "redis", "email", "smtp", "resend", "dkim", "doctor", "web", "mock"];
+const FEATURES: &[&str] = &[
+    "sqlite",
+    "postgres",
+    "redis",
+    "email",
+    "email-inputs",
+    "smtp",
+    "resend",
+    "dkim",
+    "doctor",
+    "web",
+    "mock",
+];
 /// What core must never pull in.
 const DRIVERS: &[&str] = &["sqlx", "redis", "lettre", "hyper", "axum", "reqwest", "rustls", "libsqlite3-sys"];
+/// What the inputs of the emails must not pull in beside these.
+const OF_SENDING: &[&str] = &["askama", "iso_currency", "resend-rs"];
 /// What no crate may pull in.
 const UNWANTED: &[&str] = &["openssl-sys", "native-tls", "aws-lc-sys"];
 
@@ -26,18 +39,41 @@ pub(crate) fn all() -> Result<(), String> {
         "package --workspace --exclude xtask --exclude riqle-jobs-conformance --no-verify --allow-dirty";
     run(cargo(packages).args(["--locked", "--offline", "--quiet"]))?;
     core_pulls_no_driver()?;
+    inputs_pull_no_mailer()?;
     features::tests_hide_nothing()?;
     nothing_unwanted_is_locked()
 }
 
 fn core_pulls_no_driver() -> Result<(), String> {
-    let tree = output(&mut cargo(
-        "tree --package riqle-jobs-core --all-features --edges normal --prefix none --format {p} --locked",
-    ))?;
-    match tree.lines().find(|line| DRIVERS.contains(&line.split(' ').next().unwrap_or_default())) {
+    match dependency_of("--package riqle-jobs-core --all-features", &[DRIVERS])? {
         Some(driver) => Err(format!("riqle-jobs-core depends on a driver: {driver}")),
         None => Ok(()),
     }
+}
+
+/// A process that enqueues emails and sends none links neither templates nor a mailer.
+fn inputs_pull_no_mailer() -> Result<(), String> {
+    let unwanted = [DRIVERS, OF_SENDING];
+    for package in [
+        "--package riqle-jobs-email --no-default-features",
+        "--package riqle-jobs --no-default-features --features email-inputs",
+    ] {
+        if let Some(name) = dependency_of(package, &unwanted)? {
+            return Err(format!("the inputs of the emails ({package}) depend on {name}"));
+        }
+    }
+    Ok(())
+}
+
+/// The first of these packages that another one depends on.
+fn dependency_of(package: &str, unwanted: &[&[&str]]) -> Result<Option<String>, String> {
+    let options = format!("tree {package} --edges normal --prefix none --format {{p}} --locked");
+    let tree = output(&mut cargo(&options))?;
+    let is_unwanted = |line: &&str| {
+        let name = line.split(' ').next().unwrap_or_default();
+        unwanted.iter().any(|names| names.contains(&name))
+    };
+    Ok(tree.lines().find(is_unwanted).map(str::to_owned))
 }
 
 fn nothing_unwanted_is_locked() -> Result<(), String> {

@@ -1,99 +1,16 @@
 use std::sync::Arc;
 
-use riqle_jobs_core::{
-    Enqueued, Error, Job, JobError, JobInput, Jobs, NewRun, RetryPolicy, RunContext, Sender,
-};
-use serde::{Deserialize, Serialize};
+use riqle_jobs_core::{Job, JobError, RetryPolicy, RunContext, Sender};
 
 use super::{
-    Delivery, QUEUE, policy, recipient,
+    RefundNotification,
+    delivery::{Delivery, policy, recipient},
     steps::{AddRefund, FetchOrder, MarkRefunded, NotifyOfRefund, RefundToTell},
 };
 use crate::{
-    Brand, Locale, Orders, Refund, locale,
+    Brand, Orders,
     templates::{StandardTemplates, Templates},
 };
-
-/// The input of [`SendRefundNotification`], and the data of its event:
-/// `{"orderId", "customerEmail"?, "refundReason"?, "refund"?: {"id", "amount", "currency"}}`.
-///
-/// With a refund, the customer is told its amount, once per refund id. Without, what was refunded of the order
-/// so far ([`Order::refund`](crate::Order::refund)), unless the customer was told of a refund before.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RefundNotification {
-    /// The order.
-    pub order_id: String,
-    /// The recipient; `None` for the buyer ([`Orders::customer_email`]).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub customer_email: Option<String>,
-    /// Which refund; `None` for everything refunded so far.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refund: Option<Refund>,
-    /// The reason, shown to the customer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refund_reason: Option<String>,
-    /// The language of the email, such as `de`; the brand's if there is none, or one without texts.
-    #[serde(default, deserialize_with = "locale::optional", skip_serializing_if = "Option::is_none")]
-    pub locale: Option<Locale>,
-}
-
-impl RefundNotification {
-    /// For an order, to its buyer.
-    pub fn new(order_id: impl Into<String>, customer_email: impl Into<String>) -> Self {
-        Self {
-            order_id: order_id.into(),
-            customer_email: Some(customer_email.into()),
-            refund: None,
-            refund_reason: None,
-            locale: None,
-        }
-    }
-
-    /// Sets the reason, shown to the customer.
-    #[must_use]
-    pub fn reason(mut self, reason: impl Into<String>) -> Self {
-        self.refund_reason = Some(reason.into());
-        self
-    }
-
-    /// Sets which refund.
-    #[must_use]
-    pub fn refund(mut self, refund: Refund) -> Self {
-        self.refund = Some(refund);
-        self
-    }
-
-    /// A run to enqueue, such as in the transaction that marks the refund. Its reference is the order's id. A
-    /// refund has at most one such run at a time; a run that names none has no unique key, since an order may
-    /// be refunded in parts.
-    ///
-    /// # Errors
-    /// None that a caller could cause; ids over the limit are refused by the enqueue.
-    pub fn new_run(&self) -> Result<NewRun, Error> {
-        let run = NewRun::of(self)?.reference(&self.order_id);
-        Ok(match &self.refund {
-            Some(refund) => run.unique(refund.unique_key(&self.order_id)),
-            None => run,
-        })
-    }
-}
-
-/// Enqueues the notification of what was refunded of an order; for one refund, see
-/// [`RefundNotification::new_run`].
-///
-/// # Errors
-/// `Rejected` for ids over the limit; `Unavailable`.
-pub async fn enqueue_refund_notification(
-    jobs: &Jobs<impl Send + Sync>,
-    order_id: impl Into<String> + Send,
-    customer_email: impl Into<String> + Send,
-    refund_reason: Option<String>,
-) -> Result<Enqueued, Error> {
-    let input = RefundNotification { refund_reason, ..RefundNotification::new(order_id, customer_email) };
-    let reference = input.order_id.clone();
-    jobs.enqueue(input).reference(reference).await
-}
 
 /// Tells a customer of a refund, then marks the order refunded: with 2 retries, after 1, 2 s.
 ///
@@ -131,12 +48,6 @@ impl SendRefundNotification {
         self.send_email.templates = templates;
         self
     }
-}
-
-impl JobInput for RefundNotification {
-    const JOB: &'static str = "send-refund-notification";
-    const TRIGGER: Option<&'static str> = Some("email/refund-notification");
-    const QUEUE: &'static str = QUEUE;
 }
 
 impl Job for SendRefundNotification {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use riqle_jobs_core::{Email, Error, JobError, Mailbox, Receipt, Sender, Step, limits};
 
-use super::{Delivery, dead, recipient};
+use super::delivery::{Delivery, dead, recipient};
 use crate::{
     Brand, Locale, Money, Order, Orders, Refund,
     templates::{PURCHASE_CONFIRMATION, REFUND_NOTIFICATION, Templates, WELCOME},

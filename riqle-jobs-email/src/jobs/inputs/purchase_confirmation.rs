@@ -10,15 +10,15 @@ use crate::{Locale, locale};
 pub struct PurchaseConfirmation {
     /// The order.
     pub order_id: String,
-    /// Who bought.
+    /// The buyer's address.
     pub customer_email: String,
-    /// The language of the email, such as `de`; without one, or with one that has no texts, the brand's.
+    /// The language of the email, such as `de`; the brand's if there is none, or one without texts.
     #[serde(default, deserialize_with = "locale::optional", skip_serializing_if = "Option::is_none")]
     pub locale: Option<Locale>,
 }
 
 impl PurchaseConfirmation {
-    /// For an order, to who bought.
+    /// For an order, to its buyer.
     pub fn new(order_id: impl Into<String>, customer_email: impl Into<String>) -> Self {
         Self { order_id: order_id.into(), customer_email: customer_email.into(), locale: None }
     }
@@ -37,7 +37,7 @@ impl JobInput for PurchaseConfirmation {
 /// # Errors
 /// `Conflict` where one to another address has not ended; `Rejected` for an input over the limit; `Unavailable`.
 pub async fn enqueue_purchase_confirmation(
-    jobs: &Jobs,
+    jobs: &Jobs<impl Send + Sync>,
     order_id: impl Into<String> + Send,
     customer_email: impl Into<String> + Send,
 ) -> Result<Enqueued, Error> {

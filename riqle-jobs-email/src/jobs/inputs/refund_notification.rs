@@ -7,29 +7,29 @@ use crate::{Locale, Refund, locale};
 /// The input of `SendRefundNotification`, and the data of its event:
 /// `{"orderId", "customerEmail"?, "refundReason"?, "refund"?: {"id", "amount", "currency"}}`.
 ///
-/// With a refund, its amount is told, once for its id. Without, what was refunded of the order so far
-/// (`Order::refund`), unless the customer was told of a refund before.
+/// With a refund, the customer is told its amount, once per refund id. Without, what was refunded of the order
+/// so far (`Order::refund`), unless the customer was told of a refund before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RefundNotification {
     /// The order.
     pub order_id: String,
-    /// Where to; `None` to who bought (`Orders::customer_email`).
+    /// The recipient; `None` for the buyer (`Orders::customer_email`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer_email: Option<String>,
-    /// Which refund; `None` for all that was refunded.
+    /// Which refund; `None` for everything refunded so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refund: Option<Refund>,
-    /// Why; shown to the customer.
+    /// The reason, shown to the customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refund_reason: Option<String>,
-    /// The language of the email, such as `de`; without one, or with one that has no texts, the brand's.
+    /// The language of the email, such as `de`; the brand's if there is none, or one without texts.
     #[serde(default, deserialize_with = "locale::optional", skip_serializing_if = "Option::is_none")]
     pub locale: Option<Locale>,
 }
 
 impl RefundNotification {
-    /// For an order, to who bought.
+    /// For an order, to its buyer.
     pub fn new(order_id: impl Into<String>, customer_email: impl Into<String>) -> Self {
         Self {
             order_id: order_id.into(),
@@ -40,14 +40,14 @@ impl RefundNotification {
         }
     }
 
-    /// Tells the customer why.
+    /// Sets the reason, shown to the customer.
     #[must_use]
     pub fn reason(mut self, reason: impl Into<String>) -> Self {
         self.refund_reason = Some(reason.into());
         self
     }
 
-    /// Says which refund.
+    /// Sets which refund.
     #[must_use]
     pub fn refund(mut self, refund: Refund) -> Self {
         self.refund = Some(refund);
@@ -69,7 +69,7 @@ impl JobInput for RefundNotification {
 /// # Errors
 /// `Rejected` for an input over the limit; `Unavailable`.
 pub async fn enqueue_refund_notification(
-    jobs: &Jobs,
+    jobs: &Jobs<impl Send + Sync>,
     order_id: impl Into<String> + Send,
     customer_email: impl Into<String> + Send,
     refund_reason: Option<String>,

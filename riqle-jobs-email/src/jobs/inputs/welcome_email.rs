@@ -10,12 +10,12 @@ use crate::{Locale, locale};
 pub struct WelcomeEmail {
     /// The user.
     pub user_id: String,
-    /// Where to.
+    /// The recipient's address.
     pub email: String,
-    /// What to call them.
+    /// The name to greet them by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The language of the email, such as `de`; without one, or with one that has no texts, the brand's.
+    /// The language of the email, such as `de`; the brand's if there is none, or one without texts.
     #[serde(default, deserialize_with = "locale::optional", skip_serializing_if = "Option::is_none")]
     pub locale: Option<Locale>,
 }
@@ -46,7 +46,7 @@ impl JobInput for WelcomeEmail {
 /// # Errors
 /// `Rejected` for an input over the limit; `Unavailable`.
 pub async fn enqueue_welcome_email(
-    jobs: &Jobs,
+    jobs: &Jobs<impl Send + Sync>,
     user_id: impl Into<String> + Send,
     email: impl Into<String> + Send,
     name: Option<String>,
