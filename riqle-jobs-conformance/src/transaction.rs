@@ -14,7 +14,7 @@ use riqle_jobs_core::{
     AsStaging, AsStore, Database, DatabaseTransaction, Enqueued, Error, ErrorKind, Hint, Job, JobError,
     JobInput, Jobs, ManualClock, Memory, NewRun, Priority, Relay, RetryPolicy, RunContext, RunFilter, RunId,
     RunState, StepPath, Store, Transaction, Worker,
-    store::{JobDeclaration, NewEvent, STEPS_KEPT},
+    store::{JobDeclaration, JobRules, NewEvent, STEPS_KEPT},
 };
 use serde::{Deserialize, Serialize};
 
@@ -147,6 +147,7 @@ pub async fn an_event_in_a_transaction_starts_its_runs_with_the_commit_and_once<
         priority: Priority::HIGH,
         trigger: Some("user/created".to_owned()),
         policy: None,
+        rules: JobRules::default(),
     };
     jobs.store().register_jobs(vec![declaration]).await.unwrap();
     let event = NewEvent::new("user-7", "user/created", json("\"Ada\""));
