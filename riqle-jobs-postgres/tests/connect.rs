@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use riqle_jobs_core::{
     Database, DatabaseTransaction, EmailLog, ErrorKind, Hint, Inspect, Job, JobError, JobInput, Jobs,
-    ManualClock, NewRun, Operate, Payload, Priority, Queue, Replay, Retention, RunContext, RunId, RunState,
-    Staging, Worker,
+    ManualClock, NewRun, Operate, Payload, Queue, Replay, Retention, RunContext, RunId, RunState, Staging,
+    Worker,
 };
 use riqle_jobs_postgres::Postgres;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};

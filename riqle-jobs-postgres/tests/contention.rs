@@ -10,7 +10,7 @@ use riqle_jobs_core::{
     AttemptOutcome, ClaimRequest, ClaimedRun, Database, DatabaseTransaction, Ending, ErrorKind, Inspect, Job,
     JobError, JobInput, Jobs, LeaseAnswer, LeaseToken, ManualClock, NewRun, Operate, Payload, Priority,
     Queue, Registry, Retention, RunContext, RunFilter, Settlement, Worker, WorkerId,
-    store::{JobDeclaration, NewEvent},
+    store::{JobDeclaration, JobRules, NewEvent},
 };
 use riqle_jobs_postgres::Postgres;
 use sqlx::{Connection, PgConnection};

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use riqle_jobs_core::{
     Database as _, DatabaseTransaction, EmailLog, ErrorKind, Inspect, Job, JobError, JobInput, Jobs,
-    ManualClock, NewRun, Operate, Payload, Priority, Queue, Registry, Replay, Retention, RunContext,
-    RunFilter, RunId, RunState, Worker, WorkerId,
+    ManualClock, NewRun, Operate, Payload, Queue, Registry, Replay, Retention, RunContext, RunFilter, RunId,
+    RunState, Worker, WorkerId,
     email::EmailFilter,
     store::{NewEvent, Pruned, WorkerReport},
 };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use riqle_jobs_core::{
     AttemptOutcome, ClaimRequest, ClaimedRun, Database, DatabaseTransaction, Ending, LeaseToken, NewRun,
-    Operate, Payload, Priority, Queue, RunId, Settlement, Timestamp, WorkerId,
+    Operate, Payload, Queue, RunId, Settlement, Timestamp, WorkerId,
 };
 use riqle_jobs_postgres::Postgres;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};

@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use riqle_jobs_core::{
-    Database as _, DatabaseTransaction, Error, ErrorKind, Inspect, NewRun, Payload, Priority, Queue,
+    Database as _, DatabaseTransaction, Error, ErrorKind, Inspect, NewRun, Payload, Queue,
 };
 use riqle_jobs_postgres::{Postgres, PostgresTransaction};
 use sqlx::{Connection, PgConnection, Row, postgres::PgPoolOptions};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use riqle_jobs_conformance::{ShopHarness, transaction_suite};
 use riqle_jobs_core::{
     ErrorKind, Inspect, Jobs, LeaseToken, ManualClock, NewRun, Payload, Priority, Registry, RunFilter,
-    store::{JobDeclaration, NewEvent},
+    store::{JobDeclaration, JobRules, NewEvent},
 };
 use riqle_jobs_postgres::{Postgres, PostgresOptions};
 use sqlx::{PgConnection, Row};

@@ -8,8 +8,7 @@ use std::{
 
 use riqle_jobs_core::{
     AttemptOutcome, ClaimRequest, Claimed, Database, DatabaseTransaction, Due, Ending, Inspect, LeaseAnswer,
-    LeaseToken, NewRun, Operate, Payload, Priority, Queue, RunId, Settlement, UniqueScope, WorkerId,
-    from_millis,
+    LeaseToken, NewRun, Operate, Payload, Queue, RunId, Settlement, UniqueScope, WorkerId, from_millis,
     store::{MachineClock, Readings},
 };
 use sqlx::Row;

@@ -5,8 +5,8 @@
 use std::{fs, path::Path, time::Duration};
 
 use riqle_jobs_core::{
-    ClaimRequest, Database, Error, ErrorKind, Inspect, LeaseToken, ManualClock, NewRun, Payload, Priority,
-    Queue, Registry, RunFilter, WorkerId, store::NewEvent,
+    ClaimRequest, Database, Error, ErrorKind, Inspect, LeaseToken, ManualClock, NewRun, Payload, Queue,
+    Registry, RunFilter, WorkerId, store::NewEvent,
 };
 use riqle_jobs_sqlite::{Sqlite, SqliteOptions, Synchronous};
 use sqlx::{Row, SqlitePool, sqlite::SqliteConnectOptions};

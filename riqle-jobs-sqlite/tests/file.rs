@@ -9,8 +9,8 @@ use std::{
 };
 
 use riqle_jobs_core::{
-    Database, DatabaseTransaction, Error, ErrorKind, Inspect, LeaseRef, LeaseToken, NewRun, Payload,
-    Priority, Queue, RunId,
+    Database, DatabaseTransaction, Error, ErrorKind, Inspect, LeaseRef, LeaseToken, NewRun, Payload, Queue,
+    RunId,
 };
 use riqle_jobs_sqlite::Sqlite;
 use sqlx::{Connection, Row, SqliteConnection, SqlitePool, sqlite::SqliteConnectOptions};

@@ -4,9 +4,7 @@
 
 use std::{env, fs, path::PathBuf, process::Command, thread};
 
-use riqle_jobs_core::{
-    Database, DatabaseTransaction, ErrorKind, Inspect, NewRun, Payload, Priority, Queue, RunFilter,
-};
+use riqle_jobs_core::{Database, DatabaseTransaction, ErrorKind, Inspect, NewRun, Payload, Queue, RunFilter};
 use riqle_jobs_sqlite::{Sqlite, SqliteTransaction};
 use sqlx::{
     SqliteConnection, SqlitePool,

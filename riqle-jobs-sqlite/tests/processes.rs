@@ -11,8 +11,7 @@ use std::{
 };
 
 use riqle_jobs_core::{
-    ClaimRequest, Database, Hint, Inspect, LeaseToken, NewRun, Payload, Priority, Queue, RunFilter, RunId,
-    WorkerId,
+    ClaimRequest, Database, Hint, Inspect, LeaseToken, NewRun, Payload, Queue, RunFilter, RunId, WorkerId,
 };
 use riqle_jobs_sqlite::Sqlite;
 use tempfile::TempDir;

@@ -12,8 +12,8 @@ use std::{
 
 use riqle_jobs_conformance::{Fault, Unreliable};
 use riqle_jobs_core::{
-    Clock, Database, DatabaseTransaction, Inspect, ManualClock, NewRun, Payload, Priority, Relay, Staging,
-    later, store::StagingStatus,
+    Clock, Database, DatabaseTransaction, Inspect, ManualClock, NewRun, Payload, Relay, Staging, later,
+    store::StagingStatus,
 };
 use riqle_jobs_sqlite::Sqlite;
 use tempfile::TempDir;

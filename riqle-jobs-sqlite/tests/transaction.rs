@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use riqle_jobs_conformance::{ShopHarness, transaction_suite};
-use riqle_jobs_core::{ErrorKind, Inspect, Jobs, LeaseToken, ManualClock, NewRun, Payload, Priority, Queue};
+use riqle_jobs_core::{ErrorKind, Inspect, Jobs, LeaseToken, ManualClock, NewRun, Payload, Queue};
 use riqle_jobs_sqlite::Sqlite;
 use sqlx::{Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;

@@ -4,7 +4,7 @@
 
 use std::{env, fs, time::Duration};
 
-use riqle_jobs_core::{Database, DatabaseTransaction, ErrorKind, Inspect, NewRun, Payload, Priority, Queue};
+use riqle_jobs_core::{Database, DatabaseTransaction, ErrorKind, Inspect, NewRun, Payload, Queue};
 use riqle_jobs_sqlite::Sqlite;
 use tempfile::TempDir;
 

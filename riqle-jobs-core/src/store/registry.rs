@@ -283,7 +283,9 @@ impl EventRun {
     pub fn of(run: &NewRun, answer: Enqueued) -> Self {
         let (effect, lacking) = match answer {
             Enqueued::Joined(_) => (EventEffect::Joined, Vec::new()),
-            Enqueued::New(_) | Enqueued::Existing(_) => (EventEffect::Started, run.lacking.clone()),
+            Enqueued::New(_) | Enqueued::Existing(_) | Enqueued::Staged(_) => {
+                (EventEffect::Started, run.lacking.clone())
+            }
         };
         Self { job: run.job.clone(), run: answer.id(), effect, lacking }
     }
