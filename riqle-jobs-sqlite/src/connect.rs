@@ -62,7 +62,7 @@ impl SqliteOptions {
     ///
     /// If a `COMMIT` of the application's own fails (a full disk), SQLite has rolled back, but the driver keeps
     /// the connection as one in a transaction, which can't begin another. The store discards such a connection
-    /// when it meets one; [`Sqlite::begin`] leaves none. For `begin_with` on the pool itself, set
+    /// when it meets one; [`Jobs::begin`](riqle_jobs_core::Jobs::begin) leaves none. For `begin_with` on the pool itself, set
     /// `after_release` of its options: `Ok(!connection.is_in_transaction())` after a `connection.ping()`.
     pub fn of_pool(pool: SqlitePool) -> Self {
         Self::of(Source::Pool(pool))
