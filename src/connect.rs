@@ -1,3 +1,5 @@
+//! Opens the store or the mailer that a URL names.
+
 use std::sync::Arc;
 
 use riqle_jobs_core::{Error, ErrorKind, Memory, Store};

@@ -1,3 +1,5 @@
+//! How the suite gets at a store, and at one that stages for others.
+
 use std::{future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;

@@ -1,3 +1,5 @@
+//! A staging in memory, with no transactions: for tests of the relay, and the model of the others.
+
 use std::{
     collections::BTreeMap,
     sync::{

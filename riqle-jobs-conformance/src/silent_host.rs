@@ -1,3 +1,5 @@
+//! A host that neither answers nor refuses whoever connects.
+
 use std::{net::SocketAddr, time::Duration};
 
 use tokio::{

@@ -1,3 +1,5 @@
+//! The list of all cases; its macros make each a test of its own.
+
 /// Emits every case as a test of its own, in a module for each area, for a type that is a
 /// [`Harness`](crate::Harness). This is the one list of cases.
 #[macro_export]

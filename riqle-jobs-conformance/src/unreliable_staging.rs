@@ -1,3 +1,5 @@
+//! A staging whose calls fail as they are told.
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

@@ -1,3 +1,5 @@
+//! Whether JSON can be read by a job that takes any value.
+
 use std::fmt;
 
 use serde::{

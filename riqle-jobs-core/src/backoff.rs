@@ -1,8 +1,10 @@
+//! Waits between tries at something that is unavailable, and how often a write is tried.
+
 use std::time::Duration;
 
 use crate::{
     Error, ErrorKind,
-    policy::{Jitter, RetryPolicy, mix},
+    job::{Jitter, RetryPolicy, mix},
 };
 
 /// So often a write is tried that fails in a way that is neither the store's state nor plainly the write's content.

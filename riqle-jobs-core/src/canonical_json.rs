@@ -1,3 +1,5 @@
+//! One text for all JSON texts that mean the same.
+
 use std::collections::BTreeMap;
 
 use crate::any_json::AnyJson;

@@ -1,3 +1,5 @@
+//! Where a store gets its time, a clock that tests move, and sums of times that can't overflow.
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},

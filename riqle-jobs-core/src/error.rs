@@ -1,3 +1,5 @@
+//! The error of all calls, and what a caller can do about each kind.
+
 use std::{error::Error as StdError, fmt};
 
 /// A boxed cause.

@@ -1,3 +1,5 @@
+//! The ids of runs, leases, workers, emails and actions, and the id that a run's replay gets.
+
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};

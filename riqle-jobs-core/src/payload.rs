@@ -1,3 +1,5 @@
+//! Inputs, step results and outputs as bytes, how they are encoded, and their fingerprint.
+
 use std::fmt;
 
 use serde::{Serialize, de::DeserializeOwned};

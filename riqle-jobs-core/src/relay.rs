@@ -1,3 +1,5 @@
+//! Moves what was staged in an application's database into the store that its jobs run on.
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -10,7 +12,7 @@ use crate::{
     AsStaging, AsStore, Error, ErrorKind, Hint, LeaseToken, Pace, RunFilter, Shutdown, Staging, Store,
     WakeUps,
     backoff::{Backoff, jittered},
-    bulk, events,
+    jobs::{cancel_all, events},
     limits::{ERROR_BYTES, clean_text},
     store::{StagedItem, StagedNumber, StagedRequest, TakenStaged},
 };
@@ -244,7 +246,7 @@ impl Relay {
         filter: RunFilter,
         answered: &mut Answered,
     ) -> Result<(), Error> {
-        match bulk::cancel_all(&*self.store, filter, Pace::per_second(u32::MAX)).await {
+        match cancel_all(&*self.store, filter, Pace::per_second(u32::MAX)).await {
             Ok(report) => {
                 tracing::debug!(number = number.0, runs = report.done, "a staged cancel was done");
                 answered.arrived.push(number);

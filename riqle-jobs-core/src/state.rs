@@ -1,3 +1,5 @@
+//! The states of a run, why it ended, and the macro for enums that are stored as words.
+
 macro_rules! closed_set {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {
         $(#[$doc])*

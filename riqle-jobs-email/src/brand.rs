@@ -1,3 +1,5 @@
+//! Who the emails come from: sender, shop and language.
+
 use riqle_jobs_core::{Error, ErrorKind, Mailbox, email::visible_text};
 
 use crate::Locale;

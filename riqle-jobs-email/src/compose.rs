@@ -1,3 +1,5 @@
+//! Writes an email as a message of RFC 5322.
+
 use std::time::{Duration, UNIX_EPOCH};
 
 use lettre::{

@@ -1,3 +1,5 @@
+//! Keys that sign messages for a domain (DKIM, RFC 6376).
+
 use std::{fmt, fs, path::Path, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};

@@ -1,3 +1,5 @@
+//! The DKIM key that a mail URL names.
+
 use std::path::Path;
 
 use riqle_jobs_core::{Error, ErrorKind};

@@ -1,3 +1,5 @@
+//! Writes each message to a folder, as an `.eml` file: for development and tests.
+
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind as IoErrorKind, Write},

@@ -1,3 +1,5 @@
+//! The languages of the emails.
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The language of an email.

@@ -1,3 +1,5 @@
+//! The mailer that a URL names.
+
 use std::sync::Arc;
 
 use riqle_jobs_core::{Error, ErrorKind, Mailer};

@@ -1,3 +1,5 @@
+//! Currencies, and amounts of money as people read them.
+
 use std::fmt;
 
 use riqle_jobs_core::{Error, ErrorKind};

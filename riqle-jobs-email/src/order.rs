@@ -1,3 +1,5 @@
+//! An order, as far as its emails need it, and whether its sums add up.
+
 use jiff::Timestamp;
 use riqle_jobs_core::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};

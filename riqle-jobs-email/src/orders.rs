@@ -1,3 +1,5 @@
+//! The application's orders, as the email jobs read and mark them.
+
 use jiff::Timestamp;
 use riqle_jobs_core::{JobError, async_trait};
 

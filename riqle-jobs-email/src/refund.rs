@@ -1,3 +1,5 @@
+//! A refund of an order, or of part of it.
+
 use serde::{Deserialize, Serialize};
 
 /// A refund of an order, or of part of it: `{"id", "amount", "currency"}`, or `{"id", "upTo", "currency"}`.

@@ -1,3 +1,5 @@
+//! Which address of a host is chosen when the first is silent.
+
 use std::time::Duration;
 
 use riqle_jobs_conformance::SilentHost;

@@ -1,3 +1,5 @@
+//! The record of what operators did (`Audit`).
+
 use async_trait::async_trait;
 use riqle_jobs_core::{
     ActionId, Audit, Error, ErrorKind,

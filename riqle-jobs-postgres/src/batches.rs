@@ -1,3 +1,5 @@
+//! Stores together what callers enqueue at once, and waits for unique keys that others hold.
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},

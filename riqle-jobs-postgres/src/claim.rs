@@ -1,3 +1,5 @@
+//! Takes due runs under a lease, each with the steps that it has saved.
+
 use std::{
     collections::HashMap,
     sync::{Arc, LazyLock},

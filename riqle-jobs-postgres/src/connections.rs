@@ -1,3 +1,5 @@
+//! The connections for the store's own statements: lent, checked, closed and made again.
+
 use std::{
     ops::{Deref, DerefMut},
     sync::{

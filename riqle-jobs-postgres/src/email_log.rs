@@ -1,3 +1,5 @@
+//! The email log and the suppression list (`EmailLog`).
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use riqle_jobs_core::{

@@ -1,3 +1,5 @@
+//! Events: how they are stored, start runs, and are listed.
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     time::Duration,

@@ -1,3 +1,5 @@
+//! Which leases still hold, for every write under one.
+
 use riqle_jobs_core::{LeaseAnswer, LeaseRef, store::rules::Fence};
 use sqlx::postgres::PgRow;
 

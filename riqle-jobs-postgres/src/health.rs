@@ -1,3 +1,5 @@
+//! How the store and its work are doing, and the problems that an operator should know of.
+
 use riqle_jobs_core::{
     from_millis,
     store::{COUNTED_TO, FirstDue, Health},

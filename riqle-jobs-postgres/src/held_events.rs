@@ -1,3 +1,5 @@
+//! Stores events while open transactions hold some of them, or unique keys of their runs.
+
 use std::{ops::Range, time::Instant};
 
 use riqle_jobs_core::{

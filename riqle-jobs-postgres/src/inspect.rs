@@ -1,3 +1,5 @@
+//! What is read of runs, queues and counts, for people and dashboards (`Inspect`).
+
 use async_trait::async_trait;
 use riqle_jobs_core::{
     Error, Inspect, Priority, Run, RunFilter, RunId, RunState, SavedStep, WorkerId,

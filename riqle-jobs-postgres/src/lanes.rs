@@ -1,3 +1,5 @@
+//! Lanes: the number of each queue, job and priority.
+
 use riqle_jobs_core::Priority;
 use sha2::{Digest, Sha256};
 

@@ -1,3 +1,5 @@
+//! What operators do to runs, queues and workers (`Operate`).
+
 use async_trait::async_trait;
 use riqle_jobs_core::{
     Error, ErrorKind, Hint, Operate, Payload, Replay, ReplayFrom, Retention, Run, RunId, RunState, Timestamp,

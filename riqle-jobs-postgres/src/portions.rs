@@ -1,3 +1,5 @@
+//! Cuts long lists into what one statement can carry.
+
 /// How many bytes one statement carries at most: PostgreSQL takes no message of 1 GiB.
 pub(crate) const BYTES_AT_ONCE: usize = 16 << 20;
 /// How many items.

@@ -1,3 +1,5 @@
+//! What producers and workers ask (`Queue`), and the connection that extends leases.
+
 use std::time::Duration;
 
 use async_trait::async_trait;

@@ -1,3 +1,5 @@
+//! Records how claims ended, if their lease still holds.
+
 use std::collections::HashSet;
 
 use riqle_jobs_core::{Ending, Hint, LeaseAnswer, LeaseRef, Settlement, millis_of, store::rules::Fence};

@@ -1,3 +1,5 @@
+//! What applications stage for another store, until a relay takes it (`Staging`).
+
 use std::time::Duration;
 
 use async_trait::async_trait;

@@ -1,3 +1,5 @@
+//! The store's statements, rewritten for the schema that it uses.
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},

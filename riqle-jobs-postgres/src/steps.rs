@@ -1,3 +1,5 @@
+//! Saves and reads the results of steps, and extends leases.
+
 use std::{collections::HashSet, time::Duration};
 
 use riqle_jobs_core::{

@@ -1,3 +1,5 @@
+//! Runs an operation on a connection: its time limit, its retries, its transaction, its hints.
+
 use std::{future::Future, pin::Pin, time::Duration};
 
 use riqle_jobs_core::{Error, Hint, Jitter, RetryPolicy};

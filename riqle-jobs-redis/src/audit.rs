@@ -1,3 +1,5 @@
+//! The record of what operators did (`Audit`).
+
 use std::time::Duration;
 
 use async_trait::async_trait;

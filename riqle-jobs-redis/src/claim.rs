@@ -1,3 +1,5 @@
+//! Takes due runs under a lease, each with the steps that it has saved.
+
 use std::{collections::HashSet, sync::Arc};
 
 use redis::Value;

@@ -1,3 +1,5 @@
+//! The options of a store, and how it is opened.
+
 use std::sync::Arc;
 
 use redis::cmd;

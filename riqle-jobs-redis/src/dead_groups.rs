@@ -1,3 +1,5 @@
+//! Dead letters, grouped by job and error fingerprint.
+
 use std::collections::HashSet;
 
 use futures_util::future::try_join_all;

@@ -1,3 +1,5 @@
+//! What errors of the driver and the server mean, and which are worth another try.
+
 use redis::{RedisError, ServerErrorKind};
 use riqle_jobs_core::{Error, ErrorKind};
 

@@ -1,3 +1,5 @@
+//! The handle of the store, and what its clones share.
+
 use std::{fmt, sync::Arc};
 
 use redis::Value;

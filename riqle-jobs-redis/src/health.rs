@@ -1,3 +1,5 @@
+//! How the store and its work are doing, and the problems that an operator should know of.
+
 use riqle_jobs_core::{
     Error, Queue, Registry, from_millis,
     store::{FirstDue, Health},

@@ -1,3 +1,5 @@
+//! What is read of runs, queues and counts, for people and dashboards (`Inspect`).
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;

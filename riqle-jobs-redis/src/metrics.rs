@@ -1,3 +1,5 @@
+//! What workers have counted, by job and span of time.
+
 use std::time::Duration;
 
 use futures_util::future::try_join_all;

@@ -1,3 +1,5 @@
+//! Progress and log lines of runs.
+
 use riqle_jobs_core::{
     Error, LeaseAnswer, LogLevel, from_millis,
     limits::LINES_KEPT,

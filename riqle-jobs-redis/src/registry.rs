@@ -1,3 +1,5 @@
+//! Registers jobs and workers, and takes their metrics and events (`Registry`).
+
 use async_trait::async_trait;
 use redis::{Value, cmd};
 use riqle_jobs_core::{

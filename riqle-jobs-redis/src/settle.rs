@@ -1,3 +1,5 @@
+//! Records how claims ended, if their lease still holds.
+
 use riqle_jobs_core::{Ending, Error, Hint, LeaseAnswer, Reason, Settlement, store::rules::Fence};
 
 use crate::{

@@ -1,3 +1,5 @@
+//! Saves the results of steps, if their lease still holds.
+
 use riqle_jobs_core::{Error, LeaseAnswer, StepSave, store::rules::Fence};
 
 use crate::{

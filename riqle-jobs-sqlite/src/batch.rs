@@ -1,3 +1,5 @@
+//! Requests to the writer, and how those that wait are written together and answered.
+
 use std::collections::VecDeque;
 
 use riqle_jobs_core::{

@@ -1,3 +1,5 @@
+//! Dead letters, grouped by job and error fingerprint.
+
 use riqle_jobs_core::store::{COUNTED_TO, DeadGroup};
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 

@@ -1,3 +1,5 @@
+//! The email log and the suppression list (`EmailLog`).
+
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;

@@ -1,3 +1,5 @@
+//! Stores groups of runs, of each all or none, with their unique keys.
+
 use std::borrow::Cow;
 
 use jiff::Timestamp;

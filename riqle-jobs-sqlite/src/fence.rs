@@ -1,3 +1,5 @@
+//! Which leases still hold, for every write under one.
+
 use jiff::Timestamp;
 use riqle_jobs_core::{LeaseRef, WorkerId, from_millis, store::rules::Fence};
 use serde::Deserialize;

@@ -1,3 +1,5 @@
+//! The store's file, and whether its path still leads to it.
+
 use std::{
     ffi::OsString,
     fs,

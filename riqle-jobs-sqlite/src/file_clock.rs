@@ -1,3 +1,5 @@
+//! The time of a file, from which steps of the machine's clock are left out.
+
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,

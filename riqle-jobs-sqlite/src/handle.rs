@@ -1,3 +1,5 @@
+//! The handle of the store, and what its clones share.
+
 use std::{fmt, future::Future, sync::Arc};
 
 use jiff::Timestamp;

@@ -1,3 +1,5 @@
+//! How the store and its work are doing, and the problems that an operator should know of.
+
 use jiff::Timestamp;
 use riqle_jobs_core::store::{FirstDue, Health};
 use sqlx::SqliteConnection;

@@ -1,3 +1,5 @@
+//! What handles on one file share within a process: hints, and the turn to write.
+
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},

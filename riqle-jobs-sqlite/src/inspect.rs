@@ -1,3 +1,5 @@
+//! What is read of runs, queues and counts, for people and dashboards (`Inspect`).
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

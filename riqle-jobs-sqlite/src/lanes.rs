@@ -1,3 +1,5 @@
+//! Lanes: the number of each queue, job and priority.
+
 use std::collections::HashMap;
 
 use riqle_jobs_core::Priority;

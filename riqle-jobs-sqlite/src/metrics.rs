@@ -1,3 +1,5 @@
+//! What workers have counted, by job and span of time.
+
 use riqle_jobs_core::{
     Error, ErrorKind, WorkerId,
     store::{Histogram, JobMetrics, MetricsFilter},

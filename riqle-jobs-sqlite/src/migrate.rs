@@ -1,3 +1,5 @@
+//! The migrations of the schema, and how they are applied.
+
 use riqle_jobs_core::{Error, ErrorKind};
 use sqlx::{Connection, Row, SqliteConnection};
 

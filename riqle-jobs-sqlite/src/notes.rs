@@ -1,3 +1,5 @@
+//! Progress and log lines of runs.
+
 use std::collections::{HashMap, HashSet};
 
 use riqle_jobs_core::{

@@ -1,3 +1,5 @@
+//! What operators do to runs, queues and workers (`Operate`).
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use riqle_jobs_core::{

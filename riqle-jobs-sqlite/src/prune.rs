@@ -1,3 +1,5 @@
+//! Deletes what is old, a portion at a time.
+
 use std::time::Duration;
 
 use riqle_jobs_core::{

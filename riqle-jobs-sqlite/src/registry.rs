@@ -1,3 +1,5 @@
+//! Registers jobs and workers, and takes their metrics and events (`Registry`).
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

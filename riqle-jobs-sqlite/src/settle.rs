@@ -1,3 +1,5 @@
+//! Records how claims ended, if their lease still holds.
+
 use std::collections::HashSet;
 
 use riqle_jobs_core::{

@@ -1,3 +1,5 @@
+//! Saves and reads the results of steps, and extends leases.
+
 use std::time::Duration;
 
 use jiff::Timestamp;

@@ -1,3 +1,5 @@
+//! The one writer of a store: a thread that commits together what waits.
+
 use std::{future::Future, pin::Pin, sync::Arc, thread};
 
 use jiff::Timestamp;

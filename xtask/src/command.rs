@@ -1,3 +1,5 @@
+//! Runs `cargo` and other commands, shown or with their output taken.
+
 use std::{
     path::PathBuf,
     process::{Command, Stdio},

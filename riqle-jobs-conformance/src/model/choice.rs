@@ -1,3 +1,5 @@
+//! Which random operation comes next, on runs and leases that earlier answers named.
+
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,

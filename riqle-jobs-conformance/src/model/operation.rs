@@ -1,3 +1,5 @@
+//! Operations on a store, moves of the clock among them, and what they answer.
+
 use std::time::Duration;
 
 use riqle_jobs_core::{

@@ -1,3 +1,5 @@
+//! Random numbers that are the same everywhere for a seed.
+
 use std::time::Duration;
 
 use uuid::Uuid;

@@ -1,3 +1,5 @@
+//! All that an operator can see of a store's runs, read so that two stores can be compared.
+
 use riqle_jobs_core::{
     Run, RunFilter, RunId, SavedStep, Store,
     store::{DeadGroup, JobCount, QueueStatus, RunNotes},

@@ -1,3 +1,5 @@
+//! What defers an email through no fault of its own, for how long, and when the next look is due.
+
 use std::time::Duration;
 
 use super::EmailDetail;

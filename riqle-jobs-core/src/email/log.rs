@@ -1,3 +1,5 @@
+//! The email log that a store keeps: its trait, its records and events, and the suppression list.
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use uuid::Uuid;

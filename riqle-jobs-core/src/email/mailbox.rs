@@ -1,3 +1,5 @@
+//! An address with an optional display name, read from text.
+
 use super::{
     address::{Address, NOT_AN_ADDRESS, is_at, rejected, shown_domain},
     ascii_address, visible_text,

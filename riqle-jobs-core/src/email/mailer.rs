@@ -1,3 +1,5 @@
+//! What hands an email to a provider, and what can come of a send.
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;

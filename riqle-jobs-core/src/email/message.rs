@@ -1,3 +1,5 @@
+//! An email and its identity, what if its outcome is unknown, and text that is safe to show.
+
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};

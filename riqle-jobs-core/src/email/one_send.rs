@@ -1,3 +1,5 @@
+//! One send of one email: may it go out, how does it go out, and what is recorded of it.
+
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
@@ -7,7 +9,7 @@ use super::{
     Deferral, EmailDetail, EmailEnding, EmailRecord, EmailStart, EmailStatus, Mailbox, OnUnknown,
     OutgoingMessage, Receipt, SendError, SendOutcome, SendPhase, Sender, Transmission, deferral::next_look,
 };
-use crate::{ErrorKind, backoff::Backoff, clock, context::CurrentStep};
+use crate::{ErrorKind, backoff::Backoff, clock, run::CurrentStep};
 
 /// One send of one row.
 pub(super) struct OneSend<'a> {

@@ -1,3 +1,5 @@
+//! Since when a provider has accepted nothing, for load, and when that is reported.
+
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,

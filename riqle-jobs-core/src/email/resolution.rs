@@ -1,3 +1,5 @@
+//! What an operator found out about an email that may have been sent.
+
 use jiff::Timestamp;
 
 use super::{EmailDetail, EmailEvent, EmailRecord, EmailStatus, SendPhase};

@@ -1,3 +1,5 @@
+//! All that is stored of an email, and how each operation changes it.
+
 use std::collections::HashSet;
 
 use jiff::Timestamp;

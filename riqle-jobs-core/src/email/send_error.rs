@@ -1,3 +1,5 @@
+//! Why an email was not sent, or not for certain, and what that makes of the run.
+
 use std::time::Duration;
 
 use super::Deferral;

@@ -1,3 +1,5 @@
+//! Sends an email effectively once: its idempotency key, its row in the log, and its receipt.
+
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
@@ -9,7 +11,7 @@ use super::{
     NewEmail, Rendered, SendError, SendPhase, canonical_address, deferral::DAY, one_send::OneSend,
     overload::Overload, sha256_hex,
 };
-use crate::{AsStore, EmailId, Error, JobError, context::CurrentStep};
+use crate::{AsStore, EmailId, Error, JobError, run::CurrentStep};
 
 /// Sends an email effectively once, over a mailer and the email log.
 ///

@@ -1,3 +1,5 @@
+//! An email in a provider's form, and how a sender takes its row for a send.
+
 use std::time::Duration;
 
 use jiff::Timestamp;

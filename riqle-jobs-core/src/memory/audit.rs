@@ -1,3 +1,5 @@
+//! What operators did.
+
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     ops::Bound::{Excluded, Unbounded},

@@ -1,3 +1,5 @@
+//! Which runs are due when, and whose leases run out, in a lane for each job of each queue.
+
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap},

@@ -1,3 +1,5 @@
+//! The email log and the suppression list.
+
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound::{Excluded, Unbounded},

@@ -1,3 +1,5 @@
+//! What operators, dashboards and tests read.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;

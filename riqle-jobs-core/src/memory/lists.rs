@@ -1,3 +1,5 @@
+//! The ids of runs by state, newest first, and of dead letters by their error.
+
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, btree_set::Range};
 use std::iter::Rev;
 use std::ops::Bound::{Excluded, Unbounded};

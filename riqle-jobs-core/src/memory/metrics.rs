@@ -1,3 +1,5 @@
+//! What workers have counted.
+
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;

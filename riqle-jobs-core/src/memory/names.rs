@@ -1,3 +1,5 @@
+//! Finds runs by unique key, reference or error.
+
 use std::{
     collections::BTreeSet,
     ops::Bound::{Excluded, Included},

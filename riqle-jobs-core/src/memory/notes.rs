@@ -1,3 +1,5 @@
+//! Progress and log lines of runs.
+
 use jiff::Timestamp;
 
 use crate::{

@@ -1,3 +1,5 @@
+//! What operators do: replay, cancel, run now, discard, prune; pause queues, order workers.
+
 use std::time::Duration;
 
 use async_trait::async_trait;

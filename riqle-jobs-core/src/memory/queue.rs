@@ -1,3 +1,5 @@
+//! Enqueues, claims, extends leases, saves steps and notes, and settles.
+
 use std::{collections::HashSet, time::Duration};
 
 use async_trait::async_trait;

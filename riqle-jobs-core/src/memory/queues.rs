@@ -1,3 +1,5 @@
+//! The status of each queue.
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;

@@ -1,3 +1,5 @@
+//! Jobs, workers and events, as they are known across processes.
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,

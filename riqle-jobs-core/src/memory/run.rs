@@ -1,3 +1,5 @@
+//! A run as it is kept, and how claims, steps, settlements and operators change it.
+
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;

@@ -1,3 +1,5 @@
+//! Who holds which unique key, and until when.
+
 use std::collections::HashMap;
 
 use jiff::Timestamp;

@@ -1,3 +1,5 @@
+//! One attempt of a run as it is recorded, and how it ended.
+
 use std::time::Duration;
 
 use jiff::Timestamp;

@@ -1,3 +1,5 @@
+//! The record of what operators did, and which actions to list.
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,5 @@
+//! Dead letters of one job whose newest errors are alike.
+
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use jiff::Timestamp;

@@ -1,3 +1,5 @@
+//! The health of a store and its work, and what counts as a problem.
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,

@@ -1,3 +1,5 @@
+//! How long things took, counted in fixed buckets that can be added.
+
 use std::{cmp::Ordering, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

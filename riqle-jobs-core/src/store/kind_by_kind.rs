@@ -1,3 +1,5 @@
+//! Prunes one kind of thing after the other, though some fail.
+
 use crate::Error;
 
 /// Prunes one kind of thing after the other: a kind that fails does not stop the others.

@@ -1,3 +1,5 @@
+//! The machine's clocks as an embedded store reads them, and a time that follows no sudden step.
+
 use std::{
     fmt, fs,
     sync::Arc,

@@ -1,3 +1,5 @@
+//! What a job did within a time span, and how the reports of several workers are merged.
+
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;

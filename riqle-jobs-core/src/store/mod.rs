@@ -1,25 +1,26 @@
 //! What a store implements, and the values that pass between core and store.
 
-mod admission;
 mod attempt;
 mod audit;
 mod dead_group;
 mod event_list;
-mod group_commit;
 mod health;
 mod histogram;
 mod inspect;
 mod kind_by_kind;
 mod machine_clock;
 mod metrics;
+mod new_run;
 mod notes;
 mod operate;
+mod priority;
 mod queue;
 mod queue_status;
 mod registry;
 mod replay;
 pub mod rules;
 mod run;
+mod run_filter;
 mod staged;
 mod staging;
 mod wake;
@@ -27,26 +28,26 @@ mod writes;
 
 use std::sync::Arc;
 
-pub use admission::{Admission, Admitted, HeldKey};
 pub use attempt::{AttemptOutcome, AttemptRecord};
 #[cfg(feature = "mock")]
 pub use audit::MockAudit;
 pub use audit::{ActionFilter, ActionKind, ActionState, Audit, NewAction, RecordedAction};
 pub use dead_group::DeadGroup;
 pub use event_list::{EVENTS_LOOKED_AT, EventFilter, ListedEvent};
-pub use group_commit::{GroupCommit, Stored};
 pub use health::{FirstDue, Health, Misplaced, WORKER_GONE_AFTER};
 pub use histogram::Histogram;
 #[cfg(feature = "mock")]
 pub use inspect::MockInspect;
-pub use inspect::{COUNTED_TO, DeadError, Holder, Inspect, JobCount, Run, RunFilter};
+pub use inspect::{COUNTED_TO, DeadError, Inspect, JobCount};
 pub use kind_by_kind::KindByKind;
 pub use machine_clock::{MachineClock, Readings, SteadyTime};
 pub use metrics::{JobMetrics, MetricsFilter, Span};
+pub use new_run::{Due, Enqueued, NewRun, OtherInput, UniqueKey, UniqueScope};
 pub use notes::{LogLevel, LogLine, LoggedLine, Note, Progress, RunNotes};
 #[cfg(feature = "mock")]
 pub use operate::MockOperate;
 pub use operate::{Operate, Pruned, Retention, WORKER_FORGOTTEN_AFTER};
+pub use priority::Priority;
 #[cfg(feature = "mock")]
 pub use queue::MockQueue;
 pub use queue::{
@@ -61,7 +62,9 @@ pub use registry::{
     StoredEvent, TroubleKind, WorkerOrder, WorkerReport, WorkerTrouble,
 };
 pub use replay::{Replay, ReplayFrom};
-pub use run::{Due, Enqueued, NewRun, OtherInput, Priority, UniqueKey, UniqueScope};
+pub use rules::{Admission, Admitted, GroupCommit, HeldKey, Stored};
+pub use run::{Holder, Run};
+pub use run_filter::RunFilter;
 pub use staged::{Staged, StagedItem, StagedKind};
 #[cfg(feature = "mock")]
 pub use staging::MockStaging;
@@ -72,7 +75,7 @@ pub use wake::{Hint, Wake, WakeSender, WakeUps};
 pub use writes::Writes;
 
 use crate::EmailLog;
-pub use crate::job_rules::{JobRule, JobRules, LackingPath, RunKeys};
+pub use crate::job::{JobRule, JobRules, LackingPath, RunKeys};
 
 /// Everything that a store does; implemented for every type that implements the parts.
 pub trait Store: Queue + Registry + Inspect + Operate + EmailLog + Audit {}

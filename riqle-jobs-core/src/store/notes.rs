@@ -1,3 +1,5 @@
+//! Progress and log lines: as a body reports them, and as they are read.
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

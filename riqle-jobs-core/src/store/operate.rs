@@ -1,3 +1,5 @@
+//! The trait for what operators do, and how long what is stored is kept.
+
 use std::time::Duration;
 
 use async_trait::async_trait;

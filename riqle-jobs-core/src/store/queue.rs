@@ -1,3 +1,5 @@
+//! The trait by which runs are enqueued, claimed and settled, and what its calls take and answer.
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;

@@ -1,3 +1,5 @@
+//! The status of a queue, and who paused it.
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

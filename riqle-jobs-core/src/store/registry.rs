@@ -1,3 +1,5 @@
+//! The trait for what is known across processes: jobs, workers, events.
+
 use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;

@@ -1,3 +1,5 @@
+//! How a run is replayed: from which step, and with which input.
+
 use crate::{Payload, SavedStep, StepPath};
 
 /// How a run is replayed.

@@ -1,3 +1,5 @@
+//! A run, an event or a cancel, as it is stored while staged.
+
 use std::time::Duration;
 
 use jiff::Timestamp;

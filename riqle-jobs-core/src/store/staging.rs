@@ -1,3 +1,5 @@
+//! The trait of stores that hold what was staged in an application's transaction.
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;

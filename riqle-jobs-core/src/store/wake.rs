@@ -1,3 +1,5 @@
+//! Hints from a store to the workers and relays of its process, and how processes word them.
+
 use std::{fmt, sync::Arc};
 
 use tokio::sync::broadcast;

@@ -1,3 +1,5 @@
+//! The outcome of a store's newest writes, for its health.
+
 use std::{
     fmt::Write as _,
     sync::{Mutex, MutexGuard, PoisonError},

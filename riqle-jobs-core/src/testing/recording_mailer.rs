@@ -1,3 +1,5 @@
+//! A mailer for tests that records emails, and answers as told.
+
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -1,3 +1,5 @@
+//! The life of a run, moment by moment, for tests.
+
 use jiff::Timestamp;
 
 use super::find;

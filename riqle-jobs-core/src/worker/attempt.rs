@@ -1,3 +1,5 @@
+//! One attempt in one of the worker's slots.
+
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
@@ -6,12 +8,15 @@ use tracing::Instrument;
 
 use super::{
     buffer::HeldRun,
-    meter::Measured,
+    metrics::Measured,
     panic_hook,
     running::Shared,
     verdict::{self, AttemptEnd},
 };
-use crate::{JobError, RetryPolicy, RunContext, StopReason, context::OfWorker, notes::RunNoteBuffer};
+use crate::{
+    JobError, RetryPolicy, RunContext, StopReason,
+    run::{OfWorker, RunNoteBuffer},
+};
 
 /// One of the worker's slots: runs one attempt after another until the buffer is closed.
 pub(super) async fn run_slot(shared: Arc<Shared>) {

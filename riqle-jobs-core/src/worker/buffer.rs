@@ -1,3 +1,5 @@
+//! Claimed runs that wait for a free slot, and how many are claimed ahead.
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
@@ -10,7 +12,7 @@ use std::{
 use tokio::sync::{Notify, Semaphore};
 
 use super::queue_slots::QueueSlot;
-use crate::{ClaimedRun, context::Cancellation, store::WorkerOrder};
+use crate::{ClaimedRun, run::Cancellation, store::WorkerOrder};
 
 /// Claimed runs that wait for a free slot.
 ///

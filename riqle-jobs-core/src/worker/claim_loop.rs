@@ -1,3 +1,5 @@
+//! Claims runs from the worker's queues in turn, and sleeps until the next is due.
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},

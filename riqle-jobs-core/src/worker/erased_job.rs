@@ -1,3 +1,5 @@
+//! Jobs without their types, as a worker runs them.
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;

@@ -1,3 +1,5 @@
+//! The leases that a worker holds: claimed and not yet settled.
+
 use std::{
     collections::HashMap,
     sync::{
@@ -9,7 +11,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::{LeaseAnswer, LeaseRef, LeaseToken, RunId, StopReason, context::Cancellation};
+use crate::{LeaseAnswer, LeaseRef, LeaseToken, RunId, StopReason, run::Cancellation};
 
 /// The leases that this worker holds: claimed and not yet settled.
 #[derive(Default)]

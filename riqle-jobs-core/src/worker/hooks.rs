@@ -1,10 +1,12 @@
+//! The application's hooks for dead runs, retries and alerts, and what they are told.
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
 
-use super::{meter::Measured, panic_hook};
+use super::{metrics::Measured, panic_hook};
 use crate::{Ending, LeaseRef, Reason, RunId, Settlement};
 
 type Hook<T> = Option<Arc<dyn Fn(&T) + Send + Sync>>;

@@ -1,3 +1,5 @@
+//! What a worker does beside its runs: announces jobs, reports, heeds orders, adopts events.
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};

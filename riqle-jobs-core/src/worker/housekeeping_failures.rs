@@ -1,3 +1,5 @@
+//! Since when parts of a worker's housekeeping have failed.
+
 use std::collections::BTreeMap;
 
 use tokio::time::Instant;

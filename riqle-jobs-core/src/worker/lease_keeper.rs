@@ -1,3 +1,5 @@
+//! Extends a worker's leases, from a thread of its own.
+
 use std::{
     collections::BTreeSet,
     sync::Arc,

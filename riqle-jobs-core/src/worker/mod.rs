@@ -9,7 +9,7 @@ mod hooks;
 mod housekeeping;
 mod housekeeping_failures;
 mod lease_keeper;
-mod meter;
+mod metrics;
 mod natural_batch;
 mod note_writer;
 pub(crate) mod panic_hook;
@@ -29,7 +29,7 @@ pub use hooks::{Alert, RunReport};
 pub use running::WorkerStats;
 pub use shutdown::Shutdown;
 
-use self::{erased_job::ErasedJob, hooks::Hooks, meter::Meter, running::Running};
+use self::{erased_job::ErasedJob, hooks::Hooks, metrics::Meter, running::Running};
 use crate::{
     AsStore, Error, ErrorKind, Job, JobFn, JobFuture, JobInput, NamedJob, Payload, Retention, RunContext,
     Store, WorkerId, events,

@@ -1,3 +1,5 @@
+//! Gathers what waits while a write is under way, so that it shares the next one, queue by queue.
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,

@@ -1,3 +1,5 @@
+//! Writes the progress and log lines of all bodies of a worker.
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -11,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Error, ErrorKind, Settlement, Store,
     limits::plain_text,
-    notes::UnwrittenNotes,
+    run::UnwrittenNotes,
     store::{LogLine, Note, Progress},
 };
 

@@ -1,3 +1,5 @@
+//! Where a panic happened, and what it said.
+
 use std::{
     any::Any,
     cell::RefCell,

@@ -1,3 +1,5 @@
+//! A worker while it runs: what starts with it, what its parts share, and how it ends.
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -20,7 +22,7 @@ use super::{
     erased_job::ErasedJob,
     held_leases::HeldLeases,
     lease_keeper,
-    meter::Meter,
+    metrics::Meter,
     note_writer::NoteWriter,
     panic_hook,
     queue_slots::QueueSlots,
@@ -29,8 +31,8 @@ use super::{
 };
 use crate::{
     AttemptOutcome, Ending, Error, Limits, Settlement, Store,
-    context::{Mailers, SaveStep},
-    notes::UnwrittenNotes,
+    run::UnwrittenNotes,
+    run::{Mailers, SaveStep},
     store::JobDeclaration,
 };
 

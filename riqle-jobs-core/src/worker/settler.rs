@@ -1,3 +1,5 @@
+//! Recording how claims ended.
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
@@ -5,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     held_leases::HeldLeases,
     hooks::{Hooks, Subject},
-    meter::{Measured, Meter},
+    metrics::{Measured, Meter},
     natural_batch::ByQueue,
     note_writer::NoteWriter,
     running::Counters,

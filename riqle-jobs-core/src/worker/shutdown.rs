@@ -1,3 +1,5 @@
+//! Tells workers and relays to stop, by call or by signal.
+
 use tokio_util::sync::CancellationToken;
 
 use crate::{Error, ErrorKind};

@@ -1,3 +1,5 @@
+//! Saves step results of all bodies of a worker.
+
 use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::sync::mpsc::error::TrySendError;
@@ -7,7 +9,7 @@ use super::natural_batch::ByQueue;
 use crate::{
     Error, Store,
     backoff::Backoff,
-    context::{Save, SaveStep},
+    run::{Save, SaveStep},
 };
 
 const MOST_AT_ONCE: usize = 500;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     AttemptOutcome, ClaimedRun, Ending, Error, JobError, Payload, Reason, RetryPolicy, Settlement,
     email::{addresses_in, sha256_hex},
-    job_error::Verdict,
+    job::Verdict,
     limits::{ERROR_BYTES, clean_text, plain_text},
 };
 

@@ -1,3 +1,5 @@
+//! What the doctor found, and the DNS records that fix it.
+
 use std::fmt;
 
 /// What the doctor found, in the order of its checks.

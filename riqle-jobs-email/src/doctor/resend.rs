@@ -1,3 +1,5 @@
+//! Checks the Resend account: its key, and whether the sender's domain is verified.
+
 use riqle_jobs_core::email::visible_text;
 use serde::{Deserialize, de::DeserializeOwned};
 

@@ -1,3 +1,5 @@
+//! Asks DNS for TXT records.
+
 use std::time::Duration;
 
 use hickory_resolver::{TokioResolver, lookup::Lookup, proto::rr::RData};

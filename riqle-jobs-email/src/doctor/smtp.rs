@@ -1,3 +1,5 @@
+//! Checks the SMTP server: how far a conversation comes, short of an email.
+
 use riqle_jobs_core::email::SendOutcome;
 
 use super::{Finding, Level};

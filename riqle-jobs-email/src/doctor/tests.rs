@@ -1,3 +1,5 @@
+//! What the doctor says of a domain's SPF, DKIM and DMARC records.
+
 use std::collections::HashMap;
 
 use riqle_jobs_core::{Error, ErrorKind, Mailbox, async_trait};

@@ -1,3 +1,5 @@
+//! The job that sends the receipt of a paid order, then marks the order fulfilled.
+
 use std::sync::Arc;
 
 use riqle_jobs_core::{Job, JobError, RetryPolicy, RunContext, Sender};

@@ -1,3 +1,5 @@
+//! The job that tells a customer of a refund, then marks the order refunded.
+
 use std::sync::Arc;
 
 use riqle_jobs_core::{Job, JobError, RetryPolicy, RunContext, Sender};

@@ -1,3 +1,5 @@
+//! The job that welcomes a new user.
+
 use std::sync::Arc;
 
 use riqle_jobs_core::{Job, JobError, Receipt, RetryPolicy, RunContext, Sender};

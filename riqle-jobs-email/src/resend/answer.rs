@@ -1,3 +1,5 @@
+//! What Resend's answers mean: accepted, refused, or to be tried again, and when.
+
 use std::time::{Duration, SystemTime};
 
 use jiff::{Timestamp, fmt::rfc2822};

@@ -1,3 +1,5 @@
+//! The body of a request to Resend, the same to the byte each time.
+
 use resend_rs::types::{CreateEmailBaseOptions, Tag};
 use riqle_jobs_core::{
     Email, Error, ErrorKind, Mailbox,

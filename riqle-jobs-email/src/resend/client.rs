@@ -1,3 +1,5 @@
+//! The HTTP client for Resend: its API key, base URL, timeouts and trusted roots.
+
 use std::{sync::Arc, time::Duration};
 
 use reqwest::{Client, header::HeaderValue, redirect, retry};

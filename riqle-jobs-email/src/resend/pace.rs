@@ -1,3 +1,5 @@
+//! How many emails Resend takes, and when: what its rate limit headers say.
+
 use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderMap;

@@ -1,3 +1,5 @@
+//! The body of a request, which records that it begins before its first byte leaves.
+
 use std::{
     fmt,
     pin::Pin,

@@ -1,3 +1,5 @@
+//! A conversation with an SMTP server: opened, used for one email after another, closed.
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},

@@ -1,3 +1,5 @@
+//! Why an SMTP conversation ended without the email being taken, and what that makes of the send.
+
 use std::{error::Error as StdError, fmt, time::Duration};
 
 use lettre::transport::smtp;

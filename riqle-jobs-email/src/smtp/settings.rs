@@ -1,3 +1,5 @@
+//! An SMTP server's settings, read from its URL.
+
 use std::{fs, sync::Arc};
 
 use lettre::transport::smtp::authentication::Credentials;

@@ -1,3 +1,5 @@
+//! The bytes to and from an SMTP server: one whole reply at a time, in clear or over TLS.
+
 use std::{
     fmt, io,
     net::SocketAddr,

@@ -1,3 +1,5 @@
+//! The receipt of an order, rendered.
+
 use askama::Template;
 use riqle_jobs_core::{Email, Error, Mailbox};
 

@@ -1,3 +1,5 @@
+//! The notice of a refund, rendered.
+
 use askama::Template;
 use riqle_jobs_core::{Email, Error, Mailbox};
 

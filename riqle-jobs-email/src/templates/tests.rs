@@ -1,3 +1,5 @@
+//! What the rendered emails show, and what hostile text can't do in them.
+
 use riqle_jobs_core::{Email, Mailbox};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What the emails say, in each language.
+
 use crate::Locale;
 
 /// What the emails say, in one language. Every field is needed, so a missing text does not compile. What is shown

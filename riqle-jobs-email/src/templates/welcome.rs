@@ -1,3 +1,5 @@
+//! The welcome to a new user, rendered.
+
 use askama::Template;
 use riqle_jobs_core::{Email, Error, Mailbox};
 

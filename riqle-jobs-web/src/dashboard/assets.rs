@@ -1,3 +1,5 @@
+//! The styles, scripts and icon of the pages, served from the binary.
+
 use axum::{
     extract::Path,
     http::{HeaderValue, StatusCode, header},

@@ -1,3 +1,5 @@
+//! Why a page or an action is not available, with its status.
+
 use axum::http::StatusCode;
 use riqle_jobs_core::Error;
 

@@ -1,3 +1,5 @@
+//! What jobs did over an hour, a day or a week, bar by bar and in total.
+
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;

@@ -1,3 +1,5 @@
+//! The OpenAPI document of the dashboard's pages and actions.
+
 use axum::{Json, response::IntoResponse};
 use serde::Serialize;
 use utoipa::{

@@ -1,3 +1,5 @@
+//! What every page has: its place in the menu, its title, its answer as HTML or JSON.
+
 use askama::Template;
 use axum::{
     Json,

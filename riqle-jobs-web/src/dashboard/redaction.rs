@@ -1,3 +1,5 @@
+//! Which keys of JSON hide their values from viewers.
+
 use std::{collections::HashSet, sync::Arc};
 
 /// The default of [`Dashboard::hide_keys`](crate::Dashboard::hide_keys).

@@ -1,3 +1,5 @@
+//! Live pages: sends the body of a page again each time it changes.
+
 use std::{
     collections::HashMap,
     convert::Infallible,

@@ -1,3 +1,5 @@
+//! Who looks at a page, from where, and in which form; reads queries and paths of URLs.
+
 use axum::{
     extract::{FromRef, FromRequestParts, OriginalUri},
     http::{HeaderMap, StatusCode, header, request::Parts},

@@ -1,3 +1,5 @@
+//! Reads and checks the events of a request's body.
+
 use std::fmt;
 
 use jiff::Timestamp;

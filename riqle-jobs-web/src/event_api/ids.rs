@@ -1,3 +1,5 @@
+//! The ids of a request's events, the same each time it is repeated.
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use ulid::Ulid;

@@ -1,3 +1,5 @@
+//! `POST /e/{key}`: takes events as the official Inngest SDKs and curl send them.
+
 mod batch;
 mod ids;
 

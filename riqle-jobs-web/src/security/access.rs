@@ -1,3 +1,5 @@
+//! Users and their roles, and what lets a request in: a token, a password, the application.
+
 use std::{fmt, net::SocketAddr, sync::Arc};
 
 use axum::{

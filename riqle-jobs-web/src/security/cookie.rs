@@ -1,3 +1,5 @@
+//! Reads cookies, and whether the browser uses HTTPS.
+
 use axum::http::{HeaderMap, header};
 
 /// The values of all cookies of this name: another port of the host may have set one, too.

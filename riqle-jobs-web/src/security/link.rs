@@ -1,3 +1,5 @@
+//! A link that lets its holder in as an operator, and the cookie that follows it.
+
 use std::fmt;
 
 use axum::{

@@ -1,3 +1,5 @@
+//! Whether a request comes from this machine, or from a page of another site.
+
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, HeaderValue, Uri, header};

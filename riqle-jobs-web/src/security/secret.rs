@@ -1,3 +1,5 @@
+//! A secret that is kept as a digest and compared in constant time.
+
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 

@@ -1,3 +1,5 @@
+//! How a request was let in, and what curl needs to be let in the same way.
+
 use axum::http::{header, request::Parts};
 
 use super::{Access, access::Scheme, link::has_entered};

@@ -1,3 +1,5 @@
+//! A body that fails if it has not arrived whole in time.
+
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},

@@ -1,3 +1,5 @@
+//! Why a webhook is refused as not genuine.
+
 /// Why a webhook was refused as not genuine. Each is answered with 400.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -1,3 +1,5 @@
+//! Why a genuine event is ignored, and the counts of those that were.
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},

@@ -1,11 +1,15 @@
 //! Rules that every store keeps, each written once.
 
+mod admission;
 mod fence;
+mod group_commit;
 mod operate;
 mod pages;
 mod remote_hints;
 
+pub use admission::{Admission, Admitted, HeldKey};
 pub use fence::Fence;
+pub use group_commit::{GroupCommit, Stored};
 pub use operate::{CANCELLED, Operation, Standing, Todo};
 pub use pages::Pages;
 pub use remote_hints::{HintChannel, HintListener, RemoteHints};

@@ -1,3 +1,5 @@
+//! The input of the job that sends receipts, and how it is enqueued.
+
 use riqle_jobs_core::{Enqueued, Error, JobInput, Jobs, Key, Unique};
 use serde::{Deserialize, Serialize};
 

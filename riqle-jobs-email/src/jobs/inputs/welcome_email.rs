@@ -1,3 +1,5 @@
+//! The input of the job that welcomes new users, and how it is enqueued.
+
 use riqle_jobs_core::{Enqueued, Error, JobInput, Jobs, Key};
 use serde::{Deserialize, Serialize};
 

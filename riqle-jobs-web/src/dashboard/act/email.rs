@@ -1,3 +1,5 @@
+//! What is done to an email or an address: resolve, suppress, unsuppress.
+
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
     EmailId,

@@ -1,3 +1,5 @@
+//! Starts a run of a job, for the dashboard and the API.
+
 use axum::{extract::State, http::StatusCode, response::Response};
 use riqle_jobs_core::{Error, ErrorKind, Jobs, NewRun, Payload, RunId, limits, store::ActionKind};
 use serde::Deserialize;

@@ -1,3 +1,5 @@
+//! Pauses and resumes a queue.
+
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{Error, Jobs, store::ActionKind};
 use serde::Deserialize;

@@ -1,3 +1,5 @@
+//! Reads what an operator sends, a form or JSON, and refuses other users and other sites.
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},

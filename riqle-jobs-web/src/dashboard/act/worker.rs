@@ -1,3 +1,5 @@
+//! Tells a worker to take no more runs, or to take them again.
+
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
     WorkerId,

@@ -1,3 +1,5 @@
+//! The page of one action of an operator.
+
 use askama::Template;
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{ActionId, store::ActionState};

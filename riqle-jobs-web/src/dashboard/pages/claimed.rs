@@ -1,3 +1,5 @@
+//! How many claimed runs are running, and how many wait for a slot of their worker.
+
 use jiff::Timestamp;
 use riqle_jobs_core::store::{COUNTED_TO, RegisteredWorker};
 

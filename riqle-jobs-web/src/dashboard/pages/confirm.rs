@@ -1,3 +1,5 @@
+//! The page that asks before an action on all runs of a search.
+
 use std::time::Duration;
 
 use askama::Template;

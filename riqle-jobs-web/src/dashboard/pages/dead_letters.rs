@@ -1,3 +1,5 @@
+//! The page of dead letters, grouped by job and error.
+
 use askama::Template;
 use axum::{extract::State, response::Response};
 use futures_util::{StreamExt, TryStreamExt, stream};

@@ -1,3 +1,5 @@
+//! The page of one email: what happened to it, and the message as it was sent.
+
 use askama::Template;
 use axum::{extract::State, response::Response};
 use mail_parser::MessageParser;

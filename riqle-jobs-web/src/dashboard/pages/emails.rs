@@ -1,3 +1,5 @@
+//! The page of the email log, and its search.
+
 use askama::Template;
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{

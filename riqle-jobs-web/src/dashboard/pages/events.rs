@@ -1,3 +1,5 @@
+//! The page of the events that came, and the runs that they started.
+
 use askama::Template;
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{

@@ -1,3 +1,5 @@
+//! The start of an id, as a range of ids.
+
 use riqle_jobs_core::RunId;
 use uuid::Uuid;
 

@@ -1,3 +1,5 @@
+//! The page of one job: what it did lately, and a form to run it.
+
 use askama::Template;
 use axum::{extract::State, response::Response};
 use futures_util::future::try_join_all;

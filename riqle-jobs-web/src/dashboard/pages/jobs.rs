@@ -1,3 +1,5 @@
+//! The page of all registered jobs.
+
 use askama::Template;
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::store::{JobMetrics, RegisteredJob, RegisteredWorker, Span};

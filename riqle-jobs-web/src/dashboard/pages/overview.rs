@@ -1,3 +1,5 @@
+//! The first page: how things are, and what the jobs did.
+
 use askama::Template;
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{

@@ -1,3 +1,5 @@
+//! An input, a result or an output, as far as its reader may see it.
+
 use std::fmt;
 
 use riqle_jobs_core::{Codec, Payload};

@@ -1,3 +1,5 @@
+//! The page of queues and workers.
+
 use askama::Template;
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::store::{COUNTED_TO, Pause, QueueStatus, RegisteredWorker, WorkerOrder};

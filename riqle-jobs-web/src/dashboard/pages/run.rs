@@ -1,3 +1,5 @@
+//! The page of one run, with everything known about it.
+
 use std::{fmt, time::Duration};
 
 use askama::Template;

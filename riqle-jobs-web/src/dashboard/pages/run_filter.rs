@@ -1,3 +1,5 @@
+//! Which runs to list, as it stands in a URL.
+
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use riqle_jobs_core::{RunFilter, RunId, RunState};
 use serde::{Deserialize, Serialize};

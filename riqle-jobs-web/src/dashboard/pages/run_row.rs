@@ -1,3 +1,5 @@
+//! A run as a row of a list.
+
 use riqle_jobs_core::{Reason, Run, RunId, RunState};
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -1,3 +1,5 @@
+//! The page that lists runs: by a search, by text in errors, by the start of an id.
+
 use askama::Template;
 use axum::{
     extract::State,

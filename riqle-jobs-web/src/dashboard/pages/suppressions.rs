@@ -1,3 +1,5 @@
+//! The page of addresses to which nothing is sent.
+
 use askama::Template;
 use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};

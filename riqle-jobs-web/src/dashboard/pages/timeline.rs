@@ -1,3 +1,5 @@
+//! Where the bars of a run's timeline begin and end.
+
 use jiff::Timestamp;
 use riqle_jobs_core::{Run, RunState, SavedStep, from_millis, millis_of};
 

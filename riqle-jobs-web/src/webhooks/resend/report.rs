@@ -1,3 +1,5 @@
+//! What Resend reports about an email, and the event that the email log takes of it.
+
 use jiff::Timestamp;
 use riqle_jobs_core::{
     Mailbox,

@@ -1,3 +1,5 @@
+//! `POST /webhooks/resend`: writes delivery reports to the email log.
+
 use std::{sync::Arc, time::Duration};
 
 use axum::{

@@ -1,3 +1,5 @@
+//! Checks and makes Resend's signatures.
+
 use std::fmt;
 
 use base64::{

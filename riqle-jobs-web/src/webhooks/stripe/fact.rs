@@ -1,3 +1,5 @@
+//! What Stripe's events say of orders, refunds and customers, and the events that we make of it.
+
 use riqle_jobs_core::{Error, Payload, store::NewEvent};
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! `POST /webhooks/stripe`: sends on Stripe's events that start jobs.
+
 use std::{fmt, sync::Arc};
 
 use axum::{

@@ -1,3 +1,5 @@
+//! Checks and makes Stripe's signatures.
+
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};

@@ -1,3 +1,5 @@
+//! Which step of a run: the keys that it was called under, and its name.
+
 use std::{borrow::Cow, fmt, sync::Arc};
 
 use crate::{Error, ErrorKind, email::sha256_hex, limits};

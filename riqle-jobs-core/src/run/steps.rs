@@ -1,3 +1,5 @@
+//! What one claim of a run knows of its steps: results, open calls, and names that clash.
+
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     fmt,

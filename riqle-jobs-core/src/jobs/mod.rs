@@ -1,15 +1,26 @@
-use std::{future::IntoFuture, pin::Pin, sync::Arc, time::Duration};
+//! The producer's client, and what it asks of a store.
 
-use jiff::Timestamp;
+mod bulk;
+mod enqueue;
+pub mod events;
+mod transaction;
+
+use std::sync::Arc;
+
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    AsStaging, AsStore, BulkReport, Database, Enqueued, Error, ErrorKind, JobInput, NewRun, Pace, Payload,
-    Priority, Replay, Run, RunFilter, RunId, SavedStep, Staging, Store, Transaction, UniqueScope, bulk,
-    events, job,
+    AsStaging, AsStore, Enqueued, Error, ErrorKind, JobInput, NewRun, Payload, Replay, Run, RunFilter, RunId,
+    SavedStep, Staging, Store, job,
     store::{DeadGroup, EventFilter, Health, JobCount, JobDeclaration, ListedEvent, NewEvent, QueueStatus},
 };
+
+pub(crate) use bulk::cancel_all;
+pub use bulk::{BulkReport, Pace, Skipped};
+pub use enqueue::Enqueue;
+pub(crate) use enqueue::no_answer;
+pub use transaction::{Database, DatabaseTransaction, Transaction};
 
 /// The producer's client: enqueues runs and sends events. Cheap to clone.
 ///
@@ -278,71 +289,4 @@ impl<D: Database> Jobs<D> {
     pub(crate) fn stages(&self) -> bool {
         self.stages
     }
-}
-
-/// A run about to be enqueued, into a store or in a [`Transaction`]; await it.
-#[must_use = "nothing is enqueued until it is awaited"]
-pub struct Enqueue<T = Arc<dyn Store>> {
-    target: T,
-    run: Result<NewRun, Error>,
-}
-
-impl<T> Enqueue<T> {
-    pub(crate) fn into(target: T, run: Result<NewRun, Error>) -> Self {
-        Self { target, run }
-    }
-
-    pub(crate) fn parts(self) -> (T, Result<NewRun, Error>) {
-        (self.target, self.run)
-    }
-
-    /// Delays the run, counted from when the store accepts it.
-    pub fn delay(self, delay: Duration) -> Self {
-        self.with(|run| run.delay(delay))
-    }
-
-    /// Makes it due at `time`.
-    pub fn at(self, time: Timestamp) -> Self {
-        self.with(|run| run.at(time))
-    }
-
-    /// See [`NewRun::unique`].
-    pub fn unique(self, key: impl Into<String>) -> Self {
-        self.with(|run| run.unique(key))
-    }
-
-    /// See [`NewRun::unique_within`].
-    pub fn unique_within(self, key: impl Into<String>, scope: UniqueScope) -> Self {
-        self.with(|run| run.unique_within(key, scope))
-    }
-
-    /// See [`NewRun::reference`].
-    pub fn reference(self, reference: impl Into<String>) -> Self {
-        self.with(|run| run.reference(reference))
-    }
-
-    /// Sets its priority among due runs.
-    pub fn priority(self, priority: Priority) -> Self {
-        self.with(|run| run.priority(priority))
-    }
-
-    fn with(self, change: impl FnOnce(NewRun) -> NewRun) -> Self {
-        Self { target: self.target, run: self.run.map(change) }
-    }
-}
-
-impl IntoFuture for Enqueue {
-    type Output = Result<Enqueued, Error>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let answers = self.target.enqueue(vec![self.run?]).await?;
-            answers.first().copied().ok_or_else(no_answer)
-        })
-    }
-}
-
-pub(crate) fn no_answer() -> Error {
-    Error::new(ErrorKind::Corrupt, "enqueue", "the store returned no run")
 }

@@ -1,3 +1,5 @@
+//! Why a body returned no value, and what happens next.
+
 use std::{any::Any, borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
 use crate::{Error, email::SendError, error::chain};

@@ -3,6 +3,7 @@
 mod cancellation;
 mod current_step;
 mod mailers;
+mod notes;
 mod step_call;
 mod step_in;
 mod step_path;
@@ -22,7 +23,6 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     ClaimedRun, Clock, JobError, LeaseAnswer, LeaseRef, Limits, LogLevel, RunId, Step, UnreadableStep,
-    notes::RunNoteBuffer,
 };
 
 pub(crate) use cancellation::Cancellation;
@@ -30,6 +30,7 @@ pub use cancellation::StopReason;
 pub(crate) use current_step::CurrentStep;
 use current_step::StepKind;
 pub(crate) use mailers::Mailers;
+pub(crate) use notes::{RunNoteBuffer, UnwrittenNotes};
 use step_call::{Found, StepCall};
 use step_path::Keys;
 pub use step_path::StepPath;

@@ -51,7 +51,7 @@ where
         Self {
             body,
             policy: RetryPolicy::default(),
-            timeout: crate::job::TIMEOUT,
+            timeout: super::TIMEOUT,
             unreadable_step: UnreadableStep::Fail,
             types: PhantomData,
         }

@@ -1,3 +1,5 @@
+//! The step that the current task is in, and the emails sent within it.
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},

@@ -1,3 +1,5 @@
+//! What to do with a saved step result that the current code can't read.
+
 /// What to do with a saved step result that the current code can't read:
 /// [`Job::on_unreadable_step`](crate::Job::on_unreadable_step).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

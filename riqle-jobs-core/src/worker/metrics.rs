@@ -1,3 +1,5 @@
+//! Counts what a worker does, and reports it to the store.
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},

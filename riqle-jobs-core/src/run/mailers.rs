@@ -1,3 +1,5 @@
+//! The providers that accept no email from a worker's runs right now.
+
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},

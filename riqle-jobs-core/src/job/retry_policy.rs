@@ -1,3 +1,5 @@
+//! When, and how often, a failed attempt is retried.
+
 use std::{borrow::Cow, fmt, time::Duration};
 
 /// When, and how often, a failed attempt is retried.

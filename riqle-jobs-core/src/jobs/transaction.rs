@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     Enqueue, Enqueued, Error, ErrorKind, JobInput, LeaseAnswer, LeaseRef, Limits, NewRun, Payload, RunFilter,
     RunId, StepPath, StepSave,
-    events::check_events,
+    jobs::events::check_events,
     store::{NewEvent, Staged},
 };
 

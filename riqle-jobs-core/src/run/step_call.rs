@@ -1,3 +1,5 @@
+//! One call of a step: its saved result is returned, or it is executed and saved.
+
 use std::{
     future::Future,
     iter,

@@ -1,3 +1,5 @@
+//! Why a body should stop, and how it is told.
+
 use std::{
     sync::{
         Mutex, PoisonError,

@@ -1,3 +1,5 @@
+//! What templates make of inputs, as unique keys and references, and which are refused.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -1,10 +1,11 @@
+//! What storing groups of runs answers: new, existing, or a conflict of unique keys.
+
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
 };
 
-use super::UniqueKey;
-use crate::{Enqueued, Error, ErrorKind, Fingerprint, NewRun, OtherInput, RunId, UniqueScope};
+use crate::{Enqueued, Error, ErrorKind, Fingerprint, NewRun, OtherInput, RunId, UniqueKey, UniqueScope};
 
 /// Decides what storing groups of runs answers: for stores that read the ids and keys that are taken, ask here, and then
 /// write.

@@ -1,3 +1,5 @@
+//! Joins what concurrent callers enqueue into few writes.
+
 use std::{
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
