@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use riqle_jobs_core::{
     Clock, Error, ErrorKind, Hint, LeaseToken, Staging, Wake, WakeSender, WakeUps, later,
-    store::{RefusedStaged, Staged, StagedNumber, StagedRequest, StagingStatus, TakenStaged},
+    store::{RefusedStaged, Staged, StagedKind, StagedNumber, StagedRequest, StagingStatus, TakenStaged},
 };
 
 /// A staging in memory, with no transactions around it: for tests of the relay, and the model of the others. Clones
@@ -61,8 +61,17 @@ impl Staging for MemoryStaging {
     async fn take_staged(&self, request: StagedRequest) -> Result<Vec<TakenStaged>, Error> {
         let now = self.clock.local_now();
         let (mut taken, mut bytes) = (Vec::new(), 0);
-        for (number, item) in self.items().iter_mut() {
-            let is_free = |(token, until)| token == request.token || until <= now;
+        let is_free = |(token, until)| token == request.token || until <= now;
+        let mut items = self.items();
+        let mut anothers = false;
+        for (number, item) in items.iter_mut() {
+            if item.refused.is_none() {
+                anothers |= !item.taken.is_none_or(is_free);
+                // A cancel, and what is behind it, is nobody's while another relay has anything up to it.
+                if anothers && item.staged.kind == StagedKind::Cancel {
+                    break;
+                }
+            }
             if request.after.is_some_and(|after| *number <= after) {
                 continue;
             }

@@ -1,7 +1,9 @@
 //! What an application does in transactions of its SQL database.
 
+mod staged;
+
 use std::{
-    future::Future,
+    future::{Future, IntoFuture},
     ops::DerefMut,
     sync::{
         Arc,
@@ -18,7 +20,9 @@ use riqle_jobs_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{AroundCommit, given::json};
+pub use staged::*;
+
+use crate::{AroundCommit, Fault, UnreliableStaging, given::json};
 
 /// A SQL store on a frozen clock, with a table `orders` of the application beside it.
 pub trait ShopHarness: Send + Sync + Sized + 'static {
@@ -358,130 +362,35 @@ pub async fn a_step_in_a_database_that_lacks_the_run_says_so<H: ShopHarness>(sho
     assert_eq!(shop.orders().await, 0);
 }
 
-pub async fn what_is_enqueued_for_another_store_arrives_after_the_commit<H: ShopHarness>(shop: &H) {
-    let store = Memory::with_clock(shop.clock());
-    let jobs = Jobs::new(&store).staged_in(shop.store());
-    jobs.declare::<Greet>().await.unwrap();
-    let relay = Relay::new(shop.store(), &store);
-    for committed in [false, true] {
+pub async fn a_transaction_with_a_call_that_was_dropped_half_way_does_not_commit<H: ShopHarness>(shop: &H) {
+    let jobs = jobs(shop);
+    let mut polled_to_the_end = 0;
+    for polls in 1..40 {
         let mut tx = jobs.begin().await.unwrap();
         H::insert_order(&mut tx).await;
-        let run = tx.enqueue(ada()).delay(Duration::from_secs(60)).await.unwrap();
-        assert!(matches!(run, Enqueued::Staged(_)) && !run.is_new());
-        tx.send_event("user/created", &ada()).await.unwrap();
-        match committed {
-            true => tx.commit().await.unwrap(),
-            false => tx.rollback().await.unwrap(),
+        let mut call = Box::pin(tx.enqueue(ada()).unique("ada").into_future());
+        let mut ended = false;
+        for _ in 0..polls {
+            let poll = std::future::poll_fn(|context| std::task::Poll::Ready(call.as_mut().poll(context)));
+            if poll.await.is_ready() {
+                ended = true;
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        relay.run_until_idle().await.unwrap();
-        assert_eq!(state(&jobs, run.id()).await, committed.then_some(RunState::Pending));
-    }
-    assert_eq!((shop.orders().await, runs(&jobs).await.len()), (1, 1));
-    assert!(runs(&Jobs::new(shop.store())).await.is_empty(), "nothing is enqueued where it is staged");
-}
-
-pub async fn a_staged_cancel_is_done_in_its_order<H: ShopHarness>(shop: &H) {
-    let store = Memory::new();
-    let jobs = Jobs::new(&store).staged_in(shop.store());
-    let mut ids = Vec::new();
-    let mut tx = jobs.begin().await.unwrap();
-    ids.push(tx.enqueue(ada()).await.unwrap().id());
-    ids.push(tx.enqueue(Bill(7)).await.unwrap().id());
-    assert_eq!(tx.cancel(RunFilter::pending().of::<Greet>()).await.unwrap(), None);
-    ids.push(tx.enqueue(ada()).await.unwrap().id());
-    tx.commit().await.unwrap();
-    Relay::new(shop.store(), &store).run_until_idle().await.unwrap();
-    let mut states = Vec::new();
-    for id in ids {
-        states.push(state(&jobs, id).await.unwrap());
-    }
-    assert_eq!(states, [RunState::Cancelled, RunState::Pending, RunState::Pending]);
-}
-
-/// Counts in a step of a database beside its own store.
-struct Count<H: ShopHarness> {
-    jobs: Jobs<AroundCommit<H::Database>>,
-    done: Arc<AtomicU32>,
-}
-
-impl<H: ShopHarness> Job for Count<H> {
-    type Input = Order;
-    type Output = u32;
-
-    fn retry_policy(&self) -> RetryPolicy {
-        RetryPolicy::fixed(Duration::ZERO)
-    }
-
-    async fn run(&self, run: &RunContext, _: Order) -> Result<u32, JobError> {
-        let count = async |tx: &mut Transaction<AroundCommit<H::Database>>| {
-            H::insert_order(tx).await;
-            tx.enqueue(ada()).await?;
-            Ok(self.done.fetch_add(1, Ordering::SeqCst) + 1)
-        };
-        let done = run.step_in(&self.jobs, "count", count).await?;
-        if run.attempt() < 3 {
-            return Err(JobError::retry("once more"));
+        drop(call);
+        if ended {
+            polled_to_the_end += 1;
+            tx.rollback().await.unwrap();
+            break;
         }
-        Ok(done)
+        match tx.commit().await {
+            // Dropped before its first statement had left.
+            Ok(()) => assert!(runs(&jobs).await.is_empty()),
+            Err(refused) => assert_eq!(refused.kind(), ErrorKind::Rejected, "{refused}"),
+        }
+        assert!(runs(&jobs).await.is_empty(), "after {polls} polls");
     }
-}
-
-pub async fn a_step_for_a_run_of_another_store_is_held_to_once_by_what_is_kept_of_it<H: ShopHarness>(
-    shop: &H,
-) {
-    let store = Memory::with_clock(shop.clock());
-    // The worker hears nothing of the first commit, and saves nothing with the run.
-    let commits = AtomicU32::new(0);
-    let lost = move || match commits.fetch_add(1, Ordering::SeqCst) {
-        0 => Err(Error::new(ErrorKind::Unavailable, "commit", "no answer")),
-        _ => Ok(()),
-    };
-    let jobs = Jobs::new(&store).staged_in(&AroundCommit::new(shop.store().clone(), || Ok(()), lost));
-    let id = jobs.enqueue(Order("order-1".to_owned())).await.unwrap().id();
-    let done = Arc::new(AtomicU32::new(0));
-    let job = Count::<H> { jobs: jobs.clone(), done: Arc::clone(&done) };
-    Worker::new(&store).register(job).run_until_idle().await.unwrap();
-    Relay::new(shop.store(), &store).run_until_idle().await.unwrap();
-    assert_eq!(state(&jobs, id).await, Some(RunState::Succeeded));
-    assert_eq!((done.load(Ordering::SeqCst), shop.orders().await), (1, 1));
-    assert_eq!(jobs.runs(RunFilter::all().of::<Greet>()).await.unwrap().len(), 1);
-    let steps = jobs.steps(id).await.unwrap();
-    assert_eq!(steps.iter().map(|step| step.path.as_str()).collect::<Vec<_>>(), ["count"]);
-}
-
-pub async fn of_two_that_take_a_step_at_once_the_second_gets_what_the_first_has_kept<H: ShopHarness>(
-    shop: &H,
-) {
-    let (run, path) = (RunId::new(), StepPath::new("count").unwrap());
-    let mut first = shop.store().begin().await.unwrap();
-    assert_eq!(first.take_step(run, &path).await.unwrap(), None);
-    let (store, of_second) = (shop.store().clone(), path.clone());
-    let second = tokio::spawn(async move {
-        let mut second = store.begin().await.unwrap();
-        second.take_step(run, &of_second).await.unwrap()
-    });
-    first.keep_step(run, &path, json("1")).await.unwrap();
-    first.commit().await.unwrap();
-    assert_eq!(second.await.unwrap(), Some(json("1")));
-    // What was rolled back is kept by nobody.
-    let other = RunId::new();
-    let mut undone = shop.store().begin().await.unwrap();
-    undone.take_step(other, &path).await.unwrap();
-    undone.keep_step(other, &path, json("2")).await.unwrap();
-    undone.rollback().await.unwrap();
-    assert_eq!(shop.store().begin().await.unwrap().take_step(other, &path).await.unwrap(), None);
-}
-
-pub async fn a_kept_step_is_forgotten_after_its_time<H: ShopHarness>(shop: &H) {
-    let (run, path) = (RunId::new(), StepPath::new("count").unwrap());
-    let mut tx = shop.store().begin().await.unwrap();
-    tx.take_step(run, &path).await.unwrap();
-    tx.keep_step(run, &path, json("1")).await.unwrap();
-    tx.commit().await.unwrap();
-    let staging = shop.store().as_staging();
-    shop.clock().advance(STEPS_KEPT);
-    assert_eq!(staging.forget_kept_steps().await.unwrap(), 0);
-    shop.clock().advance(Duration::from_millis(1));
-    assert_eq!(staging.forget_kept_steps().await.unwrap(), 1);
-    assert_eq!(shop.store().begin().await.unwrap().take_step(run, &path).await.unwrap(), None);
+    assert_eq!(polled_to_the_end, 1);
+    assert!(jobs.enqueue(ada()).unique("ada").await.unwrap().is_new(), "the key is free");
 }

@@ -202,8 +202,10 @@ impl Relay {
                     Part::Cancel(number, filter) => {
                         if let Err(error) = self.cancel(number, *filter, answered).await {
                             moved = moved.and(Err(error));
-                            is_held_up = true;
                         }
+                        // Removed before anything behind it moves, and what is behind it is taken anew: a repeat would hit
+                        // that, too, and the cancel may have outlasted the lease.
+                        is_held_up = true;
                     }
                 }
                 if is_held_up {

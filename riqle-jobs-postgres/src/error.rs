@@ -84,6 +84,11 @@ impl Failure {
         self.is_in_the_way() || self.has_code(|code| is_of_a_constraint(code) || of_its_time.contains(&code))
     }
 
+    /// Whether a statement before it has failed, and the transaction with it.
+    pub(crate) fn is_of_a_failed_transaction(&self) -> bool {
+        self.has_code(|code| code == "25P02")
+    }
+
     /// What a commit is refused with, where that is for a deferred constraint, or a trigger that serves as one. The
     /// store's tables have none, so it is the application's.
     pub(crate) fn of_a_deferred_constraint(&self) -> Option<Error> {

@@ -1,5 +1,7 @@
 //! What an application does in a transaction that it has begun itself.
 
+use std::time::Duration;
+
 use riqle_jobs_core::{
     Enqueued, Error, Hint, NewRun, RunFilter, Wake,
     events::{check_events, jobs_started_by},
@@ -21,11 +23,13 @@ use crate::{
     operate::cancel,
     registry::registered_jobs,
     staging::stage,
-    work::{Apply, Work, answered, within},
+    work::{ANSWERED_WITHIN, Apply, Work, answered_within, within},
 };
 
 /// How often a group is tried again because another transaction took its unique key first.
 const TRIES: usize = 5;
+/// How long a cancel of many runs may take.
+const CANCELLED_WITHIN: Duration = Duration::from_secs(5 * 60);
 
 impl Postgres {
     /// Stores runs, of any queues, in a transaction that the application has begun itself: they are there once it
@@ -84,7 +88,7 @@ impl Postgres {
         filter: RunFilter,
     ) -> Result<(u64, Wake), Error> {
         let (count, hints) = self
-            .all_or_nothing("cancel_in", connection, &filter, |work, filter| {
+            .all_or_nothing_within(CANCELLED_WITHIN, "cancel_in", connection, &filter, |work, filter| {
                 Box::pin(cancel_all(work, filter))
             })
             .await?;
@@ -140,14 +144,28 @@ impl Postgres {
         question: &Q,
         apply: Apply<Q, A>,
     ) -> Result<A, Error> {
+        self.all_or_nothing_within(ANSWERED_WITHIN, operation, connection, question, apply).await
+    }
+
+    async fn all_or_nothing_within<Q: Sync, A>(
+        &self,
+        patience: Duration,
+        operation: &'static str,
+        connection: &mut PgConnection,
+        question: &Q,
+        apply: Apply<Q, A>,
+    ) -> Result<A, Error> {
         let mut tries = 1;
         let schema = self.shared.statements.schema();
-        let written = format!("RELEASE SAVEPOINT riqle_jobs; SET LOCAL riqle_jobs.written_to = '{schema}'");
+        let written = format!(
+            "RELEASE SAVEPOINT riqle_jobs; SET LOCAL riqle_jobs.written_to = '{schema}'; SET LOCAL riqle_jobs.call = 'ended'"
+        );
         loop {
-            let begun = sqlx::raw_sql("SAVEPOINT riqle_jobs").execute(&mut *connection);
-            within(operation, begun).await?;
+            // A call whose future is dropped leaves its mark, for the commit.
+            let begin = "SAVEPOINT riqle_jobs; SET LOCAL riqle_jobs.call = 'open'";
+            within(operation, sqlx::raw_sql(begin).execute(&mut *connection)).await?;
             let mut work = Work::new(&mut *connection, &self.shared.statements, self.frozen());
-            let answer = answered(apply(&mut work, question)).await;
+            let answer = answered_within(patience, apply(&mut work, question)).await;
             let end = match &answer {
                 Ok(_) => written.as_str(),
                 Err(_) => "ROLLBACK TO SAVEPOINT riqle_jobs; RELEASE SAVEPOINT riqle_jobs",

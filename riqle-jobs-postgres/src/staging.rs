@@ -19,7 +19,7 @@ use crate::{
 #[async_trait]
 impl Staging for Postgres {
     async fn take_staged(&self, request: StagedRequest) -> Result<Vec<TakenStaged>, Error> {
-        self.ask("take_staged", &request, |work, request| Box::pin(take_staged(work, *request))).await
+        self.change("take_staged", &request, |work, request| Box::pin(take_staged(work, *request))).await
     }
 
     async fn remove_staged(&self, items: Vec<StagedNumber>) -> Result<(), Error> {
@@ -93,6 +93,9 @@ pub(crate) async fn stage(work: &mut Work<'_>, items: &[Staged]) -> Fallible<()>
 }
 
 async fn take_staged(work: &mut Work<'_>, request: StagedRequest) -> Fallible<Vec<TakenStaged>> {
+    let one_at_a_time = "SELECT pg_advisory_xact_lock(hashtextextended('riqle-jobs staging of ' || $1, 0))";
+    let schema = work.statements.schema().to_owned();
+    work.run(work.query(one_at_a_time).bind(schema)).await?;
     let rows = work
         .timed(include_str!("../queries/take_staged.sql"))
         .bind(request.token.as_uuid())

@@ -19,14 +19,16 @@ use crate::{
     Postgres,
     address::reachable,
     connect::while_running,
+    error::Failure,
     fence::{answers, hold},
     rows::get,
     steps::{keep_step, saved_result, take_step, write_steps},
     work::{BEGIN_TO_WRITE, Work, answered, within},
 };
 
-/// The schema that [`Postgres::all_or_nothing`] has written to in a transaction.
-const WRITTEN_TO: &str = "SELECT current_setting('riqle_jobs.written_to', true) AS schema";
+/// The schema that [`Postgres::all_or_nothing`] has written to in a transaction, and whether each call of it has ended.
+const WRITTEN_TO: &str = "SELECT current_setting('riqle_jobs.written_to', true) AS schema,
+                                 current_setting('riqle_jobs.call', true) AS call";
 
 /// A transaction, as [`Transaction`](riqle_jobs_core::Transaction) has it: the application's own statements run on the
 /// [`PgConnection`] that it derefs to. Dropped without a commit it is rolled back.
@@ -98,9 +100,14 @@ impl PostgresTransaction {
         // PostgreSQL answers a COMMIT after a failed statement by rolling back, without an error.
         let committed = answered(async {
             let marked = sqlx::query(WRITTEN_TO).persistent(false).fetch_one(&mut *self.connection).await?;
+            let call: Option<String> = marked.try_get("call")?;
+            if call.as_deref() == Some("open") {
+                let message = "a call in it was given up before it had ended; nothing is stored";
+                return Err(Failure::from(Error::new(ErrorKind::Rejected, "commit", message)));
+            }
             let marked: Option<String> = marked.try_get("schema")?;
             PgTransactionManager::commit(&mut self.connection).await?;
-            Ok::<_, sqlx::Error>(marked)
+            Ok(marked)
         });
         let marked = committed.await.map_err(|error| match error.of_a_deferred_constraint() {
             Some(refused) => refused,
@@ -161,9 +168,10 @@ impl DatabaseTransaction for PostgresTransaction {
     async fn save_step(&mut self, step: StepSave) -> Result<(), Error> {
         let written = answered(async {
             let rows = write_steps(&mut self.work(), &[step]).await?;
-            rows.first().map_or(Ok(false), |row| get::<bool>(row, "is_new"))
+            // No row: the step has cancelled its own run.
+            rows.first().map_or(Ok(true), |row| get::<bool>(row, "is_new"))
         });
-        if !written.await.map_err(|error| error.of("step_in"))? {
+        if !written.await.map_err(unsaved)? {
             return Err(Error::new(ErrorKind::Conflict, "step_in", "the step is saved already"));
         }
         self.has_written = true;
@@ -176,9 +184,7 @@ impl DatabaseTransaction for PostgresTransaction {
     }
 
     async fn keep_step(&mut self, run: RunId, path: &StepPath, result: Payload) -> Result<(), Error> {
-        answered(keep_step(&mut self.work(), run, path, &result))
-            .await
-            .map_err(|error| error.of("step_in"))?;
+        answered(keep_step(&mut self.work(), run, path, &result)).await.map_err(unsaved)?;
         self.has_written = true;
         Ok(())
     }
@@ -265,4 +271,14 @@ impl fmt::Debug for PostgresTransaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresTransaction").finish_non_exhaustive()
     }
+}
+
+/// Why a result was not saved. After a statement of the step that failed it is not the result that is refused.
+fn unsaved(error: Failure) -> Error {
+    if error.is_of_a_failed_transaction() {
+        let message =
+            "a statement of the step has failed, and its transaction with it; nothing of it is stored";
+        return Error::new(ErrorKind::Unavailable, "step_in", message);
+    }
+    error.of("step_in")
 }

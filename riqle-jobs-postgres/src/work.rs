@@ -17,7 +17,7 @@ use crate::{
 
 /// How long a statement, or a transaction of ours, may take: a connection whose other end is gone must not hold
 /// anybody forever, nor for as long as a lease.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
+pub(crate) const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 /// After a restart of the server each connection of the pool may be broken; a new one is made instead.
 const TRIES: u32 = 5;
 
@@ -251,7 +251,18 @@ pub(crate) async fn answered<A, E>(answer: impl Future<Output = Result<A, E>>) -
 where
     Failure: From<E>,
 {
-    let answer = timeout(ANSWERED_WITHIN, answer).await.map_err(|_| Failure::Silence(ANSWERED_WITHIN))?;
+    answered_within(ANSWERED_WITHIN, answer).await
+}
+
+/// As [`answered`], for what may take longer.
+pub(crate) async fn answered_within<A, E>(
+    patience: Duration,
+    answer: impl Future<Output = Result<A, E>>,
+) -> Fallible<A>
+where
+    Failure: From<E>,
+{
+    let answer = timeout(patience, answer).await.map_err(|_| Failure::Silence(patience))?;
     answer.map_err(Failure::from)
 }
 

@@ -51,7 +51,7 @@ async fn a_schema_of_the_version_before_comes_up_to_date_with_what_it_holds() {
     execute(format!(
         "INSERT INTO {name}.lanes VALUES (1, 'default', 'greet', 2);
          {}{}
-         INSERT INTO {name}.workers VALUES ('{worker}', 'pod-1', '0.1.0', '{{greet}}', 8, 0, 1, {name}.now(NULL));
+         INSERT INTO {name}.workers VALUES ('{worker}', 'pod-1', '0.1.0', '{{\"greet\": \"default\"}}', 8, 0, 1, {name}.now(NULL));
          INSERT INTO {name}.metrics VALUES (60000, 'greet', '{worker}', 3, 2, 1, 0, '[]', '[]');",
         dead_letters(name, 3, "'aa'"),
         dead_letters(name, 2, "NULL"),

@@ -139,11 +139,11 @@ mod tests {
              @user_script: 27: -";
         for (refused, told, is_of_connection, is_for_now) in [
             ("READONLY You can't write against a read only replica.", "failed over", true, true),
-            ("MASTERDOWN Link with MASTER is down.", "rearranged", true, true),
+            ("MASTERDOWN Link with MASTER is down.", "reconfigured", true, true),
             ("NOREPLICAS Not enough good replicas to write.", "fewer replicas", false, false),
             ("MISCONF Errors writing to the AOF file: No space", "save its data", false, false),
             ("OOM command not allowed when used memory > 'maxmemory'.", "out of memory", false, false),
-            ("CLUSTERDOWN Hash slot not served", "rearranged", false, true),
+            ("CLUSTERDOWN Hash slot not served", "reconfigured", false, true),
         ] {
             let of_7 = format!("{refused} script: 0a4d55a8d778e502, on @user_script:27.");
             for line in [format!("{OLD}{refused}"), of_7, refused.to_owned()] {

@@ -35,6 +35,8 @@ pub struct SqliteTransaction {
     store: Sqlite,
     /// To be fired once it has committed.
     wakes: Vec<Wake>,
+    /// Whether a call has begun and not ended: its future was dropped half way.
+    is_in_call: bool,
 }
 
 impl Database for Sqlite {
@@ -52,6 +54,7 @@ impl Database for Sqlite {
             _turn: turn,
             store: self.clone(),
             wakes: Vec::new(),
+            is_in_call: false,
         })
     }
 }
@@ -59,6 +62,30 @@ impl Database for Sqlite {
 impl SqliteTransaction {
     async fn now(&mut self) -> Fallible<Timestamp> {
         self.store.now_in(&mut self.connection).await
+    }
+
+    async fn call<T>(
+        &mut self,
+        call: impl AsyncFnOnce(&Sqlite, &mut SqliteConnection) -> Result<(T, Wake), Error>,
+    ) -> Result<T, Error> {
+        self.check_open().await?;
+        self.is_in_call = true;
+        let called = call(&self.store, &mut self.connection).await;
+        self.is_in_call = false;
+        let (answer, wake) = called?;
+        self.wakes.push(wake);
+        Ok(answer)
+    }
+
+    /// SQLite rolls a transaction back by itself, on a full disk say; what follows would be committed statement by statement.
+    async fn check_open(&mut self) -> Result<(), Error> {
+        // Refused within a transaction, and without an effect there.
+        if sqlx::query("BEGIN").execute(&mut *self.connection).await.is_err() {
+            return Ok(());
+        }
+        let _ = sqlx::query("ROLLBACK").execute(&mut *self.connection).await;
+        let message = "SQLite has rolled the transaction back by itself, as it does on a full disk";
+        Err(Error::new(ErrorKind::Unavailable, "transaction", message))
     }
 }
 
@@ -68,27 +95,22 @@ impl DatabaseTransaction for SqliteTransaction {
     }
 
     async fn enqueue(&mut self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error> {
-        let (answers, wake) = self.store.enqueue_in(&mut self.connection, runs).await?;
-        self.wakes.push(wake);
-        Ok(answers)
+        self.call(async |store, connection| store.enqueue_in(connection, runs).await).await
     }
 
     async fn send_events(&mut self, events: Vec<NewEvent>) -> Result<Vec<String>, Error> {
-        let (ids, wake) = self.store.send_event_in(&mut self.connection, events).await?;
-        self.wakes.push(wake);
-        Ok(ids)
+        self.call(async |store, connection| store.send_event_in(connection, events).await).await
     }
 
     async fn cancel(&mut self, filter: RunFilter) -> Result<u64, Error> {
-        let (count, wake) = self.store.cancel_in(&mut self.connection, filter).await?;
-        self.wakes.push(wake);
-        Ok(count)
+        self.call(async |store, connection| store.cancel_in(connection, filter).await).await
     }
 
     async fn stage(&mut self, items: Vec<Staged>) -> Result<(), Error> {
-        let wake = self.store.stage_items("stage", &mut self.connection, &items).await?;
-        self.wakes.push(wake);
-        Ok(())
+        let stage = async |store: &Sqlite, connection: &mut SqliteConnection| {
+            store.stage_items("stage", connection, &items).await.map(|wake| ((), wake))
+        };
+        self.call(stage).await
     }
 
     /// While the transaction is open nobody else can write, so a lease that holds in it holds to its end.
@@ -102,6 +124,7 @@ impl DatabaseTransaction for SqliteTransaction {
     }
 
     async fn save_step(&mut self, step: StepSave) -> Result<(), Error> {
+        self.check_open().await?;
         let saved = async {
             let now = self.now().await?;
             insert_steps(&mut self.connection, &[&step], now).await
@@ -118,6 +141,7 @@ impl DatabaseTransaction for SqliteTransaction {
     }
 
     async fn keep_step(&mut self, run: RunId, path: &StepPath, result: Payload) -> Result<(), Error> {
+        self.check_open().await?;
         let kept = async {
             let now = self.now().await?;
             keep_step(&mut self.connection, run, path, &result, now).await
@@ -128,6 +152,13 @@ impl DatabaseTransaction for SqliteTransaction {
     /// `Unavailable` also where SQLite has rolled it back: on a full disk.
     async fn commit(mut self) -> Result<(), Error> {
         self.store.shared.file.check("commit")?;
+        let refused = |message| Err(Error::new(ErrorKind::Rejected, "commit", message));
+        if SqliteTransactionManager::get_transaction_depth(&self.connection) != 1 {
+            return refused("a transaction that was begun within this one has not ended; nothing is stored");
+        }
+        if self.is_in_call {
+            return refused("a call in it was given up before it had ended; nothing is stored");
+        }
         let committed = SqliteTransactionManager::commit(&mut self.connection).await;
         self.has_ended = committed.is_ok();
         let committed = committed.map_err(|error| Failure::from(error).of("commit"));

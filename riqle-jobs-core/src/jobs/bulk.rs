@@ -147,8 +147,8 @@ where
             turn = (turn + pace.step()).max(Instant::now() - MADE_UP);
             match patiently(|| operation(run)).await {
                 Ok(()) => report.done += 1,
-                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(after(&report, error)),
-                Err(error) => report.skip(run.id, &error),
+                Err(error) if Operation::passes_over(&error) => report.skip(run.id, &error),
+                Err(error) => return Err(after(&report, error)),
             }
         }
         pages.met(&runs);

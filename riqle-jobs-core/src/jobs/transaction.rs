@@ -181,7 +181,7 @@ impl<D: Database> Transaction<D> {
         Ok(answers)
     }
 
-    /// Sends an event: starts a run of every job that it triggers. Answers with the event's id.
+    /// Sends an event: starts a run of every job that it triggers and that is registered by now. Answers with the event's id.
     ///
     /// # Errors
     /// As [`Jobs::send_event`](crate::Jobs::send_event).

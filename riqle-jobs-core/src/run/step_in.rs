@@ -12,6 +12,9 @@ use super::{
 };
 use crate::{Database, DatabaseTransaction, ErrorKind, JobError, Jobs, LeaseAnswer, Payload, Transaction};
 
+/// How often a step's place is tried again.
+const TRIES: u32 = 2;
+
 impl RunContext {
     /// Runs a step whose writes and result are committed together, in one transaction of the application's database: they
     /// are there together or not at all, with what the step enqueues, cancels and sends. The transaction begins only where
@@ -30,7 +33,8 @@ impl RunContext {
     /// ```
     ///
     /// `jobs` is of the SQL store that has the run, or is [`staged_in`](Jobs::staged_in) the application's database: then
-    /// the result is kept there under run, keys and name, and looked for there first, which holds the step to once.
+    /// the result is kept there under run, keys and name, and looked for there first, which holds the step to once. A replay is
+    /// a run of its own: it has what the first run saved in its own store, and does again what only reached the database.
     ///
     /// If a commit's reply is lost, the next call checks whether it took effect, so the writes are not made twice. No step is
     /// called within `f`: its result would wait for the transaction to end.
@@ -108,10 +112,10 @@ async fn beside_the_run<D: Database, T: Serialize + DeserializeOwned + Send>(
     replaces: bool,
     f: impl AsyncFnOnce(&mut Transaction<D>) -> Result<T, JobError>,
 ) -> Result<T, JobError> {
-    let mut transaction = jobs.begin().await?;
-    let run = call.run().id();
     let begun = Instant::now();
-    if let Some(kept) = transaction.inner().take_step(run, call.path()).await?
+    let (mut transaction, kept) = taken(&call, jobs).await?;
+    let run = call.run().id();
+    if let Some(kept) = kept
         && let Found::Saved(value) = call.read(&kept)?
     {
         transaction.rollback().await?;
@@ -127,6 +131,23 @@ async fn beside_the_run<D: Database, T: Serialize + DeserializeOwned + Send>(
     transaction.commit().await?;
     call.save(result, begun, replaces).await?;
     Ok(call.have(value))
+}
+
+/// Takes the step's place; again in another transaction where one that had taken it has ended meanwhile, which a transaction
+/// of a stricter isolation can't see.
+async fn taken<D: Database>(
+    call: &StepCall,
+    jobs: &Jobs<D>,
+) -> Result<(Transaction<D>, Option<Payload>), JobError> {
+    let mut tries = 0;
+    loop {
+        let mut transaction = jobs.begin().await?;
+        match transaction.inner().take_step(call.run().id(), call.path()).await {
+            Ok(kept) => return Ok((transaction, kept)),
+            Err(error) if error.kind() == ErrorKind::Unavailable && tries < TRIES => tries += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 async fn executed<D: Database, T: Serialize + DeserializeOwned + Send>(

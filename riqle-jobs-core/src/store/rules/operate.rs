@@ -96,9 +96,11 @@ impl Operation {
         Err(self.rejected(run.id, format_args!("is {}{expected}", run.state)))
     }
 
-    /// Whether a bulk operation skips a run for this error: it has ended, or is gone, since it was listed.
+    /// Whether a bulk operation skips a run for this error, which is the run's own: it has ended, or is gone, since it was
+    /// listed, its unique key is taken, or it can't be read.
     pub fn passes_over(error: &Error) -> bool {
-        matches!(error.kind(), ErrorKind::Rejected | ErrorKind::NotFound)
+        use ErrorKind::{Conflict, Corrupt, NotFound, Rejected};
+        matches!(error.kind(), Rejected | NotFound | Conflict | Corrupt)
     }
 
     /// The error for what only the store can see.
