@@ -17,8 +17,8 @@ use std::{
 };
 
 use riqle_jobs_core::{
-    Error, ErrorKind, Job, JobError, JobInput, NewRun, RetryPolicy, RunContext, RunId, RunState, Store,
-    Worker,
+    Error, ErrorKind, Job, JobError, JobInput, NewRun, RetryPolicy, RunContext, RunFilter, RunId, RunState,
+    Store, Worker,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -89,6 +89,20 @@ impl FaultScene {
 
     fn history(&self) -> PathBuf {
         self.folder.path().join("history")
+    }
+
+    /// Waits until each worker holds a run, or none is left.
+    pub async fn every_worker_holds_a_run(&self) {
+        let store = (self.connect)(self.url.clone()).await.unwrap();
+        loop {
+            let running = store.runs(RunFilter::running()).await.unwrap();
+            let holders: BTreeSet<_> = running.iter().filter_map(|run| Some(run.holder?.worker)).collect();
+            let is_over = running.is_empty() && store.runs(RunFilter::pending()).await.unwrap().is_empty();
+            if holders.len() >= self.workers.len() || is_over {
+                return;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Sends a worker a signal, such as `-STOP`.

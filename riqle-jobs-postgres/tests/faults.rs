@@ -101,8 +101,7 @@ async fn f06_f30_a_worker_that_sleeps_past_its_lease_writes_nothing_under_its_ol
     let scene = Scene::start(50);
     let runs = scene.workers.producing(0..100).await.unwrap();
     for _ in 0..2 {
-        // Until it surely holds some.
-        sleep(Duration::from_millis(500)).await;
+        scene.workers.every_worker_holds_a_run().await;
         scene.workers.signal(0, "-STOP");
         sleep(FaultScene::LEASE + Duration::from_millis(500)).await;
         scene.workers.signal(0, "-CONT");

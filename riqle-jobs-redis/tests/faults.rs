@@ -89,8 +89,7 @@ async fn f06_f30_a_worker_that_sleeps_past_its_lease_writes_nothing_under_its_ol
     let scene = workers(server.url(), 50);
     let runs = enqueue_told(connect, server.url(), 0..100).await;
     for _ in 0..2 {
-        // Until it surely holds some.
-        sleep(Duration::from_millis(500)).await;
+        scene.every_worker_holds_a_run().await;
         scene.signal(0, "-STOP");
         sleep(FaultScene::LEASE + Duration::from_millis(500)).await;
         scene.signal(0, "-CONT");
