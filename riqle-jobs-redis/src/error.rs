@@ -138,7 +138,12 @@ mod tests {
         const OLD: &str = "ERR Error running script (call to f_0a4d55a8d778e5022fab701977c5d840bbc486d0): @user_script:27: \
              @user_script: 27: -";
         for (refused, told, is_of_connection, is_for_now) in [
-            ("READONLY You can't write against a read only replica.", "a failover is in progress", true, true),
+            (
+                "READONLY You can't write against a read only replica.",
+                "a failover is in progress",
+                true,
+                true,
+            ),
             ("MASTERDOWN Link with MASTER is down.", "reconfigured", true, true),
             ("NOREPLICAS Not enough good replicas to write.", "fewer replicas", false, false),
             ("MISCONF Errors writing to the AOF file: No space", "save its data", false, false),

@@ -204,7 +204,7 @@ impl Redis {
 
     async fn newest_events(&self, from: usize, most: usize) -> Result<Vec<Vec<u8>>, Error> {
         let received = self.shared.keys.of_registry("events:received");
-        let page = cmd("ZREVRANGE").arg(received).arg(from).arg(from + most - 1).take();
+        let page = cmd("ZRANGE").arg(received).arg(from).arg(from + most - 1).arg("REV").take();
         list(self.of_registry("events", &[page]).await?.remove(0))?.into_iter().map(bytes).collect()
     }
 

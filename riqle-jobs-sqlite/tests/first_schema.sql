@@ -82,12 +82,12 @@ CREATE TABLE riqle_events (
     name        TEXT    NOT NULL,
     received_at INTEGER NOT NULL,
     due_at      INTEGER, -- null: at once
-    started     INTEGER NOT NULL DEFAULT 0,
+    runs        TEXT,    -- null: it is idle; JSON that core writes and reads
     codec       INTEGER NOT NULL,
     data        BLOB    NOT NULL
 ) STRICT;
-INSERT INTO "riqle_events" VALUES(1,'event-1','user/created',1767225602000,NULL,1,1,X'31');
-INSERT INTO "riqle_events" VALUES(2,'event-2','user/deleted',1767225602000,NULL,0,1,X'32');
+INSERT INTO "riqle_events" VALUES(1,'event-1','user/created',1767225602000,NULL,'[{"job":"greet","run":"019b76da-a800-7000-8000-000000000001","effect":"started"}]',1,X'31');
+INSERT INTO "riqle_events" VALUES(2,'event-2','user/deleted',1767225602000,NULL,NULL,1,X'32');
 CREATE TABLE riqle_history (
     id                BLOB    NOT NULL PRIMARY KEY,
     lane              INTEGER NOT NULL,
@@ -127,9 +127,10 @@ CREATE TABLE riqle_jobs (
     priority INTEGER NOT NULL,
     trigger  TEXT,
     policy   TEXT,
+    rules    TEXT    NOT NULL DEFAULT '{}', -- JSON that core writes and reads
     seen_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO "riqle_jobs" VALUES('greet','mail',2,'user/created',NULL,1767225602000);
+INSERT INTO "riqle_jobs" VALUES('greet','mail',2,'user/created',NULL,'{}',1767225602000);
 CREATE TABLE riqle_lanes (
     lane     INTEGER PRIMARY KEY,
     queue    TEXT    NOT NULL,
@@ -225,13 +226,13 @@ CREATE TABLE riqle_workers (
     id          BLOB    NOT NULL PRIMARY KEY,
     label       TEXT    NOT NULL,
     version     TEXT    NOT NULL,
-    jobs        TEXT    NOT NULL, -- a JSON array of names
+    jobs        TEXT    NOT NULL, -- JSON that core writes and reads
     concurrency INTEGER NOT NULL,
     running     INTEGER NOT NULL,
     started_at  INTEGER NOT NULL,
     seen_at     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO "riqle_workers" VALUES(X'0B0B0000000040008000000000000001','web-1','0.1.0','["greet"]',8,1,1767225602000,1767225602000);
+INSERT INTO "riqle_workers" VALUES(X'0B0B0000000040008000000000000001','web-1','0.1.0','{"greet":"mail"}',8,1,1767225602000,1767225602000);
 CREATE INDEX riqle_runs_due ON riqle_runs (lane, due_at, id) WHERE state = 'pending';
 CREATE INDEX riqle_runs_leases ON riqle_runs (lane, lease_until) WHERE state = 'running';
 CREATE INDEX riqle_runs_waiting ON riqle_runs (lane, due_at) WHERE state = 'waiting';
@@ -265,7 +266,7 @@ SELECT id, lane, CAST('dead' AS TEXT), reason, due_at, enqueued_at, ended_at, fa
        CAST(NULL AS BLOB)
 FROM riqle_dead;
 CREATE INDEX riqle_unique_expiry ON riqle_unique (expires_at) WHERE expires_at IS NOT NULL;
-CREATE INDEX riqle_events_idle ON riqle_events (name, number) WHERE started = 0;
+CREATE INDEX riqle_events_idle ON riqle_events (name, number) WHERE runs IS NULL;
 CREATE INDEX riqle_events_received ON riqle_events (received_at);
 CREATE INDEX riqle_emails_status ON riqle_emails (status, id);
 CREATE INDEX riqle_emails_age ON riqle_emails (created_at);
