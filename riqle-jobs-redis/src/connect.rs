@@ -23,7 +23,7 @@ use crate::{
 /// node, plus `+cluster|slots`:
 ///
 /// ```text
-/// ACL SETUSER riqle on >PASSWORD resetkeys ~riqle:* resetchannels &riqle:* -@all +ping +info +config|get +wait +publish +subscribe +eval +evalsha +time +type +get +set +del +exists +hget +hmget +hgetall +hvals +hset +hdel +hlen +hexists +sadd +srem +smembers +sismember +zadd +zrem +zscore +zcard +zcount +zlexcount +zrange +zrangebyscore +zrangebylex +zrevrangebylex +rpush +lrange +ltrim
+/// ACL SETUSER riqle on >PASSWORD resetkeys ~riqle:* resetchannels &riqle:* -@all +ping +info +config|get +wait +publish +subscribe +eval +evalsha +time +type +get +set +del +exists +hget +hmget +hgetall +hvals +hset +hdel +hlen +hexists +sadd +srem +smembers +sismember +zadd +zrem +zscore +zcard +zcount +zlexcount +zrange +zrangebyscore +zrangebylex +zrevrank +zrevrangebylex +rpush +lrange +ltrim
 /// ```
 ///
 /// `+config|get` only lets the health report more; a database in the URL needs `+select`.
