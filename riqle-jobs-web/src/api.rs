@@ -27,8 +27,8 @@ const AROUND_THE_INPUT: usize = 1024;
 /// The routes, for users that `access` admits.
 ///
 /// `GET /api/jobs`, for viewers:
-/// `{"jobs": [{"name", "queue", "priority", "trigger", "policy", "seenAt", "workers"}]}`, in order of name:
-/// what was registered, when last, and how many live workers run it.
+/// `{"jobs": [{"name", "queue", "priority", "trigger", "policy", "rules", "seenAt", "workers"}]}`, in order of
+/// name: what was registered, with the templates of its keys, when last, and how many live workers run it.
 ///
 /// `POST /api/jobs/{name}/runs` with `{"input": …}`, for operators: 201 and `{"id": "…", "status": 201}`. The
 /// input is kept verbatim. If the caller adds an `"id"` (a UUID of version 7), the run gets that id, and

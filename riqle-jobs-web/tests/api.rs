@@ -102,6 +102,7 @@ async fn jobs_are_listed_with_who_runs_them() {
                 "queue": "email",
                 "priority": 2,
                 "trigger": "email/welcome",
+                "rules": {},
                 "workers": 1,
             }]})
         );
