@@ -1,7 +1,7 @@
 //! A shop of one order of 53.00, that keeps nothing: neither marks nor refunds.
 
 use riqle_jobs_core::{JobError, Timestamp, async_trait};
-use riqle_jobs_email::{Money, Order, Orders};
+use riqle_jobs_email::{Money, Order, OrderItem, Orders, Product};
 
 pub struct Unmarked {
     pub currency: &'static str,
@@ -13,7 +13,11 @@ impl Orders for Unmarked {
         let total = Money::new(5300, self.currency)?;
         Ok(Some(Order {
             id: id.to_owned(),
-            items: Vec::new(),
+            items: vec![OrderItem {
+                product: Product { id: "prod-1".to_owned(), name: "A lamp".to_owned() },
+                quantity: 1,
+                unit_price: 5300,
+            }],
             total,
             refunded: None,
             fulfilled_at: None,
