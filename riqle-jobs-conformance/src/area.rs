@@ -5,6 +5,9 @@
 #[macro_export]
 macro_rules! conformance_area {
     ($harness:ty, $area:ident: [$($case:ident,)+]) => {
+        $crate::conformance_area!($harness as Harness, $area: [$($case,)+]);
+    };
+    ($harness:ty as $start:ident, $area:ident: [$($case:ident,)+]) => {
         mod $area {
             #[allow(unused_imports)]
             use super::*;
@@ -12,7 +15,7 @@ macro_rules! conformance_area {
             $(
                 #[::tokio::test(flavor = "multi_thread")]
                 async fn $case() {
-                    let harness = <$harness as $crate::Harness>::start().await;
+                    let harness = <$harness as $crate::$start>::start().await;
                     $crate::within_limit($crate::$area::$case(&harness)).await;
                 }
             )+

@@ -1,8 +1,8 @@
 //! A run that an event starts holds two keys: the event's, and its job's own.
 
 use riqle_jobs_core::{
-    Enqueued, ErrorKind, JobInput, Jobs, Key, NewRun, Priority, ReplayFrom, Run, RunFilter, RunId, RunState,
-    Store, Unique,
+    Enqueued, ErrorKind, JobInput, Jobs, Key, NewRun, ReplayFrom, Run, RunFilter, RunId, RunState, Store,
+    Unique,
     events::jobs_started_by,
     store::{
         EventEffect, EventRun, EventStart, JobDeclaration, JobRule, JobRules, LackingPath, NewEvent,
@@ -30,14 +30,8 @@ impl JobInput for Greeting {
 }
 
 fn greets() -> JobDeclaration {
-    JobDeclaration {
-        name: GREET.to_owned(),
-        queue: QUEUE.to_owned(),
-        priority: Priority::DEFAULT,
-        trigger: Some(CREATED.to_owned()),
-        policy: None,
-        rules: JobRules { unique: Greeting::UNIQUE, reference: Greeting::REFERENCE },
-    }
+    let rules = JobRules { unique: Greeting::UNIQUE, reference: Greeting::REFERENCE };
+    JobDeclaration { rules, ..greets_new_users() }
 }
 
 /// A job without rules, in a queue of its own.

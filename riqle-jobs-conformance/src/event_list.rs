@@ -1,7 +1,7 @@
 //! What operators see of events.
 
 use riqle_jobs_core::{
-    Key, NewRun, Priority, RunId, Unique,
+    Key, NewRun, RunId, Unique,
     store::{
         EventEffect, EventFilter, EventRun, EventStart, JobDeclaration, JobRule, JobRules, LackingPath,
         ListedEvent, NewEvent,
@@ -49,14 +49,8 @@ pub async fn events_are_found_by_their_id_and_their_name(harness: &dyn Harness) 
 
 pub async fn an_event_is_listed_with_what_became_of_it(harness: &dyn Harness) {
     let store = harness.store();
-    let greets = JobDeclaration {
-        name: GREET.to_owned(),
-        queue: QUEUE.to_owned(),
-        priority: Priority::DEFAULT,
-        trigger: Some("user/created".to_owned()),
-        policy: None,
-        rules: JobRules { unique: Some(Unique::by("greet:{user}")), reference: Some(Key::by("{order.id}")) },
-    };
+    let rules = JobRules { unique: Some(Unique::by("greet:{user}")), reference: Some(Key::by("{order.id}")) };
+    let greets = JobDeclaration { rules, ..greets_new_users() };
     let holder = NewRun::named(GREET, json("7")).queue(QUEUE).unique("greet:ada");
     let holder = enqueued(&*store, holder).await;
     let starts = [("evt_0", r#"{"user":"ada"}"#), ("evt_1", r#"{"user":"grace"}"#)].map(|(id, data)| {

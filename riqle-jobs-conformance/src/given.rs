@@ -8,7 +8,8 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use riqle_jobs_core::{
     AttemptOutcome, ClaimRequest, ClaimedRun, Ending, Enqueued, LeaseAnswer, LeaseToken, NewRun, Payload,
-    Reason, Run, RunId, Settlement, StepPath, StepSave, Store, WorkerId, from_millis,
+    Priority, Reason, Run, RunId, Settlement, StepPath, StepSave, Store, WorkerId, from_millis,
+    store::{JobDeclaration, JobRules},
 };
 
 /// The queue of every run that says no other.
@@ -39,6 +40,18 @@ pub(crate) fn json(text: &str) -> Payload {
 /// A run of `job`, due now.
 pub(crate) fn run_of(job: &str) -> NewRun {
     NewRun::named(job, json(r#"{"name":"Ada"}"#)).queue(QUEUE)
+}
+
+/// What the store is told of a job `greet`, which new users start.
+pub(crate) fn greets_new_users() -> JobDeclaration {
+    JobDeclaration {
+        name: GREET.to_owned(),
+        queue: QUEUE.to_owned(),
+        priority: Priority::DEFAULT,
+        trigger: Some("user/created".to_owned()),
+        policy: None,
+        rules: JobRules::default(),
+    }
 }
 
 /// Stores a run.

@@ -3,17 +3,13 @@
 use std::{collections::HashSet, sync::Arc};
 
 use riqle_jobs_core::{
-    Due, ErrorKind, Hint, Inspect, LeaseToken, Memory, NewRun, Payload, Priority, Queue, Registry, Relay,
-    RunFilter, Staging, UniqueScope,
-    store::{
-        JobDeclaration, JobRules, NewEvent, StagedItem, StagedNumber, StagedRequest, StagingStatus,
-        TakenStaged,
-    },
+    Due, ErrorKind, Hint, LeaseToken, NewRun, Payload, Priority, Staging, UniqueScope,
+    store::{NewEvent, StagedItem, StagedNumber, StagedRequest, StagingStatus, TakenStaged},
 };
 
 use crate::{StagingHarness, TransactionEnd::*, given::*};
 
-fn event(id: &str) -> NewEvent {
+pub(crate) fn event(id: &str) -> NewEvent {
     NewEvent::new(id, "user/created", json("7"))
 }
 
@@ -34,7 +30,7 @@ fn numbers(taken: &[TakenStaged]) -> Vec<StagedNumber> {
     taken.iter().map(|staged| staged.number).collect()
 }
 
-async fn committed(harness: &dyn StagingHarness, runs: &[NewRun]) {
+pub(crate) async fn committed(harness: &dyn StagingHarness, runs: &[NewRun]) {
     let _ = harness.stage(runs.to_vec(), Vec::new(), Commit).await.unwrap();
 }
 
@@ -324,79 +320,4 @@ pub async fn a_waiting_relay_is_woken_by_the_wake(harness: &dyn StagingHarness) 
         if runs.is_empty() { of_events } else { of_runs }.fire();
         assert_eq!(hints.next().await, Hint::Staged);
     }
-}
-
-pub async fn f18_what_was_staged_arrives_once_and_leaves_nothing_behind(harness: &dyn StagingHarness) {
-    let store = Memory::with_clock(harness.clock());
-    let greets = JobDeclaration {
-        name: GREET.to_owned(),
-        queue: QUEUE.to_owned(),
-        priority: Priority::DEFAULT,
-        trigger: Some("user/created".to_owned()),
-        policy: None,
-        rules: JobRules::default(),
-    };
-    store.register_jobs(vec![greets]).await.unwrap();
-    let elsewhere = NewRun { queue: "reports".to_owned(), ..run_of("bill") };
-    let staged =
-        vec![run_of(GREET).unique("ada").reference("order-7"), elsewhere, run_of(GREET).unique("ada")];
-    let _ = harness.stage(staged.clone(), vec![event("evt_1"), event("evt_2")], Commit).await.unwrap();
-    // Once more, before and after it has arrived: as after a commit whose answer was lost.
-    let _ = harness.stage(staged.clone(), vec![event("evt_1")], Commit).await.unwrap();
-
-    for _ in 0..2 {
-        Relay::new(&harness.staging(), &store).run_until_idle().await.unwrap();
-        let _ = harness.stage(staged.clone(), vec![event("evt_1")], Commit).await.unwrap();
-    }
-    Relay::new(&harness.second_staging().await, &store).run_until_idle().await.unwrap();
-
-    let runs = store.runs(RunFilter::default()).await.unwrap();
-    let mut started: Vec<_> = runs.iter().filter_map(|run| run.event_id.as_deref()).collect();
-    started.sort_unstable();
-    assert_eq!((runs.len(), started), (4, vec!["evt_1", "evt_2"]));
-    let first = store.run(staged[0].id).await.unwrap().unwrap();
-    assert_eq!((first.reference.as_deref(), first.unique_key.as_deref()), (Some("order-7"), Some("ada")));
-    assert!(store.run(staged[1].id).await.unwrap().is_some());
-    // Its key was held, so it has joined the holder.
-    assert!(store.run(staged[2].id).await.unwrap().is_none());
-    assert_eq!(harness.staging().staging_status().await.unwrap(), StagingStatus::default());
-}
-
-pub async fn a_delay_counts_from_the_staging(harness: &dyn StagingHarness) {
-    // The other store's clock shows another time.
-    let clock = riqle_jobs_core::ManualClock::starting_at(at(86_400_000));
-    let store = Memory::with_clock(&clock);
-    let staged = [run_of(GREET).delay(secs(60)), run_of(GREET).delay(secs(5)), run_of(GREET).at(at(7))];
-    committed(harness, &staged).await;
-    harness.clock().advance(ms(10_001));
-
-    Relay::new(&harness.staging(), &store).run_until_idle().await.unwrap();
-
-    let mut due = Vec::new();
-    for run in &staged {
-        due.push(store.run(run.id).await.unwrap().unwrap().due_at);
-    }
-    assert_eq!(due, [at(86_400_000 + 49_999), at(86_400_000), at(7)]);
-}
-
-pub async fn of_several_relays_at_once_each_item_is_moved_once(harness: &dyn StagingHarness) {
-    let store = Memory::with_clock(harness.clock());
-    let staged: Vec<NewRun> =
-        (0..1200).map(|number| NewRun { queue: format!("queue-{}", number % 3), ..run_of(GREET) }).collect();
-    committed(harness, &staged).await;
-    let handles = [harness.staging(), harness.second_staging().await];
-
-    at_once(4, |number| {
-        let relay = Relay::new(&handles[number % 2], &store);
-        async move { relay.run_until_idle().await.unwrap() }
-    })
-    .await;
-
-    let counts = store.counts().await.unwrap();
-    assert_eq!(counts.iter().map(|count| count.runs).sum::<u64>(), 1200);
-    for run in &staged {
-        assert!(store.run(run.id).await.unwrap().is_some());
-    }
-    assert_eq!(handles[1].staging_status().await.unwrap(), StagingStatus::default());
-    assert!(!store.enqueue(vec![staged[0].clone()]).await.unwrap()[0].is_new());
 }

@@ -133,6 +133,8 @@ macro_rules! conformance_suite {
             an_event_id_is_kept_for_as_long_as_its_event_says,
             a_kept_event_id_starts_nothing_though_its_event_and_its_run_were_pruned,
             idle_events_are_those_that_started_nothing_oldest_first,
+        ]);
+        $crate::conformance_area!($harness, event_starts: [
             f16_an_event_that_comes_many_times_at_once_starts_one_run,
             f16_an_event_that_comes_again_after_its_run_ended_starts_nothing,
             events_are_stored_with_the_runs_that_they_start,
@@ -268,6 +270,8 @@ macro_rules! conformance_suite {
             each_unknown_outcome_appends_one_event,
             a_run_that_gives_up_fails_its_pending_emails,
             a_run_that_gives_up_takes_its_emails_from_their_sender,
+        ]);
+        $crate::conformance_area!($harness, email_list: [
             emails_are_listed_newest_first_by_what_is_asked,
             a_suppressed_address_is_known_in_every_spelling,
             a_suppressed_address_is_known_in_any_case_and_keeps_its_first_reason,
@@ -387,35 +391,6 @@ macro_rules! conformance_suite {
             an_email_whose_sender_died_is_resolved_once_its_run_has_given_up,
             a_permanent_bounce_and_a_complaint_suppress_the_address,
             the_suppression_list_comes_in_pages_by_address,
-        ]);
-    };
-}
-
-/// Emits every case of a staging, for a type that is a [`StagingHarness`](crate::StagingHarness).
-#[macro_export]
-macro_rules! staging_suite {
-    ($harness:ty) => {
-        $crate::conformance_area!($harness, staging: [
-            a_run_is_taken_as_it_was_staged,
-            an_event_is_taken_as_it_was_staged,
-            f18_a_transaction_that_rolls_back_stages_nothing,
-            the_same_id_again_stages_nothing_more,
-            f14_what_is_over_a_limit_is_refused_at_once_and_nothing_of_it_staged,
-            items_are_taken_in_the_order_of_staging_and_never_more_than_asked_for,
-            only_items_behind_a_number_are_taken_where_one_is_given,
-            no_item_is_taken_behind_so_many_bytes,
-            what_one_relay_has_taken_no_other_takes_before_its_lease_ends,
-            a_relay_is_answered_again_what_it_has_taken_and_its_lease_prolonged,
-            of_many_relays_at_once_each_takes_other_items,
-            what_is_removed_is_gone_and_may_be_removed_again,
-            a_refused_item_is_kept_aside_with_its_first_error,
-            refused_items_come_in_pages,
-            a_refused_item_moves_when_it_is_staged_again,
-            the_status_tells_what_waits_and_what_was_refused,
-            a_waiting_relay_is_woken_by_the_wake,
-            f18_what_was_staged_arrives_once_and_leaves_nothing_behind,
-            a_delay_counts_from_the_staging,
-            of_several_relays_at_once_each_item_is_moved_once,
         ]);
     };
 }

@@ -1,28 +1,28 @@
 //! What an application does in transactions of its SQL database.
 
-mod staged;
-
 use std::{
-    future::{Future, IntoFuture},
+    future::{Future, IntoFuture, poll_fn},
     ops::DerefMut,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
 use riqle_jobs_core::{
-    AsStaging, AsStore, Database, DatabaseTransaction, Enqueued, Error, ErrorKind, Hint, Job, JobError,
-    JobInput, Jobs, ManualClock, Memory, NewRun, Priority, Relay, RetryPolicy, RunContext, RunFilter, RunId,
-    RunState, StepPath, Store, Transaction, Worker,
-    store::{JobDeclaration, JobRules, NewEvent, STEPS_KEPT},
+    AsStaging, AsStore, Database, Enqueued, Error, ErrorKind, Hint, Job, JobError,
+    JobInput, Jobs, ManualClock, Memory, NewRun, RetryPolicy, RunContext, RunFilter, RunId, RunState, Store,
+    Transaction, Worker,
+    store::{JobDeclaration, NewEvent},
 };
 use serde::{Deserialize, Serialize};
 
-pub use staged::*;
-
-use crate::{AroundCommit, Fault, UnreliableStaging, given::json};
+use crate::{
+    AroundCommit,
+    given::{greets_new_users, json},
+};
 
 /// A SQL store on a frozen clock, with a table `orders` of the application beside it.
 pub trait ShopHarness: Send + Sync + Sized + 'static {
@@ -54,21 +54,21 @@ pub trait ShopHarness: Send + Sync + Sized + 'static {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-struct Greet(String);
+pub(crate) struct Greet(String);
 
 impl JobInput for Greet {
     const JOB: &'static str = "greet";
 }
 
 #[derive(Serialize, Deserialize)]
-struct Bill(u32);
+pub(crate) struct Bill(pub(crate) u32);
 
 impl JobInput for Bill {
     const JOB: &'static str = "bill";
     const QUEUE: &'static str = "money";
 }
 
-fn ada() -> Greet {
+pub(crate) fn ada() -> Greet {
     Greet("Ada".to_owned())
 }
 
@@ -76,11 +76,11 @@ fn jobs<H: ShopHarness>(shop: &H) -> Jobs<H::Database> {
     Jobs::new(shop.store())
 }
 
-async fn runs(jobs: &Jobs<impl Sized>) -> Vec<riqle_jobs_core::Run> {
+pub(crate) async fn runs(jobs: &Jobs<impl Sized>) -> Vec<riqle_jobs_core::Run> {
     jobs.runs(RunFilter::all()).await.unwrap()
 }
 
-async fn state(jobs: &Jobs<impl Sized>, run: RunId) -> Option<RunState> {
+pub(crate) async fn state(jobs: &Jobs<impl Sized>, run: RunId) -> Option<RunState> {
     jobs.run(run).await.unwrap().map(|run| run.state)
 }
 
@@ -145,14 +145,7 @@ pub async fn runs_of_several_queues_are_enqueued_in_one_call<H: ShopHarness>(sho
 
 pub async fn an_event_in_a_transaction_starts_its_runs_with_the_commit_and_once<H: ShopHarness>(shop: &H) {
     let jobs = jobs(shop);
-    let declaration = JobDeclaration {
-        name: "greet".to_owned(),
-        queue: "email".to_owned(),
-        priority: Priority::HIGH,
-        trigger: Some("user/created".to_owned()),
-        policy: None,
-        rules: JobRules::default(),
-    };
+    let declaration = JobDeclaration { queue: "email".to_owned(), ..greets_new_users() };
     jobs.store().register_jobs(vec![declaration]).await.unwrap();
     let event = NewEvent::new("user-7", "user/created", json("\"Ada\""));
     for committed in [false, true, true] {
@@ -243,7 +236,7 @@ enum Between {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Order(String);
+pub(crate) struct Order(pub(crate) String);
 
 impl JobInput for Order {
     const JOB: &'static str = "mark";
@@ -364,33 +357,32 @@ pub async fn a_step_in_a_database_that_lacks_the_run_says_so<H: ShopHarness>(sho
 
 pub async fn a_transaction_with_a_call_that_was_dropped_half_way_does_not_commit<H: ShopHarness>(shop: &H) {
     let jobs = jobs(shop);
-    let mut polled_to_the_end = 0;
-    for polls in 1..40 {
+    // Dropped after the first poll, after the second and so on, until a call comes to its end.
+    for polls in 1.. {
         let mut tx = jobs.begin().await.unwrap();
         H::insert_order(&mut tx).await;
         let mut call = Box::pin(tx.enqueue(ada()).unique("ada").into_future());
-        let mut ended = false;
-        for _ in 0..polls {
-            let poll = std::future::poll_fn(|context| std::task::Poll::Ready(call.as_mut().poll(context)));
-            if poll.await.is_ready() {
-                ended = true;
-                break;
+        let mut left = polls;
+        let ended = poll_fn(|context| {
+            left -= 1;
+            match call.as_mut().poll(context) {
+                Poll::Ready(_) => Poll::Ready(true),
+                Poll::Pending if left == 0 => Poll::Ready(false),
+                Poll::Pending => Poll::Pending,
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        });
+        let ended = ended.await;
         drop(call);
         if ended {
-            polled_to_the_end += 1;
+            assert!(polls > 1, "no call was dropped");
             tx.rollback().await.unwrap();
             break;
         }
-        match tx.commit().await {
-            // Dropped before its first statement had left.
-            Ok(()) => assert!(runs(&jobs).await.is_empty()),
-            Err(refused) => assert_eq!(refused.kind(), ErrorKind::Rejected, "{refused}"),
+        // A call whose first statement has not left yet has left nothing behind.
+        if let Err(refused) = tx.commit().await {
+            assert_eq!(refused.kind(), ErrorKind::Rejected, "after {polls} polls: {refused}");
         }
         assert!(runs(&jobs).await.is_empty(), "after {polls} polls");
     }
-    assert_eq!(polled_to_the_end, 1);
     assert!(jobs.enqueue(ada()).unique("ada").await.unwrap().is_new(), "the key is free");
 }

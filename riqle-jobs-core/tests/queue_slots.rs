@@ -25,6 +25,7 @@ impl Running {
     async fn one(&self, lasts: Duration) {
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);
+        // So long that others overlap it.
         tokio::time::sleep(lasts).await;
         self.now.fetch_sub(1, Ordering::SeqCst);
     }

@@ -201,20 +201,21 @@ async fn enqueue_group(work: &mut Work<'_>, store: &Postgres, runs: &[NewRun]) -
 
 async fn cancel_all(work: &mut Work<'_>, filter: &RunFilter) -> Fallible<(u64, Vec<Hint>)> {
     let mut pages = Pages::of(filter.clone(), Operation::Cancel.states());
-    let mut count = 0;
+    let (mut ids, mut count) = (Vec::new(), 0);
     while let Some(page) = pages.page() {
-        let mut runs = list_runs(work, &page).await?;
+        let runs = list_runs(work, &page).await?;
         pages.met(&runs);
-        // Locks are taken by rising id.
-        runs.sort_unstable_by_key(|run| run.id);
-        for run in runs {
-            match cancel(work, run.id).await {
-                Ok(()) => count += 1,
-                Err(Failure::Refused(error)) if Operation::passes_over(&error) => continue,
-                Err(error) => return Err(error),
-            }
-            fail_emails_of_run(work, run.id, CANCELLED).await?;
+        ids.extend(runs.iter().map(|run| run.id));
+    }
+    // Locks on several runs are taken in ascending id order.
+    ids.sort_unstable();
+    for id in ids {
+        match cancel(work, id).await {
+            Ok(()) => count += 1,
+            Err(Failure::Refused(error)) if Operation::passes_over(&error) => continue,
+            Err(error) => return Err(error),
         }
+        fail_emails_of_run(work, id, CANCELLED).await?;
     }
     Ok((count, work.take_hints()))
 }

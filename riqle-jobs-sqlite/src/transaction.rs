@@ -68,9 +68,12 @@ impl SqliteTransaction {
         &mut self,
         call: impl AsyncFnOnce(&Sqlite, &mut SqliteConnection) -> Result<(T, Wake), Error>,
     ) -> Result<T, Error> {
-        self.check_open().await?;
         self.is_in_call = true;
-        let called = call(&self.store, &mut self.connection).await;
+        let open = self.check_open().await;
+        let called = match open {
+            Ok(()) => call(&self.store, &mut self.connection).await,
+            Err(error) => Err(error),
+        };
         self.is_in_call = false;
         let (answer, wake) = called?;
         self.wakes.push(wake);

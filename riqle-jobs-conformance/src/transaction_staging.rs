@@ -1,8 +1,21 @@
 //! What is staged in a transaction for another store, and steps that are kept for its runs.
 
-use riqle_jobs_core::{LeaseToken, store::StagedRequest};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
-use super::*;
+use riqle_jobs_core::{
+    AsStaging, Database, DatabaseTransaction, Enqueued, Error, ErrorKind, Job, JobError, Jobs, LeaseToken,
+    Memory, Relay, RetryPolicy, RunContext, RunFilter, RunId, RunState, StepPath, Transaction, Worker,
+    store::{STEPS_KEPT, StagedRequest},
+};
+
+use super::transaction::{Bill, Greet, Order, ShopHarness, ada, runs, state};
+use crate::{AroundCommit, Fault, UnreliableStaging, given::json};
 
 pub async fn what_is_enqueued_for_another_store_arrives_after_the_commit<H: ShopHarness>(shop: &H) {
     let store = Memory::with_clock(shop.clock());
