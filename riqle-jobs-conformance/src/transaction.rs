@@ -12,9 +12,9 @@ use std::{
 };
 
 use riqle_jobs_core::{
-    AsStaging, AsStore, Database, Enqueued, Error, ErrorKind, Hint, Job, JobError,
-    JobInput, Jobs, ManualClock, Memory, NewRun, RetryPolicy, RunContext, RunFilter, RunId, RunState, Store,
-    Transaction, Worker,
+    AsStaging, AsStore, Database, Enqueued, Error, ErrorKind, Hint, Job, JobError, JobInput, Jobs,
+    ManualClock, Memory, NewRun, RetryPolicy, RunContext, RunFilter, RunId, RunState, Store, Transaction,
+    Worker,
     store::{JobDeclaration, NewEvent},
 };
 use serde::{Deserialize, Serialize};

@@ -48,6 +48,7 @@ mod steps;
 #[path = "../tests/support/mod.rs"]
 mod support;
 mod transaction;
+mod url;
 mod wake;
 mod work;
 

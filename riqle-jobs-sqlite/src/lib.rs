@@ -61,6 +61,7 @@ mod settle;
 mod staging;
 mod steps;
 mod transaction;
+mod url;
 mod writer;
 
 pub use connect::{SqliteOptions, Synchronous};

@@ -17,6 +17,7 @@ pub(crate) mod payload;
 pub(crate) mod queues;
 pub(crate) mod run;
 pub(crate) mod run_filter;
+mod run_parts;
 pub(crate) mod run_row;
 pub(crate) mod runs;
 pub(crate) mod suppressions;

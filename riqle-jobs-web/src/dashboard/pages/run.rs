@@ -1,15 +1,12 @@
 //! The page of one run, with everything known about it.
 
-use std::{fmt, time::Duration};
-
 use askama::Template;
 use axum::{extract::State, response::Response};
-use jiff::Timestamp;
 use riqle_jobs_core::{
-    AttemptOutcome, AttemptRecord, LogLevel, Run, RunId, RunState, SavedStep,
+    AttemptRecord, RunId, RunState,
     email::{EmailFilter, addresses_in},
     store::{
-        Holder, RunNotes,
+        RunNotes,
         rules::{Operation, Standing, Todo},
     },
 };
@@ -19,15 +16,16 @@ use utoipa::ToSchema;
 use super::{
     emails::EmailRow,
     payload::PayloadView,
+    run_parts::{AttemptView, HolderView, LogView, ProgressView, StepView, UnsavedView},
     run_row::RunRow,
-    timeline::{Bar, Line, began_at},
+    timeline::Line,
 };
 use crate::dashboard::{
     Web,
     act::runs::Act,
     failure::Failure,
     page::{Page, Place},
-    show::{Took, When, in_address, many},
+    show::{When, in_address, many},
     visit::{Path, Visit},
 };
 use crate::security::quoted;
@@ -64,101 +62,6 @@ pub(crate) struct RunPage {
     emails: Vec<EmailRow>,
     /// The store's time.
     now: When,
-}
-
-/// Who has the run now.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct HolderView {
-    worker: String,
-    /// Its label, if it is still registered.
-    label: Option<String>,
-    claimed_at: When,
-    lease_until: When,
-    #[serde(skip)]
-    bar: Bar,
-}
-
-/// One attempt, or snoozes or give-backs without a failure between them.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct AttemptView {
-    number: u32,
-    /// How many attempts it represents: 1, except for snoozes and give-backs.
-    times: u32,
-    /// When the first of them was claimed.
-    started_at: When,
-    /// When the last of them ended.
-    ended_at: When,
-    /// Between the two.
-    took_ms: Took,
-    worker: String,
-    /// The worker's label, if it is still registered.
-    worker_label: Option<String>,
-    /// `succeeded`, `failed`, `snoozed`, `given-back`, `crashed` or `cancelled`.
-    #[schema(value_type = String)]
-    outcome: AttemptOutcome,
-    /// With its causes, one per line, or the panic's message and location.
-    error: Option<String>,
-    /// How long until the run was due again.
-    delay_ms: Option<Took>,
-    #[serde(skip)]
-    bar: Bar,
-}
-
-/// A saved step.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct StepView {
-    name: String,
-    saved_at: When,
-    took_ms: Took,
-    result: PayloadView,
-    #[serde(skip)]
-    bar: Bar,
-}
-
-/// Work behind the last saved step.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct UnsavedView {
-    began_at: When,
-    took_ms: Took,
-    outcome: Unsaved,
-    #[serde(skip)]
-    bar: Bar,
-}
-
-/// How the attempt of such work stands.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Unsaved {
-    /// It runs.
-    Running,
-    /// It failed.
-    Failed,
-    /// Its worker died.
-    Crashed,
-}
-
-/// The progress that the body reported.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct ProgressView {
-    done: u64,
-    /// 0 if unknown.
-    total: u64,
-    text: String,
-}
-
-/// A line that the body wrote.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct LogView {
-    at: When,
-    attempt: u32,
-    /// `info` or `warn`.
-    #[schema(value_type = String)]
-    level: LogLevel,
-    text: String,
 }
 
 /// One run.
@@ -285,99 +188,6 @@ impl RunPage {
     fn progress_percent(&self) -> Option<u64> {
         let progress = self.progress.as_ref().filter(|progress| progress.total > 0)?;
         Some((progress.done.saturating_mul(100) / progress.total).min(100))
-    }
-}
-
-impl HolderView {
-    fn of(holder: &Holder, bar: Bar) -> Self {
-        Self {
-            worker: holder.worker.to_string(),
-            label: None,
-            claimed_at: When(holder.claimed_at),
-            lease_until: When(holder.lease_until),
-            bar,
-        }
-    }
-}
-
-impl AttemptView {
-    fn of(attempt: &AttemptRecord, line: &Line, visit: &Visit) -> Self {
-        let took =
-            Duration::try_from(attempt.ended_at.duration_since(attempt.started_at)).unwrap_or_default();
-        Self {
-            number: attempt.number,
-            times: attempt.times,
-            started_at: When(attempt.started_at),
-            ended_at: When(attempt.ended_at),
-            took_ms: Took(took),
-            worker: attempt.worker.to_string(),
-            worker_label: None,
-            outcome: attempt.outcome,
-            error: attempt.error.as_deref().map(|error| visit.text(error)),
-            delay_ms: attempt.delay.map(Took),
-            bar: line.bar(attempt.started_at, attempt.ended_at),
-        }
-    }
-
-    fn class(&self) -> &'static str {
-        match self.outcome {
-            AttemptOutcome::Succeeded => "good",
-            AttemptOutcome::Failed | AttemptOutcome::Crashed => "bad",
-            _ => "quiet",
-        }
-    }
-}
-
-impl StepView {
-    fn of(step: &SavedStep, line: &Line, visit: &Visit) -> Self {
-        Self {
-            name: visit.text(step.path.as_str()),
-            saved_at: When(step.saved_at),
-            took_ms: Took(step.took),
-            result: PayloadView::of(&step.result, visit),
-            bar: line.bar(began_at(step), step.saved_at),
-        }
-    }
-}
-
-impl UnsavedView {
-    fn of(run: &Run, steps: &[SavedStep], line: &Line, now: Timestamp) -> Option<Self> {
-        let (started_at, ended_at, outcome) = match (run.holder, run.attempts.last()) {
-            (Some(holder), _) => (holder.claimed_at, now, Unsaved::Running),
-            (None, Some(last)) => match last.outcome {
-                AttemptOutcome::Failed => (last.started_at, last.ended_at, Unsaved::Failed),
-                AttemptOutcome::Crashed => (last.started_at, last.ended_at, Unsaved::Crashed),
-                _ => return None,
-            },
-            (None, None) => return None,
-        };
-        let began_at = steps.iter().map(|step| step.saved_at).max()?.max(started_at).min(ended_at);
-        Some(Self {
-            began_at: When(began_at),
-            took_ms: Took(Duration::try_from(ended_at.duration_since(began_at)).unwrap_or_default()),
-            outcome,
-            bar: line.bar(began_at, ended_at),
-        })
-    }
-
-    fn class(&self) -> &'static str {
-        if self.outcome == Unsaved::Running { "running" } else { "bad" }
-    }
-}
-
-impl fmt::Display for Unsaved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Unsaved::Running => "running",
-            Unsaved::Failed => "failed",
-            Unsaved::Crashed => "crashed",
-        })
-    }
-}
-
-impl LogView {
-    fn is_warning(&self) -> bool {
-        self.level == LogLevel::Warn
     }
 }
 
