@@ -58,7 +58,7 @@ macro_rules! transaction_suite {
             a_step_for_a_run_of_another_store_is_held_to_once_by_what_is_kept_of_it,
             of_two_that_take_a_step_at_once_the_second_gets_what_the_first_has_kept,
             a_kept_step_is_forgotten_after_its_time,
-            of_two_relays_none_takes_a_cancel_before_what_was_staged_ahead_of_it_has_arrived,
+            of_two_relays_none_takes_a_cancel_before_what_was_staged_ahead_of_it,
             a_repeated_cancel_leaves_alone_what_was_staged_after_it,
         ]);
     };

@@ -145,11 +145,7 @@ pub async fn a_kept_step_is_forgotten_after_its_time<H: ShopHarness>(shop: &H) {
     assert_eq!(shop.store().begin().await.unwrap().take_step(run, &path).await.unwrap(), None);
 }
 
-pub async fn of_two_relays_none_takes_a_cancel_before_what_was_staged_ahead_of_it_has_arrived<
-    H: ShopHarness,
->(
-    shop: &H,
-) {
+pub async fn of_two_relays_none_takes_a_cancel_before_what_was_staged_ahead_of_it<H: ShopHarness>(shop: &H) {
     let jobs = Jobs::new(&Memory::with_clock(shop.clock())).staged_in(shop.store());
     for _ in 0..2 {
         let mut tx = jobs.begin().await.unwrap();

@@ -11,7 +11,7 @@ use riqle_jobs_core::{
         rules::{CANCELLED, Operation, Pages},
     },
 };
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::{PgConnection, Row};
 
 use crate::{
     Postgres,
@@ -156,22 +156,15 @@ impl Postgres {
         apply: Apply<Q, A>,
     ) -> Result<A, Error> {
         let mut tries = 1;
-        let schema = self.shared.statements.schema();
-        let written = format!(
-            "RELEASE SAVEPOINT riqle_jobs; SET LOCAL riqle_jobs.written_to = '{schema}'; SET LOCAL riqle_jobs.call = 'ended'"
-        );
         loop {
-            // A call whose future is dropped leaves its mark, for the commit.
-            let begin = "SAVEPOINT riqle_jobs; SET LOCAL riqle_jobs.call = 'open'";
-            within(operation, sqlx::raw_sql(begin).execute(&mut *connection)).await?;
+            within(operation, sqlx::raw_sql("SAVEPOINT riqle_jobs").execute(&mut *connection)).await?;
             let mut work = Work::new(&mut *connection, &self.shared.statements, self.frozen());
             let answer = answered_within(patience, apply(&mut work, question)).await;
             let end = match &answer {
-                Ok(_) => written.as_str(),
+                Ok(_) => "RELEASE SAVEPOINT riqle_jobs",
                 Err(_) => "ROLLBACK TO SAVEPOINT riqle_jobs; RELEASE SAVEPOINT riqle_jobs",
             };
-            let end = sqlx::raw_sql(AssertSqlSafe(end));
-            let ended = within(operation, end.execute(&mut *connection)).await;
+            let ended = within(operation, sqlx::raw_sql(end).execute(&mut *connection)).await;
             match answer {
                 Ok(answer) => return ended.map(|_| answer),
                 Err(error) if ended.is_ok() && tries < TRIES && error.is_outrun() => tries += 1,

@@ -11,7 +11,7 @@ use riqle_jobs_core::{
     store::{NewEvent, Staged, rules::Fence},
 };
 use sqlx::{
-    PgConnection, Postgres as Driver, Row, SqlSafeStr, pool::PoolConnection, postgres::PgTransactionManager,
+    PgConnection, Postgres as Driver, SqlSafeStr, pool::PoolConnection, postgres::PgTransactionManager,
 };
 use sqlx_core::transaction::TransactionManager;
 
@@ -26,20 +26,18 @@ use crate::{
     work::{BEGIN_TO_WRITE, Work, answered, within},
 };
 
-/// The schema that [`Postgres::all_or_nothing`] has written to in a transaction, and whether each call of it has ended.
-const WRITTEN_TO: &str = "SELECT current_setting('riqle_jobs.written_to', true) AS schema,
-                                 current_setting('riqle_jobs.call', true) AS call";
-
 /// A transaction, as [`Transaction`](riqle_jobs_core::Transaction) has it: the application's own statements run on the
 /// [`PgConnection`] that it derefs to. Dropped without a commit it is rolled back.
 pub struct PostgresTransaction {
     connection: PoolConnection<Driver>,
     stage: Stage,
-    /// Whether it holds a write of the store's, beside those that [`Postgres::all_or_nothing`] has marked.
+    /// Whether it holds a write of the store's.
     has_written: bool,
     store: Postgres,
     /// To be fired once it has committed.
     wakes: Vec<Wake>,
+    /// Whether a call has begun and not ended: its future was dropped half way.
+    is_in_call: bool,
 }
 
 /// How far a transaction has come, and so what becomes of its connection.
@@ -70,6 +68,7 @@ impl Database for Postgres {
                 has_written: false,
                 store: self.clone(),
                 wakes: Vec::new(),
+                is_in_call: false,
             };
             let begin =
                 PgTransactionManager::begin(&mut begun.connection, Some(BEGIN_TO_WRITE.into_sql_str()));
@@ -91,30 +90,39 @@ impl PostgresTransaction {
         Work::new(&mut self.connection, &self.store.shared.statements, self.store.frozen())
     }
 
+    async fn call<T>(
+        &mut self,
+        call: impl AsyncFnOnce(&Postgres, &mut PgConnection) -> Result<(T, Wake), Error>,
+    ) -> Result<T, Error> {
+        self.is_in_call = true;
+        let called = call(&self.store, &mut self.connection).await;
+        self.is_in_call = false;
+        let (answer, wake) = called?;
+        self.has_written = true;
+        self.wakes.push(wake);
+        Ok(answer)
+    }
+
     async fn try_commit(&mut self) -> Result<(), Error> {
+        let refused = |message| Err(Error::new(ErrorKind::Rejected, "commit", message));
         if PgTransactionManager::get_transaction_depth(&self.connection) != 1 {
-            let message = "a transaction that was begun within this one has not ended; nothing is stored";
-            return Err(Error::new(ErrorKind::Rejected, "commit", message));
+            return refused("a transaction that was begun within this one has not ended; nothing is stored");
+        }
+        if self.is_in_call {
+            return refused("a call in it was given up before it had ended; nothing is stored");
         }
         self.stage = Stage::Unsure;
-        // PostgreSQL answers a COMMIT after a failed statement by rolling back, without an error.
         let committed = answered(async {
-            let marked = sqlx::query(WRITTEN_TO).persistent(false).fetch_one(&mut *self.connection).await?;
-            let call: Option<String> = marked.try_get("call")?;
-            if call.as_deref() == Some("open") {
-                let message = "a call in it was given up before it had ended; nothing is stored";
-                return Err(Failure::from(Error::new(ErrorKind::Rejected, "commit", message)));
-            }
-            let marked: Option<String> = marked.try_get("schema")?;
-            PgTransactionManager::commit(&mut self.connection).await?;
-            Ok(marked)
+            // After a failed statement this fails as well, where COMMIT would roll back without an error.
+            sqlx::raw_sql("SELECT 1").execute(&mut *self.connection).await?;
+            PgTransactionManager::commit(&mut self.connection).await
         });
-        let marked = committed.await.map_err(|error| match error.of_a_deferred_constraint() {
+        committed.await.map_err(|error| match error.of_a_deferred_constraint() {
             Some(refused) => refused,
             None => self.store.failed_within("commit", error),
         })?;
         self.stage = Stage::Ended;
-        if self.has_written || marked.as_deref() == Some(self.store.shared.statements.schema()) {
+        if self.has_written {
             self.store.shared.writes.succeeded();
         }
         Ok(())
@@ -127,27 +135,22 @@ impl DatabaseTransaction for PostgresTransaction {
     }
 
     async fn enqueue(&mut self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error> {
-        let (answers, wake) = self.store.enqueue_in(&mut self.connection, runs).await?;
-        self.wakes.push(wake);
-        Ok(answers)
+        self.call(async |store, connection| store.enqueue_in(connection, runs).await).await
     }
 
     async fn send_events(&mut self, events: Vec<NewEvent>) -> Result<Vec<String>, Error> {
-        let (ids, wake) = self.store.send_event_in(&mut self.connection, events).await?;
-        self.wakes.push(wake);
-        Ok(ids)
+        self.call(async |store, connection| store.send_event_in(connection, events).await).await
     }
 
     async fn cancel(&mut self, filter: RunFilter) -> Result<u64, Error> {
-        let (count, wake) = self.store.cancel_in(&mut self.connection, filter).await?;
-        self.wakes.push(wake);
-        Ok(count)
+        self.call(async |store, connection| store.cancel_in(connection, filter).await).await
     }
 
     async fn stage(&mut self, items: Vec<Staged>) -> Result<(), Error> {
-        let wake = self.store.stage_items("stage", &mut self.connection, items).await?;
-        self.wakes.push(wake);
-        Ok(())
+        let stage = async |store: &Postgres, connection: &mut PgConnection| {
+            store.stage_items("stage", connection, items).await.map(|wake| ((), wake))
+        };
+        self.call(stage).await
     }
 
     /// Its run stays as it is until the transaction ends, so a lease that holds in it holds to its end.

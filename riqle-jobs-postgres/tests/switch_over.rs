@@ -149,9 +149,8 @@ async fn a_commit_of_the_application_alone_does_not_make_writes_of_the_store_wel
     database.execute("ALTER TABLE riqle.gone RENAME TO runs").await;
     assert!(store.health().await.unwrap().write_error.is_some());
     let mut transaction = store.begin().await.unwrap();
-    let (_, wake) = store.enqueue_in(&mut transaction, vec![greeting()]).await.unwrap();
+    transaction.enqueue(vec![greeting()]).await.unwrap();
     transaction.commit().await.unwrap();
-    wake.fire();
     assert_eq!(store.health().await.unwrap().write_error, None);
 }
 
