@@ -1,6 +1,9 @@
 //! The migrations of the schema, and how they are applied.
 
-use riqle_jobs_core::{Error, ErrorKind};
+use riqle_jobs_core::{
+    Error, ErrorKind,
+    store::rules::{Migration, Schema},
+};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use crate::{
@@ -10,13 +13,8 @@ use crate::{
     work::{BEGIN, within},
 };
 
-/// Forward only: once released, a migration is never edited. Each leaves the tables usable for the previous
-/// version.
-const MIGRATIONS: [(&str, &str); 3] = [
-    ("first_schema", include_str!("../migrations/0001_first_schema.sql")),
-    ("staging", include_str!("../migrations/0002_staging.sql")),
-    ("dashboard", include_str!("../migrations/0003_dashboard.sql")),
-];
+const MIGRATIONS: [Migration; 1] =
+    [Migration { name: "schema", sql: include_str!("../migrations/0001_schema.sql") }];
 
 /// How long a migration waits for each lock, as PostgreSQL reads it: behind who waits for it, others wait.
 const LOCKED_WITHIN: &str = "15s";
@@ -24,6 +22,7 @@ const LOCKED_WITHIN: &str = "15s";
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS riqle.migrations (
     number     integer     NOT NULL PRIMARY KEY,
     name       text        NOT NULL,
+    hash       text        NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now()
 )";
 
@@ -37,12 +36,18 @@ impl Postgres {
     pub fn migrations(schema: &str) -> Result<String, Error> {
         let statements = Statements::new(schema, false)?;
         let mut sql = format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\";\n{};\n", statements.text(TABLE));
-        for (index, (name, migration)) in MIGRATIONS.into_iter().enumerate() {
-            sql += &format!("\n-- Migration {}, {name}.\n", index + 1);
-            sql += &statements.text(migration);
-            let insert =
-                format!("INSERT INTO riqle.migrations (number, name) VALUES ({}, '{name}')", index + 1);
-            sql += &format!("\n{};\n", statements.text(&insert));
+        for (number, migration) in (1..).zip(&MIGRATIONS) {
+            sql += &format!(
+                "\n-- Migration {number}, {}.\n{}\n",
+                migration.name,
+                statements.text(migration.sql)
+            );
+            let record = format!(
+                "INSERT INTO riqle.migrations (number, name, hash) VALUES ({number}, '{}', '{}');\n",
+                migration.name,
+                migration.hash()
+            );
+            sql += &statements.text(&record);
         }
         Ok(sql)
     }
@@ -51,9 +56,11 @@ impl Postgres {
 /// Brings the schema up to date; of several that start at once, one does.
 pub(crate) async fn migrate(connection: &mut PgConnection, statements: &Statements) -> Result<(), Error> {
     // One that has nothing to apply needs neither the lock nor the rights.
-    match within("connect", newest_in_transaction(connection, statements)).await? {
-        newest if newest >= MIGRATIONS.len() => Ok(()),
-        _ => apply(connection, statements).await.map_err(|error| error.of("connect")).map_err(held_up),
+    match within("connect", recorded_in_transaction(connection, statements)).await? {
+        Schema::Applied(applied) if applied < MIGRATIONS.len() => {
+            apply(connection, statements).await.map_err(|error| error.of("connect")).map_err(held_up)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -71,17 +78,20 @@ fn held_up(error: Error) -> Error {
 
 /// Refuses a schema that this version can't work with.
 pub(crate) async fn check(connection: &mut PgConnection, statements: &Statements) -> Fallible<()> {
-    let (newest, known) = (newest_in_transaction(connection, statements).await?, MIGRATIONS.len());
-    let schema = statements.schema();
-    let problem = match newest.cmp(&known) {
-        std::cmp::Ordering::Equal => return Ok(()),
-        std::cmp::Ordering::Less => format!(
-            "schema {schema} is at migration {newest}; this version of riqle-jobs needs {known}: run \
+    let (name, known) = (statements.schema(), MIGRATIONS.len());
+    let problem = match recorded_in_transaction(connection, statements).await? {
+        Schema::Applied(applied) if applied < known => format!(
+            "schema {name} is at migration {applied}; this version of riqle-jobs needs {known}: run \
              Postgres::migrations, or open the store without migrate(false)"
         ),
-        std::cmp::Ordering::Greater => format!(
-            "schema {schema} is at migration {newest}; this version of riqle-jobs knows up to {known}: upgrade riqle-jobs"
+        Schema::Newer(newest) => format!(
+            "schema {name} is at migration {newest}; this version of riqle-jobs knows up to {known}: upgrade riqle-jobs"
         ),
+        Schema::Other(_) => format!(
+            "schema {name} was made by a build of riqle-jobs before 0.1.0, with other tables: name another schema, or \
+             drop this one if you need nothing of what is in it"
+        ),
+        _ => return Ok(()),
     };
     Err(Failure::from(Error::new(ErrorKind::Misconfigured, "connect", problem)))
 }
@@ -99,34 +109,38 @@ async fn apply(connection: &mut PgConnection, statements: &Statements) -> Fallib
             .execute(&mut *transaction)
             .await?;
     }
+    let Schema::Applied(applied) = recorded(&mut transaction, statements).await? else { return Ok(()) };
     sqlx::raw_sql(AssertSqlSafe(statements.text(TABLE))).execute(&mut *transaction).await?;
-    let newest = newest(&mut transaction, statements).await?;
-    for (index, (name, sql)) in MIGRATIONS.into_iter().enumerate().skip(newest) {
-        sqlx::raw_sql(AssertSqlSafe(statements.text(sql))).execute(&mut *transaction).await?;
-        let number = i32::try_from(index + 1).unwrap_or(i32::MAX);
-        let insert = "INSERT INTO riqle.migrations (number, name) VALUES ($1, $2)";
-        statements.query_once(insert).bind(number).bind(name).execute(&mut *transaction).await?;
+    for (number, migration) in (1_i32..).zip(&MIGRATIONS).skip(applied) {
+        sqlx::raw_sql(AssertSqlSafe(statements.text(migration.sql))).execute(&mut *transaction).await?;
+        let record = "INSERT INTO riqle.migrations (number, name, hash) VALUES ($1, $2, $3)";
+        let record = statements.query_once(record).bind(number).bind(migration.name).bind(migration.hash());
+        record.execute(&mut *transaction).await?;
     }
     Ok(transaction.commit().await?)
 }
 
-/// As [`newest`], within one transaction.
-async fn newest_in_transaction(connection: &mut PgConnection, statements: &Statements) -> Fallible<usize> {
+/// As [`recorded`], within one transaction.
+async fn recorded_in_transaction(connection: &mut PgConnection, statements: &Statements) -> Fallible<Schema> {
     let mut transaction = connection.begin_with(BEGIN).await?;
-    let newest = newest(&mut transaction, statements).await?;
+    let schema = recorded(&mut transaction, statements).await?;
     transaction.commit().await?;
-    Ok(newest)
+    Ok(schema)
 }
 
-/// The number of the newest migration; 0 if there is none.
-async fn newest(connection: &mut PgConnection, statements: &Statements) -> Fallible<usize> {
+async fn recorded(connection: &mut PgConnection, statements: &Statements) -> Fallible<Schema> {
     let table = statements.text("riqle.migrations");
     if !exists(connection, "SELECT to_regclass($1) IS NOT NULL", &table).await? {
-        return Ok(0);
+        return Ok(Schema::Applied(0));
     }
-    let newest = "SELECT coalesce(max(number), 0) FROM riqle.migrations";
-    let row = statements.query_once(newest).fetch_one(connection).await?;
-    Ok(usize::try_from(row.try_get::<i32, _>(0)?).unwrap_or(usize::MAX))
+    // As JSON, since a build before 0.1.0 had no column for the hash.
+    let recorded = "SELECT number, to_jsonb(m) ->> 'hash' AS hash FROM riqle.migrations m ORDER BY number";
+    let recorded = statements.query_once(recorded).fetch_all(connection).await?;
+    let recorded = recorded.iter().map(|row| {
+        let number: i32 = row.try_get("number")?;
+        Ok((u64::from(number.unsigned_abs()), row.try_get("hash")?))
+    });
+    Ok(Schema::of(&recorded.collect::<Fallible<Vec<_>>>()?, &MIGRATIONS))
 }
 
 async fn exists(connection: &mut PgConnection, question: &'static str, name: &str) -> Fallible<bool> {

@@ -35,17 +35,18 @@ impl Postgres {
         };
         let emails: Apply<Retention, u64> =
             |work, kept| Box::pin(delete(work, include_str!("../queries/prune_emails.sql"), kept.emails));
+        let metrics: Apply<Retention, u64> =
+            |work, kept| Box::pin(delete(work, include_str!("../queries/prune_metrics.sql"), kept.metrics));
         let actions: Apply<Retention, u64> =
             |work, kept| Box::pin(delete(work, include_str!("../queries/prune_actions.sql"), kept.actions));
         let runs = self.prune_kind(retention, |work, kept| Box::pin(prune_runs(work, kept))).await;
         // Now that dead letters have gone.
         kinds.pruned("counts", self.prune_kind(retention, |work, _| Box::pin(join_counts(work))).await);
-        let metrics = self.prune_kind(retention, |work, kept| Box::pin(prune_metrics(work, kept))).await;
         let pruned = Pruned {
             runs: days + kinds.pruned("runs", runs),
             events: kinds.pruned("events", self.prune_kind(retention, events).await),
             emails: kinds.pruned("emails", self.prune_kind(retention, emails).await),
-            metrics: kinds.pruned("metrics", metrics),
+            metrics: kinds.pruned("metrics", self.prune_kind(retention, metrics).await),
             actions: kinds.pruned("actions", self.prune_kind(retention, actions).await),
         };
         kinds.end(pruned)
@@ -144,12 +145,6 @@ async fn prune_runs(work: &mut Work<'_>, retention: &Retention) -> Fallible<u64>
     let (ended, dead) = (before(work, retention.ended).await?, before(work, retention.dead).await?);
     let runs = work.query(include_str!("../queries/prune_runs.sql")).bind(ended).bind(dead).bind(PORTION);
     get_count(&runs.fetch_one(&mut *work.connection).await?, "runs")
-}
-
-async fn prune_metrics(work: &mut Work<'_>, retention: &Retention) -> Fallible<u64> {
-    let of_version_before = include_str!("../queries/prune_metrics_of_version_before.sql");
-    Ok(delete(work, include_str!("../queries/prune_metrics.sql"), retention.metrics).await?
-        + delete(work, of_version_before, retention.metrics).await?)
 }
 
 /// Deletes a portion of what is older, and answers how much.

@@ -7,9 +7,8 @@ mod support;
 use std::time::Duration;
 
 use riqle_jobs_core::{
-    Inspect, NewRun, Operate, Payload, Queue, Registry, Replay, Retention, RunFilter, RunId, RunState,
-    Timestamp,
-    store::{COUNTED_TO, MetricsFilter, Span, WorkerOrder},
+    Inspect, NewRun, Operate, Payload, Queue, Replay, Retention, RunFilter, RunId, RunState, Timestamp,
+    store::COUNTED_TO,
 };
 use riqle_jobs_postgres::Postgres;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -38,45 +37,6 @@ async fn groups(store: &Postgres) -> Vec<(Option<String>, u64, i64, i64)> {
         .into_iter()
         .map(|group| (group.error_fingerprint, group.runs, shown(group.first_at), shown(group.last_at)))
         .collect()
-}
-
-#[tokio::test]
-async fn a_schema_of_the_version_before_comes_up_to_date_with_what_it_holds() {
-    let schema = Schema::new();
-    let name = &schema.name;
-    let migrations = Postgres::migrations(name).unwrap();
-    let (before, _) = migrations.split_once("\n-- Migration 3,").unwrap();
-    execute(before).await;
-    let worker = uuid::Uuid::now_v7();
-    execute(format!(
-        "INSERT INTO {name}.lanes VALUES (1, 'default', 'greet', 2);
-         {}{}
-         INSERT INTO {name}.workers VALUES ('{worker}', 'pod-1', '0.1.0', '{{\"greet\": \"default\"}}', 8, 0, 1, {name}.now(NULL));
-         INSERT INTO {name}.metrics VALUES (60000, 'greet', '{worker}', 3, 2, 1, 0, '[]', '[]');",
-        dead_letters(name, 3, "'aa'"),
-        dead_letters(name, 2, "NULL"),
-    ))
-    .await;
-
-    let store = Postgres::connect(&schema.url()).await.unwrap();
-    assert_eq!(groups(&store).await, [(Some("aa".to_owned()), 3, 1, 3), (None, 2, 1, 2)]);
-    assert_eq!(store.workers().await.unwrap()[0].order, WorkerOrder::Work);
-    let all = MetricsFilter::between(Span::Minute, Timestamp::UNIX_EPOCH, Timestamp::now());
-    let metrics = store.metrics(all).await.unwrap();
-    assert_eq!(
-        metrics.iter().map(|one| (one.start.as_millisecond(), one.started)).collect::<Vec<_>>(),
-        [(60_000, 3)]
-    );
-
-    // One that has not been upgraded yet writes on.
-    execute(format!(
-        "{}
-         INSERT INTO {name}.metrics VALUES (60000, 'greet', '{worker}', 4, 3, 1, 0, '[]', '[]')
-         ON CONFLICT (minute, job, worker) DO UPDATE SET started = excluded.started;",
-        dead_letters(name, 1, "'bb'")
-    ))
-    .await;
-    assert_eq!(groups(&store).await.len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,22 +157,4 @@ async fn the_runs_of_a_lane_are_counted_to_ten_thousand() {
         .map(|queue| (queue.name.as_str(), queue.due, queue.oldest_due.unwrap().as_millisecond()))
         .collect();
     assert_eq!(shown, [("default", COUNTED_TO + 999, 1), ("other", 9_000, 11_001)]);
-}
-
-#[tokio::test]
-async fn a_prune_deletes_all_that_workers_of_the_version_before_have_counted() {
-    let schema = Schema::new();
-    let store = Postgres::connect(&schema.url()).await.unwrap();
-    let name = &schema.name;
-    execute(format!(
-        "INSERT INTO {name}.metrics (minute, job, worker, started, succeeded, failed, dead, wait, run_time)
-         SELECT n, 'greet', gen_random_uuid(), 1, 1, 0, 0, '[]', '[]' FROM generate_series(1, 2500) n;"
-    ))
-    .await;
-
-    assert_eq!(store.prune(Retention::default()).await.unwrap().metrics, 2_500);
-
-    let left = format!("SELECT count(*) FROM {name}.metrics");
-    let left: (i64,) = sqlx::query_as(AssertSqlSafe(left)).fetch_one(store.pool()).await.unwrap();
-    assert_eq!(left.0, 0);
 }

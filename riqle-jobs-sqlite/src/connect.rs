@@ -126,7 +126,8 @@ impl SqliteOptions {
             }
         };
         let mut connection = first_connection(&options).await?;
-        migrate(&mut connection, self.clock.local_now().as_millisecond()).await?;
+        let now = self.clock.local_now().as_millisecond();
+        migrate(&mut connection, options.get_filename(), now).await?;
         let clock = FileClock::open(self.clock, self.machine, &mut connection).await;
         let clock = Arc::new(clock.map_err(|error| error.of("connect"))?);
         let opened = opened_file(&mut connection).await?;

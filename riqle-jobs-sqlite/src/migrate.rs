@@ -1,90 +1,201 @@
 //! The migrations of the schema, and how they are applied.
 
-use riqle_jobs_core::{Error, ErrorKind};
+use std::path::Path;
+
+use riqle_jobs_core::{
+    Error, ErrorKind,
+    store::rules::{Migration, Schema},
+};
 use sqlx::{Connection, Row, SqliteConnection};
 
 use crate::error::{is_busy, translate};
 
-/// Forward only: once released, a migration is never edited.
-const MIGRATIONS: [(&str, &str); 4] = [
-    ("first_schema", include_str!("../migrations/0001_first_schema.sql")),
-    ("notes_metrics_and_lists", include_str!("../migrations/0002_notes_metrics_and_lists.sql")),
-    ("staging", include_str!("../migrations/0003_staging.sql")),
-    ("what_a_dashboard_asks", include_str!("../migrations/0004_what_a_dashboard_asks.sql")),
-];
+const MIGRATIONS: [Migration; 1] =
+    [Migration { name: "schema", sql: include_str!("../migrations/0001_schema.sql") }];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS riqle_migrations (
     number     INTEGER PRIMARY KEY,
     name       TEXT    NOT NULL,
+    hash       TEXT    NOT NULL,
     applied_at INTEGER NOT NULL
 ) STRICT";
 
-/// Brings the schema up to date; of several that start at once, one does.
-pub(crate) async fn migrate(connection: &mut SqliteConnection, now: i64) -> Result<(), Error> {
-    match apply(connection, now).await {
-        // A long transaction elsewhere must not stop a start that has nothing to apply.
-        Err(error) if is_busy(&error) && is_current(connection).await => Ok(()),
-        Err(error) => Err(translate("connect", error)),
-        Ok(newest) if newest > MIGRATIONS.len() => Err(Error::new(
-            ErrorKind::Misconfigured,
-            "connect",
-            format!(
-                "the database has schema {newest}; this version of riqle-jobs knows up to {}: upgrade riqle-jobs",
-                MIGRATIONS.len()
-            ),
-        )),
-        Ok(_) => Ok(()),
-    }
+/// Brings the schema of `file` up to date; of several that start at once, one does.
+pub(crate) async fn migrate(connection: &mut SqliteConnection, file: &Path, now: i64) -> Result<(), Error> {
+    migrate_to(&MIGRATIONS, connection, file, now).await
 }
 
-/// Returns the number of the newest migration that was there or was applied.
-async fn apply(connection: &mut SqliteConnection, now: i64) -> Result<usize, sqlx::Error> {
+async fn migrate_to(
+    known: &[Migration],
+    connection: &mut SqliteConnection,
+    file: &Path,
+    now: i64,
+) -> Result<(), Error> {
+    let schema = match apply(known, connection, now).await {
+        // A long transaction elsewhere must not stop a start that has nothing to apply.
+        Err(error) if is_busy(&error) => match recorded(known, connection).await {
+            Ok(current) if current == Schema::Applied(known.len()) => current,
+            _ => return Err(translate("connect", error)),
+        },
+        Err(error) => return Err(translate("connect", error)),
+        Ok(schema) => schema,
+    };
+    let file = file.display();
+    let message = match schema {
+        Schema::Newer(newest) => format!(
+            "{file} has schema {newest}; this version of riqle-jobs knows up to {}: upgrade riqle-jobs",
+            known.len()
+        ),
+        Schema::Other(_) => format!(
+            "{file} was made by a build of riqle-jobs before 0.1.0, with another schema: name another file, or delete \
+             this one if you need nothing of what is in it"
+        ),
+        _ => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::Misconfigured, "connect", message))
+}
+
+/// Applies what is left to apply, unless the schema is refused.
+async fn apply(
+    known: &[Migration],
+    connection: &mut SqliteConnection,
+    now: i64,
+) -> Result<Schema, sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let schema = recorded(known, &mut transaction).await?;
+    let Schema::Applied(applied) = schema else { return Ok(schema) };
     sqlx::query(TABLE).execute(&mut *transaction).await?;
-    let mut newest = newest(&mut transaction).await?;
-    for (index, (name, sql)) in MIGRATIONS.into_iter().enumerate().skip(newest) {
-        sqlx::raw_sql(sql).execute(&mut *transaction).await?;
-        newest = index + 1;
-        sqlx::query("INSERT INTO riqle_migrations (number, name, applied_at) VALUES (?1, ?2, ?3)")
-            .bind(i64::try_from(newest).unwrap_or(i64::MAX))
-            .bind(name)
-            .bind(now)
-            .execute(&mut *transaction)
-            .await?;
+    for (number, migration) in (1_i64..).zip(known).skip(applied) {
+        sqlx::raw_sql(migration.sql).execute(&mut *transaction).await?;
+        let record = "INSERT INTO riqle_migrations (number, name, hash, applied_at) VALUES (?1, ?2, ?3, ?4)";
+        let record = sqlx::query(record).bind(number).bind(migration.name).bind(migration.hash()).bind(now);
+        record.execute(&mut *transaction).await?;
     }
     transaction.commit().await?;
-    Ok(newest)
+    Ok(Schema::Applied(known.len()))
 }
 
-async fn newest(connection: &mut SqliteConnection) -> Result<usize, sqlx::Error> {
-    let row =
-        sqlx::query("SELECT coalesce(max(number), 0) FROM riqle_migrations").fetch_one(connection).await?;
-    Ok(usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX))
-}
-
-async fn is_current(connection: &mut SqliteConnection) -> bool {
-    newest(connection).await.is_ok_and(|newest| newest == MIGRATIONS.len())
+async fn recorded(known: &[Migration], connection: &mut SqliteConnection) -> Result<Schema, sqlx::Error> {
+    let has = "SELECT count(*) AS columns, count(*) FILTER (WHERE name = 'hash') AS hashes
+               FROM pragma_table_info('riqle_migrations')";
+    let has = sqlx::query(has).fetch_one(&mut *connection).await?;
+    let recorded = match (has.try_get("columns")?, has.try_get("hashes")?) {
+        (0_i64, _) => return Ok(Schema::Applied(0)),
+        // A build before 0.1.0 recorded none.
+        (_, 0_i64) => "SELECT number, NULL AS hash FROM riqle_migrations ORDER BY number",
+        _ => "SELECT number, hash FROM riqle_migrations ORDER BY number",
+    };
+    let recorded = sqlx::query(recorded).fetch_all(connection).await?;
+    let recorded = recorded.iter().map(|row| {
+        let number: i64 = row.try_get("number")?;
+        Ok((number.unsigned_abs(), row.try_get("hash")?))
+    });
+    Ok(Schema::of(&recorded.collect::<Result<Vec<_>, sqlx::Error>>()?, known))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicU32, Ordering},
+        },
+        time::Duration,
+    };
+
+    use riqle_jobs_core::{Job, JobError, JobInput, Jobs, RunContext, RunFilter, RunState, Worker};
+    use sqlx::ConnectOptions;
+    use tempfile::TempDir;
+
     use super::*;
+    use crate::Sqlite;
+
+    /// What a next version may bring: the version before goes on.
+    const NEXT: [Migration; 2] = [
+        MIGRATIONS[0],
+        Migration {
+            name: "next",
+            sql: "ALTER TABLE riqle_runs ADD COLUMN colour TEXT;
+                  CREATE INDEX riqle_runs_colour ON riqle_runs (colour) WHERE colour IS NOT NULL;
+                  CREATE TABLE riqle_colours (colour TEXT NOT NULL PRIMARY KEY) STRICT;",
+        },
+    ];
+
+    struct Greet(Arc<AtomicU32>);
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Greeting(u32);
+
+    impl JobInput for Greeting {
+        const JOB: &'static str = "greet";
+    }
+
+    impl Job for Greet {
+        type Input = Greeting;
+        type Output = u32;
+
+        async fn run(&self, run: &RunContext, Greeting(number): Greeting) -> Result<u32, JobError> {
+            run.step("greet", || async { Ok(self.0.fetch_add(1, Ordering::SeqCst)) }).await?;
+            Ok(number)
+        }
+    }
+
+    async fn open(folder: &TempDir) -> Result<Sqlite, Error> {
+        Sqlite::connect(&format!("sqlite:{}", folder.path().join("jobs.db").display())).await
+    }
+
+    async fn migrate_to_next(store: &Sqlite) {
+        let mut connection = store.shared.options.connect().await.unwrap();
+        migrate_to(&NEXT, &mut connection, Path::new("jobs.db"), 0).await.unwrap();
+        connection.close().await.unwrap();
+    }
 
     #[tokio::test]
-    async fn what_was_counted_by_the_minute_is_kept_by_the_minute() {
-        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-        for (_, sql) in &MIGRATIONS[..3] {
-            sqlx::raw_sql(*sql).execute(&mut connection).await.unwrap();
+    async fn f28_workers_go_on_under_a_migration_of_the_next_version() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder).await.unwrap();
+        let (jobs, greeted) = (Jobs::new(&store), Arc::default());
+        let worker = Worker::new(&store).register(Greet(Arc::clone(&greeted))).concurrency(2);
+        jobs.enqueue_all((0..200).map(Greeting)).await.unwrap();
+        let idle = async {
+            worker.run_until_idle().await.unwrap();
+        };
+        let migration = async {
+            while greeted.load(Ordering::SeqCst) < 5 {
+                // The worker is at work in between.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            migrate_to_next(&store).await;
+            migrate_to_next(&store).await;
+        };
+        tokio::join!(idle, migration);
+        jobs.enqueue(Greeting(200)).await.unwrap();
+        worker.run_until_idle().await.unwrap();
+
+        let succeeded = RunFilter::all().states([RunState::Succeeded]).limit(1_000);
+        assert_eq!(jobs.runs(succeeded).await.unwrap().len(), 201);
+        assert_eq!(greeted.load(Ordering::SeqCst), 201);
+        assert_eq!(jobs.health().await.unwrap().schema, Some(2));
+        let refused = open(&folder).await.unwrap_err();
+        assert!(refused.message().contains("schema 2; this version"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_file_of_another_build_is_refused_by_its_name_and_left_as_it_is() {
+        for other in [
+            "UPDATE riqle_migrations SET hash = 'of another text'",
+            "ALTER TABLE riqle_migrations DROP COLUMN hash",
+            "ALTER TABLE riqle_migrations DROP COLUMN hash;
+             INSERT INTO riqle_migrations (number, name, applied_at) VALUES (2, 'staging', 0)",
+        ] {
+            let folder = TempDir::new().unwrap();
+            let store = open(&folder).await.unwrap();
+            sqlx::raw_sql(other).execute(store.pool()).await.unwrap();
+            let refused = open(&folder).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Misconfigured, "{refused}");
+            let line = refused.message();
+            assert!(line.contains("jobs.db was made by") && line.contains("delete"), "{line}");
+            assert!(!line.contains('\n') && line.len() < 240, "{line}");
         }
-        let counted = "INSERT INTO riqle_metrics VALUES (60000, 'greet', x'01', 5, 3, 2, 1, '[[0,5]]', '[]')";
-        sqlx::raw_sql(counted).execute(&mut connection).await.unwrap();
-
-        sqlx::raw_sql(MIGRATIONS[3].1).execute(&mut connection).await.unwrap();
-
-        let row = sqlx::query("SELECT span, start, job, started, wait FROM riqle_metrics");
-        let row = row.fetch_one(&mut connection).await.unwrap();
-        let numbers: (i64, i64) = (row.get("start"), row.get("started"));
-        let texts: [&str; 3] = ["span", "job", "wait"].map(|column| row.get(column));
-        assert_eq!((numbers, texts), ((60_000, 5), ["minute", "greet", "[[0,5]]"]));
     }
 }

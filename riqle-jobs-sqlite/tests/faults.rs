@@ -163,7 +163,7 @@ async fn the_scheme_may_be_written_in_any_case() {
 async fn f28_a_newer_schema_is_refused_with_a_version_line() {
     let folder = TempDir::new().unwrap();
     let store = Sqlite::connect(&url(&folder)).await.unwrap();
-    sqlx::query("INSERT INTO riqle_migrations (number, name, applied_at) VALUES (99, 'later', 0)")
+    sqlx::query("INSERT INTO riqle_migrations (number, name, hash, applied_at) VALUES (99, 'later', '', 0)")
         .execute(store.pool())
         .await
         .unwrap();

@@ -3,6 +3,7 @@
 mod admission;
 mod fence;
 mod group_commit;
+mod migration;
 mod operate;
 mod pages;
 mod remote_hints;
@@ -10,6 +11,7 @@ mod remote_hints;
 pub use admission::{Admission, Admitted, HeldKey};
 pub use fence::Fence;
 pub use group_commit::{GroupCommit, Stored};
+pub use migration::{Migration, Schema};
 pub use operate::{CANCELLED, Operation, Standing, Todo};
 pub use pages::Pages;
 pub use remote_hints::{HintChannel, HintListener, RemoteHints};

@@ -16,6 +16,7 @@ CREATE TABLE riqle_runs (
     lane              INTEGER NOT NULL,
     state             TEXT    NOT NULL CHECK (state IN ('pending', 'running', 'waiting')),
     due_at            INTEGER NOT NULL,
+    at                INTEGER, -- when it is due by the machine's clock, if it was given a time; null: due_at counts from a moment
     enqueued_at       INTEGER NOT NULL,
     failures          INTEGER NOT NULL DEFAULT 0,
     crashes           INTEGER NOT NULL DEFAULT 0,
@@ -43,9 +44,15 @@ CREATE TABLE riqle_runs (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX riqle_runs_due ON riqle_runs (lane, due_at, id) WHERE state = 'pending';
+CREATE INDEX riqle_runs_at ON riqle_runs (at) WHERE at IS NOT NULL;
 CREATE INDEX riqle_runs_leases ON riqle_runs (lane, lease_until) WHERE state = 'running';
 CREATE INDEX riqle_runs_waiting ON riqle_runs (lane, due_at) WHERE state = 'waiting';
 CREATE INDEX riqle_runs_reference ON riqle_runs (reference) WHERE reference IS NOT NULL;
+CREATE INDEX riqle_runs_unique_key ON riqle_runs (unique_key) WHERE unique_key IS NOT NULL;
+CREATE INDEX riqle_runs_error ON riqle_runs (error_fingerprint) WHERE error_fingerprint IS NOT NULL;
+-- Lists by job, state and time read a range of an index, newest id first, and no row that is not on the page. Counts are
+-- read from the lists.
+CREATE INDEX riqle_runs_list ON riqle_runs (lane, id, enqueued_at) WHERE state = 'pending';
 
 -- Runs that have ended and are no dead letters: succeeded, cancelled, and dead ones that were replayed.
 CREATE TABLE riqle_history (
@@ -79,8 +86,11 @@ CREATE TABLE riqle_history (
     output            BLOB
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX riqle_history_end ON riqle_history (ended_at, lane, state);
+CREATE INDEX riqle_history_list ON riqle_history (lane, state, id, enqueued_at);
+CREATE INDEX riqle_history_end ON riqle_history (ended_at);
 CREATE INDEX riqle_history_reference ON riqle_history (reference) WHERE reference IS NOT NULL;
+CREATE INDEX riqle_history_unique_key ON riqle_history (unique_key) WHERE unique_key IS NOT NULL;
+CREATE INDEX riqle_history_error ON riqle_history (error_fingerprint) WHERE error_fingerprint IS NOT NULL;
 
 CREATE TABLE riqle_dead (
     id                BLOB    NOT NULL PRIMARY KEY,
@@ -108,8 +118,14 @@ CREATE TABLE riqle_dead (
     input             BLOB    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX riqle_dead_end ON riqle_dead (ended_at, lane);
+CREATE INDEX riqle_dead_list ON riqle_dead (lane, id, enqueued_at);
+CREATE INDEX riqle_dead_end ON riqle_dead (ended_at);
 CREATE INDEX riqle_dead_reference ON riqle_dead (reference) WHERE reference IS NOT NULL;
+CREATE INDEX riqle_dead_unique_key ON riqle_dead (unique_key) WHERE unique_key IS NOT NULL;
+-- Dead letters whose newest errors are alike, in the order in which they died; and their lists, those without an error
+-- included.
+CREATE INDEX riqle_dead_groups ON riqle_dead (lane, error_fingerprint, ended_at);
+CREATE INDEX riqle_dead_error ON riqle_dead (error_fingerprint, lane);
 
 -- A run stands in one place: entering these tables, it leaves the other, in the same statement.
 CREATE TRIGGER riqle_history_entered AFTER INSERT ON riqle_history BEGIN
@@ -124,19 +140,19 @@ END;
 CREATE VIEW riqle_all_runs AS
 SELECT id, lane, state, CAST(NULL AS TEXT) AS reason, due_at, enqueued_at, CAST(NULL AS INTEGER) AS ended_at, failures,
        crashes, worker, claimed_at, lease_until, root, replay_of, CAST(NULL AS BLOB) AS replayed_by, unique_key,
-       reference, event_id, attempts, input_codec, input, CAST(NULL AS INTEGER) AS output_codec,
+       reference, event_id, error_fingerprint, attempts, input_codec, input, CAST(NULL AS INTEGER) AS output_codec,
        CAST(NULL AS BLOB) AS output
 FROM riqle_runs
 UNION ALL
 SELECT id, lane, state, reason, due_at, enqueued_at, ended_at, failures,
        crashes, CAST(NULL AS BLOB), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), root, replay_of, replayed_by, unique_key,
-       reference, event_id, attempts, input_codec, input, output_codec,
+       reference, event_id, error_fingerprint, attempts, input_codec, input, output_codec,
        output
 FROM riqle_history
 UNION ALL
 SELECT id, lane, CAST('dead' AS TEXT), reason, due_at, enqueued_at, ended_at, failures,
        crashes, CAST(NULL AS BLOB), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), root, replay_of, CAST(NULL AS BLOB),
-       unique_key, reference, event_id, attempts, input_codec, input, CAST(NULL AS INTEGER),
+       unique_key, reference, event_id, error_fingerprint, attempts, input_codec, input, CAST(NULL AS INTEGER),
        CAST(NULL AS BLOB)
 FROM riqle_dead;
 
@@ -181,14 +197,17 @@ CREATE TABLE riqle_jobs (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE riqle_workers (
-    id          BLOB    NOT NULL PRIMARY KEY,
-    label       TEXT    NOT NULL,
-    version     TEXT    NOT NULL,
-    jobs        TEXT    NOT NULL, -- JSON that core writes and reads
-    concurrency INTEGER NOT NULL,
-    running     INTEGER NOT NULL,
-    started_at  INTEGER NOT NULL,
-    seen_at     INTEGER NOT NULL
+    id            BLOB    NOT NULL PRIMARY KEY,
+    label         TEXT    NOT NULL,
+    version       TEXT    NOT NULL,
+    jobs          TEXT    NOT NULL, -- JSON that core writes and reads
+    concurrency   INTEGER NOT NULL,
+    running       INTEGER NOT NULL,
+    started_at    INTEGER NOT NULL,
+    seen_at       INTEGER NOT NULL,
+    ordered       TEXT    NOT NULL DEFAULT 'work' CHECK (ordered IN ('work', 'drain')),
+    troubles      TEXT    NOT NULL DEFAULT '[]', -- JSON that core writes and reads, as the next
+    claimed_ahead TEXT    NOT NULL DEFAULT '{}'
 ) STRICT, WITHOUT ROWID;
 
 -- The number rises as events come, so it gives their order.
@@ -198,6 +217,7 @@ CREATE TABLE riqle_events (
     name        TEXT    NOT NULL,
     received_at INTEGER NOT NULL,
     due_at      INTEGER, -- null: at once
+    id_kept     INTEGER NOT NULL DEFAULT 86400000, -- for how many milliseconds from its arrival its id starts nothing again
     runs        TEXT,    -- null: it is idle; JSON that core writes and reads
     codec       INTEGER NOT NULL,
     data        BLOB    NOT NULL
@@ -246,6 +266,9 @@ CREATE INDEX riqle_emails_age ON riqle_emails (created_at);
 CREATE INDEX riqle_emails_run ON riqle_emails (run_id) WHERE run_id IS NOT NULL;
 CREATE INDEX riqle_emails_reference ON riqle_emails (reference) WHERE reference IS NOT NULL;
 CREATE INDEX riqle_emails_recipient ON riqle_emails (recipient_folded);
+CREATE INDEX riqle_emails_detail ON riqle_emails (detail, id);
+CREATE INDEX riqle_emails_message_id ON riqle_emails (message_id) WHERE message_id IS NOT NULL;
+CREATE INDEX riqle_emails_header ON riqle_emails (header_message_id);
 
 CREATE TABLE riqle_email_events (
     number            INTEGER PRIMARY KEY,
@@ -258,6 +281,7 @@ CREATE TABLE riqle_email_events (
     provider_event_id TEXT UNIQUE,
     sender            BLOB,    -- with the next: which send an unknown outcome is of
     sends             INTEGER,
+    occurred_at       INTEGER, -- when a provider says that it happened; null: not of a provider
     UNIQUE (email, sender, sends)
 ) STRICT;
 
@@ -266,3 +290,91 @@ CREATE TABLE riqle_suppressions (
     reason  TEXT NOT NULL,
     at      INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- What bodies have said of themselves. A run that has not said anything has no row.
+CREATE TABLE riqle_progress (
+    run   BLOB    NOT NULL PRIMARY KEY,
+    done  INTEGER NOT NULL,
+    total INTEGER NOT NULL, -- 0: not known
+    text  TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The number rises as lines are added, so it gives their order.
+CREATE TABLE riqle_log_lines (
+    number  INTEGER PRIMARY KEY,
+    run     BLOB    NOT NULL,
+    token   BLOB    NOT NULL, -- of the claim that wrote it
+    line    INTEGER NOT NULL, -- counts the lines of the claim
+    at      INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    level   TEXT    NOT NULL CHECK (level IN ('info', 'warn')),
+    text    TEXT    NOT NULL
+) STRICT;
+
+CREATE INDEX riqle_log_lines_run ON riqle_log_lines (run);
+
+-- What each worker has counted of a job within a span of time.
+CREATE TABLE riqle_metrics (
+    span      TEXT    NOT NULL CHECK (span IN ('minute', 'quarter-hour')),
+    start     INTEGER NOT NULL,
+    job       TEXT    NOT NULL,
+    worker    BLOB    NOT NULL,
+    started   INTEGER NOT NULL,
+    succeeded INTEGER NOT NULL,
+    failed    INTEGER NOT NULL,
+    dead      INTEGER NOT NULL,
+    wait      TEXT    NOT NULL, -- a JSON array of buckets with their counts, as the next
+    run_time  TEXT    NOT NULL,
+    PRIMARY KEY (span, start, job, worker)
+) STRICT, WITHOUT ROWID;
+
+-- What people did.
+CREATE TABLE riqle_actions (
+    id         BLOB    NOT NULL PRIMARY KEY,
+    at         INTEGER NOT NULL, -- when it was first recorded
+    changed_at INTEGER NOT NULL,
+    action     TEXT    NOT NULL  -- JSON that core writes and reads
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX riqle_actions_age ON riqle_actions (at);
+
+-- How the file's clock, by which all other times are, stands to the machine's. At most one row.
+CREATE TABLE riqle_clock (
+    one      INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    boot     TEXT    NOT NULL, -- names the machine's boot
+    ahead    INTEGER NOT NULL, -- the machine's clock less the one that counts since that boot, in milliseconds
+    offset   INTEGER NOT NULL, -- the file's clock less the machine's, in milliseconds
+    noted_at INTEGER NOT NULL
+) STRICT;
+
+-- Runs, events and cancels that the application has staged in its transactions, until a relay has moved them into another store.
+-- A number is never used again, so that it names nothing else to a relay that comes late.
+CREATE TABLE riqle_staged (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind        TEXT    NOT NULL CHECK (kind IN ('run', 'event', 'cancel')),
+    id          TEXT    NOT NULL,
+    staged_at   INTEGER NOT NULL,
+    taken_by    BLOB,    -- the token of the relay that has it; null: nobody, as the next
+    taken_until INTEGER,
+    refused_at  INTEGER, -- null unless the other store has refused it, as the next
+    error       TEXT,
+    head        TEXT    NOT NULL, -- JSON that core writes and reads
+    codec       INTEGER NOT NULL,
+    payload     BLOB    NOT NULL,
+    UNIQUE (kind, id)
+) STRICT;
+
+CREATE INDEX riqle_staged_waiting ON riqle_staged (number) WHERE refused_at IS NULL;
+CREATE INDEX riqle_staged_refused ON riqle_staged (number) WHERE refused_at IS NOT NULL;
+
+-- Results of steps that were committed beside the application's writes, for runs of another store.
+CREATE TABLE riqle_kept_steps (
+    run     BLOB    NOT NULL,
+    name    TEXT    NOT NULL,
+    kept_at INTEGER NOT NULL,
+    codec   INTEGER NOT NULL,
+    result  BLOB    NOT NULL,
+    PRIMARY KEY (run, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX riqle_kept_steps_by_age ON riqle_kept_steps (kept_at);

@@ -153,7 +153,36 @@ CREATE INDEX dead_list ON riqle.dead (lane, id);
 CREATE INDEX dead_end ON riqle.dead (ended_at);
 CREATE INDEX dead_reference ON riqle.dead (reference) WHERE reference IS NOT NULL;
 CREATE INDEX dead_unique_key ON riqle.dead (unique_key) WHERE unique_key IS NOT NULL;
-CREATE INDEX dead_error ON riqle.dead (error_fingerprint) WHERE error_fingerprint IS NOT NULL;
+-- The first and the last of a group, and its pages.
+CREATE INDEX dead_groups ON riqle.dead ((coalesce(error_fingerprint, '')), lane, ended_at, id);
+CREATE INDEX dead_error ON riqle.dead ((coalesce(error_fingerprint, '')), lane, id) INCLUDE (error_fingerprint);
+
+-- How many dead letters a lane has with a fingerprint of the newest error, empty: without one. The sum of its rows: each
+-- statement that changes dead letters adds what it changed, and so waits for nobody; pruning joins them.
+CREATE TABLE riqle.dead_counts (
+    number            bigint NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    lane              bigint NOT NULL,
+    error_fingerprint text   NOT NULL,
+    runs              bigint NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
+
+CREATE FUNCTION riqle.count_dead() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO riqle.dead_counts (lane, error_fingerprint, runs)
+    SELECT lane, coalesce(error_fingerprint, ''), CASE TG_OP WHEN 'INSERT' THEN count(*) ELSE -count(*) END
+    FROM changed GROUP BY 1, 2;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER dead_come AFTER INSERT ON riqle.dead REFERENCING NEW TABLE AS changed
+FOR EACH STATEMENT EXECUTE FUNCTION riqle.count_dead();
+CREATE TRIGGER dead_go AFTER DELETE ON riqle.dead REFERENCING OLD TABLE AS changed
+FOR EACH STATEMENT EXECUTE FUNCTION riqle.count_dead();
+
+-- Where data alone is restored, its dead letters are counted as they come: the counts that come with them are left out.
+CREATE FUNCTION riqle.leave_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+CREATE TRIGGER counts_come BEFORE INSERT ON riqle.dead_counts
+FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION riqle.leave_out();
 
 -- Every run, wherever it stands.
 CREATE VIEW riqle.all_runs AS
@@ -216,14 +245,17 @@ CREATE TABLE riqle.jobs (
 );
 
 CREATE TABLE riqle.workers (
-    id          uuid   NOT NULL PRIMARY KEY,
-    label       text   NOT NULL,
-    version     text   NOT NULL,
-    jobs        text   NOT NULL, -- JSON that core writes and reads
-    concurrency bigint NOT NULL,
-    running     bigint NOT NULL,
-    started_at  bigint NOT NULL,
-    seen_at     bigint NOT NULL
+    id            uuid   NOT NULL PRIMARY KEY,
+    label         text   NOT NULL,
+    version       text   NOT NULL,
+    jobs          text   NOT NULL, -- JSON that core writes and reads
+    concurrency   bigint NOT NULL,
+    running       bigint NOT NULL,
+    started_at    bigint NOT NULL,
+    seen_at       bigint NOT NULL,
+    ordered       text   NOT NULL DEFAULT 'work' CHECK (ordered IN ('work', 'drain')),
+    troubles      text   NOT NULL DEFAULT '[]', -- JSON that core writes and reads, as the next
+    claimed_ahead text   NOT NULL DEFAULT '{}'
 );
 
 -- The number rises as events come, so it gives their order.
@@ -233,6 +265,7 @@ CREATE TABLE riqle.events (
     name        text     NOT NULL,
     received_at bigint   NOT NULL,
     due_at      bigint,  -- null: at once
+    id_kept     bigint   NOT NULL DEFAULT 86400000, -- for how many milliseconds from its arrival its id starts nothing again
     runs        text,    -- null: it is idle; JSON that core writes and reads
     codec       smallint NOT NULL,
     data        bytea    NOT NULL
@@ -281,6 +314,7 @@ CREATE INDEX emails_age ON riqle.emails (created_at);
 CREATE INDEX emails_run ON riqle.emails (run_id) WHERE run_id IS NOT NULL;
 CREATE INDEX emails_reference ON riqle.emails (reference) WHERE reference IS NOT NULL;
 CREATE INDEX emails_recipient ON riqle.emails (recipient_folded);
+CREATE INDEX emails_detail ON riqle.emails (detail, id);
 CREATE INDEX emails_message_id ON riqle.emails (message_id) WHERE message_id IS NOT NULL;
 CREATE INDEX emails_header ON riqle.emails (header_message_id);
 
@@ -334,9 +368,10 @@ CREATE TABLE riqle.log_lines (
     PRIMARY KEY (run, number)
 );
 
--- What each worker has counted of a job within a minute.
+-- What each worker has counted of a job within a span of time.
 CREATE TABLE riqle.metrics (
-    minute    bigint NOT NULL,
+    span      text   NOT NULL COLLATE "C" CHECK (span IN ('minute', 'quarter-hour')),
+    start     bigint NOT NULL,
     job       text   NOT NULL COLLATE "C",
     worker    uuid   NOT NULL,
     started   bigint NOT NULL,
@@ -345,5 +380,51 @@ CREATE TABLE riqle.metrics (
     dead      bigint NOT NULL,
     wait      text   NOT NULL, -- a JSON array of buckets with their counts, as the next
     run_time  text   NOT NULL,
-    PRIMARY KEY (minute, job, worker)
+    PRIMARY KEY (span, start, job, worker)
 );
+
+CREATE INDEX metrics_age ON riqle.metrics (start);
+
+-- What people did.
+CREATE TABLE riqle.actions (
+    id         uuid   NOT NULL PRIMARY KEY,
+    at         bigint NOT NULL,
+    changed_at bigint NOT NULL,
+    action     text   NOT NULL -- JSON that core writes and reads
+);
+
+CREATE INDEX actions_age ON riqle.actions (at);
+
+-- Runs, events and cancels that the application has staged in its transactions, until a relay has moved them into another store.
+-- Rows come and go all the time, so they are vacuumed early.
+CREATE TABLE riqle.staged (
+    number      bigint   NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    staged_at   bigint   NOT NULL,
+    taken_until bigint,  -- null: nobody has it, as the next
+    refused_at  bigint,  -- null unless the other store has refused it, as the error
+    taken_by    uuid,    -- the token of the relay that has it
+    codec       smallint NOT NULL,
+    kind        text     NOT NULL COLLATE "C" CHECK (kind IN ('run', 'event', 'cancel')),
+    id          text     NOT NULL COLLATE "C",
+    error       text,
+    head        text     NOT NULL, -- JSON that core writes and reads
+    payload     bytea    NOT NULL,
+    UNIQUE (kind, id)
+) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
+
+CREATE INDEX staged_waiting ON riqle.staged (number) WHERE refused_at IS NULL;
+CREATE INDEX staged_refused ON riqle.staged (number) WHERE refused_at IS NOT NULL;
+
+-- Results of steps that were committed beside the application's writes, for runs of another store. A row that is not kept
+-- is seen by nobody but the transaction that has made it.
+CREATE TABLE riqle.kept_steps (
+    run     uuid     NOT NULL,
+    kept_at bigint   NOT NULL,
+    codec   smallint NOT NULL,
+    is_kept boolean  NOT NULL,
+    name    text     NOT NULL COLLATE "C",
+    result  bytea    NOT NULL,
+    PRIMARY KEY (run, name)
+);
+
+CREATE INDEX kept_steps_by_age ON riqle.kept_steps (kept_at);
