@@ -64,9 +64,9 @@ pub use connect::connect;
 pub use connect::mailer;
 pub use riqle_jobs_core::{
     Database, Email, Enqueued, Error, ErrorKind, Job, JobError, JobFn, JobInput, Jobs, Key, Mailbox,
-    ManualClock, Memory, NewRun, Payload, Priority, Receipt, Relay, Replay, ReplayFrom, RetryPolicy, Run,
-    RunContext, RunFilter, RunId, RunState, Sender, Shutdown, Step, Timestamp, Transaction, Unique,
-    UniqueScope, UnreadableStep, Worker, testing,
+    ManualClock, Memory, NewRun, Payload, Priority, Receipt, Relay, ReplayFrom, RetryPolicy, Run, RunContext,
+    RunFilter, RunId, RunState, Sender, Shutdown, Step, Transaction, Unique, UniqueScope, UnreadableStep,
+    Worker, testing,
 };
 
 /// For implementations of object-safe traits, such as [`email::Mailer`]; jobs and steps are plain `async fn`.
@@ -76,9 +76,9 @@ pub use riqle_jobs_core::async_trait;
 pub mod store {
     pub use riqle_jobs_core::{
         ActionId, Alert, BulkReport, Cause, Clock, Codec, DatabaseTransaction, EmailId, Enqueue, Fingerprint,
-        Jitter, JobFuture, LeaseToken, Limits, NamedJob, Pace, Reason, RunReport, Skipped, StepPath,
-        StopReason, WorkerId, WorkerStats, earlier, events, first_to_answer, from_millis, later, limits,
-        millis_of, store::*,
+        Jitter, JobFuture, LeaseToken, Limits, NamedJob, Pace, Reason, Replay, RunReport, Skipped, StepPath,
+        StopReason, Timestamp, WorkerId, WorkerStats, earlier, events, first_to_answer, from_millis, later,
+        limits, millis_of, store::*,
     };
 }
 

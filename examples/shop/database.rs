@@ -233,12 +233,12 @@ impl Orders for Database {
         }))
     }
 
-    async fn fulfilled_at(&self, id: &str) -> Result<Option<riqle_jobs::Timestamp>, JobError> {
+    async fn fulfilled_at(&self, id: &str) -> Result<Option<riqle_jobs::store::Timestamp>, JobError> {
         let row = self.order_row(id).await?;
         Ok(row.and_then(|row| row.fulfilled_at).map(|at| at.parse()).transpose()?)
     }
 
-    async fn refunded_at(&self, id: &str) -> Result<Option<riqle_jobs::Timestamp>, JobError> {
+    async fn refunded_at(&self, id: &str) -> Result<Option<riqle_jobs::store::Timestamp>, JobError> {
         let row = self.order_row(id).await?;
         Ok(row.and_then(|row| row.refunded_at).map(|at| at.parse()).transpose()?)
     }

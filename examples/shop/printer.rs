@@ -44,7 +44,7 @@ impl Printer {
     }
 
     /// A line of a run's timeline, as it happens.
-    pub fn moment(&self, run: &Run, moment: &Moment, enqueued: riqle_jobs::Timestamp) {
+    pub fn moment(&self, run: &Run, moment: &Moment, enqueued: riqle_jobs::store::Timestamp) {
         let since = Duration::try_from(moment.at.duration_since(enqueued)).unwrap_or_default();
         let record = run
             .attempts

@@ -77,7 +77,7 @@ pub async fn dead_letters_are_grouped_by_job_and_error_the_last_to_die_first(har
     assert_eq!(store.dead_groups(0).await.unwrap(), []);
 }
 
-/// What is no dead letter is in no group.
+/// A run that is not a dead letter is in no group.
 async fn settled_well(store: &dyn Store) {
     enqueued(store, run_of(GREET)).await;
     settled(store, succeeds(&claimed(store).await)).await;

@@ -1,4 +1,4 @@
-//! A host that neither answers nor refuses whoever connects.
+//! A host that neither answers nor refuses a connection.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -7,8 +7,8 @@ use tokio::{
     time::timeout,
 };
 
-/// A host whose packets are dropped, as seen by whoever connects: the queue of its listener is full (on Linux), so that
-/// nobody is answered and nobody refused.
+/// A host whose packets are dropped, as a client sees it: the queue of its listener is full (on Linux), so that
+/// no client is answered and none refused.
 #[derive(Debug)]
 pub struct SilentHost {
     address: SocketAddr,

@@ -99,7 +99,7 @@ mod tests {
         (listener, address)
     }
 
-    /// Where nobody listens.
+    /// Where nothing listens.
     async fn refusing(ip: &str) -> SocketAddr {
         listener(ip).await.1
     }

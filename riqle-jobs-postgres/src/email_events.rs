@@ -84,7 +84,7 @@ async fn lock_email(work: &mut Work<'_>, key: &EmailKey) -> Result<Option<EmailR
     query.fetch_optional(&mut *work.connection).await?.as_ref().map(record).transpose()
 }
 
-/// What becomes of whoever is about to send the email.
+/// What becomes of a sender that is about to send the email.
 #[derive(PartialEq, Eq)]
 enum Sender {
     Stays,

@@ -256,7 +256,7 @@ async fn list_emails(work: &mut Work<'_>, filter: &EmailFilter) -> Fallible<Vec<
     rows.iter().map(record).collect()
 }
 
-/// The query of a page; what is not asked for does not stand in it.
+/// The query of a page; it names only what is asked for.
 fn page(filter: &EmailFilter) -> String {
     let has_key = filter.reference.is_some()
         || filter.run_id.is_some()

@@ -15,7 +15,7 @@ use crate::{
     events::{start_events, store_events},
 };
 
-/// For a part of a list: that somebody holds one of its events is known by then, and it is looked at again.
+/// For a part of a list: another transaction is known to hold one of its events by then, and it is looked at again.
 const HARDLY_WAIT: &str = "SET LOCAL lock_timeout = '50ms'";
 
 impl Postgres {

@@ -43,7 +43,7 @@ pub struct PostgresTransaction {
 /// How far a transaction has come, and so what becomes of its connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// It is not known whether the connection is in a transaction: closed, so that nobody gets it so.
+    /// It is not known whether the connection is in a transaction: closed, so that nobody else gets it in that state.
     Unsure,
     Open,
     Ended,

@@ -181,7 +181,7 @@ impl Redis {
         if answers.len() == commands.len() { Ok(answers) } else { Err(unexpected()) }
     }
 
-    /// Changes a row as `change` says; `None` if there is no such row. Where others change it at the same time, `change` decides anew.
+    /// Changes a row as `change` says; `None` if there is no such row. Where others change it at the same time, `change` decides again.
     pub(crate) async fn change_email(
         &self,
         operation: &'static str,

@@ -174,7 +174,7 @@ fn fields(record: &EmailRecord) -> BTreeSet<String> {
     fields.into_iter().collect()
 }
 
-/// Writes a row in the place of the one that was read, and lists it anew.
+/// Writes a row in the place of the one that was read, and lists it again.
 pub(crate) fn replace(before: Option<(&EmailRecord, &[u8])>, after: &EmailRow) -> Change {
     let (record, id) = (&after.record, key(after.record.id));
     let mut change =

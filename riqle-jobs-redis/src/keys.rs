@@ -10,7 +10,7 @@
 //! | `states` | hash | id → what changes, from the first claim or the end on ([`State`](crate::rows::State)) | no |
 //! | `due:PRIORITY:JOB` | sorted set | pending runs, and those whose lease was found to have run out, by due time | no |
 //! | `held:JOB` | sorted set | running runs by the end of their lease | no |
-//! | `expired:JOB` | sorted set | running runs that stand in `due`, by the end of their lease | no |
+//! | `expired:JOB` | sorted set | running runs that are in `due`, by the end of their lease | no |
 //! | `open:JOB` | sorted set | ids of runs that have not ended, in their order | no |
 //! | `succeeded:JOB`, `cancelled:JOB`, `dead:JOB`, `replayed:JOB` | sorted set | ids of ended runs, in their order | no |
 //! | `ended`, `letters` | sorted set | ended runs, and dead letters, by their end | no |

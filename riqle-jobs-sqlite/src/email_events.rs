@@ -73,7 +73,7 @@ async fn find_by_key(connection: &mut SqliteConnection, key: &EmailKey) -> Resul
     query.fetch_optional(connection).await?.as_ref().map(record).transpose()
 }
 
-/// What becomes of whoever is about to send the email.
+/// What becomes of a sender that is about to send the email.
 #[derive(PartialEq, Eq)]
 enum Sender {
     Stays,

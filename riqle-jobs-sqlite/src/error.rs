@@ -75,7 +75,7 @@ fn classify(error: &sqlx::Error) -> (ErrorKind, String) {
             code::CORRUPT => {
                 (Corrupt, "the file is damaged; restore a backup, or see PRAGMA integrity_check")
             }
-            code::NOT_A_DATABASE => (Misconfigured, "the file is no SQLite database; name another one"),
+            code::NOT_A_DATABASE => (Misconfigured, "the file is not a SQLite database; name another one"),
             code::TOO_BIG => (ErrorKind::Rejected, "a value is larger than SQLite allows"),
             code::CONSTRAINT => (Corrupt, "the schema refuses what was to be stored"),
             _ if database.message().ends_with("no transaction is active") => {
@@ -102,7 +102,7 @@ fn primary_code(error: &dyn sqlx::error::DatabaseError) -> i32 {
     error.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or_default() & 0xff
 }
 
-/// Whether somebody else holds the file.
+/// Whether another connection holds the file.
 pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(database) => {

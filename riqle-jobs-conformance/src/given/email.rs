@@ -88,7 +88,7 @@ pub(crate) async fn started(log: &(impl EmailLog + ?Sized), id: EmailId) -> Uuid
     start.sender
 }
 
-/// A new sender, which waits for nobody.
+/// A new sender that waits for no other.
 pub(crate) fn start() -> EmailStart {
     EmailStart {
         sender: Uuid::new_v4(),

@@ -91,7 +91,7 @@ pub trait DatabaseTransaction: Send {
     /// `Unavailable`; `Rejected` where the store can't hold it; `Conflict` where the step is saved already.
     fn save_step(&mut self, step: StepSave) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Takes the place of a step of a run that another store has: whoever comes second waits until this transaction has
+    /// Takes the place of a step of a run that another store has: a second transaction waits until this one has
     /// ended. Answers with the result where a transaction has committed one.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ const LONGEST_LINE: usize = 240;
 /// A connection that hands out one whole reply at a time, as text, whatever its bytes.
 ///
 /// lettre reads ahead, and would take what stands behind a reply for the answer to the next command; here it is unread, and the
-/// connection no longer [quiet](Self::is_quiet). What somebody on the way puts behind the answer to STARTTLS never counts
+/// connection no longer [quiet](Self::is_quiet). What an attacker in between puts behind the answer to STARTTLS never counts
 /// as said in private (RFC 3207, section 6; CVE-2011-0411).
 #[derive(Clone)]
 pub(super) struct Wire(Arc<Mutex<State>>);

@@ -35,7 +35,7 @@ struct Text<'a> {
 /// What was refunded of an order, and why if a reason is given.
 ///
 /// # Errors
-/// `Rejected` if the refund is no part of the total.
+/// `Rejected` if the refund is not part of the total.
 pub fn refund_notification(
     brand: &Brand,
     order: &Order,

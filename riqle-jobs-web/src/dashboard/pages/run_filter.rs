@@ -1,4 +1,4 @@
-//! Which runs to list, as it stands in a URL.
+//! Which runs to list, as a URL says it.
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use riqle_jobs_core::{RunFilter, RunId, RunState};
