@@ -60,6 +60,11 @@ macro_rules! interceptor {
                 A: Future<Output = Result<T, Error>> + Send,
                 F: Fn() -> A + Send + Sync;
 
+            /// A connection for extensions alone.
+            async fn lease_connection(&self) -> Result<Box<dyn LeaseConnection>, Error> {
+                self.inner().lease_connection().await
+            }
+
             $($(async fn $method(&self, $($argument: $type),*) -> Result<$answer, Error> {
                 let call = || self.inner().$method($(Clone::clone(&$argument)),*);
                 self.call(stringify!($method), Effect::$effect, call).await
@@ -87,7 +92,7 @@ interceptor! {
         Write settle(settlements: Vec<Settlement>) -> Vec<LeaseAnswer>;
         {
             async fn lease_connection(&self) -> Result<Box<dyn LeaseConnection>, Error> {
-                self.0.inner().lease_connection().await
+                self.0.lease_connection().await
             }
 
             fn queues_stand_apart(&self) -> bool {

@@ -78,6 +78,7 @@ pub mod event_list;
 pub mod event_starts;
 pub mod events;
 pub mod health;
+pub mod history;
 pub mod lease;
 pub mod limits;
 pub mod metrics;

@@ -283,6 +283,9 @@ pub struct EventRun {
 impl EventRun {
     /// What the answer says of a run that was enqueued for an event.
     pub fn of(run: &NewRun, answer: Enqueued) -> Self {
+        for LackingPath { rule, path } in &run.lacking {
+            tracing::warn!(job = run.job, run = %answer.id(), %rule, path, "an event's data lacks the field of a key");
+        }
         let (effect, lacking) = match answer {
             Enqueued::Joined(_) => (EventEffect::Joined, Vec::new()),
             Enqueued::New(_) | Enqueued::Existing(_) | Enqueued::Staged(_) => {

@@ -1,0 +1,297 @@
+//! What happened to one run, taken out of a history.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use riqle_jobs_core::{LeaseToken, RunId, RunState};
+
+use super::{
+    entry::{Answer, Ask, Entry, Event, Fenced, Held, Seen, Taken},
+    verdict::{Rule, Violation},
+};
+
+/// A call as far as it is about one run.
+#[derive(Clone, Debug)]
+pub(super) struct Operation {
+    pub(super) called: Moment,
+    /// `None`: it may have had its effect at any time since, or never.
+    pub(super) answered: Option<Moment>,
+    pub(super) act: Act,
+}
+
+/// A line, counted from 1, and its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moment {
+    pub(super) line: usize,
+    pub(super) at: u64,
+}
+
+/// What it does to the run. Where the answer is not known, the act has none.
+#[derive(Clone, Debug)]
+pub(super) enum Act {
+    Enqueue {
+        is_new: Option<bool>,
+    },
+    /// Another enqueue was answered with this run.
+    IsThere,
+    Claim {
+        token: LeaseToken,
+        lease: u64,
+        queue: usize,
+        taken: Taken,
+    },
+    GiveBack {
+        token: LeaseToken,
+    },
+    Extend {
+        token: LeaseToken,
+        lease: u64,
+        answer: Option<Fenced>,
+    },
+    Save {
+        token: LeaseToken,
+        path: String,
+        result: String,
+        replaces: bool,
+        answer: Option<Fenced>,
+    },
+    Settle {
+        token: LeaseToken,
+        state: RunState,
+        failures: Option<u32>,
+        answer: Option<Fenced>,
+    },
+    Cancel {
+        is_done: Option<bool>,
+    },
+    Replay,
+    /// It takes the place of a run that is replayed, with some of its steps.
+    Begin,
+    Discard,
+    Look {
+        seen: Option<Seen>,
+    },
+}
+
+/// A claim whose answer was lost: it may hold any run of its queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LostClaim {
+    pub(super) called: Moment,
+    pub(super) lease: u64,
+}
+
+/// The calls of a history, by run, each in the order of their calls.
+#[derive(Debug, Default)]
+pub(super) struct Operations {
+    pub(super) of_runs: BTreeMap<RunId, Vec<Operation>>,
+    /// By the number of the queue.
+    pub(super) lost_claims: Vec<Vec<LostClaim>>,
+    /// The lines of calls that delete ended runs.
+    pub(super) prunes: Vec<usize>,
+    pub(super) computed: Vec<(usize, Held, String)>,
+    pub(super) emails: Vec<EmailLine>,
+    queues: HashMap<String, usize>,
+    give_backs: Vec<(LeaseToken, Moment, Option<Moment>)>,
+}
+
+/// What happened to an email.
+#[derive(Clone, Debug)]
+pub(super) enum EmailLine {
+    Delivered { line: usize, email: String, drops_repeats: bool },
+    Recorded { line: usize, email: String },
+    Seen { line: usize, email: String, unknown_outcomes: u32 },
+}
+
+struct Open {
+    called: Moment,
+    ask: Ask,
+}
+
+impl Operations {
+    pub(super) fn read(entries: impl IntoIterator<Item = Entry>) -> Result<Self, Violation> {
+        let mut all = Self::default();
+        let mut open: HashMap<u64, Open> = HashMap::new();
+        let mut before = Moment { line: 0, at: 0 };
+        for (index, entry) in entries.into_iter().enumerate() {
+            let now = Moment { line: index + 1, at: entry.at };
+            let malformed = |first: usize| Violation {
+                rule: Rule::WellFormed,
+                subject: format!("process {}", entry.process),
+                first,
+                second: now.line,
+            };
+            if now.at < before.at {
+                return Err(malformed(before.line));
+            }
+            before = now;
+            match entry.event {
+                Event::Calls { call, ask } => {
+                    if ask == Ask::Prune {
+                        all.prunes.push(now.line);
+                    }
+                    if let Some(other) = open.insert(call, Open { called: now, ask }) {
+                        return Err(malformed(other.called.line));
+                    }
+                }
+                Event::Answered { call, answer } => {
+                    let Some(Open { called, ask }) = open.remove(&call) else {
+                        return Err(malformed(now.line));
+                    };
+                    if answer == Answer::Unknown {
+                        all.take(called, None, ask, None);
+                    } else {
+                        all.take(called, Some(now), ask, Some(answer));
+                    }
+                }
+                Event::Computes { run, token, path } => {
+                    all.computed.push((now.line, Held { run, token }, path));
+                }
+                Event::Delivered { email, drops_repeats, .. } => {
+                    let email = email.to_string();
+                    all.emails.push(EmailLine::Delivered { line: now.line, email, drops_repeats });
+                }
+            }
+        }
+        for Open { called, ask } in open.into_values() {
+            all.take(called, None, ask, None);
+        }
+        all.file_give_backs();
+        for operations in all.of_runs.values_mut() {
+            operations.sort_by_key(|operation| operation.called.line);
+        }
+        Ok(all)
+    }
+
+    /// A claim is given back whole; what it held is what it was answered with.
+    fn file_give_backs(&mut self) {
+        let mut runs_of: HashMap<LeaseToken, Vec<RunId>> = HashMap::new();
+        for (run, operations) in &self.of_runs {
+            for operation in operations {
+                if let Act::Claim { token, .. } = operation.act {
+                    runs_of.entry(token).or_default().push(*run);
+                }
+            }
+        }
+        for (token, called, answered) in std::mem::take(&mut self.give_backs) {
+            for run in runs_of.get(&token).into_iter().flatten() {
+                self.file(*run, called, answered, Act::GiveBack { token });
+            }
+        }
+    }
+
+    fn file(&mut self, run: RunId, called: Moment, answered: Option<Moment>, act: Act) {
+        self.of_runs.entry(run).or_default().push(Operation { called, answered, act });
+    }
+
+    fn queue(&mut self, name: &str) -> usize {
+        let next = self.queues.len();
+        let number = *self.queues.entry(name.to_owned()).or_insert(next);
+        self.lost_claims.resize_with(self.queues.len(), Vec::new);
+        number
+    }
+
+    fn take(&mut self, called: Moment, answered: Option<Moment>, ask: Ask, answer: Option<Answer>) {
+        if answer == Some(Answer::Refused) {
+            // It had no effect; that alone is worth a look where an operator was refused.
+            if let Ask::Cancel(run) = ask {
+                self.file(run, called, answered, Act::Cancel { is_done: Some(false) });
+            }
+            return;
+        }
+        match ask {
+            Ask::Enqueue(runs) => {
+                let there = match answer {
+                    Some(Answer::Enqueued(there)) => Some(there),
+                    _ => None,
+                };
+                for (index, run) in runs.into_iter().enumerate() {
+                    let other = there.as_ref().map(|there| there.get(index).copied().flatten());
+                    match other {
+                        Some(Some(other)) if other != run => self.file(other, called, answered, Act::IsThere),
+                        other => {
+                            let is_new = other.map(|other| other.is_none());
+                            self.file(run, called, answered, Act::Enqueue { is_new });
+                        }
+                    }
+                }
+            }
+            Ask::Claim { queue, token, lease } => {
+                let queue = self.queue(&queue);
+                let lease = micros(lease);
+                match answer {
+                    Some(Answer::Claimed(runs)) => {
+                        for taken in runs {
+                            self.file(taken.run, called, answered, Act::Claim { token, lease, queue, taken });
+                        }
+                    }
+                    _ => self.lost_claims[queue].push(LostClaim { called, lease }),
+                }
+            }
+            Ask::GiveBack(token) => self.give_backs.push((token, called, answered)),
+            Ask::Extend { leases, lease } => {
+                let lease = micros(lease);
+                for (Held { run, token }, answer) in leases.into_iter().zip(fenced(answer)) {
+                    let act = Act::Extend { token, lease, answer };
+                    self.file(run, called, answered.filter(|_| answer.is_some()), act);
+                }
+            }
+            Ask::Save(steps) => {
+                for (step, answer) in steps.into_iter().zip(fenced(answer)) {
+                    let Held { run, token } = step.held;
+                    let (path, result, replaces) = (step.path, step.result, step.replaces);
+                    let act = Act::Save { token, path, result, replaces, answer };
+                    self.file(run, called, answered.filter(|_| answer.is_some()), act);
+                }
+            }
+            Ask::Settle(settlements) => {
+                for (settled, answer) in settlements.into_iter().zip(fenced(answer)) {
+                    let Held { run, token } = settled.held;
+                    let act = Act::Settle { token, state: settled.state, failures: settled.failures, answer };
+                    self.file(run, called, answered.filter(|_| answer.is_some()), act);
+                }
+            }
+            Ask::Cancel(run) => {
+                let is_done = answered.map(|_| true);
+                self.file(run, called, answered, Act::Cancel { is_done });
+            }
+            Ask::Replay { run, new_run } => {
+                self.file(run, called, answered, Act::Replay);
+                self.file(new_run, called, answered, Act::Begin);
+            }
+            Ask::Discard(run) => self.file(run, called, answered, Act::Discard),
+            Ask::Prune => {}
+            Ask::Look(run) => {
+                if let Some(Answer::Run(seen)) = answer {
+                    self.file(run, called, answered, Act::Look { seen });
+                }
+            }
+            Ask::RecordSent(email) => {
+                if let Some(answered) = answered {
+                    self.emails.push(EmailLine::Recorded { line: answered.line, email: email.to_string() });
+                }
+            }
+            Ask::LookAtEmail(email) => {
+                if let (Some(answered), Some(Answer::UnknownOutcomes(unknown_outcomes))) = (answered, answer)
+                {
+                    let (line, email) = (answered.line, email.to_string());
+                    self.emails.push(EmailLine::Seen { line, email, unknown_outcomes });
+                }
+            }
+        }
+    }
+}
+
+/// The answer of each lease; none where nothing is known.
+fn fenced(answer: Option<Answer>) -> impl Iterator<Item = Option<Fenced>> {
+    let answers = match answer {
+        Some(Answer::Leases(answers)) => answers,
+        _ => Vec::new(),
+    };
+    answers.into_iter().chain(std::iter::repeat(None))
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

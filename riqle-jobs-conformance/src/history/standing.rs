@@ -1,0 +1,305 @@
+//! How a run stands, and what a call makes of it: where an answer does not fit, the rule that it breaks.
+
+use std::{collections::BTreeMap, hash::Hash};
+
+use riqle_jobs_core::{LeaseToken, RunState};
+
+use super::{
+    entry::{Fenced, Seen, Taken},
+    operation::{Act, LostClaim, Operation},
+    verdict::Rule,
+};
+
+/// How a run stands after some of its calls.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Standing {
+    phase: Phase,
+    /// The saved results, each with the line that saved it; `None`: taken over from a run that was replayed, not yet seen.
+    steps: Option<BTreeMap<String, (String, usize)>>,
+    failures: u32,
+    crashes: u32,
+    /// The claim under which it was settled last.
+    settled_by: Option<LeaseToken>,
+    /// The claim that held it when an operator cancelled it.
+    cancelled: Option<LeaseToken>,
+    /// The line that brought it here.
+    since: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Phase {
+    Absent,
+    Pending,
+    /// The lease lasts until then at least.
+    Running {
+        token: LeaseToken,
+        until: u64,
+    },
+    Ended(RunState),
+    Gone,
+}
+
+/// What a run's calls can't tell of its queue.
+pub(super) struct Around<'a> {
+    pub(super) lost_claims: &'a [Vec<LostClaim>],
+    pub(super) prunes: &'a [usize],
+}
+
+/// An answer that does not fit, and the line with which it does not go together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Misfit {
+    pub(super) rule: Rule,
+    pub(super) with: usize,
+}
+
+type Next = Result<Standing, Misfit>;
+
+impl Standing {
+    pub(super) fn absent() -> Self {
+        Self {
+            phase: Phase::Absent,
+            steps: Some(BTreeMap::new()),
+            failures: 0,
+            crashes: 0,
+            settled_by: None,
+            cancelled: None,
+            since: 0,
+        }
+    }
+
+    /// Where the call has its effect now.
+    pub(super) fn after(&self, operation: &Operation, around: &Around<'_>) -> Next {
+        match &operation.act {
+            Act::Enqueue { is_new } => self.enqueued(operation, *is_new),
+            Act::IsThere => match self.phase {
+                Phase::Absent => self.misfit(Rule::NothingFromNowhere),
+                _ => Ok(self.clone()),
+            },
+            Act::Claim { token, lease, queue, taken } => {
+                let lost = around.lost_claims.get(*queue).map_or(&[][..], Vec::as_slice);
+                self.claimed(operation, *token, *lease, taken, lost)
+            }
+            Act::GiveBack { token } => Ok(match self.is_held_by(*token) {
+                true => self.to(Phase::Pending, operation),
+                false => self.clone(),
+            }),
+            Act::Extend { token, lease, answer } => self.fenced(operation, *token, *answer, around, |run| {
+                run.phase =
+                    Phase::Running { token: *token, until: operation.called.at.saturating_add(*lease) };
+            }),
+            Act::Save { token, path, result, replaces, answer } => {
+                self.fenced(operation, *token, *answer, around, |run| {
+                    let Some(steps) = &mut run.steps else { return };
+                    let saved = (result.clone(), operation.called.line);
+                    match steps.get_mut(path) {
+                        Some(_) if !replaces => {}
+                        Some(step) => *step = saved,
+                        None => drop(steps.insert(path.clone(), saved)),
+                    }
+                })
+            }
+            Act::Settle { token, state, failures, answer } => {
+                self.settled(operation, *token, *answer, around, |run| {
+                    run.settled_by = Some(*token);
+                    run.since = operation.called.line;
+                    run.phase = match state.is_ended() {
+                        true => Phase::Ended(*state),
+                        false => Phase::Pending,
+                    };
+                    run.failures = failures.unwrap_or(run.failures);
+                })
+            }
+            Act::Cancel { is_done } => self.cancelled(operation, *is_done),
+            Act::Replay => match self.phase {
+                Phase::Ended(RunState::Dead | RunState::Cancelled) => Ok(self.clone()),
+                Phase::Absent => self.misfit(Rule::NothingFromNowhere),
+                _ => self.misfit(Rule::EndedOnce),
+            },
+            Act::Begin => Ok(match self.phase {
+                Phase::Absent => Self { steps: None, ..self.to(Phase::Pending, operation) },
+                _ => self.clone(),
+            }),
+            Act::Discard => match self.phase {
+                Phase::Ended(RunState::Dead) => Ok(self.to(Phase::Gone, operation)),
+                Phase::Gone => Ok(self.clone()),
+                _ => self.misfit(Rule::EndedOnce),
+            },
+            Act::Look { seen } => self.seen(operation, seen.as_ref(), around),
+        }
+    }
+
+    fn to(&self, phase: Phase, operation: &Operation) -> Self {
+        Self { phase, since: operation.called.line, ..self.clone() }
+    }
+
+    fn misfit(&self, rule: Rule) -> Next {
+        Err(Misfit { rule, with: self.since })
+    }
+
+    fn is_held_by(&self, token: LeaseToken) -> bool {
+        matches!(self.phase, Phase::Running { token: holder, .. } if holder == token)
+    }
+
+    fn enqueued(&self, operation: &Operation, is_new: Option<bool>) -> Next {
+        match (self.phase, is_new) {
+            (Phase::Absent, Some(false)) => self.misfit(Rule::NothingFromNowhere),
+            (Phase::Absent, _) => Ok(self.to(Phase::Pending, operation)),
+            (Phase::Gone, _) | (_, Some(false) | None) => Ok(self.clone()),
+            (_, Some(true)) => self.misfit(Rule::NothingVanishes),
+        }
+    }
+
+    fn claimed(
+        &self,
+        operation: &Operation,
+        token: LeaseToken,
+        lease: u64,
+        taken: &Taken,
+        lost: &[LostClaim],
+    ) -> Next {
+        let latest = operation.answered.map_or(u64::MAX, |answered| answered.at);
+        let crashes = match self.phase {
+            Phase::Pending => self.crashes,
+            Phase::Running { until, .. } if latest < until => return self.misfit(Rule::OneLiveLease),
+            Phase::Running { .. } => self.crashes.saturating_add(1),
+            Phase::Ended(_) | Phase::Gone => return self.misfit(Rule::EndedOnce),
+            Phase::Absent => return self.misfit(Rule::NothingFromNowhere),
+        };
+        // Claims whose answer was lost may have held it in between, each until its lease ran out.
+        let held_in_between =
+            lost.iter().filter(|claim| claim.called.at.saturating_add(claim.lease) <= latest);
+        let unseen = taken.crashes.checked_sub(crashes).map(|unseen| unseen as usize);
+        let is_counted = unseen.is_some_and(|unseen| unseen == 0 || unseen <= held_in_between.count());
+        if !is_counted || taken.failures != self.failures {
+            return self.misfit(Rule::CountedOnce);
+        }
+        let steps = Some(self.with_steps(&taken.steps, operation)?);
+        let phase = Phase::Running { token, until: operation.called.at.saturating_add(lease) };
+        Ok(Self { steps, crashes: taken.crashes, ..self.to(phase, operation) })
+    }
+
+    /// The steps, where they are as they were found.
+    fn with_steps(
+        &self,
+        found: &BTreeMap<String, String>,
+        operation: &Operation,
+    ) -> Result<BTreeMap<String, (String, usize)>, Misfit> {
+        let Some(steps) = &self.steps else {
+            let line = operation.called.line;
+            return Ok(found.iter().map(|(path, result)| (path.clone(), (result.clone(), line))).collect());
+        };
+        for (path, (result, line)) in steps {
+            if found.get(path) != Some(result) {
+                return Err(Misfit { rule: Rule::SavedStepStays, with: *line });
+            }
+        }
+        if found.len() > steps.len() {
+            return Err(Misfit { rule: Rule::StaleTokenWritesNothing, with: self.since });
+        }
+        Ok(steps.clone())
+    }
+
+    fn fenced(
+        &self,
+        operation: &Operation,
+        token: LeaseToken,
+        answer: Option<Fenced>,
+        around: &Around<'_>,
+        write: impl FnOnce(&mut Standing),
+    ) -> Next {
+        let holds = self.is_held_by(token);
+        match answer {
+            Some(Fenced::Done) if !holds => self.misfit(Rule::StaleTokenWritesNothing),
+            Some(Fenced::Done) | None if holds => {
+                let mut written = self.clone();
+                write(&mut written);
+                Ok(written)
+            }
+            Some(Fenced::LeaseLost) if holds => self.taken_by_a_lost_claim(operation, around),
+            Some(Fenced::CancelRequested) if self.cancelled != Some(token) => {
+                self.misfit(Rule::LiveLeaseHolds)
+            }
+            _ => Ok(self.clone()),
+        }
+    }
+
+    /// A settlement that is repeated is done already.
+    fn settled(
+        &self,
+        operation: &Operation,
+        token: LeaseToken,
+        answer: Option<Fenced>,
+        around: &Around<'_>,
+        write: impl FnOnce(&mut Standing),
+    ) -> Next {
+        if !self.is_held_by(token) && self.settled_by == Some(token) && answer == Some(Fenced::Done) {
+            return Ok(self.clone());
+        }
+        self.fenced(operation, token, answer, around, write)
+    }
+
+    /// A lease that ran out may have gone to a claim whose answer was lost, and have been given back since.
+    fn taken_by_a_lost_claim(&self, operation: &Operation, around: &Around<'_>) -> Next {
+        let latest = operation.answered.map_or(u64::MAX, |answered| answered.at);
+        let Phase::Running { until, .. } = self.phase else { return Ok(self.clone()) };
+        let is_possible = |claim: &LostClaim| claim.called.at <= latest;
+        if latest < until || !around.lost_claims.iter().flatten().any(is_possible) {
+            return self.misfit(Rule::LiveLeaseHolds);
+        }
+        Ok(Self { crashes: self.crashes.saturating_add(1), ..self.to(Phase::Pending, operation) })
+    }
+
+    fn cancelled(&self, operation: &Operation, is_done: Option<bool>) -> Next {
+        let cancelled = match self.phase {
+            Phase::Running { token, .. } => Some(token),
+            Phase::Pending => None,
+            // Done already, or too late.
+            Phase::Ended(RunState::Cancelled) => return Ok(self.clone()),
+            Phase::Ended(_) | Phase::Gone | Phase::Absent if is_done != Some(true) => return Ok(self.clone()),
+            Phase::Ended(_) | Phase::Gone => return self.misfit(Rule::EndedOnce),
+            Phase::Absent => return self.misfit(Rule::NothingFromNowhere),
+        };
+        match is_done {
+            Some(false) => self.misfit(Rule::NothingVanishes),
+            _ => Ok(Self { cancelled, ..self.to(Phase::Ended(RunState::Cancelled), operation) }),
+        }
+    }
+
+    fn seen(&self, operation: &Operation, seen: Option<&Seen>, around: &Around<'_>) -> Next {
+        let latest = operation.answered.map_or(usize::MAX, |answered| answered.line);
+        let Some(Seen { state, steps }) = seen else {
+            return match self.phase {
+                Phase::Absent | Phase::Gone => Ok(self.clone()),
+                // Deleted with others that have ended.
+                Phase::Ended(_) if around.prunes.iter().any(|line| *line < latest) => {
+                    Ok(self.to(Phase::Gone, operation))
+                }
+                _ => self.misfit(Rule::NothingVanishes),
+            };
+        };
+        let fits = match self.phase {
+            Phase::Absent => return self.misfit(Rule::NothingFromNowhere),
+            // By a claim whose answer was lost.
+            Phase::Pending => !state.is_ended() && (*state != RunState::Running || has_lost_claims(around)),
+            Phase::Running { until, .. } => match state {
+                RunState::Running => true,
+                // Taken by a claim whose answer was lost, and given back.
+                RunState::Pending => {
+                    has_lost_claims(around) && operation.answered.is_some_and(|at| at.at >= until)
+                }
+                _ => false,
+            },
+            Phase::Ended(ended) => *state == ended,
+            Phase::Gone => false,
+        };
+        if !fits {
+            let was_there = matches!(self.phase, Phase::Ended(_) | Phase::Gone);
+            return self.misfit(if was_there { Rule::EndedOnce } else { Rule::NothingVanishes });
+        }
+        Ok(Self { steps: Some(self.with_steps(steps, operation)?), ..self.clone() })
+    }
+}
+
+fn has_lost_claims(around: &Around<'_>) -> bool {
+    around.lost_claims.iter().any(|lost| !lost.is_empty())
+}
