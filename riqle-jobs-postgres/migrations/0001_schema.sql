@@ -225,6 +225,14 @@ CREATE TABLE riqle.unique_keys (
     PRIMARY KEY (job, key)
 );
 
+-- Takes a key from the run that holds it. A function, since a statement that does not call it does not pay for it.
+CREATE FUNCTION riqle.let_go(lane bigint, key text, run uuid) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM riqle.unique_keys u
+    WHERE u.job = (SELECT l.job FROM riqle.lanes l WHERE l.lane = $1) AND u.key = $2 AND u.run = $3;
+    RETURN false;
+END $$;
+
 CREATE INDEX unique_keys_expiry ON riqle.unique_keys (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE riqle.queues (

@@ -9,7 +9,8 @@
 -- stepped over. Answers a row of what it saw, and one a run.
 --
 -- A statement of two forms, since most of its time is spent on beginning: lines that end in `all` belong to the one that
--- reads all three ranges, lines that end in `due` to the one that claims nothing where one of the other two holds a run.
+-- reads all three ranges, lines that end in `due` to the one that looks at no leases, and claims nothing where a run became
+-- due late. For the same reason a function lets go of unique keys: most claims have none.
 WITH clock AS MATERIALIZED (
     SELECT now, now - lasted AS began, coalesce(now + $16, 9223372036854775807) AS until, snapshot,
            -- A snapshot lists open transactions up to the last one that has ended only.
@@ -60,13 +61,6 @@ others AS MATERIALIZED ( -- due
               AND (due_at, id) < (l.from_due, l.from_id) AND l.from_due > -9223372036854775808 -- due
             LIMIT 1 -- due
         ) late -- due
-    ) OR $14::bigint IS NOT NULL AND EXISTS ( -- due
-        SELECT 1 FROM known l CROSS JOIN LATERAL ( -- due
-            SELECT 1 FROM riqle.runs -- due
-            WHERE lane = l.lane AND state = 'running' AND lease_until <= l.now -- due
-              AND lease_until >= least($14, l.back) -- due
-            LIMIT 1 -- due
-        ) expired -- due
     ) AS exist -- due
 ), -- due
 candidates AS MATERIALIZED (
@@ -123,24 +117,18 @@ others AS MATERIALIZED ( -- all
 claimed AS (
     UPDATE riqle.runs r
     SET state = 'running', token = $5, worker = $6, claimed_at = clock.now, lease_until = clock.now + $7,
-        claims = claims + 1, late_since = NULL,
-        crashes = CASE r.state WHEN 'running' THEN crashes + 1 ELSE crashes END,
-        attempts = CASE r.state
-            WHEN 'running' THEN r.attempts[greatest(1, cardinality(r.attempts) - 23):] || json_build_object(
-                'number', failures + 1, 'started_at', claimed_at, 'ended_at', clock.now, 'worker', worker,
-                'outcome', 'crashed')::text
-            ELSE r.attempts
-        END
+        crashes = CASE r.state WHEN 'running' THEN crashes + 1 ELSE crashes END, -- all
+        attempts = CASE r.state -- all
+            WHEN 'running' THEN r.attempts[greatest(1, cardinality(r.attempts) - 23):] || json_build_object( -- all
+                'number', failures + 1, 'started_at', claimed_at, 'ended_at', clock.now, 'worker', worker, -- all
+                'outcome', 'crashed')::text -- all
+            ELSE r.attempts -- all
+        END, -- all
+        claims = claims + 1, late_since = NULL
     FROM clock
     WHERE r.id = ANY (ARRAY(SELECT id FROM due UNION ALL SELECT id FROM others)) -- all
     WHERE r.id = ANY (ARRAY(SELECT id FROM due)) -- due
     RETURNING r.*
-),
-released AS (
-    DELETE FROM riqle.unique_keys u USING (
-        SELECT job, unique_key, id FROM claimed JOIN lanes USING (lane) WHERE unique_scope = 'while-pending' OFFSET 0
-    ) c
-    WHERE u.job = ANY (ARRAY[c.job]) AND u.key = ANY (ARRAY[c.unique_key]) AND u.run = c.id
 ),
 -- The first of each lane that is left.
 rest AS (
@@ -162,24 +150,28 @@ next AS (
             ORDER BY due_at LIMIT 1
         ) due
     ) soon
-),
-next_lease AS (
-    SELECT min(lease_until) AS due_at FROM lanes l CROSS JOIN LATERAL (
-        SELECT lease_until FROM riqle.runs
-        WHERE lane = l.lane AND state = 'running' AND lease_until > l.now
-          AND lease_until <= l.until AND $14 IS NOT NULL
-        ORDER BY lease_until LIMIT 1
-    ) running
+), -- all
+next_lease AS ( -- all
+    SELECT min(lease_until) AS due_at FROM lanes l CROSS JOIN LATERAL ( -- all
+        SELECT lease_until FROM riqle.runs -- all
+        WHERE lane = l.lane AND state = 'running' AND lease_until > l.now -- all
+          AND lease_until <= l.until AND $14 IS NOT NULL -- all
+        ORDER BY lease_until LIMIT 1 -- all
+    ) running -- all
 )
-SELECT back.now, began, back.due_at AS back, next.due_at AS next_due, next_lease.due_at AS next_lease, lanes, due, ids,
+SELECT back.now, began, back.due_at AS back, next.due_at AS next_due, lanes, due, ids,
+       next_lease.due_at AS next_lease, -- all
+       $14::bigint AS next_lease, -- due
        snapshot::text AS snapshot, unlisted_from, unlisted_to,
        EXISTS (SELECT 1 FROM candidates WHERE kind = 'expired' AND id NOT IN (SELECT id FROM claimed)) AS leaves_leases, -- all
        false AS has_others, -- all
        false AS leaves_leases, (SELECT exist FROM others) AS has_others, -- due
        NULL AS job, NULL AS priority, NULL AS id, NULL AS failures, NULL AS crashes, NULL AS claims, NULL AS enqueued_at,
        NULL AS due_at, NULL AS root, NULL AS replay_of, NULL AS reference, NULL AS event_id, NULL AS input_codec, NULL AS input
-FROM clock CROSS JOIN back CROSS JOIN come_to CROSS JOIN next CROSS JOIN next_lease
+FROM clock CROSS JOIN back CROSS JOIN come_to CROSS JOIN next
+CROSS JOIN next_lease -- all
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, l.job, l.priority, c.id, c.failures, c.crashes,
-       c.claims, c.enqueued_at, c.due_at, c.root, c.replay_of, c.reference, c.event_id, c.input_codec, c.input
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+       CASE WHEN c.unique_scope = 'while-pending' THEN riqle.let_go(c.lane, c.unique_key, c.id) END,
+       l.job, l.priority, c.id, c.failures, c.crashes, c.claims, c.enqueued_at, c.due_at, c.root, c.replay_of, c.reference, c.event_id, c.input_codec, c.input
 FROM claimed c JOIN lanes l USING (lane)

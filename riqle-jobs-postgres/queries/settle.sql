@@ -40,12 +40,6 @@ dead AS (
            fingerprint, error_fingerprint, attempts, input_codec, input
     FROM ended WHERE state = 'dead'
 ),
-released AS (
-    DELETE FROM riqle.unique_keys u USING (
-        SELECT job, unique_key, id FROM ended JOIN riqle.lanes USING (lane) WHERE unique_scope <> 'period' OFFSET 0
-    ) e
-    WHERE u.job = ANY (ARRAY[e.job]) AND u.key = ANY (ARRAY[e.unique_key]) AND u.run = e.id
-),
 again AS (
     UPDATE riqle.runs r
     SET state = 'pending', settled_token = r.token, token = NULL, worker = NULL, claimed_at = NULL, lease_until = NULL,
@@ -62,7 +56,11 @@ again AS (
     WHERE r.id = ANY (ARRAY[v.id]) AND r.token = v.token AND v.state = 'pending'
     RETURNING v.n, r.lane, r.due_at
 )
-SELECT n, NULL AS due FROM ended
+-- A function, since most runs have no key.
+SELECT n, CASE WHEN unique_scope <> 'period' THEN
+           CASE WHEN riqle.let_go(lane, unique_key, id) THEN '' END
+       END AS due
+FROM ended
 UNION ALL
 SELECT n, CASE WHEN due_at <= (SELECT now FROM clock) THEN (SELECT queue FROM riqle.lanes WHERE lane = again.lane) END
 FROM again

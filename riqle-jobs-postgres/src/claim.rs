@@ -22,7 +22,7 @@ use crate::{
 const CLAIM: &str = include_str!("../queries/claim.sql");
 /// Reads all that can be claimed.
 pub(crate) static CLAIM_ALL: LazyLock<String> = LazyLock::new(|| without(" -- due"));
-/// Reads what is due, and says where there may be more.
+/// Reads what is due, no leases, and says where there may be more.
 pub(crate) static CLAIM_DUE: LazyLock<String> = LazyLock::new(|| without(" -- all"));
 /// So many transactions may begin while another is open; what is read next begins at the front.
 const MOST_OPEN: i64 = 1_000;
@@ -40,7 +40,9 @@ pub(crate) async fn claim(work: &mut Work<'_>, store: &Postgres, request: &Claim
         true => Look::at_front(),
         false => store.shared.floors.look(&request.queue, &request.jobs, losses),
     };
-    let mut rows = ask(work, if is_frozen { &CLAIM_ALL } else { &CLAIM_DUE }, request, &look).await?;
+    let looks_at_leases = look.leases_from.is_some();
+    let form: &'static str = if is_frozen || looks_at_leases { &CLAIM_ALL } else { &CLAIM_DUE };
+    let mut rows = ask(work, form, request, &look).await?;
     if get(head(&rows)?, "has_others")? {
         rows = ask(work, &CLAIM_ALL, request, &look).await?;
     }
