@@ -103,7 +103,7 @@ pub use harness::{Harness, StagingHarness, TransactionEnd, opened, within_limit}
 pub use intercepted::{Effect, Intercepted, Interceptor};
 pub use lost_replies::LostReplies;
 pub use memory_staging::MemoryStaging;
-pub use model::{random_operations_match_memory, run_model_test};
+pub use model::{Random, random_operations_match_memory, run_model_test};
 pub use silent_host::SilentHost;
 pub use transaction::ShopHarness;
 pub use unreliable::{Fault, Unreliable};

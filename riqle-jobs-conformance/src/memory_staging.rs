@@ -51,6 +51,11 @@ impl MemoryStaging {
         self.wake.wake(Hint::Staged)
     }
 
+    /// How many items have neither arrived nor been refused.
+    pub fn waiting(&self) -> usize {
+        self.items().values().filter(|item| item.refused.is_none()).count()
+    }
+
     fn items(&self) -> MutexGuard<'_, BTreeMap<StagedNumber, Item>> {
         self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }

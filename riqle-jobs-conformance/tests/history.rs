@@ -100,7 +100,9 @@ impl Story {
     }
 
     fn delivered(mut self, drops_repeats: bool) -> Self {
-        self.line(Event::Delivered { key: "key".to_owned(), email: email(), drops_repeats });
+        let send = self.entries.len() as u64;
+        self.line(Event::Sends { send, email: email() });
+        self.line(Event::Delivered { send, drops_repeats });
         self
     }
 
@@ -144,11 +146,16 @@ fn save(number: u128, path: &str, result: &str) -> Ask {
 }
 
 fn settle(number: u128, state: RunState) -> Ask {
-    Ask::Settle(vec![Settled { held: held(number), state, failures: None }])
+    Ask::Settle(vec![Settled { held: held(number), state, failures: None, after: None }])
 }
 
 fn fail(number: u128, failures: u32) -> Ask {
-    Ask::Settle(vec![Settled { held: held(number), state: RunState::Pending, failures: Some(failures) }])
+    Ask::Settle(vec![Settled {
+        held: held(number),
+        state: RunState::Pending,
+        failures: Some(failures),
+        after: Some(Duration::from_secs(2)),
+    }])
 }
 
 fn fenced(answer: Fenced) -> Answer {
@@ -181,6 +188,7 @@ mod legal {
             .claimed(1)
             .saved(1, "a", "1")
             .call(fail(1, 1), fenced(Fenced::Done))
+            .later(2)
             .claimed_with(2, 1, 0, &[("a", "1")])
             .settled(2, RunState::Succeeded)
             .fits();
@@ -275,11 +283,18 @@ mod legal {
 
     #[test]
     fn a_settlement_whose_answer_is_lost_and_whose_retry_is_claimed() {
-        story().enqueued().claimed(1).call(fail(1, 1), Answer::Unknown).claimed_with(2, 1, 0, &[]).fits();
         story()
             .enqueued()
             .claimed(1)
             .call(fail(1, 1), Answer::Unknown)
+            .later(2)
+            .claimed_with(2, 1, 0, &[])
+            .fits();
+        story()
+            .enqueued()
+            .claimed(1)
+            .call(fail(1, 1), Answer::Unknown)
+            .later(2)
             .later(30)
             .claimed_with(2, 0, 1, &[])
             .fits();
@@ -344,7 +359,8 @@ mod legal {
         let other = Held { run: other_run(), token: token(9) };
         let claimed =
             Answer::Claimed(vec![Taken { run: other_run(), failures: 0, crashes: 0, steps: map(&[]) }]);
-        let dead = Ask::Settle(vec![Settled { held: other, state: RunState::Dead, failures: None }]);
+        let dead =
+            Ask::Settle(vec![Settled { held: other, state: RunState::Dead, failures: None, after: None }]);
         story()
             .call(of_other(Ask::Enqueue(vec![other_run()])), Answer::Enqueued(vec![None]))
             .call(claim(9), claimed)
@@ -377,6 +393,7 @@ mod legal {
             .claimed(1)
             .saved(1, "a", "1")
             .call(fail(1, 1), fenced(Fenced::Done))
+            .later(2)
             .claimed_with(2, 1, 0, &[("a", "1")])
             .computes(2, "a")
             .call(Ask::Save(vec![replaced]), fenced(Fenced::Done))
@@ -521,6 +538,7 @@ mod illegal {
             .claimed(1)
             .saved(1, "a", "1")
             .call(fail(1, 1), fenced(Fenced::Done))
+            .later(2)
             .claimed_with(2, 1, 0, &[])
             .breaks(Rule::SavedStepStays, 5, 10);
     }
@@ -559,8 +577,19 @@ mod illegal {
     }
 
     #[test]
+    fn a_run_is_claimed_before_its_delay_is_over() {
+        story()
+            .enqueued()
+            .claimed(1)
+            .call(fail(1, 1), fenced(Fenced::Done))
+            .later(1)
+            .claimed_with(2, 1, 0, &[])
+            .breaks(Rule::NotBeforeItIsDue, 5, 8);
+    }
+
+    #[test]
     fn a_failure_is_forgotten() {
-        story().enqueued().claimed(1).call(fail(1, 1), fenced(Fenced::Done)).claimed(2).breaks(
+        story().enqueued().claimed(1).call(fail(1, 1), fenced(Fenced::Done)).later(2).claimed(2).breaks(
             Rule::CountedOnce,
             5,
             8,
@@ -588,12 +617,12 @@ mod illegal {
 
     #[test]
     fn an_email_leaves_after_its_record() {
-        story().delivered(false).recorded().delivered(false).breaks(Rule::NoEmailAfterItsRecord, 3, 4);
+        story().delivered(false).recorded().delivered(false).breaks(Rule::NoEmailAfterItsRecord, 4, 6);
     }
 
     #[test]
     fn an_email_twice_where_repeats_are_dropped() {
-        story().delivered(true).delivered(true).breaks(Rule::OneEmailWhereRepeatsAreDropped, 1, 2);
+        story().delivered(true).delivered(true).breaks(Rule::OneEmailWhereRepeatsAreDropped, 2, 4);
     }
 
     #[test]
@@ -602,7 +631,7 @@ mod illegal {
             .delivered(false)
             .delivered(false)
             .call(Ask::LookAtEmail(email()), Answer::UnknownOutcomes(0))
-            .breaks(Rule::NoRepeatInSilence, 2, 4);
+            .breaks(Rule::NoRepeatInSilence, 4, 6);
     }
 
     #[test]

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{Error, ErrorKind};
+use crate::{
+    Error, ErrorKind,
+    outside::{random_id, rising_id},
+};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $new:expr) => {
@@ -61,23 +64,23 @@ macro_rules! id {
 id! {
     /// Names a run. A UUIDv7, made before the run is stored, so that a repeated enqueue is harmless; ids from
     /// one process rise.
-    RunId, Uuid::now_v7()
+    RunId, rising_id()
 }
 id! {
     /// Fences one claim: every write of a worker carries it, and a store refuses any but the newest.
-    LeaseToken, Uuid::new_v4()
+    LeaseToken, random_id()
 }
 id! {
     /// Names a worker process; random, never reused after a restart.
-    WorkerId, Uuid::new_v4()
+    WorkerId, random_id()
 }
 id! {
     /// Names a row of the email log.
-    EmailId, Uuid::now_v7()
+    EmailId, rising_id()
 }
 id! {
     /// Names an action of an operator.
-    ActionId, Uuid::now_v7()
+    ActionId, rising_id()
 }
 
 impl RunId {

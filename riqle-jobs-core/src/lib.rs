@@ -19,6 +19,7 @@ mod job;
 mod jobs;
 pub mod limits;
 mod memory;
+mod outside;
 mod payload;
 mod relay;
 mod run;
@@ -51,6 +52,9 @@ pub use store::{
     StepSave, Store, UniqueKey, UniqueScope, Wake, WakeSender, WakeUps,
 };
 
+/// Seeds what is made at random, for a simulation.
+#[cfg(riqle_simulation)]
+pub use outside::seed_ids;
 pub use worker::{Alert, RunReport, Shutdown, Worker, WorkerStats};
 
 /// For implementing [`Mailer`] and the store traits; jobs and steps are plain `async fn`.

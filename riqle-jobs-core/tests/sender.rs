@@ -10,12 +10,17 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use riqle_jobs_conformance::{Fault, Unreliable};
+use riqle_jobs_conformance::{Effect, Fault, Intercepted, Interceptor, Unreliable};
 use riqle_jobs_core::{
-    Email, EmailLog, Inspect, Job, JobError, JobInput, Jobs, Mailbox, ManualClock, Memory, RetryPolicy, Run,
-    RunContext, RunState, SendError, Sender, Worker,
+    AsStore, Email, EmailId, EmailLog, Error, Inspect, Job, JobError, JobInput, Jobs, LeaseConnection,
+    Mailbox, ManualClock, Memory, RetryPolicy, Run, RunContext, RunState, SendError, Sender, Store, Worker,
+    async_trait,
     email::{EmailDetail, EmailFilter, EmailRecord, EmailStart, EmailStatus, OnUnknown, SendOutcome},
     testing::RecordingMailer,
+};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::sleep,
 };
 use uuid::Uuid;
 
@@ -318,4 +323,83 @@ async fn two_steps_side_by_side_with_one_email_key_send_once() {
     })
     .await;
     assert_eq!((run.state, rows.len(), mailer.tries()), (RunState::Succeeded, 1, 1));
+}
+
+/// A store that a process reaches no more between the recorded start of a body and the time when it is awake again, as one
+/// that is stopped does.
+#[derive(Clone)]
+struct Slept {
+    inner: Arc<dyn Store>,
+    awake: Arc<Semaphore>,
+    falls_asleep: Arc<Notify>,
+}
+
+impl Slept {
+    async fn until_awake(&self) {
+        drop(self.awake.acquire().await.unwrap());
+    }
+}
+
+#[async_trait]
+impl Interceptor for Slept {
+    fn inner(&self) -> &Arc<dyn Store> {
+        &self.inner
+    }
+
+    async fn call<T, A, F>(&self, _: &'static str, _: Effect, call: F) -> Result<T, Error>
+    where
+        T: Send,
+        A: Future<Output = Result<T, Error>> + Send,
+        F: Fn() -> A + Send + Sync,
+    {
+        call().await
+    }
+
+    async fn email_body_begins(&self, id: EmailId, sender: Uuid, sends: u32) -> Result<(), Error> {
+        self.inner.email_body_begins(id, sender, sends).await?;
+        self.falls_asleep.notify_one();
+        self.until_awake().await;
+        Ok(())
+    }
+
+    async fn lease_connection(&self) -> Result<Box<dyn LeaseConnection>, Error> {
+        self.until_awake().await;
+        self.inner.lease_connection().await
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_slept_past_its_lease_between_record_and_body_sends_nothing() {
+    let store = Memory::new();
+    let mailer = RecordingMailer::new();
+    let slept =
+        Slept { inner: store.as_store(), awake: Arc::new(Semaphore::new(0)), falls_asleep: Arc::default() };
+    let worker = |store: Arc<dyn Store>, sender: Sender| {
+        Worker::new(&store).register_with(sender, send_again).concurrency(1).lease(Duration::from_secs(1))
+    };
+    let sleeping = Intercepted(slept.clone());
+    let zombie = worker(sleeping.as_store(), Sender::new(&sleeping, Arc::new(mailer.clone())));
+    let other = worker(store.as_store(), Sender::new(&store, Arc::new(mailer.clone())));
+    let run = Jobs::new(&store).enqueue(MailsInput).await.unwrap().id();
+
+    let takes_over = async {
+        slept.falls_asleep.notified().await;
+        // The lease of the first runs out by the clock of the machine.
+        while store.run(run).await.unwrap().unwrap().state != RunState::Succeeded {
+            other.run_until_idle().await.unwrap();
+            sleep(Duration::from_millis(50)).await;
+        }
+        slept.awake.add_permits(100);
+    };
+    let (ended, ()) = tokio::join!(zombie.run_until_idle(), takes_over);
+    ended.unwrap();
+
+    assert_eq!(mailer.sent().len(), 1);
+    let events = store.email_events(row(&store).await.id).await.unwrap();
+    assert!(events.iter().any(|event| event.detail == EmailDetail::Unknown), "{events:?}");
+}
+
+async fn send_again(sender: Sender, run: RunContext, _: MailsInput) -> Result<(), JobError> {
+    let email = email().on_unknown(OnUnknown::SendAgain);
+    run.step("send", || async { Ok(sender.send(&email).await?) }).await.map(drop)
 }

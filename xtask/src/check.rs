@@ -2,7 +2,7 @@
 
 use crate::{
     command::{cargo, output, root, run},
-    features,
+    features, simulate,
 };
 
 /// Each alone, with no default feature.
@@ -29,14 +29,14 @@ const UNWANTED: &[&str] = &["openssl-sys", "native-tls", "aws-lc-sys"];
 pub(crate) fn all() -> Result<(), String> {
     run(&mut cargo("fmt --all --check"))?;
     run(&mut cargo("clippy --workspace --all-targets --all-features --locked -- -D warnings"))?;
+    simulate::check()?;
     for feature in FEATURES {
         run(cargo("check --package riqle-jobs --no-default-features --locked --features").arg(feature))?;
     }
     run(&mut cargo("check --package riqle-jobs --no-default-features --locked"))?;
     run(cargo("doc --workspace --no-deps --all-features --locked").env("RUSTDOCFLAGS", "-D warnings"))?;
     // Whether each crate can be packaged; its code was built above.
-    let packages =
-        "package --workspace --exclude xtask --exclude riqle-jobs-conformance --no-verify --allow-dirty";
+    let packages = "package --workspace --exclude xtask --exclude riqle-jobs-conformance --exclude riqle-jobs-simulation --no-verify --allow-dirty";
     run(cargo(packages).args(["--locked", "--offline", "--quiet"]))?;
     core_pulls_no_driver()?;
     inputs_pull_no_mailer()?;

@@ -9,6 +9,7 @@ mod features;
 mod node;
 mod python;
 mod servers;
+mod simulate;
 mod test;
 
 use std::process::ExitCode;
@@ -19,6 +20,8 @@ usage: cargo xtask COMMAND
   test           format, clippy, docs, each feature alone, then all tests of all crates with real servers
   test --quick   only the tests
   torture        the long tests: 500 orders through 50 kills of the shop, 20 times 100,000 random operations
+  simulate [--seeds N] [--from S] [--seed S]
+                 real workers, relays and senders over the memory store, with faults from a seed; --seed repeats one
   emails         writes the sample emails and an index to target/emails/, and lints them
   servers COMMAND …
                  runs a command while the servers of the tests stand: cargo xtask servers cargo test -p riqle-jobs-postgres
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         ["test"] => check::all().and_then(|()| test::all()),
         ["test", "--quick"] => test::all(),
         ["torture"] => test::torture(),
+        ["simulate", options @ ..] => simulate::simulate(options),
         ["emails"] => emails::write(),
         ["servers", command @ ..] => servers::with(command),
         ["bench", options @ ..] => bench::run(options),

@@ -6,6 +6,7 @@ use crate::{
     features::TESTED_APART,
     node, python,
     servers::{Durability, Servers},
+    simulate::simulate,
 };
 
 pub(crate) fn all() -> Result<(), String> {
@@ -17,7 +18,7 @@ pub(crate) fn all() -> Result<(), String> {
         apart.args(["--package", package]);
         others.args(["--exclude", package]);
     }
-    let mut all = Ok(());
+    let mut all = simulate(&["--seeds", "500"]);
     for mut test in [apart, others] {
         servers.tell(&mut test);
         test.args(["--all-features", "--locked", "--no-fail-fast"]);

@@ -26,8 +26,8 @@ pub(super) fn check_emails(lines: &[EmailLine]) -> Vec<Violation> {
             broken.push(Violation { rule, subject: format!("email {id}"), first, second });
         };
         match *line {
-            EmailLine::Delivered { line, drops_repeats, .. } => {
-                if let Some(recorded) = email.recorded {
+            EmailLine::Delivered { line, begun, drops_repeats, .. } => {
+                if let Some(recorded) = email.recorded.filter(|recorded| *recorded < begun) {
                     breaks(Rule::NoEmailAfterItsRecord, recorded, line);
                 } else if let (true, Some(before)) = (drops_repeats, email.delivered.last()) {
                     breaks(Rule::OneEmailWhereRepeatsAreDropped, *before, line);

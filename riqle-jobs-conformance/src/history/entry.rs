@@ -46,12 +46,17 @@ pub enum Event {
         /// The step's path.
         path: String,
     },
-    /// A provider has taken an email.
-    Delivered {
-        /// The provider's idempotency key, or the Message-ID.
-        key: String,
+    /// The body of an email begins to go out.
+    Sends {
+        /// The send's number, unique in the history.
+        send: u64,
         /// The email in the log.
         email: EmailId,
+    },
+    /// A provider has taken an email.
+    Delivered {
+        /// The number of the send.
+        send: u64,
         /// Whether the provider drops a repeat under the same key. What it has dropped has no line.
         drops_repeats: bool,
     },
@@ -94,6 +99,8 @@ pub enum Ask {
         /// The run that takes its place.
         new_run: RunId,
     },
+    /// An operator makes a run due now.
+    RunNow(RunId),
     /// An operator discards a dead letter.
     Discard(RunId),
     /// Deletes runs that have ended.
@@ -141,6 +148,9 @@ pub struct Settled {
     /// The charged failures from then on, of a run that goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<u32>,
+    /// After what delay another attempt may follow; `None`: at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Duration>,
 }
 
 /// What a store has answered.

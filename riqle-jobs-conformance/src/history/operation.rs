@@ -61,11 +61,13 @@ pub(super) enum Act {
         token: LeaseToken,
         state: RunState,
         failures: Option<u32>,
+        after: u64,
         answer: Option<Fenced>,
     },
     Cancel {
         is_done: Option<bool>,
     },
+    RunNow,
     Replay,
     /// It takes the place of a run that is replayed, with some of its steps.
     Begin,
@@ -99,7 +101,7 @@ pub(super) struct Operations {
 /// What happened to an email.
 #[derive(Clone, Debug)]
 pub(super) enum EmailLine {
-    Delivered { line: usize, email: String, drops_repeats: bool },
+    Delivered { line: usize, begun: usize, email: String, drops_repeats: bool },
     Recorded { line: usize, email: String },
     Seen { line: usize, email: String, unknown_outcomes: u32 },
 }
@@ -113,6 +115,7 @@ impl Operations {
     pub(super) fn read(entries: impl IntoIterator<Item = Entry>) -> Result<Self, Violation> {
         let mut all = Self::default();
         let mut open: HashMap<u64, Open> = HashMap::new();
+        let mut sends = HashMap::new();
         let mut before = Moment { line: 0, at: 0 };
         for (index, entry) in entries.into_iter().enumerate() {
             let now = Moment { line: index + 1, at: entry.at };
@@ -148,9 +151,15 @@ impl Operations {
                 Event::Computes { run, token, path } => {
                     all.computed.push((now.line, Held { run, token }, path));
                 }
-                Event::Delivered { email, drops_repeats, .. } => {
+                Event::Sends { send, email } => {
+                    if let Some((line, _)) = sends.insert(send, (now.line, email)) {
+                        return Err(malformed(line));
+                    }
+                }
+                Event::Delivered { send, drops_repeats } => {
+                    let Some((begun, email)) = sends.remove(&send) else { return Err(malformed(now.line)) };
                     let email = email.to_string();
-                    all.emails.push(EmailLine::Delivered { line: now.line, email, drops_repeats });
+                    all.emails.push(EmailLine::Delivered { line: now.line, begun, email, drops_repeats });
                 }
             }
         }
@@ -248,7 +257,9 @@ impl Operations {
             Ask::Settle(settlements) => {
                 for (settled, answer) in settlements.into_iter().zip(fenced(answer)) {
                     let Held { run, token } = settled.held;
-                    let act = Act::Settle { token, state: settled.state, failures: settled.failures, answer };
+                    let (state, failures) = (settled.state, settled.failures);
+                    let after = settled.after.map_or(0, micros);
+                    let act = Act::Settle { token, state, failures, after, answer };
                     self.file(run, called, answered.filter(|_| answer.is_some()), act);
                 }
             }
@@ -260,6 +271,7 @@ impl Operations {
                 self.file(run, called, answered, Act::Replay);
                 self.file(new_run, called, answered, Act::Begin);
             }
+            Ask::RunNow(run) => self.file(run, called, answered, Act::RunNow),
             Ask::Discard(run) => self.file(run, called, answered, Act::Discard),
             Ask::Prune => {}
             Ask::Look(run) => {

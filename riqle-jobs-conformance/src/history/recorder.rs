@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use riqle_jobs_core::{
     ClaimRequest, Claimed, EmailId, Ending, Enqueued, Error, ErrorKind, LeaseAnswer, LeaseConnection,
     LeaseRef, LeaseToken, NewRun, Payload, Replay, Retention, Run, RunId, RunState, SavedStep, Settlement,
-    StepSave, Store,
-    email::{EmailDetail, EmailEnding, EmailEvent},
+    StepSave, Store, Timestamp,
+    email::{EmailDetail, EmailEnding, EmailEvent, EmailRecord, EmailStart},
     store::Pruned,
 };
 use uuid::Uuid;
@@ -47,6 +47,8 @@ struct Shared {
     clock: Box<dyn Fn() -> Duration + Send + Sync>,
     lines: Mutex<Box<dyn Lines>>,
     calls: AtomicU64,
+    /// The emails by the keys that their provider was given.
+    emails: Mutex<BTreeMap<String, EmailId>>,
 }
 
 impl History {
@@ -62,6 +64,7 @@ impl History {
             clock: Box::new(clock),
             lines: Mutex::new(Box::new(lines)),
             calls: AtomicU64::new(first_call),
+            emails: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -72,6 +75,25 @@ impl History {
         // Under the lock, so that lines and times have one order.
         let at = u64::try_from((self.shared.clock)().as_micros()).unwrap_or(u64::MAX);
         lines.take(Entry { at, process: process.to_owned(), event });
+    }
+
+    /// Writes that the body of an email begins to go out under `key`, and answers the number of that send.
+    pub fn sends(&self, process: &str, key: &str) -> u64 {
+        let send = self.shared.calls.fetch_add(1, Ordering::Relaxed);
+        let email = self.emails().get(key).copied();
+        if let Some(email) = email {
+            self.write(process, Event::Sends { send, email });
+        }
+        send
+    }
+
+    /// Writes that the provider has taken the email of a send, and whether it drops repeats. What it drops is not taken.
+    pub fn delivered(&self, process: &str, send: u64, drops_repeats: bool) {
+        self.write(process, Event::Delivered { send, drops_repeats });
+    }
+
+    fn emails(&self) -> MutexGuard<'_, BTreeMap<String, EmailId>> {
+        self.shared.emails.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The store as `process` uses it.
@@ -177,6 +199,10 @@ impl Interceptor for Recorder {
             held: held(&settlement.lease),
             state: settlement.ending.state(),
             failures: matches!(settlement.ending, Ending::Again { .. }).then_some(settlement.failures),
+            after: match settlement.ending {
+                Ending::Again { after } => Some(after),
+                _ => None,
+            },
         };
         let ask = Ask::Settle(settlements.iter().map(settled).collect());
         self.record(ask, self.inner.settle(settlements), |answers| fenced(answers)).await
@@ -195,12 +221,22 @@ impl Interceptor for Recorder {
         self.record(Ask::Cancel(id), self.inner.cancel(id), done).await
     }
 
+    async fn run_now(&self, id: RunId) -> Result<(), Error> {
+        self.record(Ask::RunNow(id), self.inner.run_now(id), done).await
+    }
+
     async fn discard(&self, id: RunId) -> Result<(), Error> {
         self.record(Ask::Discard(id), self.inner.discard(id), done).await
     }
 
     async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
         self.record(Ask::Prune, self.inner.prune(retention), |_| Answer::Done).await
+    }
+
+    async fn start_email(&self, id: EmailId, start: EmailStart) -> Result<(EmailRecord, Timestamp), Error> {
+        let started = self.inner.start_email(id, start).await?;
+        self.history.emails().insert(started.0.provider_key(), id);
+        Ok(started)
     }
 
     async fn end_email(&self, id: EmailId, sender: Uuid, ending: EmailEnding) -> Result<(), Error> {
@@ -219,9 +255,16 @@ impl Recorder {
     /// `Unavailable`.
     pub async fn look(&self, id: RunId) -> Result<Option<Run>, Error> {
         let look = async {
-            let run = self.inner.run(id).await?;
-            let steps = if run.is_some() { self.inner.steps(id).await? } else { Vec::new() };
-            Ok((run, steps))
+            let mut run = self.inner.run(id).await?;
+            loop {
+                let steps = self.inner.steps(id).await?;
+                // What changed in between, or was deleted, is looked at again.
+                let again = self.inner.run(id).await?;
+                if again == run {
+                    return Ok((run, steps));
+                }
+                run = again;
+            }
         };
         let tell = |(run, saved): &(Option<Run>, Vec<SavedStep>)| {
             Answer::Run(run.as_ref().map(|run| {

@@ -24,6 +24,8 @@ pub(super) struct Standing {
     cancelled: Option<LeaseToken>,
     /// The line that brought it here.
     since: usize,
+    /// Before this it is not due again.
+    due_from: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,13 +66,14 @@ impl Standing {
             settled_by: None,
             cancelled: None,
             since: 0,
+            due_from: 0,
         }
     }
 
     /// Where the call has its effect now.
     pub(super) fn after(&self, operation: &Operation, around: &Around<'_>) -> Next {
         match &operation.act {
-            Act::Enqueue { is_new } => self.enqueued(operation, *is_new),
+            Act::Enqueue { is_new } => self.enqueued(operation, *is_new, around),
             Act::IsThere => match self.phase {
                 Phase::Absent => self.misfit(Rule::NothingFromNowhere),
                 _ => Ok(self.clone()),
@@ -98,7 +101,7 @@ impl Standing {
                     }
                 })
             }
-            Act::Settle { token, state, failures, answer } => {
+            Act::Settle { token, state, failures, after, answer } => {
                 self.settled(operation, *token, *answer, around, |run| {
                     run.settled_by = Some(*token);
                     run.since = operation.called.line;
@@ -107,9 +110,11 @@ impl Standing {
                         false => Phase::Pending,
                     };
                     run.failures = failures.unwrap_or(run.failures);
+                    run.due_from = operation.called.at.saturating_add(*after);
                 })
             }
             Act::Cancel { is_done } => self.cancelled(operation, *is_done),
+            Act::RunNow => Ok(Self { due_from: 0, ..self.clone() }),
             Act::Replay => match self.phase {
                 Phase::Ended(RunState::Dead | RunState::Cancelled) => Ok(self.clone()),
                 Phase::Absent => self.misfit(Rule::NothingFromNowhere),
@@ -121,7 +126,8 @@ impl Standing {
             }),
             Act::Discard => match self.phase {
                 Phase::Ended(RunState::Dead) => Ok(self.to(Phase::Gone, operation)),
-                Phase::Gone => Ok(self.clone()),
+                // There is nothing to discard.
+                Phase::Gone | Phase::Absent => Ok(self.clone()),
                 _ => self.misfit(Rule::EndedOnce),
             },
             Act::Look { seen } => self.seen(operation, seen.as_ref(), around),
@@ -140,13 +146,27 @@ impl Standing {
         matches!(self.phase, Phase::Running { token: holder, .. } if holder == token)
     }
 
-    fn enqueued(&self, operation: &Operation, is_new: Option<bool>) -> Next {
+    /// A repeat changes nothing, for as long as the store remembers the run.
+    fn enqueued(&self, operation: &Operation, is_new: Option<bool>, around: &Around<'_>) -> Next {
+        let is_forgotten = match self.phase {
+            Phase::Gone => true,
+            Phase::Ended(_) => self.may_be_deleted(operation, around),
+            _ => false,
+        };
+        let begins = || Self { phase: Phase::Pending, since: operation.called.line, ..Self::absent() };
         match (self.phase, is_new) {
             (Phase::Absent, Some(false)) => self.misfit(Rule::NothingFromNowhere),
-            (Phase::Absent, _) => Ok(self.to(Phase::Pending, operation)),
-            (Phase::Gone, _) | (_, Some(false) | None) => Ok(self.clone()),
+            (Phase::Absent, _) => Ok(begins()),
+            (_, Some(true) | None) if is_forgotten => Ok(begins()),
+            (_, Some(false) | None) => Ok(self.clone()),
             (_, Some(true)) => self.misfit(Rule::NothingVanishes),
         }
+    }
+
+    /// Whether others that have ended were deleted by then.
+    fn may_be_deleted(&self, operation: &Operation, around: &Around<'_>) -> bool {
+        let latest = operation.answered.map_or(usize::MAX, |answered| answered.line);
+        around.prunes.iter().any(|line| *line < latest)
     }
 
     fn claimed(
@@ -159,6 +179,7 @@ impl Standing {
     ) -> Next {
         let latest = operation.answered.map_or(u64::MAX, |answered| answered.at);
         let crashes = match self.phase {
+            Phase::Pending if latest < self.due_from => return self.misfit(Rule::NotBeforeItIsDue),
             Phase::Pending => self.crashes,
             Phase::Running { until, .. } if latest < until => return self.misfit(Rule::OneLiveLease),
             Phase::Running { .. } => self.crashes.saturating_add(1),
@@ -266,12 +287,10 @@ impl Standing {
     }
 
     fn seen(&self, operation: &Operation, seen: Option<&Seen>, around: &Around<'_>) -> Next {
-        let latest = operation.answered.map_or(usize::MAX, |answered| answered.line);
         let Some(Seen { state, steps }) = seen else {
             return match self.phase {
                 Phase::Absent | Phase::Gone => Ok(self.clone()),
-                // Deleted with others that have ended.
-                Phase::Ended(_) if around.prunes.iter().any(|line| *line < latest) => {
+                Phase::Ended(_) if self.may_be_deleted(operation, around) => {
                     Ok(self.to(Phase::Gone, operation))
                 }
                 _ => self.misfit(Rule::NothingVanishes),

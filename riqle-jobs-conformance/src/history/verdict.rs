@@ -14,6 +14,8 @@ pub enum Rule {
     NothingFromNowhere,
     /// A run that has ended is neither claimed nor ended otherwise.
     EndedOnce,
+    /// A run is not claimed before its delay is over.
+    NotBeforeItIsDue,
     /// A claim that does not hold the run writes nothing.
     StaleTokenWritesNothing,
     /// A claim that holds the run is not told that it does not.
@@ -24,7 +26,7 @@ pub enum Rule {
     SavedStepIsNotComputed,
     /// Crashes and failures are counted, each once and apart.
     CountedOnce,
-    /// An email is not sent once it is recorded as sent.
+    /// No send of an email begins once it is recorded as sent.
     NoEmailAfterItsRecord,
     /// A provider that drops repeats takes an email once.
     OneEmailWhereRepeatsAreDropped,
@@ -42,12 +44,13 @@ impl Rule {
             Rule::NothingVanishes => "what was acknowledged is found again",
             Rule::NothingFromNowhere => "what was never enqueued is nowhere",
             Rule::EndedOnce => "a run that has ended is neither claimed nor ended otherwise",
+            Rule::NotBeforeItIsDue => "a run is not claimed before its delay is over",
             Rule::StaleTokenWritesNothing => "a claim that does not hold the run writes nothing",
             Rule::LiveLeaseHolds => "a claim that holds the run is not told that it does not",
             Rule::SavedStepStays => "a saved step is handed to the next claim",
             Rule::SavedStepIsNotComputed => "a claim that knows of a saved step does not compute it",
             Rule::CountedOnce => "crashes and failures are counted, each once and apart",
-            Rule::NoEmailAfterItsRecord => "an email is not sent once it is recorded as sent",
+            Rule::NoEmailAfterItsRecord => "no send of an email begins once it is recorded as sent",
             Rule::OneEmailWhereRepeatsAreDropped => "a provider that drops repeats takes an email once",
             Rule::NoRepeatInSilence => "an email that was taken twice has an unknown outcome",
             Rule::WellFormed => "calls are answered once, and time does not go back",

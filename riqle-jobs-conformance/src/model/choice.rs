@@ -67,7 +67,7 @@ impl Choices {
             78..=82 => self.replay(random),
             83..=84 => Operation::Discard(self.ended_run(random)),
             85..=87 => Operation::RunNow(self.run(random)),
-            88 => Operation::Pause(queue(random), random.next() % 3),
+            88 => Operation::Pause(queue(random), random.number() % 3),
             89..=91 => Operation::Resume(queue(random)),
             92 => Operation::Prune(retention(random)),
             _ => Operation::Advance(random.duration(12_000)),
@@ -178,10 +178,10 @@ impl Choices {
     /// Mostly rising, as real ones are; sometimes another process's clock is behind.
     fn new_id(&mut self, random: &mut Random) -> RunId {
         self.ids += 1;
-        let behind = if random.percent(10) { random.next() % 50 } else { 0 };
+        let behind = if random.percent(10) { random.number() % 50 } else { 0 };
         let millis = 1_767_225_600_000 + self.ids.saturating_sub(behind);
-        let high = millis << 16 | 0x7000 | (random.next() & 0x0fff);
-        let low = 0x8000_0000_0000_0000 | (random.next() >> 2);
+        let high = millis << 16 | 0x7000 | (random.number() & 0x0fff);
+        let low = 0x8000_0000_0000_0000 | (random.number() >> 2);
         RunId::from_uuid(uuid::Uuid::from_u64_pair(high, low))
     }
 
@@ -238,7 +238,7 @@ impl Choices {
             Note {
                 lease: held.lease.clone(),
                 progress: random.percent(50).then(|| Progress {
-                    done: random.next() % 10,
+                    done: random.number() % 10,
                     total: 10,
                     text: "under way".to_owned(),
                 }),

@@ -13,10 +13,11 @@ use riqle_jobs_core::{Memory, Store};
 use self::{
     choice::Choices,
     operation::Operation,
-    random::Random,
     state::{visible_lists, visible_state},
 };
 use crate::Harness;
+
+pub use self::random::Random;
 
 const SEEDS: u64 = 3;
 const OPERATIONS: usize = 2_000;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{Deferral, Email, EmailLog, MessageIdentity};
-use crate::{EmailId, Error};
+use crate::{EmailId, Error, RunContext};
 
 /// The time SMTP allows for the final reply (RFC 5321, section 4.5.3.2.6), plus a minute for the log.
 const LONGEST_SEND: Duration = Duration::from_secs(11 * 60);
@@ -76,6 +76,8 @@ struct Record {
     sender: Uuid,
     /// Including this one.
     sends: u32,
+    /// The run that sends it.
+    run: Option<RunContext>,
 }
 
 impl Transmission {
@@ -84,19 +86,30 @@ impl Transmission {
         Self { record: None }
     }
 
-    pub(crate) fn recorded(log: Arc<dyn EmailLog>, email: EmailId, sender: Uuid, sends: u32) -> Self {
-        Self { record: Some(Record { log, email, sender, sends }) }
+    pub(crate) fn recorded(
+        log: Arc<dyn EmailLog>,
+        email: EmailId,
+        sender: Uuid,
+        sends: u32,
+        run: Option<RunContext>,
+    ) -> Self {
+        Self { record: Some(Record { log, email, sender, sends, run }) }
     }
 
     /// From here on the email may have left. Call it before the first byte of the body goes out; a second call
     /// in the same send changes nothing.
     ///
     /// # Errors
-    /// If it can't be recorded, or another sender has taken over the email: don't send.
+    /// If it can't be recorded, another sender has taken over the email, or the process has slept past its run's lease, so
+    /// that another may have: don't send.
     pub async fn body_begins(&self) -> Result<(), Error> {
         match &self.record {
-            Some(Record { log, email, sender, sends }) => {
-                log.email_body_begins(*email, *sender, *sends).await
+            Some(Record { log, email, sender, sends, run }) => {
+                log.email_body_begins(*email, *sender, *sends).await?;
+                match run {
+                    Some(run) => run.check_holds("email_body_begins").await,
+                    None => Ok(()),
+                }
             }
             None => Ok(()),
         }

@@ -92,7 +92,9 @@ impl<'a> OneSend<'a> {
             bytes: self.row.message.clone(),
         };
         let sends = self.row.sends.saturating_add(1);
-        let transmission = Transmission::recorded(Arc::clone(log), self.row.id, self.start.sender, sends);
+        let run = self.step.map(|step| step.run().clone());
+        let transmission =
+            Transmission::recorded(Arc::clone(log), self.row.id, self.start.sender, sends, run);
         match mailer.send(&message, &transmission).await {
             SendOutcome::Accepted { message_id, reply } => {
                 self.is_judged();

@@ -4,14 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::{
     Email, EmailFilter, EmailLog, EmailRecord, EmailStart, EmailStatus, Mailbox, Mailer, MessageIdentity,
     NewEmail, Rendered, SendError, SendPhase, canonical_address, deferral::DAY, one_send::OneSend,
     overload::Overload, sha256_hex,
 };
-use crate::{AsStore, EmailId, Error, JobError, run::CurrentStep};
+use crate::{AsStore, EmailId, Error, JobError, outside::random_id, run::CurrentStep};
 
 /// Sends an email effectively once, over a mailer and the email log.
 ///
@@ -215,7 +214,7 @@ impl Sender {
         }
         let is_other_provider = rendered.as_ref().is_some_and(|rendered| rendered.provider != row.provider);
         let start = EmailStart {
-            sender: Uuid::new_v4(),
+            sender: random_id(),
             run_id: step.map(|step| step.run().id()),
             attempt: step.map_or(row.attempt, |step| step.run().attempt()),
             rendered,

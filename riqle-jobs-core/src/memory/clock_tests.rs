@@ -33,7 +33,7 @@ impl Machine {
 
     fn store(&self) -> Memory {
         let readings = Arc::clone(&self.0);
-        Memory { machine: MachineClock::of("boot", move || *readings.lock().unwrap()), ..Memory::default() }
+        Memory::on_machine(MachineClock::of("boot", move || *readings.lock().unwrap()))
     }
 
     /// Time goes by, even while the machine is suspended.

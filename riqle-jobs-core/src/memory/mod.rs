@@ -90,6 +90,12 @@ impl Memory {
         Self { clock: clock.into(), ..Self::default() }
     }
 
+    /// An empty store on a machine's clock.
+    #[cfg(any(test, riqle_simulation))]
+    pub fn on_machine(machine: MachineClock) -> Self {
+        Self { machine, ..Self::default() }
+    }
+
     /// Sets what this handle, and clones made of it from now on, accept.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {

@@ -1,6 +1,6 @@
 //! Enqueues, claims, extends leases, saves steps and notes, and settles.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -69,7 +69,7 @@ impl Queue for Memory {
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<LeaseAnswer>, Error> {
         let (mut state, now) = self.begin();
-        let mut due_again = HashSet::new();
+        let mut due_again = BTreeSet::new();
         let answers = settlements
             .into_iter()
             .map(|settlement| {

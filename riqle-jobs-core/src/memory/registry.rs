@@ -22,7 +22,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Known {
     jobs: BTreeMap<String, RegisteredJob>,
-    workers: HashMap<WorkerId, RegisteredWorker>,
+    workers: BTreeMap<WorkerId, RegisteredWorker>,
     /// By their number, which rises as they come.
     events: BTreeMap<u64, StoredEvent>,
     event_numbers: HashMap<String, u64>,

@@ -1,14 +1,13 @@
 //! Why a body should stop, and how it is told.
 
-use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU8, Ordering},
-    },
-    time::Instant,
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicU8, Ordering},
 };
 
 use tokio::sync::Notify;
+
+use crate::outside::Instant;
 
 /// Why a body should stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,14 +15,16 @@ use std::{
     future::Future,
     panic::Location,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::timeout;
 
 use crate::{
-    ClaimedRun, Clock, JobError, LeaseAnswer, LeaseRef, Limits, LogLevel, RunId, Step, UnreadableStep,
+    ClaimedRun, Clock, Error, ErrorKind, JobError, LeaseAnswer, LeaseRef, LeaseToken, Limits, LogLevel,
+    RunId, Step, UnreadableStep, outside::Instant,
 };
 
 pub(crate) use cancellation::Cancellation;
@@ -36,6 +38,9 @@ use step_path::Keys;
 pub use step_path::StepPath;
 use steps::Frame;
 pub(crate) use steps::{RunSteps, Save};
+
+/// How long it may take to learn whether a lease still holds.
+const KNOWN_WITHIN: Duration = Duration::from_secs(5);
 
 /// A run as its body sees it; runs steps. Cheap to clone.
 #[derive(Clone)]
@@ -110,6 +115,12 @@ impl RunContext {
     /// The run's id.
     pub fn id(&self) -> RunId {
         self.inner.lease.run
+    }
+
+    /// The token of the claim under which the body runs: another in each attempt. What is written beside it elsewhere can
+    /// refuse a worker that has lost its lease.
+    pub fn token(&self) -> LeaseToken {
+        self.inner.lease.token
     }
 
     /// The job's name.
@@ -333,6 +344,20 @@ impl RunContext {
             }
             None => Ok(()),
         }
+    }
+
+    /// Waits, where the process has slept past its lease, until it is known whether that still holds.
+    ///
+    /// # Errors
+    /// `Unavailable` where it does not, or is not known in time.
+    pub(crate) async fn check_holds(&self, operation: &'static str) -> Result<(), Error> {
+        let cancellation = &self.inner.cancellation;
+        let is_known = timeout(KNOWN_WITHIN, cancellation.until_certain()).await.is_ok();
+        if is_known && cancellation.is_certain() && cancellation.lost().is_none() {
+            return Ok(());
+        }
+        let message = "the process slept past the lease of its run, which another may have taken";
+        Err(Error::new(ErrorKind::Unavailable, operation, message))
     }
 
     /// Whatever verdict the error carries, the store would refuse to record it.

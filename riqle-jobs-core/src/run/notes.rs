@@ -1,7 +1,7 @@
 //! What bodies report about themselves, in flight to the store.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -16,7 +16,7 @@ use crate::{
 /// The claims of a worker that have said something that is not written yet.
 #[derive(Default)]
 pub(crate) struct UnwrittenNotes {
-    claims: Mutex<HashMap<(RunId, LeaseToken), Arc<RunNoteBuffer>>>,
+    claims: Mutex<BTreeMap<(RunId, LeaseToken), Arc<RunNoteBuffer>>>,
     /// Told when there is something to write, of each queue.
     some: Mutex<HashMap<Arc<str>, Arc<Notify>>>,
 }
@@ -78,7 +78,7 @@ impl UnwrittenNotes {
         self.some_of(&buffer.lease.queue).notify_one();
     }
 
-    fn claims(&self) -> MutexGuard<'_, HashMap<(RunId, LeaseToken), Arc<RunNoteBuffer>>> {
+    fn claims(&self) -> MutexGuard<'_, BTreeMap<(RunId, LeaseToken), Arc<RunNoteBuffer>>> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

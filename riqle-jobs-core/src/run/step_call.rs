@@ -5,7 +5,6 @@ use std::{
     iter,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Instant,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -17,7 +16,10 @@ use super::{
     current_step::{CURRENT_STEP, CurrentStep, StepKind},
     steps::{Clash, Frame, Place, StepNumber, StepResult, stopped},
 };
-use crate::{Error, ErrorKind, JobError, LeaseAnswer, Payload, StepSave, UnreadableStep, worker::panic_hook};
+use crate::{
+    Error, ErrorKind, JobError, LeaseAnswer, Payload, StepSave, UnreadableStep, outside::Instant,
+    worker::panic_hook,
+};
 
 impl Clash {
     fn message(self, path: &StepPath, outer: Option<&StepPath>, at: Place) -> String {

@@ -1,6 +1,6 @@
 //! A step whose result is committed with the application's own writes.
 
-use std::{future::Future, panic::Location, time::Instant};
+use std::{future::Future, panic::Location};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -10,7 +10,10 @@ use super::{
     step_call::{Found, StepCall},
     steps::StepResult,
 };
-use crate::{Database, DatabaseTransaction, ErrorKind, JobError, Jobs, LeaseAnswer, Payload, Transaction};
+use crate::{
+    Database, DatabaseTransaction, ErrorKind, JobError, Jobs, LeaseAnswer, Payload, Transaction,
+    outside::Instant,
+};
 
 /// How often a step's place is tried again.
 const TRIES: u32 = 2;

@@ -6,13 +6,13 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::sync::{Notify, Semaphore};
 
 use super::queue_slots::QueueSlot;
-use crate::{ClaimedRun, run::Cancellation, store::WorkerOrder};
+use crate::{ClaimedRun, outside::Instant, run::Cancellation, store::WorkerOrder};
 
 /// Claimed runs that wait for a free slot.
 ///

@@ -1,9 +1,6 @@
 //! Claims runs from the worker's queues in turn, and sleeps until the next is due.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::time::sleep_until;
@@ -12,6 +9,7 @@ use super::{Settings, Shutdown, buffer::HeldRun, running::Shared};
 use crate::{
     ClaimRequest, Claimed, ClaimedRun, Clock, Error, ErrorKind, Hint, LeaseToken, Store, WakeUps,
     backoff::{Backoff, jittered},
+    outside::Instant,
 };
 
 /// Claimed runs that no slot has taken for so long go back, to workers with free slots.

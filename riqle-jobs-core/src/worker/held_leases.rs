@@ -1,22 +1,22 @@
 //! The leases that a worker holds: claimed and not yet settled.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::sync::Notify;
 
-use crate::{LeaseAnswer, LeaseRef, LeaseToken, RunId, StopReason, run::Cancellation};
+use crate::{LeaseAnswer, LeaseRef, LeaseToken, RunId, StopReason, outside::Instant, run::Cancellation};
 
 /// The leases that this worker holds: claimed and not yet settled.
 #[derive(Default)]
 pub(super) struct HeldLeases {
-    held: Mutex<HashMap<(RunId, LeaseToken), Held>>,
+    held: Mutex<BTreeMap<(RunId, LeaseToken), Held>>,
     /// How many leases were let go so far.
     ended: AtomicU64,
     /// Told when none is held any more.
@@ -95,7 +95,7 @@ impl HeldLeases {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<(RunId, LeaseToken), Held>> {
+    fn held(&self) -> MutexGuard<'_, BTreeMap<(RunId, LeaseToken), Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,21 +1,35 @@
 //! Extends a worker's leases, from a thread of its own.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::held_leases::HeldLeases;
-use crate::{Error, ErrorKind, LeaseConnection, LeaseRef, Store};
+use crate::{Error, LeaseConnection, LeaseRef, Store, outside::Instant};
 
 const MOST_AT_ONCE: usize = 1_000;
 
+/// Keeps the worker's leases on the runtime that runs it, whose clock a simulation has paused.
+#[cfg(riqle_simulation)]
+pub(super) fn keep_on_own_thread(
+    store: Arc<dyn Store>,
+    held: Arc<HeldLeases>,
+    lease: Duration,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    tokio::spawn(async move {
+        tokio::select! {
+            () = keep(&*store, &held, lease) => {}
+            () = stop.cancelled() => {}
+        }
+    });
+    Ok(())
+}
+
 /// Keeps the worker's leases from a thread of its own, so that a body that blocks the application's runtime
 /// loses none.
+#[cfg(not(riqle_simulation))]
 pub(super) fn keep_on_own_thread(
     store: Arc<dyn Store>,
     held: Arc<HeldLeases>,
@@ -23,7 +37,8 @@ pub(super) fn keep_on_own_thread(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let failed = |cause: std::io::Error| {
-        Error::new(ErrorKind::Misconfigured, "run", "can't start the lease keeper's thread").caused_by(cause)
+        Error::new(crate::ErrorKind::Misconfigured, "run", "can't start the lease keeper's thread")
+            .caused_by(cause)
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     std::thread::Builder::new()

@@ -1,9 +1,9 @@
 //! Counts what a worker does, and reports it to the store.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use super::buffer::HeldRun;
 use crate::{
     AttemptOutcome, Ending, Error, Settlement, Store, WorkerId, clock,
+    outside::Instant,
     store::{JobMetrics, Span},
 };
 
@@ -25,7 +26,7 @@ pub(super) struct Meter {
 }
 
 /// By job, span and the start of it in milliseconds.
-type Spans = HashMap<(Arc<str>, Span, i64), Counted>;
+type Spans = BTreeMap<(Arc<str>, Span, i64), Counted>;
 
 struct Counted {
     metrics: JobMetrics,
