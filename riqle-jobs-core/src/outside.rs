@@ -5,7 +5,12 @@
 #[cfg(not(riqle_simulation))]
 pub(crate) use std::time::Instant;
 #[cfg(riqle_simulation)]
-pub(crate) use tokio::time::Instant;
+pub(crate) use tokio::time::{Instant, sleep_until};
+
+#[cfg(not(riqle_simulation))]
+pub(crate) fn sleep_until(until: Instant) -> tokio::time::Sleep {
+    tokio::time::sleep_until(until.into())
+}
 
 #[cfg(not(riqle_simulation))]
 pub(crate) fn rising_id() -> uuid::Uuid {

@@ -3,13 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tokio::time::sleep_until;
 
 use super::{Settings, Shutdown, buffer::HeldRun, running::Shared};
 use crate::{
     ClaimRequest, Claimed, ClaimedRun, Clock, Error, ErrorKind, Hint, LeaseToken, Store, WakeUps,
     backoff::{Backoff, jittered},
-    outside::Instant,
+    outside::{Instant, sleep_until},
 };
 
 /// Claimed runs that no slot has taken for so long go back, to workers with free slots.
@@ -143,7 +142,7 @@ impl ClaimLoop {
                     hint = self.hints.next() => self.note(hint),
                     () = shared.buffer.room.notified() => {}
                     () = shared.held.none_left.notified(), if until_idle => self.look_again_where_unsure(),
-                    () = sleep_until(until.into()) => {}
+                    () = sleep_until(until) => {}
                     () = manual_due => self.look_where_due(due),
                 }
                 false
