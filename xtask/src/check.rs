@@ -2,7 +2,7 @@
 
 use crate::{
     command::{cargo, output, root, run},
-    features, simulate,
+    faults, features, simulate,
 };
 
 /// Each alone, with no default feature.
@@ -41,6 +41,7 @@ pub(crate) fn all() -> Result<(), String> {
     core_pulls_no_driver()?;
     inputs_pull_no_mailer()?;
     features::tests_hide_nothing()?;
+    faults::are_shown()?;
     nothing_unwanted_is_locked()
 }
 

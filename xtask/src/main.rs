@@ -5,6 +5,7 @@ mod check;
 mod chromium;
 mod command;
 mod emails;
+mod faults;
 mod features;
 mod node;
 mod python;
