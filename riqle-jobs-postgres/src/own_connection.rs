@@ -31,6 +31,14 @@ const TRIES: usize = 5;
 /// How long a cancel of many runs may take.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(5 * 60);
 
+/// A call within a transaction.
+struct Call<'a> {
+    operation: &'static str,
+    patience: Duration,
+    /// Whether it is known that all of it is there, or nothing: not where its future is dropped, or an answer does not come.
+    has_ended: &'a mut bool,
+}
+
 impl Postgres {
     /// Stores runs, of any queues, in a transaction that the application has begun itself: they are there once it
     /// commits, and never were where it rolls back. Fire the [`Wake`] after the commit.
@@ -47,10 +55,20 @@ impl Postgres {
         connection: &mut PgConnection,
         runs: Vec<NewRun>,
     ) -> Result<(Vec<Enqueued>, Wake), Error> {
+        self.enqueue_within(connection, runs, &mut false).await
+    }
+
+    pub(crate) async fn enqueue_within(
+        &self,
+        connection: &mut PgConnection,
+        runs: Vec<NewRun>,
+        has_ended: &mut bool,
+    ) -> Result<(Vec<Enqueued>, Wake), Error> {
         self.shared.limits.check_runs("enqueue_in", &runs)?;
         let hint = Hint::due(&runs);
+        let call = Call { operation: "enqueue_in", patience: ANSWERED_WITHIN, has_ended };
         let answers = self
-            .all_or_nothing("enqueue_in", connection, &(self.clone(), runs), |work, (store, runs)| {
+            .all_or_nothing(call, connection, &(self.clone(), runs), |work, (store, runs)| {
                 Box::pin(enqueue_group(work, store, runs))
             })
             .await?;
@@ -68,9 +86,19 @@ impl Postgres {
         connection: &mut PgConnection,
         events: Vec<NewEvent>,
     ) -> Result<(Vec<String>, Wake), Error> {
+        self.send_events_within(connection, events, &mut false).await
+    }
+
+    pub(crate) async fn send_events_within(
+        &self,
+        connection: &mut PgConnection,
+        events: Vec<NewEvent>,
+        has_ended: &mut bool,
+    ) -> Result<(Vec<String>, Wake), Error> {
         check_events(&events, self.shared.limits)?;
+        let call = Call { operation: "send_event_in", patience: ANSWERED_WITHIN, has_ended };
         let ids = self
-            .all_or_nothing("send_event_in", connection, &(self.clone(), events), |work, (store, events)| {
+            .all_or_nothing(call, connection, &(self.clone(), events), |work, (store, events)| {
                 Box::pin(send_events(work, store, events))
             })
             .await?;
@@ -87,10 +115,18 @@ impl Postgres {
         connection: &mut PgConnection,
         filter: RunFilter,
     ) -> Result<(u64, Wake), Error> {
+        self.cancel_within(connection, filter, &mut false).await
+    }
+
+    pub(crate) async fn cancel_within(
+        &self,
+        connection: &mut PgConnection,
+        filter: RunFilter,
+        has_ended: &mut bool,
+    ) -> Result<(u64, Wake), Error> {
+        let call = Call { operation: "cancel_in", patience: CANCELLED_WITHIN, has_ended };
         let (count, hints) = self
-            .all_or_nothing_within(CANCELLED_WITHIN, "cancel_in", connection, &filter, |work, filter| {
-                Box::pin(cancel_all(work, filter))
-            })
+            .all_or_nothing(call, connection, &filter, |work, filter| Box::pin(cancel_all(work, filter)))
             .await?;
         Ok((count, self.shared.wake.wake(hints)))
     }
@@ -107,7 +143,7 @@ impl Postgres {
     pub async fn stage_in(&self, connection: &mut PgConnection, runs: Vec<NewRun>) -> Result<Wake, Error> {
         self.shared.limits.check_runs("stage_in", &runs)?;
         let items = runs.into_iter().map(Staged::run).collect::<Result<Vec<_>, _>>()?;
-        self.stage_items("stage_in", connection, items).await
+        self.stage_items("stage_in", connection, items, &mut false).await
     }
 
     /// Stages events in the caller's transaction, as [`stage_in`](Self::stage_in) does runs: once moved they start the
@@ -122,7 +158,7 @@ impl Postgres {
     ) -> Result<Wake, Error> {
         check_events(&events, self.shared.limits)?;
         let items = events.into_iter().map(Staged::event).collect::<Result<Vec<_>, _>>()?;
-        self.stage_items("stage_event_in", connection, items).await
+        self.stage_items("stage_event_in", connection, items, &mut false).await
     }
 
     pub(crate) async fn stage_items(
@@ -130,34 +166,26 @@ impl Postgres {
         operation: &'static str,
         connection: &mut PgConnection,
         items: Vec<Staged>,
+        has_ended: &mut bool,
     ) -> Result<Wake, Error> {
-        self.all_or_nothing(operation, connection, &items, |work, items| Box::pin(stage(work, items)))
-            .await?;
+        let call = Call { operation, patience: ANSWERED_WITHIN, has_ended };
+        self.all_or_nothing(call, connection, &items, |work, items| Box::pin(stage(work, items))).await?;
         Ok(self.shared.wake.wake(vec![Hint::Staged]))
     }
 
     /// Undoes what `apply` wrote where it fails, and only that.
     async fn all_or_nothing<Q: Sync, A>(
         &self,
-        operation: &'static str,
+        call: Call<'_>,
         connection: &mut PgConnection,
         question: &Q,
         apply: Apply<Q, A>,
     ) -> Result<A, Error> {
-        self.all_or_nothing_within(ANSWERED_WITHIN, operation, connection, question, apply).await
-    }
-
-    async fn all_or_nothing_within<Q: Sync, A>(
-        &self,
-        patience: Duration,
-        operation: &'static str,
-        connection: &mut PgConnection,
-        question: &Q,
-        apply: Apply<Q, A>,
-    ) -> Result<A, Error> {
+        let Call { operation, patience, has_ended } = call;
         let mut tries = 1;
         loop {
             within(operation, sqlx::raw_sql("SAVEPOINT riqle_jobs").execute(&mut *connection)).await?;
+            *has_ended = false;
             let mut work = Work::new(&mut *connection, &self.shared.statements, self.frozen());
             let answer = answered_within(patience, apply(&mut work, question)).await;
             let end = match &answer {
@@ -165,6 +193,7 @@ impl Postgres {
                 Err(_) => "ROLLBACK TO SAVEPOINT riqle_jobs; RELEASE SAVEPOINT riqle_jobs",
             };
             let ended = within(operation, sqlx::raw_sql(end).execute(&mut *connection)).await;
+            *has_ended = ended.is_ok();
             match answer {
                 Ok(answer) => return ended.map(|_| answer),
                 Err(error) if ended.is_ok() && tries < TRIES && error.is_outrun() => tries += 1,

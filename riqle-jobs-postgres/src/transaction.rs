@@ -36,8 +36,8 @@ pub struct PostgresTransaction {
     store: Postgres,
     /// To be fired once it has committed.
     wakes: Vec<Wake>,
-    /// Whether a call has begun and not ended: its future was dropped half way.
-    is_in_call: bool,
+    /// Whether the last call is there whole or not at all: not where its future was dropped half way, or an answer did not come.
+    call_has_ended: bool,
 }
 
 /// How far a transaction has come, and so what becomes of its connection.
@@ -68,7 +68,7 @@ impl Database for Postgres {
                 has_written: false,
                 store: self.clone(),
                 wakes: Vec::new(),
-                is_in_call: false,
+                call_has_ended: true,
             };
             let begin =
                 PgTransactionManager::begin(&mut begun.connection, Some(BEGIN_TO_WRITE.into_sql_str()));
@@ -90,13 +90,7 @@ impl PostgresTransaction {
         Work::new(&mut self.connection, &self.store.shared.statements, self.store.frozen())
     }
 
-    async fn call<T>(
-        &mut self,
-        call: impl AsyncFnOnce(&Postgres, &mut PgConnection) -> Result<(T, Wake), Error>,
-    ) -> Result<T, Error> {
-        self.is_in_call = true;
-        let called = call(&self.store, &mut self.connection).await;
-        self.is_in_call = false;
+    fn has_called<T>(&mut self, called: Result<(T, Wake), Error>) -> Result<T, Error> {
         let (answer, wake) = called?;
         self.has_written = true;
         self.wakes.push(wake);
@@ -108,7 +102,7 @@ impl PostgresTransaction {
         if PgTransactionManager::get_transaction_depth(&self.connection) != 1 {
             return refused("a transaction that was begun within this one has not ended; nothing is stored");
         }
-        if self.is_in_call {
+        if !self.call_has_ended {
             return refused("a call in it was given up before it had ended; nothing is stored");
         }
         self.stage = Stage::Unsure;
@@ -135,22 +129,27 @@ impl DatabaseTransaction for PostgresTransaction {
     }
 
     async fn enqueue(&mut self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error> {
-        self.call(async |store, connection| store.enqueue_in(connection, runs).await).await
+        let Self { store, connection, call_has_ended, .. } = self;
+        let called = store.enqueue_within(connection, runs, call_has_ended).await;
+        self.has_called(called)
     }
 
     async fn send_events(&mut self, events: Vec<NewEvent>) -> Result<Vec<String>, Error> {
-        self.call(async |store, connection| store.send_event_in(connection, events).await).await
+        let Self { store, connection, call_has_ended, .. } = self;
+        let called = store.send_events_within(connection, events, call_has_ended).await;
+        self.has_called(called)
     }
 
     async fn cancel(&mut self, filter: RunFilter) -> Result<u64, Error> {
-        self.call(async |store, connection| store.cancel_in(connection, filter).await).await
+        let Self { store, connection, call_has_ended, .. } = self;
+        let called = store.cancel_within(connection, filter, call_has_ended).await;
+        self.has_called(called)
     }
 
     async fn stage(&mut self, items: Vec<Staged>) -> Result<(), Error> {
-        let stage = async |store: &Postgres, connection: &mut PgConnection| {
-            store.stage_items("stage", connection, items).await.map(|wake| ((), wake))
-        };
-        self.call(stage).await
+        let Self { store, connection, call_has_ended, .. } = self;
+        let staged = store.stage_items("stage", connection, items, call_has_ended).await;
+        self.has_called(staged.map(|wake| ((), wake)))
     }
 
     /// Its run stays as it is until the transaction ends, so a lease that holds in it holds to its end.

@@ -34,8 +34,9 @@ async fn migrate_to(
     let schema = match apply(known, connection, now).await {
         // A long transaction elsewhere must not stop a start that has nothing to apply.
         Err(error) if is_busy(&error) => match recorded(known, connection).await {
-            Ok(current) if current == Schema::Applied(known.len()) => current,
-            _ => return Err(translate("connect", error)),
+            Ok(Schema::Applied(applied)) if applied < known.len() => return Err(translate("connect", error)),
+            Ok(schema) => schema,
+            Err(_) => return Err(translate("connect", error)),
         },
         Err(error) => return Err(translate("connect", error)),
         Ok(schema) => schema,

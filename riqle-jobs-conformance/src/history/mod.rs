@@ -4,6 +4,9 @@
 //! which every answer is right (a call that had ended before another began comes before it). Where there is none, it names
 //! the [`Rule`] and the two lines that do not go together.
 //!
+//! Not recorded are runs that events start, and calls in transactions of the application. A store that keeps no succeeded runs
+//! seems to lose them.
+//!
 //! A history is a file of JSON lines, each an [`Entry`]:
 //!
 //! ```

@@ -119,6 +119,8 @@ impl Operations {
         let mut before = Moment { line: 0, at: 0 };
         for (index, entry) in entries.into_iter().enumerate() {
             let now = Moment { line: index + 1, at: entry.at };
+            // Stores count whole milliseconds.
+            let from = Moment { line: index + 1, at: entry.at - entry.at % 1_000 };
             let malformed = |first: usize| Violation {
                 rule: Rule::WellFormed,
                 subject: format!("process {}", entry.process),
@@ -134,7 +136,7 @@ impl Operations {
                     if ask == Ask::Prune {
                         all.prunes.push(now.line);
                     }
-                    if let Some(other) = open.insert(call, Open { called: now, ask }) {
+                    if let Some(other) = open.insert(call, Open { called: from, ask }) {
                         return Err(malformed(other.called.line));
                     }
                 }

@@ -126,6 +126,9 @@ impl Standing {
             }),
             Act::Discard => match self.phase {
                 Phase::Ended(RunState::Dead) => Ok(self.to(Phase::Gone, operation)),
+                Phase::Ended(_) if self.may_be_deleted(operation, around) => {
+                    Ok(self.to(Phase::Gone, operation))
+                }
                 // There is nothing to discard.
                 Phase::Gone | Phase::Absent => Ok(self.clone()),
                 _ => self.misfit(Rule::EndedOnce),
@@ -155,7 +158,7 @@ impl Standing {
         };
         let begins = || Self { phase: Phase::Pending, since: operation.called.line, ..Self::absent() };
         match (self.phase, is_new) {
-            (Phase::Absent, Some(false)) => self.misfit(Rule::NothingFromNowhere),
+            // A store that repeats by itself may find its own first try.
             (Phase::Absent, _) => Ok(begins()),
             (_, Some(true) | None) if is_forgotten => Ok(begins()),
             (_, Some(false) | None) => Ok(self.clone()),

@@ -40,7 +40,7 @@ use steps::Frame;
 pub(crate) use steps::{RunSteps, Save};
 
 /// How long it may take to learn whether a lease still holds.
-const KNOWN_WITHIN: Duration = Duration::from_secs(5);
+const KNOWN_WITHIN: Duration = Duration::from_secs(60);
 
 /// A run as its body sees it; runs steps. Cheap to clone.
 #[derive(Clone)]
@@ -356,7 +356,10 @@ impl RunContext {
         if is_known && cancellation.is_certain() && cancellation.lost().is_none() {
             return Ok(());
         }
-        let message = "the process slept past the lease of its run, which another may have taken";
+        let message = match cancellation.lost() {
+            Some(StopReason::Cancelled) => "the run was cancelled",
+            _ => "the process slept past the lease of its run, which another may have taken",
+        };
         Err(Error::new(ErrorKind::Unavailable, operation, message))
     }
 
