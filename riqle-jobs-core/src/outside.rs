@@ -1,6 +1,6 @@
-//! What the engine takes from the world outside: the monotonic clock, fresh ids, and the thread that keeps leases. A build for
-//! simulations (`--cfg riqle_simulation`) takes the clock from tokio, where it can be paused, the ids from a seed, and
-//! keeps leases on the runtime that runs the worker.
+//! What the engine takes from the world outside: the monotonic clock and fresh ids. A build for simulations
+//! (`--cfg riqle_simulation`) takes the clock from tokio, where it can be paused, and the ids from a seed. It keeps leases on the
+//! runtime that runs the worker, too.
 
 #[cfg(not(riqle_simulation))]
 pub(crate) use std::time::Instant;
@@ -33,6 +33,8 @@ mod simulated {
 
     use uuid::Uuid;
 
+    use crate::job::mix;
+
     thread_local! {
         static SEED: Cell<u64> = const { Cell::new(0) };
         static COUNT: Cell<u64> = const { Cell::new(0) };
@@ -44,14 +46,10 @@ mod simulated {
         COUNT.set(0);
     }
 
-    /// splitmix64.
     fn next() -> (u64, u64) {
         let count = COUNT.get().wrapping_add(1);
         COUNT.set(count);
-        let mut mixed = SEED.get().wrapping_add(count.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (count, mixed ^ (mixed >> 31))
+        (count, mix(mix(SEED.get()) ^ count))
     }
 
     pub(crate) fn rising_id() -> Uuid {

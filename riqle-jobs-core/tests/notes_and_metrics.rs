@@ -61,6 +61,7 @@ async fn notes_are_stored_while_the_body_runs() {
     assert_ne!(patient, id);
     let watch = async {
         while bench.store.notes(patient).await.unwrap().lines.is_empty() {
+            // Until the notes have gathered and are written, which tells nobody.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert_eq!(bench.run(patient).await.state, RunState::Running);
@@ -141,6 +142,7 @@ async fn lines_are_stored_once_though_calls_fail_before_and_after_their_effect()
         .run_until(async move {
             let unfinished = |count: &riqle_jobs_core::store::JobCount| count.state != RunState::Succeeded;
             while watched.counts().await.unwrap().iter().any(unfinished) {
+                // The worker works in between.
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         })

@@ -68,6 +68,7 @@ async fn each_item_arrives_once_though_calls_fail_on_both_sides_before_and_after
     Relay::new(&staging, &store)
         .run_until(async {
             while !is_empty(&staged).await {
+                // The relay works in between.
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         })

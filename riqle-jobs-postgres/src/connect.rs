@@ -140,7 +140,7 @@ impl PostgresOptions {
     ///
     /// # Errors
     /// `Misconfigured` for a wrong URL, user, password or database, a missing permission, or a schema of a
-    /// newer version; `Unavailable` if the server can't be reached.
+    /// newer version or of a build before 0.1.0 with other tables; `Unavailable` if the server can't be reached.
     pub async fn open(self) -> Result<Postgres, Error> {
         let (options, of_url, begun_in) = match self.source {
             Source::Url(Secret(url)) => {

@@ -46,6 +46,7 @@ impl Postgres {
     /// `connection` is any connection to the same database that is in a transaction. PostgreSQL answers the COMMIT of a
     /// transaction in which a statement has failed by rolling back, without an error.
     /// [`Jobs::begin`](riqle_jobs_core::Jobs::begin) begins one that says so, and that tells the workers by itself.
+    /// Roll back where the future of a call was dropped half way: a part of it may be in the transaction.
     ///
     /// # Errors
     /// As [`Queue::enqueue`](riqle_jobs_core::Queue::enqueue); nothing of the group is stored then, and the

@@ -90,7 +90,7 @@ impl PostgresTransaction {
         Work::new(&mut self.connection, &self.store.shared.statements, self.store.frozen())
     }
 
-    fn has_called<T>(&mut self, called: Result<(T, Wake), Error>) -> Result<T, Error> {
+    fn noted<T>(&mut self, called: Result<(T, Wake), Error>) -> Result<T, Error> {
         let (answer, wake) = called?;
         self.has_written = true;
         self.wakes.push(wake);
@@ -131,25 +131,25 @@ impl DatabaseTransaction for PostgresTransaction {
     async fn enqueue(&mut self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error> {
         let Self { store, connection, call_has_ended, .. } = self;
         let called = store.enqueue_within(connection, runs, call_has_ended).await;
-        self.has_called(called)
+        self.noted(called)
     }
 
     async fn send_events(&mut self, events: Vec<NewEvent>) -> Result<Vec<String>, Error> {
         let Self { store, connection, call_has_ended, .. } = self;
         let called = store.send_events_within(connection, events, call_has_ended).await;
-        self.has_called(called)
+        self.noted(called)
     }
 
     async fn cancel(&mut self, filter: RunFilter) -> Result<u64, Error> {
         let Self { store, connection, call_has_ended, .. } = self;
         let called = store.cancel_within(connection, filter, call_has_ended).await;
-        self.has_called(called)
+        self.noted(called)
     }
 
     async fn stage(&mut self, items: Vec<Staged>) -> Result<(), Error> {
         let Self { store, connection, call_has_ended, .. } = self;
         let staged = store.stage_items("stage", connection, items, call_has_ended).await;
-        self.has_called(staged.map(|wake| ((), wake)))
+        self.noted(staged.map(|wake| ((), wake)))
     }
 
     /// Its run stays as it is until the transaction ends, so a lease that holds in it holds to its end.
@@ -191,8 +191,8 @@ impl DatabaseTransaction for PostgresTransaction {
         Ok(())
     }
 
-    /// `Rejected` where one of its statements has failed, a transaction that was begun within it has not ended, or a deferred
-    /// constraint of the application refuses it. `Unavailable` also where others were in the way (a serialization failure):
+    /// `Rejected` where one of its statements has failed, a call in it was given up or not answered, a transaction that was begun
+    /// within it has not ended, or a deferred constraint of the application refuses it. `Unavailable` also where others were in the way (a serialization failure):
     /// nothing is stored then.
     async fn commit(mut self) -> Result<(), Error> {
         let committed = self.try_commit().await;

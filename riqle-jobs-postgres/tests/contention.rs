@@ -98,6 +98,24 @@ async fn a_commit_after_a_failed_statement_is_refused() {
     assert_eq!(store.run(answers[0].id()).await.unwrap(), None);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_was_not_answered_lets_nothing_commit() {
+    let schema = Schema::new();
+    let store = Postgres::connect(&schema.url()).await.unwrap();
+    let ada = || vec![run().unique("ada")];
+    let mut holds = store.begin().await.unwrap();
+    holds.enqueue(ada()).await.unwrap();
+    let mut transaction = store.begin().await.unwrap();
+    // It waits for the key for as long as a call may take, and so does what would undo it.
+    let unanswered = transaction.enqueue(ada()).await.unwrap_err();
+    assert_eq!(unanswered.kind(), ErrorKind::Unavailable, "{unanswered}");
+    holds.rollback().await.unwrap();
+    let refused = transaction.commit().await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Rejected, "{refused}");
+    let answers = store.enqueue(ada()).await.unwrap();
+    assert!(answers[0].is_new(), "a key that no run holds: {answers:?}");
+}
+
 #[tokio::test]
 async fn a_connection_without_a_transaction_is_refused() {
     let schema = Schema::new();

@@ -70,7 +70,7 @@ impl Job for TakeWalk {
                 })
                 .await?;
             if walked != result(script, step) {
-                world.is_wrong(format!("run {}, {name}: {walked} was handed to it", run.id()));
+                world.went_wrong(format!("run {}, {name}: {walked} was handed to it", run.id()));
             }
             sum += walked;
             sleep(Duration::from_millis(random.below(50) as u64)).await;

@@ -10,18 +10,15 @@ fn main() {
 #[cfg(riqle_simulation)]
 fn main() -> std::process::ExitCode {
     use std::{
+        panic::catch_unwind,
         process::ExitCode,
         sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     };
 
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |name: &str| {
-        let at = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(at + 1)?.parse::<u64>().ok()
-    };
-    let (first, count) = match number("--seed") {
-        Some(seed) => (seed, 1),
-        None => (number("--from").unwrap_or(1), number("--seeds").unwrap_or(1_000)),
+    let Some((first, count)) = seeds(&arguments) else {
+        eprintln!("usage: simulate [--seeds N] [--from S], or --seed S");
+        return ExitCode::from(2);
     };
     let (next, failed, runs, lines) =
         (AtomicU64::new(0), AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
@@ -36,7 +33,9 @@ fn main() -> std::process::ExitCode {
                     if index >= count || failed.load(Ordering::Relaxed) >= 5 {
                         return;
                     }
-                    match riqle_jobs_simulation::play(first + index) {
+                    let seed = first + index;
+                    let played = catch_unwind(|| riqle_jobs_simulation::play(seed));
+                    match played.unwrap_or_else(|_| Err(format!("seed {seed}: it panicked"))) {
                         Ok(summary) => {
                             if count == 1 {
                                 println!("its history's digest: {:016x}", summary.digest);
@@ -54,9 +53,28 @@ fn main() -> std::process::ExitCode {
         }
     });
     let (runs, lines, failed) = (runs.into_inner(), lines.into_inner(), failed.into_inner());
+    let left = if failed >= 5 { ", the rest was not played" } else { "" };
     println!(
-        "{count} seeds from {first}: {failed} failed; {runs} runs, {lines} lines of history, {:?}",
+        "{count} seeds from {first}: {failed} failed{left}; {runs} runs, {lines} lines of history, {:?}",
         begun.elapsed()
     );
     if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// The first seed, and how many.
+#[cfg(riqle_simulation)]
+fn seeds(arguments: &[String]) -> Option<(u64, u64)> {
+    let (mut first, mut count) = (1, 1_000);
+    let mut pairs = arguments.chunks_exact(2);
+    for pair in &mut pairs {
+        let [name, value] = pair else { return None };
+        let value = value.parse().ok()?;
+        match name.as_str() {
+            "--seed" => (first, count) = (value, 1),
+            "--from" => first = value,
+            "--seeds" => count = value,
+            _ => return None,
+        }
+    }
+    pairs.remainder().is_empty().then_some((first, count))
 }

@@ -171,7 +171,7 @@ impl Scene {
         }
         let Ok((worker, ended)) = working.await else { return };
         if let Err(error) = ended {
-            self.world.is_wrong(format!("{}: {error}", process.name));
+            self.world.went_wrong(format!("{}: {error}", process.name));
         }
         // Where each call of it went well, it leaves nothing behind.
         let running = RunFilter::all().states([RunState::Running]).limit(1_000);
@@ -184,7 +184,7 @@ impl Scene {
             .find(|run| holds(run))
             .filter(|_| !is_at_once && !is_slow && process.failed() == failed)
         {
-            self.world.is_wrong(format!("{} has left run {} behind", process.name, run.id));
+            self.world.went_wrong(format!("{} has left run {} behind", process.name, run.id));
         }
         // Its tasks end with it.
         process.kill();
@@ -228,7 +228,7 @@ impl Scene {
                 self.world.know(run.id);
                 if self.world.percent(30) {
                     if run.unique.is_none() {
-                        self.world.is_staged(run.id);
+                        self.world.note_staged(run.id);
                     }
                     if let Ok(staged) = Staged::run(run) {
                         Wake::fire(self.staging.stage(vec![staged]));
@@ -342,8 +342,8 @@ impl Scene {
             }
             if Instant::now() >= until {
                 match left.first() {
-                    Some(run) => self.world.is_wrong(format!("run {} is stuck: {:?}", run.id, run.state)),
-                    None => self.world.is_wrong(format!("{staged} staged items are stuck")),
+                    Some(run) => self.world.went_wrong(format!("run {} is stuck: {:?}", run.id, run.state)),
+                    None => self.world.went_wrong(format!("{staged} staged items are stuck")),
                 }
                 break;
             }
@@ -356,7 +356,7 @@ impl Scene {
         if !self.drawn.prunes && !self.drawn.operators {
             for run in self.world.staged() {
                 if let Ok(None) = store.run(run).await {
-                    self.world.is_wrong(format!("staged run {run} has not arrived"));
+                    self.world.went_wrong(format!("staged run {run} has not arrived"));
                 }
             }
         }

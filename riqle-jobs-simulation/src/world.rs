@@ -87,7 +87,6 @@ impl Faults {
             clock_steps,
             operators,
             prunes,
-            // What is in flight when a process dies is found by a poll alone.
             polls_never,
         }
     }
@@ -191,7 +190,7 @@ impl World {
     }
 
     /// Notes a run that is staged without a key, under which it might join another.
-    pub(crate) fn is_staged(&self, run: RunId) {
+    pub(crate) fn note_staged(&self, run: RunId) {
         lock(&self.staged).push(run);
     }
 
@@ -209,7 +208,7 @@ impl World {
     }
 
     /// What no history shows; the first is kept.
-    pub(crate) fn is_wrong(&self, what: impl Into<String>) {
+    pub(crate) fn went_wrong(&self, what: impl Into<String>) {
         let what = what.into();
         self.tell(format!("WRONG: {what}"));
         lock(&self.wrong).get_or_insert((self.begun.elapsed(), what));

@@ -107,8 +107,8 @@ impl SqliteOptions {
     /// Opens the file, creating it if missing, and migrates its schema.
     ///
     /// # Errors
-    /// `Misconfigured` for a wrong URL, a folder that is missing or not writable, a file that is not a database
-    /// or from a newer version; `Corrupt` for a damaged file; `Unavailable` if it is busy or the disk is full.
+    /// `Misconfigured` for a wrong URL, a folder that is missing or not writable, a file that is not a database,
+    /// or of a newer version or a build before 0.1.0 with other tables; `Corrupt` for a damaged file; `Unavailable` if it is busy or the disk is full.
     pub async fn open(self) -> Result<Sqlite, Error> {
         let (options, synchronous, pool) = match self.source {
             Source::Url(url) => {

@@ -21,6 +21,7 @@ impl Sqlite {
     ///
     /// `connection` is in a transaction begun with `BEGIN IMMEDIATE`; without one, this is a transaction of its own.
     /// [`Jobs::begin`](riqle_jobs_core::Jobs::begin) begins one that tells the workers by itself.
+    /// Roll back where the future of a call was dropped half way: a part of it may be in the transaction.
     ///
     /// # Errors
     /// As [`Queue::enqueue`](riqle_jobs_core::Queue::enqueue); nothing of the group is stored then, and the

@@ -101,8 +101,14 @@ impl Standing {
                     }
                 })
             }
+            // One that is repeated is done already.
+            Act::Settle { token, answer: Some(Fenced::Done), .. }
+                if !self.is_held_by(*token) && self.settled_by == Some(*token) =>
+            {
+                Ok(self.clone())
+            }
             Act::Settle { token, state, failures, after, answer } => {
-                self.settled(operation, *token, *answer, around, |run| {
+                self.fenced(operation, *token, *answer, around, |run| {
                     run.settled_by = Some(*token);
                     run.since = operation.called.line;
                     run.phase = match state.is_ended() {
@@ -245,21 +251,6 @@ impl Standing {
             }
             _ => Ok(self.clone()),
         }
-    }
-
-    /// A settlement that is repeated is done already.
-    fn settled(
-        &self,
-        operation: &Operation,
-        token: LeaseToken,
-        answer: Option<Fenced>,
-        around: &Around<'_>,
-        write: impl FnOnce(&mut Standing),
-    ) -> Next {
-        if !self.is_held_by(token) && self.settled_by == Some(token) && answer == Some(Fenced::Done) {
-            return Ok(self.clone());
-        }
-        self.fenced(operation, token, answer, around, write)
     }
 
     /// A lease that ran out may have gone to a claim whose answer was lost, and have been given back since.
