@@ -96,6 +96,7 @@ pub mod steps;
 pub mod transaction;
 pub mod transaction_staging;
 pub mod unique;
+pub mod workload;
 
 pub use around_commit::{AroundCommit, TransactionAroundCommit};
 pub use fault_scene::{Connect, Connecting, FaultScene, ToldInput, enqueue_told};

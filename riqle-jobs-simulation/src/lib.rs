@@ -4,7 +4,7 @@
 #![cfg(riqle_simulation)]
 #![allow(missing_docs)]
 
-mod jobs;
+mod ending;
 mod process;
 mod scenario;
 mod story;

@@ -9,7 +9,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use riqle_jobs_conformance::{Effect, Intercepted, Interceptor, history::Recorded};
+use riqle_jobs_conformance::{
+    Effect, Intercepted, Interceptor,
+    history::{History, Recorded},
+    workload::{ProviderFaults, Surroundings},
+};
 use riqle_jobs_core::{
     Enqueued, Error, ErrorKind, LeaseAnswer, LeaseConnection, LeaseRef, NewRun, Settlement, StepSave, Store,
 };
@@ -18,7 +22,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::world::{LEASE, World, lock};
+use crate::world::{Faults, LEASE, World, lock};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -103,6 +107,42 @@ impl Process {
     /// How many of its calls did not go well so far.
     pub(crate) fn failed(&self) -> usize {
         self.failed.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl Surroundings for Process {
+    fn process(&self) -> &str {
+        &self.name
+    }
+
+    fn history(&self) -> &History {
+        &self.world.history
+    }
+
+    fn lease(&self) -> Duration {
+        LEASE
+    }
+
+    fn below(&self, end: usize) -> usize {
+        self.world.below(end)
+    }
+
+    fn provider(&self) -> ProviderFaults {
+        let Faults { fails, loses_reply, is_slow, .. } = self.world.faults();
+        ProviderFaults { fails, loses_reply, is_slow }
+    }
+
+    fn is_new_to_provider(&self, key: &str) -> bool {
+        self.world.is_new_to_provider(key)
+    }
+
+    fn went_wrong(&self, what: String) {
+        self.world.went_wrong(what);
+    }
+
+    async fn gate(&self) {
+        Process::gate(self).await;
     }
 }
 

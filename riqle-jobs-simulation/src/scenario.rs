@@ -7,10 +7,14 @@ use std::{
     time::Duration,
 };
 
-use riqle_jobs_conformance::{Fault, MemoryStaging, Random, UnreliableStaging, history::check};
+use riqle_jobs_conformance::{
+    Fault, MemoryStaging, Random, UnreliableStaging,
+    history::check,
+    workload::{self, Mail, Surroundings, Walk, wrong_delay},
+};
 use riqle_jobs_core::{
-    EmailLog, ErrorKind, Inspect, ManualClock, NewRun, Operate, Queue, Relay, Replay, ReplayFrom, Retention,
-    RunFilter, RunId, RunState, Shutdown, UniqueScope, Wake, email::EmailFilter, seed_ids, store::Staged,
+    ErrorKind, Inspect, ManualClock, NewRun, Operate, Queue, Relay, Replay, ReplayFrom, Retention, RunFilter,
+    RunId, RunState, Shutdown, UniqueScope, Wake, Worker, seed_ids, store::Staged,
 };
 use tokio::{
     task::JoinHandle,
@@ -18,7 +22,6 @@ use tokio::{
 };
 
 use crate::{
-    jobs::{Mail, Post, Walk, worker},
     process::Process,
     story::Story,
     world::{Faults, LEASE, World},
@@ -26,8 +29,6 @@ use crate::{
 
 /// For how long faults fall.
 const TROUBLED: Duration = Duration::from_secs(60);
-/// Within this all must have ended once the faults have.
-const MOST_LEFT: Duration = Duration::from_secs(2 * 60 * 60);
 const WORKERS: usize = 3;
 
 /// Plays a seed; `Err` tells what went wrong.
@@ -64,6 +65,9 @@ async fn played(seed: u64) -> Result<Summary, String> {
     // Told first: it is the cause of what else is wrong with it.
     violations.sort_by_key(|violation| violation.second);
     let lines = world.lines();
+    if let Some(wrong) = wrong_delay(&lines) {
+        world.went_wrong(wrong);
+    }
     let mut digest = DefaultHasher::new();
     lines.iter().for_each(|line| format!("{line:?}").hash(&mut digest));
     let summary = Summary { runs: world.known().len(), lines: lines.len(), digest: digest.finish() };
@@ -74,13 +78,12 @@ async fn played(seed: u64) -> Result<Summary, String> {
 }
 
 #[derive(Clone)]
-struct Scene {
-    world: Arc<World>,
-    post: Arc<Post>,
-    staging: MemoryStaging,
+pub(crate) struct Scene {
+    pub(crate) world: Arc<World>,
+    pub(crate) staging: MemoryStaging,
     staging_clock: ManualClock,
     /// The faults before they ended.
-    drawn: Faults,
+    pub(crate) drawn: Faults,
 }
 
 impl Scene {
@@ -88,7 +91,6 @@ impl Scene {
         let staging_clock = ManualClock::new();
         Self {
             world: Arc::clone(world),
-            post: Arc::default(),
             staging: MemoryStaging::new(&staging_clock),
             staging_clock,
             drawn: world.faults(),
@@ -130,7 +132,7 @@ impl Scene {
             let process = Process::new(format!("worker {number}.{incarnation}"), &self.world);
             let shutdown = Shutdown::new();
             let (faults, life) = (self.world.faults(), Duration::from_secs(2) + self.world.up_to(40_000));
-            let (worker, told) = (worker(&process, &self.post), shutdown.clone());
+            let (worker, told) = (worker(&process), shutdown.clone());
             let retention = Retention { ended: Some(LEASE * 2), ..Retention::FOREVER };
             let worker = if faults.prunes { worker.retention(retention) } else { worker };
             let working = tokio::spawn(async move {
@@ -159,7 +161,7 @@ impl Scene {
         &self,
         process: &Process,
         shutdown: &Shutdown,
-        working: JoinHandle<(riqle_jobs_core::Worker, Result<(), riqle_jobs_core::Error>)>,
+        working: JoinHandle<(Worker, Result<(), riqle_jobs_core::Error>)>,
     ) {
         let is_at_once = self.world.percent(30);
         self.world.tell(format!("{} is shut down{}", process.name, if is_at_once { " at once" } else { "" }));
@@ -246,7 +248,7 @@ impl Scene {
         }
     }
 
-    fn new_run(&self, mails: &mut u32) -> Option<NewRun> {
+    pub(crate) fn new_run(&self, mails: &mut u32) -> Option<NewRun> {
         let world = &self.world;
         let run = if world.percent(25) {
             *mails += 1;
@@ -318,50 +320,16 @@ impl Scene {
             self.world.set_clock(minutes);
         }
     }
+}
 
-    /// All ends: what is left is worked by processes that nothing befalls.
-    async fn end(&self) {
-        let store = &self.world.store;
-        for queue in ["walks", "mails"] {
-            drop(store.resume_queue(queue).await);
-        }
-        let process = Process::new("worker at the end", &self.world);
-        let worker = worker(&process, &self.post);
-        tokio::spawn(async move { worker.run_with(&Shutdown::new()).await });
-        let relays = Process::new("relay at the end", &self.world);
-        let relay = Relay::new(&self.staging, &relays.store());
-        tokio::spawn(async move { relay.run_with(&Shutdown::new()).await });
-        let until = Instant::now() + MOST_LEFT;
-        let live = RunFilter::all().states([RunState::Pending, RunState::Waiting, RunState::Running]);
-        loop {
-            sleep(Duration::from_secs(5)).await;
-            let left = store.runs(live.clone().limit(5)).await.unwrap_or_default();
-            let staged = self.staging.waiting();
-            if left.is_empty() && staged == 0 {
-                break;
-            }
-            if Instant::now() >= until {
-                match left.first() {
-                    Some(run) => self.world.went_wrong(format!("run {} is stuck: {:?}", run.id, run.state)),
-                    None => self.world.went_wrong(format!("{staged} staged items are stuck")),
-                }
-                break;
-            }
-        }
-        let looks = Process::new("look at the end", &self.world).store();
-        for run in self.world.known() {
-            drop(looks.0.look(run).await);
-        }
-        // No operator has discarded it, and it is not deleted early.
-        if !self.drawn.prunes && !self.drawn.operators {
-            for run in self.world.staged() {
-                if let Ok(None) = store.run(run).await {
-                    self.world.went_wrong(format!("staged run {run} has not arrived"));
-                }
-            }
-        }
-        for email in store.emails(EmailFilter::all().limit(1_000)).await.unwrap_or_default() {
-            drop(looks.0.look_at_email(email.id).await);
-        }
-    }
+/// A worker of a process, with both jobs.
+pub(crate) fn worker(process: &Arc<Process>) -> Worker {
+    let faults = process.world.faults();
+    let poll = if faults.polls_never { Duration::from_secs(24 * 60 * 60) } else { Duration::from_secs(1) };
+    let around: Arc<dyn Surroundings> = Arc::clone(process) as _;
+    workload::worker(&process.store(), &around)
+        .concurrency(4)
+        .poll_interval(poll)
+        .grace(Duration::from_secs(60))
+        .without_panic_hook()
 }

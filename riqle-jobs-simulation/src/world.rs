@@ -1,7 +1,7 @@
 //! What the processes of a simulation share: virtual time, the seed's random numbers, the store, the history, and the faults.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -107,6 +107,8 @@ pub(crate) struct World {
     /// Those that are staged and must arrive under their id.
     staged: Mutex<Vec<RunId>>,
     wrong: Mutex<Option<(Duration, String)>>,
+    /// The keys of the emails that the providers have taken.
+    taken: Mutex<HashSet<String>>,
 }
 
 impl World {
@@ -134,6 +136,7 @@ impl World {
             known: Mutex::default(),
             staged: Mutex::default(),
             wrong: Mutex::default(),
+            taken: Mutex::default(),
         })
     }
 
@@ -205,6 +208,10 @@ impl World {
     pub(crate) fn any_known(&self) -> Option<RunId> {
         let known = lock(&self.known);
         self.draw(|random| random.pick(&known))
+    }
+
+    pub(crate) fn is_new_to_provider(&self, key: &str) -> bool {
+        lock(&self.taken).insert(key.to_owned())
     }
 
     /// What no history shows; the first is kept.
