@@ -14,12 +14,10 @@ use riqle_jobs_core::{
     store::{NewEvent, Pruned, WorkerReport},
 };
 use riqle_jobs_postgres::Postgres;
+use riqle_jobs_test_servers::{Durability, PostgresServer};
 use sqlx::Row;
 
-use crate::support::{
-    cluster::{Cluster, Durability},
-    database::Database,
-};
+use crate::support::database::Database;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -218,7 +216,7 @@ async fn a_kind_that_can_not_be_pruned_does_not_keep_the_others() {
 
 #[tokio::test]
 async fn a_restore_of_data_alone_counts_no_dead_letter_twice() {
-    let cluster = Cluster::start(Durability::NoSync).unwrap();
+    let cluster = PostgresServer::start(Durability::NoSync).unwrap();
     let store = Postgres::connect(&cluster.url()).await.unwrap();
     let jobs = Jobs::new(&store);
     for _ in 0..3 {

@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-mod support;
-
 use std::{
     process::{Command, Stdio},
     sync::Arc,
@@ -14,21 +12,20 @@ use std::{
 use riqle_jobs_conformance::{AroundCommit, Connecting, FaultScene};
 use riqle_jobs_core::{Inspect, Job, JobError, JobInput, Jobs, RunContext, Store, Worker};
 use riqle_jobs_postgres::Postgres;
+use riqle_jobs_test_servers::{Durability, PostgresServer};
 use sqlx::Row;
 use tokio::time::sleep;
-
-use crate::support::cluster::{Cluster, Durability};
 
 /// A server and two workers on it.
 struct Scene {
     workers: FaultScene,
-    cluster: Cluster,
+    cluster: PostgresServer,
 }
 
 impl Scene {
     /// Their steps take so many milliseconds.
     fn start(step: u64) -> Self {
-        let cluster = Cluster::start(Durability::NoSync).unwrap();
+        let cluster = PostgresServer::start(Durability::NoSync).unwrap();
         let workers = FaultScene::start(connect, cluster.url(), Duration::from_millis(step));
         Self { workers, cluster }
     }
@@ -172,7 +169,7 @@ async fn marking_process() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_dies_around_the_commit_leaves_the_order_and_its_step_together() {
-    let cluster = Cluster::start(Durability::NoSync).unwrap();
+    let cluster = PostgresServer::start(Durability::NoSync).unwrap();
     let store = Postgres::connect(&cluster.url()).await.unwrap();
     sqlx::query("CREATE TABLE orders (id text)").execute(store.pool()).await.unwrap();
     for (dies, orders) in [("before", 1_i64), ("after", 2)] {

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
 use std::{
     sync::{
         Arc,
@@ -17,14 +15,13 @@ use riqle_jobs_core::{
     RunState, Worker, store::NewEvent,
 };
 use riqle_jobs_postgres::Postgres;
+use riqle_jobs_test_servers::{Durability, PostgresServer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::Notify,
     time::{sleep, timeout},
 };
-
-use crate::support::cluster::{Cluster, Durability};
 
 /// Stands between the store and the server.
 struct Proxy {
@@ -167,7 +164,7 @@ async fn work_through(store: &Postgres, runs: u32, fault: impl Future<Output = (
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f03_connections_that_answer_no_more_are_given_up_and_no_attempt_is_charged() {
-    let cluster = Cluster::start(Durability::NoSync).unwrap();
+    let cluster = PostgresServer::start(Durability::NoSync).unwrap();
     let proxy = Proxy::start(cluster.port()).await;
     let store = Postgres::connect(&proxy.url()).await.unwrap();
     let ids = work_through(&store, 100, async { proxy.silence() }).await;
@@ -179,7 +176,7 @@ async fn f03_connections_that_answer_no_more_are_given_up_and_no_attempt_is_char
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_thousand_events_reach_a_server_that_is_some_milliseconds_away() {
-    let cluster = Cluster::start(Durability::NoSync).unwrap();
+    let cluster = PostgresServer::start(Durability::NoSync).unwrap();
     let proxy = Proxy::start(cluster.port()).await;
     let store = Postgres::connect(&proxy.url()).await.unwrap();
     proxy.away.store(5, Ordering::Relaxed);
@@ -194,7 +191,7 @@ async fn five_thousand_events_reach_a_server_that_is_some_milliseconds_away() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f02_a_standby_takes_over_and_nothing_acknowledged_is_lost() {
-    let mut primary = Cluster::start(Durability::NoSync).unwrap();
+    let mut primary = PostgresServer::start(Durability::NoSync).unwrap();
     let standby = primary.standby().unwrap();
     let proxy = Proxy::start(primary.port()).await;
     let store = Postgres::connect(&proxy.url()).await.unwrap();

@@ -11,13 +11,11 @@ use riqle_jobs_core::{
     Database as _, DatabaseTransaction, Error, ErrorKind, Inspect, NewRun, Payload, Queue,
 };
 use riqle_jobs_postgres::{Postgres, PostgresTransaction};
+use riqle_jobs_test_servers::{Durability, PostgresServer};
 use sqlx::{Connection, PgConnection, Row, postgres::PgPoolOptions};
 use tokio::time::sleep;
 
-use crate::support::{
-    cluster::{Cluster, Durability},
-    database::Database,
-};
+use crate::support::database::Database;
 
 /// A server ends a connection within a moment of the time that it was told.
 const SURELY_ENDED: Duration = Duration::from_millis(600);
@@ -215,7 +213,7 @@ async fn a_transaction_with_one_that_has_not_ended_within_is_refused_and_its_con
 
 #[tokio::test]
 async fn a_pool_that_is_in_use_and_a_server_that_is_away_are_told_apart() {
-    let mut cluster = Cluster::start(Durability::NoSync).unwrap();
+    let mut cluster = PostgresServer::start(Durability::NoSync).unwrap();
     let store = Postgres::connect(&cluster.url()).await.unwrap();
     store.enqueue(vec![greeting()]).await.unwrap();
     let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_millis(200));
@@ -244,7 +242,7 @@ async fn a_pool_that_is_in_use_and_a_server_that_is_away_are_told_apart() {
 
 #[tokio::test]
 async fn a_login_that_is_refused_while_running_is_unavailable_and_no_fault_of_the_caller() {
-    let cluster = Cluster::start(Durability::NoSync).unwrap();
+    let cluster = PostgresServer::start(Durability::NoSync).unwrap();
     let execute = async |sql: &'static str| {
         let mut admin = PgConnection::connect(&cluster.url()).await.unwrap();
         sqlx::raw_sql(sql).execute(&mut admin).await.unwrap();

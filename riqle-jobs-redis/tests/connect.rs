@@ -2,12 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod support;
-
 use riqle_jobs_core::{ErrorKind, Hint, Inspect, NewRun, Payload, Queue, WakeUps};
 use riqle_jobs_redis::Redis;
-
-use crate::support::redis_server::RedisServer;
+use riqle_jobs_test_servers::RedisServer;
 
 fn greeting() -> NewRun {
     NewRun::named("greet", Payload::json("Ada").unwrap())

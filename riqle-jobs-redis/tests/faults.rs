@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
-mod support;
-
 use std::{process::Command, sync::Arc, time::Duration};
 
 use riqle_jobs_conformance::{Connecting, FaultScene, ToldInput, enqueue_told};
@@ -12,9 +10,8 @@ use riqle_jobs_core::{
     ErrorKind, Inspect, Job, JobError, JobInput, NewRun, Queue, RunContext, RunId, RunState, Store, Worker,
 };
 use riqle_jobs_redis::Redis;
+use riqle_jobs_test_servers::{RedisCluster, RedisServer};
 use tokio::time::{sleep, timeout};
-
-use crate::support::redis_server::{RedisCluster, RedisServer};
 
 /// Two workers on the store of a URL; their steps take so many milliseconds.
 fn workers(url: String, step: u64) -> FaultScene {

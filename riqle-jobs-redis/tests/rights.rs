@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod support;
-
 use std::{sync::Arc, sync::LazyLock, time::Duration};
 
 use riqle_jobs_conformance::{Harness, conformance_suite};
@@ -12,9 +10,8 @@ use riqle_jobs_core::{
     Store, Worker, async_trait,
 };
 use riqle_jobs_redis::Redis;
+use riqle_jobs_test_servers::{RedisCluster, RedisServer};
 use tokio::time::{sleep, timeout};
-
-use crate::support::redis_server::{RedisCluster, RedisServer};
 
 /// The line of the documentation, in words.
 fn documented() -> Vec<&'static str> {

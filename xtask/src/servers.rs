@@ -2,21 +2,14 @@
 
 use std::process::Command;
 
+pub(crate) use riqle_jobs_test_servers::Durability;
+use riqle_jobs_test_servers::{PostgresServer, RedisCluster, RedisServer};
+
 use crate::command::{output, run};
-
-#[path = "../../riqle-jobs-postgres/tests/support/cluster.rs"]
-mod cluster;
-#[allow(dead_code, reason = "the tests do more with them")]
-#[path = "../../riqle-jobs-redis/tests/support/redis_server.rs"]
-mod redis_server;
-
-use cluster::Cluster;
-pub(crate) use cluster::Durability;
-use redis_server::{RedisCluster, RedisServer};
 
 /// They stop where this is dropped.
 pub(crate) struct Servers {
-    postgres: Option<Cluster>,
+    postgres: Option<PostgresServer>,
     redis: Option<RedisServer>,
     redis_cluster: Option<RedisCluster>,
 }
@@ -56,13 +49,13 @@ impl Servers {
     }
 }
 
-fn postgres(durability: Durability) -> Result<Option<Cluster>, String> {
+fn postgres(durability: Durability) -> Result<Option<PostgresServer>, String> {
     if std::env::var_os("DATABASE_URL").is_some() {
         return Ok(None);
     }
-    let postgres = Cluster::start(durability).or_else(|problem| {
+    let postgres = PostgresServer::start(durability).or_else(|problem| {
         install_postgres().map_err(|_| problem)?;
-        Cluster::start(durability)
+        PostgresServer::start(durability)
     })?;
     install_pgbouncer()?;
     install_nginx()?;
@@ -74,7 +67,7 @@ fn redis<T>(variable: &str, start: impl Fn() -> Result<T, String>) -> Result<Opt
     if std::env::var_os(variable).is_some() {
         return Ok(None);
     }
-    if !redis_server::is_installed() {
+    if !riqle_jobs_test_servers::redis_is_installed() {
         let way_out = "the tests need redis-server and redis-cli: apt-get install redis-server";
         run(Command::new("apt-get").args(["install", "-y", "redis-server"]))
             .map_err(|_| way_out.to_owned())?;

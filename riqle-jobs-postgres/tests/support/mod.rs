@@ -2,7 +2,6 @@
 
 #![allow(dead_code, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
-pub(crate) mod cluster;
 pub(crate) mod database;
 
 use riqle_jobs_core::ManualClock;

@@ -2,8 +2,6 @@
 
 #![allow(dead_code, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
-pub(crate) mod redis_server;
-
 use riqle_jobs_core::ManualClock;
 use riqle_jobs_redis::Redis;
 

@@ -13,7 +13,7 @@ use std::{
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// A running server; it stops where this is dropped, and where whoever started it is killed.
-pub(crate) struct RedisServer {
+pub struct RedisServer {
     folder: PathBuf,
     port: u16,
     settings: Vec<String>,
@@ -22,9 +22,20 @@ pub(crate) struct RedisServer {
 
 impl RedisServer {
     /// Makes and starts one, with these settings beside ours: `appendonly yes`, `appendfsync everysec`.
-    pub(crate) fn start(settings: &[&str]) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// Where the program is missing, or does not answer in time: with its log.
+    pub fn start(settings: &[&str]) -> Result<Self, String> {
+        Self::start_in(&std::env::temp_dir(), settings)
+    }
+
+    /// As [`start`](Self::start), with its folder in `parent`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_in(parent: &Path, settings: &[&str]) -> Result<Self, String> {
         loop {
-            let server = Self::start_on(free_port()?, settings)?;
+            let server = Self::start_on(free_port()?, parent, settings)?;
             if !server.is_another_s_port() {
                 return Ok(server);
             }
@@ -38,9 +49,8 @@ impl RedisServer {
             .is_ok_and(|told| told.contains("riqle-redis-") && !told.contains(&folder))
     }
 
-    fn start_on(port: u16, settings: &[&str]) -> Result<Self, String> {
-        let folder =
-            std::env::temp_dir().join(format!("riqle-redis-{}-{port}-{}", std::process::id(), nanos()));
+    fn start_on(port: u16, parent: &Path, settings: &[&str]) -> Result<Self, String> {
+        let folder = parent.join(format!("riqle-redis-{}-{port}-{}", std::process::id(), nanos()));
         fs::create_dir_all(&folder).map_err(|error| format!("can't make {}: {error}", folder.display()))?;
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let mut server = Self { folder, port, settings, server: None };
@@ -49,16 +59,20 @@ impl RedisServer {
     }
 
     /// Its URL.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
         self.port
     }
 
     /// Starts the server where it has stopped, on the data that it had.
-    pub(crate) fn start_again(&mut self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// Where it does not answer in time: with its log.
+    pub fn start_again(&mut self) -> Result<(), String> {
         // What is killed can't stop its server; so a shell waits for the end of a pipe that nobody writes to.
         let script = "redis-server \"$@\" & server=$!; read -r _; kill -9 $server 2>/dev/null; wait $server";
         let mut command = Command::new("sh");
@@ -84,13 +98,16 @@ impl RedisServer {
     }
 
     /// Takes its folder away, so that it can't save anything.
-    pub(crate) fn lose_folder(&self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// Where it is gone already.
+    pub fn lose_folder(&self) -> Result<(), String> {
         fs::remove_dir_all(&self.folder)
             .map_err(|error| format!("can't remove {}: {error}", self.folder.display()))
     }
 
     /// Takes the server down as a crash does.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         if let Some(mut shell) = self.server.take() {
             drop(shell.stdin.take());
             let _ = shell.wait();
@@ -98,12 +115,18 @@ impl RedisServer {
     }
 
     /// Sends one command and answers with the first bytes of its answer.
-    pub(crate) fn command(&self, words: &[&str]) -> Result<String, String> {
-        command(self.port, words)
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub fn command(&self, words: &[&str]) -> Result<String, String> {
+        redis_command(self.port, words)
     }
 
     /// Sends its process a signal, such as `-STOP`.
-    pub(crate) fn signal(&self, signal: &str) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub fn signal(&self, signal: &str) -> Result<(), String> {
         let info = self.command(&["INFO", "server"])?;
         let process = info.lines().find_map(|line| line.strip_prefix("process_id:")).unwrap_or_default();
         run(Command::new("kill").args([signal, process.trim()]))
@@ -135,15 +158,28 @@ impl Drop for RedisServer {
 }
 
 /// A cluster of three masters with a replica each.
-pub(crate) struct RedisCluster {
-    pub(crate) nodes: Vec<RedisServer>,
+pub struct RedisCluster {
+    /// Masters and replicas.
+    pub nodes: Vec<RedisServer>,
 }
 
 impl RedisCluster {
     /// Makes and starts one.
-    pub(crate) fn start() -> Result<Self, String> {
-        let settings = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1500"];
-        let nodes = (0..6).map(|_| RedisServer::start_on(free_cluster_port()?, &settings));
+    ///
+    /// # Errors
+    /// As [`RedisServer::start`].
+    pub fn start() -> Result<Self, String> {
+        Self::start_with(&[])
+    }
+
+    /// Makes and starts one, with these settings of each node.
+    ///
+    /// # Errors
+    /// As [`RedisServer::start`].
+    pub fn start_with(settings: &[&str]) -> Result<Self, String> {
+        let settings = [&["--cluster-enabled", "yes", "--cluster-node-timeout", "1500"], settings].concat();
+        let parent = std::env::temp_dir();
+        let nodes = (0..6).map(|_| RedisServer::start_on(free_cluster_port()?, &parent, &settings));
         let cluster = Self { nodes: nodes.collect::<Result<_, _>>()? };
         let mut create = Command::new("redis-cli");
         create.args(["--cluster", "create"]);
@@ -156,7 +192,7 @@ impl RedisCluster {
     }
 
     /// Its URL.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         let nodes: Vec<_> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
         format!("redis-cluster://{}", nodes.join(","))
     }
@@ -180,7 +216,10 @@ impl RedisCluster {
 }
 
 /// Sends one command to a server of this machine and answers with the first bytes of its answer.
-pub(crate) fn command(port: u16, words: &[&str]) -> Result<String, String> {
+///
+/// # Errors
+/// Where it does not answer.
+pub fn redis_command(port: u16, words: &[&str]) -> Result<String, String> {
     let talk = || {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
@@ -196,8 +235,8 @@ pub(crate) fn command(port: u16, words: &[&str]) -> Result<String, String> {
     talk().map_err(|error| format!("{words:?} to port {port}: {error}"))
 }
 
-/// Whether the programs are there.
-pub(crate) fn is_installed() -> bool {
+/// Whether Redis's programs are there.
+pub fn redis_is_installed() -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let has = |name: &str| {
         std::env::split_paths(&paths).any(|folder: PathBuf| Path::new(&folder).join(name).is_file())

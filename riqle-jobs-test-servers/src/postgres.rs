@@ -13,7 +13,7 @@ const STARTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// How safe a commit is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Durability {
+pub enum Durability {
     /// As PostgreSQL is by default: fsync and synchronous_commit on.
     Full,
     /// Survives a crash of the server, not of the machine: for tests, which are faster so.
@@ -21,7 +21,7 @@ pub(crate) enum Durability {
 }
 
 /// A running server; it stops where this is dropped.
-pub(crate) struct Cluster {
+pub struct PostgresServer {
     programs: PathBuf,
     folder: PathBuf,
     port: u16,
@@ -29,31 +29,44 @@ pub(crate) struct Cluster {
     server: Option<Child>,
 }
 
-impl Cluster {
+impl PostgresServer {
     /// Makes and starts one.
-    pub(crate) fn start(durability: Durability) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// Where its programs are missing, or it does not answer in time: with its log.
+    pub fn start(durability: Durability) -> Result<Self, String> {
+        Self::start_in(&std::env::temp_dir(), durability)
+    }
+
+    /// As [`start`](Self::start), with its folder in `parent`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_in(parent: &Path, durability: Durability) -> Result<Self, String> {
         let programs = programs().ok_or(
             "the tests need the programs of a PostgreSQL server (initdb, postgres): apt-get install postgresql",
         )?;
-        let folder = std::env::temp_dir().join(format!("riqle-postgres-{}-{}", std::process::id(), nanos()));
+        let folder = parent.join(format!("riqle-postgres-{}-{}", std::process::id(), nanos()));
         fs::create_dir_all(&folder).map_err(|error| format!("can't make {}: {error}", folder.display()))?;
         if is_root() {
             run(Command::new("chown").arg(user()).arg(&folder))?;
         }
-        let mut cluster = Self { programs, folder, port: free_port()?, durability, server: None };
-        let data = cluster.data();
-        run(cluster
+        let mut server = Self { programs, folder, port: free_port()?, durability, server: None };
+        let data = server.data();
+        run(server
             .program("initdb")
             .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync"])
             .args(["--locale=C", "-D"])
             .arg(data))?;
-        cluster.start_again()?;
-        Ok(cluster)
+        server.start_again()?;
+        Ok(server)
     }
 
     /// Starts a standby of it, to which every commit goes before it is acknowledged.
-    #[allow(dead_code)]
-    pub(crate) fn standby(&self) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn standby(&self) -> Result<Self, String> {
         let folder = self.folder.with_extension("standby");
         fs::create_dir_all(&folder).map_err(|error| format!("can't make {}: {error}", folder.display()))?;
         if is_root() {
@@ -78,12 +91,13 @@ impl Cluster {
     }
 
     /// Makes a standby the server.
-    #[allow(dead_code)]
-    pub(crate) fn promote(&self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn promote(&self) -> Result<(), String> {
         run(self.program("pg_ctl").args(["promote", "-D"]).arg(self.data()))
     }
 
-    #[allow(dead_code)]
     fn sql(&self, sql: &str) -> Result<(), String> {
         let port = self.port.to_string();
         let at = ["-q", "-X", "-h", "127.0.0.1", "-U", "postgres", "-p", &port, "-c", sql, "postgres"];
@@ -91,8 +105,10 @@ impl Cluster {
     }
 
     /// Copies the data alone, not the tables, of one database into another, as `pg_dump` and `psql` do.
-    #[allow(dead_code)]
-    pub(crate) fn copy_data(&self, from: &str, to: &str) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// What these programs say.
+    pub fn copy_data(&self, from: &str, to: &str) -> Result<(), String> {
         let (port, file) = (self.port.to_string(), self.folder.join("dump.sql"));
         let at = ["-h", "127.0.0.1", "-U", "postgres", "-p", &port];
         let what = ["--data-only", "--schema=riqle", "--exclude-table=riqle.migrations"];
@@ -102,18 +118,20 @@ impl Cluster {
     }
 
     /// Where it listens.
-    #[allow(dead_code)]
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
 
     /// Its URL.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
     /// Starts the server where it has stopped.
-    pub(crate) fn start_again(&mut self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// Where it does not answer in time: with its log.
+    pub fn start_again(&mut self) -> Result<(), String> {
         let safety = match self.durability {
             Durability::Full => "on",
             Durability::NoSync => "off",
@@ -138,7 +156,7 @@ impl Cluster {
     }
 
     /// Takes the server down as a crash does: nothing is flushed, connections break off.
-    pub(crate) fn crash(&mut self) {
+    pub fn crash(&mut self) {
         let data = self.data();
         let _ = run(self.program("pg_ctl").args(["stop", "-m", "immediate", "-D"]).arg(data));
         if let Some(mut server) = self.server.take() {
@@ -170,7 +188,11 @@ impl Cluster {
 
     /// One of the server's programs; they refuse to run as root.
     fn program(&self, name: &str) -> Command {
-        let program = self.programs.join(name);
+        let mut program = self.programs.join(name);
+        if !program.is_file() {
+            // A package may bring the server alone.
+            program = name.into();
+        }
         let mut command = if is_root() {
             let mut command = Command::new("setpriv");
             command.args(["--reuid", user(), "--regid", "nogroup", "--clear-groups", "--"]).arg(program);
@@ -183,7 +205,7 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
+impl Drop for PostgresServer {
     fn drop(&mut self) {
         self.crash();
         let _ = fs::remove_dir_all(&self.folder);
