@@ -106,6 +106,13 @@ impl Story {
         self
     }
 
+    /// From this second on.
+    fn failed_over(mut self) -> Self {
+        let since = self.seconds * 1_000_000;
+        self.line(Event::FailedOver { since });
+        self
+    }
+
     fn recorded(self) -> Self {
         self.call(Ask::RecordSent(email()), Answer::Done)
     }
@@ -403,6 +410,47 @@ mod legal {
     }
 
     #[test]
+    fn a_claim_that_a_failover_forgets() {
+        story()
+            .enqueued()
+            .later(1)
+            .claimed(1)
+            .failed_over()
+            .claimed(2)
+            .call(settle(1, RunState::Succeeded), fenced(Fenced::LeaseLost))
+            .settled(2, RunState::Succeeded)
+            .fits();
+    }
+
+    #[test]
+    fn an_extension_that_a_failover_forgets() {
+        story()
+            .enqueued()
+            .claimed(1)
+            .saved(1, "a", "1")
+            .later(20)
+            .call(extend(1), fenced(Fenced::Done))
+            .failed_over()
+            .later(10)
+            .claimed_with(2, 0, 1, &[("a", "1")])
+            .settled(2, RunState::Succeeded)
+            .fits();
+    }
+
+    #[test]
+    fn a_settlement_without_an_answer_that_a_failover_forgets() {
+        story()
+            .enqueued()
+            .claimed(1)
+            .call(fail(1, 1), Answer::Unknown)
+            .later(2)
+            .claimed_with(2, 1, 0, &[])
+            .failed_over()
+            .settled(1, RunState::Succeeded)
+            .fits();
+    }
+
+    #[test]
     fn emails_once_or_twice_with_an_unknown_outcome() {
         story().delivered(true).recorded().fits();
         story()
@@ -613,6 +661,28 @@ mod illegal {
             3,
             6,
         );
+    }
+
+    #[test]
+    fn a_failover_forgets_an_acknowledged_run() {
+        story().enqueued().failed_over().found_nothing().breaks(Rule::NothingVanishes, 1, 5);
+    }
+
+    #[test]
+    fn a_failover_forgets_a_saved_step() {
+        story()
+            .enqueued()
+            .claimed(1)
+            .saved(1, "a", "1")
+            .failed_over()
+            .later(30)
+            .claimed_with(2, 0, 1, &[])
+            .breaks(Rule::SavedStepStays, 5, 9);
+    }
+
+    #[test]
+    fn a_claim_is_forgotten_by_a_failover_that_was_before_it() {
+        story().enqueued().failed_over().later(5).claimed(1).claimed(2).breaks(Rule::OneLiveLease, 4, 7);
     }
 
     #[test]

@@ -53,6 +53,12 @@ pub enum Event {
         /// The email in the log.
         email: EmailId,
     },
+    /// A replica may have taken over from the server that it follows. What that server had not yet passed on since may be
+    /// forgotten: each effect that nobody was told of as kept, such as a claim's or an extension's.
+    FailedOver {
+        /// As `at`.
+        since: u64,
+    },
     /// A provider has taken an email.
     Delivered {
         /// The number of the send.

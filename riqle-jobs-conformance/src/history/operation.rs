@@ -21,8 +21,34 @@ pub(super) struct Operation {
     pub(super) act: Act,
 }
 
+/// So many effects at most are on their way to a replica when it takes over.
+const MOST_FORGOTTEN: usize = 4;
+
+impl Operation {
+    /// Whether its caller was told that its effect is kept, and with it all that came before. A claim and an extension wait
+    /// for no replica.
+    pub(super) fn is_kept(&self) -> bool {
+        self.answered.is_some()
+            && match &self.act {
+                Act::Enqueue { .. }
+                | Act::IsThere
+                | Act::RunNow
+                | Act::Replay
+                | Act::Begin
+                | Act::Discard => true,
+                Act::Save { answer, .. } | Act::Settle { answer, .. } => *answer == Some(Fenced::Done),
+                Act::Cancel { is_done } => *is_done == Some(true),
+                Act::Claim { .. }
+                | Act::GiveBack { .. }
+                | Act::Extend { .. }
+                | Act::Look { .. }
+                | Act::Forget { .. } => false,
+            }
+    }
+}
+
 /// A line, counted from 1, and its time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Moment {
     pub(super) line: usize,
     pub(super) at: u64,
@@ -75,6 +101,11 @@ pub(super) enum Act {
     Look {
         seen: Option<Seen>,
     },
+    /// A failover forgets the latest effects, so many of them, if it comes before the call of a line.
+    Forget {
+        effects: usize,
+        before: usize,
+    },
 }
 
 /// A claim whose answer was lost: it may hold any run of its queue.
@@ -94,6 +125,8 @@ pub(super) struct Operations {
     pub(super) prunes: Vec<usize>,
     pub(super) computed: Vec<(usize, Held, String)>,
     pub(super) emails: Vec<EmailLine>,
+    pub(super) fails_over: bool,
+    failovers: Vec<(u64, Moment)>,
     queues: HashMap<String, usize>,
     give_backs: Vec<(LeaseToken, Moment, Option<Moment>)>,
 }
@@ -153,6 +186,7 @@ impl Operations {
                 Event::Computes { run, token, path } => {
                     all.computed.push((now.line, Held { run, token }, path));
                 }
+                Event::FailedOver { since } => all.failovers.push((since, now)),
                 Event::Sends { send, email } => {
                     if let Some((line, _)) = sends.insert(send, (now.line, email)) {
                         return Err(malformed(line));
@@ -169,6 +203,7 @@ impl Operations {
             all.take(called, None, ask, None);
         }
         all.file_give_backs();
+        all.file_failovers();
         for operations in all.of_runs.values_mut() {
             operations.sort_by_key(|operation| operation.called.line);
         }
@@ -188,6 +223,30 @@ impl Operations {
         for (token, called, answered) in std::mem::take(&mut self.give_backs) {
             for run in runs_of.get(&token).into_iter().flatten() {
                 self.file(*run, called, answered, Act::GiveBack { token });
+            }
+        }
+    }
+
+    /// A failover may make each run that was under way forget its latest effects.
+    fn file_failovers(&mut self) {
+        self.fails_over = !self.failovers.is_empty();
+        for (since, over) in std::mem::take(&mut self.failovers) {
+            for operations in self.of_runs.values_mut() {
+                let is_under_way = |operation: &&Operation| {
+                    operation.called.at <= over.at
+                        && operation.answered.is_none_or(|answered| answered.at >= since)
+                };
+                // From the first of them on.
+                let Some(first) =
+                    operations.iter().filter(is_under_way).map(|operation| operation.called).min()
+                else {
+                    continue;
+                };
+                operations.extend((1..=MOST_FORGOTTEN).map(|effects| Operation {
+                    called: first,
+                    answered: None,
+                    act: Act::Forget { effects, before: over.line },
+                }));
             }
         }
     }

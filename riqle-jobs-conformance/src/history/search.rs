@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::{
-    operation::Operation,
+    operation::{Act, Operation},
     standing::{Around, Misfit, Standing},
     verdict::Rule,
 };
@@ -67,7 +67,12 @@ fn with_next(mut node: Node, operations: &[Operation]) -> Node {
     let open = || operations.iter().enumerate().filter(|(index, _)| !is_set(&node.done, *index));
     let ends = |operation: &Operation| operation.answered.map_or(usize::MAX, |answered| answered.line);
     let first_end = open().map(|(_, operation)| ends(operation)).min().unwrap_or(usize::MAX);
+    let is_over = |before: usize| {
+        let done = operations.iter().enumerate().filter(|(index, _)| is_set(&node.done, *index));
+        done.map(|(_, operation)| operation.called.line).any(|line| line > before)
+    };
     let mut next: Vec<_> = open()
+        .filter(|(_, operation)| !matches!(operation.act, Act::Forget { before, .. } if is_over(before)))
         .take_while(|(_, operation)| operation.called.line < first_end)
         .map(|(index, operation)| (ends(operation), index))
         .collect();

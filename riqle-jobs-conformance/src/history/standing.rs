@@ -26,6 +26,8 @@ pub(super) struct Standing {
     since: usize,
     /// Before this it is not due again.
     due_from: u64,
+    /// How it stood before each effect since the last that was told as kept: where servers fail over.
+    forgettable: Vec<Standing>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +47,8 @@ enum Phase {
 pub(super) struct Around<'a> {
     pub(super) lost_claims: &'a [Vec<LostClaim>],
     pub(super) prunes: &'a [usize],
+    /// Whether a failover may forget what nobody was told of as kept.
+    pub(super) fails_over: bool,
 }
 
 /// An answer that does not fit, and the line with which it does not go together.
@@ -67,11 +71,36 @@ impl Standing {
             cancelled: None,
             since: 0,
             due_from: 0,
+            forgettable: Vec::new(),
         }
     }
 
-    /// Where the call has its effect now.
+    /// Where the call has its effect now. Before it, where a failover may make it forgotten, is kept.
     pub(super) fn after(&self, operation: &Operation, around: &Around<'_>) -> Next {
+        if let Act::Forget { effects, .. } = operation.act {
+            return Ok(self.without_the_latest(effects));
+        }
+        let mut next = self.then(operation, around)?;
+        if !around.fails_over {
+            return Ok(next);
+        }
+        if operation.is_kept() {
+            next.forgettable.clear();
+        } else if next != *self {
+            next.forgettable.push(Self { forgettable: Vec::new(), ..self.clone() });
+        }
+        Ok(next)
+    }
+
+    fn without_the_latest(&self, effects: usize) -> Self {
+        let kept = self.forgettable.len().checked_sub(effects).map(|kept| self.forgettable.split_at(kept));
+        match kept {
+            Some((earlier, [before, ..])) => Self { forgettable: earlier.to_vec(), ..before.clone() },
+            _ => self.clone(),
+        }
+    }
+
+    fn then(&self, operation: &Operation, around: &Around<'_>) -> Next {
         match &operation.act {
             Act::Enqueue { is_new } => self.enqueued(operation, *is_new, around),
             Act::IsThere => match self.phase {
@@ -140,6 +169,7 @@ impl Standing {
                 _ => self.misfit(Rule::EndedOnce),
             },
             Act::Look { seen } => self.seen(operation, seen.as_ref(), around),
+            Act::Forget { .. } => Ok(self.clone()),
         }
     }
 
