@@ -52,6 +52,8 @@ pub struct ProviderFaults {
     pub fails: usize,
     /// Of a hundred that have arrived, so many are not answered.
     pub loses_reply: usize,
+    /// Whether it may refuse for its settings: the email waits for a quarter of an hour.
+    pub is_misconfigured: bool,
     /// Of a thousand ways, so many take half a minute at most; the others 50 ms.
     pub is_slow: usize,
 }
@@ -212,7 +214,7 @@ impl Mailer for Provider {
         let faults = self.around.provider();
         let error = || "a fault of the provider".to_owned();
         if self.percent(faults.fails) {
-            return match self.around.below(4) {
+            return match self.around.below(3 + usize::from(faults.is_misconfigured)) {
                 0 => SendOutcome::Retry { error: error(), after: None },
                 1 => SendOutcome::Away { error: error() },
                 2 => SendOutcome::Deferred {

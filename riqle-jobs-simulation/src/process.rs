@@ -130,7 +130,7 @@ impl Surroundings for Process {
 
     fn provider(&self) -> ProviderFaults {
         let Faults { fails, loses_reply, is_slow, .. } = self.world.faults();
-        ProviderFaults { fails, loses_reply, is_slow }
+        ProviderFaults { fails, loses_reply, is_misconfigured: true, is_slow }
     }
 
     fn is_new_to_provider(&self, key: &str) -> bool {

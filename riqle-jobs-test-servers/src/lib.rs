@@ -5,5 +5,5 @@ mod redis;
 
 pub use self::{
     postgres::{Durability, PostgresServer},
-    redis::{RedisCluster, RedisServer, redis_command, redis_is_installed},
+    redis::{RedisCluster, RedisServer, redis_command, redis_is_installed, signal_process},
 };

@@ -127,9 +127,22 @@ impl RedisServer {
     /// # Errors
     /// Where it does not answer.
     pub fn signal(&self, signal: &str) -> Result<(), String> {
+        signal_process(&self.process()?, signal)
+    }
+
+    /// The id of its process.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub fn process(&self) -> Result<String, String> {
         let info = self.command(&["INFO", "server"])?;
-        let process = info.lines().find_map(|line| line.strip_prefix("process_id:")).unwrap_or_default();
-        run(Command::new("kill").args([signal, process.trim()]))
+        let process = info.lines().find_map(|line| line.strip_prefix("process_id:"));
+        process.map(|process| process.trim().to_owned()).ok_or_else(|| format!("no process id in {info}"))
+    }
+
+    /// Whether it follows another; `false` where it does not answer.
+    pub fn is_replica(&self) -> bool {
+        self.command(&["INFO", "replication"]).is_ok_and(|told| told.contains("role:slave"))
     }
 
     fn wait(&mut self) -> Result<(), String> {
@@ -197,7 +210,11 @@ impl RedisCluster {
         format!("redis-cluster://{}", nodes.join(","))
     }
 
-    fn wait(&self) -> Result<(), String> {
+    /// Resolves once all of its nodes serve.
+    ///
+    /// # Errors
+    /// Where they don't in time.
+    pub fn wait(&self) -> Result<(), String> {
         let begun = Instant::now();
         let is_ready = |node: &RedisServer| {
             let is_ok =
@@ -233,6 +250,14 @@ pub fn redis_command(port: u16, words: &[&str]) -> Result<String, String> {
         Ok::<_, std::io::Error>(String::from_utf8_lossy(&answer[..length]).into_owned())
     };
     talk().map_err(|error| format!("{words:?} to port {port}: {error}"))
+}
+
+/// Sends a process a signal, such as `-CONT`.
+///
+/// # Errors
+/// Where there is none of that id.
+pub fn signal_process(process: &str, signal: &str) -> Result<(), String> {
+    run(Command::new("kill").args([signal, process]))
 }
 
 /// Whether Redis's programs are there.

@@ -36,7 +36,7 @@ pub(crate) fn all() -> Result<(), String> {
     run(&mut cargo("check --package riqle-jobs --no-default-features --locked"))?;
     run(cargo("doc --workspace --no-deps --all-features --locked").env("RUSTDOCFLAGS", "-D warnings"))?;
     // Whether each crate can be packaged; its code was built above.
-    let packages = "package --workspace --exclude xtask --exclude riqle-jobs-conformance --exclude riqle-jobs-simulation --exclude riqle-jobs-test-servers --no-verify --allow-dirty";
+    let packages = "package --workspace --exclude xtask --exclude riqle-jobs-conformance --exclude riqle-jobs-simulation --exclude riqle-jobs-test-servers --exclude riqle-jobs-torture --no-verify --allow-dirty";
     run(cargo(packages).args(["--locked", "--offline", "--quiet"]))?;
     core_pulls_no_driver()?;
     inputs_pull_no_mailer()?;

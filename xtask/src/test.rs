@@ -7,10 +7,12 @@ use crate::{
     node, python,
     servers::{Durability, Servers},
     simulate::simulate,
+    torture,
 };
 
 pub(crate) fn all() -> Result<(), String> {
     let (python, modules, chromium) = (python::environment()?, node::modules()?, chromium::programs()?);
+    torture::install_faketime()?;
     let servers = Servers::start(Durability::NoSync)?;
     // In two builds, so that a feature that one crate's tests add hides nothing from those of the others.
     let (mut apart, mut others) = (cargo("test"), cargo("test --workspace"));
@@ -26,30 +28,4 @@ pub(crate) fn all() -> Result<(), String> {
         all = all.and(run(test.envs(chromium.clone())));
     }
     all
-}
-
-/// What takes too long for every commit: kills of the shop, crashes of the server, and the model test at length (over an
-/// hour).
-pub(crate) fn torture() -> Result<(), String> {
-    let servers = Servers::start(Durability::Full)?;
-    kills(&servers)?;
-    run(cargo("test --locked --release --package riqle-jobs-postgres --test faults")
-        .env("RIQLE_CRASHES", "12"))?;
-    run(cargo("test --locked --release --package riqle-jobs-core --package riqle-jobs-sqlite model")
-        .env("RIQLE_MODEL_SEEDS", "20")
-        .env("RIQLE_MODEL_OPERATIONS", "100000"))?;
-    run(cargo("test --locked --release --package riqle-jobs-redis --test faults").env("RIQLE_CUTS", "60"))?;
-    for package in ["riqle-jobs-postgres", "riqle-jobs-redis"] {
-        let mut model = cargo("test --locked --release --test conformance --package");
-        servers.tell(model.args([package, "model"]));
-        run(model.env("RIQLE_MODEL_SEEDS", "20").env("RIQLE_MODEL_OPERATIONS", "10000"))?;
-    }
-    Ok(())
-}
-
-fn kills(servers: &Servers) -> Result<(), String> {
-    run(&mut cargo("build --locked --release --example shop"))?;
-    let mut test = cargo("test --locked --release --test shop kill -- --nocapture");
-    servers.tell(&mut test);
-    run(test.env("RIQLE_KILLS", "50").env("RIQLE_ORDERS", "500"))
 }

@@ -1,0 +1,82 @@
+//! The end of a torture: what is left must end, all is looked at, and the history is checked.
+
+use std::{collections::BTreeSet, path::Path, time::Duration};
+
+use futures_util::{StreamExt, stream};
+use riqle_jobs_conformance::{
+    history::{Ask, Entry, Event, Recorded, check},
+    workload::wrong_delay,
+};
+use riqle_jobs_core::{EmailId, Error, ErrorKind, Inspect, RunFilter, RunId, RunState};
+use rustix::process::Signal;
+use tokio::time::{Instant, sleep};
+
+use crate::{children::Children, histories, process::Process};
+
+/// Within this all must have ended once no more faults fall.
+const MOST_LEFT: Duration = Duration::from_secs(300);
+const LOOKS: usize = 16;
+
+/// Resolves once all runs have ended, the processes have stopped, and each run and email has been looked at.
+pub(crate) async fn all_ends(children: &mut Children, url: &str, folder: &Path) -> Result<(), String> {
+    children.stop_producers().await?;
+    let looks = Process::new("look at the end", children.next_number(), url, folder)?;
+    let store = looks.store().await?;
+    let until = Instant::now() + MOST_LEFT;
+    let live = RunFilter::all().states([RunState::Pending, RunState::Waiting, RunState::Running]);
+    loop {
+        let left = again(|| store.runs(live.clone().limit(5))).await?;
+        match left.first() {
+            None => break,
+            Some(run) if Instant::now() > until => {
+                return Err(format!("run {} is stuck: {:?}", run.id, run.state));
+            }
+            Some(_) => sleep(Duration::from_millis(500)).await,
+        }
+    }
+    for worker in &mut children.workers {
+        worker.signal(Signal::TERM);
+        worker.ends_within(Duration::from_secs(60)).await?;
+    }
+    let entries = histories::merged(folder)?;
+    look_at_all(&store, &entries).await
+}
+
+async fn look_at_all(store: &Recorded, entries: &[Entry]) -> Result<(), String> {
+    let (mut runs, mut emails): (BTreeSet<RunId>, BTreeSet<EmailId>) = Default::default();
+    for entry in entries {
+        match &entry.event {
+            Event::Calls { ask: Ask::Enqueue(enqueued), .. } => runs.extend(enqueued),
+            Event::Calls { ask: Ask::Replay { new_run, .. }, .. } => drop(runs.insert(*new_run)),
+            Event::Sends { email, .. } => drop(emails.insert(*email)),
+            _ => {}
+        }
+    }
+    println!("{} runs, {} emails", runs.len(), emails.len());
+    let looks = stream::iter(runs).map(|run| again(move || store.0.look(run))).buffer_unordered(LOOKS);
+    let looked: Vec<_> = looks.collect().await;
+    looked.into_iter().collect::<Result<Vec<_>, _>>()?;
+    for email in emails {
+        again(|| store.0.look_at_email(email)).await?;
+    }
+    Ok(())
+}
+
+/// Asks until the store can be reached.
+async fn again<T, A: Future<Output = Result<T, Error>>>(ask: impl Fn() -> A) -> Result<T, String> {
+    loop {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) if error.kind() == ErrorKind::Unavailable => sleep(Duration::from_millis(100)).await,
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+}
+
+/// What is wrong with a history, the first of it.
+pub(crate) fn violations(entries: Vec<Entry>) -> Vec<String> {
+    let delay = wrong_delay(&entries);
+    let mut violations = check(entries);
+    violations.sort_by_key(|violation| violation.second);
+    delay.into_iter().chain(violations.iter().take(20).map(ToString::to_string)).collect()
+}
