@@ -58,6 +58,8 @@ fn of_server(error: &RedisError) -> (ErrorKind, &'static str) {
         }
         "LOADING" => (Unavailable, "the server is loading its data"),
         "READONLY" => (Unavailable, "the server is a replica: a failover is in progress"),
+        // To what waits for replicas, of a master that has become one itself.
+        "UNBLOCKED" => (Unavailable, "the server has become a replica: a failover is in progress"),
         "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "MOVED" | "ASK" => {
             (Unavailable, "the cluster is being reconfigured")
         }
@@ -104,7 +106,7 @@ pub(crate) const OF_A_CLUSTER: &str =
 pub(crate) fn is_of_the_connection(error: &RedisError) -> bool {
     use redis::ErrorKind as Driver;
     matches!(error.kind(), Driver::Io | Driver::Parse | Driver::ClusterConnectionNotFound)
-        || matches!(word(error), "READONLY" | "MASTERDOWN")
+        || matches!(word(error), "READONLY" | "MASTERDOWN" | "UNBLOCKED")
 }
 
 /// Whether the server refused the command before it did anything, and may take it in a moment. What lasts longer (OOM,
@@ -162,5 +164,14 @@ mod tests {
         }
         let ours = format!("{}RIQLE key is a string, not a zset", &OLD[..OLD.len() - 1]);
         assert_eq!(translate("enqueue", of(&ours)).kind(), ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn a_master_that_becomes_a_replica_while_a_write_waits_is_away() {
+        let error = of(
+            "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+        );
+        assert!(is_of_the_connection(&error));
+        assert_eq!(translate("enqueue", error).kind(), ErrorKind::Unavailable);
     }
 }
