@@ -438,6 +438,18 @@ mod legal {
     }
 
     #[test]
+    fn an_extension_by_a_master_that_was_replaced() {
+        let mut story = story().enqueued().claimed(1).later(30).claimed_with(2, 0, 1, &[]);
+        story = story.call(extend(1), fenced(Fenced::Done)).call(extend(2), fenced(Fenced::LeaseLost));
+        story
+            .failed_over()
+            .later(1)
+            .call(extend(2), fenced(Fenced::Done))
+            .settled(2, RunState::Succeeded)
+            .fits();
+    }
+
+    #[test]
     fn a_settlement_without_an_answer_that_a_failover_forgets() {
         story()
             .enqueued()

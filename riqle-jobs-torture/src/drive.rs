@@ -38,7 +38,7 @@ pub(crate) async fn drive(kind: Kind, time: Duration, seed: u64) -> Result<(), S
     // Until the first runs are under way.
     sleep(Duration::from_secs(2)).await;
     while begun.elapsed() < time {
-        sleep(Duration::from_millis(500 + random.below(3_000) as u64)).await;
+        sleep(Duration::from_millis(500 + random.below(6_500) as u64)).await;
         ended.extend(children.ended());
         let fault = Fault::draw(&mut random, kind, server.disk().is_some());
         let killed = match fault {

@@ -19,14 +19,15 @@ mod takeovers;
 mod verdict;
 mod work;
 
-use std::{process::ExitCode, time::Duration};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use crate::{drive::drive, process::Process, server::Kind};
 
 /// The length of a lease of every worker.
 const LEASE: Duration = Duration::from_secs(4);
 
-const USAGE: &str = "usage: torture --store sqlite|postgres|redis|redis-cluster [--minutes M] [--seed S]";
+const USAGE: &str =
+    "usage: torture --store sqlite|postgres|redis|redis-cluster [--minutes M] [--seed S], or check FOLDER";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -41,6 +42,7 @@ async fn main() -> ExitCode {
             Ok(process) => produce::produce(process).await,
             Err(error) => Err(error),
         },
+        ["check", folder] => verdict::check_again(Path::new(folder)),
         options => match options_of(options) {
             Some((kind, time, seed)) => drive(kind, time, seed).await,
             None => Err(USAGE.to_owned()),

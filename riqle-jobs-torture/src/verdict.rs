@@ -73,6 +73,16 @@ async fn again<T, A: Future<Output = Result<T, Error>>>(ask: impl Fn() -> A) -> 
     }
 }
 
+/// Checks the histories that a torture has kept, or that others have written.
+pub(crate) fn check_again(folder: &Path) -> Result<(), String> {
+    let entries = histories::merged(folder)?;
+    println!("{} lines of history", entries.len());
+    match violations(entries).as_slice() {
+        [] => Ok(()),
+        violations => Err(violations.join("\n")),
+    }
+}
+
 /// What is wrong with a history, the first of it.
 pub(crate) fn violations(entries: Vec<Entry>) -> Vec<String> {
     let delay = wrong_delay(&entries);

@@ -54,7 +54,8 @@ pub enum Event {
         email: EmailId,
     },
     /// A replica may have taken over from the server that it follows. What that server had not yet passed on since may be
-    /// forgotten: each effect that nobody was told of as kept, such as a claim's or an extension's.
+    /// forgotten: each effect that nobody was told of as kept, such as a claim's or an extension's. Until then it may have
+    /// answered these out of what it had.
     FailedOver {
         /// As `at`.
         since: u64,

@@ -71,7 +71,7 @@ pub fn check(entries: impl IntoIterator<Item = Entry>) -> Vec<Violation> {
         Ok(all) => all,
         Err(malformed) => return vec![malformed],
     };
-    let around = Around { lost_claims: &all.lost_claims, prunes: &all.prunes, fails_over: all.fails_over };
+    let around = Around { lost_claims: &all.lost_claims, prunes: &all.prunes, failovers: &all.failovers };
     let mut broken = Vec::new();
     for (run, operations) in &all.of_runs {
         if let Err((misfit, line)) = search::explain(operations, &around) {

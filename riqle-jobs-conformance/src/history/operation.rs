@@ -74,7 +74,7 @@ pub(super) enum Act {
     Extend {
         token: LeaseToken,
         lease: u64,
-        answer: Option<Fenced>,
+        answer: Fenced,
     },
     Save {
         token: LeaseToken,
@@ -125,10 +125,16 @@ pub(super) struct Operations {
     pub(super) prunes: Vec<usize>,
     pub(super) computed: Vec<(usize, Held, String)>,
     pub(super) emails: Vec<EmailLine>,
-    pub(super) fails_over: bool,
-    failovers: Vec<(u64, Moment)>,
+    pub(super) failovers: Vec<Failover>,
     queues: HashMap<String, usize>,
     give_backs: Vec<(LeaseToken, Moment, Option<Moment>)>,
+}
+
+/// When a replica may have taken over from its master.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failover {
+    pub(super) since: u64,
+    pub(super) until: Moment,
 }
 
 /// What happened to an email.
@@ -186,7 +192,7 @@ impl Operations {
                 Event::Computes { run, token, path } => {
                     all.computed.push((now.line, Held { run, token }, path));
                 }
-                Event::FailedOver { since } => all.failovers.push((since, now)),
+                Event::FailedOver { since } => all.failovers.push(Failover { since, until: now }),
                 Event::Sends { send, email } => {
                     if let Some((line, _)) = sends.insert(send, (now.line, email)) {
                         return Err(malformed(line));
@@ -229,12 +235,11 @@ impl Operations {
 
     /// A failover may make each run that was under way forget its latest effects.
     fn file_failovers(&mut self) {
-        self.fails_over = !self.failovers.is_empty();
-        for (since, over) in std::mem::take(&mut self.failovers) {
+        for over in &self.failovers {
             for operations in self.of_runs.values_mut() {
                 let is_under_way = |operation: &&Operation| {
-                    operation.called.at <= over.at
-                        && operation.answered.is_none_or(|answered| answered.at >= since)
+                    operation.called.at <= over.until.at
+                        && operation.answered.is_none_or(|answered| answered.at >= over.since)
                 };
                 // From the first of them on.
                 let Some(first) =
@@ -245,7 +250,7 @@ impl Operations {
                 operations.extend((1..=MOST_FORGOTTEN).map(|effects| Operation {
                     called: first,
                     answered: None,
-                    act: Act::Forget { effects, before: over.line },
+                    act: Act::Forget { effects, before: over.until.line },
                 }));
             }
         }
@@ -302,9 +307,10 @@ impl Operations {
             Ask::GiveBack(token) => self.give_backs.push((token, called, answered)),
             Ask::Extend { leases, lease } => {
                 let lease = micros(lease);
-                for (Held { run, token }, answer) in leases.into_iter().zip(fenced(answer)) {
-                    let act = Act::Extend { token, lease, answer };
-                    self.file(run, called, answered.filter(|_| answer.is_some()), act);
+                // One without an answer explains nothing that a shorter lease would not.
+                let told = |(lease, answer): (Held, Option<Fenced>)| answer.map(|answer| (lease, answer));
+                for (Held { run, token }, answer) in leases.into_iter().zip(fenced(answer)).filter_map(told) {
+                    self.file(run, called, answered, Act::Extend { token, lease, answer });
                 }
             }
             Ask::Save(steps) => {

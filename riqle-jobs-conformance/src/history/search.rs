@@ -1,7 +1,7 @@
 //! Looks for an order of a run's calls in which each answer fits: one in which a call that had ended before another began
 //! comes before it.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::{
     operation::{Act, Operation},
@@ -28,8 +28,12 @@ pub(super) fn explain(operations: &[Operation], around: &Around<'_>) -> Result<(
         explained: 0,
         next: Vec::new(),
     };
+    let mut must = vec![0; operations.len().div_ceil(64)];
+    for (index, _) in operations.iter().enumerate().filter(|(_, operation)| operation.answered.is_some()) {
+        set(&mut must, index);
+    }
     let mut path = vec![with_next(root, operations)];
-    let mut seen = HashSet::new();
+    let mut seen = Seen { must, ways: HashMap::new() };
     let mut furthest: Option<(usize, Misfit, usize)> = None;
     while let Some(node) = path.last_mut() {
         if node.explained == answered {
@@ -48,7 +52,7 @@ pub(super) fn explain(operations: &[Operation], around: &Around<'_>) -> Result<(
                 let mut done = node.done.clone();
                 set(&mut done, index);
                 let explained = node.explained + usize::from(is_answered);
-                if seen.insert((done.clone(), standing.clone())) {
+                if seen.is_new(&done, &standing) {
                     path.push(with_next(Node { standing, done, explained, next: Vec::new() }, operations));
                 }
             }
@@ -61,6 +65,32 @@ pub(super) fn explain(operations: &[Operation], around: &Around<'_>) -> Result<(
     }
     let (_, misfit, line) = furthest.unwrap_or((0, Misfit { rule: Rule::WellFormed, with: 0 }, 0));
     Err((misfit, line))
+}
+
+/// The ways so far: by the answered calls that are explained and how the run stands then, which of the others had their
+/// effect.
+struct Seen {
+    /// The answered calls.
+    must: Vec<u64>,
+    ways: HashMap<(Vec<u64>, Standing), Vec<Vec<u64>>>,
+}
+
+impl Seen {
+    /// Whether no way came here with the same of the others, or with fewer: it has all the ways on that this one has.
+    fn is_new(&mut self, done: &[u64], standing: &Standing) -> bool {
+        let part = |of_must: bool| -> Vec<u64> {
+            let bits = done.iter().zip(&self.must);
+            bits.map(|(done, must)| done & if of_must { *must } else { !must }).collect()
+        };
+        let (explained, others) = (part(true), part(false));
+        let ways = self.ways.entry((explained, standing.clone())).or_default();
+        let is_within = |way: &Vec<u64>| way.iter().zip(&others).all(|(way, other)| way & !other == 0);
+        if ways.iter().any(is_within) {
+            return false;
+        }
+        ways.push(others);
+        true
+    }
 }
 
 fn with_next(mut node: Node, operations: &[Operation]) -> Node {

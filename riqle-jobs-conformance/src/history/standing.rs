@@ -6,7 +6,7 @@ use riqle_jobs_core::{LeaseToken, RunState};
 
 use super::{
     entry::{Fenced, Seen, Taken},
-    operation::{Act, LostClaim, Operation},
+    operation::{Act, Failover, LostClaim, Operation},
     verdict::Rule,
 };
 
@@ -47,8 +47,17 @@ enum Phase {
 pub(super) struct Around<'a> {
     pub(super) lost_claims: &'a [Vec<LostClaim>],
     pub(super) prunes: &'a [usize],
-    /// Whether a failover may forget what nobody was told of as kept.
-    pub(super) fails_over: bool,
+    pub(super) failovers: &'a [Failover],
+}
+
+impl Around<'_> {
+    /// A master that was replaced, and has not heard of it, answers claims and extensions out of what it had.
+    fn may_be_of_a_replaced_master(&self, operation: &Operation) -> bool {
+        let waits_for_no_replica = matches!(operation.act, Act::Claim { .. } | Act::Extend { .. });
+        let called = operation.called;
+        waits_for_no_replica
+            && self.failovers.iter().any(|over| over.since <= called.at && called.line < over.until.line)
+    }
 }
 
 /// An answer that does not fit, and the line with which it does not go together.
@@ -80,8 +89,11 @@ impl Standing {
         if let Act::Forget { effects, .. } = operation.act {
             return Ok(self.without_the_latest(effects));
         }
-        let mut next = self.then(operation, around)?;
-        if !around.fails_over {
+        let mut next = match self.then(operation, around) {
+            Err(_) if around.may_be_of_a_replaced_master(operation) => return Ok(self.clone()),
+            then => then?,
+        };
+        if around.failovers.is_empty() {
             return Ok(next);
         }
         if operation.is_kept() {
@@ -115,10 +127,12 @@ impl Standing {
                 true => self.to(Phase::Pending, operation),
                 false => self.clone(),
             }),
-            Act::Extend { token, lease, answer } => self.fenced(operation, *token, *answer, around, |run| {
-                run.phase =
-                    Phase::Running { token: *token, until: operation.called.at.saturating_add(*lease) };
-            }),
+            Act::Extend { token, lease, answer } => {
+                self.fenced(operation, *token, Some(*answer), around, |run| {
+                    run.phase =
+                        Phase::Running { token: *token, until: operation.called.at.saturating_add(*lease) };
+                })
+            }
             Act::Save { token, path, result, replaces, answer } => {
                 self.fenced(operation, *token, *answer, around, |run| {
                     let Some(steps) = &mut run.steps else { return };
