@@ -1,5 +1,6 @@
 //! `cargo xtask …`: tests with real servers, and benchmarks.
 
+mod audit;
 mod bench;
 mod check;
 mod chromium;
@@ -12,6 +13,8 @@ mod python;
 mod servers;
 mod simulate;
 mod test;
+mod torture;
+mod versions;
 
 use std::process::ExitCode;
 
@@ -20,9 +23,14 @@ usage: cargo xtask COMMAND
 
   test           format, clippy, docs, each feature alone, then all tests of all crates with real servers
   test --quick   only the tests
-  torture        the long tests: 500 orders through 50 kills of the shop, 20 times 100,000 random operations
+  torture [--store sqlite|postgres|redis|redis-cluster] [--minutes M] [--seed S]
+                 real processes on a store under kills, crashes, cuts and full disks, ten minutes unless told otherwise, and
+                 the check of their history; without a store on each, and 500 orders through 50 kills of the shop, 20 times
+                 100,000 random operations
   simulate [--seeds N] [--from S] [--seed S]
                  real workers, relays and senders over the memory store, with faults from a seed; --seed repeats one
+  versions       what a store owes, on PostgreSQL 13 and 18 and Redis 6.2
+  audit          licences, sources and duplicates of the locked packages, by cargo-deny
   emails         writes the sample emails and an index to target/emails/, and lints them
   servers COMMAND …
                  runs a command while the servers of the tests stand: cargo xtask servers cargo test -p riqle-jobs-postgres
@@ -37,8 +45,10 @@ fn main() -> ExitCode {
     let done = match arguments.as_slice() {
         ["test"] => check::all().and_then(|()| test::all()),
         ["test", "--quick"] => test::all(),
-        ["torture"] => test::torture(),
+        ["torture", options @ ..] => torture::torture(options),
         ["simulate", options @ ..] => simulate::simulate(options),
+        ["versions"] => versions::versions(),
+        ["audit"] => audit::audit(),
         ["emails"] => emails::write(),
         ["servers", command @ ..] => servers::with(command),
         ["bench", options @ ..] => bench::run(options),
