@@ -6,6 +6,8 @@ use crate::any_json::AnyJson;
 
 /// From here on a whole number is written with an exponent, where it was one: `1e300` has 301 digits.
 const LONG: f64 = 1e17;
+/// Below it, too: `1e-300` has 300.
+const SHORT: f64 = 1e-5;
 
 /// One text for all JSON texts that mean the same: keys sorted, no blanks, strings escaped alike, integers by their digits,
 /// other numbers as 64-bit floats. `None` for what no job can read.
@@ -135,7 +137,8 @@ pub(crate) fn canonical_number(json: &str) -> Option<String> {
     }
     // Adding 0 turns -0 into 0. A whole number is written as an integer would be.
     let number = json.parse::<f64>().ok()? + 0.0;
-    Some(if number.abs() < LONG { number.to_string() } else { format!("{number:e}") })
+    let is_written_out = number == 0.0 || (SHORT..LONG).contains(&number.abs());
+    Some(if is_written_out { number.to_string() } else { format!("{number:e}") })
 }
 
 #[cfg(test)]
@@ -158,6 +161,8 @@ mod tests {
             ("1.0", "1", "1"),
             ("1E2", "100", "100"),
             ("1e300", "10.0E299", "1e300"),
+            ("0.00001", "1e-5", "0.00001"),
+            ("-0.0000015", "-15e-7", "-1.5e-6"),
             (r#"["\\","\"",true , null]"#, r#"["\u005c","\u0022",true,null]"#, r#"["\\","\"",true,null]"#),
             (r#"{"\u0062":{},"a\"":[ ]}"#, r#"{"a\u0022":[],"b":{ }}"#, r#"{"a\"":[],"b":{}}"#),
         ] {
@@ -170,6 +175,11 @@ mod tests {
     fn integers_are_compared_by_their_digits() {
         assert_eq!(canonical("9007199254740993"), "9007199254740993");
         assert_eq!(canonical("[123456789012345678901234567890]"), "[123456789012345678901234567890]");
+    }
+
+    #[test]
+    fn a_number_is_never_much_longer_than_it_was() {
+        assert_eq!(canonical("[1e-300,1e-9,123e-320]"), "[1e-300,1e-9,1.23e-318]");
     }
 
     #[test]
