@@ -111,22 +111,28 @@ impl fmt::Debug for Payload {
 const OF_THE_DATA: [&str; 6] =
     ["integer `", "floating point `", "boolean `", "character `", "unknown variant `", "unknown field `"];
 
+/// What follows it: of several, the last is serde's.
+const AFTER_THE_DATA: [&str; 2] = ["`, expected", "`, there are no"];
+
 /// serde_json quotes a value of the wrong type; it may be a secret, so it is left out.
 fn without_quoted_data(message: &str) -> String {
     let mut message = message.to_owned();
+    // Quotes first: what is between them may hold backticks, and a name between backticks all of these.
+    if let (Some(first), Some(last)) = (message.find('"'), message.rfind('"'))
+        && first < last
+    {
+        message.replace_range(first + 1..last, "…");
+    }
     for words in OF_THE_DATA {
         if let Some(at) = message.find(words) {
             let start = at + words.len();
-            let end = message[start..].find('`').map_or(message.len(), |end| start + end);
-            message.replace_range(start..end, "…");
+            let rest = &message[start..];
+            let end = AFTER_THE_DATA.iter().filter_map(|words| rest.rfind(words)).max();
+            let end = end.or_else(|| rest.rfind('`')).unwrap_or(rest.len());
+            message.replace_range(start..start + end, "…");
         }
     }
-    match (message.find('"'), message.rfind('"')) {
-        (Some(first), Some(last)) if first < last => {
-            format!("{}…{}", &message[..=first], &message[last..])
-        }
-        _ => message.to_owned(),
-    }
+    message
 }
 
 /// The first half of the SHA-256 of a payload.
@@ -157,5 +163,25 @@ mod tests {
         let error = payload.decode::<Charge>().unwrap_err();
         assert!(!format!("{error} {error:?} {payload:?}").contains("4111"), "{error:?}");
         assert!(error.message().contains("expected u64 at line 1 column"), "{error}");
+    }
+
+    #[test]
+    fn a_decode_error_quotes_no_data_that_holds_quotes_or_backticks() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        enum Kind {
+            Card,
+            Cash,
+        }
+        for data in
+            ["`s3cret", "`, expected `s3cret", "s3cret integer `", "\"s3cret", "unknown field `\"`s3cret\""]
+        {
+            let payload = Payload::json(data).unwrap();
+            let error = payload.decode::<Kind>().unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+            assert!(error.message().contains("expected `Card` or `Cash`"), "{error}");
+            let error = payload.decode::<u64>().unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+        }
     }
 }
