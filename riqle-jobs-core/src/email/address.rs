@@ -45,11 +45,12 @@ impl Address {
 /// assert_eq!(canonical_address("Ada＠Bücher．example"), "ada@xn--bcher-kva.example");
 /// ```
 pub fn canonical_address(address: &str) -> String {
-    let address = address.trim();
+    let is_around = |c: char| c.is_whitespace() || is_invisible(c);
+    let address = address.trim_matches(is_around);
     let Some((local, domain)) = split(address) else { return legible(address).to_lowercase() };
-    let local = legible(local);
-    let local = local_part(&local).unwrap_or(local).to_lowercase();
-    let domain = domain.strip_suffix('.').unwrap_or(domain);
+    let local = legible(local).to_lowercase();
+    let local = local_part(&local).unwrap_or(local);
+    let domain = domain.trim_end_matches(|c| in_ascii(c) == '.' || is_around(c));
     let domain = domain_part(domain).unwrap_or_else(|_| legible(domain).to_lowercase());
     format!("{local}@{domain}")
 }

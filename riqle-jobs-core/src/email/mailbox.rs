@@ -225,6 +225,20 @@ mod tests {
     }
 
     #[test]
+    fn the_canonical_form_of_what_is_no_address_is_its_own() {
+        for (text, canonical) in [
+            ("\u{200b} Nobody \u{200b}", "nobody"),
+            (" \u{ad} a@b.. ", "a@b"),
+            ("a@b．", "a@b"),
+            // The sign of Kelvin, whose lower case is ASCII.
+            ("\"\u{212a}\"@example.com", "k@example.com"),
+        ] {
+            assert_eq!(canonical_address(text), canonical, "{text:?}");
+            assert_eq!(canonical_address(canonical), canonical);
+        }
+    }
+
+    #[test]
     fn spellings_of_one_address_are_the_same() {
         for (canonical, spellings) in [
             (
