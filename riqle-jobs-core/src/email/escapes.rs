@@ -28,6 +28,11 @@ pub(super) fn unescaped(signs: &[Sign]) -> Option<Vec<Sign>> {
     let (mut read, mut place) = (Vec::with_capacity(signs.len()), 0);
     while let Some(sign) = signs.get(place) {
         let rest = &signs[place..];
+        if let Some(slashes) = mere_backslashes(rest) {
+            read.extend_from_slice(&rest[..slashes]);
+            place += slashes;
+            continue;
+        }
         let escape = match sign.c {
             '\\' => backslashed(rest),
             '%' => percent(rest),
@@ -39,6 +44,12 @@ pub(super) fn unescaped(signs: &[Sign]) -> Option<Vec<Sign>> {
         place += length;
     }
     (read.len() < signs.len()).then_some(read)
+}
+
+/// How many backslashes stand at the beginning, where they escape nothing: seen at once, since there may be a million.
+fn mere_backslashes(signs: &[Sign]) -> Option<usize> {
+    let slashes = signs.iter().take_while(|sign| sign.c == '\\').count();
+    (slashes > 0 && backslashed(signs).is_none()).then_some(slashes)
 }
 
 /// `\"`, `\u0040`, `\u{40}`, `\x40`, with any number of backslashes. Half of a pair is a letter like others.
