@@ -1,11 +1,11 @@
 //! How urgent a run is.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{Error, ErrorKind};
 
 /// How urgent a run is among the due runs of its queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Priority(u8);
 
@@ -39,8 +39,30 @@ impl Priority {
     }
 }
 
+/// What is stored as JSON is checked, too.
+impl<'de> Deserialize<'de> for Priority {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_number(u8::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
 impl Default for Priority {
     fn default() -> Self {
         Self::DEFAULT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_priority_that_there_is_not_is_not_read() {
+        for priority in Priority::ALL {
+            let json = serde_json::to_string(&priority).unwrap();
+            assert_eq!(serde_json::from_str::<Priority>(&json).unwrap(), priority);
+        }
+        let error = serde_json::from_str::<Priority>("4").unwrap_err();
+        assert!(error.to_string().contains("priority 4 is not between 0 and 3"), "{error}");
     }
 }
