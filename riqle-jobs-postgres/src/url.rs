@@ -1,6 +1,6 @@
 //! The URL of a store. It may contain a password, so no error quotes it.
 
-use riqle_jobs_core::{Error, ErrorKind};
+use riqle_jobs_core::{Error, ErrorKind, store::rules::check_authority};
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 use url::Url;
 
@@ -40,6 +40,7 @@ pub(crate) struct OfUrl {
 }
 
 pub(crate) fn parse(url: &str) -> Result<(PgConnectOptions, OfUrl), Error> {
+    check_authority(url)?;
     let form = "not of the form postgres://user:password@host:port/database";
     let mut url: Url = url.parse().map_err(|_| misconfigured(format!("the URL is {form}")))?;
     if !matches!(url.scheme(), "postgres" | "postgresql") {

@@ -3,7 +3,7 @@
 use std::{fmt, fs};
 
 use redis::{Client, ClientTlsConfig, TlsCertificates, cluster::ClusterClientBuilder};
-use riqle_jobs_core::{Error, ErrorKind};
+use riqle_jobs_core::{Error, ErrorKind, store::rules::check_authority};
 use url::Url;
 
 use crate::{
@@ -37,14 +37,8 @@ const PARAMETERS: &str = "prefix, wait, allow_eviction, ca";
 pub(crate) fn parse(url: &str) -> Result<OfUrl, Error> {
     let (scheme, rest) =
         url.split_once("://").ok_or_else(|| wrong(format!("the URL is not of the form {FORM}")))?;
+    check_authority(url)?;
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    if query.contains('@') {
-        // It may be half of a password.
-        return Err(wrong(
-            "the URL has an @ behind a ?: write ? in a password as %3F, and @ in a parameter as %40"
-                .to_owned(),
-        ));
-    }
     let parameters = Parameters::read(query)?;
     let scheme = scheme.to_ascii_lowercase();
     let place = match scheme.as_str() {

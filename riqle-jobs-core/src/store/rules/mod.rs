@@ -1,6 +1,7 @@
 //! Rules that every store keeps, each written once.
 
 mod admission;
+mod authority;
 mod fence;
 mod group_commit;
 mod migration;
@@ -9,6 +10,7 @@ mod pages;
 mod remote_hints;
 
 pub use admission::{Admission, Admitted, HeldKey};
+pub use authority::check_authority;
 pub use fence::Fence;
 pub use group_commit::{GroupCommit, Stored};
 pub use migration::{Migration, Schema};
