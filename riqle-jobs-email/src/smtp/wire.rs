@@ -22,6 +22,7 @@ const LONGEST_REPLY: usize = 16 * 1024;
 const MOST_LINES: usize = 100;
 /// Of a line of a reply, in characters; lettre takes no line of over 1,000 bytes.
 const LONGEST_LINE: usize = 240;
+const CODE_LENGTH: usize = 3;
 
 /// A connection that hands out one whole reply at a time, as text, whatever its bytes.
 ///
@@ -127,7 +128,7 @@ impl State {
 }
 
 /// The first reply, once it is whole (RFC 5321, section 4.2.1).
-fn take_reply(ahead: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn take_reply(ahead: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
     let (mut end, mut lines) = (0, 0);
     while let Some(length) = ahead[end..].iter().position(|byte| *byte == b'\n') {
         let goes_on = ahead[end..end + length].get(3) == Some(&b'-');
@@ -144,11 +145,15 @@ fn take_reply(ahead: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
     if ahead.len() > LONGEST_REPLY { Err(too_long()) } else { Ok(None) }
 }
 
-/// A reply that lettre reads: what is not UTF-8 is replaced, lines are cut and end as they should.
+/// A reply that lettre reads: what is not UTF-8 is replaced, lines are cut and end as they should. It knows no code without
+/// a text (RFC 5321, section 4.2, allows one), so a space is added.
 fn text_of(reply: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(reply);
-    let cut = |line: &str| line.chars().take(LONGEST_LINE).collect::<String>() + "\r\n";
-    text.lines().map(cut).collect::<String>().into_bytes()
+    let line = |line: &str| {
+        let cut: String = line.chars().take(LONGEST_LINE).collect();
+        cut + if line.len() == CODE_LENGTH { " \r\n" } else { "\r\n" }
+    };
+    text.lines().map(line).collect::<String>().into_bytes()
 }
 
 fn too_long() -> io::Error {
@@ -227,7 +232,7 @@ mod tests {
         assert_eq!(taken(b"250-a\r\n250"), (None, 10));
         assert_eq!(taken(b"250-a\r\n250 b\r\n"), (Some("250-a\r\n250 b\r\n".to_owned()), 0));
         assert_eq!(taken(b"250 ok\r\n550 no\r\n"), (Some("250 ok\r\n".to_owned()), 8));
-        assert_eq!(taken(b"250\n"), (Some("250\r\n".to_owned()), 0));
+        assert_eq!(taken(b"250\n"), (Some("250 \r\n".to_owned()), 0));
         assert_eq!(taken(b"HTTP/1.1 400\r\n"), (Some("HTTP/1.1 400\r\n".to_owned()), 0));
     }
 
