@@ -91,7 +91,7 @@ impl Answer<'_> {
     }
 
     fn line(&self, body: &ErrorBody, secret: &str) -> String {
-        let name = visible_text(&body.name);
+        let name = without(&body.name, secret);
         let text = match (name.is_empty(), body.message.is_empty()) {
             (true, _) => "the answer is not one of Resend's".to_owned(),
             (false, true) => name,
@@ -136,7 +136,8 @@ fn timestamp(date: &str) -> Option<Timestamp> {
 
 /// A server's text, fit for a log.
 pub(super) fn without(text: &str, secret: &str) -> String {
-    visible_text(&text.replace(secret, "***"))
+    // Once more, where something invisible was in it.
+    visible_text(&text.replace(secret, "***")).replace(secret, "***")
 }
 
 #[cfg(test)]
@@ -148,6 +149,22 @@ mod tests {
             headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
         let answer = Answer { status: StatusCode::TOO_MANY_REQUESTS, headers: &headers, body: None };
         answer.after().map(|after| after.as_secs())
+    }
+
+    #[test]
+    fn an_answer_that_quotes_the_key_does_not_bring_it_into_the_log() {
+        for body in [
+            r#"{"name":"re_s3cret is no key"}"#,
+            r#"{"name":"validation_error","message":"re_s3cret"}"#,
+            r#"{"name":"validation_error","message":"re_s3\u200ecret"}"#,
+        ] {
+            let headers = HeaderMap::new();
+            let answer =
+                Answer { status: StatusCode::BAD_REQUEST, headers: &headers, body: Some(body.as_bytes()) };
+            let outcome = answer.outcome("re_s3cret");
+            assert!(format!("{outcome:?}").contains("***"), "{outcome:?}");
+            assert!(!format!("{outcome:?}").contains("s3cret"), "{outcome:?}");
+        }
     }
 
     #[test]

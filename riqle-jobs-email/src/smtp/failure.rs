@@ -133,7 +133,8 @@ impl Failure {
 /// A server's text, fit for a log.
 pub(super) fn without(text: &str, secret: Option<&str>) -> String {
     match secret.filter(|secret| !secret.is_empty()) {
-        Some(secret) => visible_text(&text.replace(secret, "***")),
+        // Once more, where something invisible was in it.
+        Some(secret) => visible_text(&text.replace(secret, "***")).replace(secret, "***"),
         None => visible_text(text),
     }
 }
@@ -239,6 +240,7 @@ mod tests {
             (Phase::Auth, "5.7.8 wrong: user s3cret"),
             (Phase::Auth, "AHVzZXIAczNjcmV0 is wrong"),
             (Phase::MailFrom, "5.7.1 user:s3cret may not\r\nsend"),
+            (Phase::MailFrom, "5.7.1 user:s3\u{200e}cret may not send"),
         ] {
             let (SendOutcome::Misconfigured { error } | SendOutcome::Rejected { error, .. }) =
                 outcome(phase, 535, text)
