@@ -43,7 +43,7 @@ pub(crate) fn compose(
         .envelope(envelope)
         .from(from)
         .to(to)
-        .subject(visible_text(&email.subject))
+        .subject(plain(&email.subject))
         .date(UNIX_EPOCH + Duration::from_secs(seconds))
         .message_id(Some(message_id(identity)?))
         // RFC 3834: so that out-of-office replies and the like leave it alone.
@@ -82,8 +82,14 @@ pub(crate) fn address(address: &str) -> Result<Address, Error> {
 
 pub(crate) fn mailbox(mailbox: &Mailbox) -> Result<LettreMailbox, Error> {
     // lettre panics on control characters in a name.
-    let name = mailbox.name.as_deref().map(visible_text).filter(|name| !name.is_empty());
+    let name = mailbox.name.as_deref().map(plain).filter(|name| !name.is_empty());
     Ok(LettreMailbox::new(name, address(&mailbox.address)?))
+}
+
+/// Text of a user that a header shows as it is: a reader would decode what begins as an encoded word (RFC 2047), and show
+/// what [`visible_text`] drops.
+pub(crate) fn plain(text: &str) -> String {
+    visible_text(text).replace("=?", "= ?")
 }
 
 fn message_id(identity: &MessageIdentity) -> Result<String, Error> {
@@ -115,6 +121,8 @@ pub(crate) fn header(name: &str, value: &str) -> Result<HeaderValue, Error> {
         "return-path",
         "received",
         "dkim-signature",
+        // By this an email is found again whose id at Resend never came.
+        "x-entity-ref-id",
     ];
     if ours.contains(&&*lower) || lower.starts_with("content-") || lower.starts_with("resent-") {
         return Err(rejected(&format!("header {name:?} can't be set")));
@@ -227,6 +235,16 @@ pub(crate) mod tests {
         assert!(!text.contains("\nBcc"), "{text}");
         assert!(text.contains("Subject: x Bcc: eve@example.com\r\n"));
         assert!(text.starts_with("From: orders@riqle.com\r\n"));
+    }
+
+    #[test]
+    fn an_encoded_word_of_a_user_is_not_decoded() {
+        let mut email = email();
+        email.subject = "=?utf-8?q?=E2=80=AEx?= ==?y".to_owned();
+        email.to.name = Some("=?utf-8?b?QWRh?=".to_owned());
+        let text = text(&email);
+        assert!(text.contains("\r\nSubject: = ?utf-8?q?=E2=80=AEx?= == ?y\r\n"), "{text}");
+        assert!(!text.contains("=?"), "{text}");
     }
 
     #[test]

@@ -1,13 +1,10 @@
 //! The body of a request to Resend, the same to the byte each time.
 
 use resend_rs::types::{CreateEmailBaseOptions, Tag};
-use riqle_jobs_core::{
-    Email, Error, ErrorKind, Mailbox,
-    email::{MessageIdentity, visible_text},
-};
+use riqle_jobs_core::{Email, Error, ErrorKind, Mailbox, email::MessageIdentity};
 use serde_json::Value;
 
-use crate::compose::{header, mailbox};
+use crate::compose::{header, mailbox, plain};
 
 /// Resend's limit of a tag's value.
 const LONGEST_TAG: usize = 256;
@@ -21,7 +18,7 @@ const LONGEST_TAG: usize = 256;
 /// # Errors
 /// `Rejected` for an address or a header that can't be written.
 pub(super) fn compose(email: &Email, identity: &MessageIdentity) -> Result<Vec<u8>, Error> {
-    let subject = visible_text(&email.subject);
+    let subject = plain(&email.subject);
     let mut body =
         CreateEmailBaseOptions::new(written(&email.from)?, [written(&email.to)?], subject.as_str())
             .with_html(&email.html)
@@ -140,8 +137,12 @@ mod tests {
 
     #[test]
     fn headers_and_addresses_that_could_inject_are_refused() {
-        for (name, value) in [("Bcc", "eve@example.com"), ("X-A", "1\r\nBcc: eve@example.com"), ("X A", "1")]
-        {
+        for (name, value) in [
+            ("Bcc", "eve@example.com"),
+            ("X-A", "1\r\nBcc: eve@example.com"),
+            ("X A", "1"),
+            ("x-entity-ref-id", "1"),
+        ] {
             let mut email = email();
             email.headers.insert(name.to_owned(), value.to_owned());
             assert_eq!(compose(&email, &identity()).unwrap_err().kind(), ErrorKind::Rejected, "{name}");
