@@ -5,9 +5,10 @@ use serde::de::IgnoredAny;
 
 use super::redaction::Redaction;
 
-/// Deeper JSON is shown as is.
+/// Deeper JSON is not shown.
 const DEEPEST: usize = 100;
 const HIDDEN: &str = r#""[hidden]""#;
+const HIDDEN_TEXT: &str = "[hidden]";
 
 /// How it is laid out.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,7 +53,11 @@ impl<'a> Writer<'a> {
     /// A token, as far as it may be seen.
     fn write(&mut self, token: &str) -> Option<()> {
         if self.hidden.is_some() && token.starts_with('"') {
-            let text: String = serde_json::from_str(token).ok()?;
+            // Half of a surrogate pair: nobody can tell what is in it.
+            let Ok(text) = serde_json::from_str::<String>(token) else {
+                self.out.push_str(HIDDEN);
+                return Some(());
+            };
             let shown = mask_addresses(&self.without_hidden(&text).unwrap_or_else(|| text.clone()));
             if shown != text {
                 self.out.push_str(&serde_json::to_string(&shown).ok()?);
@@ -63,14 +68,19 @@ impl<'a> Writer<'a> {
         Some(())
     }
 
-    /// Text that is itself JSON, such as a sent body: its keys hide their values, too. `None` if nothing is
-    /// hidden.
+    /// Text that is itself JSON, such as a sent body: its keys hide their values, too; what is too deep is hidden whole.
+    /// `None` if nothing is hidden.
     fn without_hidden(&self, text: &str) -> Option<String> {
-        if !text.trim_start().starts_with(['{', '[']) {
+        let is_json =
+            text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<IgnoredAny>(text).is_ok();
+        if !is_json {
             return None;
         }
-        let whole = rewrite(text, Layout::Compact, None)?;
-        rewrite(text, Layout::Compact, self.hidden).filter(|shown| *shown != whole)
+        let rewritten = |hidden| rewrite(text, Layout::Compact, hidden);
+        match (rewritten(None), rewritten(self.hidden)) {
+            (Some(whole), Some(shown)) => (shown != whole).then_some(shown),
+            _ => Some(HIDDEN_TEXT.to_owned()),
+        }
     }
 
     fn container(&mut self, end: char, depth: usize) -> Option<()> {
@@ -103,10 +113,10 @@ impl<'a> Writer<'a> {
         self.take(1)?;
         self.write(key)?;
         self.out.push_str(if self.layout == Layout::Indented { ": " } else { ":" });
-        let name: String = serde_json::from_str(key).ok()?;
+        let name = serde_json::from_str::<String>(key);
         let written = self.out.len();
         self.value(depth)?;
-        if self.hidden.is_some_and(|hidden| hidden.hides(&name))
+        if self.hidden.is_some_and(|hidden| name.map_or(true, |name| hidden.hides(&name)))
             && !matches!(&self.out[written..], "null" | "\"\"")
         {
             self.out.truncate(written);
@@ -191,6 +201,16 @@ mod tests {
         let text = r#"{"body":"{\"secret\": \"s\", \"n\": 1}","log":"[{\"body\":\"{\\\"secret\\\":7}\"}]","a":"{\"b\": 1}","c":"{secret"}"#;
         let expected = r#"{"body":"{\"secret\":\"[hidden]\",\"n\":1}","log":"[{\"body\":\"{\\\"secret\\\":\\\"[hidden]\\\"}\"}]","a":"{\"b\": 1}","c":"{secret"}"#;
         assert_eq!(shown(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn json_within_a_text_that_can_not_be_read_whole_hides_its_values_too() {
+        let half = r#"{"log":"{\"secret\":\"s\",\"a\":\"\\ud800\",\"\\ud800\":1}","b":"\udc00"}"#;
+        let expected = r#"{"log":"{\"secret\":\"[hidden]\",\"a\":\"[hidden]\",\"[hidden]\":\"[hidden]\"}","b":"[hidden]"}"#;
+        assert_eq!(shown(half).unwrap(), expected);
+        assert_eq!(rewrite(half, Layout::Compact, None).unwrap(), half);
+        let deep = format!(r#"{{"log":"{}{{\"secret\":1}}{}"}}"#, "[".repeat(110), "]".repeat(110));
+        assert_eq!(shown(&deep).unwrap(), r#"{"log":"[hidden]"}"#);
     }
 
     #[test]
