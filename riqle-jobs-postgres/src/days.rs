@@ -35,8 +35,8 @@ impl Day {
         self.0.saturating_mul(MILLIS)
     }
 
-    fn end(self) -> i64 {
-        Self(self.0 + 1).start()
+    pub(crate) fn end(self) -> i64 {
+        Self(self.0.saturating_add(1)).start()
     }
 
     /// The name of its table.
@@ -44,7 +44,7 @@ impl Day {
         format!("history_{}", self.0)
     }
 
-    fn of_table(table: &str) -> Option<Self> {
+    pub(crate) fn of_table(table: &str) -> Option<Self> {
         table.strip_prefix("history_")?.parse().ok().map(Self)
     }
 }

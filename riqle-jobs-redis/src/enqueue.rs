@@ -119,7 +119,7 @@ fn arguments(frozen: Vec<u8>, groups: &[Vec<NewRun>]) -> Vec<Vec<u8>> {
     arguments
 }
 
-fn group_answer(answer: Value, group: &[NewRun]) -> Result<Result<Vec<Enqueued>, Error>, Error> {
+pub(crate) fn group_answer(answer: Value, group: &[NewRun]) -> Result<Result<Vec<Enqueued>, Error>, Error> {
     let mut answers = list(answer)?;
     if let [Value::Int(_), _] = answers.as_slice() {
         let (holder, index) = (answers.pop(), answers.pop());
@@ -128,6 +128,9 @@ fn group_answer(answer: Value, group: &[NewRun]) -> Result<Result<Vec<Enqueued>,
         let run = group.get(index).ok_or_else(unexpected)?;
         let unique = run.unique.as_ref().ok_or_else(unexpected)?;
         return Ok(Err(Admission::conflict(run, unique, run_id(holder)?).at_index(index)));
+    }
+    if answers.len() != group.len() {
+        return Err(unexpected());
     }
     let of_run = |(answer, run): (Value, &NewRun)| match answer {
         Value::BulkString(text) if text == b"n" => Ok(Enqueued::New(run.id)),
