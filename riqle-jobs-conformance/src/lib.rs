@@ -42,6 +42,8 @@
 //!
 //! A case is a `pub async fn` in the module of its area, named for the promise it holds, and listed in `suite.rs`.
 //! A bug that one store had begins its fix with a case here, so that every store gets it.
+//!
+//! [`fuzz!`] feeds what must hold for any bytes, in the `fuzz.rs` of any crate.
 
 #![allow(missing_docs)]
 
@@ -77,6 +79,7 @@ pub mod event_keys;
 pub mod event_list;
 pub mod event_starts;
 pub mod events;
+pub mod fuzz;
 pub mod health;
 pub mod history;
 pub mod lease;

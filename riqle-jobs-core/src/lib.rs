@@ -14,6 +14,8 @@ pub mod email;
 mod error;
 mod finite;
 pub mod first_to_answer;
+#[cfg(test)]
+mod fuzz;
 mod id;
 mod job;
 mod jobs;

@@ -21,6 +21,8 @@ mod dkim_query;
 pub mod doctor;
 #[cfg(feature = "send")]
 mod file_mailer;
+#[cfg(all(test, feature = "smtp"))]
+mod fuzz;
 pub mod jobs;
 mod locale;
 #[cfg(feature = "send")]

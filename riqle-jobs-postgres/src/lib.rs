@@ -22,6 +22,8 @@ mod error;
 mod events;
 mod fence;
 mod floors;
+#[cfg(test)]
+mod fuzz;
 mod handle;
 mod health;
 mod held_events;

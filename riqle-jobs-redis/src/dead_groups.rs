@@ -61,7 +61,7 @@ fn name_of(group: &DeadGroup) -> String {
     name(&group.job, group.error_fingerprint.as_deref().unwrap_or_default())
 }
 
-fn dead_group([name, runs, first_at, last_at, newest]: [Value; 5]) -> Result<DeadGroup, Error> {
+pub(crate) fn dead_group([name, runs, first_at, last_at, newest]: [Value; 5]) -> Result<DeadGroup, Error> {
     let name = word(name)?;
     let nameless = || corrupt("a group of dead letters has no name");
     let (job, fingerprint) = name.split_once('\0').ok_or_else(nameless)?;

@@ -233,7 +233,7 @@ const ID_KEPT: u8 = 2;
 const DUE_AT: u8 = 1;
 
 /// What the script keeps of an event as it is given. An id that is kept as long as most are takes no place.
-fn kept_of(event: &NewEvent) -> Vec<u8> {
+pub(crate) fn kept_of(event: &NewEvent) -> Vec<u8> {
     let id_kept = Some(wait_millis(event.id_kept)).filter(|kept| *kept != wait_millis(EVENT_ID_KEPT));
     let due_at = event.due_at.map(|time| time.as_millisecond());
     let mut kept = Frame::default();
@@ -246,7 +246,7 @@ fn kept_of(event: &NewEvent) -> Vec<u8> {
 }
 
 /// An event as it is kept under its id.
-struct Kept {
+pub(crate) struct Kept {
     received_at: i64,
     number: i64,
     name: String,
@@ -257,7 +257,7 @@ struct Kept {
 }
 
 impl Kept {
-    fn read(stored: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn read(stored: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader(stored);
         let (received_at, number, name) = (reader.long()?, reader.long()?, reader.key()?);
         let runs = match reader.text()?.as_str() {
@@ -282,7 +282,7 @@ impl Kept {
         [self.number.to_be_bytes().as_slice(), id].concat()
     }
 
-    fn event(self, id: String) -> StoredEvent {
+    pub(crate) fn event(self, id: String) -> StoredEvent {
         let due_at = self.due_at.map(from_millis);
         StoredEvent {
             event: NewEvent { id, name: self.name, data: self.data, due_at, id_kept: self.id_kept },

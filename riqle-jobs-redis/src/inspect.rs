@@ -206,7 +206,7 @@ pub(crate) struct JobStanding {
 }
 
 impl Standing {
-    fn read(name: String, answer: Value) -> Result<Self, Error> {
+    pub(crate) fn read(name: String, answer: Value) -> Result<Self, Error> {
         let [now, pause, jobs] = fixed(answer)?;
         Ok(Self {
             name,

@@ -21,6 +21,8 @@ mod enqueue;
 mod error;
 mod events;
 mod frame;
+#[cfg(test)]
+mod fuzz;
 mod handle;
 mod health;
 mod inspect;

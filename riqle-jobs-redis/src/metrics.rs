@@ -121,14 +121,14 @@ impl Redis {
     }
 }
 
-fn field(worker: WorkerId, metrics: &JobMetrics) -> Vec<u8> {
+pub(crate) fn field(worker: WorkerId, metrics: &JobMetrics) -> Vec<u8> {
     let seconds = u32::try_from(metrics.span.length().as_secs()).unwrap_or(u32::MAX).to_be_bytes();
     let start = metrics.start.as_millisecond().to_be_bytes();
     [&seconds, start.as_slice(), worker.as_uuid().as_bytes(), metrics.job.as_bytes()].concat()
 }
 
 /// What was counted, with what its field does not say.
-fn write(metrics: &JobMetrics) -> Vec<u8> {
+pub(crate) fn write(metrics: &JobMetrics) -> Vec<u8> {
     let mut frame = Frame::default();
     for count in [metrics.started, metrics.succeeded, metrics.failed, metrics.dead] {
         frame.count(count);
@@ -142,7 +142,7 @@ fn write(metrics: &JobMetrics) -> Vec<u8> {
     frame.0
 }
 
-fn read(span: Span, field: &[u8], stored: &[u8]) -> Result<JobMetrics, Error> {
+pub(crate) fn read(span: Span, field: &[u8], stored: &[u8]) -> Result<JobMetrics, Error> {
     let (mut field, mut stored) = (Reader(field), Reader(stored));
     field.raw(BEFORE_START)?;
     let start = from_millis(i64::from_be_bytes(field.array()?));

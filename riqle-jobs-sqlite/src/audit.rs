@@ -71,7 +71,7 @@ impl Sqlite {
     }
 }
 
-fn recorded(row: &SqliteRow) -> Fallible<RecordedAction> {
+pub(crate) fn recorded(row: &SqliteRow) -> Fallible<RecordedAction> {
     Ok(RecordedAction {
         action: json(row, "action")?,
         at: time(row, "at")?,

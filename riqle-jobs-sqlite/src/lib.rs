@@ -40,6 +40,8 @@ mod file;
 mod file_clock;
 #[cfg(test)]
 mod file_clock_tests;
+#[cfg(test)]
+mod fuzz;
 mod handle;
 mod health;
 mod in_process;

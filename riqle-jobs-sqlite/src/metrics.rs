@@ -52,7 +52,7 @@ pub(crate) async fn read_metrics(
     rows.iter().map(of_workers).collect()
 }
 
-fn of_workers(row: &SqliteRow) -> Result<JobMetrics> {
+pub(crate) fn of_workers(row: &SqliteRow) -> Result<JobMetrics> {
     Ok(JobMetrics {
         job: get(row, "job")?,
         span: word(row, "span")?,

@@ -138,7 +138,7 @@ pub(crate) async fn registered_jobs(connection: &mut SqliteConnection) -> Fallib
     rows.iter().map(registered_job).collect()
 }
 
-fn registered_job(row: &SqliteRow) -> Fallible<RegisteredJob> {
+pub(crate) fn registered_job(row: &SqliteRow) -> Fallible<RegisteredJob> {
     let declaration = JobDeclaration {
         name: get(row, "name")?,
         queue: get(row, "queue")?,
@@ -198,7 +198,7 @@ pub(crate) async fn registered_workers(
     workers.fetch_all(connection).await?.iter().map(registered_worker).collect()
 }
 
-fn registered_worker(row: &SqliteRow) -> Fallible<RegisteredWorker> {
+pub(crate) fn registered_worker(row: &SqliteRow) -> Fallible<RegisteredWorker> {
     let report = WorkerReport {
         id: WorkerId::from_uuid(get(row, "id")?),
         label: get(row, "label")?,

@@ -27,6 +27,10 @@ const HARMLESS: &[(&str, &[&str])] = &[
     // Of a server that the tests start.
     ("spin", &["barrier", "default", "lazy", "lock_api", "lock_api_crate", "mutex", "rwlock", "spin_mutex"]),
     ("tokio-rustls", &["ring"]),
+    // Of what feeds the fuzz targets.
+    ("either", &["use_std"]),
+    ("rand", &["os_rng", "small_rng"]),
+    ("rand_core", &["os_rng", "std"]),
 ];
 
 /// Whether the library crates are tested as users build them.

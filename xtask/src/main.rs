@@ -8,6 +8,7 @@ mod command;
 mod emails;
 mod faults;
 mod features;
+mod fuzz;
 mod node;
 mod python;
 mod servers;
@@ -31,6 +32,9 @@ usage: cargo xtask COMMAND
                  real workers, relays and senders over the memory store, with faults from a seed; --seed repeats one
   versions       what a store owes, on PostgreSQL 13 and 18 and Redis 6.2
   audit          licences, sources and duplicates of the locked packages, by cargo-deny
+  fuzz --minutes M [--target NAME]
+                 feeds each target of fuzz.rs with what a fuzzer makes of its samples, for so long; --target takes those
+                 whose names hold it
   emails         writes the sample emails and an index to target/emails/, and lints them
   servers COMMAND …
                  runs a command while the servers of the tests stand: cargo xtask servers cargo test -p riqle-jobs-postgres
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         ["simulate", options @ ..] => simulate::simulate(options),
         ["versions"] => versions::versions(),
         ["audit"] => audit::audit(),
+        ["fuzz", options @ ..] => fuzz::fuzz(options),
         ["emails"] => emails::write(),
         ["servers", command @ ..] => servers::with(command),
         ["bench", options @ ..] => bench::run(options),

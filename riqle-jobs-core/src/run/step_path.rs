@@ -49,7 +49,7 @@ impl StepPath {
     }
 
     /// The name alone.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let mut characters = self.0.chars();
         let mut name = String::new();
         while let Some(character) = characters.next() {

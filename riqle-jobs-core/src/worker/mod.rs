@@ -4,6 +4,8 @@ mod attempt;
 mod buffer;
 mod claim_loop;
 mod erased_job;
+#[cfg(test)]
+mod fuzz;
 mod held_leases;
 mod hooks;
 mod housekeeping;

@@ -116,7 +116,7 @@ fn dead(reason: Reason, outcome: AttemptOutcome, error: String) -> Decided {
 }
 
 /// Of the first line without what differs from run to run: email addresses, and words with digits in them.
-fn fingerprint(error: &str) -> String {
+pub(super) fn fingerprint(error: &str) -> String {
     let alike: Vec<&str> = without_addresses(error.lines().next().unwrap_or_default())
         .flat_map(str::split_whitespace)
         .flat_map(|word| word.split(|c: char| !c.is_alphanumeric()))

@@ -3,6 +3,8 @@
 mod answer;
 mod body;
 mod client;
+#[cfg(test)]
+mod fuzz;
 mod pace;
 mod transmitted;
 

@@ -3,6 +3,8 @@
 mod connection;
 mod failure;
 mod flow;
+#[cfg(test)]
+mod fuzz;
 mod places;
 mod refusal;
 mod settings;

@@ -5,6 +5,9 @@ mod assets;
 mod chart;
 mod csrf;
 mod failure;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod fuzz;
 mod history;
 mod json_text;
 mod openapi;

@@ -1,6 +1,9 @@
 //! `POST /e/{key}`: takes events as the official Inngest SDKs and curl send them.
 
 mod batch;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod fuzz;
 mod ids;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};

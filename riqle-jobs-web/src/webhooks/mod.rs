@@ -1,6 +1,9 @@
 //! Signed webhooks of other services.
 
 mod error;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod fuzz;
 mod ignored;
 pub mod resend;
 pub mod stripe;

@@ -87,7 +87,7 @@ impl Report {
     }
 
     /// How else the log may know the email: by its Message-ID, whose two halves are a header and the sender's domain.
-    pub(super) fn other_key(&self) -> Option<EmailKey> {
+    pub(in crate::webhooks) fn other_key(&self) -> Option<EmailKey> {
         let headers = self.data.get("headers")?.as_array()?;
         let header = headers.iter().find(|header| {
             let name = header.get("name").and_then(Value::as_str);
