@@ -51,7 +51,12 @@ impl Queue for Postgres {
 
     async fn extend(&self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error> {
         let question = (leases, lease);
-        self.ask("extend", &question, |work, (leases, lease)| Box::pin(extend(work, leases, *lease))).await
+        let extended = self
+            .ask("extend", &question, |work, (leases, lease)| Box::pin(extend(work, leases, *lease)))
+            .await?;
+        let is_locked =
+            || Error::new(ErrorKind::Unavailable, "extend", "a run may be about to be taken over");
+        extended.into_iter().map(|answer| answer.ok_or_else(is_locked)).collect()
     }
 
     async fn save_steps(&self, steps: Vec<StepSave>) -> Result<Vec<LeaseAnswer>, Error> {
@@ -139,12 +144,16 @@ impl LeaseConnection for PostgresLeaseConnection {
         if extended.is_err() {
             self.connection = None;
         }
-        Ok(extended?.into_iter().map(Some).collect())
+        extended
     }
 }
 
 impl PostgresLeaseConnection {
-    async fn try_extend(&mut self, leases: &[LeaseRef], lease: Duration) -> Fallible<Vec<LeaseAnswer>> {
+    async fn try_extend(
+        &mut self,
+        leases: &[LeaseRef],
+        lease: Duration,
+    ) -> Fallible<Vec<Option<LeaseAnswer>>> {
         let shared = &self.store.shared;
         let connection = match &mut self.connection {
             Some(connection) => connection,

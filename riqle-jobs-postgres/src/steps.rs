@@ -11,7 +11,7 @@ use crate::{
     error::Result,
     fence::{answers, runs, tokens},
     portions::portions,
-    rows::{codec, get, numbers, payload, time},
+    rows::{codec, get, numbers, payload, position, time},
     work::Work,
 };
 
@@ -67,12 +67,12 @@ pub(crate) async fn write_steps(work: &mut Work<'_>, steps: &[StepSave]) -> Resu
         .await?)
 }
 
-/// Extends the leases that still hold.
+/// Extends the leases that still hold. `None`: it had run out, and who has locked the run may be about to take it over.
 pub(crate) async fn extend(
     work: &mut Work<'_>,
     leases: &[LeaseRef],
     lease: Duration,
-) -> Result<Vec<LeaseAnswer>> {
+) -> Result<Vec<Option<LeaseAnswer>>> {
     let leases: Vec<&LeaseRef> = leases.iter().collect();
     let held = work
         .timed(include_str!("../queries/extend.sql"))
@@ -82,7 +82,29 @@ pub(crate) async fn extend(
         .bind(tokens(&leases))
         .fetch_all(&mut *work.connection)
         .await?;
-    answers(work, &leases, &held, Fence::answer).await
+    // Asked first: once it is taken over it is lost, and no longer overdue.
+    let overdue = match held.len() < leases.len() {
+        true => overdue(work, &leases).await?,
+        false => Vec::new(),
+    };
+    let answers = answers(work, &leases, &held, Fence::answer).await?;
+    let mut answers: Vec<_> = answers.into_iter().map(Some).collect();
+    for row in &overdue {
+        if let Some(place) = answers.get_mut(position(row)?) {
+            *place = None;
+        }
+    }
+    Ok(answers)
+}
+
+async fn overdue(work: &mut Work<'_>, leases: &[&LeaseRef]) -> Result<Vec<PgRow>> {
+    Ok(work
+        .timed(include_str!("../queries/overdue.sql"))
+        .bind(numbers(leases.len()))
+        .bind(runs(leases))
+        .bind(tokens(leases))
+        .fetch_all(&mut *work.connection)
+        .await?)
 }
 
 /// A saved step, as the columns of `steps` have it.

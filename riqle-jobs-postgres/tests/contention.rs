@@ -88,6 +88,30 @@ async fn f07_a_lease_is_extended_while_a_step_in_a_transaction_is_open() {
 }
 
 #[tokio::test]
+async fn a_lease_that_another_claim_is_about_to_take_over_is_not_called_extended() {
+    let (schema, clock) = (Schema::new(), ManualClock::new());
+    let store = schema.open(&clock).await;
+    store.enqueue(vec![run()]).await.unwrap();
+    let lease = vec![claim(&store).await[0].lease.clone()];
+    let mut keeper = store.lease_connection().await.unwrap();
+    let mut other = PgConnection::connect(&database_url()).await.unwrap();
+    let lock = format!("BEGIN; SELECT FROM \"{}\".runs FOR UPDATE", schema.name);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut other).await.unwrap();
+    let mut extended = async || keeper.extend(lease.clone(), Duration::from_secs(30)).await.unwrap();
+
+    // As one that is about to settle it does.
+    assert_eq!(extended().await, [Some(LeaseAnswer::Done)]);
+    clock.advance(Duration::from_secs(31));
+    assert_eq!(extended().await, [None]);
+    let error = store.extend(lease.clone(), Duration::from_secs(30)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    assert_eq!(extended().await, [Some(LeaseAnswer::Done)]);
+    assert_eq!(claim(&store).await, []);
+}
+
+#[tokio::test]
 async fn a_commit_after_a_failed_statement_is_refused() {
     let schema = Schema::new();
     let store = Postgres::connect(&schema.url()).await.unwrap();

@@ -108,8 +108,8 @@ pub trait Queue: Send + Sync {
 /// Extends leases from the lease keeper's own runtime.
 #[async_trait]
 pub trait LeaseConnection: Send {
-    /// As [`Queue::extend`], but for queues whose server does not answer while others do: their leases are
-    /// `None`, which says nothing about them.
+    /// As [`Queue::extend`], but `None` where nothing can be said of a lease: the server of its queue does not answer while
+    /// others do, or it has run out and may be about to go to another claim.
     ///
     /// # Errors
     /// `Unavailable` if no lease was extended; the connection repairs itself at the next call.
