@@ -13,14 +13,24 @@ use crate::{Enqueued, Error, ErrorKind, NewRun};
 const MOST_AT_ONCE: usize = 2_000;
 
 /// A store's answers to groups that were written together: one per group.
-pub type Stored = Result<Vec<Result<Vec<Enqueued>, Error>>, Error>;
+pub type Stored = Result<Vec<GroupAnswer>, Error>;
+
+type GroupAnswer = Result<Vec<Enqueued>, Error>;
 
 /// Joins what concurrent callers enqueue: everything that waits goes out together as soon as the previous write
 /// has returned. So a lone caller does not wait, and many share few writes; each is answered after its own.
 /// Clones share the queue.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct GroupCommit {
     waiting: Arc<Mutex<Waiting>>,
+    /// The most runs of several callers that share a write.
+    most: usize,
+}
+
+impl Default for GroupCommit {
+    fn default() -> Self {
+        Self::of_at_most(MOST_AT_ONCE)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +43,7 @@ struct Waiting {
 #[derive(Debug)]
 struct Group {
     runs: Vec<NewRun>,
-    answer: oneshot::Sender<Result<Vec<Enqueued>, Error>>,
+    answer: oneshot::Sender<GroupAnswer>,
 }
 
 impl GroupCommit {
@@ -47,32 +57,35 @@ impl GroupCommit {
         W: Fn(Arc<Vec<Vec<NewRun>>>) -> F + Send + Sync + 'static,
         F: Future<Output = Stored> + Send,
     {
-        let (answer, answered) = oneshot::channel();
-        let begins = {
-            let mut waiting = self.waiting();
-            waiting.groups.push(Group { runs, answer });
-            !mem::replace(&mut waiting.is_written, true)
-        };
-        if begins {
-            let groups = self.clone();
-            tokio::spawn(async move {
-                let mut writing = Writing { groups: &groups, has_ended: false };
-                loop {
-                    let next = groups.next();
-                    if next.is_empty() {
-                        writing.has_ended = true;
-                        break;
-                    }
-                    write_groups(next, &write).await;
-                    // Those that were just answered come with their next group.
-                    tokio::task::yield_now().await;
-                }
-            });
+        let (answered, begins) = self.join(runs);
+        if let Some(writing) = begins {
+            tokio::spawn(async move { writing.write_all(write).await });
         }
         answered.await.map_err(|_| {
             let message = "the runtime that was writing has ended; the runs may or may not be stored";
             Error::new(ErrorKind::Unavailable, "enqueue", message)
         })?
+    }
+
+    pub(crate) fn of_at_most(most: usize) -> Self {
+        Self { waiting: Arc::default(), most }
+    }
+
+    /// Adds a group to what waits; the caller is to write where nobody does.
+    pub(crate) fn join(&self, runs: Vec<NewRun>) -> (oneshot::Receiver<GroupAnswer>, Option<Writing>) {
+        let (answer, answered) = oneshot::channel();
+        let mut waiting = self.waiting();
+        waiting.groups.push(Group { runs, answer });
+        let begins = !mem::replace(&mut waiting.is_written, true);
+        (answered, begins.then(|| Writing { groups: self.clone(), has_ended: false }))
+    }
+
+    /// All of what waits.
+    #[cfg(test)]
+    pub(crate) fn told(&self) -> String {
+        let waiting = self.waiting();
+        let ids: Vec<_> = waiting.groups.iter().flat_map(|group| &group.runs).map(|run| run.id).collect();
+        format!("{ids:?} {}", waiting.is_written)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -85,7 +98,7 @@ impl GroupCommit {
         let mut runs = 0;
         let fits = |group: &&Group| {
             runs += group.runs.len();
-            runs <= MOST_AT_ONCE
+            runs <= self.most
         };
         let count = waiting.groups.iter().take_while(fits).count().max(1).min(waiting.groups.len());
         let rest = waiting.groups.split_off(count);
@@ -95,13 +108,33 @@ impl GroupCommit {
     }
 }
 
-/// Lets the next caller write if a task ends early, with its runtime.
-struct Writing<'a> {
-    groups: &'a GroupCommit,
+/// The right to write. Lets the next caller have it if a task ends early, with its runtime, even before it has run.
+pub(crate) struct Writing {
+    groups: GroupCommit,
     has_ended: bool,
 }
 
-impl Drop for Writing<'_> {
+impl Writing {
+    /// Writes what waits until nothing does.
+    pub(crate) async fn write_all<W, F>(mut self, write: W)
+    where
+        W: Fn(Arc<Vec<Vec<NewRun>>>) -> F,
+        F: Future<Output = Stored>,
+    {
+        loop {
+            let next = self.groups.next();
+            if next.is_empty() {
+                self.has_ended = true;
+                break;
+            }
+            write_groups(next, &write).await;
+            // Those that were just answered come with their next group.
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Drop for Writing {
     fn drop(&mut self) {
         // Once it has ended another caller may be writing.
         if !self.has_ended {
