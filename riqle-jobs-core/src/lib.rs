@@ -21,6 +21,8 @@ mod job;
 mod jobs;
 pub mod limits;
 mod memory;
+#[cfg(test)]
+mod models;
 mod outside;
 mod payload;
 mod relay;

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
@@ -53,7 +54,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// ```
 pub struct Relay {
     staging: Arc<dyn Staging>,
-    store: Arc<dyn Store>,
+    target: Arc<dyn Target>,
     token: LeaseToken,
     poll: Duration,
 }
@@ -61,12 +62,11 @@ pub struct Relay {
 impl Relay {
     /// A relay from the database where the application stages to the store that its jobs run on.
     pub fn new(staging: &impl AsStaging, store: &impl AsStore) -> Self {
-        Self {
-            staging: staging.as_staging(),
-            store: store.as_store(),
-            token: LeaseToken::new(),
-            poll: Duration::from_secs(1),
-        }
+        Self::between(staging.as_staging(), Arc::new(store.as_store()))
+    }
+
+    pub(crate) fn between(staging: Arc<dyn Staging>, target: Arc<dyn Target>) -> Self {
+        Self { staging, target, token: LeaseToken::new(), poll: Duration::from_secs(1) }
     }
 
     /// How often it polls for items whose hint was lost, ±20%. Default 1 s, at least 1 ms.
@@ -174,7 +174,7 @@ impl Relay {
 
     /// One batch, and more while a queue is unavailable that the others need not wait for; returns how many
     /// items were taken.
-    async fn round(&self, answered: &mut Answered) -> Result<usize, Error> {
+    pub(crate) async fn round(&self, answered: &mut Answered) -> Result<usize, Error> {
         answered.in_this_round = 0;
         self.record(answered).await?;
         let (mut after, mut count, mut moved) = (None, 0, Ok(()));
@@ -227,7 +227,7 @@ impl Relay {
     async fn hand_over(&self, group: Group, answered: &mut Answered) -> Result<(), Error> {
         let mut parts = vec![group];
         while let Some(mut part) = parts.pop() {
-            match self.send(&part).await {
+            match self.target.take(&part).await {
                 Ok(()) => answered.arrive(&part),
                 Err(error) if is_away(&error) => return Err(error),
                 Err(error) => {
@@ -248,9 +248,9 @@ impl Relay {
         filter: RunFilter,
         answered: &mut Answered,
     ) -> Result<(), Error> {
-        match cancel_all(&*self.store, filter, Pace::per_second(u32::MAX)).await {
-            Ok(report) => {
-                tracing::debug!(number = number.0, runs = report.done, "a staged cancel was done");
+        match self.target.cancel(filter).await {
+            Ok(runs) => {
+                tracing::debug!(number = number.0, runs, "a staged cancel was done");
                 answered.arrived.push(number);
                 answered.in_this_round += 1;
                 Ok(())
@@ -261,30 +261,6 @@ impl Relay {
                 Ok(())
             }
         }
-    }
-
-    async fn send(&self, part: &Group) -> Result<(), Error> {
-        let (mut runs, mut new_events) = (Vec::new(), Vec::new());
-        for (_, item) in part {
-            match item {
-                StagedItem::Run(run) => runs.push(run.clone()),
-                StagedItem::Event(event) => new_events.push(event.clone()),
-                // Alone in its part.
-                StagedItem::Cancel(_) => {}
-            }
-        }
-        if !new_events.is_empty() {
-            events::send(&*self.store, new_events).await?;
-        }
-        if !runs.is_empty() {
-            let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
-            for (run, answer) in ids.into_iter().zip(self.store.enqueue(runs).await?) {
-                if answer.id() != run {
-                    tracing::info!(%run, holder = %answer.id(), "a staged run's unique key is taken; it joins the holder");
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Tells the staging database what the store answered. What can't be told is kept for the next time.
@@ -301,13 +277,54 @@ impl Relay {
     }
 }
 
+/// Where a relay moves items to: a store.
+#[async_trait]
+pub(crate) trait Target: Send + Sync {
+    /// Stores what is not stored yet of a part.
+    async fn take(&self, part: &Group) -> Result<(), Error>;
+
+    /// Cancels the runs that a filter lists; answers how many.
+    async fn cancel(&self, filter: RunFilter) -> Result<u64, Error>;
+}
+
+#[async_trait]
+impl Target for Arc<dyn Store> {
+    async fn take(&self, part: &Group) -> Result<(), Error> {
+        let (mut runs, mut new_events) = (Vec::new(), Vec::new());
+        for (_, item) in part {
+            match item {
+                StagedItem::Run(run) => runs.push(run.clone()),
+                StagedItem::Event(event) => new_events.push(event.clone()),
+                // Alone in its part.
+                StagedItem::Cancel(_) => {}
+            }
+        }
+        if !new_events.is_empty() {
+            events::send(&**self, new_events).await?;
+        }
+        if !runs.is_empty() {
+            let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
+            for (run, answer) in ids.into_iter().zip(self.enqueue(runs).await?) {
+                if answer.id() != run {
+                    tracing::info!(%run, holder = %answer.id(), "a staged run's unique key is taken; it joins the holder");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn cancel(&self, filter: RunFilter) -> Result<u64, Error> {
+        cancel_all(&**self, filter, Pace::per_second(u32::MAX)).await.map(|report| report.done)
+    }
+}
+
 /// What the store answered and the staging database does not know yet.
-#[derive(Default)]
-struct Answered {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Answered {
     arrived: Vec<StagedNumber>,
     refused: Vec<(StagedNumber, String)>,
     /// Items that moved on, though others may not have.
-    in_this_round: usize,
+    pub(crate) in_this_round: usize,
 }
 
 impl Answered {
@@ -323,7 +340,7 @@ impl Answered {
 }
 
 /// What is handed over in one call, in the order of staging.
-type Group = Vec<(StagedNumber, StagedItem)>;
+pub(crate) type Group = Vec<(StagedNumber, StagedItem)>;
 
 /// What is moved before the next part is begun.
 enum Part {

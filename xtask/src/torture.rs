@@ -43,6 +43,8 @@ fn at_length() -> Result<(), String> {
     run(cargo("test --locked --release --package riqle-jobs-core --package riqle-jobs-sqlite model")
         .env("RIQLE_MODEL_SEEDS", "20")
         .env("RIQLE_MODEL_OPERATIONS", "100000"))?;
+    run(cargo("test --locked --release --package riqle-jobs-core --lib models -- --nocapture")
+        .env("RIQLE_MODELS", "large"))?;
     run(cargo("test --locked --release --package riqle-jobs-redis --test faults").env("RIQLE_CUTS", "60"))?;
     for package in ["riqle-jobs-postgres", "riqle-jobs-redis"] {
         let mut model = cargo("test --locked --release --test conformance --package");

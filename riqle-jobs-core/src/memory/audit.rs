@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What people did.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Actions {
     recorded: BTreeMap<ActionId, RecordedAction>,
 }

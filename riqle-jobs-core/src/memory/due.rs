@@ -13,12 +13,13 @@ use crate::{Priority, RunId, RunState};
 
 /// Which runs are due when: a lane for each job of each queue, so that a claim touches only the jobs it names and
 /// pays for each run with the logarithm of its lane.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct DueRuns {
     lanes: Vec<Lane>,
     numbers: HashMap<Arc<str>, HashMap<Arc<str>, usize>>,
 }
 
+#[derive(Clone, Debug)]
 pub(super) struct Lane {
     pub(super) queue: Arc<str>,
     pub(super) job: Arc<str>,
@@ -30,7 +31,7 @@ pub(super) struct Lane {
     expired: BTreeSet<RunId>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Place {
     priority: Priority,
     due_at: Timestamp,

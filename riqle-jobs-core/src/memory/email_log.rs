@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The rows of the email log and the suppression list.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Emails {
     rows: BTreeMap<EmailId, EmailRow>,
     ids_by_key: HashMap<String, EmailId>,

@@ -11,14 +11,14 @@ use crate::{RunFilter, RunId, RunState};
 
 /// The ids of the runs by what they are listed as, in the lanes of [`DueRuns`](super::due::DueRuns): so that lists,
 /// counts and groups of dead letters touch no other runs.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Lists {
     lanes: Vec<LaneLists>,
     /// Succeeded, cancelled and replayed runs by their end.
     history: BTreeSet<(Timestamp, RunId)>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct LaneLists {
     /// Pending, running and waiting.
     live: BTreeSet<RunId>,
@@ -31,7 +31,7 @@ pub(super) struct LaneLists {
 }
 
 /// The dead letters of a lane whose errors are alike.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct DeadLetters {
     ids: BTreeSet<RunId>,
     by_end: BTreeSet<(Timestamp, RunId)>,

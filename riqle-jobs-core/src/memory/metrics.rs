@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What workers have counted.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Metrics {
     spans: BTreeMap<(Span, Timestamp, String, WorkerId), JobMetrics>,
 }

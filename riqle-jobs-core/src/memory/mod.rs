@@ -16,6 +16,8 @@ mod queue;
 mod queues;
 mod registry;
 mod run;
+#[cfg(test)]
+mod snapshot;
 mod unique;
 
 use std::{
@@ -26,6 +28,8 @@ use std::{
 
 use jiff::Timestamp;
 
+#[cfg(test)]
+pub(crate) use self::snapshot::Snapshot;
 use self::{
     audit::Actions,
     due::DueRuns,
@@ -124,7 +128,7 @@ impl fmt::Debug for Memory {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     /// `None`: not asked for yet, or a manual clock's.
     time: Option<SteadyTime>,

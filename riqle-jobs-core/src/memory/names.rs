@@ -9,7 +9,7 @@ use super::run::StoredRun;
 use crate::{RunFilter, RunId};
 
 /// The ids of runs by what they are called and what went wrong with them, so that a search for it touches no other runs.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Names(BTreeSet<(Name, RunId)>);
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]

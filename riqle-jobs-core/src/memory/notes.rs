@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The notes of a run's bodies.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct StoredNotes {
     pub(super) shown: RunNotes,
     /// The claim and number of the newest line.

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The jobs, workers and events.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Known {
     jobs: BTreeMap<String, RegisteredJob>,
     workers: BTreeMap<WorkerId, RegisteredWorker>,
@@ -110,6 +110,13 @@ impl Registry for Memory {
         let state = self.state();
         let idle = state.known.events.values().filter(|stored| stored.is_idle());
         Ok(idle.filter(|stored| names.contains(&stored.event.name)).take(limit).cloned().collect())
+    }
+}
+
+#[cfg(test)]
+impl Known {
+    pub(super) fn event_count(&self) -> usize {
+        self.events.len()
     }
 }
 

@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 
 use super::notes::StoredNotes;
+#[cfg(test)]
+use super::snapshot::Tokens;
 use crate::{
     AttemptOutcome, AttemptRecord, ClaimRequest, ClaimedRun, Due, Ending, Fingerprint, LeaseRef, LeaseToken,
     NewRun, Payload, Priority, Reason, Replay, Run, RunId, RunState, SavedStep, Settlement, StepSave,
@@ -16,6 +18,7 @@ use crate::{
 };
 
 /// A run as it is kept.
+#[derive(Clone, Debug)]
 pub(super) struct StoredRun {
     /// Its number in [`DueRuns`](super::due::DueRuns).
     pub(super) lane: usize,
@@ -54,7 +57,7 @@ pub(super) struct StoredRun {
     gates: Vec<String>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Lease {
     pub(super) token: LeaseToken,
     worker: WorkerId,
@@ -316,5 +319,22 @@ impl StoredRun {
             reference: self.reference.clone(),
             event_id: self.event_id.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+impl StoredRun {
+    pub(super) fn tokens(&self) -> Tokens {
+        let Self { lease, settled_token, cancelled_token, .. } = self;
+        let lease = lease.map(|lease| (lease.token, lease.until));
+        Tokens { lease, settled: *settled_token, cancelled: *cancelled_token }
+    }
+
+    pub(super) fn rename_tokens(&mut self, name: impl Fn(LeaseToken) -> Option<LeaseToken>) {
+        if let Some(lease) = &mut self.lease {
+            lease.token = name(lease.token).unwrap_or(LeaseToken::from_uuid(uuid::Uuid::nil()));
+        }
+        self.settled_token = self.settled_token.and_then(&name);
+        self.cancelled_token = self.cancelled_token.and_then(&name);
     }
 }

@@ -8,7 +8,7 @@ use super::run::StoredRun;
 use crate::{Fingerprint, RunId, UniqueKey, UniqueScope, clock, store::HeldKey};
 
 /// Who holds which unique key.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct UniqueKeys {
     keys: HashMap<(String, String), Holder>,
 }

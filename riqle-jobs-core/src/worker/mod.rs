@@ -12,7 +12,7 @@ mod housekeeping;
 mod housekeeping_failures;
 mod lease_keeper;
 mod metrics;
-mod natural_batch;
+pub(crate) mod natural_batch;
 mod note_writer;
 pub(crate) mod panic_hook;
 mod queue_slots;
@@ -20,7 +20,7 @@ mod running;
 mod settler;
 mod shutdown;
 mod step_saver;
-mod verdict;
+pub(crate) mod verdict;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

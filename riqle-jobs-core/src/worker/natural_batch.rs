@@ -12,13 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 /// What waits of a worker's queues. Those of a group share round trips; groups stand on servers of their own, and one that
 /// is slow or away holds up what waits of no other.
-pub(super) struct ByQueue<T> {
+pub(crate) struct ByQueue<T> {
     waiting: BTreeMap<String, mpsc::Sender<T>>,
 }
 
 impl<T> ByQueue<T> {
     /// Those of these groups, and the task that flushes each as [`flush_waiting`] does. At most twice `most` of one wait.
-    pub(super) fn new<F, W>(
+    pub(crate) fn new<F, W>(
         groups: &[BTreeSet<String>],
         most: usize,
         closing: CancellationToken,
@@ -47,7 +47,7 @@ impl<T> ByQueue<T> {
     }
 
     /// Where what belongs to a queue waits; `None` of a queue that is none of the worker's.
-    pub(super) fn of(&self, queue: &str) -> Option<&mpsc::Sender<T>> {
+    pub(crate) fn of(&self, queue: &str) -> Option<&mpsc::Sender<T>> {
         self.waiting.get(queue)
     }
 }

@@ -10,13 +10,13 @@ use crate::{
 };
 
 /// A run is dead when its claims have ended more often than this by their lease running out.
-pub(super) const MAX_CRASHES: u32 = 3;
+pub(crate) const MAX_CRASHES: u32 = 3;
 
 /// The longest name of a kind of errors by which runs are grouped.
 const KIND_BYTES: usize = 64;
 
 /// How an attempt ended.
-pub(super) enum AttemptEnd {
+pub(crate) enum AttemptEnd {
     Returned(Payload),
     Failed(JobError),
     TimedOut(Duration),
@@ -32,7 +32,7 @@ pub(super) enum AttemptEnd {
 }
 
 /// Decides. If the lease is gone, the store refuses what is decided here.
-pub(super) fn settle(run: &ClaimedRun, policy: &RetryPolicy, end: AttemptEnd) -> Settlement {
+pub(crate) fn settle(run: &ClaimedRun, policy: &RetryPolicy, end: AttemptEnd) -> Settlement {
     let attempt = run.failures.saturating_add(1);
     let mut kind = None;
     let (ending, outcome, error) = match end {
