@@ -177,10 +177,13 @@ impl Model for Callers {
     }
 }
 
+type Answered = Receiver<Result<Vec<Enqueued>, Error>>;
+type Write = Pin<Box<dyn Future<Output = Stored>>>;
+
 /// The queue with its callers.
 struct Scene {
     groups: GroupCommit,
-    callers: [Option<Receiver<Result<Vec<Enqueued>, Error>>>; CALLERS],
+    callers: [Option<Answered>; CALLERS],
     stands: [Caller; CALLERS],
     writer: Option<Polled>,
     desk: Arc<Mutex<Desk>>,
@@ -307,9 +310,7 @@ impl Outcome {
 }
 
 /// Writes by asking at the desk.
-fn write(
-    desk: &Arc<Mutex<Desk>>,
-) -> impl Fn(Arc<Vec<Vec<NewRun>>>) -> Pin<Box<dyn Future<Output = Stored>>> + use<> {
+fn write(desk: &Arc<Mutex<Desk>>) -> impl Fn(Arc<Vec<Vec<NewRun>>>) -> Write + use<> {
     let desk = Arc::clone(desk);
     move |groups| {
         let desk = Arc::clone(&desk);

@@ -76,7 +76,11 @@ struct Process {
 }
 
 #[derive(Debug)]
-#[allow(dead_code, reason = "only the story of a failure reads it")]
+#[allow(
+    dead_code,
+    clippy::large_enum_variant,
+    reason = "only the story of a failure reads it, and keeps none"
+)]
 pub(super) enum Event {
     Claims { process: usize, run: u8 },
     Calls(usize, Call, Heard),
