@@ -176,7 +176,15 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.state().stream {
+        let mut state = self.state();
+        if state.has_unread() {
+            // It would be taken for the answer to what is said now, and the answer to the body for one to DATA.
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the server spoke out of turn",
+            )));
+        }
+        match &mut state.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Private(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
