@@ -46,6 +46,10 @@ pub(crate) fn parse(url: &str) -> Result<(PgConnectOptions, OfUrl), Error> {
     if !matches!(url.scheme(), "postgres" | "postgresql") {
         return Err(misconfigured(format!("a URL with the scheme {:?} is {form}", url.scheme())));
     }
+    // Else all of it would be the name of a database, its password too.
+    if !url.has_authority() {
+        return Err(misconfigured(format!("the URL is {form}")));
+    }
     let mut ours = OfUrl::default();
     let mut of_driver = Vec::new();
     for (name, value) in url.query_pairs() {
