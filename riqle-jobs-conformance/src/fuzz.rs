@@ -1,4 +1,4 @@
-//! What must hold for any bytes: feeds a check with samples, with random edits of them, or with what a fuzzer makes.
+//! What must hold for any bytes: feeds a check with samples, with edits of them, or with what a fuzzer makes.
 //!
 //! A target is a test in a `fuzz.rs`, named for its promise:
 //!
@@ -13,18 +13,17 @@
 //! # }
 //! ```
 
-use std::{fmt, fs, ops::Bound, panic::catch_unwind, path::Path, time::Duration};
+use std::{fs, panic::catch_unwind, path::Path};
 
-use bolero::{
-    BorrowedInput, ByteSliceGenerator, DefaultEngine, Driver, TestTarget,
-    generator::bolero_generator::ValueGenerator,
-};
+use bolero::{BorrowedInput, ByteSliceGenerator, DefaultEngine, TestTarget};
+
+use crate::Random;
 
 #[doc(hidden)]
 pub use bolero;
 
-/// How long a target is fed with edits of its samples by `cargo test`; `BOLERO_RANDOM_TEST_TIME_MS` sets another time.
-const FED_FOR: Duration = Duration::from_millis(400);
+/// So many edits of its samples a target is fed with by `cargo test`.
+const EDITS: usize = 1_000;
 
 /// The most edits of a sample.
 const MOST_EDITS: usize = 8;
@@ -104,7 +103,7 @@ const TOKENS: &[&str] = &[
 ];
 
 /// Feeds a check (`fn(&[u8])`): first its samples, which are the files of the folder `fuzz/NAME` of the crate, NAME being
-/// that of the test; then, for less than a second, random edits of them. In a build for a fuzzer (`cargo xtask fuzz`) the
+/// that of the test; then edits of them. In a build for a fuzzer (`cargo xtask fuzz`) the
 /// fuzzer feeds it instead.
 #[macro_export]
 macro_rules! fuzz {
@@ -132,73 +131,50 @@ pub fn feed(target: Target, of_crate: &str, here: &str, check: fn(&[u8])) {
         assert!(catch_unwind(|| check(&sample)).is_ok(), "it does not hold for {}", path.display());
         samples.push(sample);
     }
-    target
-        .with_test_time(FED_FOR)
-        .with_generator(Edited { samples })
-        .for_each(move |input: &Input| check(&input.0));
-}
-
-/// Random edits of samples.
-struct Edited {
-    samples: Vec<Vec<u8>>,
-}
-
-struct Input(Vec<u8>);
-
-impl fmt::Debug for Input {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "b\"{}\"", self.0.escape_ascii())
+    // The same ones each time: a test that fails now and then helps nobody.
+    let mut random = Random::new(0);
+    for _ in 0..EDITS {
+        let input = edited(&samples, &mut random);
+        let held = catch_unwind(|| check(&input));
+        assert!(held.is_ok(), "it does not hold for b\"{}\"", input.escape_ascii());
     }
 }
 
-impl ValueGenerator for Edited {
-    type Output = Input;
+fn edited(samples: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
+    let mut bytes = sample(samples, random).to_vec();
+    for _ in 0..random.below(MOST_EDITS) {
+        edit(&mut bytes, samples, random);
+    }
+    bytes
+}
 
-    fn generate<D: Driver>(&self, driver: &mut D) -> Option<Input> {
-        let mut bytes = self.sample(driver)?.to_vec();
-        for _ in 0..below(driver, MOST_EDITS)? {
-            self.edit(&mut bytes, driver)?;
+fn sample<'a>(samples: &'a [Vec<u8>], random: &mut Random) -> &'a [u8] {
+    samples.get(random.below(samples.len().max(1))).map(Vec::as_slice).unwrap_or_default()
+}
+
+fn edit(bytes: &mut Vec<u8>, samples: &[Vec<u8>], random: &mut Random) {
+    let start = random.below(bytes.len() + 1);
+    let end = (start + random.below(32)).min(bytes.len());
+    match random.below(8) {
+        0 => drop(bytes.drain(start..end)),
+        1 => bytes.extend_from_within(start..end),
+        2 => bytes.truncate(start),
+        3 => {
+            let sample = sample(samples, random);
+            let from = random.below(sample.len() + 1);
+            let to = (from + random.below(64)).min(sample.len());
+            drop(bytes.splice(start..end, sample[from..to].iter().copied()));
         }
-        Some(Input(bytes))
-    }
-}
-
-impl Edited {
-    fn sample<D: Driver>(&self, driver: &mut D) -> Option<&[u8]> {
-        let index = below(driver, self.samples.len())?;
-        Some(self.samples.get(index).map(Vec::as_slice).unwrap_or_default())
-    }
-
-    fn edit<D: Driver>(&self, bytes: &mut Vec<u8>, driver: &mut D) -> Option<()> {
-        let start = below(driver, bytes.len() + 1)?;
-        let end = (start + below(driver, 32)?).min(bytes.len());
-        match below(driver, 8)? {
-            0 => drop(bytes.drain(start..end)),
-            1 => bytes.extend_from_within(start..end),
-            2 => bytes.truncate(start),
-            3 => {
-                let sample = self.sample(driver)?;
-                let from = below(driver, sample.len() + 1)?;
-                let to = (from + below(driver, 64)?).min(sample.len());
-                drop(bytes.splice(start..end, sample[from..to].iter().copied()));
-            }
-            4 => {
-                let byte = driver.produce::<u8>()?;
-                if let Some(place) = bytes.get_mut(start) {
-                    *place ^= byte;
-                }
-            }
-            5 => bytes.insert(start, driver.produce::<u8>()?),
-            _ => {
-                let token = TOKENS[below(driver, TOKENS.len())?];
-                drop(bytes.splice(start..start, token.bytes()));
+        4 => {
+            let byte = random.below(256) as u8;
+            if let Some(place) = bytes.get_mut(start) {
+                *place ^= byte;
             }
         }
-        Some(())
+        5 => bytes.insert(start, random.below(256) as u8),
+        _ => {
+            let token = TOKENS[random.below(TOKENS.len())];
+            drop(bytes.splice(start..start, token.bytes()));
+        }
     }
-}
-
-/// A number below `limit`, or 0.
-fn below<D: Driver>(driver: &mut D, limit: usize) -> Option<usize> {
-    driver.gen_usize(Bound::Included(&0), Bound::Excluded(&limit.max(1)))
 }

@@ -21,6 +21,8 @@ pub(super) struct Operation {
     pub(super) act: Act,
 }
 
+/// So many microseconds after its call one without an answer has had its effect, if ever.
+const LATE: u64 = 60_000_000;
 /// So many effects at most are on their way to a replica when it takes over.
 const MOST_FORGOTTEN: usize = 4;
 
@@ -238,8 +240,8 @@ impl Operations {
         for over in &self.failovers {
             for operations in self.of_runs.values_mut() {
                 let is_under_way = |operation: &&Operation| {
-                    operation.called.at <= over.until.at
-                        && operation.answered.is_none_or(|answered| answered.at >= over.since)
+                    let ended = operation.answered.map_or(operation.called.at + LATE, |answered| answered.at);
+                    operation.called.at <= over.until.at && over.since <= ended
                 };
                 // From the first of them on.
                 let Some(first) =
