@@ -48,7 +48,8 @@ fn what_stripe_signed_is_read_and_nothing_that_differs_in_a_byte() {
 }
 
 fn event_of_stripe(event: &stripe::Event, body: &[u8]) {
-    let sent: Value = serde_json::from_slice(body).unwrap();
+    // What is skipped may hold half of a surrogate pair, or what is not UTF-8.
+    let Ok(sent) = serde_json::from_slice::<Value>(body) else { return };
     assert_eq!((Some(&*event.id), Some(&*event.kind)), (sent["id"].as_str(), sent["type"].as_str()));
     let fact = match event.fact() {
         Ok(fact) => fact,
@@ -79,8 +80,10 @@ fn what_resend_signed_is_read_and_nothing_that_differs_in_a_byte() {
         let delivery = resend::Delivery { id, timestamp: &timestamp, signature: &signature };
         match secrets.verify(Some(delivery), body, NOW) {
             Ok(report) => {
-                let sent: Value = serde_json::from_slice(body).unwrap();
-                assert_eq!((&*report.id, Some(&*report.kind)), (id, sent["type"].as_str()));
+                // What is skipped may hold half of a surrogate pair.
+                if let Ok(sent) = serde_json::from_slice::<Value>(body) {
+                    assert_eq!((&*report.id, Some(&*report.kind)), (id, sent["type"].as_str()));
+                }
                 if let Ok(event) = report.email_event() {
                     assert_eq!((event.provider_event_id.as_str(), event.at), (id, report.at));
                 }
