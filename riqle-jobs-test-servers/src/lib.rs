@@ -1,5 +1,6 @@
 //! Servers of one's own, for tests and benchmarks: in temporary folders, on free ports, gone at the end.
 
+mod own;
 mod postgres;
 mod redis;
 

@@ -2,14 +2,13 @@
 
 use std::{
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-const STARTS_WITHIN: Duration = Duration::from_secs(30);
+use crate::own::{STARTS_WITHIN, free_port, nanos, run};
 
 /// How safe a commit is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -238,21 +237,4 @@ fn is_root() -> bool {
 /// Whom a server started by root runs as.
 fn user() -> &'static str {
     if run(Command::new("id").arg("postgres")).is_ok() { "postgres" } else { "nobody" }
-}
-
-fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    listener.map(|address| address.port()).map_err(|error| format!("no free port: {error}"))
-}
-
-fn nanos() -> u128 {
-    std::time::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_nanos())
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|error| format!("can't start {command:?}: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(format!("failed: {command:?}\n{}", String::from_utf8_lossy(&output.stderr)))
 }

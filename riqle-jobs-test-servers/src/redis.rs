@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const STARTS_WITHIN: Duration = Duration::from_secs(30);
+use crate::own::{STARTS_WITHIN, free_port, nanos, run};
 
 /// A running server; it stops where this is dropped, and where whoever started it is killed.
 pub struct RedisServer {
@@ -269,11 +269,6 @@ pub fn redis_is_installed() -> bool {
     has("redis-server") && has("redis-cli")
 }
 
-fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    listener.map(|address| address.port()).map_err(|error| format!("no free port: {error}"))
-}
-
 /// A node's bus listens on a port 10,000 above its own.
 fn free_cluster_port() -> Result<u16, String> {
     for _ in 0..1_000 {
@@ -286,17 +281,4 @@ fn free_cluster_port() -> Result<u16, String> {
         }
     }
     Err("no free port with another one 10,000 above".to_owned())
-}
-
-fn nanos() -> u128 {
-    std::time::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_nanos())
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|error| format!("can't start {command:?}: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    Err(format!("failed: {command:?}\n{out}\n{err}"))
 }

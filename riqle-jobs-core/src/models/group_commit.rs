@@ -3,7 +3,6 @@
 
 use std::{
     future::poll_fn,
-    hash::{Hash, Hasher},
     pin::Pin,
     sync::{Arc, Mutex},
     task::Poll,
@@ -15,6 +14,7 @@ use uuid::Uuid;
 use super::{
     is_large,
     polled::Polled,
+    repeated::Repeated,
     search::{Model, Next, explore},
 };
 use crate::{
@@ -69,12 +69,7 @@ enum Answer {
     Unsure,
 }
 
-/// What is seen of a state, and how it was reached, which does not tell states apart.
-#[derive(Clone, Debug)]
-struct State {
-    seen: Seen,
-    way: Vec<Event>,
-}
+type State = Repeated<Seen, Event>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Seen {
@@ -93,20 +88,6 @@ struct Seen {
     has_runtime_ended: bool,
 }
 
-impl PartialEq for State {
-    fn eq(&self, other: &Self) -> bool {
-        self.seen == other.seen
-    }
-}
-
-impl Eq for State {}
-
-impl Hash for State {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        self.seen.hash(hasher);
-    }
-}
-
 /// So many callers come.
 struct Callers(usize);
 
@@ -115,7 +96,7 @@ impl Model for Callers {
     type Event = Event;
 
     fn start(&mut self) -> State {
-        State { seen: Scene::new().seen(), way: Vec::new() }
+        Repeated { seen: Scene::new().seen(), way: Vec::new() }
     }
 
     fn next(&mut self, state: &State, next: &mut Vec<Next<Self>>) {
@@ -144,7 +125,7 @@ impl Model for Callers {
             let way: Vec<Event> = state.way.iter().copied().chain([event]).collect();
             let mut scene = Scene::new();
             let happened = way.iter().try_for_each(|event| scene.happens(*event));
-            next.push((event, happened.map(|()| State { seen: scene.seen(), way })));
+            next.push((event, happened.map(|()| Repeated { seen: scene.seen(), way })));
         }
     }
 

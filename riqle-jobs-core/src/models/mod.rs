@@ -16,8 +16,19 @@ mod lease;
 mod natural_batch;
 mod polled;
 mod relay;
+mod repeated;
 mod replayed;
 mod search;
+
+/// What a caller hears of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    Answer,
+    /// Nothing, though the call had its effect.
+    NoReply,
+    /// Nothing, and the call may have its effect at any time from now on, or never.
+    NothingYet,
+}
 
 /// Whether as many faults are allowed as a model can be explored with to the end; otherwise few, for a quick look.
 fn is_large() -> bool {

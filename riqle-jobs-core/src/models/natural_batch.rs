@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    hash::{Hash, Hasher},
     sync::{Arc, Mutex},
 };
 
@@ -12,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     polled::Polled,
+    repeated::Repeated,
     search::{Model, Next, explore},
 };
 use crate::worker::natural_batch::ByQueue;
@@ -35,12 +35,7 @@ enum Event {
     Closes,
 }
 
-/// A state, and how it was reached, which does not tell states apart.
-#[derive(Clone, Debug)]
-struct State {
-    seen: Seen,
-    way: Vec<Event>,
-}
+type State = Repeated<Seen, Event>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Seen {
@@ -61,20 +56,6 @@ struct Around {
     is_closing: bool,
 }
 
-impl PartialEq for State {
-    fn eq(&self, other: &Self) -> bool {
-        self.seen == other.seen
-    }
-}
-
-impl Eq for State {}
-
-impl Hash for State {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        self.seen.hash(hasher);
-    }
-}
-
 struct Batches;
 
 impl Model for Batches {
@@ -82,7 +63,7 @@ impl Model for Batches {
     type Event = Event;
 
     fn start(&mut self) -> State {
-        State { seen: Scene::new().seen(), way: Vec::new() }
+        Repeated { seen: Scene::new().seen(), way: Vec::new() }
     }
 
     fn next(&mut self, state: &State, next: &mut Vec<Next<Self>>) {
@@ -95,7 +76,7 @@ impl Model for Batches {
             let way: Vec<Event> = state.way.iter().copied().chain([event]).collect();
             let mut scene = Scene::new();
             way.iter().for_each(|event| scene.happens(*event));
-            next.push((event, Ok(State { seen: scene.seen(), way })));
+            next.push((event, Ok(Repeated { seen: scene.seen(), way })));
         }
     }
 

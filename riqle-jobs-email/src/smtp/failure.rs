@@ -23,6 +23,20 @@ pub(super) enum Phase {
     Body,
 }
 
+#[cfg(test)]
+impl Phase {
+    pub(super) const ALL: [Self; 8] = [
+        Self::Connect,
+        Self::Greeting,
+        Self::StartTls,
+        Self::Auth,
+        Self::MailFrom,
+        Self::RcptTo,
+        Self::Data,
+        Self::Body,
+    ];
+}
+
 /// Why a conversation ended without the email being taken.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -217,16 +231,7 @@ mod tests {
 
     #[test]
     fn only_what_breaks_after_the_first_byte_of_the_body_is_unknown() {
-        for phase in [
-            Phase::Connect,
-            Phase::Greeting,
-            Phase::StartTls,
-            Phase::Auth,
-            Phase::MailFrom,
-            Phase::RcptTo,
-            Phase::Data,
-            Phase::Body,
-        ] {
+        for phase in Phase::ALL {
             let expected = if phase == Phase::Body { "unknown" } else { "away" };
             for what in [What::Broken("reset".to_owned()), What::Silent(Duration::from_secs(1))] {
                 assert_eq!(word(&Failure { phase, what }.outcome(None)), expected, "{phase}");

@@ -22,17 +22,6 @@ use super::{
 
 const PASSWORD: &str = "s3cret";
 
-const PHASES: [Phase; 8] = [
-    Phase::Connect,
-    Phase::Greeting,
-    Phase::StartTls,
-    Phase::Auth,
-    Phase::MailFrom,
-    Phase::RcptTo,
-    Phase::Data,
-    Phase::Body,
-];
-
 /// The code of a reply of one line or more, by the grammar (RFC 5321, section 4.2).
 fn code_of(reply: &str) -> Option<u16> {
     let lines: Vec<&str> = reply.strip_suffix("\r\n")?.split("\r\n").collect();
@@ -63,7 +52,7 @@ fn a_reply_that_the_grammar_allows_is_read_by_its_code_and_no_other_is() {
 fn a_refusal_is_no_success_and_its_line_shows_no_password() {
     fuzz!(|bytes| {
         let [phase, high, low, text @ ..] = bytes else { return };
-        let phase = PHASES[usize::from(*phase) % PHASES.len()];
+        let phase = Phase::ALL[usize::from(*phase) % Phase::ALL.len()];
         let code = 400 + (u16::from(*high) * 256 + u16::from(*low)) % 200;
         let text = String::from_utf8_lossy(text);
         let outcome = Failure { phase, what: What::Refused(code, text.to_string()) }.outcome(Some(PASSWORD));

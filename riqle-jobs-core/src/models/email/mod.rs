@@ -5,11 +5,13 @@
 
 mod log;
 mod process;
+mod state;
 mod world;
 
 use super::{is_large, search::explore};
 use crate::email::OnUnknown;
-use world::{Budget, World};
+use state::Budget;
+use world::World;
 
 /// Drops a repeat of the same key.
 const DROPS: bool = true;

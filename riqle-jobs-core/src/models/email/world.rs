@@ -4,104 +4,19 @@ use std::collections::HashMap;
 
 use super::{
     super::{
+        Heard,
         replayed::{Numbered, Replays, Stand},
         search::{Model, Next},
     },
     log::Log,
     process::{self, Answer, Attempted, Call, DROPS_FOR, End, LONGEST_SEND},
+    state::{Budget, Event, Process, Run, State},
 };
 use crate::{
     ManualClock, RunState, Timestamp,
     email::{EmailDetail, EmailRow, EmailStatus, OnUnknown, SendOutcome, SendPhase},
     later,
 };
-
-const PROCESSES: usize = 2;
-
-/// How much may still befall.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Budget {
-    /// Calls of the log without an answer.
-    pub(super) lost: u8,
-    /// Sends whose reply is lost.
-    pub(super) unclear: u8,
-    pub(super) refusals: u8,
-    /// Processes that die, and leases that run out under one that lives.
-    pub(super) takeovers: u8,
-    /// Of the first run, once it is dead; or a cancel and a replay.
-    pub(super) replays: u8,
-    /// Times that the provider forgets the key.
-    pub(super) ticks: u8,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct State {
-    runs: [Run; 2],
-    /// The row of the log, by number.
-    row: Option<u32>,
-    processes: [Option<Process>; PROCESSES],
-    /// A write of the log that has not arrived, by number, though its process was told that no answer comes.
-    late: Option<u32>,
-    /// How often the recipient got the email.
-    delivered: u8,
-    /// Whether the provider knows the key.
-    is_known: bool,
-    /// A run was cancelled, and its emails are not given up yet.
-    is_cancelling: bool,
-    ticks: u8,
-    /// Whether a sender that had lost its run wrote to the row last.
-    is_outrun: bool,
-    left: Budget,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Run {
-    /// `None`: the replay that is not made.
-    state: Option<RunState>,
-    failures: u8,
-}
-
-/// A process that attempts a run.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Process {
-    attempted: Attempted,
-    /// By which the log knows it.
-    sender: u8,
-    has_lease: bool,
-    /// Whether it would say so: one whose run was cancelled hears of it later.
-    is_certain: bool,
-    /// Whether its emails are given up, since the run is dead.
-    has_given_up: bool,
-    answers: Vec<u32>,
-}
-
-#[derive(Debug)]
-#[allow(
-    dead_code,
-    clippy::large_enum_variant,
-    reason = "only the story of a failure reads it, and keeps none"
-)]
-pub(super) enum Event {
-    Claims { process: usize, run: u8 },
-    Calls(usize, Call, Heard),
-    Asks(usize, Call, Answer),
-    ArrivesLate(Call),
-    GivesUpEmails(usize),
-    Settles(usize, End),
-    Dies(usize),
-    LeaseRunsOut(usize),
-    Cancels,
-    GivesUpEmailsOfCancelled,
-    Replays,
-    TimePasses,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    Answer,
-    NoReply,
-    NothingYet,
-}
 
 pub(super) struct World {
     drops_repeats: bool,
@@ -114,13 +29,6 @@ pub(super) struct World {
     late: Numbered<(u8, Call)>,
     replays: Replays,
     stands: HashMap<(Attempted, Vec<u32>), Stand<Call, End>>,
-}
-
-impl State {
-    fn with_row(&self, row: Option<u32>, by_one_that_has_lost: bool) -> Self {
-        let is_outrun = if row == self.row { self.is_outrun } else { by_one_that_has_lost };
-        Self { row, is_outrun, ..self.clone() }
-    }
 }
 
 type Out<'a> = &'a mut Vec<Next<World>>;
@@ -420,18 +328,18 @@ impl Model for World {
         let is_pending = row.is_some_and(|row| row.record.status == EmailStatus::Pending);
         let is_certain = row.is_some_and(|row| row.record.phase == SendPhase::Ended);
         // A sender that is overtaken may write once more before it hears of it.
-        if self.has_ended(state) && is_pending && !state.is_outrun {
+        if state.has_ended() && is_pending && !state.is_outrun {
             return Some("an email is pending, and nobody will take it up".to_owned());
         }
         let is_failed = row.is_some_and(|row| row.record.status == EmailStatus::Failed);
-        if is_failed && is_certain && state.delivered > 0 && self.has_ended(state) {
+        if is_failed && is_certain && state.delivered > 0 && state.has_ended() {
             return Some("the record says that an email was not sent, and it was".to_owned());
         }
         None
     }
 
     fn is_done(&mut self, state: &State) -> bool {
-        self.has_ended(state)
+        state.has_ended()
     }
 
     fn happens_by_itself(event: &Event) -> bool {
@@ -463,15 +371,5 @@ impl Model for World {
             .collect();
         let runs = state.runs.map(|run| run.state);
         format!("{runs:?} row {row:?} {processes:?} delivered {} {:?}", state.delivered, state.left)
-    }
-}
-
-impl World {
-    fn has_ended(&self, state: &State) -> bool {
-        let is_over = |run: &Run| run.state.is_none_or(RunState::is_ended);
-        state.runs.iter().all(is_over)
-            && state.processes.iter().all(Option::is_none)
-            && state.late.is_none()
-            && !state.is_cancelling
     }
 }

@@ -1,7 +1,10 @@
 //! All that may happen in the lease model.
 
 use super::{
-    super::search::{Model, Next},
+    super::{
+        Heard,
+        search::{Model, Next},
+    },
     store::{Answer, MOST_RUNS, Operation, Stores, TOKENS, Token},
     worker::{Held, Name, Stage, Worker},
 };
@@ -52,15 +55,6 @@ pub(super) enum Event {
         run: u8,
         is_known: bool,
     },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    Answer,
-    /// Nothing, though the call had its effect.
-    NoReply,
-    /// Nothing, and the call may have its effect at any time from now on, or never.
-    NothingYet,
 }
 
 pub(super) struct World {

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{
     super::{
+        Heard,
         replayed::{Numbered, Replays, Stand},
         search::{Model, Next},
     },
@@ -58,13 +59,6 @@ pub(super) enum Event {
     ArrivesLate(Call),
     LeasesRunOut(u8),
     Dies(u8),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    Answer,
-    NoReply,
-    NothingYet,
 }
 
 pub(super) struct World {
