@@ -6,11 +6,17 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
+use riqle_jobs_conformance::{Effect, Intercepted, Interceptor};
 use riqle_jobs_core::{
-    Email, EmailLog, Mailbox, ManualClock, Memory, SendError,
+    Email, EmailLog, Error, Mailbox, ManualClock, Memory, SendError, Sender, Store, async_trait,
     email::{EmailDetail, EmailFilter, EmailRecord, EmailStatus, OnUnknown, SendPhase},
 };
-use tokio::sync::Notify;
+use riqle_jobs_email::SmtpMailer;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpListener,
+    sync::Notify,
+};
 
 use self::support::{
     fault_server::{Fault, FaultServer, Script},
@@ -50,6 +56,71 @@ async fn a_sent_email_is_not_sent_again() {
     let second = Outbox::over(&outbox.store, &url(&server)).send(&email(ADA)).await.unwrap();
     assert_eq!(first, second);
     assert_eq!(server.received().len(), 1);
+}
+
+/// A store that lets a server speak while the sender records that the body begins.
+#[derive(Clone)]
+struct SpeaksInBetween {
+    store: Arc<dyn Store>,
+    begins: Arc<Notify>,
+    has_spoken: Arc<Notify>,
+}
+
+#[async_trait]
+impl Interceptor for SpeaksInBetween {
+    fn inner(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    async fn call<T, A, F>(&self, operation: &'static str, _: Effect, call: F) -> Result<T, Error>
+    where
+        T: Send,
+        A: Future<Output = Result<T, Error>> + Send,
+        F: Fn() -> A + Send + Sync,
+    {
+        if operation == "email_body_begins" {
+            self.begins.notify_one();
+            self.has_spoken.notified().await;
+        }
+        call().await
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_says_before_the_body_leaves_is_not_its_answer_to_the_body() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp://{}?tls=none", listener.local_addr().unwrap());
+    let (begins, has_spoken) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let between = SpeaksInBetween {
+        store: Arc::new(Memory::new()),
+        begins: Arc::clone(&begins),
+        has_spoken: Arc::clone(&has_spoken),
+    };
+    let sender = Sender::new(&Intercepted(between), Arc::new(SmtpMailer::from_url(&url).unwrap()));
+    let sends = tokio::spawn(async move { sender.send(&email(ADA)).await });
+
+    let (stream, _) = listener.accept().await.unwrap();
+    // Nothing is kept back until what was sent before it is acknowledged.
+    stream.set_nodelay(true).unwrap();
+    let mut stream = BufReader::new(stream);
+    stream.write_all(b"220 ready\r\n").await.unwrap();
+    let mut line = String::new();
+    while !line.starts_with("DATA") {
+        line.clear();
+        stream.read_line(&mut line).await.unwrap();
+        stream
+            .write_all(if line.starts_with("DATA") { b"354 go on\r\n" } else { b"250 done\r\n" })
+            .await
+            .unwrap();
+    }
+    begins.notified().await;
+    stream.write_all(b"250 taken\r\n").await.unwrap();
+    // The runtime looks at its sockets before it goes on here.
+    tokio::task::yield_now().await;
+    has_spoken.notify_one();
+
+    let error = sends.await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("spoke out of turn"), "{error}");
 }
 
 #[tokio::test]

@@ -35,8 +35,8 @@ const FORM: &str =
 const PARAMETERS: &str = "prefix, wait, allow_eviction, ca";
 
 pub(crate) fn parse(url: &str) -> Result<OfUrl, Error> {
-    let (scheme, rest) =
-        url.split_once("://").ok_or_else(|| wrong(format!("the URL is not of the form {FORM}")))?;
+    let malformed = || wrong(format!("the URL is not of the form {FORM}"));
+    let (scheme, rest) = url.split_once("://").ok_or_else(malformed)?;
     check_authority(url)?;
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let parameters = Parameters::read(query)?;
@@ -47,6 +47,8 @@ pub(crate) fn parse(url: &str) -> Result<OfUrl, Error> {
             Place::Server(Box::new(client))
         }
         "redis-cluster" | "rediss-cluster" => cluster(&scheme, rest, &parameters)?,
+        // Behind a colon or before an at sign may be a password.
+        other if other.contains([':', '@']) => return Err(malformed()),
         other => return Err(wrong(format!("a URL with the scheme {other:?} is not of the form {FORM}"))),
     };
     let addresses: Vec<_> =

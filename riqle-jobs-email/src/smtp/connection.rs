@@ -160,6 +160,8 @@ impl Connection {
             .body_begins()
             .await
             .map_err(|error| Failure { phase: Phase::Data, what: What::Held(error.to_string()) })?;
+        // Recording took a while, and nothing has been sent yet.
+        check_quiet(Phase::Data, self.is_quiet())?;
         // lettre ends the last line itself.
         let body = bytes.strip_suffix(b"\r\n").unwrap_or(bytes);
         let answer = within(Phase::Body, self.timeouts.body, self.smtp.message(body)).await?;
