@@ -1,5 +1,5 @@
 -- $1 frozen time, $2 lease in milliseconds, then an array each: $3 number, $4 run, $5 token.
--- Rows about to be settled or taken over are skipped, so this waits for no lock.
+-- For the keeper, which waits for no lock: runs about to be settled or taken over are skipped.
 WITH clock AS MATERIALIZED (SELECT riqle.now($1) AS now),
 held AS MATERIALIZED (
     SELECT r.id, v.n FROM unnest($3::bigint[], $4::uuid[], $5::uuid[]) AS v(n, id, token)

@@ -16,10 +16,24 @@ pub(crate) async fn answers(
     held: &[PgRow],
     answer: impl Fn(Fence) -> LeaseAnswer,
 ) -> Result<Vec<LeaseAnswer>> {
+    answers_of(work, leases, held, LeaseAnswer::Done, answer).await
+}
+
+/// As [`answers`], with an answer of the caller's own where the lease held.
+pub(crate) async fn answers_of<A>(
+    work: &mut Work<'_>,
+    leases: &[&LeaseRef],
+    held: &[PgRow],
+    done: A,
+    answer: impl Fn(Fence) -> A,
+) -> Result<Vec<A>>
+where
+    A: Copy,
+{
     let mut answers = vec![None; leases.len()];
     for row in held {
         if let Some(place) = answers.get_mut(position(row)?) {
-            *place = Some(LeaseAnswer::Done);
+            *place = Some(done);
         }
     }
     let missing: Vec<usize> = (0..leases.len()).filter(|n| answers[*n].is_none()).collect();
@@ -27,7 +41,7 @@ pub(crate) async fn answers(
     for (n, fence) in missing.into_iter().zip(fences(work, &asked).await?) {
         answers[n] = Some(answer(fence));
     }
-    Ok(answers.into_iter().map(|answer| answer.unwrap_or(LeaseAnswer::LeaseLost)).collect())
+    Ok(answers.into_iter().map(|known| known.unwrap_or_else(|| answer(Fence::Lost))).collect())
 }
 
 /// The fence of each lease, in order.

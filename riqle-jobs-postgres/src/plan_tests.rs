@@ -14,11 +14,10 @@ use crate::{
     work::Work,
 };
 
-const ON_THE_WAY: [(&str, &str); 19] = [
+const ON_THE_WAY: [(&str, &str); 18] = [
     ("claimed_steps", include_str!("../queries/claimed_steps.sql")),
     ("settle", include_str!("../queries/settle.sql")),
     ("extend", include_str!("../queries/extend.sql")),
-    ("overdue", include_str!("../queries/overdue.sql")),
     ("save_steps", include_str!("../queries/save_steps.sql")),
     ("replace_steps", include_str!("../queries/replace_steps.sql")),
     ("hold", include_str!("../queries/hold.sql")),

@@ -18,7 +18,7 @@ use crate::{
     notes::annotate,
     rows::get,
     settle::settle,
-    steps::{extend, save_steps},
+    steps::{Locked, extend, save_steps},
     work::{BEGIN, Work},
 };
 
@@ -51,12 +51,11 @@ impl Queue for Postgres {
 
     async fn extend(&self, leases: Vec<LeaseRef>, lease: Duration) -> Result<Vec<LeaseAnswer>, Error> {
         let question = (leases, lease);
-        let extended = self
-            .ask("extend", &question, |work, (leases, lease)| Box::pin(extend(work, leases, *lease)))
-            .await?;
-        let is_locked =
-            || Error::new(ErrorKind::Unavailable, "extend", "a run may be about to be taken over");
-        extended.into_iter().map(|answer| answer.ok_or_else(is_locked)).collect()
+        let waiting = self.ask("extend", &question, |work, (leases, lease)| {
+            Box::pin(extend(work, leases, *lease, Locked::Wait))
+        });
+        // None was skipped.
+        Ok(waiting.await?.into_iter().map(|answer| answer.unwrap_or(LeaseAnswer::LeaseLost)).collect())
     }
 
     async fn save_steps(&self, steps: Vec<StepSave>) -> Result<Vec<LeaseAnswer>, Error> {
@@ -162,11 +161,11 @@ impl PostgresLeaseConnection {
         if shared.statements.need_transactions() {
             let mut transaction = connection.begin_with(BEGIN).await?;
             let mut work = Work::new(&mut transaction, &shared.statements, self.store.frozen());
-            let answers = extend(&mut work, leases, lease).await?;
+            let answers = extend(&mut work, leases, lease, Locked::Skip).await?;
             transaction.commit().await?;
             return Ok(answers);
         }
         let mut work = Work::new(connection, &shared.statements, self.store.frozen());
-        extend(&mut work, leases, lease).await
+        extend(&mut work, leases, lease, Locked::Skip).await
     }
 }

@@ -1,6 +1,6 @@
 //! Saves and reads the results of steps, and extends leases.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::LazyLock, time::Duration};
 
 use riqle_jobs_core::{
     LeaseAnswer, LeaseRef, Payload, RunId, SavedStep, StepPath, StepSave, millis_of, store::rules::Fence,
@@ -9,11 +9,14 @@ use sqlx::postgres::PgRow;
 
 use crate::{
     error::Result,
-    fence::{answers, runs, tokens},
+    fence::{answers, answers_of, runs, tokens},
     portions::portions,
-    rows::{codec, get, numbers, payload, position, time},
+    rows::{codec, get, numbers, payload, time},
     work::Work,
 };
+
+const EXTEND: &str = include_str!("../queries/extend.sql");
+static EXTEND_WAITING: LazyLock<String> = LazyLock::new(|| EXTEND.replace(" SKIP LOCKED", ""));
 
 /// Saves the steps whose lease still holds; the first result of a step stays, unless the new one replaces it.
 pub(crate) async fn save_steps(work: &mut Work<'_>, steps: &[StepSave]) -> Result<Vec<LeaseAnswer>> {
@@ -67,44 +70,34 @@ pub(crate) async fn write_steps(work: &mut Work<'_>, steps: &[StepSave]) -> Resu
         .await?)
 }
 
-/// Extends the leases that still hold. `None`: it had run out, and who has locked the run may be about to take it over.
+/// How an extension deals with runs that others have locked: to settle them, to take them over, or to read them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Locked {
+    /// It waits for them.
+    Wait,
+    /// It waits for none: of these nothing is said.
+    Skip,
+}
+
+/// Extends the leases that still hold.
 pub(crate) async fn extend(
     work: &mut Work<'_>,
     leases: &[LeaseRef],
     lease: Duration,
+    locked: Locked,
 ) -> Result<Vec<Option<LeaseAnswer>>> {
     let leases: Vec<&LeaseRef> = leases.iter().collect();
     let held = work
-        .timed(include_str!("../queries/extend.sql"))
+        .timed(if locked == Locked::Skip { EXTEND } else { &EXTEND_WAITING })
         .bind(millis_of(lease))
         .bind(numbers(leases.len()))
         .bind(runs(&leases))
         .bind(tokens(&leases))
         .fetch_all(&mut *work.connection)
         .await?;
-    // Asked first: once it is taken over it is lost, and no longer overdue.
-    let overdue = match held.len() < leases.len() {
-        true => overdue(work, &leases).await?,
-        false => Vec::new(),
-    };
-    let answers = answers(work, &leases, &held, Fence::answer).await?;
-    let mut answers: Vec<_> = answers.into_iter().map(Some).collect();
-    for row in &overdue {
-        if let Some(place) = answers.get_mut(position(row)?) {
-            *place = None;
-        }
-    }
-    Ok(answers)
-}
-
-async fn overdue(work: &mut Work<'_>, leases: &[&LeaseRef]) -> Result<Vec<PgRow>> {
-    Ok(work
-        .timed(include_str!("../queries/overdue.sql"))
-        .bind(numbers(leases.len()))
-        .bind(runs(leases))
-        .bind(tokens(leases))
-        .fetch_all(&mut *work.connection)
-        .await?)
+    // One that holds and was not extended is that of a locked run.
+    let answer = |fence: Fence| (fence != Fence::Holds).then(|| fence.answer());
+    answers_of(work, &leases, &held, Some(LeaseAnswer::Done), answer).await
 }
 
 /// A saved step, as the columns of `steps` have it.

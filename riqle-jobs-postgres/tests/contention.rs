@@ -88,26 +88,28 @@ async fn f07_a_lease_is_extended_while_a_step_in_a_transaction_is_open() {
 }
 
 #[tokio::test]
-async fn a_lease_that_another_claim_is_about_to_take_over_is_not_called_extended() {
+async fn a_lease_whose_run_is_locked_is_not_called_extended() {
     let (schema, clock) = (Schema::new(), ManualClock::new());
     let store = schema.open(&clock).await;
-    store.enqueue(vec![run()]).await.unwrap();
-    let lease = vec![claim(&store).await[0].lease.clone()];
+    store.enqueue(vec![run(), run()]).await.unwrap();
+    let leases: Vec<_> = claim(&store).await.into_iter().map(|run| run.lease).collect();
     let mut keeper = store.lease_connection().await.unwrap();
     let mut other = PgConnection::connect(&database_url()).await.unwrap();
-    let lock = format!("BEGIN; SELECT FROM \"{}\".runs FOR UPDATE", schema.name);
+    let lock =
+        format!("BEGIN; SELECT FROM \"{}\".runs WHERE id = '{}' FOR UPDATE", schema.name, leases[0].run);
     sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut other).await.unwrap();
-    let mut extended = async || keeper.extend(lease.clone(), Duration::from_secs(30)).await.unwrap();
-
-    // As one that is about to settle it does.
-    assert_eq!(extended().await, [Some(LeaseAnswer::Done)]);
     clock.advance(Duration::from_secs(31));
-    assert_eq!(extended().await, [None]);
-    let error = store.extend(lease.clone(), Duration::from_secs(30)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
 
+    // As by a claim that takes it over: the keeper waits for nobody.
+    let extended = keeper.extend(leases.clone(), Duration::from_secs(30)).await.unwrap();
+    assert_eq!(extended, [None, Some(LeaseAnswer::Done)]);
+    // Who must know waits.
+    let asks = tokio::spawn({
+        let (store, leases) = (store.clone(), leases.clone());
+        async move { store.extend(leases, Duration::from_secs(30)).await }
+    });
     sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
-    assert_eq!(extended().await, [Some(LeaseAnswer::Done)]);
+    assert_eq!(asks.await.unwrap().unwrap(), [LeaseAnswer::Done; 2]);
     assert_eq!(claim(&store).await, []);
 }
 

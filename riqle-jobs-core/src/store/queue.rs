@@ -47,7 +47,7 @@ pub trait Queue: Send + Sync {
     async fn give_back(&self, queue: &str, token: LeaseToken) -> Result<(), Error>;
 
     /// Sets each lease to run out `lease` from now, even one that has run out but was not taken over. Answers
-    /// are in order.
+    /// are in order. On an error some may be extended.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -108,8 +108,8 @@ pub trait Queue: Send + Sync {
 /// Extends leases from the lease keeper's own runtime.
 #[async_trait]
 pub trait LeaseConnection: Send {
-    /// As [`Queue::extend`], but `None` where nothing can be said of a lease: the server of its queue does not answer while
-    /// others do, or it has run out and may be about to go to another claim.
+    /// As [`Queue::extend`], but it waits for nobody. `None` says nothing about a lease: the server of its queue does not answer
+    /// while others do, or its run is being settled or taken over at this moment.
     ///
     /// # Errors
     /// `Unavailable` if no lease was extended; the connection repairs itself at the next call.

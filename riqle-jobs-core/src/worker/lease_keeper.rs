@@ -64,7 +64,8 @@ async fn keep(store: &dyn Store, held: &HeldLeases, lease: Duration) {
         let mut due = held.older_than(lease / 3);
         // One that does not answer is in as few of the calls as can be, and is waited for once.
         due.sort_unstable_by(|one, other| one.queue.cmp(&other.queue));
-        let mut silent = BTreeSet::new();
+        let (mut silent, mut unanswered) = (BTreeSet::new(), Vec::new());
+        let mut is_extended = true;
         for leases in due.chunks(MOST_AT_ONCE) {
             let leases: Vec<_> =
                 leases.iter().filter(|lease| !silent.contains(&lease.queue)).cloned().collect();
@@ -76,25 +77,22 @@ async fn keep(store: &dyn Store, held: &HeldLeases, lease: Duration) {
             let extended = timeout(lease / 3, extend(store, &mut connection, &leases, lease)).await;
             match extended {
                 Ok(Ok(answers)) => {
-                    let unknown = answers.iter().filter(|answer| answer.is_none()).count();
+                    let mut answering = BTreeSet::new();
                     for (of, answer) in leases.iter().zip(answers) {
                         match answer {
-                            Some(answer) => held.extended(of, begun, lease, answer),
-                            None => {
-                                silent.insert(Arc::clone(&of.queue));
+                            Some(answer) => {
+                                held.extended(of, begun, lease, answer);
+                                answering.insert(&of.queue);
                             }
+                            None => unanswered.push(of.clone()),
                         }
                     }
-                    if unknown > 0 {
-                        if !std::mem::replace(&mut away, true) {
-                            tracing::warn!(unknown, "can't extend the leases of some queues; will retry");
-                        }
-                    } else if std::mem::take(&mut away) {
-                        tracing::info!("leases are extended again");
-                    }
+                    let queues = leases.iter().map(|of| &of.queue);
+                    silent.extend(queues.filter(|queue| !answering.contains(queue)).cloned());
                 }
                 failed => {
                     connection = None;
+                    is_extended = false;
                     if !std::mem::replace(&mut away, true) {
                         let error = match failed {
                             Ok(Err(error)) => error.to_string(),
@@ -104,6 +102,17 @@ async fn keep(store: &dyn Store, held: &HeldLeases, lease: Duration) {
                     }
                 }
             }
+        }
+        // That nothing is said of one at the first try is nothing: its run may be settled just then.
+        let late = if unanswered.is_empty() { Vec::new() } else { held.older_than(lease / 2) };
+        unanswered.retain(|of| late.contains(of));
+        if !unanswered.is_empty() {
+            let unknown = unanswered.len();
+            if !std::mem::replace(&mut away, true) {
+                tracing::warn!(unknown, "can't extend some leases; will retry");
+            }
+        } else if is_extended && !due.is_empty() && std::mem::take(&mut away) {
+            tracing::info!("leases are extended again");
         }
     }
 }
