@@ -40,6 +40,9 @@ usage: cargo xtask COMMAND
                  runs a command while the servers of the tests stand: cargo xtask servers cargo test -p riqle-jobs-postgres
   bench --store memory|sqlite|postgres|redis [--json FILE] [--rounds N]
                  enqueue, drain, steps, latency and memory, beside the figures of peers
+  soak --store sqlite|postgres|redis [--minutes M]
+                 500 runs a second, with the dashboard open in a Chromium, half an hour unless told otherwise: what may not
+                 grow is measured, and drawn into target/soak
   pages --store memory|sqlite|postgres|redis [--runs N]
                  how long each page of the dashboard takes among a million runs, and a webhook beside a drain";
 
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         ["emails"] => emails::write(),
         ["servers", command @ ..] => servers::with(command),
         ["bench", options @ ..] => bench::run(options),
+        ["soak", options @ ..] => bench::soak(options),
         ["pages", options @ ..] => bench::pages(options),
         _ => Err(USAGE.to_owned()),
     };
