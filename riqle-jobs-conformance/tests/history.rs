@@ -698,6 +698,18 @@ mod illegal {
     }
 
     #[test]
+    fn a_claim_is_forgotten_by_a_failover_that_began_long_after_it() {
+        story()
+            .enqueued()
+            .claimed(1)
+            .later(20)
+            .failed_over()
+            .claimed(2)
+            .settled(2, RunState::Succeeded)
+            .breaks(Rule::OneLiveLease, 3, 7);
+    }
+
+    #[test]
     fn an_email_leaves_after_its_record() {
         story().delivered(false).recorded().delivered(false).breaks(Rule::NoEmailAfterItsRecord, 4, 6);
     }

@@ -27,6 +27,11 @@ const LATE: u64 = 60_000_000;
 const MOST_FORGOTTEN: usize = 4;
 
 impl Operation {
+    /// Without an answer: when it has had its effect, if ever.
+    pub(super) fn ended_at(&self) -> u64 {
+        self.answered.map_or(self.called.at.saturating_add(LATE), |answered| answered.at)
+    }
+
     /// Whether its caller was told that its effect is kept, and with it all that came before. A claim and an extension wait
     /// for no replica.
     pub(super) fn is_kept(&self) -> bool {
@@ -103,9 +108,10 @@ pub(super) enum Act {
     Look {
         seen: Option<Seen>,
     },
-    /// A failover forgets the latest effects, so many of them, if it comes before the call of a line.
+    /// A failover forgets the latest effects, so many of them, of calls that ended since a time; before the call of a line.
     Forget {
         effects: usize,
+        since: u64,
         before: usize,
     },
 }
@@ -137,6 +143,13 @@ pub(super) struct Operations {
 pub(super) struct Failover {
     pub(super) since: u64,
     pub(super) until: Moment,
+}
+
+impl Failover {
+    /// Whether a call was under way at some time of it.
+    pub(super) fn is_beside(&self, operation: &Operation) -> bool {
+        operation.called.at <= self.until.at && self.since <= operation.ended_at()
+    }
 }
 
 /// What happened to an email.
@@ -239,20 +252,19 @@ impl Operations {
     fn file_failovers(&mut self) {
         for over in &self.failovers {
             for operations in self.of_runs.values_mut() {
-                let is_under_way = |operation: &&Operation| {
-                    let ended = operation.answered.map_or(operation.called.at + LATE, |answered| answered.at);
-                    operation.called.at <= over.until.at && over.since <= ended
-                };
                 // From the first of them on.
-                let Some(first) =
-                    operations.iter().filter(is_under_way).map(|operation| operation.called).min()
+                let Some(first) = operations
+                    .iter()
+                    .filter(|operation| over.is_beside(operation))
+                    .map(|operation| operation.called)
+                    .min()
                 else {
                     continue;
                 };
                 operations.extend((1..=MOST_FORGOTTEN).map(|effects| Operation {
                     called: first,
                     answered: None,
-                    act: Act::Forget { effects, before: over.until.line },
+                    act: Act::Forget { effects, since: over.since, before: over.until.line },
                 }));
             }
         }

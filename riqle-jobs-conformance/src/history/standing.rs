@@ -26,8 +26,8 @@ pub(super) struct Standing {
     since: usize,
     /// Before this it is not due again.
     due_from: u64,
-    /// How it stood before each effect since the last that was told as kept: where servers fail over.
-    forgettable: Vec<Standing>,
+    /// How it stood before each of its latest effects that a failover may make forgotten, and when that call ended.
+    forgettable: Vec<(Standing, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,8 +86,8 @@ impl Standing {
 
     /// Where the call has its effect now. Before it, where a failover may make it forgotten, is kept.
     pub(super) fn after(&self, operation: &Operation, around: &Around<'_>) -> Next {
-        if let Act::Forget { effects, .. } = operation.act {
-            return Ok(self.without_the_latest(effects));
+        if let Act::Forget { effects, since, .. } = operation.act {
+            return Ok(self.without_the_latest(effects, since));
         }
         let mut next = match self.then(operation, around) {
             Err(_) if around.may_be_of_a_replaced_master(operation) => return Ok(self.clone()),
@@ -96,18 +96,25 @@ impl Standing {
         if around.failovers.is_empty() {
             return Ok(next);
         }
-        if operation.is_kept() {
+        let may_be_forgotten = around.failovers.iter().any(|over| over.is_beside(operation));
+        if operation.is_kept() || (next != *self && !may_be_forgotten) {
+            // Nothing before it is forgotten but together with it.
             next.forgettable.clear();
         } else if next != *self {
-            next.forgettable.push(Self { forgettable: Vec::new(), ..self.clone() });
+            next.forgettable.push((Self { forgettable: Vec::new(), ..self.clone() }, operation.ended_at()));
         }
         Ok(next)
     }
 
-    fn without_the_latest(&self, effects: usize) -> Self {
+    /// As it is, where one of them had ended before the failover began.
+    fn without_the_latest(&self, effects: usize, since: u64) -> Self {
         let kept = self.forgettable.len().checked_sub(effects).map(|kept| self.forgettable.split_at(kept));
         match kept {
-            Some((earlier, [before, ..])) => Self { forgettable: earlier.to_vec(), ..before.clone() },
+            Some((earlier, latest @ [(before, _), ..]))
+                if latest.iter().all(|(_, ended)| *ended >= since) =>
+            {
+                Self { forgettable: earlier.to_vec(), ..before.clone() }
+            }
             _ => self.clone(),
         }
     }
