@@ -36,14 +36,14 @@ impl RedisServer {
     pub fn start_in(parent: &Path, settings: &[&str]) -> Result<Self, String> {
         loop {
             let server = Self::start_on(free_port()?, parent, settings)?;
-            if !server.is_another_s_port() {
+            if !server.port_belongs_to_another() {
                 return Ok(server);
             }
         }
     }
 
     /// Whether a server that was started at the same moment got the port, and answers on it.
-    fn is_another_s_port(&self) -> bool {
+    fn port_belongs_to_another(&self) -> bool {
         let folder = self.folder.display().to_string();
         self.command(&["CONFIG", "GET", "dir"])
             .is_ok_and(|told| told.contains("riqle-redis-") && !told.contains(&folder))

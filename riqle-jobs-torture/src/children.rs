@@ -28,6 +28,8 @@ pub(crate) struct Children {
 pub(crate) struct Running {
     pub(crate) name: String,
     child: Child,
+    /// That it has ended by itself was told.
+    is_told: bool,
 }
 
 impl Children {
@@ -67,7 +69,8 @@ impl Children {
             machine.tell(&mut process)?;
         }
         let child = process.stdin(Stdio::piped()).spawn();
-        Ok(Running { child: child.map_err(|error| format!("can't start {name}: {error}"))?, name })
+        let child = child.map_err(|error| format!("can't start {name}: {error}"))?;
+        Ok(Running { name, child, is_told: false })
     }
 
     /// Starts a worker in the place of one that has ended.
@@ -84,11 +87,13 @@ impl Children {
         self.next
     }
 
-    /// Processes that have ended though nobody ended them.
+    /// Processes that have ended though nobody ended them, each once.
     pub(crate) fn ended(&mut self) -> Vec<String> {
         let all = self.workers.iter_mut().chain(&mut self.producers);
         let ended = |running: &mut Running| match running.child.try_wait() {
-            Ok(Some(status)) => Some(format!("{} ended by itself: {status}", running.name)),
+            Ok(Some(status)) if !std::mem::replace(&mut running.is_told, true) => {
+                Some(format!("{} ended by itself: {status}", running.name))
+            }
             _ => None,
         };
         all.filter_map(ended).collect()

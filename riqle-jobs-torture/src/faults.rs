@@ -1,4 +1,4 @@
-//! What befalls the processes and the store.
+//! Faults of the processes and the store.
 
 use std::time::Duration;
 
@@ -55,14 +55,8 @@ impl Fault {
         }
     }
 
-    /// Whether a replica may take over from its master.
-    pub(crate) fn fails_over(self, kind: Kind) -> bool {
-        let is_crash = matches!(self, Fault::Crash(..)) && kind == Kind::RedisCluster;
-        is_crash || matches!(self, Fault::Failover(_) | Fault::StopNode(..))
-    }
-
     /// Resolves once it is over.
-    pub(crate) async fn befall(self, children: &mut Children, server: &mut Server) -> Result<(), String> {
+    pub(crate) async fn inject(self, children: &mut Children, server: &mut Server) -> Result<(), String> {
         match self {
             Fault::Kill(number) => {
                 if let Some(worker) = children.workers.get_mut(number) {
@@ -111,14 +105,11 @@ impl Fault {
                 })
             }
             Fault::Failover(node) => {
-                server.fail_over(node);
+                server.fail_over(node)?;
                 sleep(Duration::from_secs(1)).await;
                 Ok(())
             }
-            Fault::StopNode(node, time) => {
-                server.stop_node(node, time).await;
-                Ok(())
-            }
+            Fault::StopNode(node, time) => server.stop_node(node, time).await,
         }
     }
 }

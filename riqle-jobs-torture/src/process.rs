@@ -70,7 +70,7 @@ impl Process {
 }
 
 /// Resolves once the process that started this one wants it to stop, or is gone: its end of the pipe is closed.
-pub(crate) fn told_to_stop() -> oneshot::Receiver<()> {
+pub(crate) fn stop_requested() -> oneshot::Receiver<()> {
     let (told, is_told) = oneshot::channel();
     // On a thread of its own: a runtime would wait for it at its end.
     std::thread::spawn(move || {

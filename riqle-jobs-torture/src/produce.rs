@@ -12,7 +12,7 @@ use riqle_jobs_core::{
 };
 use tokio::time::{sleep, timeout};
 
-use crate::process::{Process, told_to_stop};
+use crate::process::{Process, stop_requested};
 
 /// On average a producer enqueues a group in so many milliseconds.
 const PACE: usize = 70;
@@ -20,7 +20,7 @@ const PACE: usize = 70;
 /// Enqueues runs until the process is told to stop.
 pub(crate) async fn produce(process: Arc<Process>) -> Result<(), String> {
     let store = process.store().await?;
-    let mut stop = told_to_stop();
+    let mut stop = stop_requested();
     let mut producer = Producer { process, store, known: Vec::new(), mails: 0 };
     loop {
         let pause = producer.process.up_to(2 * PACE);

@@ -1,6 +1,6 @@
 //! The store under torture: its server, and the ways in which it fails.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use riqle_jobs_test_servers::{Durability, PostgresServer, RedisCluster, RedisServer, signal_process};
 use tempfile::TempDir;
@@ -126,23 +126,29 @@ impl Server {
         }
     }
 
-    /// Lets a replica of the cluster take over from its master; `false` where none could.
-    pub(crate) fn fail_over(&self, node: usize) -> bool {
-        let Programs::Cluster(cluster) = &self.programs else { return false };
-        let replicas = cluster.nodes.iter().filter(|node| node.is_replica());
-        let Some(replica) = replicas.cycle().nth(node) else { return false };
-        replica.command(&["CLUSTER", "FAILOVER"]).is_ok_and(|answer| answer.starts_with("+OK"))
+    /// Lets a replica of the cluster take over from its master, which may refuse that while it has no other.
+    pub(crate) fn fail_over(&self, node: usize) -> Result<(), String> {
+        let Programs::Cluster(cluster) = &self.programs else { return Ok(()) };
+        let replicas: Vec<_> = cluster.nodes.iter().filter(|node| node.is_replica()).collect();
+        let replica = replicas.get(node % replicas.len().max(1)).ok_or("the cluster has no replica")?;
+        replica.command(&["CLUSTER", "FAILOVER"]).map(drop)
     }
 
     /// Stops a node of the cluster as SIGSTOP does, for a time.
-    pub(crate) async fn stop_node(&self, node: usize, time: Duration) {
-        let Programs::Cluster(cluster) = &self.programs else { return };
-        let Some(node) = cluster.nodes.get(node) else { return };
-        let Ok(process) = node.process() else { return };
-        let _ = signal_process(&process, "-STOP");
+    pub(crate) async fn stop_node(&self, node: usize, time: Duration) -> Result<(), String> {
+        let Programs::Cluster(cluster) = &self.programs else { return Ok(()) };
+        let Some(node) = cluster.nodes.get(node) else { return Ok(()) };
+        let process = node.process()?;
+        signal_process(&process, "-STOP")?;
         tokio::time::sleep(time).await;
-        let _ = signal_process(&process, "-CONT");
-        let _ = tokio::task::block_in_place(|| cluster.wait());
+        signal_process(&process, "-CONT")?;
+        tokio::task::block_in_place(|| cluster.wait())
+    }
+
+    /// The ports of the nodes that are masters.
+    pub(crate) fn masters(&self) -> BTreeSet<u16> {
+        let Programs::Cluster(cluster) = &self.programs else { return BTreeSet::new() };
+        cluster.nodes.iter().filter(|node| !node.is_replica()).map(|node| node.port()).collect()
     }
 }
 

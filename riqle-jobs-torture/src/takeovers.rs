@@ -8,17 +8,17 @@ use std::{
 use riqle_jobs_conformance::history::{Answer, Ask, Entry, Event, Fenced};
 use riqle_jobs_core::{LeaseToken, RunId};
 
-use crate::{LEASE, drive::Befallen};
+use crate::{LEASE, drive::Injected};
 
 /// At most so much beyond the lease.
 const BEYOND: Duration = Duration::from_secs(1);
 
 /// The times in a line: of kills after which no other fault fell until the next claim.
-pub(crate) fn told(entries: &[Entry], befallen: &[Befallen]) -> String {
+pub(crate) fn told(entries: &[Entry], injected: &[Injected]) -> String {
     let mut waits: Vec<Duration> = Vec::new();
-    for kill in befallen {
+    for kill in injected {
         let Some(killed) = &kill.killed else { continue };
-        let next = befallen.iter().map(|other| other.at).filter(|at| *at > kill.at).min();
+        let next = injected.iter().map(|other| other.at).filter(|at| *at > kill.at).min();
         let until = next.unwrap_or(u64::MAX);
         waits.extend(waits_after(entries, killed, kill.at, until));
     }

@@ -1,17 +1,25 @@
 //! The end of a torture: what is left must end, all is looked at, and the history is checked.
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    path::Path,
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream};
 use riqle_jobs_conformance::{
-    history::{Ask, Entry, Event, Recorded, check},
+    history::{Answer, Ask, Entry, Event, Fenced, Recorded, check},
     workload::wrong_delay,
 };
 use riqle_jobs_core::{EmailId, Error, ErrorKind, Inspect, RunFilter, RunId, RunState};
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
-use crate::{children::Children, histories, process::Process};
+use crate::{
+    children::Children,
+    histories,
+    process::{Process, wrong},
+};
 
 /// Within this all must have ended once no more faults fall.
 const MOST_LEFT: Duration = Duration::from_secs(300);
@@ -77,16 +85,39 @@ async fn again<T, A: Future<Output = Result<T, Error>>>(ask: impl Fn() -> A) -> 
 pub(crate) fn check_again(folder: &Path) -> Result<(), String> {
     let entries = histories::merged(folder)?;
     println!("{} lines of history", entries.len());
-    match violations(entries).as_slice() {
+    if entries.is_empty() {
+        return Err(format!("no history is in {}", folder.display()));
+    }
+    match violations(folder, entries).as_slice() {
         [] => Ok(()),
         violations => Err(violations.join("\n")),
     }
 }
 
-/// What is wrong with a history, the first of it.
-pub(crate) fn violations(entries: Vec<Entry>) -> Vec<String> {
+/// What is wrong with the history of a folder, the first of it.
+pub(crate) fn violations(folder: &Path, entries: Vec<Entry>) -> Vec<String> {
+    let told = std::fs::read_to_string(wrong(folder)).unwrap_or_default();
     let delay = wrong_delay(&entries);
     let mut violations = check(entries);
     violations.sort_by_key(|violation| violation.second);
-    delay.into_iter().chain(violations.iter().take(20).map(ToString::to_string)).collect()
+    let violations = violations.iter().take(20).map(ToString::to_string);
+    told.lines().map(str::to_owned).chain(delay).chain(violations).collect()
+}
+
+/// A history in which no run was settled, or no email was recorded, shows nothing.
+pub(crate) fn did_nothing(entries: &[Entry]) -> Option<String> {
+    let mut asked = HashSet::new();
+    let (mut settled, mut recorded) = (false, false);
+    for entry in entries {
+        match &entry.event {
+            Event::Calls { call, ask: Ask::Settle(_) } => drop(asked.insert(*call)),
+            Event::Answered { call, answer: Answer::Leases(answers) } if asked.contains(call) => {
+                settled |= answers.contains(&Some(Fenced::Done));
+            }
+            Event::Calls { ask: Ask::RecordSent(_), .. } => recorded = true,
+            _ => {}
+        }
+    }
+    (!settled || !recorded)
+        .then(|| "the history shows nothing: no run was settled, or no email recorded".to_owned())
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use riqle_jobs_conformance::workload::{self, Surroundings};
 
-use crate::process::{Process, told_to_stop};
+use crate::process::{Process, stop_requested};
 
 /// Works until the process is told to stop by a signal.
 pub(crate) async fn work(process: Arc<Process>) -> Result<(), String> {
     let store = process.store().await?;
     tokio::spawn(async {
-        let _ = told_to_stop().await;
+        let _ = stop_requested().await;
         // Whoever drives the torture is gone.
         std::process::exit(1);
     });
