@@ -2,7 +2,7 @@
 //!
 //! A target is a test in a `fuzz.rs`, named for its promise:
 //!
-//! ```
+//! ```no_run
 //! # fn decode(bytes: &[u8]) -> Result<&str, std::str::Utf8Error> { std::str::from_utf8(bytes) }
 //! # fn main() {
 //! // #[test]
@@ -135,7 +135,10 @@ pub fn feed(target: Target, of_crate: &str, here: &str, check: fn(&[u8])) {
     }
     let name = here.rsplit("::").nth(1).expect("a test is in a module");
     let mut samples = Vec::new();
-    for file in fs::read_dir(Path::new(of_crate).join("fuzz").join(name)).into_iter().flatten() {
+    let folder = Path::new(of_crate).join("fuzz").join(name);
+    let files = fs::read_dir(&folder);
+    for file in files.unwrap_or_else(|error| panic!("{name} has no samples in {}: {error}", folder.display()))
+    {
         let path = file.expect("the samples can be listed").path();
         let sample = fs::read(&path).expect("a sample can be read");
         assert!(catch_unwind(|| check(&sample)).is_ok(), "it does not hold for {}", path.display());

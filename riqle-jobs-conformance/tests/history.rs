@@ -1,4 +1,4 @@
-//! Histories by hand: twenty that are legal, and twenty that are not, each with the rule and the two lines that show it.
+//! Histories by hand: some that are legal, and some that are not, each of these with the rule and the two lines that show it.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

@@ -47,7 +47,8 @@ pub struct Email {
     pub html: String,
     /// The text part.
     pub text: String,
-    /// Extra headers, such as `List-Unsubscribe`.
+    /// Extra headers, such as `List-Unsubscribe`. Those that a mailer writes itself (`From`, `Date`, `Content-Type`,
+    /// `DKIM-Signature`, `X-Entity-Ref-ID` and the like) are refused when the email is sent.
     pub headers: BTreeMap<String, String>,
     /// Names the kind of email; part of the idempotency key.
     pub template: String,

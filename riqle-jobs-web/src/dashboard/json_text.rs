@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_or_too_deep_is_not_touched() {
+    fn what_is_not_json_or_too_deep_is_left_alone() {
         assert_eq!(shown(""), None);
         assert_eq!(shown("{"), None);
         assert_eq!(shown("{} x"), None);

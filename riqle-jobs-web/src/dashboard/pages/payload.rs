@@ -63,7 +63,7 @@ impl fmt::Display for PayloadView {
         if self.is_json() {
             f.write_str(&self.indented)
         } else {
-            write!(f, "({} bytes, not JSON)", self.bytes)
+            write!(f, "({} bytes, not JSON, or nested too deeply)", self.bytes)
         }
     }
 }
