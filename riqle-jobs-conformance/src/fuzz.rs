@@ -22,7 +22,7 @@ use crate::Random;
 #[doc(hidden)]
 pub use bolero;
 
-/// So many edits of its samples a target is fed with by `cargo test`.
+/// How many edits of its samples `cargo test` feeds a target with.
 const EDITS: usize = 1_000;
 
 /// The most edits of a sample.

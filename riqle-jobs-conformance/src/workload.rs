@@ -48,13 +48,13 @@ pub trait Surroundings: Send + Sync + 'static {
 /// How often a provider fails.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProviderFaults {
-    /// Of a hundred emails, so many are refused, and so many are lost on their way.
+    /// Percent of emails that are refused, and percent that are lost on their way.
     pub fails: usize,
-    /// Of a hundred that have arrived, so many are not answered.
+    /// Percent of those that arrive and are not answered.
     pub loses_reply: usize,
-    /// Whether it may refuse for its settings: the email waits for a quarter of an hour.
+    /// Whether it may refuse because of its settings: the email then waits for a quarter of an hour.
     pub is_misconfigured: bool,
-    /// Of a thousand ways, so many take half a minute at most; the others 50 ms.
+    /// Per thousand of the ways there and back that take up to half a minute; the others take up to 50 ms.
     pub is_slow: usize,
 }
 

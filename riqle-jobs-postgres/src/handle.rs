@@ -92,7 +92,7 @@ impl Postgres {
     ///   runs are then found by polling. The application's own statements through such a pooler need sqlx's
     ///   `persistent(false)`.
     ///
-    /// Any other parameter is refused.
+    /// Any other parameter is refused. An `@` in a parameter is written as `%40` (Azure's `user=ada%40server`).
     ///
     /// If the host has several addresses and the first is silent (its packets are dropped), the store connects
     /// to the first that answers, half a second later. Two kinds of host still need their first address: with

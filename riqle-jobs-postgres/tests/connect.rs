@@ -58,11 +58,11 @@ async fn a_wrong_url_is_named_and_its_password_is_not() {
 #[tokio::test]
 async fn a_url_takes_the_parameters_of_the_driver() {
     let schema = Schema::new();
-    let url = format!("{}&application_name=shop&options[lock_timeout]=5s&sslmode=prefer", schema.url());
+    let url = format!("{}&application_name=ada%40shop&options[lock_timeout]=5s&sslmode=prefer", schema.url());
     let store = Postgres::connect(&url.replacen("postgres", "Postgres", 1)).await.unwrap();
     let shown = sqlx::query("SELECT current_setting('application_name'), current_setting('lock_timeout')");
     let row = shown.fetch_one(store.pool()).await.unwrap();
-    assert_eq!((row.get::<&str, _>(0), row.get::<&str, _>(1)), ("shop", "5s"));
+    assert_eq!((row.get::<&str, _>(0), row.get::<&str, _>(1)), ("ada@shop", "5s"));
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::process::{Process, stop_requested};
 
-/// On average a producer enqueues a group in so many milliseconds.
+/// Milliseconds between two groups of a producer, on average.
 const PACE: usize = 70;
 
 /// Enqueues runs until the process is told to stop.

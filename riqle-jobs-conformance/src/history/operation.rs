@@ -21,9 +21,9 @@ pub(super) struct Operation {
     pub(super) act: Act,
 }
 
-/// So many microseconds after its call one without an answer has had its effect, if ever.
+/// A call without an answer has had its effect within this many microseconds, if at all.
 const LATE: u64 = 60_000_000;
-/// So many effects at most are on their way to a replica when it takes over.
+/// The most effects that are on their way to a replica when it takes over.
 const MOST_FORGOTTEN: usize = 4;
 
 impl Operation {
@@ -108,7 +108,8 @@ pub(super) enum Act {
     Look {
         seen: Option<Seen>,
     },
-    /// A failover forgets the latest effects, so many of them, of calls that ended since a time; before the call of a line.
+    /// A failover undoes this many of the latest effects, all of calls that ended at `since` or later. It has happened
+    /// before the call of the line `before`.
     Forget {
         effects: usize,
         since: u64,
