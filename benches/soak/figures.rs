@@ -6,6 +6,10 @@ use std::{fmt::Write, time::Duration};
 const RATE: f64 = 490.0;
 /// What a figure may have grown by from the middle third of the time to the last.
 const GROWTH: f64 = 1.1;
+/// Most runs that may wait: a second's.
+const WAITING: f64 = 500.0;
+/// It grows until the day is over.
+pub(crate) const HISTORY_OF_THE_DAY: &str = "size of the day's history, MB";
 /// Shorter, and what is kept for three minutes is still coming in.
 const JUDGED_FROM: Duration = Duration::from_secs(15 * 60);
 
@@ -64,6 +68,8 @@ impl Figures {
             println!("{name}: {middle:.1}, then {last:.1}");
             let is_wrong = match *name {
                 "runs ended a second" => last < RATE,
+                "runs waiting" => last > WAITING,
+                HISTORY_OF_THE_DAY => false,
                 "requests of the open page" => third(values, 2).first() >= third(values, 2).last(),
                 // A handful more is no growth.
                 _ => last > middle * GROWTH + 2.0,

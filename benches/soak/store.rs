@@ -4,7 +4,10 @@ use std::{env, fs, path::Path};
 
 use sqlx::{Connection, Executor, PgConnection, Row};
 
-use crate::{MEGABYTE, figures::Figures};
+use crate::{
+    MEGABYTE,
+    figures::{Figures, HISTORY_OF_THE_DAY},
+};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -57,11 +60,9 @@ impl Kind {
                 let mut connection = PgConnection::connect(url).await.unwrap();
                 let query = sqlx::query(include_str!("postgres.sql"));
                 let told = query.fetch_one(&mut connection).await.unwrap();
-                for (place, name) in
-                    ["connections", "size of the tables, MB", "of that, indexes, MB", "live rows"]
-                        .into_iter()
-                        .enumerate()
-                {
+                let names =
+                    ["connections", "size of the tables, MB", "rows of the tables", HISTORY_OF_THE_DAY];
+                for (place, name) in names.into_iter().enumerate() {
                     figures.note(name, told.get(place));
                 }
             }

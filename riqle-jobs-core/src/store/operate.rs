@@ -73,7 +73,8 @@ pub const WORKER_FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long things are kept, by the store's clock. `None` keeps them forever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Succeeded, cancelled and replayed runs, from their end. Default 7 days.
+    /// Succeeded, cancelled and replayed runs, from their end. Default 7 days. PostgreSQL drops them by the day, so up to a
+    /// day later.
     pub ended: Option<Duration>,
     /// Dead letters, from their end. Default: forever.
     pub dead: Option<Duration>,
