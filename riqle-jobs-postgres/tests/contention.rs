@@ -8,8 +8,8 @@ use std::{sync::Arc, time::Duration};
 
 use riqle_jobs_core::{
     AttemptOutcome, ClaimRequest, ClaimedRun, Database, DatabaseTransaction, Ending, ErrorKind, Inspect, Job,
-    JobError, JobInput, Jobs, LeaseAnswer, LeaseToken, ManualClock, NewRun, Operate, Payload, Priority,
-    Queue, Registry, Retention, RunContext, RunFilter, Settlement, Worker, WorkerId,
+    JobError, JobInput, Jobs, LeaseAnswer, LeaseRef, LeaseToken, ManualClock, NewRun, Operate, Payload,
+    Priority, Queue, Registry, Retention, RunContext, RunFilter, Settlement, Worker, WorkerId,
     store::{JobDeclaration, JobRules, NewEvent},
 };
 use riqle_jobs_postgres::Postgres;
@@ -290,4 +290,34 @@ async fn settlements_that_are_large_together_are_written_apart() {
         })
         .collect();
     assert_eq!(store.settle(settlements).await.unwrap(), vec![LeaseAnswer::Done; 20]);
+}
+
+#[tokio::test]
+async fn an_extension_that_waits_has_locked_nothing_behind_what_it_waits_for() {
+    let (schema, clock) = (Schema::new(), ManualClock::new());
+    let store = schema.open(&clock).await;
+    store.enqueue(vec![run(), run()]).await.unwrap();
+    let mut leases: Vec<_> = claim(&store).await.into_iter().map(|run| run.lease).collect();
+    leases.sort_by_key(|lease| std::cmp::Reverse(lease.run));
+    let mut other = PgConnection::connect(&database_url()).await.unwrap();
+    let lock = async |other: &mut PgConnection, begin: &str, lease: &LeaseRef| {
+        let of_run = format!("\"{}\".runs WHERE id = '{}'", schema.name, lease.run);
+        let lock = format!("{begin} SELECT FROM {of_run} FOR UPDATE NOWAIT");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(other).await.unwrap();
+    };
+    lock(&mut other, "BEGIN;", &leases[1]).await;
+    let asks = tokio::spawn({
+        let (store, leases) = (store.clone(), leases.clone());
+        async move { store.extend(leases, Duration::from_secs(30)).await }
+    });
+    let waits =
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid)))";
+    while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut other).await.unwrap() {
+        tokio::task::yield_now().await;
+    }
+
+    // As one that settles both does: each would wait for the other.
+    lock(&mut other, "", &leases[0]).await;
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    assert_eq!(asks.await.unwrap().unwrap(), [LeaseAnswer::Done; 2]);
 }
