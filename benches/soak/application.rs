@@ -32,12 +32,12 @@ const KEPT: Option<Duration> = Some(Duration::from_secs(180));
 #[derive(Default)]
 struct Counts {
     enqueued: AtomicU64,
-    ended: AtomicU64,
     requests: AtomicU64,
 }
 
 pub(crate) struct Application {
     counts: Arc<Counts>,
+    worker: Arc<Worker>,
     address: SocketAddr,
     shutdown: Shutdown,
     parts: JoinSet<()>,
@@ -49,10 +49,8 @@ impl Application {
         let (jobs, shutdown, counts) = (Jobs::new(&store), Shutdown::new(), Arc::<Counts>::default());
         let sender = Sender::new(&store, Arc::new(FileMailer::new(mails)));
         let kept = Retention { ended: KEPT, dead: KEPT, emails: KEPT, ..Retention::default() };
-        let worker = Worker::new(&store)
-            .register(FulfilOrder { sender, counts: Arc::clone(&counts) })
-            .concurrency(64)
-            .retention(kept);
+        let worker = Worker::new(&store).register(FulfilOrder { sender }).concurrency(64).retention(kept);
+        let worker = Arc::new(worker);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let dashboard =
@@ -66,7 +64,7 @@ impl Application {
         ));
         let mut parts = JoinSet::new();
         parts.spawn({
-            let shutdown = shutdown.clone();
+            let (worker, shutdown) = (Arc::clone(&worker), shutdown.clone());
             async move { worker.run_with(&shutdown).await.unwrap() }
         });
         parts.spawn({
@@ -82,7 +80,7 @@ impl Application {
                 }
             }
         });
-        Self { counts, address, shutdown, parts }
+        Self { counts, worker, address, shutdown, parts }
     }
 
     pub(crate) fn dashboard(&self) -> String {
@@ -93,14 +91,20 @@ impl Application {
         self.counts.enqueued.load(Ordering::Relaxed)
     }
 
-    /// Runs that succeeded, or became dead letters.
+    /// Runs that succeeded, or became dead letters, and are settled.
     pub(crate) fn ended(&self) -> u64 {
-        self.counts.ended.load(Ordering::Relaxed)
+        let stats = self.worker.stats();
+        stats.succeeded + stats.dead
     }
 
     /// To the dashboard.
     pub(crate) fn requests(&self) -> u64 {
         self.counts.requests.load(Ordering::Relaxed)
+    }
+
+    /// Whether one of its parts has ended, whose panic says why.
+    pub(crate) fn has_failed(&mut self) -> bool {
+        self.parts.try_join_next().is_some()
     }
 
     pub(crate) async fn stop(self) {
@@ -129,11 +133,10 @@ impl JobInput for Order {
     const JOB: &'static str = "fulfil-order";
 }
 
-/// Two steps, a third that sends an email for every tenth order; the first attempt of every twentieth fails, and all of every
-/// thousandth.
+/// Two steps, and a third that sends an email for every tenth order. The first attempt of every twentieth fails, and every
+/// thousandth becomes a dead letter.
 struct FulfilOrder {
     sender: Sender,
-    counts: Arc<Counts>,
 }
 
 impl Job for FulfilOrder {
@@ -154,10 +157,8 @@ impl Job for FulfilOrder {
             run.step("confirm", || async { Ok(self.sender.send(&confirmation(number)?).await?) }).await?;
         }
         if number % 1_000 == 1 {
-            self.counts.ended.fetch_add(1, Ordering::Relaxed);
             return Err(JobError::dead("there is no such address"));
         }
-        self.counts.ended.fetch_add(1, Ordering::Relaxed);
         Ok(parcel)
     }
 }

@@ -3,4 +3,4 @@ SELECT (SELECT count(*) - 1 FROM pg_stat_activity WHERE backend_type = 'client b
     sum(pg_total_relation_size(relid)) FILTER (WHERE relname NOT LIKE 'history%')::float8 / 1e6,
     sum(n_live_tup) FILTER (WHERE relname NOT LIKE 'history%')::float8,
     sum(pg_total_relation_size(relid)) FILTER (WHERE relname LIKE 'history%')::float8 / 1e6
-FROM pg_stat_user_tables WHERE schemaname = 'riqle'
+FROM pg_stat_user_tables WHERE schemaname = 'soak'

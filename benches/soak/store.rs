@@ -32,19 +32,23 @@ impl Kind {
     }
 
     /// The URL of an empty one.
-    pub(crate) async fn fresh(self, folder: &Path) -> String {
+    pub(crate) async fn fresh(self, folder: &Path) -> Result<String, String> {
         match self {
-            Kind::Sqlite => format!("sqlite:{}", folder.join(FILE).display()),
+            Kind::Sqlite => Ok(format!("sqlite:{}", folder.join(FILE).display())),
             Kind::Postgres => {
-                let url = server("DATABASE_URL");
+                let url = server("DATABASE_URL")?;
                 let mut connection = PgConnection::connect(&url).await.unwrap();
-                connection.execute("DROP SCHEMA IF EXISTS riqle CASCADE").await.unwrap();
-                url
+                connection.execute("DROP SCHEMA IF EXISTS soak CASCADE").await.unwrap();
+                let separator = if url.contains('?') { '&' } else { '?' };
+                Ok(format!("{url}{separator}schema=soak"))
             }
             Kind::Redis => {
-                let url = server("REDIS_URL");
-                redis::cmd("FLUSHALL").exec(&mut redis(&url)).unwrap();
-                url
+                let url = server("REDIS_URL")?;
+                let keys: u64 = redis::cmd("DBSIZE").query(&mut redis(&url)).unwrap();
+                match keys {
+                    0 => Ok(url),
+                    _ => Err(format!("REDIS_URL names a server with {keys} keys: a soak needs an empty one")),
+                }
             }
         }
     }
@@ -57,7 +61,8 @@ impl Kind {
                 figures.note("size of its -wal, MB", size(&format!("{FILE}-wal")) / MEGABYTE);
             }
             Kind::Postgres => {
-                let mut connection = PgConnection::connect(url).await.unwrap();
+                let of_server = url.trim_end_matches("schema=soak");
+                let mut connection = PgConnection::connect(of_server).await.unwrap();
                 let query = sqlx::query(include_str!("postgres.sql"));
                 let told = query.fetch_one(&mut connection).await.unwrap();
                 let names =
@@ -83,8 +88,8 @@ impl Kind {
     }
 }
 
-fn server(variable: &str) -> String {
-    env::var(variable).unwrap_or_else(|_| format!("{variable} names no server: cargo xtask soak starts one"))
+fn server(variable: &str) -> Result<String, String> {
+    env::var(variable).map_err(|_| format!("{variable} names no server: cargo xtask soak starts one"))
 }
 
 fn redis(url: &str) -> redis::Connection {
