@@ -2,101 +2,21 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use riqle_jobs_conformance::Proxy;
 use riqle_jobs_core::{
     Error, ErrorKind, Inspect, Job, JobError, JobInput, NewRun, Payload, Queue, Registry, RunContext, RunId,
     RunState, Worker, store::NewEvent,
 };
 use riqle_jobs_postgres::Postgres;
 use riqle_jobs_test_servers::{Durability, PostgresServer};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    sync::Notify,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 
-/// Stands between the store and the server.
-struct Proxy {
-    port: u16,
-    server: Arc<AtomicU16>,
-    /// Of the connections so far: whether they carry nothing any more, and stay open.
-    silenced: std::sync::Mutex<Arc<AtomicBool>>,
-    cut: Arc<Notify>,
-    /// How many milliseconds what is sent is on its way.
-    away: Arc<AtomicU64>,
-}
-
-impl Proxy {
-    async fn start(server: u16) -> Arc<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let proxy = Arc::new(Self {
-            port: listener.local_addr().unwrap().port(),
-            server: Arc::new(AtomicU16::new(server)),
-            silenced: std::sync::Mutex::default(),
-            cut: Arc::default(),
-            away: Arc::default(),
-        });
-        let accepting = Arc::clone(&proxy);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let port = accepting.server.load(Ordering::Relaxed);
-                let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { continue };
-                let silenced = Arc::clone(&accepting.silenced.lock().unwrap());
-                let (cut, away) = (Arc::clone(&accepting.cut), Arc::clone(&accepting.away));
-                tokio::spawn(async move {
-                    let (from_client, to_client) = client.into_split();
-                    let (from_server, to_server) = server.into_split();
-                    tokio::select! {
-                        () = carry(from_client, to_server, &silenced, &away) => {}
-                        () = carry(from_server, to_client, &silenced, &away) => {}
-                        () = cut.notified() => {}
-                    }
-                });
-            }
-        });
-        proxy
-    }
-
-    /// Connections so far carry nothing any more; new ones do.
-    fn silence(&self) {
-        std::mem::take(&mut *self.silenced.lock().unwrap()).store(true, Ordering::Relaxed);
-    }
-
-    /// Ends the connections so far; new ones go to `server`.
-    fn switch_to(&self, server: u16) {
-        self.server.store(server, Ordering::Relaxed);
-        self.cut.notify_waiters();
-    }
-
-    fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
-    }
-}
-
-async fn carry(
-    mut from: tokio::net::tcp::OwnedReadHalf,
-    mut to: tokio::net::tcp::OwnedWriteHalf,
-    silenced: &AtomicBool,
-    away: &AtomicU64,
-) {
-    let mut bytes = vec![0; 64 << 10];
-    while let Ok(count @ 1..) = from.read(&mut bytes).await {
-        if silenced.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
-        }
-        sleep(Duration::from_millis(away.load(Ordering::Relaxed))).await;
-        if to.write_all(&bytes[..count]).await.is_err() {
-            return;
-        }
-    }
+async fn proxy_of(server: &PostgresServer) -> (Arc<Proxy>, String) {
+    let proxy = Proxy::start(server.port()).await.unwrap();
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", proxy.port());
+    (proxy, url)
 }
 
 struct Nothing;
@@ -165,8 +85,8 @@ async fn work_through(store: &Postgres, runs: u32, fault: impl Future<Output = (
 #[tokio::test(flavor = "multi_thread")]
 async fn f03_connections_that_answer_no_more_are_given_up_and_no_attempt_is_charged() {
     let cluster = PostgresServer::start(Durability::NoSync).unwrap();
-    let proxy = Proxy::start(cluster.port()).await;
-    let store = Postgres::connect(&proxy.url()).await.unwrap();
+    let (proxy, url) = proxy_of(&cluster).await;
+    let store = Postgres::connect(&url).await.unwrap();
     let ids = work_through(&store, 100, async { proxy.silence() }).await;
     for id in ids {
         let run = store.run(id).await.unwrap().unwrap();
@@ -177,9 +97,9 @@ async fn f03_connections_that_answer_no_more_are_given_up_and_no_attempt_is_char
 #[tokio::test(flavor = "multi_thread")]
 async fn five_thousand_events_reach_a_server_that_is_some_milliseconds_away() {
     let cluster = PostgresServer::start(Durability::NoSync).unwrap();
-    let proxy = Proxy::start(cluster.port()).await;
-    let store = Postgres::connect(&proxy.url()).await.unwrap();
-    proxy.away.store(5, Ordering::Relaxed);
+    let (proxy, url) = proxy_of(&cluster).await;
+    let store = Postgres::connect(&url).await.unwrap();
+    proxy.delay_by(5);
     let event = |number: u32| {
         NewEvent::new(format!("user-{number}"), "user/created", Payload::json(&number).unwrap())
     };
@@ -193,8 +113,8 @@ async fn five_thousand_events_reach_a_server_that_is_some_milliseconds_away() {
 async fn f02_a_standby_takes_over_and_nothing_acknowledged_is_lost() {
     let mut primary = PostgresServer::start(Durability::NoSync).unwrap();
     let standby = primary.standby().unwrap();
-    let proxy = Proxy::start(primary.port()).await;
-    let store = Postgres::connect(&proxy.url()).await.unwrap();
+    let (proxy, url) = proxy_of(&primary).await;
+    let store = Postgres::connect(&url).await.unwrap();
     let takes_over = async {
         tokio::task::block_in_place(|| {
             primary.crash();

@@ -13,7 +13,6 @@ mod faults;
 mod histories;
 mod process;
 mod produce;
-mod proxy;
 mod server;
 mod takeovers;
 mod verdict;

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
+use riqle_jobs_conformance::Proxy;
 use riqle_jobs_test_servers::{Durability, PostgresServer, RedisCluster, RedisServer, signal_process};
 use tempfile::TempDir;
 
-use crate::{disk::Disk, proxy::Proxy};
+use crate::disk::Disk;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -51,10 +52,17 @@ impl Server {
             _ => Disk::mounted_on(folder.path()),
         };
         let programs = tokio::task::block_in_place(|| programs(kind, folder.path()))?;
-        let proxy = match &programs {
-            Programs::Postgres(server) => Some(Proxy::start(server.port()).await?),
-            Programs::Redis(server) => Some(Proxy::start(server.port()).await?),
+        let port = match &programs {
+            Programs::Postgres(server) => Some(server.port()),
+            Programs::Redis(server) => Some(server.port()),
             Programs::None | Programs::Cluster(_) => None,
+        };
+        let proxy = match port {
+            Some(port) => {
+                let proxy = Proxy::start(port).await;
+                Some(proxy.map_err(|error| format!("the proxy can't listen: {error}"))?)
+            }
+            None => None,
         };
         Ok(Self { programs, proxy, disk, folder })
     }
