@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     ErrorKind, Mailbox, Payload, Priority, StepPath,
     canonical_json::canonical_json,
-    email::{addresses_in, ascii_address, canonical_address, mask_addresses, visible_text},
+    email::{AddressInText, addresses_in, ascii_address, canonical_address, mask_addresses, visible_text},
     limits::{check_json, clean_text},
     store::{Histogram, Staged, StagedItem, StagedKind},
 };
@@ -129,8 +129,10 @@ fn a_masked_text_shows_no_name_of_an_address() {
         }
         assert!(end <= text.len());
         let masked = mask_addresses(&text);
-        // A name in quotes leaves a letter where it was, which may be the host of an @ before it.
-        if !text.contains(['"', '(', ')', '\\', '%', '&']) {
+        // Else a letter may stand where a sign or a quote was, as the host of an @ before it.
+        let begins_with_its_letter =
+            |address: &AddressInText| text[address.name.clone()].chars().next() == address.initial;
+        if !text.contains(['"', '(', ')', '\\', '%', '&']) && found.iter().all(begins_with_its_letter) {
             assert_eq!(mask_addresses(&masked), masked);
         }
         let framed = format!("to <ada.lovelace@example.com>: {text}");
