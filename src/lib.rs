@@ -66,7 +66,7 @@ pub use riqle_jobs_core::{
     Database, Email, Enqueued, Error, ErrorKind, Job, JobError, JobFn, JobInput, Jobs, Key, Mailbox,
     ManualClock, Memory, NewRun, Payload, Priority, Receipt, Relay, ReplayFrom, RetryPolicy, Run, RunContext,
     RunFilter, RunId, RunState, Sender, Shutdown, Step, Transaction, Unique, UniqueScope, UnreadableStep,
-    Worker, testing,
+    Worker, schedule, testing,
 };
 
 /// For implementations of object-safe traits, such as [`email::Mailer`]; jobs and steps are plain `async fn`.
@@ -76,9 +76,9 @@ pub use riqle_jobs_core::async_trait;
 pub mod store {
     pub use riqle_jobs_core::{
         ActionId, Alert, BulkReport, Cause, Clock, Codec, DatabaseTransaction, EmailId, Enqueue, Fingerprint,
-        Jitter, JobFuture, LeaseToken, Limits, NamedJob, Pace, Reason, Replay, RunReport, Skipped, StepPath,
-        StopReason, Timestamp, WorkerId, WorkerStats, earlier, events, first_to_answer, from_millis, later,
-        limits, millis_of, store::*,
+        Jitter, JobFuture, LeaseToken, Limits, NamedJob, Pace, Reason, Replay, RunReport, ScheduleStatus,
+        Skipped, StepPath, StopReason, Timestamp, WorkerId, WorkerStats, earlier, events, first_to_answer,
+        from_millis, later, limits, millis_of, store::*,
     };
 }
 

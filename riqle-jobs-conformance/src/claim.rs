@@ -142,6 +142,7 @@ pub async fn a_claimed_run_carries_what_its_body_needs(harness: &dyn Harness) {
     let store = harness.store();
     let mut run = run_of(GREET).priority(Priority::HIGH).reference("user-7").delay(secs(1));
     run.event_id = Some("evt_1".to_owned());
+    run.tick = Some(tick());
     let id = enqueued(&*store, run).await;
     harness.clock().advance(secs(4));
     let request = claim_of(&[GREET], 10);
@@ -163,6 +164,7 @@ pub async fn a_claimed_run_carries_what_its_body_needs(harness: &dyn Harness) {
         replay_of: None,
         reference: Some("user-7".to_owned()),
         event_id: Some("evt_1".to_owned()),
+        tick: Some(tick()),
         steps: vec![],
     };
     assert_eq!(claim.runs, [expected]);

@@ -13,6 +13,7 @@ pub async fn a_run_is_stored_as_it_was_given(harness: &dyn Harness) {
         .unique_within("greet:ada", UniqueScope::WhileNotEnded)
         .reference("user-7");
     run.event_id = Some("evt_1".to_owned());
+    run.tick = Some(tick());
     let id = run.id;
 
     let answer = store.enqueue(vec![run]).await.unwrap();
@@ -41,6 +42,7 @@ pub async fn a_run_is_stored_as_it_was_given(harness: &dyn Harness) {
         unique_key: Some("greet:ada".to_owned()),
         reference: Some("user-7".to_owned()),
         event_id: Some("evt_1".to_owned()),
+        tick: Some(tick()),
     };
     assert_eq!(harness.second_handle().await.run(id).await.unwrap(), Some(expected));
     assert_eq!(store.run(RunId::new()).await.unwrap(), None);

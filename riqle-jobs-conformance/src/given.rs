@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use riqle_jobs_core::{
     AttemptOutcome, ClaimRequest, ClaimedRun, Ending, Enqueued, LeaseAnswer, LeaseToken, NewRun, Payload,
     Priority, Reason, Run, RunId, Settlement, StepPath, StepSave, Store, WorkerId, from_millis,
+    schedule::Tick,
     store::{JobDeclaration, JobRules},
 };
 
@@ -40,6 +41,11 @@ pub(crate) fn json(text: &str) -> Payload {
 /// A run of `job`, due now.
 pub(crate) fn run_of(job: &str) -> NewRun {
     NewRun::named(job, json(r#"{"name":"Ada"}"#)).queue(QUEUE)
+}
+
+/// What a schedule starts a run with.
+pub(crate) fn tick() -> Tick {
+    Tick { schedule: "every-morning".to_owned(), at: at(-1) }
 }
 
 /// What the store is told of a job `greet`, which new users start.

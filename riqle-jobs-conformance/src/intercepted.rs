@@ -13,10 +13,10 @@ use riqle_jobs_core::{
         RecordedEmailEvent, Resolution, Suppression,
     },
     store::{
-        ActionFilter, DeadError, DeadGroup, EventFilter, EventRun, EventStart, Health, JobCount,
-        JobDeclaration, JobMetrics, ListedEvent, MetricsFilter, NewAction, NewEvent, Note, Pruned,
-        QueueStatus, RecordedAction, RegisteredJob, RegisteredWorker, RunNotes, StoredEvent, WorkerOrder,
-        WorkerReport,
+        ActionFilter, DeadError, DeadGroup, DueRequest, DueSchedules, EventFilter, EventRun, EventStart,
+        Health, JobCount, JobDeclaration, JobMetrics, ListedEvent, MetricsFilter, NewAction, NewEvent, Note,
+        Pruned, QueueStatus, RecordedAction, RegisteredJob, RegisteredWorker, RunNotes, ScheduleAnswer,
+        ScheduleFilter, ScheduleWrite, Schedules, StoredEvent, StoredSchedule, WorkerOrder, WorkerReport,
     },
 };
 use uuid::Uuid;
@@ -171,6 +171,15 @@ interceptor! {
         Write unsuppress(address: &str) -> ();
         Read suppression(address: &str) -> Option<String>;
         Read suppressions(limit: usize, after: Option<String>) -> Vec<Suppression>;
+    }
+
+    Schedules {
+        Read due_schedules(request: DueRequest) -> DueSchedules;
+        Write write_schedules(writes: Vec<ScheduleWrite>) -> Vec<ScheduleAnswer>;
+        Read wall_time() -> Timestamp;
+        Read schedule(job: &str, name: &str) -> Option<StoredSchedule>;
+        Read schedules(filter: ScheduleFilter) -> Vec<StoredSchedule>;
+        Write gather_schedules(job: &str, queue: &str) -> ();
     }
 
     Audit {

@@ -69,6 +69,7 @@ pub mod claim;
 pub mod concurrency;
 pub mod counts;
 pub mod crash;
+pub mod cron;
 pub mod dead_groups;
 pub mod dead_letters;
 pub mod email_delivery;

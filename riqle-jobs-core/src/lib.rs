@@ -27,6 +27,7 @@ mod outside;
 mod payload;
 mod relay;
 mod run;
+pub mod schedule;
 mod state;
 pub mod store;
 pub mod testing;
@@ -41,7 +42,8 @@ pub use job::{
     UnreadableStep,
 };
 pub use jobs::{
-    BulkReport, Database, DatabaseTransaction, Enqueue, Jobs, Pace, Skipped, Transaction, events,
+    BulkReport, Database, DatabaseTransaction, Enqueue, Jobs, Pace, ScheduleStatus, Skipped, Transaction,
+    events,
 };
 pub use limits::Limits;
 pub use memory::Memory;

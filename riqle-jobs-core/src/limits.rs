@@ -101,13 +101,8 @@ impl Limits {
     fn check_run(&self, run: &NewRun) -> Result<(), Error> {
         check_name("job", &run.job)?;
         check_name("queue", &run.queue)?;
-        if let Some(LackingPath { rule, path }) = run.lacking.first()
-            && run.event_id_kept.is_none()
-        {
-            let job = &run.job;
-            return Err(rejected(format!(
-                "the input of job {job:?} has no text, number or boolean at {path:?}, of which its {rule} is made"
-            )));
+        if run.event_id_kept.is_none() && run.tick.is_none() {
+            check_lacking(run)?;
         }
         if let Some(unique) = &run.unique {
             check_key("unique key", &unique.key)?;
@@ -121,15 +116,18 @@ impl Limits {
         check_size("input", &run.input, self.input_bytes)
     }
 
+    /// Checks the input of runs to come.
+    pub(crate) fn check_input(&self, input: &Payload) -> Result<(), Error> {
+        check_size("input", input, self.input_bytes).and_then(|()| check_json("input", input))
+    }
+
     /// Checks the input that a replay gives to the new run.
     ///
     /// # Errors
     /// `Rejected`, with the limit and the size.
     pub fn check_replay(&self, replay: &Replay) -> Result<(), Error> {
         let Some(input) = &replay.input else { return Ok(()) };
-        check_size("input", input, self.input_bytes)
-            .and_then(|()| check_json("input", input))
-            .map_err(|error| error.of("replay"))
+        self.check_input(input).map_err(|error| error.of("replay"))
     }
 
     /// Checks the result of a step, or an output.
@@ -139,6 +137,15 @@ impl Limits {
     pub fn check_result(&self, field: &str, result: &Payload) -> Result<(), Error> {
         check_size(field, result, self.result_bytes).map_err(|error| error.of("encode"))
     }
+}
+
+/// Checks that the input has what the keys of its job are made of.
+pub(crate) fn check_lacking(run: &NewRun) -> Result<(), Error> {
+    let Some(LackingPath { rule, path }) = run.lacking.first() else { return Ok(()) };
+    let job = &run.job;
+    Err(rejected(format!(
+        "the input of job {job:?} has no text, number or boolean at {path:?}, of which its {rule} is made"
+    )))
 }
 
 fn check_size(field: &str, payload: &Payload, limit: usize) -> Result<(), Error> {

@@ -54,6 +54,7 @@ CREATE TABLE riqle.runs (
     root              uuid,              -- null: itself
     replay_of         uuid,
     unique_period     bigint,            -- milliseconds, with scope 'period'
+    tick              bigint,
     late_since        bigint,            -- since when it is pending, where it was due before; else null
     failures          integer  NOT NULL DEFAULT 0,
     crashes           integer  NOT NULL DEFAULT 0,
@@ -65,6 +66,7 @@ CREATE TABLE riqle.runs (
     unique_scope      text     COLLATE "C" CHECK (unique_scope IN ('while-pending', 'while-not-ended', 'period')),
     reference         text,
     event_id          text,
+    schedule          text,              -- what started it, with the tick; null unless a schedule did
     gates             text[],            -- keys of limits; null: none
     error_fingerprint text,
     attempts          text[],            -- JSON, oldest first; null: none
@@ -78,6 +80,7 @@ CREATE INDEX runs_late ON riqle.runs (lane, late_since) WHERE state = 'pending' 
 CREATE INDEX runs_leases ON riqle.runs (lane, lease_until) WHERE state = 'running';
 CREATE INDEX runs_waiting ON riqle.runs (lane, due_at) WHERE state = 'waiting';
 CREATE INDEX runs_reference ON riqle.runs (reference) WHERE reference IS NOT NULL;
+CREATE INDEX runs_schedule ON riqle.runs (schedule, id) WHERE schedule IS NOT NULL;
 CREATE INDEX runs_unique_key ON riqle.runs (unique_key) WHERE unique_key IS NOT NULL;
 CREATE INDEX runs_error ON riqle.runs (error_fingerprint) WHERE error_fingerprint IS NOT NULL;
 
@@ -95,6 +98,7 @@ CREATE TABLE riqle.history (
     replay_of         uuid,
     replayed_by       uuid,
     unique_period     bigint,
+    tick              bigint,
     failures          integer  NOT NULL,
     crashes           integer  NOT NULL,
     input_codec       smallint NOT NULL,
@@ -107,6 +111,7 @@ CREATE TABLE riqle.history (
     unique_scope      text     COLLATE "C",
     reference         text,
     event_id          text,
+    schedule          text,
     gates             text[],
     error_fingerprint text,
     attempts          text[],
@@ -133,6 +138,7 @@ CREATE TABLE riqle.dead (
     root              uuid,
     replay_of         uuid,
     unique_period     bigint,
+    tick              bigint,
     failures          integer  NOT NULL,
     crashes           integer  NOT NULL,
     input_codec       smallint NOT NULL,
@@ -143,6 +149,7 @@ CREATE TABLE riqle.dead (
     unique_scope      text     COLLATE "C",
     reference         text,
     event_id          text,
+    schedule          text,
     gates             text[],
     error_fingerprint text,
     attempts          text[],
@@ -188,19 +195,19 @@ FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION riqle.leave_out();
 CREATE VIEW riqle.all_runs AS
 SELECT id, lane, state, NULL::text AS reason, due_at, enqueued_at, NULL::bigint AS ended_at, failures,
        crashes, worker, claimed_at, lease_until, root, replay_of, NULL::uuid AS replayed_by, unique_key,
-       reference, event_id, error_fingerprint, attempts, input_codec, input, NULL::smallint AS output_codec,
+       reference, event_id, schedule, tick, error_fingerprint, attempts, input_codec, input, NULL::smallint AS output_codec,
        NULL::bytea AS output
 FROM riqle.runs
 UNION ALL
 SELECT id, lane, state, reason, due_at, enqueued_at, ended_at, failures,
        crashes, NULL, NULL, NULL, root, replay_of, replayed_by, unique_key,
-       reference, event_id, error_fingerprint, attempts, input_codec, input, output_codec,
+       reference, event_id, schedule, tick, error_fingerprint, attempts, input_codec, input, output_codec,
        output
 FROM riqle.history
 UNION ALL
 SELECT id, lane, 'dead', reason, due_at, enqueued_at, ended_at, failures,
        crashes, NULL, NULL, NULL, root, replay_of, NULL, unique_key,
-       reference, event_id, error_fingerprint, attempts, input_codec, input, NULL,
+       reference, event_id, schedule, tick, error_fingerprint, attempts, input_codec, input, NULL,
        NULL
 FROM riqle.dead;
 
@@ -241,6 +248,44 @@ CREATE TABLE riqle.queues (
     paused_by text   NOT NULL,
     reason    text   NOT NULL
 );
+
+-- What core decides of a schedule, if nothing has changed meanwhile.
+CREATE TABLE riqle.schedules (
+    version     bigint   NOT NULL, -- another one after every change
+    due_at      bigint,            -- null: not before something changes
+    input_codec smallint NOT NULL,
+    wakes       boolean  NOT NULL, -- the end of a run of it makes it due
+    job         text     NOT NULL COLLATE "C",
+    name        text     NOT NULL COLLATE "C", -- empty: what the builds of an application declare for the job
+    queue       text     NOT NULL,
+    state       text     NOT NULL, -- JSON that core writes and reads
+    input       bytea    NOT NULL,
+    PRIMARY KEY (job, name)
+) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
+
+CREATE INDEX schedules_due ON riqle.schedules (queue, job, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX schedules_waking ON riqle.schedules (job, name) WHERE wakes;
+
+-- The runs of a schedule that have not ended, those with the greatest ids first.
+CREATE FUNCTION riqle.live_runs(job text, schedule text) RETURNS uuid[] LANGUAGE sql STABLE AS $$
+    SELECT coalesce(array_agg(id), '{}') FROM (
+        SELECT r.id FROM riqle.runs r JOIN riqle.lanes l USING (lane)
+        WHERE r.schedule = $2 AND l.job = $1 ORDER BY r.id DESC LIMIT 100
+    ) live
+$$;
+
+-- Runs of schedules have ended: changes the schedules, in the statement that ends the runs. What they have become is looked at
+-- once they are locked, in the order of their names, as everywhere that locks several. A function, since most runs have no
+-- schedule. Those that wait for it are due in 1970, at once by any clock.
+CREATE FUNCTION riqle.runs_ended(lanes bigint[], schedules text[]) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM riqle.schedules s
+    WHERE (s.job, s.name) IN (SELECT l.job, e.schedule FROM unnest($1, $2) e(lane, schedule) JOIN riqle.lanes l USING (lane))
+    ORDER BY s.job, s.name FOR UPDATE;
+    UPDATE riqle.schedules s SET version = s.version + 1, due_at = CASE WHEN s.wakes THEN 0 ELSE s.due_at END
+    WHERE (s.job, s.name) IN (SELECT l.job, e.schedule FROM unnest($1, $2) e(lane, schedule) JOIN riqle.lanes l USING (lane));
+    RETURN true;
+END $$;
 
 CREATE TABLE riqle.jobs (
     name     text     NOT NULL COLLATE "C" PRIMARY KEY,

@@ -14,7 +14,7 @@ use crate::{
     Postgres,
     error::Result,
     floors::{Found, Lanes, Look, LookClaimed, Seen},
-    rows::{get, get_narrow, maybe_run_id, millis, payload, run_id, size, small, time},
+    rows::{get, get_narrow, maybe_run_id, millis, payload, run_id, size, small, tick, time},
     steps::saved_step,
     work::Work,
 };
@@ -176,6 +176,7 @@ fn claimed(
         replay_of: maybe_run_id(row, "replay_of")?,
         reference: get(row, "reference")?,
         event_id: get(row, "event_id")?,
+        tick: tick(row)?,
         steps: Vec::new(),
     })
 }

@@ -225,6 +225,8 @@ async fn insert_portion(
         // A frozen clock has nothing to do with that of the ids.
         .bind(made_at.filter(|_| work.frozen.is_none()).unwrap_or(i64::MIN))
         .bind(lanes_to_check)
+        .bind(column(runs, |run| run.tick.as_ref().map(|tick| tick.schedule.as_str())))
+        .bind(column(runs, |run| run.tick.as_ref().map(|tick| millis(tick.at))))
         .fetch_all(&mut *work.connection)
         .await?)
 }

@@ -21,7 +21,7 @@ use crate::{
     notes::read_notes,
     rows::{
         count, get, get_count, get_narrow, maybe_run_id, maybe_time, maybe_word, payload, run_id, small,
-        time, word,
+        tick, time, word,
     },
     steps::saved_step,
     work::Work,
@@ -191,5 +191,6 @@ pub(crate) fn shown(row: &PgRow) -> Fallible<Run> {
         unique_key: get(row, "unique_key")?,
         reference: get(row, "reference")?,
         event_id: get(row, "event_id")?,
+        tick: tick(row)?,
     })
 }

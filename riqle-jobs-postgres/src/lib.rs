@@ -42,6 +42,7 @@ mod prune;
 mod queue;
 mod registry;
 mod rows;
+mod schedules;
 mod settle;
 mod staging;
 mod statements;

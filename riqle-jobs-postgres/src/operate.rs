@@ -162,6 +162,15 @@ pub(crate) async fn cancel(work: &mut Work<'_>, id: RunId) -> Fallible<()> {
     if checked(Operation::Cancel, &run, Timestamp::MIN)? == Todo::Done {
         return Ok(());
     }
+    if let Some(tick) = &run.tick {
+        // Before its key, as where a tick is written.
+        work.query(include_str!("../queries/run_of_schedule_ended.sql"))
+            .bind(run.job.clone())
+            .bind(tick.schedule.clone())
+            .execute(&mut *work.connection)
+            .await?;
+        work.hint(Hint::Schedules(None));
+    }
     work.timed(include_str!("../queries/cancel.sql"))
         .bind(id.as_uuid())
         .execute(&mut *work.connection)

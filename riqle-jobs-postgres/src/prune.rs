@@ -16,6 +16,7 @@ use crate::{
     error::Result as Fallible,
     operate::now,
     rows::get_count,
+    schedules::wake_forgotten,
     work::{Apply, Work},
 };
 
@@ -29,6 +30,9 @@ impl Postgres {
         let days = kinds.pruned("days", self.prune_days(retention.ended).await);
         kinds.pruned("unique keys", self.prune_kind(retention, |work, _| Box::pin(prune_keys(work))).await);
         kinds.pruned("workers", self.prune_kind(retention, |work, _| Box::pin(forget_workers(work))).await);
+        let waiting: Apply<Retention, u64> =
+            |work, _| Box::pin(async move { wake_forgotten(work).await.map(|()| 0) });
+        kinds.pruned("schedules", self.prune_kind(retention, waiting).await);
         let events: Apply<Retention, u64> = |work, kept| {
             let kept = kept.events.map(|kept| kept.max(EVENT_ID_KEPT));
             Box::pin(delete(work, include_str!("../queries/prune_events.sql"), kept))

@@ -1,7 +1,7 @@
 //! Reading rows, and the stored forms of values.
 
 use jiff::Timestamp;
-use riqle_jobs_core::{Codec, Error, ErrorKind, Payload, RunId, from_millis};
+use riqle_jobs_core::{Codec, Error, ErrorKind, Payload, RunId, from_millis, schedule::Tick};
 use sqlx::{Row, postgres::PgRow};
 use uuid::Uuid;
 
@@ -109,4 +109,10 @@ pub(crate) fn json<T: serde::de::DeserializeOwned>(row: &PgRow, column: &str) ->
         let message = format!("column {column} does not hold what was written");
         Failure::from(Error::new(ErrorKind::Corrupt, "read", message).caused_by(cause))
     })
+}
+
+/// The schedule that started a run, and its tick.
+pub(crate) fn tick(row: &PgRow) -> Result<Option<Tick>> {
+    let Some(schedule) = get(row, "schedule")? else { return Ok(None) };
+    Ok(Some(Tick { schedule, at: time(row, "tick")? }))
 }

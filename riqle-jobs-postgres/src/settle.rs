@@ -62,6 +62,9 @@ async fn settle_wave(
         if let Some(queue) = get::<Option<String>>(row, "due")? {
             work.hint(Hint::Due(Some(queue)));
         }
+        if get(row, "made_due")? {
+            work.hint(Hint::Schedules(None));
+        }
     }
     answers(work, &leases, &held, Fence::answer_to_settle).await
 }

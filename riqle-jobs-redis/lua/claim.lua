@@ -90,7 +90,7 @@ while place <= #taken and bytes <= most do
         end
         state = head .. struct.pack('<i8', id_due) .. tail
         -- A replay may begin with steps.
-        if string.byte(body, 9) >= 64 then
+        if math.floor(string.byte(body, 9) / 64) % 2 == 1 then
           again[#again + 1] = { id, id_due, body, state, steps(id) }
         else
           local size = #first

@@ -131,7 +131,7 @@ local function note_attempt(r, rest, now)
   r.log = r.log .. struct.pack('<I4', #record) .. record
 end
 
--- What never changes of a run, as far as scripts look at it: priority, job, unique key, reference, event.
+-- What never changes of a run, as far as scripts look at it: priority, job, unique key, reference, event, schedule.
 local function parse(body)
   local b, flags, place = {}, nil, nil
   flags, b.priority, b.job, place = struct.unpack('<BBBc0', body, 9)
@@ -141,8 +141,42 @@ local function parse(body)
     b.unique = b.job .. '\0' .. b.key
   end
   if math.floor(flags / 8) % 2 == 1 then b.reference, place = struct.unpack('<Hc0', body, place) end
-  if math.floor(flags / 16) % 2 == 1 then b.event = struct.unpack('<Hc0', body, place) end
+  if math.floor(flags / 16) % 2 == 1 then b.event, place = struct.unpack('<Hc0', body, place) end
+  if flags >= 128 then b.schedule = b.job .. '\0' .. struct.unpack('<Hc0', body, place) end
   return b
+end
+
+-- A schedule as it is kept: its version, whether the end of a run makes it due, when it is due (-1: not before something
+-- changes), and what follows.
+local SCHEDULE = '<i8Bi8'
+
+local function put_schedule(schedule, version, wakes, due, rest)
+  local job, name = string.match(schedule, '^(%Z*)%z(.*)$')
+  put('hset', P .. 'schedules', schedule, struct.pack(SCHEDULE, version, wakes, due) .. rest)
+  if due < 0 then
+    put('zrem', P .. 'schedules:due:' .. job, name)
+  else
+    put('zadd', P .. 'schedules:due:' .. job, due, name)
+  end
+  put(wakes == 1 and 'sadd' or 'srem', P .. 'schedules:waking', schedule)
+end
+
+-- A run has ended: if it was one of a schedule, that is another version, and due, in 1970 so that it is by any clock, if it waits
+-- for this. Answers whether it is.
+local scheduled, touched = nil, {}
+local function leave_schedule(id)
+  if scheduled == nil then scheduled = call('EXISTS', P .. 'scheduled') == 1 end
+  local schedule = scheduled and call('HGET', P .. 'scheduled', id)
+  if not schedule then return false end
+  put('hdel', P .. 'scheduled', id)
+  put('zrem', P .. 'live:' .. schedule, id)
+  local row = touched[schedule] or call('HGET', P .. 'schedules', schedule)
+  if not row then return false end
+  local version, wakes, due, place = struct.unpack(SCHEDULE, row)
+  if wakes == 1 then due = 0 end
+  touched[schedule] = struct.pack(SCHEDULE, version + 1, wakes, due) .. string.sub(row, place)
+  put_schedule(schedule, version + 1, wakes, due, string.sub(row, place))
+  return wakes == 1
 end
 
 -- Lets go of a unique key, unless it belongs to a later run by now.

@@ -1,10 +1,10 @@
 -- Records how claims ended. ARGV: 1 frozen time, then four a settlement: id, token, kind of the new state, failures (4
 -- bytes), delay (8 bytes, -1: due when it was before) and the reason's word, as one; the attempt's record but for times and
 -- worker; the error's fingerprint ('' leaves it, else one byte before it or alone); codec and bytes of the output.
--- Answers how each token stood to its run, and whether a run is due again.
+-- Answers how each token stood to its run, whether a run is due again, and whether a schedule is due by the end of one.
 local LISTS = { s = 'succeeded:', c = 'cancelled:', d = 'dead:' }
 local now = time(ARGV[1])
-local ids, answers, changed, due_again = {}, {}, {}, 0
+local ids, answers, changed, due_again, wakes = {}, {}, {}, 0, 0
 for n = 2, #ARGV, 4 do ids[#ids + 1] = string.sub(ARGV[n], 1, 16) end
 for n, state in ipairs(get(P .. 'states', ids)) do
   local id, place = ids[n], 4 * n - 2
@@ -34,9 +34,10 @@ for n, state in ipairs(get(P .. 'states', ids)) do
       put('zadd', P .. (kind == 'd' and 'letters' or 'ended'), now, id)
       if kind == 'd' then join_group(id, r) end
       if r.unique ~= '' then release(r.unique, id) end
+      if leave_schedule(id) then wakes = 1 end
     end
     put('hset', P .. 'states', id, written(r))
   end
 end
 carry_out()
-return { due_again, answers }
+return { due_again, answers, wakes }

@@ -93,6 +93,7 @@ impl Claiming<'_> {
             replay_of: body.replays.map(|(_, replay_of)| replay_of),
             reference: body.reference,
             event_id: body.event_id,
+            tick: body.tick,
             steps,
         })
     }

@@ -90,7 +90,7 @@ impl Redis {
     }
 }
 
-fn arguments(frozen: Vec<u8>, groups: &[Vec<NewRun>]) -> Vec<Vec<u8>> {
+pub(crate) fn arguments(frozen: Vec<u8>, groups: &[Vec<NewRun>]) -> Vec<Vec<u8>> {
     let mut lanes: Vec<(&str, u8)> = Vec::new();
     let mut runs = Vec::with_capacity(groups.iter().map(|group| 1 + 2 * group.len()).sum());
     for group in groups {

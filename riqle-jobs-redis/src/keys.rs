@@ -24,6 +24,12 @@
 //! | `steps:ID` | hash | number and name of a step → place, time, length, result | no |
 //! | `notes:ID` | hash | progress; the newest line's claim and number | no |
 //! | `lines:ID` | list | log lines | no |
+//! | `schedules` | hash | job and name → a schedule: its version, whether the end of a run makes it due, when it is, the rest | until it is removed |
+//! | `schedules:names` | sorted set | jobs and names in their order | until they are removed |
+//! | `schedules:due:JOB` | sorted set | names by the time at which they are due | until they are removed |
+//! | `schedules:waking` | set | jobs and names of those that the end of a run makes due | until it ends |
+//! | `scheduled` | hash | run → job and name of its schedule, until it ends | no |
+//! | `live:JOB␀NAME` | sorted set | runs of a schedule that have not ended | no |
 //! | `settings` | hash | the pause | while it lasts |
 //! | `waited` | string | nothing; written before a `WAIT`, so that it waits for all before | yes |
 //!

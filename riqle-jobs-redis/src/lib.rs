@@ -36,6 +36,7 @@ mod prune;
 mod queue;
 mod registry;
 mod rows;
+mod schedules;
 mod script;
 mod server;
 mod settings;

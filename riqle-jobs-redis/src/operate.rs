@@ -20,6 +20,7 @@ use crate::{
     frame::Frame,
     inspect::Found,
     rows::{State, StoredUnique},
+    schedules,
     values::{bytes, groups, maybe_bytes, number},
 };
 
@@ -55,6 +56,9 @@ impl Operate for Redis {
             if self.change_of("cancel", &found, change).await? {
                 if run.state == RunState::Running {
                     self.shared.wake.send(Hint::Cancelled(id));
+                }
+                if run.tick.is_some() {
+                    self.shared.wake.send(Hint::Schedules(Some(found.queue)));
                 }
                 return Ok(());
             }
@@ -121,6 +125,7 @@ impl Operate for Redis {
     async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
         let mut kinds = KindByKind::default();
         kinds.pruned("workers", self.forget_workers().await.map(|()| 0));
+        kinds.pruned("schedules", self.wake_forgotten().await);
         let pruned = Pruned {
             runs: kinds.pruned("runs", self.prune_runs(&retention).await),
             events: kinds.pruned("events", self.prune_events(retention.events).await),
@@ -183,6 +188,11 @@ impl Redis {
             let field = unique.field(job);
             change = change.expect("unique", &field, Some(&holder)).hdel("unique", &field);
         }
+        if let Some(tick) = &run.tick {
+            let field = schedules::field(job, &tick.schedule);
+            let stored = self.schedule_row(&found.queue, &field).await?;
+            change = schedules::run_ended(change, id, &field, stored.as_deref())?;
+        }
         Ok(change)
     }
 
@@ -218,6 +228,13 @@ impl Redis {
         }
         if let Some(reference) = &body.reference {
             change = change.zadd("references", 0, member(reference, new_run));
+        }
+        if let Some(tick) = &body.tick {
+            change = change.hset("scheduled", new, schedules::field(job, &tick.schedule)).zadd(
+                &format!("live:{job}\0{}", tick.schedule),
+                0,
+                new,
+            );
         }
         if let Some(unique) = &body.unique {
             let holder = self.free_key(found, unique).await?;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use riqle_jobs_core::{
     AttemptRecord, Due, Error, Fingerprint, NewRun, OtherInput, Payload, Priority, Reason, Run, RunId,
-    RunState, SavedStep, StepPath, UniqueScope, WorkerId, from_millis, millis_of, store::Holder,
+    RunState, SavedStep, StepPath, UniqueScope, WorkerId, from_millis, millis_of, schedule::Tick,
+    store::Holder,
 };
 use uuid::Uuid;
 
@@ -24,7 +25,7 @@ pub(crate) fn millis_up(time: Timestamp) -> i64 {
     if from_millis(millis) < time { millis.saturating_add(1) } else { millis }
 }
 
-/// What never changes of a run: its flags, priority and job; unique key and reference; event, gates, line of replays;
+/// What never changes of a run: its flags, priority and job; unique key and reference; event, tick, gates, line of replays;
 /// the input. The script that stores it puts the time of the enqueue before it.
 #[derive(Clone, Debug)]
 pub(crate) struct Body {
@@ -34,6 +35,7 @@ pub(crate) struct Body {
     pub(crate) unique: Option<StoredUnique>,
     pub(crate) reference: Option<String>,
     pub(crate) event_id: Option<String>,
+    pub(crate) tick: Option<Tick>,
     gates: Option<String>,
     /// The first of the line of replays, and the one that this replays.
     pub(crate) replays: Option<(RunId, RunId)>,
@@ -59,6 +61,7 @@ const REFERENCE: u8 = 8;
 const EVENT: u8 = 16;
 const GATES: u8 = 32;
 const REPLAYS: u8 = 64;
+const TICK: u8 = 128;
 
 /// The body of a new run, without the time of its enqueue.
 pub(crate) fn new_body(run: &NewRun) -> Vec<u8> {
@@ -78,6 +81,7 @@ pub(crate) fn new_body(run: &NewRun) -> Vec<u8> {
         unique: unique.as_ref(),
         reference: run.reference.as_deref(),
         event_id: run.event_id.as_deref(),
+        tick: run.tick.as_ref(),
         gates: (!run.gates.is_empty()).then(|| run.gates.join("\u{1f}")),
         replays: None,
         input: &run.input,
@@ -92,6 +96,7 @@ struct Parts<'a> {
     unique: Option<&'a StoredUnique>,
     reference: Option<&'a str>,
     event_id: Option<&'a str>,
+    tick: Option<&'a Tick>,
     gates: Option<String>,
     replays: Option<(RunId, RunId)>,
     input: &'a Payload,
@@ -105,13 +110,17 @@ impl Parts<'_> {
             | bit(self.reference.is_some(), REFERENCE)
             | bit(self.event_id.is_some(), EVENT)
             | bit(self.gates.is_some(), GATES)
-            | bit(self.replays.is_some(), REPLAYS);
+            | bit(self.replays.is_some(), REPLAYS)
+            | bit(self.tick.is_some(), TICK);
         frame.byte(flags).byte(self.priority.number()).word(self.job);
         if let Some(unique) = self.unique {
             frame.long(unique.period).raw(&unique.fingerprint.0).key(&unique.key);
         }
         for text in [self.reference, self.event_id].into_iter().flatten() {
             frame.key(text);
+        }
+        if let Some(tick) = self.tick {
+            frame.key(&tick.schedule).long(tick.at.as_millisecond());
         }
         if let Some(gates) = &self.gates {
             frame.text(gates);
@@ -141,13 +150,17 @@ impl Body {
         };
         let mut key = |bit| if flags & bit == 0 { Ok(None) } else { reader.key().map(Some) };
         let (reference, event_id) = (key(REFERENCE)?, key(EVENT)?);
+        let tick = match flags & TICK {
+            0 => None,
+            _ => Some(Tick { schedule: reader.key()?, at: from_millis(reader.long()?) }),
+        };
         let gates = if flags & GATES == 0 { None } else { Some(reader.text()?) };
         let replays = match flags & REPLAYS {
             0 => None,
             _ => Some((RunId::from_uuid(reader.uuid()?), RunId::from_uuid(reader.uuid()?))),
         };
         let input = reader.payload()?;
-        Ok(Self { enqueued_at, priority, job, unique, reference, event_id, gates, replays, input })
+        Ok(Self { enqueued_at, priority, job, unique, reference, event_id, tick, gates, replays, input })
     }
 
     /// As it is stored.
@@ -159,6 +172,7 @@ impl Body {
             unique: self.unique.as_ref(),
             reference: self.reference.as_deref(),
             event_id: self.event_id.as_deref(),
+            tick: self.tick.as_ref(),
             gates: self.gates.clone(),
             replays: self.replays,
             input: &self.input,
@@ -369,6 +383,7 @@ pub(crate) fn shown(
         unique_key: body.unique.map(|unique| unique.key),
         reference: body.reference,
         event_id: body.event_id,
+        tick: body.tick,
     })
 }
 

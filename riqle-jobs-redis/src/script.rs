@@ -22,11 +22,28 @@ macro_rules! script {
     };
 }
 
+/// One that also stores runs.
+macro_rules! storing_script {
+    ($name:ident, $file:literal) => {
+        pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
+            Script::new(concat!(
+                include_str!("../lua/prelude.lua"),
+                "\n",
+                include_str!("../lua/store_runs.lua"),
+                "\n",
+                include_str!(concat!("../lua/", $file))
+            ))
+        });
+    };
+}
+
+storing_script!(ENQUEUE, "enqueue.lua");
+storing_script!(WRITE_SCHEDULES, "write_schedules.lua");
 script!(ANNOTATE, "annotate.lua");
 script!(CHANGE, "change.lua");
 script!(CLAIM, "claim.lua");
 script!(DEAD_GROUPS, "dead_groups.lua");
-script!(ENQUEUE, "enqueue.lua");
+script!(DUE_SCHEDULES, "due_schedules.lua");
 script!(EXTEND, "extend.lua");
 script!(GIVE_BACK, "give_back.lua");
 script!(MARK_STARTED, "mark_started.lua");
@@ -36,9 +53,11 @@ script!(QUEUES, "queues.lua");
 script!(RUN, "run.lua");
 script!(RUNS, "runs.lua");
 script!(SAVE_STEPS, "save_steps.lua");
+script!(SCHEDULES, "schedules.lua");
 script!(SETTLE, "settle.lua");
 script!(SIZES, "sizes.lua");
 script!(STORE_EVENTS, "store_events.lua");
+script!(WAKE_FORGOTTEN, "wake_forgotten.lua");
 
 impl Script {
     fn new(text: &'static str) -> Self {

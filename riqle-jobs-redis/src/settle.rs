@@ -29,9 +29,12 @@ impl Redis {
                 arguments.extend(of_settlement(settlement));
             }
             let settled = self.call_durably("settle", &SETTLE, queue, arguments).await?;
-            let [due_again, settled] = fixed(settled)?;
+            let [due_again, settled, wakes] = fixed(settled)?;
             if number(due_again)? > 0 {
                 self.shared.wake.send(Hint::Due(Some(queue.to_owned())));
+            }
+            if number(wakes)? > 0 {
+                self.shared.wake.send(Hint::Schedules(Some(queue.to_owned())));
             }
             all.extend(answers(settled, Fence::answer_to_settle)?);
         }

@@ -25,6 +25,7 @@ impl Scene {
         let process = Process::new("worker at the end", &self.world);
         let worker = worker(&process);
         tokio::spawn(async move { worker.run_with(&Shutdown::new()).await });
+        self.end_schedules().await;
         let relays = Process::new("relay at the end", &self.world);
         let relay = Relay::new(&self.staging, &relays.store());
         tokio::spawn(async move { relay.run_with(&Shutdown::new()).await });

@@ -7,6 +7,7 @@
 mod ending;
 mod process;
 mod scenario;
+mod schedules;
 mod story;
 mod world;
 

@@ -106,6 +106,7 @@ impl Scene {
             troubles.push(tokio::spawn(self.clone().keep_relay(number)));
             troubles.push(tokio::spawn(self.clone().produce(number)));
         }
+        troubles.push(tokio::spawn(self.clone().schedule()));
         let faults = self.world.faults();
         if faults.operators {
             troubles.push(tokio::spawn(self.clone().operate()));

@@ -33,6 +33,8 @@ CREATE TABLE riqle_runs (
     unique_period     INTEGER, -- milliseconds, with scope 'period'
     reference         TEXT,
     event_id          TEXT,
+    schedule          TEXT,    -- what started it, with the next: null unless a tick did
+    tick              INTEGER,
     gates             TEXT,    -- a JSON array of keys of limits; null: none
     fingerprint       BLOB    NOT NULL,
     error_fingerprint TEXT,
@@ -48,6 +50,7 @@ CREATE INDEX riqle_runs_at ON riqle_runs (at) WHERE at IS NOT NULL;
 CREATE INDEX riqle_runs_leases ON riqle_runs (lane, lease_until) WHERE state = 'running';
 CREATE INDEX riqle_runs_waiting ON riqle_runs (lane, due_at) WHERE state = 'waiting';
 CREATE INDEX riqle_runs_reference ON riqle_runs (reference) WHERE reference IS NOT NULL;
+CREATE INDEX riqle_runs_schedule ON riqle_runs (schedule, id) WHERE schedule IS NOT NULL;
 CREATE INDEX riqle_runs_unique_key ON riqle_runs (unique_key) WHERE unique_key IS NOT NULL;
 CREATE INDEX riqle_runs_error ON riqle_runs (error_fingerprint) WHERE error_fingerprint IS NOT NULL;
 -- Lists by job, state and time read a range of an index, newest id first, and no row that is not on the page. Counts are
@@ -76,6 +79,8 @@ CREATE TABLE riqle_history (
     unique_period     INTEGER,
     reference         TEXT,
     event_id          TEXT,
+    schedule          TEXT,
+    tick              INTEGER,
     gates             TEXT,
     fingerprint       BLOB    NOT NULL,
     error_fingerprint TEXT,
@@ -110,6 +115,8 @@ CREATE TABLE riqle_dead (
     unique_period     INTEGER,
     reference         TEXT,
     event_id          TEXT,
+    schedule          TEXT,
+    tick              INTEGER,
     gates             TEXT,
     fingerprint       BLOB    NOT NULL,
     error_fingerprint TEXT,
@@ -140,19 +147,19 @@ END;
 CREATE VIEW riqle_all_runs AS
 SELECT id, lane, state, CAST(NULL AS TEXT) AS reason, due_at, enqueued_at, CAST(NULL AS INTEGER) AS ended_at, failures,
        crashes, worker, claimed_at, lease_until, root, replay_of, CAST(NULL AS BLOB) AS replayed_by, unique_key,
-       reference, event_id, error_fingerprint, attempts, input_codec, input, CAST(NULL AS INTEGER) AS output_codec,
+       reference, event_id, schedule, tick, error_fingerprint, attempts, input_codec, input, CAST(NULL AS INTEGER) AS output_codec,
        CAST(NULL AS BLOB) AS output
 FROM riqle_runs
 UNION ALL
 SELECT id, lane, state, reason, due_at, enqueued_at, ended_at, failures,
        crashes, CAST(NULL AS BLOB), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), root, replay_of, replayed_by, unique_key,
-       reference, event_id, error_fingerprint, attempts, input_codec, input, output_codec,
+       reference, event_id, schedule, tick, error_fingerprint, attempts, input_codec, input, output_codec,
        output
 FROM riqle_history
 UNION ALL
 SELECT id, lane, CAST('dead' AS TEXT), reason, due_at, enqueued_at, ended_at, failures,
        crashes, CAST(NULL AS BLOB), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), root, replay_of, CAST(NULL AS BLOB),
-       unique_key, reference, event_id, error_fingerprint, attempts, input_codec, input, CAST(NULL AS INTEGER),
+       unique_key, reference, event_id, schedule, tick, error_fingerprint, attempts, input_codec, input, CAST(NULL AS INTEGER),
        CAST(NULL AS BLOB)
 FROM riqle_dead;
 
@@ -185,6 +192,29 @@ CREATE TABLE riqle_queues (
     paused_by TEXT,
     reason    TEXT
 ) STRICT, WITHOUT ROWID;
+
+-- What core decides of a schedule, if nothing has changed meanwhile. Times are the machine's.
+CREATE TABLE riqle_schedules (
+    job         TEXT    NOT NULL,
+    name        TEXT    NOT NULL, -- empty: what the builds of an application declare for the job
+    queue       TEXT    NOT NULL,
+    version     INTEGER NOT NULL, -- another one after every change
+    due_at      INTEGER,          -- null: not before something changes
+    wakes       INTEGER NOT NULL, -- 1: the end of a run of it makes it due
+    input_codec INTEGER NOT NULL,
+    input       BLOB    NOT NULL,
+    state       TEXT    NOT NULL, -- JSON that core writes and reads
+    PRIMARY KEY (job, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX riqle_schedules_due ON riqle_schedules (queue, job, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX riqle_schedules_waking ON riqle_schedules (job, name) WHERE wakes = 1;
+
+-- Whatever ends a run of a schedule changes the schedule in the same statement: due in 1970, at once by any clock.
+CREATE TRIGGER riqle_run_of_schedule_ended AFTER DELETE ON riqle_runs WHEN OLD.schedule IS NOT NULL BEGIN
+    UPDATE riqle_schedules SET version = version + 1, due_at = iif(wakes, 0, due_at)
+    WHERE job = (SELECT job FROM riqle_lanes WHERE lane = OLD.lane) AND name = OLD.schedule;
+END;
 
 CREATE TABLE riqle_jobs (
     name     TEXT    NOT NULL PRIMARY KEY,

@@ -12,7 +12,7 @@ SELECT json_group_array(json_array(
         WHEN EXISTS (SELECT 1 FROM riqle_dead d WHERE d.id = v.id AND d.settled_token = v.token) THEN 'settled'
         ELSE 'lost'
     END,
-    coalesce(r.unique_scope, 'period') <> 'period', hex(r.worker), r.claimed_at, r.attempts
+    coalesce(r.unique_scope, 'period') <> 'period', r.schedule IS NOT NULL, hex(r.worker), r.claimed_at, r.attempts
 )) AS fences
 FROM v LEFT JOIN riqle_runs r ON r.id = v.id
 WHERE v.id IS NOT NULL

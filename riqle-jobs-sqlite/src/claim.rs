@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use jiff::Timestamp;
 use riqle_jobs_core::{
     AttemptOutcome, AttemptRecord, ClaimRequest, Claimed, ClaimedRun, Codec, LeaseRef, Payload, Priority,
-    RunId, WorkerId, from_millis, later,
+    RunId, WorkerId, from_millis, later, schedule::Tick,
 };
 use serde::Deserialize;
 use sqlx::{AssertSqlSafe, SqliteConnection, sqlite::SqliteRow};
@@ -187,7 +187,7 @@ async fn lease(
     let sql = format!(
         "SELECT json_group_array(json_array(hex(id), lane, failures, crashes, claims, enqueued_at, due_at,
                 iif(root IS NULL, NULL, hex(root)), iif(replay_of IS NULL, NULL, hex(replay_of)), unique_scope,
-                reference, event_id, input_codec, iif(length(input) > {LARGE_INPUT}, NULL, hex(input)))) AS runs
+                reference, event_id, schedule, tick, input_codec, iif(length(input) > {LARGE_INPUT}, NULL, hex(input)))) AS runs
          FROM riqle_runs WHERE id IN ({ids});
          UPDATE riqle_runs
          SET state = 'running', token = ?, worker = ?, claimed_at = ?, lease_until = ?, claims = claims + 1
@@ -246,6 +246,8 @@ struct DueRun {
     unique_scope: Option<String>,
     reference: Option<String>,
     event_id: Option<String>,
+    schedule: Option<String>,
+    tick: Option<i64>,
     codec: u8,
     /// In hexadecimal, since it may be no text; a large one comes apart.
     input: Option<String>,
@@ -274,6 +276,7 @@ impl DueRun {
             replay_of: self.replay_of,
             reference: self.reference,
             event_id: self.event_id,
+            tick: self.schedule.zip(self.tick).map(|(schedule, at)| Tick { schedule, at: from_millis(at) }),
             steps: Vec::new(),
         })
     }

@@ -121,6 +121,8 @@ async fn insert(connection: &mut SqliteConnection, runs: &[(&NewRun, i64)], now:
             .bind(scope.and_then(|(_, period)| period))
             .bind(run.reference.clone())
             .bind(run.event_id.clone())
+            .bind(run.tick.as_ref().map(|tick| tick.schedule.clone()))
+            .bind(run.tick.as_ref().map(|tick| millis(tick.at)))
             .bind((!run.gates.is_empty()).then(|| serde_json::json!(run.gates).to_string()))
             .bind(run.fingerprint.0.to_vec())
             .bind(run.input.codec.0)

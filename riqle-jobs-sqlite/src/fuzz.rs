@@ -29,7 +29,7 @@ const ROWS: &[(&str, &str, Read)] = &[
         "run",
         "id state worker claimed_at lease_until output_codec output job queue priority reason input_codec input failures \
          crashes enqueued_at due_at ended_at attempts error_fingerprint root replay_of replayed_by unique_key reference \
-         event_id",
+         event_id schedule tick",
         |row| shown(row).map(drop),
     ),
     (

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use riqle_jobs_core::{
     Error, Inspect, Priority, Run, RunFilter, RunId, RunState, SavedStep, WorkerId,
+    schedule::Tick,
     store::{
         COUNTED_TO, DeadError, DeadGroup, EventFilter, Health, Holder, JobCount, JobMetrics, ListedEvent,
         MetricsFilter, Pause, QueueStatus, RunNotes,
@@ -191,5 +192,11 @@ pub(crate) fn shown(row: &SqliteRow) -> Fallible<Run> {
         unique_key: get(row, "unique_key")?,
         reference: get(row, "reference")?,
         event_id: get(row, "event_id")?,
+        tick: tick(row)?,
     })
+}
+
+fn tick(row: &SqliteRow) -> Fallible<Option<Tick>> {
+    let Some(schedule) = get(row, "schedule")? else { return Ok(None) };
+    Ok(Some(Tick { schedule, at: time(row, "tick")? }))
 }

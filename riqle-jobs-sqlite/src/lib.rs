@@ -59,6 +59,7 @@ mod prune;
 mod queue;
 mod registry;
 mod rows;
+mod schedules;
 mod settle;
 mod staging;
 mod steps;

@@ -154,10 +154,10 @@ pub(crate) async fn cancel(
     connection: &mut SqliteConnection,
     id: RunId,
     now: Timestamp,
-) -> Fallible<Option<Hint>> {
+) -> Fallible<Vec<Hint>> {
     let run = known_run(connection, "cancel", id).await?;
     if checked(Operation::Cancel, &run, now)? == Todo::Done {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     if run.unique_key.is_some() {
         let ends_with_run =
@@ -174,7 +174,9 @@ pub(crate) async fn cancel(
         .bind(millis(now))
         .execute(&mut *connection)
         .await?;
-    Ok((run.state == RunState::Running).then_some(Hint::Cancelled(id)))
+    let running = (run.state == RunState::Running).then_some(Hint::Cancelled(id));
+    let scheduled = run.tick.map(|_| Hint::Schedules(None));
+    Ok([running, scheduled].into_iter().flatten().collect())
 }
 
 async fn run_now(write: &mut Write, id: RunId) -> Fallible<()> {

@@ -154,7 +154,7 @@ impl Sqlite {
 }
 
 /// Undoes what `change` wrote where it fails, and only that.
-async fn all_or_nothing<T>(
+pub(crate) async fn all_or_nothing<T>(
     connection: &mut SqliteConnection,
     change: impl AsyncFnOnce(&mut SqliteConnection) -> Fallible<T>,
 ) -> Fallible<T> {

@@ -13,6 +13,7 @@ use crate::{
     Sqlite,
     error::Result as Fallible,
     rows::millis,
+    schedules::wake_forgotten,
     writer::{Changing, Write},
 };
 
@@ -28,6 +29,8 @@ impl Sqlite {
         let mut kinds = KindByKind::default();
         kinds.pruned("unique keys", self.prune_kind(retention, |write, _| Box::pin(prune_keys(write))).await);
         kinds.pruned("workers", self.prune_kind(retention, |write, _| Box::pin(forget_workers(write))).await);
+        let waiting: PrunePortion = |write, _| Box::pin(async { wake_forgotten(write).await.map(|()| 0) });
+        kinds.pruned("schedules", self.prune_kind(retention, waiting).await);
         let runs: PrunePortion = |write, kept| Box::pin(prune_runs(write, kept));
         let events: PrunePortion = |write, kept| {
             let kept = kept.events.map(|kept| kept.max(EVENT_ID_KEPT));

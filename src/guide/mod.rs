@@ -6,6 +6,7 @@
 //! | [Steps](steps) | names, keys, loops, results, your transaction |
 //! | [Retries and errors](retries) | policies, what an error does, waiting |
 //! | [Enqueueing](enqueueing) | delays, unique keys, batches |
+//! | [Schedules](schedules) | cron, intervals, time zones, missed ticks |
 //! | [Events and webhooks](events) | jobs that events start, over HTTP, from Stripe |
 //! | [Email](email) | your own, the three of a shop, mailers, failures |
 //! | [Your own HTTP calls](http_calls) | idempotency keys, back-off, limits of a service |
@@ -34,6 +35,6 @@ macro_rules! pages {
 }
 
 pages! {
-    first_job steps retries enqueueing events email http_calls cpu testing
+    first_job steps retries enqueueing schedules events email http_calls cpu testing
     stores staging configuration operating dashboard deploys shutdown troubleshooting writing_a_store
 }

@@ -4,8 +4,8 @@ use std::{fs, path::Path};
 
 use crate::command::root;
 
-/// What is about schedules, waits and limits comes with them.
-const TO_COME: &[u32] = &[22, 31, 35, 41, 42, 43, 44, 45, 47, 48, 49, 50, 51, 52];
+/// What is about waits and limits comes with them.
+const TO_COME: &[u32] = &[31, 35, 41, 42, 43, 44, 45, 47, 49, 50, 51, 52];
 
 pub(crate) fn are_shown() -> Result<(), String> {
     let table = fs::read_to_string(root().join("docs/faults.md")).map_err(|error| error.to_string())?;

@@ -15,7 +15,7 @@ use riqle_jobs_core::{
     LeaseRef, LeaseToken, NewRun, Payload, Replay, Retention, Run, RunId, RunState, SavedStep, Settlement,
     StepSave, Store, Timestamp,
     email::{EmailDetail, EmailEnding, EmailEvent, EmailRecord, EmailStart},
-    store::Pruned,
+    store::{Pruned, ScheduleAnswer, ScheduleWrite},
 };
 use uuid::Uuid;
 
@@ -211,6 +211,33 @@ impl Interceptor for Recorder {
     async fn lease_connection(&self) -> Result<Box<dyn LeaseConnection>, Error> {
         let inner = self.inner.lease_connection().await?;
         Ok(Box::new(RecordedLeases { inner, recorder: self.clone() }))
+    }
+
+    /// Each run of a tick is an enqueue of its own: refused where its schedule had changed.
+    async fn write_schedules(&self, writes: Vec<ScheduleWrite>) -> Result<Vec<ScheduleAnswer>, Error> {
+        let mut calls = Vec::new();
+        for (place, run) in
+            writes.iter().enumerate().filter_map(|(place, write)| Some((place, write.run.as_ref()?)))
+        {
+            let call = self.history.shared.calls.fetch_add(1, Ordering::Relaxed);
+            self.history.write(&self.process, Event::Calls { call, ask: Ask::Enqueue(vec![run.id]) });
+            calls.push((place, call));
+        }
+        let answered = self.inner.write_schedules(writes).await;
+        for (place, call) in calls {
+            let answer = match &answered {
+                Ok(answers) => match answers.get(place) {
+                    Some(ScheduleAnswer::Written(Some(run))) => {
+                        Answer::Enqueued(vec![(!run.is_new()).then(|| run.id())])
+                    }
+                    _ => Answer::Refused,
+                },
+                Err(error) if error.kind() == ErrorKind::Unavailable => Answer::Unknown,
+                Err(_) => Answer::Refused,
+            };
+            self.history.write(&self.process, Event::Answered { call, answer });
+        }
+        answered
     }
 
     async fn replay(&self, id: RunId, new_run: RunId, replay: Replay) -> Result<(), Error> {

@@ -4,7 +4,9 @@ use std::{marker::PhantomData, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Job, JobError, JobFuture, JobInput, RetryPolicy, RunContext, UnreadableStep};
+use crate::{
+    Job, JobError, JobFuture, JobInput, RetryPolicy, RunContext, UnreadableStep, schedule::Schedule,
+};
 
 /// A job whose body is a function or a closure.
 ///
@@ -36,6 +38,7 @@ pub struct JobFn<F, I, O> {
     policy: RetryPolicy,
     timeout: Duration,
     unreadable_step: UnreadableStep,
+    schedules: Box<dyn Fn() -> Vec<Schedule<I>> + Send + Sync>,
     types: PhantomData<fn(I) -> O>,
 }
 
@@ -53,8 +56,16 @@ where
             policy: RetryPolicy::default(),
             timeout: super::TIMEOUT,
             unreadable_step: UnreadableStep::Fail,
+            schedules: Box::new(Vec::new),
             types: PhantomData,
         }
+    }
+
+    /// Its schedules: [`Job::schedules`].
+    #[must_use]
+    pub fn schedules(mut self, schedules: impl Fn() -> Vec<Schedule<I>> + Send + Sync + 'static) -> Self {
+        self.schedules = Box::new(schedules);
+        self
     }
 
     /// When to try again: [`Job::retry_policy`].
@@ -95,6 +106,10 @@ where
 
     fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    fn schedules(&self) -> Vec<Schedule<I>> {
+        (self.schedules)()
     }
 
     fn on_unreadable_step(&self) -> UnreadableStep {

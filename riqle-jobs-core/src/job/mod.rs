@@ -13,7 +13,7 @@ use std::{future::Future, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::RunContext;
+use crate::{RunContext, schedule::Schedule};
 
 pub use body_fn::JobFn;
 pub use input::JobInput;
@@ -51,6 +51,14 @@ pub trait Job: Send + Sync + 'static {
     /// limit.
     fn timeout(&self) -> Duration {
         TIMEOUT
+    }
+
+    /// The schedules of the job: at each tick of one, a run with its input starts. Default: none.
+    ///
+    /// They are declared where a worker runs the job. What an operator pauses, edits or removes stays so until what is declared
+    /// here changes.
+    fn schedules(&self) -> Vec<Schedule<Self::Input>> {
+        Vec::new()
     }
 
     /// What to do with a saved step result that no longer decodes into the step's type. Default: fail, as a

@@ -6,6 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     JobFuture, Payload, Priority, RetryPolicy, RunContext, UnreadableStep, job,
+    schedule::NewSchedule,
     store::{JobDeclaration, JobRules},
 };
 
@@ -31,6 +32,7 @@ use crate::{
 /// ```
 pub struct NamedJob<F, O> {
     pub(crate) declaration: JobDeclaration,
+    pub(crate) schedules: Vec<NewSchedule>,
     pub(crate) policy: RetryPolicy,
     pub(crate) timeout: Duration,
     pub(crate) unreadable_step: UnreadableStep,
@@ -56,6 +58,7 @@ where
         };
         Self {
             declaration,
+            schedules: Vec::new(),
             policy: RetryPolicy::default(),
             timeout: job::TIMEOUT,
             unreadable_step: UnreadableStep::Fail,
@@ -75,6 +78,13 @@ where
     #[must_use]
     pub fn trigger(mut self, event: impl Into<String>) -> Self {
         self.declaration.trigger = Some(event.into());
+        self
+    }
+
+    /// Adds a schedule; its job and queue are set to this one's.
+    #[must_use]
+    pub fn schedule(mut self, schedule: NewSchedule) -> Self {
+        self.schedules.push(schedule);
         self
     }
 

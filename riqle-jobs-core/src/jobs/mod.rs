@@ -3,6 +3,7 @@
 mod bulk;
 mod enqueue;
 pub mod events;
+pub(crate) mod schedules;
 mod transaction;
 
 use std::sync::Arc;
@@ -16,10 +17,11 @@ use crate::{
     store::{DeadGroup, EventFilter, Health, JobCount, JobDeclaration, ListedEvent, NewEvent, QueueStatus},
 };
 
-pub(crate) use bulk::cancel_all;
 pub use bulk::{BulkReport, Pace, Skipped};
+pub(crate) use bulk::{cancel, cancel_all};
 pub use enqueue::Enqueue;
 pub(crate) use enqueue::no_answer;
+pub use schedules::ScheduleStatus;
 pub use transaction::{Database, DatabaseTransaction, Transaction};
 
 /// The producer's client: enqueues runs and sends events. Cheap to clone.

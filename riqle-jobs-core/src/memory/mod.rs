@@ -16,6 +16,7 @@ mod queue;
 mod queues;
 mod registry;
 mod run;
+mod schedules;
 #[cfg(test)]
 mod snapshot;
 mod unique;
@@ -39,6 +40,7 @@ use self::{
     names::Names,
     registry::Known,
     run::StoredRun,
+    schedules::AllSchedules,
     unique::UniqueKeys,
 };
 use crate::{
@@ -137,6 +139,7 @@ struct State {
     lists: Lists,
     names: Names,
     unique: UniqueKeys,
+    schedules: AllSchedules,
     paused: BTreeMap<String, Pause>,
     known: Known,
     metrics: Metrics,
@@ -183,6 +186,7 @@ impl State {
         self.due.insert(id, &run);
         self.lists.insert(id, &run);
         self.names.insert(id, &run);
+        self.schedules.run_lives(id, &run);
         self.runs.insert(id, run);
     }
 
@@ -200,6 +204,7 @@ impl State {
         }
         if run.state.is_ended() {
             self.unique.run_ended(id, run);
+            self.schedules.run_ended(id, run);
         }
     }
 

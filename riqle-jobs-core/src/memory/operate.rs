@@ -42,7 +42,11 @@ impl Operate for Memory {
         }
         let was_running = run.state == RunState::Running;
         state.change(id, |run| run.cancel(now));
+        let wakes_schedules = state.schedules.take_woken();
         drop(state);
+        if wakes_schedules {
+            self.wake.send(Hint::Schedules(None));
+        }
         if was_running {
             self.wake.send(Hint::Cancelled(id));
         }
@@ -96,11 +100,15 @@ impl Operate for Memory {
         let (mut state, now) = self.begin();
         state.unique.remove_expired(now);
         state.known.forget_workers(now);
+        let wakes_schedules = state.schedules.wake_forgotten();
         let before = |kept: Option<Duration>| kept.map(|kept| clock::earlier(now, kept));
         let mut old = before(retention.ended).map(|time| state.lists.ended_before(time)).unwrap_or_default();
         old.extend(before(retention.dead).into_iter().flat_map(|time| state.lists.dead_before(time)));
         for id in &old {
             state.delete(*id);
+        }
+        if wakes_schedules {
+            self.wake.send(Hint::Schedules(None));
         }
         Ok(Pruned {
             runs: old.len() as u64,

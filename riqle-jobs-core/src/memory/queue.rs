@@ -81,7 +81,11 @@ impl Queue for Memory {
                 answer
             })
             .collect();
+        let wakes_schedules = state.schedules.take_woken();
         drop(state);
+        if wakes_schedules {
+            self.wake.send(Hint::Schedules(None));
+        }
         for queue in due_again {
             self.wake.send(Hint::Due(Some(queue.as_ref().to_owned())));
         }

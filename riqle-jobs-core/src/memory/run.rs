@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::notes::StoredNotes;
 #[cfg(test)]
 use super::snapshot::Tokens;
+use crate::schedule::Tick;
 use crate::{
     AttemptOutcome, AttemptRecord, ClaimRequest, ClaimedRun, Due, Ending, Fingerprint, LeaseRef, LeaseToken,
     NewRun, Payload, Priority, Reason, Replay, Run, RunId, RunState, SavedStep, Settlement, StepSave,
@@ -54,6 +55,7 @@ pub(super) struct StoredRun {
     pub(super) unique: Option<UniqueKey>,
     pub(super) reference: Option<String>,
     event_id: Option<String>,
+    pub(super) tick: Option<Tick>,
     gates: Vec<String>,
 }
 
@@ -108,6 +110,7 @@ impl StoredRun {
             unique: run.unique,
             reference: run.reference,
             event_id: run.event_id,
+            tick: run.tick,
             gates: run.gates,
         }
     }
@@ -144,6 +147,7 @@ impl StoredRun {
             unique: self.unique.clone(),
             reference: self.reference.clone(),
             event_id: self.event_id.clone(),
+            tick: self.tick.clone(),
             gates: self.gates.clone(),
         }
     }
@@ -286,6 +290,7 @@ impl StoredRun {
             replay_of: self.replay_of,
             reference: self.reference.clone(),
             event_id: self.event_id.clone(),
+            tick: self.tick.clone(),
             steps: self.steps.clone(),
         }
     }
@@ -318,6 +323,7 @@ impl StoredRun {
             unique_key: self.unique_key().map(str::to_owned),
             reference: self.reference.clone(),
             event_id: self.event_id.clone(),
+            tick: self.tick.clone(),
         }
     }
 }

@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
+use crate::schedule::Tick;
 use crate::{
     ClaimedRun, Clock, Error, ErrorKind, JobError, LeaseAnswer, LeaseRef, LeaseToken, Limits, LogLevel,
     RunId, Step, UnreadableStep, outside::Instant,
@@ -59,6 +60,7 @@ struct Inner {
     replay_of: Option<RunId>,
     reference: Option<String>,
     event_id: Option<String>,
+    tick: Option<Tick>,
     age: Duration,
     unreadable_step: UnreadableStep,
     steps: Arc<RunSteps>,
@@ -100,6 +102,7 @@ impl RunContext {
                 replay_of: run.replay_of,
                 reference: run.reference.clone(),
                 event_id: run.event_id.clone(),
+                tick: run.tick.clone(),
                 age: Duration::try_from(run.claimed_at.duration_since(run.enqueued_at)).unwrap_or_default(),
                 unreadable_step,
                 steps: RunSteps::of(&run.steps, Arc::clone(&cancellation)),
@@ -151,6 +154,12 @@ impl RunContext {
     /// The event that started the run.
     pub fn event_id(&self) -> Option<&str> {
         self.inner.event_id.as_deref()
+    }
+
+    /// The schedule that started it, and at which of its times; the same in each attempt, and in a replay. Take the time from
+    /// here, not from a clock.
+    pub fn tick(&self) -> Option<&Tick> {
+        self.inner.tick.as_ref()
     }
 
     /// The run's age when this attempt was claimed, counted from the enqueue by the store's clock: for a body

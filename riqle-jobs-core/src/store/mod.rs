@@ -21,6 +21,7 @@ mod replay;
 pub mod rules;
 mod run;
 mod run_filter;
+mod schedules;
 mod staged;
 mod staging;
 mod wake;
@@ -65,6 +66,13 @@ pub use replay::{Replay, ReplayFrom};
 pub use rules::{Admission, Admitted, GroupCommit, HeldKey, Stored};
 pub use run::{Holder, Run};
 pub use run_filter::RunFilter;
+#[cfg(feature = "mock")]
+pub use schedules::MockSchedules;
+pub(crate) use schedules::new_version;
+pub use schedules::{
+    AT_ONCE, DueRequest, DueSchedules, LIVE_RUNS_READ, ScheduleAnswer, ScheduleFilter, ScheduleRow,
+    ScheduleWrite, Schedules, StoredSchedule,
+};
 pub use staged::{Staged, StagedItem, StagedKind};
 #[cfg(feature = "mock")]
 pub use staging::MockStaging;
@@ -78,9 +86,9 @@ use crate::EmailLog;
 pub use crate::job::{JobRule, JobRules, LackingPath, RunKeys};
 
 /// Everything that a store does; implemented for every type that implements the parts.
-pub trait Store: Queue + Registry + Inspect + Operate + EmailLog + Audit {}
+pub trait Store: Queue + Registry + Inspect + Operate + EmailLog + Audit + Schedules {}
 
-impl<S: Queue + Registry + Inspect + Operate + EmailLog + Audit + ?Sized> Store for S {}
+impl<S: Queue + Registry + Inspect + Operate + EmailLog + Audit + Schedules + ?Sized> Store for S {}
 
 /// What [`Jobs::new`](crate::Jobs::new) and [`Worker::new`](crate::Worker::new) take: a store's handle
 /// (`Memory`, `Sqlite`, …) or an `Arc<dyn Store>` as `connect` returns it.

@@ -9,6 +9,7 @@ use crate::{
     Error, Fingerprint, JobInput, Payload, Priority, RunId, job,
     job::{JobRule, LackingPath, RunKeys},
     limits,
+    schedule::Tick,
     store::{JobDeclaration, NewEvent},
 };
 
@@ -85,6 +86,8 @@ pub struct NewRun {
     /// For how long its job starts nothing more for that event: the run holds the event's key, beside its own. Set by
     /// [`events`](crate::events) alone.
     pub event_id_kept: Option<Duration>,
+    /// The schedule that started it, and at which of its times.
+    pub tick: Option<Tick>,
     /// Keys of the limits that it counts against, computed from the job's flow rules; none so far.
     pub gates: Vec<String>,
     /// What its input lacks for the keys that its job's rules make: refused, but for a run that an event starts.
@@ -139,6 +142,7 @@ impl NewRun {
             reference: None,
             event_id: None,
             event_id_kept: None,
+            tick: None,
             gates: Vec::new(),
             lacking: Vec::new(),
         }
@@ -219,9 +223,7 @@ impl NewRun {
     /// A run of a job that an event starts, with the keys that the job's rules make of its data: its own, and the event's.
     #[must_use]
     pub(crate) fn of_event(job: &JobDeclaration, event: &NewEvent) -> Self {
-        let keys = job.rules.keys_for_event(&job.name, &event.data);
-        let run = Self::named(&job.name, event.data.clone()).queue(&job.queue).priority(job.priority);
-        let mut run = run.with_keys(keys);
+        let mut run = Self::of_rules(job, event.data.clone());
         if let Some(unique) = &mut run.unique {
             unique.other_input = OtherInput::IsIgnored;
         }
@@ -231,6 +233,12 @@ impl NewRun {
             event_id_kept: Some(event.id_kept),
             ..run
         }
+    }
+
+    /// A run of a job that no caller enqueues, with the keys that the job's rules make. It is refused for none of them.
+    pub(crate) fn of_rules(job: &JobDeclaration, input: Payload) -> Self {
+        let keys = job.rules.keys_or_none(&job.name, &input);
+        Self::named(&job.name, input).queue(&job.queue).priority(job.priority).with_keys(keys)
     }
 
     /// The key of the event that starts it, by which its job starts once for the event, whatever becomes of the run.

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::{notes::Note, wake::WakeUps};
+use crate::schedule::Tick;
 use crate::{
     AttemptOutcome, Clock, Enqueued, Error, LeaseToken, Limits, NewRun, Payload, Priority, Reason, RunId,
     RunState, StepPath, WorkerId,
@@ -178,6 +179,8 @@ pub struct ClaimedRun {
     pub reference: Option<String>,
     /// The event that started it.
     pub event_id: Option<String>,
+    /// The schedule that started it, and at which of its times.
+    pub tick: Option<Tick>,
     /// Results saved by earlier claims or taken over from the replayed run, in order of saving.
     pub steps: Vec<SavedStep>,
 }

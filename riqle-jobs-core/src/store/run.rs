@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::{AttemptRecord, Payload, Priority, Reason, RunId, RunState, WorkerId};
+use crate::{AttemptRecord, Payload, Priority, Reason, RunId, RunState, WorkerId, schedule::Tick};
 
 /// A run in its current state.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +51,8 @@ pub struct Run {
     pub reference: Option<String>,
     /// The event that started it.
     pub event_id: Option<String>,
+    /// The schedule that started it, and at which of its times.
+    pub tick: Option<Tick>,
 }
 
 impl Run {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::{NewEvent, TakenStaged, UniqueKey};
 use crate::{
     Codec, Due, Error, ErrorKind, Fingerprint, NewRun, Payload, Priority, RunFilter, RunId,
-    events::EVENT_ID_KEPT, state::closed_set,
+    events::EVENT_ID_KEPT, schedule::Tick, state::closed_set,
 };
 
 closed_set! {
@@ -59,6 +59,8 @@ struct RunHead {
     reference: Option<String>,
     event_id: Option<String>,
     event_id_kept: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tick: Option<Tick>,
     gates: Vec<String>,
 }
 
@@ -94,6 +96,7 @@ impl Staged {
             reference: run.reference,
             event_id: run.event_id,
             event_id_kept: run.event_id_kept,
+            tick: run.tick,
             gates: run.gates,
         };
         Ok(Self { kind: StagedKind::Run, id: run.id.to_string(), head: written(&head)?, payload: run.input })
@@ -139,6 +142,7 @@ impl Staged {
                     reference: head.reference,
                     event_id: head.event_id,
                     event_id_kept: head.event_id_kept,
+                    tick: head.tick,
                     gates: head.gates,
                     lacking: Vec::new(),
                 }))

@@ -17,6 +17,8 @@ pub enum Hint {
     Cancelled(RunId),
     /// Something was staged for a relay.
     Staged,
+    /// A schedule of this queue, or of any, was changed, or the end of a run has made it due.
+    Schedules(Option<String>),
 }
 
 impl Hint {
@@ -33,6 +35,8 @@ impl Hint {
             Hint::Due(None) => format!("{process} due"),
             Hint::Cancelled(run) => format!("{process} cancelled {run}"),
             Hint::Staged => format!("{process} staged"),
+            Hint::Schedules(Some(queue)) => format!("{process} schedules {queue}"),
+            Hint::Schedules(None) => format!("{process} schedules"),
         }
     }
 
@@ -45,6 +49,7 @@ impl Hint {
         }
         Some(match (words.next(), words.next()) {
             (Some("staged"), None) => Hint::Staged,
+            (Some("schedules"), queue) => Hint::Schedules(queue.map(str::to_owned)),
             (Some("due"), Some(queue)) => Hint::Due(Some(queue.to_owned())),
             (Some("cancelled"), Some(run)) => run.parse().map_or(Hint::Due(None), Hint::Cancelled),
             _ => Hint::Due(None),

@@ -56,11 +56,13 @@ pub use self::{
     timeline::{Moment, timeline, timeline_of},
 };
 use crate::{
-    AsStore, Error, ErrorKind, JobInput, ManualClock, Run, RunFilter, RunId, RunState, Store, Worker,
+    AsStore, Error, ErrorKind, JobInput, ManualClock, Run, RunFilter, RunId, RunState, Store, Timestamp,
+    Worker,
+    store::{ScheduleFilter, StoredSchedule},
 };
 
-/// Moves the clock to when the next run becomes due, and returns by how much: never 0. If no run becomes due
-/// later, returns `None` and leaves the clock, so a loop over it ends.
+/// Moves the clock to when the next run or schedule becomes due, and returns by how much: never 0. If none becomes due
+/// later, returns `None` and leaves the clock, so a loop over it ends; with a schedule it does not.
 ///
 /// Runs that are already due don't move the clock: the test's worker takes them first, and those that none
 /// takes are [`overdue`].
@@ -72,24 +74,39 @@ pub async fn advance_to_next_due(
     clock: &ManualClock,
 ) -> Result<Option<Duration>, Error> {
     let store = store.as_store();
+    let mut due: Vec<_> = all_schedules(&*store).await?.iter().filter_map(|found| found.row.due_at).collect();
+    due.extend(held_up(&*store).await?);
+    advance_to_first(&*store, clock, due).await
+}
+
+/// When the runs are due that no worker has taken.
+async fn held_up(store: &dyn Store) -> Result<Vec<Timestamp>, Error> {
+    let held_up = all_runs(store, HELD_UP.to_vec(), None).await?;
+    Ok(held_up.into_iter().map(|run| run.due_at).collect())
+}
+
+async fn advance_to_first(
+    store: &dyn Store,
+    clock: &ManualClock,
+    due: Vec<Timestamp>,
+) -> Result<Option<Duration>, Error> {
     let now = store.now().await?;
-    let held_up = all_runs(&*store, HELD_UP.to_vec(), None).await?;
-    let Some(due) = held_up.iter().map(|run| run.due_at).filter(|due| *due > now).min() else {
-        return Ok(None);
-    };
+    let Some(due) = due.into_iter().filter(|due| *due > now).min() else { return Ok(None) };
     let wait = Duration::try_from(due.duration_since(now)).unwrap_or(Duration::ZERO);
     clock.advance(wait);
     Ok(Some(wait))
 }
 
-/// Runs what is due, and what becomes due later, moving the clock to each due time, until nothing does.
+/// Runs what is due, and what becomes due later, moving the clock to each due time, until nothing does. The next ticks of
+/// schedules, of which there is no end, are not waited for.
 ///
 /// # Errors
 /// As [`Worker::run_until_idle`], and the store's.
 pub async fn work_through(worker: &Worker, clock: &ManualClock) -> Result<(), Error> {
     loop {
         worker.run_until_idle().await?;
-        if advance_to_next_due(worker.store(), clock).await?.is_none() {
+        let store = worker.store();
+        if advance_to_first(&**store, clock, held_up(&**store).await?).await?.is_none() {
             return Ok(());
         }
     }
@@ -136,6 +153,49 @@ pub async fn assert_not_enqueued<I: JobInput>(store: &impl AsStore, part: impl S
         "a pending run of {:?} has an input that contains {part}",
         I::JOB
     );
+}
+
+/// Asserts that the job of `I` has a schedule of this name that is not paused, and that the input of its runs contains all of
+/// `part`. Its next tick is in [`Jobs::schedules`](crate::Jobs::schedules).
+///
+/// # Panics
+/// If there is none, listing what there is; if the store can't be read.
+pub async fn assert_scheduled<I: JobInput>(store: &impl AsStore, name: &str, part: impl Serialize) {
+    let part = match serde_json::to_value(part) {
+        Ok(part) => part,
+        Err(error) => panic!("the expected part can't be written as JSON: {error}"),
+    };
+    let found = match all_schedules(&*store.as_store()).await {
+        Ok(found) => found.into_iter().filter(|found| found.job == I::JOB).collect::<Vec<_>>(),
+        Err(error) => panic!("can't list the schedules of {:?}: {error}", I::JOB),
+    };
+    let is_it = |found: &&StoredSchedule| {
+        let input = found.row.input.decode::<Value>();
+        found.name == name
+            && input.is_ok_and(|input| holds(&input, &part))
+            && found.state().is_ok_and(|state| !state.is_at_rest())
+    };
+    let listed = |found: &StoredSchedule| (found.name.clone(), found.row.input.decode::<Value>().ok());
+    assert!(
+        found.iter().any(|found| is_it(&found)),
+        "no schedule {name:?} of {:?} ticks with an input that contains {part}; there are: {:?}",
+        I::JOB,
+        found.iter().map(listed).collect::<Vec<_>>()
+    );
+}
+
+async fn all_schedules(store: &dyn Store) -> Result<Vec<StoredSchedule>, Error> {
+    let mut filter = ScheduleFilter { limit: 1_000, ..ScheduleFilter::default() };
+    let mut all = Vec::new();
+    loop {
+        let page = store.schedules(filter.clone()).await?;
+        filter.after = page.last().map(|last| (last.job.clone(), last.name.clone()));
+        let last = page.len() < filter.limit;
+        all.extend(page);
+        if last {
+            return Ok(all);
+        }
+    }
 }
 
 /// What a succeeded run returned.

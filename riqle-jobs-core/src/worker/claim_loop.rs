@@ -222,7 +222,7 @@ impl ClaimLoop {
                 }
             }
             Hint::Cancelled(run) => self.shared.held.run_was_cancelled(run),
-            Hint::Staged => {}
+            Hint::Staged | Hint::Schedules(_) => {}
         }
     }
 

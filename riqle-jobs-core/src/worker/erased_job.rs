@@ -6,17 +6,51 @@ use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Error, Job, JobError, JobFuture, NamedJob, Payload, RetryPolicy, RunContext, UnreadableStep, job,
+    Error, ErrorKind, Job, JobError, JobFuture, Limits, NamedJob, Payload, RetryPolicy, RunContext,
+    UnreadableStep, job,
+    schedule::{NewSchedule, Schedule},
     store::JobDeclaration,
 };
 
 /// A [`Job`] without its types; erased once, here.
 pub(super) struct ErasedJob {
     pub(super) declaration: JobDeclaration,
+    pub(super) schedules: Vec<Result<NewSchedule, Error>>,
     pub(super) policy: RetryPolicy,
     pub(super) timeout: Duration,
     pub(super) unreadable_step: UnreadableStep,
     pub(super) body: Box<dyn Body>,
+}
+
+/// What a worker declares of a job.
+#[derive(Clone)]
+pub(super) struct Declared {
+    pub(super) job: JobDeclaration,
+    pub(super) schedules: Vec<NewSchedule>,
+}
+
+impl ErasedJob {
+    /// # Errors
+    /// `Rejected` where something is wrong with a schedule, or two have the same name.
+    pub(super) fn declared(&self, limits: &Limits) -> Result<Declared, Error> {
+        let mut schedules: Vec<NewSchedule> = Vec::with_capacity(self.schedules.len());
+        for schedule in &self.schedules {
+            let new = schedule.as_ref().map_err(|error| {
+                Error::new(
+                    error.kind(),
+                    "schedule",
+                    format!("job {:?}: {}", self.declaration.name, error.message()),
+                )
+            })?;
+            new.checked(limits)?;
+            if schedules.iter().any(|other| other.name == new.name) {
+                let message = format!("job {:?} has two schedules {:?}", self.declaration.name, new.name);
+                return Err(Error::new(ErrorKind::Rejected, "schedule", message));
+            }
+            schedules.push(new.clone());
+        }
+        Ok(Declared { job: self.declaration.clone(), schedules })
+    }
 }
 
 #[async_trait]
@@ -30,6 +64,7 @@ pub(super) fn erase<J: Job>(job: J) -> Arc<ErasedJob> {
     let policy = job.retry_policy();
     Arc::new(ErasedJob {
         declaration: job::declaration::<J::Input>(Some(policy.to_string())),
+        schedules: job.schedules().into_iter().map(Schedule::erase).collect(),
         policy,
         timeout: job.timeout(),
         unreadable_step: job.on_unreadable_step(),
@@ -43,8 +78,9 @@ where
     Fut: JobFuture<O> + Send + 'static,
     O: Serialize + DeserializeOwned + Send + 'static,
 {
-    let NamedJob { declaration, policy, timeout, unreadable_step, body, .. } = job;
+    let NamedJob { declaration, schedules, policy, timeout, unreadable_step, body, .. } = job;
     Arc::new(ErasedJob {
+        schedules: schedules.into_iter().map(|new| Ok(new.of(&declaration))).collect(),
         declaration: JobDeclaration { policy: Some(policy.to_string()), ..declaration },
         policy,
         timeout,

@@ -4,12 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Settings, housekeeping_failures::HousekeepingFailures, running::Shared};
+use super::{Settings, erased_job::Declared, housekeeping_failures::HousekeepingFailures, running::Shared};
 use crate::{
     Error, Store, WorkerId,
     backoff::Backoff,
-    events,
-    store::{JobDeclaration, WorkerReport},
+    clock,
+    events::{self, REGISTRATION_TRIGGERS},
+    jobs::schedules,
+    store::WorkerReport,
 };
 
 pub(super) const REPORT_EVERY: Duration = Duration::from_secs(10);
@@ -18,7 +20,7 @@ const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 /// Announces the jobs, reports the worker and its metrics, heeds what it is ordered, adopts waiting events, prunes; none of it is
 /// on the way of a run. A failure of any is tried again and keeps no other from it; what keeps failing is reported.
-pub(super) async fn keep(shared: Arc<Shared>, jobs: Vec<JobDeclaration>, settings: Settings) {
+pub(super) async fn keep(shared: Arc<Shared>, jobs: Vec<Declared>, settings: Settings) {
     let store = &shared.store;
     let mut backoff = Backoff::new(settings.id.as_uuid().as_u64_pair().1);
     let mut is_registered = false;
@@ -29,7 +31,7 @@ pub(super) async fn keep(shared: Arc<Shared>, jobs: Vec<JobDeclaration>, setting
         is_registered = is_registered && knows(&**store, &jobs).await.unwrap_or(true);
         // A store that is full must not be kept from being pruned.
         if !is_registered {
-            let registered = events::register(&**store, jobs.clone()).await;
+            let registered = register(&**store, &jobs).await;
             is_registered = failures.note(REGISTER, registered);
         }
         let report = report(&jobs, &settings, &shared, &failures);
@@ -41,7 +43,8 @@ pub(super) async fn keep(shared: Arc<Shared>, jobs: Vec<JobDeclaration>, setting
         if Instant::now() >= tidy_at {
             tidy_at = Instant::now() + TIDY_EVERY;
             // Again, since an event may be stored after its job was registered by a sender that did not know it yet.
-            failures.note(REGISTER, events::register(&**store, jobs.clone()).await);
+            failures.note(REGISTER, register(&**store, &jobs).await);
+            failures.note("forget schedules", forget_schedules(&**store).await);
             failures.note("prune", store.prune(settings.retention).await.map(drop));
         }
         if is_registered {
@@ -52,9 +55,29 @@ pub(super) async fn keep(shared: Arc<Shared>, jobs: Vec<JobDeclaration>, setting
     }
 }
 
-async fn knows(store: &dyn Store, jobs: &[JobDeclaration]) -> Result<bool, Error> {
+async fn knows(store: &dyn Store, jobs: &[Declared]) -> Result<bool, Error> {
     let known = store.jobs().await?;
-    Ok(jobs.iter().all(|job| known.iter().any(|known| known.declaration.name == job.name)))
+    Ok(jobs.iter().all(|Declared { job, .. }| known.iter().any(|known| known.declaration.name == job.name)))
+}
+
+/// Announces jobs, then their schedules.
+pub(super) async fn register(store: &dyn Store, jobs: &[Declared]) -> Result<(), Error> {
+    events::register(store, jobs.iter().map(|Declared { job, .. }| job.clone()).collect()).await?;
+    for Declared { job, schedules } in jobs {
+        schedules::declare(store, job, schedules).await?;
+    }
+    Ok(())
+}
+
+/// Those that the code of a job declared which nobody announces any more.
+async fn forget_schedules(store: &dyn Store) -> Result<(), Error> {
+    let now = store.now().await?;
+    for job in store.jobs().await? {
+        if clock::later(job.seen_at, REGISTRATION_TRIGGERS) < now {
+            schedules::forget_declared(store, &job.declaration.name).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes the worker off the list; when the store is unavailable it drops off by age.
@@ -63,7 +86,7 @@ pub(super) async fn sign_off(store: &dyn Store, worker: WorkerId) {
 }
 
 fn report(
-    jobs: &[JobDeclaration],
+    jobs: &[Declared],
     settings: &Settings,
     shared: &Shared,
     failures: &HousekeepingFailures,
@@ -72,7 +95,7 @@ fn report(
         id: settings.id,
         label: settings.label.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        jobs: jobs.iter().map(|job| (job.name.clone(), job.queue.clone())).collect(),
+        jobs: jobs.iter().map(|Declared { job, .. }| (job.name.clone(), job.queue.clone())).collect(),
         concurrency: u32::try_from(settings.concurrency).unwrap_or(u32::MAX),
         running: u32::try_from(settings.concurrency.saturating_sub(shared.buffer.idle_slots()))
             .unwrap_or(u32::MAX),

@@ -20,6 +20,7 @@ mod running;
 mod settler;
 mod shutdown;
 mod step_saver;
+mod ticker;
 pub(crate) mod verdict;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -31,10 +32,16 @@ pub use hooks::{Alert, RunReport};
 pub use running::WorkerStats;
 pub use shutdown::Shutdown;
 
-use self::{erased_job::ErasedJob, hooks::Hooks, metrics::Meter, running::Running};
+use self::{
+    erased_job::{Declared, ErasedJob},
+    hooks::Hooks,
+    metrics::Meter,
+    running::Running,
+    ticker::Ticker,
+};
 use crate::{
     AsStore, Error, ErrorKind, Job, JobFn, JobFuture, JobInput, NamedJob, Payload, Retention, RunContext,
-    Store, WorkerId, events,
+    Store, WorkerId,
     limits::{TEXT_BYTES, check_name, clean_text},
 };
 
@@ -275,7 +282,8 @@ impl Worker {
         self.check()?;
         let running = Running::start(self)?;
         let mut keeping = JoinSet::new();
-        keeping.spawn(housekeeping::keep(running.shared(), self.declarations(), self.settings.clone()));
+        keeping.spawn(housekeeping::keep(running.shared(), self.declared()?, self.settings.clone()));
+        keeping.spawn(Ticker::new(&running.shared(), &self.settings).keep_ticking());
         let ended = running.until_stopped(shutdown).await;
         keeping.shutdown().await;
         self.report_metrics().await;
@@ -290,8 +298,8 @@ impl Worker {
     /// As [`run`](Self::run); also the store's errors of the first call.
     pub async fn run_until_idle(&self) -> Result<(), Error> {
         self.check()?;
-        events::register(&*self.store, self.declarations()).await?;
-        let ended = Running::start(self)?.until_idle().await;
+        housekeeping::register(&*self.store, &self.declared()?).await?;
+        let ended = Running::start(self)?.until_idle(&self.settings).await;
         self.report_metrics().await;
         ended
     }
@@ -314,8 +322,9 @@ impl Worker {
         Arc::make_mut(&mut self.hooks)
     }
 
-    fn declarations(&self) -> Vec<crate::store::JobDeclaration> {
-        self.jobs.values().map(|job| job.declaration.clone()).collect()
+    /// Its jobs with their schedules.
+    fn declared(&self) -> Result<Vec<Declared>, Error> {
+        self.jobs.values().map(|job| job.declared(&self.store.limits())).collect()
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -332,6 +341,7 @@ impl Worker {
                 .and_then(|()| check_name("queue", &job.declaration.queue));
             let rules = names.and_then(|()| job.declaration.rules.check(&job.declaration.name));
             rules.map_err(|error| error.of("run"))?;
+            job.declared(&self.store.limits())?;
         }
         let has_job = |queue: &str| self.jobs.values().any(|job| job.declaration.queue == queue);
         if let Some(queue) = self.settings.queue_slots.keys().find(|queue| !has_job(queue)) {

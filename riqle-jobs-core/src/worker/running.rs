@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Shutdown, Worker, attempt,
+    Settings, Shutdown, Worker, attempt,
     buffer::Buffer,
     claim_loop::ClaimLoop,
     erased_job::ErasedJob,
@@ -28,6 +28,7 @@ use super::{
     queue_slots::QueueSlots,
     settler::{Ledger, Settler},
     step_saver::StepSaver,
+    ticker::Ticker,
 };
 use crate::{
     AttemptOutcome, Ending, Error, Limits, Settlement, Store,
@@ -159,8 +160,23 @@ impl Running {
         Ok(())
     }
 
-    pub(super) async fn until_idle(mut self) -> Result<(), Error> {
-        self.claim_loop.until_idle().await;
+    pub(super) async fn until_idle(mut self, settings: &Settings) -> Result<(), Error> {
+        let mut ticker = Ticker::new(&self.shared, settings);
+        let mut ticked = ticker.until_none_is_due().await;
+        loop {
+            self.claim_loop.until_idle().await;
+            // The end of a run may make another tick due.
+            match ticked {
+                Ok(_) => ticked = ticker.until_none_is_due().await,
+                Err(error) => {
+                    self.end(&Shutdown::new()).await;
+                    return Err(error);
+                }
+            }
+            if let Ok(false) = ticked {
+                break;
+            }
+        }
         self.end(&Shutdown::new()).await;
         Ok(())
     }

@@ -132,11 +132,11 @@ impl JobRules {
         self.keys_of(job, Some(input))
     }
 
-    /// The keys of a run that an event starts, which no rule refuses: a template that is wrong, since it was stored by other
-    /// means, lacks as a whole.
-    pub(crate) fn keys_for_event(&self, job: &str, data: &Payload) -> RunKeys {
-        self.keys(job, data).unwrap_or_else(|error| {
-            tracing::error!(%error, job, "an event starts the job without keys");
+    /// The keys of a run that an event or a tick starts, which no rule refuses: a template that is wrong, since it was stored
+    /// by other means, lacks as a whole.
+    pub(crate) fn keys_or_none(&self, job: &str, input: &Payload) -> RunKeys {
+        self.keys(job, input).unwrap_or_else(|error| {
+            tracing::error!(%error, job, "a run starts without the keys of its job");
             let of = |rule, template: &str| LackingPath { rule, path: template.to_owned() };
             let unique = self.unique.iter().map(|unique| of(JobRule::Unique, &unique.key));
             let reference = self.reference.iter().map(|key| of(JobRule::Reference, &key.0));

@@ -118,6 +118,7 @@ fn claimed(attempted: Attempted) -> ClaimedRun {
         replay_of: (attempted.run > 0).then(|| run_id(0)),
         reference: None,
         event_id: None,
+        tick: None,
         steps: Vec::new(),
     }
 }

@@ -1,0 +1,364 @@
+//! Makes, reads and operates schedules: each change is decided here, and made if nothing has changed meanwhile.
+
+use jiff::Timestamp;
+
+use crate::{
+    Enqueued, Error, ErrorKind, JobInput, Jobs, Payload, RunId, Store,
+    email::sha256_hex,
+    limits::{TEXT_BYTES, check_key, clean_text},
+    schedule::{Declarations, NewSchedule, Schedule, ScheduleState, Tick},
+    store::{
+        JobDeclaration, Pause, ScheduleAnswer, ScheduleFilter, ScheduleRow, ScheduleWrite, StoredSchedule,
+        new_version,
+    },
+};
+
+/// A schedule as it stands.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ScheduleStatus {
+    /// The job's name.
+    pub job: String,
+    /// Its queue.
+    pub queue: String,
+    /// Its name, unique in the job.
+    pub name: String,
+    /// The input of its runs.
+    pub input: Payload,
+    /// Its runs that have not ended, newest first; at most 100.
+    pub live: Vec<RunId>,
+    /// Everything else.
+    pub state: ScheduleState,
+}
+
+impl<D> Jobs<D> {
+    /// Makes a schedule, or edits the one of this name. Made again as it was made before it stays as it is, whatever operators
+    /// have done to it since. A changed rule counts from now.
+    ///
+    /// # Errors
+    /// `Rejected` for an expression, a zone, an interval, a name or an input that is wrong, for a rule that never comes, and where
+    /// the job's code declares a schedule of this name; `Unavailable`.
+    pub async fn schedule<I: JobInput>(&self, schedule: Schedule<I>) -> Result<(), Error> {
+        self.schedule_named(schedule.erase()?).await
+    }
+
+    /// As [`schedule`](Self::schedule), for a job whose name is known only at run time.
+    ///
+    /// # Errors
+    /// As [`schedule`](Self::schedule).
+    pub async fn schedule_named(&self, new: NewSchedule) -> Result<(), Error> {
+        make(&**self.store(), &new, false).await
+    }
+
+    /// A page of schedules, by job and name.
+    ///
+    /// # Errors
+    /// As [`Schedules::schedules`](crate::store::Schedules::schedules).
+    pub async fn schedules(&self, filter: ScheduleFilter) -> Result<Vec<ScheduleStatus>, Error> {
+        self.store().schedules(filter).await?.into_iter().map(status).collect()
+    }
+
+    /// Stops the ticks of a schedule, in the name of `by`; its runs go on. A paused one is left as is.
+    ///
+    /// # Errors
+    /// `NotFound`; `Rejected` if `by` is empty or too long; `Unavailable`.
+    pub async fn pause_schedule(&self, job: &str, name: &str, by: &str, why: &str) -> Result<(), Error> {
+        check_key("`by`", by).map_err(|error| error.of("pause_schedule"))?;
+        let change = |state: ScheduleState, now| {
+            let pause = Pause { by: by.to_owned(), why: clean_text(why, TEXT_BYTES), at: now };
+            Ok(state.pause.is_none().then(|| ScheduleState { pause: Some(pause), ..state.clone() }))
+        };
+        change_state(&**self.store(), "pause_schedule", job, name, change).await
+    }
+
+    /// Lets a paused schedule tick again, from now on: the ticks of the meantime are none.
+    ///
+    /// # Errors
+    /// `NotFound`; `Unavailable`.
+    pub async fn resume_schedule(&self, job: &str, name: &str) -> Result<(), Error> {
+        let change = |state: ScheduleState, now| {
+            let times = state.rule.times()?;
+            Ok(state.pause.is_some().then(|| state.resumed(&times, now)))
+        };
+        change_state(&**self.store(), "resume_schedule", job, name, change).await
+    }
+
+    /// Starts a run of a schedule now, whatever its rule says and whether or not it is paused; its tick is the time of this
+    /// call. Returns its id, or that of the run that holds its unique key.
+    ///
+    /// # Errors
+    /// `NotFound` of the schedule, or of a job that is not registered; as [`Queue::enqueue`](crate::Queue::enqueue).
+    pub async fn trigger_schedule(&self, job: &str, name: &str) -> Result<RunId, Error> {
+        let store = &**self.store();
+        let declaration = declared(store, job).await?;
+        let id = RunId::new();
+        let enqueued = change(store, "trigger_schedule", job, name, |found, now| {
+            let tick = Tick { schedule: name.to_owned(), at: now };
+            let mut run = tick.run(&declaration, found.row.input.clone()).queue(&found.queue);
+            run.id = id;
+            Ok(Some(found.write(&found.state()?, None, Some(run))))
+        });
+        Ok(enqueued.await?.map_or(id, Enqueued::id))
+    }
+
+    /// Fills in the ticks of a range, both ends included, in the name of `by`: one run after the other, whatever the schedule
+    /// does about missed ticks and overlaps. A tick whose run is still kept starts none again.
+    ///
+    /// # Errors
+    /// `NotFound`; `Rejected` where the range has no tick, over 10,000 of them, or ends in the future; `Conflict` while another
+    /// one is filled in; `Unavailable`.
+    pub async fn backfill_schedule(
+        &self,
+        job: &str,
+        name: &str,
+        from: Timestamp,
+        until: Timestamp,
+        by: &str,
+    ) -> Result<(), Error> {
+        check_key("`by`", by).map_err(|error| error.of("backfill_schedule"))?;
+        let change = |state: ScheduleState, now| {
+            let times = state.rule.times()?;
+            state.backfilled(&times, (from, until), by, now).map(Some)
+        };
+        change_state(&**self.store(), "backfill_schedule", job, name, change).await
+    }
+
+    /// Gives a schedule another rule, input or policy, in the name of `by`. It stays so until its maker says something new.
+    ///
+    /// # Errors
+    /// `NotFound`; as [`schedule`](Self::schedule).
+    pub async fn edit_schedule(&self, new: NewSchedule, by: &str) -> Result<(), Error> {
+        check_key("`by`", by).map_err(|error| error.of("edit_schedule"))?;
+        let store = &**self.store();
+        let times = new.checked(&store.limits())?;
+        let edited = change(store, "edit_schedule", &new.job, &new.name, |found, now| {
+            let state = found.state()?.edited(&new, &times, by, now);
+            Ok(Some(found.write(&state, Some(new.input.clone()), None)))
+        });
+        edited.await.map(drop)
+    }
+
+    /// Removes a schedule; its runs go on. One that its job's code declares stays away until the code says something new.
+    ///
+    /// # Errors
+    /// `Unavailable`. A missing one is fine.
+    pub async fn remove_schedule(&self, job: &str, name: &str) -> Result<(), Error> {
+        remove(&**self.store(), job, name).await
+    }
+}
+
+fn status(stored: StoredSchedule) -> Result<ScheduleStatus, Error> {
+    let state = stored.state()?;
+    let StoredSchedule { queue, job, name, live, row: ScheduleRow { input, .. }, .. } = stored;
+    Ok(ScheduleStatus { job, queue, name, input, live, state })
+}
+
+async fn declared(store: &dyn Store, job: &str) -> Result<JobDeclaration, Error> {
+    let known = store.jobs().await?.into_iter().find(|known| known.declaration.name == job);
+    known.map(|known| known.declaration).ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, "trigger_schedule", format!("no job {job:?} is registered"))
+    })
+}
+
+/// Makes a schedule; the job's code where it is `declared`.
+async fn make(store: &dyn Store, new: &NewSchedule, is_declared: bool) -> Result<(), Error> {
+    let times = new.checked(&store.limits())?;
+    if times.next_after(store.wall_time().await?).is_none() {
+        let message = format!("the schedule {:?} never comes: {}", new.name, new.rule);
+        return Err(Error::new(ErrorKind::Rejected, "schedule", message).permanent());
+    }
+    for _ in 0..MOST_TRIES {
+        let now = store.wall_time().await?;
+        let found = store.schedule(&new.job, &new.name).await?;
+        let write = match &found {
+            None => Some(first(new, &ScheduleState::new(new, is_declared, &times, now))),
+            Some(found) => {
+                let state = found.state()?;
+                if state.is_declared && !is_declared {
+                    let message =
+                        format!("the code of job {:?} declares the schedule {:?}", new.job, new.name);
+                    return Err(Error::new(ErrorKind::Rejected, "schedule", message));
+                }
+                state
+                    .made_again(new, is_declared, &times, now)
+                    .map(|state| found.write(&state, Some(new.input.clone()), None))
+            }
+        };
+        let Some(write) = write else { return Ok(()) };
+        if !matches!(store.write_schedules(vec![write]).await?[..], [ScheduleAnswer::Stale]) {
+            return Ok(());
+        }
+    }
+    Err(contended("schedule", &new.job, &new.name))
+}
+
+/// The first write of a schedule.
+fn first(new: &NewSchedule, state: &ScheduleState) -> ScheduleWrite {
+    let unwritten = StoredSchedule {
+        queue: new.queue.clone(),
+        job: new.job.clone(),
+        name: new.name.clone(),
+        version: 0,
+        row: ScheduleRow { due_at: None, wakes: false, input: new.input.clone(), state: String::new() },
+        live: Vec::new(),
+    };
+    ScheduleWrite { expects: None, ..unwritten.write(state, None, None) }
+}
+
+/// Who changes a schedule that is changed at the same time tries again, so often.
+const MOST_TRIES: usize = 50;
+
+fn contended(operation: &'static str, job: &str, name: &str) -> Error {
+    let message = format!("the schedule {name:?} of job {job:?} is being changed all the time");
+    Error::new(ErrorKind::Unavailable, operation, message)
+}
+
+/// Changes a schedule, if `write` answers a change. Answers what became of the run in it.
+async fn change(
+    store: &dyn Store,
+    operation: &'static str,
+    job: &str,
+    name: &str,
+    mut write: impl FnMut(&StoredSchedule, Timestamp) -> Result<Option<ScheduleWrite>, Error> + Send,
+) -> Result<Option<Enqueued>, Error> {
+    for _ in 0..MOST_TRIES {
+        let now = store.wall_time().await?;
+        let found = store.schedule(job, name).await?.filter(|found| !found.name.is_empty());
+        let found = found.ok_or_else(|| {
+            let message = format!("job {job:?} has no schedule {name:?}");
+            Error::new(ErrorKind::NotFound, operation, message)
+        })?;
+        let Some(write) = write(&found, now).map_err(|error| error.of(operation))? else { return Ok(None) };
+        if let Some(ScheduleAnswer::Written(run)) = store.write_schedules(vec![write]).await?.first() {
+            return Ok(*run);
+        }
+    }
+    Err(contended(operation, job, name))
+}
+
+async fn change_state(
+    store: &dyn Store,
+    operation: &'static str,
+    job: &str,
+    name: &str,
+    mut to: impl FnMut(ScheduleState, Timestamp) -> Result<Option<ScheduleState>, Error> + Send,
+) -> Result<(), Error> {
+    let changed = change(store, operation, job, name, |found, now| {
+        Ok(to(found.state()?, now)?.map(|state| found.write(&state, None, None)))
+    });
+    changed.await.map(drop)
+}
+
+async fn remove(store: &dyn Store, job: &str, name: &str) -> Result<(), Error> {
+    let removed = change(store, "remove_schedule", job, name, |found, _| {
+        let state = found.state()?;
+        if !state.is_declared {
+            return Ok(Some(found.removal()));
+        }
+        let removed = ScheduleState { is_removed: true, owed: None, backfill: None, ..state.clone() };
+        Ok((!state.is_removed).then(|| found.write(&removed, None, None)))
+    });
+    match removed.await {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Declares what the code of a worker says of a job's schedules, where that is in force.
+pub(crate) async fn declare(
+    store: &dyn Store,
+    job: &JobDeclaration,
+    schedules: &[NewSchedule],
+) -> Result<(), Error> {
+    let text =
+        schedules.iter().map(|new| format!("{} {}", new.name, new.text())).collect::<Vec<_>>().join("\n");
+    let text = sha256_hex(format!("{}\n{text}", job.queue).as_bytes());
+    let found = store.schedule(&job.name, "").await?;
+    if found.is_none() && schedules.is_empty() {
+        return store.gather_schedules(&job.name, &job.queue).await;
+    }
+    let names: Vec<String> = schedules.iter().map(|new| new.name.clone()).collect();
+    let mut old = Vec::new();
+    let in_force = change_declarations(store, job, |declarations, now| {
+        let in_force = declarations.see(&text, now);
+        if in_force {
+            // Before they are there, so that none is forgotten.
+            old = declarations.names.iter().filter(|name| !names.contains(name)).cloned().collect();
+            declarations.names = names.iter().chain(&old).cloned().collect();
+        }
+        in_force
+    });
+    if !in_force.await? {
+        return Ok(());
+    }
+    store.gather_schedules(&job.name, &job.queue).await?;
+    for new in schedules {
+        make(store, new, true).await?;
+    }
+    if !old.is_empty() {
+        forget(store, &job.name, &old).await?;
+        change_declarations(store, job, |declarations, _| {
+            declarations.names.retain(|name| !old.contains(name))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// Removes schedules that the code no longer declares, whatever operators have done to them.
+pub(crate) async fn forget(store: &dyn Store, job: &str, names: &[String]) -> Result<(), Error> {
+    for name in names {
+        let removed = change(store, "remove_schedule", job, name, |found, _| {
+            Ok(found.state()?.is_declared.then(|| found.removal()))
+        });
+        match removed.await {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            other => drop(other?),
+        }
+    }
+    Ok(())
+}
+
+async fn change_declarations<T>(
+    store: &dyn Store,
+    job: &JobDeclaration,
+    mut to: impl FnMut(&mut Declarations, Timestamp) -> T + Send,
+) -> Result<T, Error> {
+    for _ in 0..MOST_TRIES {
+        let now = store.wall_time().await?;
+        let found = store.schedule(&job.name, "").await?;
+        let mut declarations: Declarations = match &found {
+            Some(found) => serde_json::from_str(&found.row.state).unwrap_or_default(),
+            None => Declarations::default(),
+        };
+        let answer = to(&mut declarations, now);
+        let row = ScheduleRow {
+            due_at: None,
+            wakes: false,
+            input: Payload::from_json_text("null"),
+            state: serde_json::to_string(&declarations).unwrap_or_default(),
+        };
+        let write = ScheduleWrite {
+            queue: found.as_ref().map_or_else(|| job.queue.clone(), |found| found.queue.clone()),
+            job: job.name.clone(),
+            name: String::new(),
+            expects: found.map(|found| found.version),
+            version: new_version(),
+            row: Some(row),
+            run: None,
+        };
+        if let Some(ScheduleAnswer::Written(_)) = store.write_schedules(vec![write]).await?.first() {
+            return Ok(answer);
+        }
+    }
+    Err(contended("declare", &job.name, ""))
+}
+
+/// Forgets what was declared for a job that nobody declares any more.
+pub(crate) async fn forget_declared(store: &dyn Store, job: &str) -> Result<(), Error> {
+    let Some(found) = store.schedule(job, "").await? else { return Ok(()) };
+    let declarations: Declarations = serde_json::from_str(&found.row.state).unwrap_or_default();
+    forget(store, job, &declarations.names).await?;
+    // Where it has changed, somebody declares it after all.
+    store.write_schedules(vec![found.removal()]).await.map(drop)
+}

@@ -1,0 +1,35 @@
+//! What becomes of ticks that nobody saw in time, and of those that meet an earlier run.
+
+use serde::{Deserialize, Serialize};
+
+/// What becomes of ticks that were missed: no worker of the job was there, its queue was paused, or a later tick was due
+/// before this one was seen. A tick that is seen within a minute, before the next one is due, was not missed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Missed {
+    /// None of them starts a run.
+    Skip,
+    /// The latest starts one.
+    #[default]
+    Latest,
+    /// The latest so many start one each, oldest first; at most [`MOST_MISSED`].
+    All(u32),
+}
+
+/// The most missed ticks that start a run.
+pub const MOST_MISSED: u32 = 1_000;
+
+/// What becomes of a tick while an earlier run of the same schedule has not ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overlap {
+    /// It starts a run beside the earlier one.
+    Allow,
+    /// It starts none.
+    Skip,
+    /// One tick waits until the earlier run has ended: the latest, which takes the place of one that waits already.
+    #[default]
+    OneWaits,
+    /// It starts a run, and the earlier one is cancelled.
+    CancelEarlier,
+}

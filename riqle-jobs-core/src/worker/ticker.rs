@@ -1,0 +1,284 @@
+//! Starts the runs of schedules: looks at those that are due, and writes what becomes of each, if nothing has changed
+//! meanwhile. Each worker does so for its jobs; who comes second finds nothing to do.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{Settings, running::Shared};
+use crate::{
+    Clock, Enqueued, Error, ErrorKind, Hint, Store, WakeUps,
+    backoff::{Backoff, jittered},
+    clock, jobs,
+    outside::{Instant, sleep_until},
+    schedule::{Plan, ScheduleState, Seen, SkipReason, Tick},
+    store::{DueRequest, DueSchedules, JobDeclaration, ScheduleAnswer, ScheduleWrite, StoredSchedule},
+};
+
+/// How many schedules are looked at and written at once.
+const AT_ONCE: usize = 500;
+
+/// A schedule whose times can't be told is looked at again after so long.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// Ticks the schedules of a worker's jobs.
+pub(super) struct Ticker {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    hints: WakeUps,
+    queues: Vec<QueueView>,
+    poll: Duration,
+    seed: u64,
+    polls: u64,
+}
+
+struct QueueView {
+    name: String,
+    jobs: Arc<[String]>,
+    declarations: BTreeMap<String, JobDeclaration>,
+    look_at: Instant,
+    /// When the next one is due, by the store's clock.
+    due: Option<Timestamp>,
+    backoff: Backoff,
+}
+
+impl Ticker {
+    pub(super) fn new(shared: &Shared, settings: &Settings) -> Self {
+        let store = Arc::clone(&shared.store);
+        let seed = settings.id.as_uuid().as_u64_pair().1;
+        let mut queues = Vec::new();
+        for (name, jobs) in shared.jobs_by_queue() {
+            let of_queue =
+                shared.jobs.values().map(|job| job.declaration.clone()).filter(|job| job.queue == name);
+            queues.push(QueueView {
+                jobs: jobs.into(),
+                declarations: of_queue.map(|job| (job.name.clone(), job)).collect(),
+                name,
+                look_at: Instant::now(),
+                due: None,
+                backoff: Backoff::new(seed.wrapping_add(queues.len() as u64)),
+            });
+        }
+        // Before the first look, so that no hint falls between.
+        let hints = store.wake_ups();
+        Self { clock: store.clock(), store, hints, queues, poll: settings.poll, seed, polls: 0 }
+    }
+
+    /// Until it is dropped.
+    pub(super) async fn keep_ticking(mut self) {
+        loop {
+            while let Some(hint) = self.hints.try_next() {
+                self.note(hint);
+            }
+            match self.queues.iter().position(|view| view.look_at <= Instant::now()) {
+                Some(index) => self.look(index).await,
+                None => self.wait().await,
+            }
+        }
+    }
+
+    /// Until none is due. Answers whether it started any run.
+    pub(super) async fn until_none_is_due(&mut self) -> Result<bool, Error> {
+        let mut any = false;
+        for view in &mut self.queues {
+            loop {
+                let due = view.due(&*self.store).await?;
+                if due.schedules.is_empty() {
+                    break;
+                }
+                any |= view.tick(&*self.store, due).await?;
+            }
+        }
+        Ok(any)
+    }
+
+    async fn look(&mut self, index: usize) {
+        self.polls += 1;
+        let poll = jittered(self.poll, self.seed.wrapping_add(self.polls));
+        let moves_by_itself = self.clock.manual().is_none();
+        let view = &mut self.queues[index];
+        let looked = async {
+            let due = view.due(&*self.store).await?;
+            let (next_due, now) = (due.next_due, due.now);
+            let any = !due.schedules.is_empty();
+            if any {
+                view.tick(&*self.store, due).await?;
+            }
+            Ok::<_, Error>((any, next_due, now))
+        };
+        match looked.await {
+            Ok((any, next_due, now)) => {
+                view.backoff.reset();
+                view.due = next_due;
+                let due_in =
+                    next_due.map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default());
+                let pause = match due_in {
+                    // What was written may be due again, or have another time.
+                    _ if any => Duration::ZERO,
+                    Some(due_in) if moves_by_itself => due_in.min(poll),
+                    _ => poll,
+                };
+                view.look_at = Instant::now() + pause;
+            }
+            Err(error) => {
+                tracing::warn!(%error, queue = view.name, "can't tick the schedules; will retry");
+                view.look_at = Instant::now() + view.backoff.next_delay();
+            }
+        }
+    }
+
+    async fn wait(&mut self) {
+        let until = self.queues.iter().map(|view| view.look_at).min();
+        let until = until.unwrap_or_else(|| Instant::now() + self.poll);
+        let due = self.queues.iter().filter_map(|view| view.due).min();
+        let clock = self.clock.clone();
+        let manual_due = async {
+            match (clock.manual(), due) {
+                (Some(clock), Some(due)) => clock.reaches(due).await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            hint = self.hints.next() => self.note(hint),
+            () = sleep_until(until) => {}
+            () = manual_due => self.look_at(|view| view.due.is_some() && view.due <= due),
+        }
+    }
+
+    fn note(&mut self, hint: Hint) {
+        match hint {
+            Hint::Schedules(Some(queue)) => self.look_at(|view| view.name == queue),
+            // Where hints were missed, too.
+            Hint::Schedules(None) | Hint::Due(None) => self.look_at(|_| true),
+            _ => {}
+        }
+    }
+
+    fn look_at(&mut self, which: impl Fn(&QueueView) -> bool) {
+        for view in self.queues.iter_mut().filter(|view| which(view)) {
+            view.look_at = Instant::now();
+            view.due = None;
+        }
+    }
+}
+
+impl QueueView {
+    async fn due(&self, store: &dyn Store) -> Result<DueSchedules, Error> {
+        let request = DueRequest { queue: self.name.clone(), jobs: Arc::clone(&self.jobs), limit: AT_ONCE };
+        store.due_schedules(request).await
+    }
+
+    /// Answers whether a run was started.
+    async fn tick(&self, store: &dyn Store, due: DueSchedules) -> Result<bool, Error> {
+        let mut writes = Vec::with_capacity(due.schedules.len());
+        for found in &due.schedules {
+            if let Some(write) = self.planned(store, found, due.now).await? {
+                writes.push(write);
+            }
+        }
+        let answers = match store.write_schedules(writes.clone()).await {
+            Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+            // One that is refused must not keep the others.
+            Err(_) => {
+                let mut answers = Vec::with_capacity(writes.len());
+                for write in &writes {
+                    answers.push(self.written_alone(store, write).await?);
+                }
+                answers
+            }
+            Ok(answers) => answers,
+        };
+        for (write, answer) in writes.iter().zip(&answers) {
+            if let (Some(run), ScheduleAnswer::Written(Some(Enqueued::Existing(holder)))) =
+                (&write.run, answer)
+                && *holder != run.id
+            {
+                self.skipped(store, write, SkipReason::Unique).await?;
+            }
+        }
+        Ok(answers.iter().any(|answer| matches!(answer, ScheduleAnswer::Written(Some(_)))))
+    }
+
+    async fn planned(
+        &self,
+        store: &dyn Store,
+        found: &StoredSchedule,
+        now: Timestamp,
+    ) -> Result<Option<ScheduleWrite>, Error> {
+        let Some(job) = self.declarations.get(&found.job) else { return Ok(None) };
+        let mut state = found.state()?;
+        for run in &state.cancels {
+            let cancelled = jobs::cancel(store, *run).await;
+            // It may have ended by itself.
+            let has_ended = |error: &Error| matches!(error.kind(), ErrorKind::Rejected | ErrorKind::NotFound);
+            cancelled.or_else(|error| if has_ended(&error) { Ok(()) } else { Err(error) })?;
+        }
+        if state.is_filling_in(&found.live) {
+            pass_kept(store, found, &mut state).await?;
+        }
+        let seen = Seen { job, name: &found.name, input: &found.row.input, live: &found.live, now };
+        match seen.plan(state.clone()) {
+            Ok(Plan { state, run }) => Ok(Some(found.write(&state, None, run))),
+            // A zone that this machine does not know keeps no other schedule.
+            Err(error) => {
+                tracing::error!(%error, job = found.job, schedule = found.name, "can't tell when a schedule is due");
+                let mut write = found.write(&state, None, None);
+                if let Some(row) = &mut write.row {
+                    row.due_at = Some(clock::later(now, TRIED_AGAIN_AFTER));
+                }
+                Ok(Some(write))
+            }
+        }
+    }
+
+    /// Where its run is refused, the tick is skipped.
+    async fn written_alone(&self, store: &dyn Store, write: &ScheduleWrite) -> Result<ScheduleAnswer, Error> {
+        let error = match store.write_schedules(vec![write.clone()]).await {
+            Ok(answers) => return Ok(answers.first().copied().unwrap_or(ScheduleAnswer::Stale)),
+            Err(error) if error.kind() == ErrorKind::Unavailable || write.run.is_none() => return Err(error),
+            Err(error) => error,
+        };
+        tracing::error!(%error, job = write.job, schedule = write.name, "the run of a tick is refused");
+        let without = ScheduleWrite { run: None, ..write.clone() };
+        let answers = store.write_schedules(vec![without]).await?;
+        if let Some(ScheduleAnswer::Written(_)) = answers.first() {
+            self.skipped(store, write, SkipReason::Refused).await?;
+        }
+        Ok(answers.first().copied().unwrap_or(ScheduleAnswer::Stale))
+    }
+
+    /// Counts a tick that started no run after all. It is told, not decided by: where the schedule has changed since, nothing is.
+    async fn skipped(
+        &self,
+        store: &dyn Store,
+        write: &ScheduleWrite,
+        reason: SkipReason,
+    ) -> Result<(), Error> {
+        let Some(tick) = write.run.as_ref().and_then(|run| run.tick.as_ref()) else { return Ok(()) };
+        let Some(found) = store.schedule(&write.job, &write.name).await? else { return Ok(()) };
+        let mut state = found.state()?;
+        state.skip(tick.at, reason, 1);
+        let write = found.write(&state, None, None);
+        store.write_schedules(vec![write]).await.map(drop)
+    }
+}
+
+/// Passes over the ticks of a backfill whose runs are still kept.
+async fn pass_kept(
+    store: &dyn Store,
+    found: &StoredSchedule,
+    state: &mut ScheduleState,
+) -> Result<(), Error> {
+    let Ok(times) = state.rule.times() else { return Ok(()) };
+    let Some(backfill) = &mut state.backfill else { return Ok(()) };
+    // The others are looked at when this is written.
+    for _ in 0..AT_ONCE {
+        let Some(at) = times.next_after(backfill.done).filter(|tick| *tick <= backfill.until) else { break };
+        let tick = Tick { schedule: found.name.clone(), at };
+        if store.run(tick.run_id(&found.job)).await?.is_none() {
+            break;
+        }
+        backfill.done = at;
+    }
+    Ok(())
+}
