@@ -635,7 +635,10 @@ pub async fn a_schedule_follows_its_job_to_another_queue(harness: &dyn Harness) 
     let moved = Digests::in_queue(&store, "reports", vec![cron("declared", "30 * * * *", "UTC")]);
     moved.ended().await;
     harness.clock().advance(HOUR);
-    assert_eq!(moved.ended().await, ["2026-01-01T00:30:00Z", "2026-01-01T01:00:00Z"]);
+    // At the same time.
+    let mut ticks = moved.ended().await;
+    ticks.sort();
+    assert_eq!(ticks, ["2026-01-01T00:30:00Z", "2026-01-01T01:00:00Z"]);
     let of_schedules = [status(&store, "hourly").await.queue, status(&store, "declared").await.queue];
     assert_eq!(of_schedules, ["reports", "reports"]);
     assert_eq!(due(&store).await.next_due, None);
