@@ -26,9 +26,10 @@ pub fn binary() -> PathBuf {
     binary
 }
 
-/// Runs the shop to its end.
+/// Runs the shop to its end, where no file of another build lies.
 pub async fn run(flags: &[&str], environment: &[(&str, String)]) -> Output {
-    command(flags, environment).output().await.unwrap()
+    let folder = tempfile::tempdir().unwrap();
+    command(flags, environment).current_dir(&folder).output().await.unwrap()
 }
 
 fn command(flags: &[&str], environment: &[(&str, String)]) -> Command {
