@@ -7,7 +7,10 @@ use reqwest::{
     header::{HeaderMap, HeaderName, HeaderValue},
 };
 use riqle_jobs_conformance::fuzz;
-use riqle_jobs_core::{Email, ErrorKind, Mailbox, email::SendOutcome};
+use riqle_jobs_core::{
+    Email, ErrorKind, Mailbox,
+    email::{SendOutcome, visible_text},
+};
 use serde_json::Value;
 
 use super::{answer::Answer, body::compose};
@@ -72,7 +75,8 @@ fn a_body_is_json_that_says_what_the_email_says() {
         assert_eq!((json["text"].as_str(), json["html"].as_str()), (Some(&*email.text), Some(&*email.html)));
         for (said, address) in [(&json["from"], &email.from), (&json["to"][0], &email.to)] {
             let read = Mailbox::parse(said.as_str().unwrap()).unwrap();
-            let expected = address.name.as_deref().map(plain);
+            // A reader cuts it at its length again.
+            let expected = address.name.as_deref().map(|name| visible_text(&plain(name)));
             assert_eq!(read.name, expected.filter(|name| !name.is_empty()), "{said}");
         }
         let sizes = (json["to"].as_array().map(Vec::len), json["headers"].as_object().map(|all| all.len()));
