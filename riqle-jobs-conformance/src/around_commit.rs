@@ -8,7 +8,7 @@ use std::{
 use riqle_jobs_core::{
     AsStore, Database, DatabaseTransaction, Enqueued, Error, LeaseAnswer, LeaseRef, Limits, NewRun, Payload,
     RunFilter, RunId, StepPath, StepSave, Store,
-    store::{NewEvent, Staged},
+    store::{NewEvent, ScheduleWrite, Staged},
 };
 
 type Hook = Arc<dyn Fn() -> Result<(), Error> + Send + Sync>;
@@ -94,6 +94,10 @@ impl<T: DatabaseTransaction> DatabaseTransaction for TransactionAroundCommit<T> 
 
     async fn cancel(&mut self, filter: RunFilter) -> Result<u64, Error> {
         self.transaction.cancel(filter).await
+    }
+
+    async fn add_schedule(&mut self, row: ScheduleWrite) -> Result<(), Error> {
+        self.transaction.add_schedule(row).await
     }
 
     async fn stage(&mut self, items: Vec<Staged>) -> Result<(), Error> {

@@ -89,7 +89,11 @@ impl Digests {
     }
 }
 
+/// Of a job that is registered.
 async fn made(store: &Arc<dyn Store>, new: NewSchedule) {
+    if !store.jobs().await.unwrap().iter().any(|job| job.declaration.name == new.job) {
+        store.register_jobs(vec![job_of(&new.job)]).await.unwrap();
+    }
     Jobs::new(store).schedule_named(new).await.unwrap();
 }
 
@@ -490,8 +494,10 @@ pub async fn a_crash_between_a_tick_and_its_cancel_keeps_no_run_alive(harness: &
     // The write of a worker that goes down behind it.
     let found = due(&store).await.schedules.remove(0);
     let mut write = write_of(&found, 7, at(2 * 3_600_000));
+    write.run = None;
     let mut state = serde_json::from_str::<serde_json::Value>(&found.row.state).unwrap();
     state["cancels"] = serde_json::json!([first]);
+    state["owed"] = serde_json::json!(at(2 * 3_600_000));
     state["next"] = serde_json::json!(at(3 * 3_600_000));
     let row = write.row.as_mut().unwrap();
     (row.state, row.due_at) = (state.to_string(), Some(at(2 * 3_600_000)));

@@ -50,11 +50,16 @@ pub(crate) fn tick() -> Tick {
 
 /// What the store is told of a job `greet`, which new users start.
 pub(crate) fn greets_new_users() -> JobDeclaration {
+    JobDeclaration { trigger: Some("user/created".to_owned()), ..job_of(GREET) }
+}
+
+/// Of the queue of most tests, with no rules.
+pub(crate) fn job_of(name: &str) -> JobDeclaration {
     JobDeclaration {
-        name: GREET.to_owned(),
+        name: name.to_owned(),
         queue: QUEUE.to_owned(),
         priority: Priority::DEFAULT,
-        trigger: Some("user/created".to_owned()),
+        trigger: None,
         policy: None,
         rules: JobRules::default(),
     }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use riqle_jobs_core::{
-    NewRun, WorkerId,
+    Jobs, NewRun, WorkerId,
+    schedule::{NewSchedule, Rule},
     store::{Health, Misplaced, TroubleKind, WorkerReport, WorkerTrouble},
 };
 
@@ -127,4 +128,22 @@ pub async fn a_provider_that_has_taken_no_email_for_a_minute_is_told(harness: &d
     let told = "no email was accepted for 1 min (worker crate): smtp: deferred by the provider: SMTP greeting: 421 too many \
                 connections";
     assert_eq!(health(harness).await.problems, [told]);
+}
+
+pub async fn a_schedule_that_is_late_though_a_worker_lives_is_named(harness: &dyn Harness) {
+    let store = harness.store();
+    let rule = Rule::Every { period: secs(3600), from: at(0) };
+    let new = NewSchedule::new(GREET, "hourly", rule, json("1")).queue(QUEUE);
+    store.register_jobs(vec![job_of(GREET)]).await.unwrap();
+    Jobs::new(&store).schedule_named(new).await.unwrap();
+    harness.clock().advance(secs(3600 + 61));
+    assert!(health(harness).await.problems.is_empty(), "nobody is there to tick it");
+    store.report_worker(worker(&[GREET])).await.unwrap();
+    let problems = health(harness).await.problems;
+    assert!(
+        problems[0].starts_with("schedule \"hourly\" of job \"greet\" has been due for 1 min"),
+        "{problems:?}"
+    );
+    store.pause_queue(QUEUE, "ada", "").await.unwrap();
+    assert!(health(harness).await.problems.is_empty());
 }

@@ -51,10 +51,12 @@ macro_rules! transaction_suite {
             a_step_whose_commit_was_not_answered_is_looked_for_and_not_done_again,
             a_step_in_a_database_that_lacks_the_run_says_so,
             a_transaction_with_a_call_that_was_dropped_half_way_does_not_commit,
+            a_schedule_of_a_transaction_is_made_after_its_commit_alone,
         ]);
         $crate::conformance_area!($harness as ShopHarness, transaction_staging: [
             what_is_enqueued_for_another_store_arrives_after_the_commit,
             a_staged_cancel_is_done_in_its_order,
+            a_schedule_that_is_staged_is_made_where_its_job_runs,
             a_step_for_a_run_of_another_store_is_held_to_once_by_what_is_kept_of_it,
             of_two_that_take_a_step_at_once_the_second_gets_what_the_first_has_kept,
             a_kept_step_is_forgotten_after_its_time,

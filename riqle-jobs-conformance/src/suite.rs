@@ -277,6 +277,7 @@ macro_rules! conformance_suite {
         $crate::conformance_area!($harness, health: [
             an_empty_store_is_healthy,
             the_run_that_has_waited_longest_is_told_unless_its_queue_is_paused,
+            a_schedule_that_is_late_though_a_worker_lives_is_named,
             f10_due_jobs_that_no_living_worker_knows_are_named,
             runs_in_a_queue_that_no_worker_takes_their_job_from_are_named,
             leases_that_ran_out_are_counted_until_they_are_taken_over,

@@ -11,7 +11,8 @@ use std::{
 use riqle_jobs_core::{
     AsStaging, Database, DatabaseTransaction, Enqueued, Error, ErrorKind, Job, JobError, Jobs, LeaseToken,
     Memory, Relay, RetryPolicy, RunContext, RunFilter, RunId, RunState, StepPath, Transaction, Worker,
-    store::{STEPS_KEPT, StagedRequest},
+    schedule::Schedule,
+    store::{STEPS_KEPT, ScheduleFilter, StagedRequest},
 };
 
 use super::transaction::{Bill, Greet, Order, ShopHarness, ada, runs, state};
@@ -195,4 +196,33 @@ pub async fn a_repeated_cancel_leaves_alone_what_was_staged_after_it<H: ShopHarn
     assert_eq!(state(&jobs, new).await, None, "it has not moved before the cancel was removed");
     relay.run_until_idle().await.unwrap();
     assert_eq!(state(&jobs, new).await, Some(RunState::Pending));
+}
+
+pub async fn a_schedule_that_is_staged_is_made_where_its_job_runs<H: ShopHarness>(shop: &H) {
+    let store = Memory::with_clock(shop.clock());
+    let jobs = Jobs::new(&store).staged_in(shop.store());
+    let relay = Relay::new(shop.store(), &store);
+    let (announced, staging) = (Jobs::new(&store), shop.store().as_staging());
+    let ends = async |name: &str, committed| -> Vec<String> {
+        let mut tx = jobs.begin().await.unwrap();
+        tx.schedule(Schedule::every(name, Duration::from_secs(60), ada())).await.unwrap();
+        match committed {
+            true => tx.commit().await.unwrap(),
+            false => tx.rollback().await.unwrap(),
+        }
+        relay.run_until_idle().await.unwrap();
+        let made = announced.schedules(ScheduleFilter::default()).await.unwrap();
+        made.into_iter().map(|schedule| schedule.name).collect()
+    };
+
+    // Of a job that nobody has announced, it is kept aside and holds up nothing.
+    assert!(ends("tenant-7", true).await.is_empty());
+    let refused = staging.refused_staged(10, None).await.unwrap().remove(0);
+    assert!(refused.error.contains("is registered"), "{}", refused.error);
+    announced.declare::<Greet>().await.unwrap();
+    staging.stage_again(refused.number).await.unwrap();
+
+    assert_eq!(ends("tenant-8", false).await, ["tenant-7"]);
+    assert_eq!(ends("tenant-8", true).await, ["tenant-7", "tenant-8"]);
+    assert!(Jobs::new(shop.store()).schedules(ScheduleFilter::default()).await.unwrap().is_empty());
 }

@@ -180,6 +180,7 @@ fn what_was_staged_is_read_as_it_was_or_is_corrupt() {
             }
             StagedItem::Event(event) => Staged::event(event),
             StagedItem::Cancel(filter) => Staged::cancel(&filter),
+            StagedItem::Schedule(new) => Staged::schedule(&new),
         };
         assert_eq!(again.unwrap().item().unwrap(), item);
     });

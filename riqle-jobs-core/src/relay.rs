@@ -13,7 +13,7 @@ use crate::{
     AsStaging, AsStore, Error, ErrorKind, Hint, LeaseToken, Pace, RunFilter, Shutdown, Staging, Store,
     WakeUps,
     backoff::{Backoff, jittered},
-    jobs::{cancel_all, events},
+    jobs::{cancel_all, events, schedules::make},
     limits::{ERROR_BYTES, clean_text},
     store::{StagedItem, StagedNumber, StagedRequest, TakenStaged},
 };
@@ -295,6 +295,8 @@ impl Target for Arc<dyn Store> {
             match item {
                 StagedItem::Run(run) => runs.push(run.clone()),
                 StagedItem::Event(event) => new_events.push(event.clone()),
+                // Again, where what follows is refused: that changes nothing.
+                StagedItem::Schedule(new) => make(&**self, new).await?,
                 // Alone in its part.
                 StagedItem::Cancel(_) => {}
             }
@@ -375,7 +377,7 @@ fn parts(taken: &[TakenStaged], answered: &mut Answered) -> Vec<Part> {
 
 /// Whether the store is at fault, or how it was opened, and not what was handed to it.
 fn is_away(error: &Error) -> bool {
-    !matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Conflict)
+    !matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Conflict | ErrorKind::NotFound)
 }
 
 /// Resolves once something may have been staged.

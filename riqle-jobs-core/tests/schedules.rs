@@ -92,6 +92,7 @@ async fn a_running_worker_ticks_what_is_scheduled_while_it_runs() {
             })
             .await
     });
+    jobs.declare::<SalesDigest>().await.unwrap();
     let every = Schedule::every("shop-7", Duration::from_secs(600), SalesDigest { shop: 7 });
     jobs.schedule(every.starting(time("2026-01-01T00:05:00Z"))).await.unwrap();
     for minute in [5, 15, 25] {
@@ -142,9 +143,13 @@ impl JobInput for OfUser {
 
 #[tokio::test]
 async fn an_input_that_lacks_what_its_keys_are_made_of_is_refused_when_it_is_scheduled() {
-    let store = Memory::new();
-    let refused =
-        Jobs::new(&store).schedule(Schedule::cron("x", "@daily", OfUser { user: None })).await.unwrap_err();
+    let jobs = Jobs::new(&Memory::new());
+    let of = |user| Schedule::cron("x", "@daily", OfUser { user });
+    let unknown = jobs.schedule(of(Some("ada".to_owned()))).await.unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::NotFound);
+    assert!(unknown.to_string().contains("no job \"of-user\" is registered"), "{unknown}");
+    jobs.declare::<OfUser>().await.unwrap();
+    let refused = jobs.schedule(of(None)).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Rejected);
     assert!(refused.to_string().contains("unique key"), "{refused}");
 }
@@ -156,6 +161,7 @@ async fn a_tick_whose_key_is_taken_is_counted_as_skipped() {
     let jobs = Jobs::new(&store);
     let input = || OfUser { user: Some("ada".to_owned()) };
     jobs.enqueue(input()).at(time("2027-01-01T00:00:00Z")).await.unwrap();
+    jobs.declare::<OfUser>().await.unwrap();
     jobs.schedule(Schedule::cron("x", "@hourly", input())).await.unwrap();
     let worker = Worker::new(&store).register(JobFn::new(|_: RunContext, _: OfUser| async { Ok(()) }));
     clock.advance(Duration::from_secs(3_600));

@@ -256,7 +256,7 @@ CREATE TABLE riqle.schedules (
     input_codec smallint NOT NULL,
     wakes       boolean  NOT NULL, -- the end of a run of it makes it due
     job         text     NOT NULL COLLATE "C",
-    name        text     NOT NULL COLLATE "C", -- empty: what the builds of an application declare for the job
+    name        text     NOT NULL COLLATE "C", -- empty: what builds declare; from a control character on: to be made
     queue       text     NOT NULL,
     state       text     NOT NULL, -- JSON that core writes and reads
     input       bytea    NOT NULL,
@@ -448,7 +448,7 @@ CREATE TABLE riqle.actions (
 
 CREATE INDEX actions_age ON riqle.actions (at);
 
--- Runs, events and cancels that the application has staged in its transactions, until a relay has moved them into another store.
+-- Runs, events, cancels and schedules that the application has staged in its transactions, until a relay has moved them into another store.
 -- Rows come and go all the time, so they are vacuumed early.
 CREATE TABLE riqle.staged (
     number      bigint   NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -457,7 +457,7 @@ CREATE TABLE riqle.staged (
     refused_at  bigint,  -- null unless the other store has refused it, as the error
     taken_by    uuid,    -- the token of the relay that has it
     codec       smallint NOT NULL,
-    kind        text     NOT NULL COLLATE "C" CHECK (kind IN ('run', 'event', 'cancel')),
+    kind        text     NOT NULL COLLATE "C" CHECK (kind IN ('run', 'event', 'cancel', 'schedule')),
     id          text     NOT NULL COLLATE "C",
     error       text,
     head        text     NOT NULL, -- JSON that core writes and reads

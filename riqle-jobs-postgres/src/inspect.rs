@@ -100,7 +100,7 @@ impl Inspect for Postgres {
         let health = self.ask("health", &(), |work, ()| Box::pin(health(work))).await?;
         let read_only = || writable.err().map(|error| error.message().to_owned());
         let health = Health { write_error: self.shared.writes.error().or_else(read_only), ..health };
-        health.with_misplaced(self).await
+        health.with_what_waits(self).await
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {

@@ -6,8 +6,9 @@ use riqle_jobs_core::{
     Enqueued, Error, Hint, NewRun, RunFilter, Wake,
     events::{check_events, jobs_started_by},
     from_millis,
+    schedule::NewSchedule,
     store::{
-        EventStart, NewEvent, Staged,
+        EventStart, NewEvent, ScheduleWrite, Staged,
         rules::{CANCELLED, Operation, Pages},
     },
 };
@@ -22,6 +23,7 @@ use crate::{
     list::list_runs,
     operate::cancel,
     registry::registered_jobs,
+    schedules::write_rows,
     staging::stage,
     work::{ANSWERED_WITHIN, Apply, Work, answered_within, within},
 };
@@ -130,6 +132,29 @@ impl Postgres {
             .all_or_nothing(call, connection, &filter, |work, filter| Box::pin(cancel_all(work, filter)))
             .await?;
         Ok((count, self.shared.wake.wake(hints)))
+    }
+
+    /// Makes a schedule, or edits the one of its name, once the caller's transaction has committed: a worker does it. Fire the
+    /// [`Wake`] after the commit. `connection` is as for [`enqueue_in`](Self::enqueue_in).
+    ///
+    /// # Errors
+    /// As [`Transaction::schedule`](riqle_jobs_core::Transaction::schedule); nothing of it is there then, and the transaction
+    /// can go on unless the connection itself broke off.
+    pub async fn schedule_in(&self, connection: &mut PgConnection, new: &NewSchedule) -> Result<Wake, Error> {
+        self.add_schedule(connection, new.row_to_add(&self.shared.limits)?, &mut false).await
+    }
+
+    pub(crate) async fn add_schedule(
+        &self,
+        connection: &mut PgConnection,
+        row: ScheduleWrite,
+        has_ended: &mut bool,
+    ) -> Result<Wake, Error> {
+        let hint = Hint::Schedules(Some(row.queue.clone()));
+        let call = Call { operation: "schedule_in", patience: ANSWERED_WITHIN, has_ended };
+        self.all_or_nothing(call, connection, &row, |work, row| Box::pin(write_rows(work, vec![row])))
+            .await?;
+        Ok(self.shared.wake.wake(vec![hint]))
     }
 
     /// Stages runs, of any queues, in the caller's transaction: once it commits, a [`Relay`](riqle_jobs_core::Relay)

@@ -143,7 +143,7 @@ async fn locked(work: &mut Work<'_>, writes: &[ScheduleWrite]) -> Fallible<Vec<O
     Ok(found)
 }
 
-async fn write_rows(work: &mut Work<'_>, writes: Vec<&ScheduleWrite>) -> Fallible<()> {
+pub(crate) async fn write_rows(work: &mut Work<'_>, writes: Vec<&ScheduleWrite>) -> Fallible<()> {
     let (kept, gone): (Vec<_>, Vec<_>) = writes.into_iter().partition(|write| write.row.is_some());
     if !gone.is_empty() {
         let delete = work

@@ -8,7 +8,7 @@ use std::{
 use riqle_jobs_core::{
     Database, DatabaseTransaction, Enqueued, Error, ErrorKind, LeaseAnswer, LeaseRef, Limits, NewRun,
     Payload, RunFilter, RunId, StepPath, StepSave, Wake,
-    store::{NewEvent, Staged, rules::Fence},
+    store::{NewEvent, ScheduleWrite, Staged, rules::Fence},
 };
 use sqlx::{
     PgConnection, Postgres as Driver, SqlSafeStr, pool::PoolConnection, postgres::PgTransactionManager,
@@ -144,6 +144,12 @@ impl DatabaseTransaction for PostgresTransaction {
         let Self { store, connection, call_has_ended, .. } = self;
         let called = store.cancel_within(connection, filter, call_has_ended).await;
         self.noted(called)
+    }
+
+    async fn add_schedule(&mut self, row: ScheduleWrite) -> Result<(), Error> {
+        let Self { store, connection, call_has_ended, .. } = self;
+        let added = store.add_schedule(connection, row, call_has_ended).await;
+        self.noted(added.map(|wake| ((), wake)))
     }
 
     async fn stage(&mut self, items: Vec<Staged>) -> Result<(), Error> {

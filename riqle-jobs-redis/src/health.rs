@@ -31,6 +31,6 @@ impl Redis {
             write_error: self.shared.writes.error(),
             ..health
         };
-        health.with_misplaced(self).await
+        health.with_what_waits(self).await
     }
 }

@@ -196,7 +196,7 @@ CREATE TABLE riqle_queues (
 -- What core decides of a schedule, if nothing has changed meanwhile. Times are the machine's.
 CREATE TABLE riqle_schedules (
     job         TEXT    NOT NULL,
-    name        TEXT    NOT NULL, -- empty: what the builds of an application declare for the job
+    name        TEXT    NOT NULL, -- empty: what builds declare; from a control character on: to be made
     queue       TEXT    NOT NULL,
     version     INTEGER NOT NULL, -- another one after every change
     due_at      INTEGER,          -- null: not before something changes
@@ -377,11 +377,11 @@ CREATE TABLE riqle_clock (
     noted_at INTEGER NOT NULL
 ) STRICT;
 
--- Runs, events and cancels that the application has staged in its transactions, until a relay has moved them into another store.
+-- Runs, events, cancels and schedules that the application has staged in its transactions, until a relay has moved them into another store.
 -- A number is never used again, so that it names nothing else to a relay that comes late.
 CREATE TABLE riqle_staged (
     number      INTEGER PRIMARY KEY AUTOINCREMENT,
-    kind        TEXT    NOT NULL CHECK (kind IN ('run', 'event', 'cancel')),
+    kind        TEXT    NOT NULL CHECK (kind IN ('run', 'event', 'cancel', 'schedule')),
     id          TEXT    NOT NULL,
     staged_at   INTEGER NOT NULL,
     taken_by    BLOB,    -- the token of the relay that has it; null: nobody, as the next

@@ -6,6 +6,6 @@ SELECT *, (
     )
 ) AS live
 FROM riqle_schedules s
-WHERE (job, name) > (?1, ?2) AND name <> '' AND (?3 IS NULL OR job = ?3)
+WHERE (job, name) > (?1, ?2) AND name >= ' ' AND (?3 IS NULL OR job = ?3)
   AND substr(name, 1, length(?4)) = ?4
 ORDER BY job, name LIMIT ?5

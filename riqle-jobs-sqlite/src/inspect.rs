@@ -104,7 +104,7 @@ impl Inspect for Sqlite {
         });
         let mut health = read.await?;
         health.problems.extend(self.shared.clock.problem());
-        Health { write_error: self.shared.writer.writes.error(), ..health }.with_misplaced(self).await
+        Health { write_error: self.shared.writer.writes.error(), ..health }.with_what_waits(self).await
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {

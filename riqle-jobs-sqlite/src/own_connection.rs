@@ -3,8 +3,9 @@
 use riqle_jobs_core::{
     Enqueued, Error, Hint, NewRun, RunFilter, Wake,
     events::{check_events, jobs_started_by},
+    schedule::NewSchedule,
     store::{
-        EventStart, NewEvent, Staged,
+        EventStart, NewEvent, ScheduleWrite, Staged,
         rules::{CANCELLED, Operation, Pages},
     },
 };
@@ -12,7 +13,8 @@ use sqlx::SqliteConnection;
 
 use crate::{
     Sqlite, email_log::fail_emails_of_run, enqueue::enqueue, error::Result as Fallible, events::start_events,
-    lanes::Lanes, list::list_runs, operate::cancel, registry::registered_jobs, staging::stage,
+    lanes::Lanes, list::list_runs, operate::cancel, registry::registered_jobs, schedules::write_one,
+    staging::stage,
 };
 
 impl Sqlite {
@@ -102,6 +104,34 @@ impl Sqlite {
         let wake = self.shared.in_process.wake.clone();
         Ok((count, Wake::by(move || hints.iter().for_each(|hint| wake.send(hint.clone())))))
     }
+    /// Makes a schedule, or edits the one of its name, once the caller's transaction has committed: a worker does it. Fire the
+    /// [`Wake`] after the commit.
+    ///
+    /// # Errors
+    /// As [`Transaction::schedule`](riqle_jobs_core::Transaction::schedule); nothing of it is there then, and the transaction
+    /// can go on.
+    pub async fn schedule_in(
+        &self,
+        connection: &mut SqliteConnection,
+        new: &NewSchedule,
+    ) -> Result<Wake, Error> {
+        self.add_schedule(connection, &new.row_to_add(&self.shared.limits)?).await
+    }
+
+    pub(crate) async fn add_schedule(
+        &self,
+        connection: &mut SqliteConnection,
+        row: &ScheduleWrite,
+    ) -> Result<Wake, Error> {
+        self.shared.file.check("schedule_in")?;
+        let added = all_or_nothing(connection, async |connection| {
+            let now = self.now_in(connection).await?;
+            write_one(connection, &mut Lanes::default(), row, now).await
+        });
+        added.await.map_err(|error| error.of("schedule_in"))?;
+        Ok(self.shared.in_process.wake.wake(Hint::Schedules(Some(row.queue.clone()))))
+    }
+
     /// Stages runs, of any queues, in the caller's transaction: once it commits, a [`Relay`](riqle_jobs_core::Relay)
     /// moves them into the store that they are meant for. Fire the [`Wake`] after the commit.
     ///

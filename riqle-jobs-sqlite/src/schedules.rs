@@ -148,7 +148,7 @@ async fn write_all(write: &mut Write, writes: &[ScheduleWrite]) -> Fallible<Vec<
     Ok(answers)
 }
 
-async fn write_one(
+pub(crate) async fn write_one(
     connection: &mut SqliteConnection,
     lanes: &mut Lanes,
     write: &ScheduleWrite,

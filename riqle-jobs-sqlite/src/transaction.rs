@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use riqle_jobs_core::{
     Database, DatabaseTransaction, Enqueued, Error, ErrorKind, LeaseAnswer, LeaseRef, Limits, NewRun,
     Payload, RunFilter, RunId, StepPath, StepSave, Wake,
-    store::{NewEvent, Staged, rules::Fence},
+    store::{NewEvent, ScheduleWrite, Staged, rules::Fence},
 };
 use sqlx::{
     SqlSafeStr, Sqlite as Driver, SqliteConnection, pool::PoolConnection, sqlite::SqliteTransactionManager,
@@ -107,6 +107,13 @@ impl DatabaseTransaction for SqliteTransaction {
 
     async fn cancel(&mut self, filter: RunFilter) -> Result<u64, Error> {
         self.call(async |store, connection| store.cancel_in(connection, filter).await).await
+    }
+
+    async fn add_schedule(&mut self, row: ScheduleWrite) -> Result<(), Error> {
+        let add = async |store: &Sqlite, connection: &mut SqliteConnection| {
+            store.add_schedule(connection, &row).await.map(|wake| ((), wake))
+        };
+        self.call(add).await
     }
 
     async fn stage(&mut self, items: Vec<Staged>) -> Result<(), Error> {

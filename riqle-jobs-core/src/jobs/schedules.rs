@@ -1,12 +1,15 @@
 //! Makes, reads and operates schedules: each change is decided here, and made if nothing has changed meanwhile.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
+use tokio::time::sleep;
 
 use crate::{
-    Enqueued, Error, ErrorKind, JobInput, Jobs, Payload, RunId, Store,
+    Enqueued, Error, ErrorKind, JobInput, Jobs, NewRun, Payload, RunId, Store,
     email::sha256_hex,
-    limits::{TEXT_BYTES, check_key, clean_text},
-    schedule::{Declarations, NewSchedule, Schedule, ScheduleState, Tick},
+    limits::{TEXT_BYTES, check_key, check_lacking, clean_text},
+    schedule::{Declarations, NewSchedule, Schedule, ScheduleState, Tick, Times},
     store::{
         JobDeclaration, Pause, ScheduleAnswer, ScheduleFilter, ScheduleRow, ScheduleWrite, StoredSchedule,
         new_version,
@@ -37,7 +40,8 @@ impl<D> Jobs<D> {
     ///
     /// # Errors
     /// `Rejected` for an expression, a zone, an interval, a name or an input that is wrong, for a rule that never comes, and where
-    /// the job's code declares a schedule of this name; `Unavailable`.
+    /// the job's code declares a schedule of this name; `NotFound` for a job that no worker and no producer has announced;
+    /// `Unavailable`.
     pub async fn schedule<I: JobInput>(&self, schedule: Schedule<I>) -> Result<(), Error> {
         self.schedule_named(schedule.erase()?).await
     }
@@ -47,7 +51,7 @@ impl<D> Jobs<D> {
     /// # Errors
     /// As [`schedule`](Self::schedule).
     pub async fn schedule_named(&self, new: NewSchedule) -> Result<(), Error> {
-        make(&**self.store(), &new, false).await
+        make(&**self.store(), &new).await
     }
 
     /// A page of schedules, by job and name.
@@ -90,7 +94,7 @@ impl<D> Jobs<D> {
     /// `NotFound` of the schedule, or of a job that is not registered; as [`Queue::enqueue`](crate::Queue::enqueue).
     pub async fn trigger_schedule(&self, job: &str, name: &str) -> Result<RunId, Error> {
         let store = &**self.store();
-        let declaration = declared(store, job).await?;
+        let declaration = declared("trigger_schedule", store, job).await?;
         let id = RunId::new();
         let enqueued = change(store, "trigger_schedule", job, name, |found, now| {
             let tick = Tick { schedule: name.to_owned(), at: now };
@@ -130,7 +134,10 @@ impl<D> Jobs<D> {
     pub async fn edit_schedule(&self, new: NewSchedule, by: &str) -> Result<(), Error> {
         check_key("`by`", by).map_err(|error| error.of("edit_schedule"))?;
         let store = &**self.store();
-        let times = new.checked(&store.limits())?;
+        let times = new.checked_to_come(&store.limits(), store.wall_time().await?)?;
+        let job = declared("edit_schedule", store, &new.job).await?;
+        check_lacking(&NewRun::of_declared(&job, new.input.clone())?)
+            .map_err(|error| error.of("edit_schedule"))?;
         let edited = change(store, "edit_schedule", &new.job, &new.name, |found, now| {
             let state = found.state()?.edited(&new, &times, by, now);
             Ok(Some(found.write(&state, Some(new.input.clone()), None)))
@@ -153,25 +160,34 @@ fn status(stored: StoredSchedule) -> Result<ScheduleStatus, Error> {
     Ok(ScheduleStatus { job, queue, name, input, live, state })
 }
 
-async fn declared(store: &dyn Store, job: &str) -> Result<JobDeclaration, Error> {
+async fn declared(operation: &'static str, store: &dyn Store, job: &str) -> Result<JobDeclaration, Error> {
     let known = store.jobs().await?.into_iter().find(|known| known.declaration.name == job);
     known.map(|known| known.declaration).ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, "trigger_schedule", format!("no job {job:?} is registered"))
+        let message = format!("no job {job:?} is registered: start a worker of it, or declare it");
+        Error::new(ErrorKind::NotFound, operation, message)
     })
 }
 
-/// Makes a schedule; the job's code where it is `declared`.
-async fn make(store: &dyn Store, new: &NewSchedule, is_declared: bool) -> Result<(), Error> {
+/// Makes a schedule at run time, of a job that is registered.
+pub(crate) async fn make(store: &dyn Store, new: &NewSchedule) -> Result<(), Error> {
     let times = new.checked(&store.limits())?;
-    if times.next_after(store.wall_time().await?).is_none() {
-        let message = format!("the schedule {:?} never comes: {}", new.name, new.rule);
-        return Err(Error::new(ErrorKind::Rejected, "schedule", message).permanent());
-    }
+    let job = declared("schedule", store, &new.job).await?;
+    check_lacking(&NewRun::of_declared(&job, new.input.clone())?).map_err(|error| error.of("schedule"))?;
+    make_of(store, &NewSchedule { queue: job.queue, ..new.clone() }, &times, false).await
+}
+
+/// Makes a schedule; the job's code where it `is_declared`: then one that is over is fine.
+async fn make_of(
+    store: &dyn Store,
+    new: &NewSchedule,
+    times: &Times,
+    is_declared: bool,
+) -> Result<(), Error> {
     for _ in 0..MOST_TRIES {
         let now = store.wall_time().await?;
         let found = store.schedule(&new.job, &new.name).await?;
         let write = match &found {
-            None => Some(first(new, &ScheduleState::new(new, is_declared, &times, now))),
+            None => Some(first(new, &ScheduleState::new(new, is_declared, times, now))),
             Some(found) => {
                 let state = found.state()?;
                 if state.is_declared && !is_declared {
@@ -180,14 +196,18 @@ async fn make(store: &dyn Store, new: &NewSchedule, is_declared: bool) -> Result
                     return Err(Error::new(ErrorKind::Rejected, "schedule", message));
                 }
                 state
-                    .made_again(new, is_declared, &times, now)
+                    .made_again(new, is_declared, times, now)
                     .map(|state| found.write(&state, Some(new.input.clone()), None))
             }
         };
         let Some(write) = write else { return Ok(()) };
+        if !is_declared {
+            new.checked_to_come(&store.limits(), now)?;
+        }
         if !matches!(store.write_schedules(vec![write]).await?[..], [ScheduleAnswer::Stale]) {
             return Ok(());
         }
+        sleep(TRIED_AGAIN_AFTER).await;
     }
     Err(contended("schedule", &new.job, &new.name))
 }
@@ -207,6 +227,8 @@ fn first(new: &NewSchedule, state: &ScheduleState) -> ScheduleWrite {
 
 /// Who changes a schedule that is changed at the same time tries again, so often.
 const MOST_TRIES: usize = 50;
+/// And waits in between for who has changed it.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 fn contended(operation: &'static str, job: &str, name: &str) -> Error {
     let message = format!("the schedule {name:?} of job {job:?} is being changed all the time");
@@ -232,6 +254,7 @@ async fn change(
         if let Some(ScheduleAnswer::Written(run)) = store.write_schedules(vec![write]).await?.first() {
             return Ok(*run);
         }
+        sleep(TRIED_AGAIN_AFTER).await;
     }
     Err(contended(operation, job, name))
 }
@@ -264,19 +287,15 @@ async fn remove(store: &dyn Store, job: &str, name: &str) -> Result<(), Error> {
     }
 }
 
-/// Declares what the code of a worker says of a job's schedules, where that is in force.
+/// Declares what the code of a worker says of a job's schedules, where that is in force. A build without any is noted, too: else
+/// it would be news beside a later one that has some.
 pub(crate) async fn declare(
     store: &dyn Store,
     job: &JobDeclaration,
     schedules: &[NewSchedule],
 ) -> Result<(), Error> {
-    let text =
-        schedules.iter().map(|new| format!("{} {}", new.name, new.text())).collect::<Vec<_>>().join("\n");
-    let text = sha256_hex(format!("{}\n{text}", job.queue).as_bytes());
-    let found = store.schedule(&job.name, "").await?;
-    if found.is_none() && schedules.is_empty() {
-        return store.gather_schedules(&job.name, &job.queue).await;
-    }
+    let text: Vec<_> = schedules.iter().map(|new| format!("{} {}", new.name, new.text())).collect();
+    let text = sha256_hex(format!("{}\n{}", job.queue, text.join("\n")).as_bytes());
     let names: Vec<String> = schedules.iter().map(|new| new.name.clone()).collect();
     let mut old = Vec::new();
     let in_force = change_declarations(store, job, |declarations, now| {
@@ -293,14 +312,13 @@ pub(crate) async fn declare(
     }
     store.gather_schedules(&job.name, &job.queue).await?;
     for new in schedules {
-        make(store, new, true).await?;
+        make_of(store, new, &new.checked(&store.limits())?, true).await?;
     }
     if !old.is_empty() {
         forget(store, &job.name, &old).await?;
-        change_declarations(store, job, |declarations, _| {
-            declarations.names.retain(|name| !old.contains(name))
-        })
-        .await?;
+        let forget =
+            |declarations: &mut Declarations, _| declarations.names.retain(|name| !old.contains(name));
+        change_declarations(store, job, forget).await?;
     }
     Ok(())
 }
@@ -331,7 +349,11 @@ async fn change_declarations<T>(
             Some(found) => serde_json::from_str(&found.row.state).unwrap_or_default(),
             None => Declarations::default(),
         };
+        let before = declarations.clone();
         let answer = to(&mut declarations, now);
+        if found.is_some() && declarations.differs_little_from(&before) {
+            return Ok(answer);
+        }
         let row = ScheduleRow {
             due_at: None,
             wakes: false,
@@ -350,6 +372,7 @@ async fn change_declarations<T>(
         if let Some(ScheduleAnswer::Written(_)) = store.write_schedules(vec![write]).await?.first() {
             return Ok(answer);
         }
+        sleep(TRIED_AGAIN_AFTER).await;
     }
     Err(contended("declare", &job.name, ""))
 }

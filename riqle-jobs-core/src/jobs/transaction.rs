@@ -14,7 +14,8 @@ use crate::{
     Enqueue, Enqueued, Error, ErrorKind, JobInput, LeaseAnswer, LeaseRef, Limits, NewRun, Payload, RunFilter,
     RunId, StepPath, StepSave,
     jobs::events::check_events,
-    store::{NewEvent, Staged},
+    schedule::Schedule,
+    store::{NewEvent, ScheduleWrite, Staged},
 };
 
 /// A SQL database that an application shares with its jobs, or that stages what they need: a handle of `Sqlite` or
@@ -62,6 +63,13 @@ pub trait DatabaseTransaction: Send {
     /// # Errors
     /// `Unavailable`.
     fn cancel(&mut self, filter: RunFilter) -> impl Future<Output = Result<u64, Error>> + Send;
+
+    /// Adds the row of a schedule that is to be made, of a name of its own
+    /// ([`NewSchedule::row_to_add`](crate::schedule::NewSchedule::row_to_add)).
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn add_schedule(&mut self, row: ScheduleWrite) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Stages items for a [`Relay`](crate::Relay).
     ///
@@ -219,6 +227,20 @@ impl<D: Database> Transaction<D> {
             return self.inner.stage(vec![Staged::cancel(&filter)?]).await.map(|()| None);
         }
         self.inner.cancel(filter).await.map(Some)
+    }
+
+    /// Makes a schedule, or edits the one of this name, once this commits: a worker does it, within a second as a rule. Where
+    /// runs are staged, the schedule is, too.
+    ///
+    /// # Errors
+    /// As [`Jobs::schedule`](crate::Jobs::schedule), but that the job's code declares the schedule is only told in the log.
+    pub async fn schedule<I: JobInput>(&mut self, schedule: Schedule<I>) -> Result<(), Error> {
+        let new = schedule.erase()?;
+        let row = new.row_to_add(&self.inner.limits())?;
+        if self.stages {
+            return self.inner.stage(vec![Staged::schedule(&new)?]).await;
+        }
+        self.inner.add_schedule(row).await
     }
 
     /// Makes everything in it lasting, and tells the workers.

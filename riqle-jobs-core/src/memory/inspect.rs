@@ -85,7 +85,7 @@ impl Inspect for Memory {
 
     async fn health(&self) -> Result<Health, Error> {
         let workers = self.workers().await?;
-        self.health_of(&workers).with_misplaced(self).await
+        self.health_of(&workers).with_what_waits(self).await
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {

@@ -9,6 +9,8 @@ use crate::clock;
 
 /// A build whose workers have not declared for so long has none.
 const GONE_AFTER: Duration = Duration::from_secs(3 * 60);
+/// How old the time may be at which a build was last seen.
+const NOTED_EVERY: Duration = Duration::from_secs(45);
 /// For how long a build is remembered, so that its return is no news.
 const REMEMBERED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The most builds that are remembered.
@@ -47,5 +49,15 @@ impl Declarations {
         }
         let with_workers = self.builds.iter().filter(|build| clock::later(build.last_seen, GONE_AFTER) > now);
         with_workers.max_by_key(|build| build.first_seen).is_some_and(|build| build.text == text)
+    }
+
+    /// Whether only times of builds differ, by less than is worth a write.
+    pub(crate) fn differs_little_from(&self, before: &Self) -> bool {
+        let is_near = |(now, then): (&Build, &Build)| {
+            now.text == then.text && clock::later(then.last_seen, NOTED_EVERY) > now.last_seen
+        };
+        self.names == before.names
+            && self.builds.len() == before.builds.len()
+            && self.builds.iter().zip(&before.builds).all(is_near)
     }
 }

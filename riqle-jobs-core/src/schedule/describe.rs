@@ -49,9 +49,11 @@ fn named_times(second: &str, minute: &str, hour: &str) -> Option<String> {
 }
 
 fn interval(second: &str, minute: &str, hour: &str) -> Option<String> {
-    let every = |count: &str, unit: &str| match step(count)? {
-        1 => Some(format!("every {unit}")),
-        count => Some(format!("every {count} {unit}s")),
+    let every = |count: &str, unit: &str| match (step(count)?, if unit == "hour" { 24 } else { 60 }) {
+        (1, _) => Some(format!("every {unit}")),
+        // Others begin anew with each hour or day.
+        (count, of) if count > 1 && of % count == 0 => Some(format!("every {count} {unit}s")),
+        _ => None,
     };
     match (second, minute, hour) {
         (_, "*", "*") if second != "0" => every(second, "second"),
@@ -182,9 +184,16 @@ mod tests {
 
     #[test]
     fn an_unusual_expression_is_quoted() {
-        for expression in
-            ["0 8 13 * 5", "0 8-10 * * *", "0 8 * * 5#2", "0 8 15W * *", "1,2,3,4,5 8 * * *", "0 8"]
-        {
+        for expression in [
+            "0 8 13 * 5",
+            "0 8-10 * * *",
+            "0 8 * * 5#2",
+            "0 8 15W * *",
+            "1,2,3,4,5 8 * * *",
+            "0 8",
+            "*/40 * * * *",
+            "0 */5 * * *",
+        ] {
             assert_eq!(describe(expression), format!("by the cron expression {expression:?}"));
         }
     }

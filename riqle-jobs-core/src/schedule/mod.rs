@@ -11,10 +11,13 @@ mod state;
 mod tick;
 #[cfg(test)]
 mod times_tests;
+mod wish;
 
 pub(crate) use self::{
     declarations::Declarations,
     plan::{Plan, Seen},
+    rule::Times,
+    wish::Wish,
 };
 pub use self::{
     new_schedule::{NewSchedule, SCHEDULE_NAME_BYTES, Schedule},

@@ -193,7 +193,24 @@ impl NewSchedule {
         if self.jitter > MOST_JITTER {
             return Err(rejected(format!("jitter is a day at most, not {:?}", self.jitter)));
         }
-        self.rule.times()
+        let times = self.rule.times()?;
+        if times.next_after(Timestamp::UNIX_EPOCH).is_none() {
+            return Err(self.never_comes());
+        }
+        Ok(times)
+    }
+
+    /// As [`checked`](Self::checked), of one that ticks after `now`.
+    pub(crate) fn checked_to_come(&self, limits: &Limits, now: Timestamp) -> Result<Times, Error> {
+        let times = self.checked(limits)?;
+        if times.next_after(now).is_none() {
+            return Err(self.never_comes());
+        }
+        Ok(times)
+    }
+
+    fn never_comes(&self) -> Error {
+        rejected(format!("the schedule {:?} never comes: {}", self.name, self.rule))
     }
 
     /// Tells whether who makes it again says the same.

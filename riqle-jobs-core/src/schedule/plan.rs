@@ -64,6 +64,8 @@ impl Seen<'_> {
 
     /// The next tick, where it is due.
     fn tick(&self, mut state: ScheduleState, times: &Times) -> Plan {
+        // By the time zone database of now.
+        state.next = times.next_after(state.counted_from);
         let Some(next) = state.next.filter(|tick| self.due_at(*tick, &state) <= self.now) else {
             return Plan { state, run: None };
         };
@@ -81,32 +83,26 @@ impl Seen<'_> {
             let newest = if missed.len() < MOST_COUNTED { missed[missed.len() - 1] } else { last };
             state.skip(newest, SkipReason::Missed, missed.len() as u64);
         }
-        let Some(tick) = first_kept else {
-            state.next = times.next_after(last);
-            return Plan { state, run: None };
-        };
-        state.next = times.next_after(tick);
+        state.count_from(times, first_kept.unwrap_or(last));
+        let Some(tick) = first_kept else { return Plan { state, run: None } };
         if !state.has_live(self.live) {
             return self.start(state, tick);
         }
         match state.overlap {
-            Overlap::Allow => self.start(state, tick),
-            Overlap::Skip => {
-                state.skip(tick, SkipReason::Overlap, 1);
-                Plan { state, run: None }
-            }
-            Overlap::OneWaits => {
+            Overlap::Allow => return self.start(state, tick),
+            Overlap::Skip => state.skip(tick, SkipReason::Overlap, 1),
+            Overlap::OneWaits | Overlap::CancelEarlier => {
                 if let Some(replaced) = state.owed.replace(tick) {
                     state.skip(replaced, SkipReason::Overlap, 1);
                 }
-                Plan { state, run: None }
-            }
-            Overlap::CancelEarlier => {
-                let filled_in = state.backfill.as_ref().and_then(|backfill| backfill.run);
-                state.cancels = self.live.iter().copied().filter(|run| Some(*run) != filled_in).collect();
-                self.start(state, tick)
             }
         }
+        if state.overlap == Overlap::CancelEarlier {
+            // It starts once they have ended, and so let go of the unique key.
+            let filled_in = state.backfill.as_ref().and_then(|backfill| backfill.run);
+            state.cancels = self.live.iter().copied().filter(|run| Some(*run) != filled_in).collect();
+        }
+        Plan { state, run: None }
     }
 
     fn start(&self, mut state: ScheduleState, tick: Timestamp) -> Plan {

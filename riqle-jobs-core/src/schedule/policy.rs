@@ -30,6 +30,6 @@ pub enum Overlap {
     /// One tick waits until the earlier run has ended: the latest, which takes the place of one that waits already.
     #[default]
     OneWaits,
-    /// It starts a run, and the earlier one is cancelled.
+    /// The earlier run is cancelled, and it starts one.
     CancelEarlier,
 }

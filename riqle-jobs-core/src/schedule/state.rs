@@ -36,6 +36,8 @@ pub struct ScheduleState {
     pub pause: Option<Pause>,
     /// The next tick; `None` where there is none.
     pub next: Option<Timestamp>,
+    /// The time after which that is the first: by another time zone database it may be another.
+    pub(crate) counted_from: Timestamp,
     /// A tick that waits until the earlier run has ended.
     pub owed: Option<Timestamp>,
     /// Runs that its newest tick is to cancel.
@@ -122,6 +124,7 @@ impl ScheduleState {
             edited: None,
             pause: None,
             next: times.next_after(now),
+            counted_from: now,
             owed: None,
             cancels: Vec::new(),
             backfill: None,
@@ -164,24 +167,28 @@ impl ScheduleState {
         let mut state = self.clone();
         if self.rule != new.rule {
             state.rule = new.rule.clone();
-            state.count_from(times, now);
+            if let Some(owed) = state.owed.take() {
+                state.skip(owed, SkipReason::Overlap, 1);
+            }
             state.backfill = None;
+            state.count_from(times, now);
         }
         Self { missed: new.missed, overlap: new.overlap, jitter: new.jitter, ..state }
     }
 
-    /// Ends a pause. Ticks of the time in which it was paused are none.
+    /// Ends a pause. Ticks that fell into it are dropped, not those from before it.
     pub(crate) fn resumed(&self, times: &Times, now: Timestamp) -> Self {
         let mut state = Self { pause: None, ..self.clone() };
-        state.count_from(times, now);
+        let is_from_before = |next: Timestamp| self.pause.as_ref().is_some_and(|pause| next <= pause.at);
+        if !self.next.is_some_and(is_from_before) {
+            state.count_from(times, now);
+        }
         state
     }
 
-    /// Not before what has ticked: the clock may have been set back since.
-    fn count_from(&mut self, times: &Times, now: Timestamp) {
-        let last = self.last.map_or(now, |last| last.tick.max(now));
-        self.next = times.next_after(last);
-        self.owed = None;
+    pub(crate) fn count_from(&mut self, times: &Times, time: Timestamp) {
+        self.next = times.next_after(time);
+        self.counted_from = time;
     }
 
     /// Has the ticks of a range filled in, that of `from` included.
@@ -197,6 +204,9 @@ impl ScheduleState {
         now: Timestamp,
     ) -> Result<Self, Error> {
         let ((from, until), refused) = (range, |kind, message| Error::new(kind, "backfill", message));
+        if self.is_removed {
+            return Err(refused(ErrorKind::Rejected, "the schedule was removed".to_owned()));
+        }
         if let Some(backfill) = &self.backfill {
             let message = format!("{} is filling in the ticks until {}", backfill.by, backfill.until);
             return Err(refused(ErrorKind::Conflict, message));

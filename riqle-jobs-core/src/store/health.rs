@@ -7,7 +7,10 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{COUNTED_TO, Inspect, RegisteredWorker, RunFilter, TroubleKind, WorkerOrder, WorkerTrouble};
+use super::{
+    AT_ONCE, COUNTED_TO, DueRequest, RegisteredWorker, RunFilter, Store, TroubleKind, WorkerOrder,
+    WorkerTrouble,
+};
 use crate::Error;
 
 /// A worker not seen for this long counts as gone.
@@ -16,6 +19,11 @@ pub const WORKER_GONE_AFTER: Duration = Duration::from_secs(60);
 const FAILING_FOR_LONG: Duration = Duration::from_secs(10 * 60);
 /// A provider that accepts nothing for this long is more than briefly overloaded.
 const REFUSED_FOR_LONG: Duration = Duration::from_secs(60);
+
+/// A schedule that has been due for longer is late.
+const LATE: Duration = Duration::from_secs(60);
+/// So many late schedules of a queue are named.
+const LATE_NAMED: usize = 10;
 
 /// The health of a store and its work: what a health page shows first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,7 +72,7 @@ pub struct Misplaced {
 
 impl Health {
     /// The health of what is due and of the workers: `due` has what is due first of each job in queues that are
-    /// not paused. What is misplaced is not counted yet: see [`with_misplaced`](Self::with_misplaced).
+    /// not paused. What is misplaced is not counted yet: see [`with_what_waits`](Self::with_what_waits).
     pub fn of_due(due: Vec<FirstDue>, workers: &[RegisteredWorker], now: Timestamp) -> Self {
         let is_there = |worker: &&RegisteredWorker| worker.order == WorkerOrder::Work && worker.is_alive(now);
         let mut taken: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
@@ -98,18 +106,48 @@ impl Health {
         }
     }
 
-    /// Counts the runs that are misplaced, and names them among the problems: for stores.
+    /// Names what waits in vain among the problems, for stores: runs that are misplaced, which are counted, and schedules that
+    /// have been due for more than a minute, though a worker of their job lives.
     ///
     /// # Errors
-    /// As [`Inspect::count_runs`].
-    pub async fn with_misplaced(mut self, store: &dyn Inspect) -> Result<Self, Error> {
+    /// As [`Inspect::count_runs`](super::Inspect::count_runs) and
+    /// [`Schedules::due_schedules`](super::Schedules::due_schedules).
+    pub async fn with_what_waits<S: Store + ?Sized>(mut self, store: &S) -> Result<Self, Error> {
         for misplaced in &mut self.misplaced {
             let filter = RunFilter::pending().job(&misplaced.job).queue(&misplaced.queue);
             misplaced.runs = store.count_runs(filter, COUNTED_TO).await?;
             self.problems.push(misplaced.problem());
         }
+        self.problems.extend(late_schedules(store).await?);
         Ok(self)
     }
+}
+
+async fn late_schedules<S: Store + ?Sized>(store: &S) -> Result<Vec<String>, Error> {
+    let (mut problems, now) = (Vec::new(), store.now().await?);
+    let mut queues: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for worker in store.workers().await?.into_iter().filter(|worker| worker.is_alive(now)) {
+        for (job, queue) in worker.report.jobs {
+            queues.entry(queue).or_default().insert(job);
+        }
+    }
+    for (queue, jobs) in queues {
+        let request = DueRequest { queue, jobs: jobs.into_iter().collect(), limit: LATE_NAMED };
+        let due = store.due_schedules(request).await?;
+        let late = |due_at: Timestamp| Duration::try_from(due.now.duration_since(due_at)).unwrap_or_default();
+        for schedule in &due.schedules {
+            // One that was made due by the end of a run says not since when.
+            let Some(due_at) = schedule.row.due_at.filter(|due_at| *due_at != AT_ONCE) else { continue };
+            if late(due_at) > LATE {
+                let (name, job, minutes) = (&schedule.name, &schedule.job, late(due_at).as_secs() / 60);
+                problems.push(format!(
+                        "schedule {name:?} of job {job:?} has been due for {minutes} min, though a worker of it lives: its log \
+                         says why"
+                    ));
+            }
+        }
+    }
+    Ok(problems)
 }
 
 impl Misplaced {

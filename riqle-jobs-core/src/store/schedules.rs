@@ -178,9 +178,10 @@ impl ScheduleFilter {
         Self { prefix: prefix.into(), ..Self::default() }
     }
 
-    /// Whether it lists one of this job and name. What stands under an empty name is no schedule.
+    /// Whether it lists one of this job and name. What stands under an empty name, or one that begins with a control character,
+    /// is no schedule.
     pub fn lists(&self, job: &str, name: &str) -> bool {
-        !name.is_empty()
+        name >= " "
             && self.job.as_deref().is_none_or(|asked| asked == job)
             && name.starts_with(&self.prefix)
             && self.after.as_ref().is_none_or(|(after, last)| (after.as_str(), last.as_str()) < (job, name))

@@ -1,4 +1,4 @@
-//! A run, an event or a cancel, as it is stored while staged.
+//! A run, an event, a cancel or a schedule, as it is stored while staged.
 
 use std::time::Duration;
 
@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::{NewEvent, TakenStaged, UniqueKey};
 use crate::{
     Codec, Due, Error, ErrorKind, Fingerprint, NewRun, Payload, Priority, RunFilter, RunId,
-    events::EVENT_ID_KEPT, schedule::Tick, state::closed_set,
+    events::EVENT_ID_KEPT,
+    schedule::{NewSchedule, Tick, Wish},
+    state::closed_set,
 };
 
 closed_set! {
@@ -20,19 +22,21 @@ closed_set! {
         Event = "event",
         /// Runs to be cancelled.
         Cancel = "cancel",
+        /// A schedule to be made.
+        Schedule = "schedule",
     }
 }
 
-/// A run, an event or a cancel as it is stored while staged. Only this module writes and reads it.
+/// A run, an event, a cancel or a schedule as it is stored while staged. Only this module writes and reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staged {
-    /// Which of the three.
+    /// Which of these.
     pub kind: StagedKind,
     /// The id of the run or event, or one of its own; an item of the same kind and id is the same item.
     pub id: String,
     /// Everything but the payload: JSON text.
     pub head: String,
-    /// The run's input, or the event's data.
+    /// The input of the run or of the schedule's runs, or the event's data.
     pub payload: Payload,
 }
 
@@ -45,6 +49,8 @@ pub enum StagedItem {
     Event(NewEvent),
     /// Cancel the runs that it lists and that have not ended.
     Cancel(RunFilter),
+    /// A schedule to be made.
+    Schedule(NewSchedule),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -70,6 +76,14 @@ struct EventHead {
     due_at: Option<Timestamp>,
     #[serde(default = "kept_by_default", skip_serializing_if = "is_default")]
     id_kept: Duration,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ScheduleHead {
+    job: String,
+    queue: String,
+    #[serde(flatten)]
+    rest: Wish,
 }
 
 fn kept_by_default() -> Duration {
@@ -120,6 +134,16 @@ impl Staged {
         Ok(Self { kind: StagedKind::Cancel, id: RunId::new().to_string(), head: written(filter)?, payload })
     }
 
+    /// A schedule to be staged.
+    ///
+    /// # Errors
+    /// `Rejected` where it has no JSON form.
+    pub fn schedule(new: &NewSchedule) -> Result<Self, Error> {
+        let head = ScheduleHead { job: new.job.clone(), queue: new.queue.clone(), rest: new.head() };
+        let (id, payload) = (RunId::new().to_string(), new.input.clone());
+        Ok(Self { kind: StagedKind::Schedule, id, head: written(&head)?, payload })
+    }
+
     /// What was staged.
     ///
     /// # Errors
@@ -152,6 +176,10 @@ impl Staged {
                 Ok(StagedItem::Event(NewEvent { id: self.id.clone(), name, data: payload, due_at, id_kept }))
             }
             StagedKind::Cancel => Ok(StagedItem::Cancel(self.read_head()?)),
+            StagedKind::Schedule => {
+                let ScheduleHead { job, queue, rest } = self.read_head()?;
+                Ok(StagedItem::Schedule(rest.of(&job, &queue, payload)))
+            }
         }
     }
 

@@ -11,11 +11,12 @@ use crate::{
     clock,
     events::{self, REGISTRATION_TRIGGERS},
     jobs::schedules,
-    store::WorkerReport,
+    store::{JobDeclaration, WorkerReport},
 };
 
 pub(super) const REPORT_EVERY: Duration = Duration::from_secs(10);
 const REGISTER: &str = "register jobs";
+const DECLARE: &str = "declare schedules";
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 /// Announces the jobs, reports the worker and its metrics, heeds what it is ordered, adopts waiting events, prunes; none of it is
@@ -43,7 +44,8 @@ pub(super) async fn keep(shared: Arc<Shared>, jobs: Vec<Declared>, settings: Set
         if Instant::now() >= tidy_at {
             tidy_at = Instant::now() + TIDY_EVERY;
             // Again, since an event may be stored after its job was registered by a sender that did not know it yet.
-            failures.note(REGISTER, register(&**store, &jobs).await);
+            failures.note(REGISTER, events::register(&**store, declarations(&jobs)).await);
+            failures.note(DECLARE, declare(&**store, &jobs).await);
             failures.note("forget schedules", forget_schedules(&**store).await);
             failures.note("prune", store.prune(settings.retention).await.map(drop));
         }
@@ -62,11 +64,21 @@ async fn knows(store: &dyn Store, jobs: &[Declared]) -> Result<bool, Error> {
 
 /// Announces jobs, then their schedules.
 pub(super) async fn register(store: &dyn Store, jobs: &[Declared]) -> Result<(), Error> {
-    events::register(store, jobs.iter().map(|Declared { job, .. }| job.clone()).collect()).await?;
+    events::register(store, declarations(jobs)).await?;
+    declare(store, jobs).await
+}
+
+fn declarations(jobs: &[Declared]) -> Vec<JobDeclaration> {
+    jobs.iter().map(|Declared { job, .. }| job.clone()).collect()
+}
+
+/// A job whose schedules can't be declared keeps no other.
+async fn declare(store: &dyn Store, jobs: &[Declared]) -> Result<(), Error> {
+    let mut all = Ok(());
     for Declared { job, schedules } in jobs {
-        schedules::declare(store, job, schedules).await?;
+        all = all.and(schedules::declare(store, job, schedules).await);
     }
-    Ok(())
+    all
 }
 
 /// Those that the code of a job declared which nobody announces any more.

@@ -12,14 +12,23 @@ use crate::{
     clock, jobs,
     outside::{Instant, sleep_until},
     schedule::{Plan, ScheduleState, Seen, SkipReason, Tick},
-    store::{DueRequest, DueSchedules, JobDeclaration, ScheduleAnswer, ScheduleWrite, StoredSchedule},
+    store::{
+        DueRequest, DueSchedules, JobDeclaration, LIVE_RUNS_READ, ScheduleAnswer, ScheduleRow, ScheduleWrite,
+        StoredSchedule,
+    },
 };
 
 /// How many schedules are looked at and written at once.
-const AT_ONCE: usize = 500;
+const BATCH: usize = 500;
+/// No further one once those before it have inputs of so many bytes.
+const BATCH_BYTES: usize = 4 << 20;
+/// So many ticks of a backfill are passed over at once.
+const PASSED: usize = 50;
+/// Where others were faster each time, or have it locked, it is looked again after so long.
+const OTHERS_WRITE: Duration = Duration::from_millis(20);
 
-/// A schedule whose times can't be told is looked at again after so long.
-const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// A schedule that can't be ticked is looked at again after so long.
+const RETRIED_AFTER: Duration = Duration::from_secs(60);
 
 /// Ticks the schedules of a worker's jobs.
 pub(super) struct Ticker {
@@ -70,7 +79,9 @@ impl Ticker {
             while let Some(hint) = self.hints.try_next() {
                 self.note(hint);
             }
-            match self.queues.iter().position(|view| view.look_at <= Instant::now()) {
+            // Who has waited longest, so that none starves behind one that always has something due.
+            let first = (0..self.queues.len()).min_by_key(|index| self.queues[*index].look_at);
+            match first.filter(|index| self.queues[*index].look_at <= Instant::now()) {
                 Some(index) => self.look(index).await,
                 None => self.wait().await,
             }
@@ -86,7 +97,7 @@ impl Ticker {
                 if due.schedules.is_empty() {
                     break;
                 }
-                any |= view.tick(&*self.store, due).await?;
+                any |= view.tick(&*self.store, due).await?.started;
             }
         }
         Ok(any)
@@ -101,20 +112,19 @@ impl Ticker {
             let due = view.due(&*self.store).await?;
             let (next_due, now) = (due.next_due, due.now);
             let any = !due.schedules.is_empty();
-            if any {
-                view.tick(&*self.store, due).await?;
-            }
-            Ok::<_, Error>((any, next_due, now))
+            let wrote = any && view.tick(&*self.store, due).await?.wrote;
+            Ok::<_, Error>((any, wrote, next_due, now))
         };
         match looked.await {
-            Ok((any, next_due, now)) => {
+            Ok((any, wrote, next_due, now)) => {
                 view.backoff.reset();
                 view.due = next_due;
                 let due_in =
                     next_due.map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default());
                 let pause = match due_in {
                     // What was written may be due again, or have another time.
-                    _ if any => Duration::ZERO,
+                    _ if wrote => Duration::ZERO,
+                    _ if any => OTHERS_WRITE,
                     Some(due_in) if moves_by_itself => due_in.min(poll),
                     _ => poll,
                 };
@@ -164,16 +174,32 @@ impl Ticker {
 
 impl QueueView {
     async fn due(&self, store: &dyn Store) -> Result<DueSchedules, Error> {
-        let request = DueRequest { queue: self.name.clone(), jobs: Arc::clone(&self.jobs), limit: AT_ONCE };
+        let request = DueRequest { queue: self.name.clone(), jobs: Arc::clone(&self.jobs), limit: BATCH };
         store.due_schedules(request).await
     }
 
-    /// Answers whether a run was started.
-    async fn tick(&self, store: &dyn Store, due: DueSchedules) -> Result<bool, Error> {
+    async fn tick(&self, store: &dyn Store, due: DueSchedules) -> Result<Ticked, Error> {
         let mut writes = Vec::with_capacity(due.schedules.len());
+        let mut bytes = 0;
         for found in &due.schedules {
-            if let Some(write) = self.planned(store, found, due.now).await? {
-                writes.push(write);
+            bytes += found.row.input.bytes.len();
+            if bytes > BATCH_BYTES && !writes.is_empty() {
+                break;
+            }
+            // Rules take their time.
+            tokio::task::yield_now().await;
+            match self.planned(store, found, due.now).await {
+                Ok(write) => writes.extend(write),
+                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+                // What can't be read of one, or a zone that this machine does not know, keeps no other.
+                Err(error) => {
+                    tracing::error!(%error, job = found.job, schedule = found.name, "can't tick a schedule; will retry");
+                    let row = ScheduleRow {
+                        due_at: Some(clock::later(due.now, RETRIED_AFTER)),
+                        ..found.row.clone()
+                    };
+                    writes.push(ScheduleWrite { row: Some(row), ..found.removal() });
+                }
             }
         }
         let answers = match store.write_schedules(writes.clone()).await {
@@ -182,7 +208,7 @@ impl QueueView {
             Err(_) => {
                 let mut answers = Vec::with_capacity(writes.len());
                 for write in &writes {
-                    answers.push(self.written_alone(store, write).await?);
+                    answers.push(self.written_alone(store, write, due.now).await?);
                 }
                 answers
             }
@@ -193,10 +219,12 @@ impl QueueView {
                 (&write.run, answer)
                 && *holder != run.id
             {
-                self.skipped(store, write, SkipReason::Unique).await?;
+                self.skipped(store, write, SkipReason::Unique, due.now).await?;
             }
         }
-        Ok(answers.iter().any(|answer| matches!(answer, ScheduleAnswer::Written(Some(_)))))
+        let wrote = answers.iter().any(|answer| matches!(answer, ScheduleAnswer::Written(_)));
+        let started = answers.iter().any(|answer| matches!(answer, ScheduleAnswer::Written(Some(_))));
+        Ok(Ticked { wrote, started })
     }
 
     async fn planned(
@@ -206,6 +234,9 @@ impl QueueView {
         now: Timestamp,
     ) -> Result<Option<ScheduleWrite>, Error> {
         let Some(job) = self.declarations.get(&found.job) else { return Ok(None) };
+        if found.is_to_be_made() {
+            return made(store, found).await.map(Some);
+        }
         let mut state = found.state()?;
         for run in &state.cancels {
             let cancelled = jobs::cancel(store, *run).await;
@@ -213,36 +244,44 @@ impl QueueView {
             let has_ended = |error: &Error| matches!(error.kind(), ErrorKind::Rejected | ErrorKind::NotFound);
             cancelled.or_else(|error| if has_ended(&error) { Ok(()) } else { Err(error) })?;
         }
-        if state.is_filling_in(&found.live) {
-            pass_kept(store, found, &mut state).await?;
+        let mut live = found.live.clone();
+        if let Some(run) = state.backfill.as_ref().and_then(|backfill| backfill.run)
+            && live.len() >= LIVE_RUNS_READ
+            && store.run(run).await?.is_some_and(|run| !run.state.is_ended())
+        {
+            // It was not among those that were read.
+            live.push(run);
         }
-        let seen = Seen { job, name: &found.name, input: &found.row.input, live: &found.live, now };
-        match seen.plan(state.clone()) {
-            Ok(Plan { state, run }) => Ok(Some(found.write(&state, None, run))),
-            // A zone that this machine does not know keeps no other schedule.
-            Err(error) => {
-                tracing::error!(%error, job = found.job, schedule = found.name, "can't tell when a schedule is due");
-                let mut write = found.write(&state, None, None);
-                if let Some(row) = &mut write.row {
-                    row.due_at = Some(clock::later(now, TRIED_AGAIN_AFTER));
-                }
-                Ok(Some(write))
-            }
+        if state.is_filling_in(&live) && !pass_kept(store, found, &mut state).await? {
+            return Ok(Some(found.write(&state, None, None)));
         }
+        let seen = Seen { job, name: &found.name, input: &found.row.input, live: &live, now };
+        let Plan { state, run } = seen.plan(state)?;
+        Ok(Some(found.write(&state, None, run)))
     }
 
     /// Where its run is refused, the tick is skipped.
-    async fn written_alone(&self, store: &dyn Store, write: &ScheduleWrite) -> Result<ScheduleAnswer, Error> {
+    async fn written_alone(
+        &self,
+        store: &dyn Store,
+        write: &ScheduleWrite,
+        now: Timestamp,
+    ) -> Result<ScheduleAnswer, Error> {
         let error = match store.write_schedules(vec![write.clone()]).await {
             Ok(answers) => return Ok(answers.first().copied().unwrap_or(ScheduleAnswer::Stale)),
-            Err(error) if error.kind() == ErrorKind::Unavailable || write.run.is_none() => return Err(error),
-            Err(error) => error,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Conflict)
+                    && write.run.is_some() =>
+            {
+                error
+            }
+            Err(error) => return Err(error),
         };
         tracing::error!(%error, job = write.job, schedule = write.name, "the run of a tick is refused");
         let without = ScheduleWrite { run: None, ..write.clone() };
         let answers = store.write_schedules(vec![without]).await?;
         if let Some(ScheduleAnswer::Written(_)) = answers.first() {
-            self.skipped(store, write, SkipReason::Refused).await?;
+            self.skipped(store, write, SkipReason::Refused, now).await?;
         }
         Ok(answers.first().copied().unwrap_or(ScheduleAnswer::Stale))
     }
@@ -253,32 +292,74 @@ impl QueueView {
         store: &dyn Store,
         write: &ScheduleWrite,
         reason: SkipReason,
+        now: Timestamp,
     ) -> Result<(), Error> {
         let Some(tick) = write.run.as_ref().and_then(|run| run.tick.as_ref()) else { return Ok(()) };
         let Some(found) = store.schedule(&write.job, &write.name).await? else { return Ok(()) };
         let mut state = found.state()?;
-        state.skip(tick.at, reason, 1);
-        let write = found.write(&state, None, None);
+        let run = write.run.as_ref().map(|run| run.id);
+        let filled_in = state.backfill.as_mut().filter(|backfill| backfill.run == run);
+        let write = match filled_in {
+            // It has its turn again, later.
+            Some(backfill) if reason == SkipReason::Unique => {
+                (backfill.done, backfill.run) = (clock::earlier(tick.at, Duration::from_millis(1)), None);
+                let mut write = found.write(&state, None, None);
+                if let Some(row) = &mut write.row {
+                    row.due_at = Some(clock::later(now, RETRIED_AFTER));
+                }
+                write
+            }
+            _ => {
+                state.skip(tick.at, reason, 1);
+                found.write(&state, None, None)
+            }
+        };
         store.write_schedules(vec![write]).await.map(drop)
     }
 }
 
-/// Passes over the ticks of a backfill whose runs are still kept.
+/// Makes what a transaction of the application has asked for; answers the removal of its row. Where that is lost, it is made
+/// again, which changes nothing.
+async fn made(store: &dyn Store, found: &StoredSchedule) -> Result<ScheduleWrite, Error> {
+    let made = match found.to_be_made() {
+        Ok(new) => jobs::schedules::make(store, &new).await,
+        Err(error) => Err(error),
+    };
+    match made {
+        Err(error) if error.kind() == ErrorKind::Unavailable => Err(error),
+        Err(error) => {
+            tracing::error!(%error, job = found.job, "a schedule that was made in a transaction is refused");
+            Ok(found.removal())
+        }
+        Ok(()) => Ok(found.removal()),
+    }
+}
+
+/// Passes over the ticks of a backfill whose runs are still kept, some at a time; answers whether it has come to another.
 async fn pass_kept(
     store: &dyn Store,
     found: &StoredSchedule,
     state: &mut ScheduleState,
-) -> Result<(), Error> {
-    let Ok(times) = state.rule.times() else { return Ok(()) };
-    let Some(backfill) = &mut state.backfill else { return Ok(()) };
-    // The others are looked at when this is written.
-    for _ in 0..AT_ONCE {
-        let Some(at) = times.next_after(backfill.done).filter(|tick| *tick <= backfill.until) else { break };
+) -> Result<bool, Error> {
+    let times = state.rule.times()?;
+    let Some(backfill) = &mut state.backfill else { return Ok(true) };
+    for _ in 0..PASSED {
+        let Some(at) = times.next_after(backfill.done).filter(|tick| *tick <= backfill.until) else {
+            return Ok(true);
+        };
         let tick = Tick { schedule: found.name.clone(), at };
         if store.run(tick.run_id(&found.job)).await?.is_none() {
-            break;
+            return Ok(true);
         }
-        backfill.done = at;
+        (backfill.done, backfill.run) = (at, None);
     }
-    Ok(())
+    Ok(false)
+}
+
+/// What came of a look at what is due.
+struct Ticked {
+    /// Anything was written.
+    wrote: bool,
+    /// Runs stand for ticks.
+    started: bool,
 }
