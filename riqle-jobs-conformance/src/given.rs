@@ -2,6 +2,7 @@
 
 pub(crate) mod email;
 pub(crate) mod operator;
+pub(crate) mod schedules;
 
 use std::{sync::Arc, time::Duration};
 

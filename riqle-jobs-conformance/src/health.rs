@@ -130,6 +130,22 @@ pub async fn a_provider_that_has_taken_no_email_for_a_minute_is_told(harness: &d
     assert_eq!(health(harness).await.problems, [told]);
 }
 
+pub async fn schedules_that_a_worker_can_not_tick_are_told_after_a_minute(harness: &dyn Harness) {
+    let store = harness.store();
+    let unticked = |lasting| {
+        let error = "schedule \"digest\" of job \"greet\": no time zone \"Europe/Bern\"".to_owned();
+        let trouble = WorkerTrouble { kind: TroubleKind::Schedules, lasting, error };
+        WorkerReport { troubles: vec![trouble], ..worker(&[GREET]) }
+    };
+    store.report_worker(unticked(Duration::from_millis(59_999))).await.unwrap();
+    assert_eq!(health(harness).await.problems, [""; 0]);
+
+    store.report_worker(WorkerReport { label: "crate".to_owned(), ..unticked(secs(90)) }).await.unwrap();
+    let told = "schedules couldn't be ticked for 1 min (worker crate): schedule \"digest\" of job \"greet\": no time zone \
+                \"Europe/Bern\"";
+    assert_eq!(health(harness).await.problems, [told]);
+}
+
 pub async fn a_schedule_that_is_late_though_a_worker_lives_is_named(harness: &dyn Harness) {
     let store = harness.store();
     let rule = Rule::Every { period: secs(3600), from: at(0) };

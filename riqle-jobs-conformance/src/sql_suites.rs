@@ -51,7 +51,10 @@ macro_rules! transaction_suite {
             a_step_whose_commit_was_not_answered_is_looked_for_and_not_done_again,
             a_step_in_a_database_that_lacks_the_run_says_so,
             a_transaction_with_a_call_that_was_dropped_half_way_does_not_commit,
+        ]);
+        $crate::conformance_area!($harness as ShopHarness, transaction_schedules: [
             a_schedule_of_a_transaction_is_made_after_its_commit_alone,
+            a_tick_that_waits_starts_once_a_cancel_of_the_earlier_run_has_committed,
         ]);
         $crate::conformance_area!($harness as ShopHarness, transaction_staging: [
             what_is_enqueued_for_another_store_arrives_after_the_commit,

@@ -12,11 +12,10 @@ use std::{
 };
 
 use riqle_jobs_core::{
-    AsStaging, AsStore, Database, Enqueued, Error, ErrorKind, Hint, Job, JobError, JobFn, JobInput, Jobs,
+    AsStaging, AsStore, Database, Enqueued, Error, ErrorKind, Hint, Job, JobError, JobInput, Jobs,
     ManualClock, Memory, NewRun, RetryPolicy, RunContext, RunFilter, RunId, RunState, Store, Transaction,
     Worker,
-    schedule::Schedule,
-    store::{JobDeclaration, NewEvent, ScheduleFilter},
+    store::{JobDeclaration, NewEvent},
 };
 use serde::{Deserialize, Serialize};
 
@@ -386,37 +385,4 @@ pub async fn a_transaction_with_a_call_that_was_dropped_half_way_does_not_commit
         assert!(runs(&jobs).await.is_empty(), "after {polls} polls");
     }
     assert!(jobs.enqueue(ada()).unique("ada").await.unwrap().is_new(), "the key is free");
-}
-
-pub async fn a_schedule_of_a_transaction_is_made_after_its_commit_alone<H: ShopHarness>(shop: &H) {
-    let jobs = Jobs::new(shop.store());
-    let worker = Worker::new(shop.store()).register(JobFn::new(|_: RunContext, _: Greet| async { Ok(()) }));
-    let scheduled = async || -> Vec<String> {
-        worker.run_until_idle().await.unwrap();
-        let all = jobs.schedules(ScheduleFilter::default()).await.unwrap();
-        all.into_iter().map(|schedule| schedule.name).collect()
-    };
-    let daily = |name: &str| Schedule::cron(name, "0 8 * * *", ada());
-    for committed in [false, true] {
-        let mut tx = jobs.begin().await.unwrap();
-        H::insert_order(&mut tx).await;
-        tx.schedule(daily("tenant-7")).await.unwrap();
-        let wrong = tx.schedule(Schedule::cron("wrong", "0 25 * * *", ada())).await.unwrap_err();
-        assert_eq!(wrong.kind(), ErrorKind::Rejected);
-        match committed {
-            true => tx.commit().await.unwrap(),
-            false => tx.rollback().await.unwrap(),
-        }
-        let expected: &[&str] = if committed { &["tenant-7"] } else { &[] };
-        assert_eq!(scheduled().await, expected);
-    }
-    assert_eq!(shop.orders().await, 1);
-
-    // An open transaction keeps nobody from what is there.
-    let mut tx = jobs.begin().await.unwrap();
-    tx.schedule(Schedule::cron("tenant-7", "0 9 * * *", ada())).await.unwrap();
-    tx.commit().await.unwrap();
-    assert_eq!(scheduled().await, ["tenant-7"]);
-    let rule = jobs.schedules(ScheduleFilter::default()).await.unwrap().remove(0).state.rule;
-    assert_eq!(rule.to_string(), "at 09:00 every day, UTC");
 }

@@ -256,7 +256,7 @@ CREATE TABLE riqle.schedules (
     input_codec smallint NOT NULL,
     wakes       boolean  NOT NULL, -- the end of a run of it makes it due
     job         text     NOT NULL COLLATE "C",
-    name        text     NOT NULL COLLATE "C", -- empty: what builds declare; from a control character on: to be made
+    name        text     NOT NULL COLLATE "C", -- empty: what builds declare; from a control character on: what a transaction wants done
     queue       text     NOT NULL,
     state       text     NOT NULL, -- JSON that core writes and reads
     input       bytea    NOT NULL,
@@ -276,7 +276,7 @@ $$;
 
 -- Runs of schedules have ended: changes the schedules, in the statement that ends the runs. What they have become is looked at
 -- once they are locked, in the order of their names, as everywhere that locks several. A function, since most runs have no
--- schedule. Those that wait for it are due in 1970, at once by any clock.
+-- schedule. Those that wait for it are due in 1970, at once by any clock; answers whether there are any.
 CREATE FUNCTION riqle.runs_ended(lanes bigint[], schedules text[]) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM riqle.schedules s
@@ -284,7 +284,9 @@ BEGIN
     ORDER BY s.job, s.name FOR UPDATE;
     UPDATE riqle.schedules s SET version = s.version + 1, due_at = CASE WHEN s.wakes THEN 0 ELSE s.due_at END
     WHERE (s.job, s.name) IN (SELECT l.job, e.schedule FROM unnest($1, $2) e(lane, schedule) JOIN riqle.lanes l USING (lane));
-    RETURN true;
+    RETURN EXISTS (
+        SELECT FROM riqle.schedules s WHERE s.wakes
+        AND (s.job, s.name) IN (SELECT l.job, e.schedule FROM unnest($1, $2) e(lane, schedule) JOIN riqle.lanes l USING (lane)));
 END $$;
 
 CREATE TABLE riqle.jobs (

@@ -24,6 +24,8 @@ pub(crate) const FREE_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// In a transaction: waits only a moment for locks of others.
 pub(crate) const WAIT_A_MOMENT: &str = "SET LOCAL lock_timeout = '250ms'";
+/// For a part of a list, of which another transaction is known to hold something by then, and that is looked at again.
+pub(crate) const HARDLY_WAIT: &str = "SET LOCAL lock_timeout = '50ms'";
 /// How many groups, or parts of lists of events, are stored alone at the same time.
 const ALONE: usize = 2;
 

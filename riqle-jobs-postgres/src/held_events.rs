@@ -9,14 +9,11 @@ use riqle_jobs_core::{
 
 use crate::{
     Postgres,
-    batches::{FREE_WITHIN, LOOK_AGAIN, WAIT_A_MOMENT},
+    batches::{FREE_WITHIN, HARDLY_WAIT, LOOK_AGAIN, WAIT_A_MOMENT},
     enqueue::Within,
     error::HeldUp,
     events::{start_events, store_events},
 };
-
-/// For a part of a list: another transaction is known to hold one of its events by then, and it is looked at again.
-const HARDLY_WAIT: &str = "SET LOCAL lock_timeout = '50ms'";
 
 impl Postgres {
     /// Stores events, all or none. One that an open transaction has is waited for, with nothing locked meanwhile.

@@ -5,7 +5,7 @@ use riqle_jobs_core::{
     Error, ErrorKind, Hint, Operate, Payload, Replay, ReplayFrom, Retention, Run, RunId, RunState, Timestamp,
     WorkerId, from_millis,
     store::{
-        Pause, Pruned, WorkerOrder,
+        Pause, Pruned, ScheduleWrite, WorkerOrder,
         rules::{Operation, Todo},
     },
 };
@@ -13,10 +13,12 @@ use sqlx::Row;
 
 use crate::{
     Postgres,
+    enqueue::Within,
     error::{Failure, Result as Fallible},
     inspect::find_run,
     registry::order_worker,
     rows::{codec, maybe_run_id},
+    schedules::write_rows,
     work::Work,
 };
 
@@ -31,7 +33,7 @@ impl Operate for Postgres {
     }
 
     async fn cancel(&self, id: RunId) -> Result<(), Error> {
-        self.change("cancel", &id, |work, id| Box::pin(cancel(work, *id))).await
+        self.change("cancel", &id, |work, id| Box::pin(cancel(work, Within::Ours, *id))).await
     }
 
     async fn run_now(&self, id: RunId) -> Result<(), Error> {
@@ -156,19 +158,25 @@ async fn check_replay(work: &mut Work<'_>, run: &Run, new_run: RunId) -> Fallibl
     }
 }
 
-pub(crate) async fn cancel(work: &mut Work<'_>, id: RunId) -> Fallible<()> {
+pub(crate) async fn cancel(work: &mut Work<'_>, within: Within<'_>, id: RunId) -> Fallible<()> {
     lock(work, id).await?;
     let run = known_run(work, "cancel", id).await?;
     if checked(Operation::Cancel, &run, Timestamp::MIN)? == Todo::Done {
         return Ok(());
     }
     if let Some(tick) = &run.tick {
-        // Before its key, as where a tick is written.
-        work.query(include_str!("../queries/run_of_schedule_ended.sql"))
-            .bind(run.job.clone())
-            .bind(tick.schedule.clone())
-            .execute(&mut *work.connection)
-            .await?;
+        match within {
+            // Before its key, as where a tick is written.
+            Within::Ours => {
+                let ended = work.query(include_str!("../queries/run_of_schedule_ended.sql"));
+                work.run(ended.bind(run.job.clone()).bind(tick.schedule.clone())).await?;
+            }
+            // Neither a tick nor another run's end is to wait for it.
+            Within::Callers(_) => {
+                let row = ScheduleWrite::to_look_at(&run.job, &run.queue, &tick.schedule);
+                write_rows(work, vec![&row]).await?;
+            }
+        }
         work.hint(Hint::Schedules(None));
     }
     work.timed(include_str!("../queries/cancel.sql"))

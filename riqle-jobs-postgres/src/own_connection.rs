@@ -129,7 +129,9 @@ impl Postgres {
     ) -> Result<(u64, Wake), Error> {
         let call = Call { operation: "cancel_in", patience: CANCELLED_WITHIN, has_ended };
         let (count, hints) = self
-            .all_or_nothing(call, connection, &filter, |work, filter| Box::pin(cancel_all(work, filter)))
+            .all_or_nothing(call, connection, &(self.clone(), filter), |work, (store, filter)| {
+                Box::pin(cancel_all(work, store, filter))
+            })
             .await?;
         Ok((count, self.shared.wake.wake(hints)))
     }
@@ -247,7 +249,7 @@ async fn enqueue_group(work: &mut Work<'_>, store: &Postgres, runs: &[NewRun]) -
     answers.pop().unwrap_or_else(|| Ok(Vec::new())).map_err(Failure::from)
 }
 
-async fn cancel_all(work: &mut Work<'_>, filter: &RunFilter) -> Fallible<(u64, Vec<Hint>)> {
+async fn cancel_all(work: &mut Work<'_>, store: &Postgres, filter: &RunFilter) -> Fallible<(u64, Vec<Hint>)> {
     let mut pages = Pages::of(filter.clone(), Operation::Cancel.states());
     let (mut ids, mut count) = (Vec::new(), 0);
     while let Some(page) = pages.page() {
@@ -258,7 +260,7 @@ async fn cancel_all(work: &mut Work<'_>, filter: &RunFilter) -> Fallible<(u64, V
     // Locks on several runs are taken in ascending id order.
     ids.sort_unstable();
     for id in ids {
-        match cancel(work, id).await {
+        match cancel(work, Within::Callers(store), id).await {
             Ok(()) => count += 1,
             Err(Failure::Refused(error)) if Operation::passes_over(&error) => continue,
             Err(error) => return Err(error),

@@ -1,5 +1,7 @@
 //! Keeps schedules (`Schedules`).
 
+use std::{collections::HashMap, ops::Range};
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use riqle_jobs_core::{
@@ -14,8 +16,9 @@ use uuid::Uuid;
 
 use crate::{
     Postgres,
+    batches::{HARDLY_WAIT, WAIT_A_MOMENT},
     enqueue::{Within, enqueue},
-    error::{Failure, Result as Fallible},
+    error::{Failure, HeldUp, Result as Fallible},
     rows::{codec, get, maybe_time, millis, numbers, payload, position, size},
     work::Work,
 };
@@ -29,7 +32,31 @@ impl Schedules for Postgres {
     async fn write_schedules(&self, writes: Vec<ScheduleWrite>) -> Result<Vec<ScheduleAnswer>, Error> {
         let runs: Vec<_> = writes.iter().filter_map(|write| write.run.clone()).collect();
         self.shared.limits.check_runs("write_schedules", &runs)?;
-        self.change("write_schedules", &writes, |work, writes| Box::pin(write_all(work, writes))).await
+        let mut answers = vec![ScheduleAnswer::Stale; writes.len()];
+        let mut parts: Vec<Range<usize>> = std::iter::once(0..writes.len()).collect();
+        while let Some(part) = parts.pop() {
+            let wait = if part.len() == writes.len() { WAIT_A_MOMENT } else { HARDLY_WAIT };
+            let question = (&writes[part.clone()], wait);
+            let written = self.change("write_schedules", &question, |work, (writes, wait)| {
+                Box::pin(async move {
+                    if writes.iter().filter_map(|write| write.run.as_ref()).any(NewRun::has_key) {
+                        work.query(wait).execute(&mut *work.connection).await?;
+                    }
+                    write_all(work, writes).await
+                })
+            });
+            match written.await {
+                Ok(of_part) => answers[part].copy_from_slice(&of_part),
+                Err(error) if !HeldUp::is_cause_of(&error) => return Err(error),
+                // Halved until the one whose unique key an open transaction holds stands alone: it has its turn later.
+                Err(_) if part.len() > 1 => {
+                    let middle = part.start + part.len() / 2;
+                    parts.extend([middle..part.end, part.start..middle]);
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(answers)
     }
 
     async fn wall_time(&self) -> Result<Timestamp, Error> {
@@ -65,7 +92,7 @@ impl Schedules for Postgres {
     async fn gather_schedules(&self, job: &str, queue: &str) -> Result<(), Error> {
         self.ask("gather_schedules", &(job.to_owned(), queue.to_owned()), |work, (job, queue)| {
             let gather = work
-                .query("UPDATE riqle.schedules SET queue = $2, version = version + 1 WHERE job = $1 AND queue <> $2")
+                .query(include_str!("../queries/gather_schedules.sql"))
                 .bind(job.clone())
                 .bind(queue.clone());
             Box::pin(async move {
@@ -103,9 +130,15 @@ async fn due_schedules(work: &mut Work<'_>, request: &DueRequest) -> Fallible<Du
 /// All, or an error.
 async fn write_all(work: &mut Work<'_>, writes: &[ScheduleWrite]) -> Fallible<Vec<ScheduleAnswer>> {
     let mut answers = vec![ScheduleAnswer::Stale; writes.len()];
-    let (mut to_write, found) = (Vec::new(), locked(work, writes).await?);
+    let (mut to_write, mut found) = (Vec::new(), lock(work, writes).await?);
     for (n, write) in writes.iter().enumerate() {
-        match write.answer_without_writing(found[n]) {
+        let version = match found.remove(&n) {
+            Some(Locked::Ours(version)) => Some(version),
+            // Whoever has it changes it.
+            Some(Locked::OfOthers) => continue,
+            None => None,
+        };
+        match write.answer_without_writing(version) {
             Some(answer) => answers[n] = answer,
             None => to_write.push(n),
         }
@@ -125,9 +158,15 @@ async fn write_all(work: &mut Work<'_>, writes: &[ScheduleWrite]) -> Fallible<Ve
     Ok(answers)
 }
 
-/// The version of each that is there.
-async fn locked(work: &mut Work<'_>, writes: &[ScheduleWrite]) -> Fallible<Vec<Option<u64>>> {
-    let mut found = vec![None; writes.len()];
+/// A schedule that is there.
+enum Locked {
+    /// By this transaction, at this version.
+    Ours(u64),
+    OfOthers,
+}
+
+/// Locks those that are there and that no other transaction has.
+async fn lock(work: &mut Work<'_>, writes: &[ScheduleWrite]) -> Fallible<HashMap<usize, Locked>> {
     let rows = work
         .query(include_str!("../queries/lock_schedules.sql"))
         .bind(numbers(writes.len()))
@@ -135,12 +174,11 @@ async fn locked(work: &mut Work<'_>, writes: &[ScheduleWrite]) -> Fallible<Vec<O
         .bind(writes.iter().map(|write| write.name.clone()).collect::<Vec<_>>())
         .fetch_all(&mut *work.connection)
         .await?;
-    for row in &rows {
-        if let Some(place) = found.get_mut(position(row)?) {
-            *place = Some(get::<i64>(row, "version")?.unsigned_abs());
-        }
-    }
-    Ok(found)
+    let locked = |row: &PgRow| {
+        let version = get::<Option<i64>>(row, "version")?;
+        Ok((position(row)?, version.map_or(Locked::OfOthers, |version| Locked::Ours(version.unsigned_abs()))))
+    };
+    rows.iter().map(locked).collect()
 }
 
 pub(crate) async fn write_rows(work: &mut Work<'_>, writes: Vec<&ScheduleWrite>) -> Fallible<()> {

@@ -26,6 +26,7 @@ for n = 1, count do
       put('zrem', P .. 'schedules:names', schedule)
       put('zrem', P .. 'schedules:due:' .. job, name)
       put('srem', P .. 'schedules:waking', schedule)
+      put('srem', P .. 'schedules:closed', schedule)
       rows[schedule] = false
     else
       put('zadd', P .. 'schedules:names', 0, schedule)

@@ -49,6 +49,10 @@ impl Change {
         self.command("sadd", key, member.as_ref(), &[])
     }
 
+    pub(crate) fn srem(self, key: &str, member: impl AsRef<[u8]>) -> Self {
+        self.command("srem", key, member.as_ref(), &[])
+    }
+
     /// Puts a group of dead letters where its last one belongs, or takes it off the list if it is empty.
     pub(crate) fn sort_group(self, name: &str) -> Self {
         self.command("sort", "groups", name.as_bytes(), &[])

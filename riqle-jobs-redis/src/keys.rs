@@ -28,6 +28,7 @@
 //! | `schedules:names` | sorted set | jobs and names in their order | until they are removed |
 //! | `schedules:due:JOB` | sorted set | names by the time at which they are due | until they are removed |
 //! | `schedules:waking` | set | jobs and names of those that the end of a run makes due | until it ends |
+//! | `schedules:closed` | set | jobs and names of those that are on their way to another queue | until they are there |
 //! | `scheduled` | hash | run → job and name of its schedule, until it ends | no |
 //! | `live:JOB␀NAME` | sorted set | runs of a schedule that have not ended | no |
 //! | `settings` | hash | the pause | while it lasts |

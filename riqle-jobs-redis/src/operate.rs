@@ -190,8 +190,8 @@ impl Redis {
         }
         if let Some(tick) = &run.tick {
             let field = schedules::field(job, &tick.schedule);
-            let stored = self.schedule_row(&found.queue, &field).await?;
-            change = schedules::run_ended(change, id, &field, stored.as_deref())?;
+            let kept = self.kept_schedule(&found.queue, &field).await?;
+            change = schedules::run_ended(change, id, &field, kept.row.as_deref())?;
         }
         Ok(change)
     }

@@ -86,8 +86,8 @@ impl Schedules for Redis {
         Ok(listed)
     }
 
-    /// A schedule that is moved is closed in its old place, with all that is kept of it, before it begins in the new one: whoever
-    /// repeats what was interrupted finds it in either.
+    /// A schedule that is moved is closed in its old place, where it keeps all that is known of it and is not due, before it begins in
+    /// the new one: whoever repeats what was interrupted finds it in either.
     async fn gather_schedules(&self, job: &str, queue: &str) -> Result<(), Error> {
         let others = self.known_queues("gather_schedules").await?;
         let mut any = false;
@@ -104,7 +104,7 @@ impl Schedules for Redis {
                 }
             }
         }
-        if any {
+        if any | self.open_schedules(job, queue).await? {
             self.shared.wake.send(Hint::Schedules(Some(queue.to_owned())));
         }
         Ok(())
@@ -208,40 +208,40 @@ impl Redis {
     async fn move_schedule(&self, found: &StoredSchedule, queue: &str) -> Result<(), Error> {
         let (old, new) = (self.shared.keys.queue(&found.queue), self.shared.keys.queue(queue));
         let field = field(&found.job, &found.name);
-        let closed = ScheduleRow { due_at: None, ..found.row.clone() };
-        let begun = found.version + 1;
-        // With the time at which it is due, which the list of due ones has no longer.
-        let kept = row(found.version, &found.row);
+        let closed = row(found.version + 1, &found.row);
         let close = Change::default()
-            .expect("schedules", &field, Some(&kept))
-            .hset("schedules", &field, row(begun, &found.row))
-            .zrem(&format!("schedules:due:{}", found.job), found.name.as_bytes());
+            .expect("schedules", &field, Some(&row(found.version, &found.row)))
+            .hset("schedules", &field, &closed)
+            .sadd("schedules:closed", &field);
         if !self.change("gather_schedules", &old, close).await? {
             // Something has changed it; the next look finds it as it is.
             return Ok(());
         }
         self.enter_queues([queue]).await?;
-        let mut begin = Change::default()
-            .expect("schedules", &field, None)
-            .hset("schedules", &field, row(begun + 1, &found.row))
-            .zadd("schedules:names", 0, &field);
-        if let Some(due_at) = found.row.due_at {
-            begin = begin.zadd(
-                &format!("schedules:due:{}", found.job),
-                due_at.as_millisecond(),
-                found.name.as_bytes(),
-            );
+        // One that is open there began before an interruption.
+        let there = self.kept_schedule(queue, &field).await?;
+        if there.row.is_none() || there.is_closed {
+            let begin = Change::default().expect("schedules", &field, there.row.as_deref());
+            self.change("gather_schedules", &new, begun(begin, found)).await?;
         }
-        if closed.wakes {
-            begin = begin.sadd("schedules:waking", &field);
+        let end = Change::default().expect("schedules", &field, Some(&closed));
+        self.change("gather_schedules", &old, gone(end, found)).await.map(drop)
+    }
+
+    /// Opens again what was on its way to another queue when that was interrupted, and is to stay.
+    async fn open_schedules(&self, job: &str, queue: &str) -> Result<bool, Error> {
+        let prefix = self.shared.keys.queue(queue);
+        let closed = cmd("SMEMBERS").arg(format!("{prefix}schedules:closed")).take();
+        let answers = self.shared.server.ask("gather_schedules", &prefix, &[closed]).await?;
+        let mut any = false;
+        for field in list(answers.into_iter().next().unwrap_or(Value::Nil))? {
+            let field = bytes(field)?;
+            if parts(&field)?.0 == job {
+                let open = Change::default().srem("schedules:closed", &field);
+                any |= self.change("gather_schedules", &prefix, open).await?;
+            }
         }
-        // One that is there already began before an interruption.
-        self.change("gather_schedules", &new, begin).await?;
-        let end = Change::default()
-            .expect("schedules", &field, Some(&row(begun, &found.row)))
-            .hdel("schedules", &field)
-            .zrem("schedules:names", &field);
-        self.change("gather_schedules", &old, end).await.map(drop)
+        Ok(any)
     }
 
     /// Makes due those that wait for the end of a run, and of which none lives.
@@ -255,13 +255,50 @@ impl Redis {
         Ok(0)
     }
 
-    /// What is kept of the schedule of a run.
-    pub(crate) async fn schedule_row(&self, queue: &str, field: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    /// What is kept of a schedule in a queue.
+    pub(crate) async fn kept_schedule(&self, queue: &str, field: &[u8]) -> Result<Kept, Error> {
         let prefix = self.shared.keys.queue(queue);
-        let get = cmd("HGET").arg(format!("{prefix}schedules")).arg(field).take();
-        let answers = self.shared.server.ask("schedules", &prefix, &[get]).await?;
-        maybe_bytes(answers.into_iter().next().unwrap_or(Value::Nil))
+        let row = cmd("HGET").arg(format!("{prefix}schedules")).arg(field).take();
+        let is_closed = cmd("SISMEMBER").arg(format!("{prefix}schedules:closed")).arg(field).take();
+        let mut answers = self.shared.server.ask("schedules", &prefix, &[row, is_closed]).await?.into_iter();
+        let mut answer = || answers.next().unwrap_or(Value::Nil);
+        Ok(Kept { row: maybe_bytes(answer())?, is_closed: number(answer())? == 1 })
     }
+}
+
+/// What is kept of a schedule in a queue.
+pub(crate) struct Kept {
+    pub(crate) row: Option<Vec<u8>>,
+    /// On its way to another queue.
+    is_closed: bool,
+}
+
+/// A schedule stands in a queue after this change, open.
+fn begun(change: Change, found: &StoredSchedule) -> Change {
+    let (field, due) = (field(&found.job, &found.name), format!("schedules:due:{}", found.job));
+    let change = change
+        .hset("schedules", &field, row(found.version + 2, &found.row))
+        .zadd("schedules:names", 0, &field)
+        .srem("schedules:closed", &field);
+    let change = match found.row.due_at {
+        Some(due_at) => change.zadd(&due, due_at.as_millisecond(), found.name.as_bytes()),
+        None => change.zrem(&due, found.name.as_bytes()),
+    };
+    match found.row.wakes {
+        true => change.sadd("schedules:waking", &field),
+        false => change.srem("schedules:waking", &field),
+    }
+}
+
+/// A schedule is gone from a queue after this change.
+fn gone(change: Change, found: &StoredSchedule) -> Change {
+    let field = field(&found.job, &found.name);
+    change
+        .hdel("schedules", &field)
+        .zrem("schedules:names", &field)
+        .zrem(&format!("schedules:due:{}", found.job), found.name.as_bytes())
+        .srem("schedules:waking", &field)
+        .srem("schedules:closed", &field)
 }
 
 /// A run of a schedule ends with this change; `stored` is what is kept of the schedule.

@@ -196,7 +196,7 @@ CREATE TABLE riqle_queues (
 -- What core decides of a schedule, if nothing has changed meanwhile. Times are the machine's.
 CREATE TABLE riqle_schedules (
     job         TEXT    NOT NULL,
-    name        TEXT    NOT NULL, -- empty: what builds declare; from a control character on: to be made
+    name        TEXT    NOT NULL, -- empty: what builds declare; from a control character on: what a transaction wants done
     queue       TEXT    NOT NULL,
     version     INTEGER NOT NULL, -- another one after every change
     due_at      INTEGER,          -- null: not before something changes
@@ -209,6 +209,16 @@ CREATE TABLE riqle_schedules (
 
 CREATE INDEX riqle_schedules_due ON riqle_schedules (queue, job, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX riqle_schedules_waking ON riqle_schedules (job, name) WHERE wakes = 1;
+
+-- With the runs of each that have not ended, those with the greatest ids first.
+CREATE VIEW riqle_schedules_seen AS
+SELECT *, (
+    SELECT json_group_array(hex(id)) FROM (
+        SELECT r.id FROM riqle_runs r JOIN riqle_lanes l ON l.lane = r.lane
+        WHERE r.schedule = s.name AND l.job = s.job ORDER BY r.id DESC LIMIT 100
+    )
+) AS live
+FROM riqle_schedules s;
 
 -- Whatever ends a run of a schedule changes the schedule in the same statement: due in 1970, at once by any clock.
 CREATE TRIGGER riqle_run_of_schedule_ended AFTER DELETE ON riqle_runs WHEN OLD.schedule IS NOT NULL BEGIN

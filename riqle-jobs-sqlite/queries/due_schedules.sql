@@ -1,11 +1,5 @@
 -- ?1 the queue, ?2 jobs, ?3 now by the wall clock, ?4 how many.
-SELECT *, (
-    SELECT json_group_array(hex(id)) FROM (
-        SELECT r.id FROM riqle_runs r JOIN riqle_lanes l ON l.lane = r.lane
-        WHERE r.schedule = s.name AND l.job = s.job ORDER BY r.id DESC LIMIT 100
-    )
-) AS live
-FROM riqle_schedules s
+SELECT * FROM riqle_schedules_seen
 WHERE queue = ?1 AND job IN (SELECT value FROM json_each(?2)) AND due_at <= ?3
   AND NOT EXISTS (SELECT 1 FROM riqle_queues q WHERE q.queue = ?1 AND q.paused_at IS NOT NULL)
 ORDER BY due_at, job, name LIMIT ?4

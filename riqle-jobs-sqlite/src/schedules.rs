@@ -68,8 +68,8 @@ impl Schedules for Sqlite {
 
     async fn schedule(&self, job: &str, name: &str) -> Result<Option<StoredSchedule>, Error> {
         self.read("schedule", |mut connection| async move {
-            let row = sqlx::query(include_str!("../queries/schedule.sql")).bind(job).bind(name);
-            row.fetch_optional(&mut *connection).await?.as_ref().map(stored).transpose()
+            let row = sqlx::query("SELECT * FROM riqle_schedules_seen WHERE job = ?1 AND name = ?2");
+            row.bind(job).bind(name).fetch_optional(&mut *connection).await?.as_ref().map(stored).transpose()
         })
         .await
     }

@@ -231,7 +231,9 @@ const MOST_TRIES: usize = 50;
 const TRIED_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 fn contended(operation: &'static str, job: &str, name: &str) -> Error {
-    let message = format!("the schedule {name:?} of job {job:?} is being changed all the time");
+    let message = format!(
+        "the schedule {name:?} of job {job:?} is being changed all the time, or a transaction holds the unique key of its run"
+    );
     Error::new(ErrorKind::Unavailable, operation, message)
 }
 
@@ -270,6 +272,15 @@ async fn change_state(
         Ok(to(found.state()?, now)?.map(|state| found.write(&state, None, None)))
     });
     changed.await.map(drop)
+}
+
+/// Has one looked at again, whose run has ended without telling it.
+pub(crate) async fn look_at(store: &dyn Store, job: &str, name: &str) -> Result<(), Error> {
+    let looked = change_state(store, "schedule", job, name, |state, _| Ok(Some(state)));
+    match looked.await {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }
 
 async fn remove(store: &dyn Store, job: &str, name: &str) -> Result<(), Error> {

@@ -17,7 +17,7 @@ pub(crate) use self::{
     declarations::Declarations,
     plan::{Plan, Seen},
     rule::Times,
-    wish::Wish,
+    wish::{ScheduleSettings, ToDo},
 };
 pub use self::{
     new_schedule::{NewSchedule, SCHEDULE_NAME_BYTES, Schedule},

@@ -72,7 +72,7 @@ impl<I: JobInput> Schedule<I> {
         self.with(|new| new.zone(zone.into()))
     }
 
-    /// The time from which an interval is counted: its first tick, or one of those that would have come.
+    /// The time from which an interval is counted: its first tick, or one that has come already.
     pub fn starting(self, from: Timestamp) -> Self {
         self.with(|new| new.starting(from))
     }

@@ -45,9 +45,15 @@ impl Seen<'_> {
         if state.is_at_rest() {
             return Ok(Plan { state, run: None });
         }
-        if let Some(tick) = state.owed.filter(|_| !state.has_live(self.live)) {
-            state.owed = None;
-            return Ok(self.start(state, tick));
+        match state.owed {
+            Some(tick) if !state.has_live(self.live) => {
+                state.owed = None;
+                return Ok(self.start(state, tick));
+            }
+            Some(_) if state.overlap == Overlap::CancelEarlier => {
+                return Ok(self.cancel_earlier(state));
+            }
+            _ => {}
         }
         let times = state.rule.times()?;
         if let Some(mut backfill) = state.backfill.clone().filter(|_| state.is_filling_in(self.live)) {
@@ -91,17 +97,23 @@ impl Seen<'_> {
         match state.overlap {
             Overlap::Allow => return self.start(state, tick),
             Overlap::Skip => state.skip(tick, SkipReason::Overlap, 1),
-            Overlap::OneWaits | Overlap::CancelEarlier => {
+            Overlap::OneWaits => {
                 if let Some(replaced) = state.owed.replace(tick) {
                     state.skip(replaced, SkipReason::Overlap, 1);
                 }
             }
+            Overlap::CancelEarlier => {
+                state.owed = Some(tick);
+                return self.cancel_earlier(state);
+            }
         }
-        if state.overlap == Overlap::CancelEarlier {
-            // It starts once they have ended, and so let go of the unique key.
-            let filled_in = state.backfill.as_ref().and_then(|backfill| backfill.run);
-            state.cancels = self.live.iter().copied().filter(|run| Some(*run) != filled_in).collect();
-        }
+        Plan { state, run: None }
+    }
+
+    /// The tick that is owed starts once they have ended, and so let go of the unique key.
+    fn cancel_earlier(&self, mut state: ScheduleState) -> Plan {
+        let filled_in = state.backfill.as_ref().and_then(|backfill| backfill.run);
+        state.cancels = self.live.iter().copied().filter(|run| Some(*run) != filled_in).collect();
         Plan { state, run: None }
     }
 

@@ -12,7 +12,8 @@ pub enum Missed {
     /// The latest starts one.
     #[default]
     Latest,
-    /// The latest so many start one each, oldest first; at most [`MOST_MISSED`].
+    /// The latest so many have their turn each, oldest first; at most [`MOST_MISSED`]. Those that meet an earlier run do as the
+    /// schedule's [`Overlap`] says: by its default, one of them waits.
     All(u32),
 }
 
@@ -30,6 +31,6 @@ pub enum Overlap {
     /// One tick waits until the earlier run has ended: the latest, which takes the place of one that waits already.
     #[default]
     OneWaits,
-    /// The earlier run is cancelled, and it starts one.
+    /// The earlier run is cancelled; the tick starts one when that has ended.
     CancelEarlier,
 }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{cron::CronTimes, describe::describe};
-use crate::{Error, ErrorKind, millis_of};
+use crate::{Error, ErrorKind, clock, millis_of};
 
 /// The shortest interval between two ticks.
 pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
@@ -18,8 +18,8 @@ pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// The times of a cron expression on a zone's wall clock. One that names its times (`0 8 * * 1-5`, `30 2,14 * * *`) comes
-    /// once a day for each: a time that the zone's clock skips at the first instant after the gap, one that it shows twice the
-    /// first time. One with `*` or `/` among its seconds, minutes or hours follows real time.
+    /// once a day for each: a time that the zone's clock skips at the first instant after the gap (several that one gap skips
+    /// come as one), one that it shows twice the first time. One with `*` or `/` among its seconds, minutes or hours follows real time.
     Cron {
         /// Minute, hour, day of the month, month, day of the week; with six fields, the first is the second; a seventh is the
         /// year. Where both days are restricted, one of them is enough; a `+` in front of the day of the week asks for both.
@@ -27,11 +27,12 @@ pub enum Rule {
         /// A name of the time zone database.
         zone: String,
     },
-    /// Every so often, counted from a time and not from a process's start, also through changes of a wall clock.
+    /// Every so often, counted from a time and not from a process's start, also through changes of a wall clock. What is below a
+    /// millisecond is dropped.
     Every {
         /// A second at least.
         period: Duration,
-        /// The first tick, or one of those that would have come.
+        /// The first tick.
         from: Timestamp,
     },
 }
@@ -50,7 +51,9 @@ impl Rule {
                     let message = format!("an interval is a second at least; this one is {period:?}");
                     return Err(Error::new(ErrorKind::Rejected, "schedule", message).permanent());
                 }
-                Ok(Times::Every { period: SignedDuration::from_millis(millis_of(*period)), from: *from })
+                // As stores keep times.
+                let from = clock::from_millis(from.as_millisecond());
+                Ok(Times::Every { period: SignedDuration::from_millis(millis_of(*period)), from })
             }
         }
     }

@@ -46,7 +46,7 @@ pub struct ScheduleState {
     pub backfill: Option<Backfill>,
     /// The newest tick that started a run.
     pub last: Option<StartedTick>,
-    /// How many ticks have started no run, by reason.
+    /// How many ticks have started no run, by reason; of those that were missed at one time, at most 10,000 are counted.
     pub skipped: BTreeMap<SkipReason, u64>,
     /// The newest of these.
     pub last_skipped: Option<SkippedTick>,
@@ -261,7 +261,8 @@ impl ScheduleState {
         if self.is_at_rest() {
             return None;
         }
-        let owed = self.owed.filter(|_| !self.has_live(live)).map(|_| AT_ONCE);
+        let is_free = self.overlap == Overlap::CancelEarlier || !self.has_live(live);
+        let owed = self.owed.filter(|_| is_free).map(|_| AT_ONCE);
         let filled_in = self.is_filling_in(live).then_some(AT_ONCE);
         let next = self.next.map(|at| {
             let tick = Tick { schedule: name.to_owned(), at };

@@ -20,7 +20,7 @@ const FAILING_FOR_LONG: Duration = Duration::from_secs(10 * 60);
 /// A provider that accepts nothing for this long is more than briefly overloaded.
 const REFUSED_FOR_LONG: Duration = Duration::from_secs(60);
 
-/// A schedule that has been due for longer is late.
+/// A schedule that has been due for longer, or can't be ticked for longer, is late.
 const LATE: Duration = Duration::from_secs(60);
 /// So many late schedules of a queue are named.
 const LATE_NAMED: usize = 10;
@@ -141,9 +141,9 @@ async fn late_schedules<S: Store + ?Sized>(store: &S) -> Result<Vec<String>, Err
             if late(due_at) > LATE {
                 let (name, job, minutes) = (&schedule.name, &schedule.job, late(due_at).as_secs() / 60);
                 problems.push(format!(
-                        "schedule {name:?} of job {job:?} has been due for {minutes} min, though a worker of it lives: its log \
-                         says why"
-                    ));
+                    "schedule {name:?} of job {job:?} has been due for {minutes} min, though a worker of it lives: its log says \
+                     why"
+                ));
             }
         }
     }
@@ -179,5 +179,6 @@ fn worker_problems(workers: &[RegisteredWorker], now: Timestamp) -> Vec<String> 
     housekeeping
         .into_iter()
         .chain(longest(TroubleKind::Mailer, REFUSED_FOR_LONG, "no email was accepted"))
+        .chain(longest(TroubleKind::Schedules, LATE, "schedules couldn't be ticked"))
         .collect()
 }

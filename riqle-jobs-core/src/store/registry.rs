@@ -156,6 +156,8 @@ pub enum TroubleKind {
     Housekeeping,
     /// A provider takes no email.
     Mailer,
+    /// Some schedule, or any, can't be ticked.
+    Schedules,
 }
 
 closed_set! {

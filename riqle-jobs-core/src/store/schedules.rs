@@ -30,8 +30,7 @@ pub trait Schedules: Send + Sync {
     /// what is not there, too.
     ///
     /// # Errors
-    /// As [`Queue::enqueue`](super::Queue::enqueue), and then nothing is written; `Unavailable` if some may be written:
-    /// repeating is safe.
+    /// As [`Queue::enqueue`](super::Queue::enqueue) of a run in it. Some may be written in any case: repeating is safe.
     async fn write_schedules(&self, writes: Vec<ScheduleWrite>) -> Result<Vec<ScheduleAnswer>, Error>;
 
     /// The wall clock's time now, as [`due_schedules`](Self::due_schedules) answers it.

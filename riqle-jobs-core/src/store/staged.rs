@@ -9,7 +9,7 @@ use super::{NewEvent, TakenStaged, UniqueKey};
 use crate::{
     Codec, Due, Error, ErrorKind, Fingerprint, NewRun, Payload, Priority, RunFilter, RunId,
     events::EVENT_ID_KEPT,
-    schedule::{NewSchedule, Tick, Wish},
+    schedule::{NewSchedule, ScheduleSettings, Tick},
     state::closed_set,
 };
 
@@ -83,7 +83,7 @@ struct ScheduleHead {
     job: String,
     queue: String,
     #[serde(flatten)]
-    rest: Wish,
+    rest: ScheduleSettings,
 }
 
 fn kept_by_default() -> Duration {
@@ -139,7 +139,7 @@ impl Staged {
     /// # Errors
     /// `Rejected` where it has no JSON form.
     pub fn schedule(new: &NewSchedule) -> Result<Self, Error> {
-        let head = ScheduleHead { job: new.job.clone(), queue: new.queue.clone(), rest: new.head() };
+        let head = ScheduleHead { job: new.job.clone(), queue: new.queue.clone(), rest: new.settings() };
         let (id, payload) = (RunId::new().to_string(), new.input.clone());
         Ok(Self { kind: StagedKind::Schedule, id, head: written(&head)?, payload })
     }

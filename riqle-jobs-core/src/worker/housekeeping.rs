@@ -112,7 +112,10 @@ fn report(
         running: u32::try_from(settings.concurrency.saturating_sub(shared.buffer.idle_slots()))
             .unwrap_or(u32::MAX),
         claimed_ahead: shared.buffer.waiting_by_queue(),
-        troubles: failures.longest().into_iter().chain(shared.mailers.longest()).collect(),
+        troubles: [failures.longest(), shared.mailers.longest(), shared.tick_failures.trouble()]
+            .into_iter()
+            .flatten()
+            .collect(),
     }
 }
 

@@ -20,6 +20,7 @@ mod running;
 mod settler;
 mod shutdown;
 mod step_saver;
+mod tick_failures;
 mod ticker;
 pub(crate) mod verdict;
 

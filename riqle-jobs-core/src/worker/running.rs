@@ -28,6 +28,7 @@ use super::{
     queue_slots::QueueSlots,
     settler::{Ledger, Settler},
     step_saver::StepSaver,
+    tick_failures::TickFailures,
     ticker::Ticker,
 };
 use crate::{
@@ -52,6 +53,7 @@ pub(super) struct Shared {
     pub(super) meter: Arc<Meter>,
     pub(super) unwritten: Arc<UnwrittenNotes>,
     pub(super) mailers: Arc<Mailers>,
+    pub(super) tick_failures: Arc<TickFailures>,
     /// Fires when running attempts are to be given back.
     pub(super) give_up: CancellationToken,
 }
@@ -132,6 +134,7 @@ impl Running {
             meter,
             unwritten,
             mailers: Arc::default(),
+            tick_failures: Arc::default(),
             give_up: CancellationToken::new(),
         });
         let mut slots = JoinSet::new();

@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Settings, running::Shared};
+use super::{Settings, running::Shared, tick_failures::TickFailures};
 use crate::{
     Clock, Enqueued, Error, ErrorKind, Hint, Store, WakeUps,
     backoff::{Backoff, jittered},
-    clock, jobs,
+    clock,
+    jobs::{self, schedules},
     outside::{Instant, sleep_until},
-    schedule::{Plan, ScheduleState, Seen, SkipReason, Tick},
+    schedule::{Plan, ScheduleState, Seen, SkipReason, Tick, ToDo},
     store::{
         DueRequest, DueSchedules, JobDeclaration, LIVE_RUNS_READ, ScheduleAnswer, ScheduleRow, ScheduleWrite,
         StoredSchedule,
@@ -26,9 +27,11 @@ const BATCH_BYTES: usize = 4 << 20;
 const PASSED: usize = 50;
 /// Where others were faster each time, or have it locked, it is looked again after so long.
 const OTHERS_WRITE: Duration = Duration::from_millis(20);
+/// So often in a row, until none counts as due.
+const MOST_HELD: u32 = 10;
 
 /// A schedule that can't be ticked is looked at again after so long.
-const RETRIED_AFTER: Duration = Duration::from_secs(60);
+pub(super) const RETRIED_AFTER: Duration = Duration::from_secs(60);
 
 /// Ticks the schedules of a worker's jobs.
 pub(super) struct Ticker {
@@ -36,6 +39,7 @@ pub(super) struct Ticker {
     clock: Clock,
     hints: WakeUps,
     queues: Vec<QueueView>,
+    failures: Arc<TickFailures>,
     poll: Duration,
     seed: u64,
     polls: u64,
@@ -70,7 +74,8 @@ impl Ticker {
         }
         // Before the first look, so that no hint falls between.
         let hints = store.wake_ups();
-        Self { clock: store.clock(), store, hints, queues, poll: settings.poll, seed, polls: 0 }
+        let (clock, failures) = (store.clock(), Arc::clone(&shared.tick_failures));
+        Self { clock, store, hints, queues, failures, poll: settings.poll, seed, polls: 0 }
     }
 
     /// Until it is dropped.
@@ -92,12 +97,21 @@ impl Ticker {
     pub(super) async fn until_none_is_due(&mut self) -> Result<bool, Error> {
         let mut any = false;
         for view in &mut self.queues {
-            loop {
+            let mut held = 0;
+            // What others keep to themselves is not waited for.
+            while held < MOST_HELD {
                 let due = view.due(&*self.store).await?;
                 if due.schedules.is_empty() {
                     break;
                 }
-                any |= view.tick(&*self.store, due).await?.started;
+                let ticked = view.tick(&*self.store, &self.failures, due).await?;
+                any |= ticked.started;
+                if ticked.wrote {
+                    held = 0;
+                } else {
+                    held += 1;
+                    sleep_until(Instant::now() + OTHERS_WRITE).await;
+                }
             }
         }
         Ok(any)
@@ -112,7 +126,7 @@ impl Ticker {
             let due = view.due(&*self.store).await?;
             let (next_due, now) = (due.next_due, due.now);
             let any = !due.schedules.is_empty();
-            let wrote = any && view.tick(&*self.store, due).await?.wrote;
+            let wrote = any && view.tick(&*self.store, &self.failures, due).await?.wrote;
             Ok::<_, Error>((any, wrote, next_due, now))
         };
         match looked.await {
@@ -132,6 +146,7 @@ impl Ticker {
             }
             Err(error) => {
                 tracing::warn!(%error, queue = view.name, "can't tick the schedules; will retry");
+                self.failures.note(format!("queue {:?}: {error}", view.name));
                 view.look_at = Instant::now() + view.backoff.next_delay();
             }
         }
@@ -178,7 +193,12 @@ impl QueueView {
         store.due_schedules(request).await
     }
 
-    async fn tick(&self, store: &dyn Store, due: DueSchedules) -> Result<Ticked, Error> {
+    async fn tick(
+        &self,
+        store: &dyn Store,
+        failures: &TickFailures,
+        due: DueSchedules,
+    ) -> Result<Ticked, Error> {
         let mut writes = Vec::with_capacity(due.schedules.len());
         let mut bytes = 0;
         for found in &due.schedules {
@@ -194,6 +214,7 @@ impl QueueView {
                 // What can't be read of one, or a zone that this machine does not know, keeps no other.
                 Err(error) => {
                     tracing::error!(%error, job = found.job, schedule = found.name, "can't tick a schedule; will retry");
+                    failures.note(format!("schedule {:?} of job {:?}: {error}", found.name, found.job));
                     let row = ScheduleRow {
                         due_at: Some(clock::later(due.now, RETRIED_AFTER)),
                         ..found.row.clone()
@@ -234,8 +255,8 @@ impl QueueView {
         now: Timestamp,
     ) -> Result<Option<ScheduleWrite>, Error> {
         let Some(job) = self.declarations.get(&found.job) else { return Ok(None) };
-        if found.is_to_be_made() {
-            return made(store, found).await.map(Some);
+        if found.is_a_wish() {
+            return granted(store, found).await.map(Some);
         }
         let mut state = found.state()?;
         for run in &state.cancels {
@@ -318,17 +339,18 @@ impl QueueView {
     }
 }
 
-/// Makes what a transaction of the application has asked for; answers the removal of its row. Where that is lost, it is made
+/// Does what a transaction of the application has asked for; answers the removal of its row. Where that is lost, it is done
 /// again, which changes nothing.
-async fn made(store: &dyn Store, found: &StoredSchedule) -> Result<ScheduleWrite, Error> {
-    let made = match found.to_be_made() {
-        Ok(new) => jobs::schedules::make(store, &new).await,
+async fn granted(store: &dyn Store, found: &StoredSchedule) -> Result<ScheduleWrite, Error> {
+    let done = match found.to_do() {
+        Ok(ToDo::Make(new)) => schedules::make(store, &new).await,
+        Ok(ToDo::LookAt(name)) => schedules::look_at(store, &found.job, &name).await,
         Err(error) => Err(error),
     };
-    match made {
+    match done {
         Err(error) if error.kind() == ErrorKind::Unavailable => Err(error),
         Err(error) => {
-            tracing::error!(%error, job = found.job, "a schedule that was made in a transaction is refused");
+            tracing::error!(%error, job = found.job, "what a transaction wanted done to a schedule is refused");
             Ok(found.removal())
         }
         Ok(()) => Ok(found.removal()),
