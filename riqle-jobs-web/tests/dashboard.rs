@@ -29,7 +29,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use crate::support::{
-    ANNA, ANNA_PASSWORD, BEN, Bench, act, crowd::Crowd, dashboard, data, get, page, post, serve, submit,
+    ANNA, ANNA_PASSWORD, BEN, Bench, act,
+    crowd::{self, Crowd},
+    dashboard, data, get, page, post, serve, submit,
 };
 
 const JOB: &str = "send-welcome-email";
@@ -99,6 +101,7 @@ fn ids(list: &Value) -> Vec<String> {
 async fn every_page_is_there_as_html_and_as_json() {
     for bench in Bench::all().await {
         Crowd { runs: 300, emails: 20 }.gather(bench.store()).await;
+        crowd::schedules(&bench.jobs).await;
         let address = dashboard(&bench.jobs).await;
         let runs = data(address, BEN, "runs?state=dead").await;
         let run = format!("runs/{}", ids(&runs["runs"])[0]);
@@ -114,6 +117,10 @@ async fn every_page_is_there_as_html_and_as_json() {
             "dead-letters",
             "jobs",
             &job,
+            "schedules",
+            "schedules?job=send-welcome-email&prefix=every",
+            "schedules/send-welcome-email/every%2Dmorning",
+            "schedules/send-welcome-email/shop%2F7%20%26%20more",
             "queues",
             "events",
             "emails",

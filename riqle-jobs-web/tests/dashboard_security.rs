@@ -7,9 +7,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::Router;
 use riqle_jobs_core::{
-    ActionId, AttemptOutcome, ClaimRequest, EmailId, Ending, LeaseToken, LogLevel, NewRun, Payload, Priority,
-    Reason, RunId, Settlement, StepPath, StepSave, Store, WorkerId,
+    ActionId, AttemptOutcome, ClaimRequest, EmailId, Ending, Jobs, LeaseToken, LogLevel, NewRun, Payload,
+    Priority, Reason, RunId, Settlement, StepPath, StepSave, Store, Timestamp, WorkerId,
     email::{EmailDetail, EmailEnding, EmailStart, EmailStatus, NewEmail, OnUnknown, Rendered},
+    schedule::{NewSchedule, Rule},
     store::{
         ActionFilter, ActionKind, ActionState, JobDeclaration, JobRules, LogLine, NewAction, Note, Progress,
         WorkerReport,
@@ -108,6 +109,19 @@ async fn hostile(store: &dyn Store) -> (RunId, EmailId) {
     (id, hostile_email(store, id).await)
 }
 
+/// Of the job that [`hostile`] registers.
+async fn hostile_schedule(jobs: &Jobs) {
+    let rule = Rule::Every { period: Duration::from_secs(60), from: Timestamp::UNIX_EPOCH };
+    let input = Payload::from_json_text(serde_json::to_string(&json!({HOSTILE: HOSTILE})).unwrap());
+    jobs.schedule_named(NewSchedule::new(JOB, HOSTILE, rule, input)).await.unwrap();
+    jobs.pause_schedule(JOB, HOSTILE, HOSTILE, HOSTILE).await.unwrap();
+    jobs.trigger_schedule(JOB, HOSTILE).await.unwrap();
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
 async fn hostile_email(store: &dyn Store, run: RunId) -> EmailId {
     let (id, sender) = (EmailId::new(), Uuid::new_v4());
     let text = || HOSTILE.to_owned();
@@ -153,6 +167,7 @@ async fn hostile_email(store: &dyn Store, run: RunId) -> EmailId {
 async fn no_stored_text_becomes_markup() {
     for bench in Bench::all().await {
         let (run, email) = hostile(bench.store()).await;
+        hostile_schedule(&bench.jobs).await;
         let address = dashboard(&bench.jobs).await;
         let action = data(address, ANNA, "audit").await["actions"][0]["id"].as_str().unwrap().to_owned();
         for path in [
@@ -167,6 +182,8 @@ async fn no_stored_text_becomes_markup() {
             "dead-letters".to_owned(),
             "jobs".to_owned(),
             format!("jobs/{JOB}"),
+            "schedules".to_owned(),
+            format!("schedules/{JOB}/{}", percent_encoded(HOSTILE)),
             "queues".to_owned(),
             "events".to_owned(),
             "emails".to_owned(),
@@ -347,6 +364,12 @@ async fn a_viewer_can_not_act() {
             (format!("runs/{run}/discard"), "{}".to_owned()),
             ("runs/act".to_owned(), json!({"act": "discard", "ids": [run]}).to_string()),
             (format!("jobs/{JOB}/runs"), r#"{"input":1}"#.to_owned()),
+            ("schedules/a/b/trigger".to_owned(), "{}".to_owned()),
+            ("schedules/a/b/pause".to_owned(), "{}".to_owned()),
+            ("schedules/a/b/resume".to_owned(), "{}".to_owned()),
+            ("schedules/a/b/backfill".to_owned(), r#"{"from":"","until":""}"#.to_owned()),
+            ("schedules/a/b/edit".to_owned(), "{}".to_owned()),
+            ("schedules/a/b/remove".to_owned(), "{}".to_owned()),
             ("queues/email/pause".to_owned(), "{}".to_owned()),
             ("queues/email/resume".to_owned(), "{}".to_owned()),
             (format!("workers/{}/order", WorkerId::new()), r#"{"order":"drain"}"#.to_owned()),

@@ -7,7 +7,11 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use crate::support::{ANNA, Bench, act, crowd::Crowd, dashboard, data, get};
+use crate::support::{
+    ANNA, Bench, act,
+    crowd::{self, Crowd},
+    dashboard, data, get,
+};
 
 /// That an answer is what the document says, and holds nothing that the document does not name.
 fn check(document: &Value, schema: &Value, answer: &Value, path: &str) {
@@ -38,6 +42,7 @@ async fn every_page_answers_what_the_document_says() {
     for bench in Bench::all().await {
         Crowd { runs: 300, emails: 20 }.gather(bench.store()).await;
         bench.store().suppress("a@example.com", "asked").await.unwrap();
+        crowd::schedules(&bench.jobs).await;
         let address = dashboard(&bench.jobs).await;
         assert_eq!(act(address, ANNA, "queues/email/pause", r#"{"why":"x"}"#).await.status, 200);
         let document = get(address, "/jobs/openapi.json", "").await.json();
@@ -56,12 +61,13 @@ async fn every_page_answers_what_the_document_says() {
                 "/emails/{id}" => format!("emails/{}", id_of(&emails)),
                 "/audit/{id}" => format!("audit/{}", id_of(&actions)),
                 "/jobs/{name}" => "jobs/send-welcome-email".to_owned(),
+                "/schedules/{job}/{name}" => "schedules/send-welcome-email/every%2Dmorning".to_owned(),
                 plain => plain.trim_start_matches('/').to_owned(),
             };
             check(&document, schema, &data(address, ANNA, &asked).await, path);
             met += 1;
         }
-        assert_eq!(met, 14);
+        assert_eq!(met, 16);
     }
 }
 
@@ -100,12 +106,13 @@ async fn every_action_is_described_with_what_it_answers() {
         let asked = path
             .trim_start_matches('/')
             .replace("{id}", "0197a6f0-3c5e-7b1d-9f00-6a1c4a0f3f2e")
+            .replace("{job}", "nothing")
             .replace("{name}", "nobody");
         let refused = act(address, ANNA, &asked, "7").await;
         check(&document, &json!({"$ref": "#/components/schemas/Problem"}), &refused.json(), path);
         assert_eq!(refused.status, 400, "{path}");
     }
-    assert_eq!(actions, 12);
+    assert_eq!(actions, 18);
     let done = act(address, ANNA, "queues/email/pause", "{}").await.json();
     check(&document, &json!({"$ref": "#/components/schemas/Done"}), &done, "/queues/{name}/pause");
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use self::support::{
     ANNA_PASSWORD, BEN_PASSWORD,
     browser::{Window, look::Look},
-    crowd::Crowd,
+    crowd::{self, Crowd},
     dashboard, data, serve,
     servers::Opened,
 };
@@ -230,6 +230,7 @@ async fn an_operators_day(opened: Opened) {
 async fn every_page_fits(opened: Opened) {
     let day = Day::begin(opened).await;
     day.dead(1).await;
+    crowd::schedules(&day.jobs).await;
     let id = |list: &Value| list[0]["id"].as_str().unwrap().to_owned();
     let token = support::ANNA;
     let dead = id(&data(day.address, token, "runs?state=dead&job=send-welcome-email").await["runs"]);
@@ -249,6 +250,9 @@ async fn every_page_fits(opened: Opened) {
         ("dead-letters", "dead-letters".to_owned()),
         ("jobs", "jobs".to_owned()),
         ("job", "jobs/send-purchase-confirmation?range=day".to_owned()),
+        ("schedules", "schedules".to_owned()),
+        ("schedule", "schedules/send-welcome-email/every%2Dmorning".to_owned()),
+        ("schedule-interval", "schedules/send-welcome-email/shop%2F7%20%26%20more".to_owned()),
         ("queues", "queues".to_owned()),
         ("events", "events".to_owned()),
         ("emails", "emails".to_owned()),

@@ -9,7 +9,7 @@ use crate::{
     Enqueued, Error, ErrorKind, JobInput, Jobs, NewRun, Payload, RunId, Store,
     email::sha256_hex,
     limits::{TEXT_BYTES, check_key, check_lacking, clean_text},
-    schedule::{Declarations, NewSchedule, Schedule, ScheduleState, Tick, Times},
+    schedule::{Declarations, NewSchedule, Schedule, ScheduleState, StartedTick, Tick, Times},
     store::{
         JobDeclaration, Pause, ScheduleAnswer, ScheduleFilter, ScheduleRow, ScheduleWrite, StoredSchedule,
         new_version,
@@ -62,6 +62,15 @@ impl<D> Jobs<D> {
         self.store().schedules(filter).await?.into_iter().map(status).collect()
     }
 
+    /// One schedule.
+    ///
+    /// # Errors
+    /// As [`Schedules::schedule`](crate::store::Schedules::schedule).
+    pub async fn schedule_status(&self, job: &str, name: &str) -> Result<Option<ScheduleStatus>, Error> {
+        let found = self.store().schedule(job, name).await?;
+        found.filter(|found| ScheduleFilter::default().lists(&found.job, &found.name)).map(status).transpose()
+    }
+
     /// Stops the ticks of a schedule, in the name of `by`; its runs go on. A paused one is left as is.
     ///
     /// # Errors
@@ -100,7 +109,8 @@ impl<D> Jobs<D> {
             let tick = Tick { schedule: name.to_owned(), at: now };
             let mut run = tick.run(&declaration, found.row.input.clone()).queue(&found.queue);
             run.id = id;
-            Ok(Some(found.write(&found.state()?, None, Some(run))))
+            let last = Some(StartedTick { tick: now, run: id });
+            Ok(Some(found.write(&ScheduleState { last, ..found.state()? }, None, Some(run))))
         });
         Ok(enqueued.await?.map_or(id, Enqueued::id))
     }

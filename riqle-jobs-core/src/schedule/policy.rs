@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::state::closed_set;
+
 /// What becomes of ticks that were missed: no worker of the job was there, its queue was paused, or a later tick was due
 /// before this one was seen. A tick that is seen within a minute, before the next one is due, was not missed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,17 +22,18 @@ pub enum Missed {
 /// The most missed ticks that start a run.
 pub const MOST_MISSED: u32 = 1_000;
 
-/// What becomes of a tick while an earlier run of the same schedule has not ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Overlap {
-    /// It starts a run beside the earlier one.
-    Allow,
-    /// It starts none.
-    Skip,
-    /// One tick waits until the earlier run has ended: the latest, which takes the place of one that waits already.
-    #[default]
-    OneWaits,
-    /// The earlier run is cancelled; the tick starts one when that has ended.
-    CancelEarlier,
+closed_set! {
+    /// What becomes of a tick while an earlier run of the same schedule has not ended.
+    #[derive(Default)]
+    Overlap {
+        /// It starts a run beside the earlier one.
+        Allow = "allow",
+        /// It starts none.
+        Skip = "skip",
+        /// One tick waits until the earlier run has ended: the latest, which takes the place of one that waits already.
+        #[default]
+        OneWaits = "one-waits",
+        /// The earlier run is cancelled; the tick starts one when that has ended.
+        CancelEarlier = "cancel-earlier",
+    }
 }

@@ -44,7 +44,7 @@ pub struct ScheduleState {
     pub cancels: Vec<RunId>,
     /// A range of ticks that is filled in, one run after the other.
     pub backfill: Option<Backfill>,
-    /// The newest tick that started a run.
+    /// The newest tick that started a run; where one was triggered by hand since, that time.
     pub last: Option<StartedTick>,
     /// How many ticks have started no run, by reason; of those that were missed at one time, at most 10,000 are counted.
     pub skipped: BTreeMap<SkipReason, u64>,
@@ -241,6 +241,17 @@ impl ScheduleState {
     /// Whether it makes no ticks, whatever its rule says.
     pub fn is_at_rest(&self) -> bool {
         self.is_removed || self.pause.is_some()
+    }
+
+    /// Its next ticks, at most so many; none while it is paused or removed.
+    ///
+    /// # Errors
+    /// As [`Rule::next_after`].
+    pub fn next_ticks(&self, most: usize) -> Result<Vec<Timestamp>, Error> {
+        let Some(first) = self.next.filter(|_| !self.is_at_rest()) else { return Ok(Vec::new()) };
+        let mut ticks = vec![first];
+        ticks.extend(self.rule.next_after(first, most.saturating_sub(1))?);
+        Ok(ticks)
     }
 
     /// Whether the end of a run of it makes it due.

@@ -48,10 +48,18 @@ closed_set! {
         RunNow = "run-now",
         /// Deleted dead letters.
         Discard = "discard",
-        /// Paused a queue.
+        /// Paused a queue or a schedule.
         Pause = "pause",
-        /// Resumed a queue.
+        /// Resumed a queue or a schedule.
         Resume = "resume",
+        /// Started a run of a schedule.
+        Trigger = "trigger",
+        /// Had the ticks of a range filled in.
+        Backfill = "backfill",
+        /// Gave a schedule another rule, input or policy.
+        Edit = "edit",
+        /// Removed a schedule.
+        Remove = "remove",
         /// Told a worker to take no more runs, or to take them again.
         OrderWorker = "order-worker",
         /// Resolved an email's unknown outcome.

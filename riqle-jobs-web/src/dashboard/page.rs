@@ -40,6 +40,7 @@ pub(crate) enum Place {
     Runs,
     DeadLetters,
     Jobs,
+    Schedules,
     Queues,
     Events,
     Emails,
@@ -47,11 +48,12 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    const ALL: [Place; 8] = [
+    const ALL: [Place; 9] = [
         Place::Overview,
         Place::Runs,
         Place::DeadLetters,
         Place::Jobs,
+        Place::Schedules,
         Place::Queues,
         Place::Events,
         Place::Emails,
@@ -64,6 +66,7 @@ impl Place {
             Place::Runs => "runs",
             Place::DeadLetters => "dead-letters",
             Place::Jobs => "jobs",
+            Place::Schedules => "schedules",
             Place::Queues => "queues",
             Place::Events => "events",
             Place::Emails => "emails",
@@ -77,6 +80,7 @@ impl Place {
             Place::Runs => "Runs",
             Place::DeadLetters => "Dead letters",
             Place::Jobs => "Jobs",
+            Place::Schedules => "Schedules",
             Place::Queues => "Queues",
             Place::Events => "Events",
             Place::Emails => "Emails",

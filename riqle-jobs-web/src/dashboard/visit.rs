@@ -1,7 +1,7 @@
 //! Who looks at a page, from where, and in which form; reads queries and paths of URLs.
 
 use axum::{
-    extract::{FromRef, FromRequestParts, OriginalUri},
+    extract::{FromRef, FromRequestParts, OriginalUri, RawPathParams},
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::Response,
 };
@@ -122,15 +122,17 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Web> for Query<T> {
     }
 }
 
-/// The part of a path that names something; a malformed one names nothing.
+/// The parts of a path that name something; malformed ones name nothing.
 pub(crate) struct Path<T>(pub(crate) T);
 
-impl FromRequestParts<Web> for Path<String> {
+impl<T: DeserializeOwned + Send> FromRequestParts<Web> for Path<T> {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Response> {
-        match axum::extract::Path::<String>::from_request_parts(parts, web).await {
-            Ok(axum::extract::Path(name)) if !name.contains('\0') => Ok(Self(name)),
+        let names = RawPathParams::from_request_parts(parts, web).await;
+        let holds_no_nul = names.is_ok_and(|names| names.iter().all(|(_, name)| !name.contains('\0')));
+        match axum::extract::Path::from_request_parts(parts, web).await {
+            Ok(axum::extract::Path(names)) if holds_no_nul => Ok(Self(names)),
             _ => {
                 let visit = Visit::from_request_parts(parts, web).await?;
                 Err(visit.fail(&Failure::not_found("page")))

@@ -4,9 +4,11 @@
 use std::{collections::BTreeMap, f64::consts::TAU, sync::Arc, time::Duration};
 
 use riqle_jobs_core::{
-    AttemptOutcome, ClaimRequest, ClaimedRun, EmailId, Ending, LeaseToken, LogLevel, NewRun, Payload,
-    Priority, Reason, RunId, Settlement, StepPath, StepSave, Store, WorkerId, earlier,
+    AttemptOutcome, ClaimRequest, ClaimedRun, EmailId, Ending, Jobs, LeaseToken, LogLevel, NewRun, Payload,
+    Priority, Reason, RunId, ScheduleStatus, Settlement, StepPath, StepSave, Store, Timestamp, WorkerId,
+    earlier,
     email::{EmailDetail, EmailEnding, EmailStart, EmailStatus, NewEmail, OnUnknown, Rendered},
+    schedule::{NewSchedule, Rule},
     store::{Histogram, JobDeclaration, JobMetrics, JobRules, LogLine, Note, Progress, Span, WorkerReport},
 };
 use uuid::Uuid;
@@ -301,4 +303,26 @@ async fn email(store: &dyn Store, number: usize) {
         _ => EmailEnding::Sent { message_id: format!("re_{id}"), reply: "250 queued".to_owned() },
     };
     store.end_email(id, sender, ending).await.unwrap();
+}
+
+/// Schedules of each kind: one that has run, one that is paused, an interval with a name that addresses must not keep as it is.
+pub async fn schedules(jobs: &Jobs) {
+    let job = "send-welcome-email";
+    let cron =
+        |expression: &str| Rule::Cron { expression: expression.to_owned(), zone: "Europe/Berlin".to_owned() };
+    let every = Rule::Every { period: Duration::from_secs(90), from: Timestamp::UNIX_EPOCH };
+    for (name, rule) in
+        [("every-morning", cron("0 8 * * 1-5")), ("month's end", cron("0 0 L * *")), ("shop/7 & more", every)]
+    {
+        let input = Payload::from_json_text(r#"{"shop":7,"note":"the digest of the shop"}"#);
+        jobs.schedule_named(NewSchedule::new(job, name, rule, input)).await.unwrap();
+    }
+    jobs.trigger_schedule(job, "every-morning").await.unwrap();
+    jobs.pause_schedule(job, "month's end", "anna", "the books are not closed yet").await.unwrap();
+}
+
+/// Another one like this, under the name that it has been given.
+pub async fn schedule_as(jobs: &Jobs, like: &ScheduleStatus) {
+    let ScheduleStatus { job, name, input, state, .. } = like;
+    jobs.schedule_named(NewSchedule::new(job, name, state.rule.clone(), input.clone())).await.unwrap();
 }

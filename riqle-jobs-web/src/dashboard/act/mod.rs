@@ -5,6 +5,7 @@ pub(crate) mod job;
 pub(crate) mod queue;
 pub(crate) mod run;
 pub(crate) mod runs;
+pub(crate) mod schedule;
 mod submitted;
 pub(crate) mod worker;
 

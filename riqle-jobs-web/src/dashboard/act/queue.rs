@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::{Done, Submitted, action, recorded, run::Nothing};
 use crate::dashboard::{Web, failure::Failure, visit::Path};
 
-/// Why a queue is paused.
+/// Why a queue or a schedule is paused.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct PauseRequest {
@@ -21,6 +21,15 @@ pub(crate) struct PauseRequest {
 
 const WHY_BYTES: usize = 500;
 
+impl PauseRequest {
+    pub(super) fn checked(self) -> Result<String, Failure> {
+        if self.why.len() > WHY_BYTES {
+            return Err(Failure::bad(format!("`why` is longer than {WHY_BYTES} bytes")));
+        }
+        Ok(self.why)
+    }
+}
+
 /// Pauses a queue.
 #[utoipa::path(post, path = "/queues/{name}/pause", tag = "queues", params(("name" = String, Path)),
     request_body = PauseRequest, responses((status = 200, body = Done),
@@ -32,14 +41,12 @@ pub(crate) async fn pause(
 ) -> Response {
     let paused = async {
         must_be_known(&web, &name).await?;
-        if asked.why.len() > WHY_BYTES {
-            return Err(Failure::bad(format!("`why` is longer than {WHY_BYTES} bytes")));
-        }
-        let action = action(&visit.user, ActionKind::Pause, &format!("queue {name}"), &asked.why);
+        let why = asked.checked()?;
+        let action = action(&visit.user, ActionKind::Pause, &format!("queue {name}"), &why);
         let by = visit.user.name.clone();
         recorded(&web.jobs, action, move |jobs: Jobs| async move {
             let before = paused_by(&jobs, &name).await?;
-            jobs.pause_queue(&name, &by, &asked.why).await?;
+            jobs.pause_queue(&name, &by, &why).await?;
             let outcome =
                 before.map_or_else(String::new, |by| format!("already paused by {by}; nothing changed"));
             Ok::<_, Error>(outcome)

@@ -20,6 +20,8 @@ pub(crate) mod run_filter;
 mod run_parts;
 pub(crate) mod run_row;
 pub(crate) mod runs;
+pub(crate) mod schedule;
+pub(crate) mod schedules;
 pub(crate) mod suppressions;
 mod timeline;
 pub(crate) mod verdict;

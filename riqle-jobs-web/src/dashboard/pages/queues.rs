@@ -40,12 +40,12 @@ pub(crate) struct QueueRow {
     pause: Option<PauseView>,
 }
 
-/// Who paused a queue.
+/// Who paused a queue or a schedule.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct PauseView {
-    by: String,
-    why: String,
-    at: When,
+    pub(crate) by: String,
+    pub(crate) why: String,
+    pub(crate) at: When,
 }
 
 /// A worker.
@@ -105,9 +105,14 @@ fn by_label(mut workers: Vec<RegisteredWorker>) -> Vec<RegisteredWorker> {
     workers
 }
 
+impl PauseView {
+    pub(crate) fn of(Pause { by, why, at }: Pause, visit: &Visit) -> Self {
+        Self { by, why: visit.text(&why), at: When(at) }
+    }
+}
+
 impl QueueRow {
     fn of(queue: QueueStatus, claimed: Claimed, visit: &Visit) -> Self {
-        let pause = |Pause { by, why, at }| PauseView { by, why: visit.text(&why), at: When(at) };
         Self {
             name: queue.name,
             due: Count(queue.due),
@@ -116,7 +121,7 @@ impl QueueRow {
             claimed_ahead: claimed.ahead,
             waiting: Count(queue.waiting),
             oldest_due: queue.oldest_due.map(When),
-            pause: queue.pause.map(pause),
+            pause: queue.pause.map(|pause| PauseView::of(pause, visit)),
         }
     }
 

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::{
     emails::EmailRow,
     payload::PayloadView,
-    run_parts::{AttemptView, HolderView, LogView, ProgressView, StepView, UnsavedView},
+    run_parts::{AttemptView, HolderView, LogView, ProgressView, ScheduledView, StepView, UnsavedView},
     run_row::RunRow,
     timeline::Line,
 };
@@ -42,6 +42,8 @@ pub(crate) struct RunPage {
     whole_error: Option<String>,
     error_fingerprint: Option<String>,
     event_id: Option<String>,
+    /// The schedule that started it.
+    schedule: Option<ScheduledView>,
     #[schema(value_type = uuid::Uuid)]
     root: RunId,
     #[schema(value_type = Option<uuid::Uuid>)]
@@ -107,6 +109,7 @@ impl RunPage {
             whole_error: run.error().map(|error| visit.text(error)),
             error_fingerprint: run.error_fingerprint.clone(),
             event_id: run.event_id.as_deref().map(|event| visit.text(event)),
+            schedule: run.tick.as_ref().map(|tick| ScheduledView::of(&run.job, tick, &visit)),
             root: run.root,
             replay_of: run.replay_of,
             holder,

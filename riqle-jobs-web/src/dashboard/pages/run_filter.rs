@@ -88,7 +88,7 @@ impl Search {
     }
 }
 
-pub(super) fn time(field: &str, text: &str) -> Result<Option<Timestamp>, Failure> {
+pub(crate) fn time(field: &str, text: &str) -> Result<Option<Timestamp>, Failure> {
     let text = text.trim();
     if text.is_empty() {
         return Ok(None);

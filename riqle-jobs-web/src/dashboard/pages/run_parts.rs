@@ -3,12 +3,15 @@
 use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
-use riqle_jobs_core::{AttemptOutcome, AttemptRecord, LogLevel, Run, SavedStep, store::Holder};
+use riqle_jobs_core::{
+    AttemptOutcome, AttemptRecord, LogLevel, Run, SavedStep, schedule::Tick, store::Holder,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
     payload::PayloadView,
+    schedules::path_of,
     timeline::{Bar, Line, began_at},
 };
 use crate::dashboard::{
@@ -201,5 +204,23 @@ impl fmt::Display for Unsaved {
 impl LogView {
     pub(super) fn is_warning(&self) -> bool {
         self.level == LogLevel::Warn
+    }
+}
+
+/// The schedule that started a run.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ScheduledView {
+    pub(crate) name: String,
+    /// The time that the run is for; of one that was triggered by hand, when that was.
+    pub(crate) tick: When,
+    #[serde(skip)]
+    pub(crate) path: Option<String>,
+}
+
+impl ScheduledView {
+    pub(crate) fn of(job: &str, tick: &Tick, visit: &Visit) -> Self {
+        let name = visit.text(&tick.schedule);
+        let path = (name == tick.schedule).then(|| path_of(job, &tick.schedule));
+        Self { name, tick: When(tick.at), path }
     }
 }

@@ -1,0 +1,304 @@
+//! What is done to a schedule: trigger, pause, resume, backfill, edit, remove.
+
+use std::time::Duration;
+
+use axum::{extract::State, response::Response};
+use jiff::Timestamp;
+use riqle_jobs_core::{
+    Error, Jobs, Payload, ScheduleStatus,
+    schedule::{Missed, NewSchedule, Rule},
+    store::ActionKind,
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::{
+    Done, Submitted, action,
+    queue::PauseRequest,
+    recorded,
+    run::{Nothing, null_too},
+};
+use crate::{
+    dashboard::{
+        Web,
+        failure::Failure,
+        json_text::{Layout, rewrite},
+        pages::{run_filter::time, schedules::path_of},
+        visit::Path,
+    },
+    security::User,
+};
+
+/// Which ticks to fill in, both ends included.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BackfillRequest {
+    /// A time such as `2026-11-26T08:30:00Z`.
+    from: String,
+    /// A time that has come.
+    until: String,
+    #[serde(default, rename = "formToken")]
+    #[schema(ignore)]
+    _form_token: String,
+}
+
+/// What to change of a schedule; what is left out stays as it is.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub(crate) struct EditRequest {
+    /// A cron expression; not with `everySeconds`.
+    cron: Option<String>,
+    /// The time zone of the cron expression.
+    zone: Option<String>,
+    /// The length of the interval, a second at least.
+    every_seconds: Option<f64>,
+    /// A time from which the interval is counted.
+    starting_at: Option<String>,
+    /// The input of its runs; kept verbatim.
+    #[schema(value_type = Option<serde_json::Value>)]
+    #[serde(deserialize_with = "null_too")]
+    input: Option<Box<RawValue>>,
+    /// The same as text, as forms send it.
+    #[schema(ignore)]
+    input_text: Option<String>,
+    /// `skip`, `latest`, or `all:N`, each of the latest N.
+    missed: Option<String>,
+    /// `allow`, `skip`, `one-waits` or `cancel-earlier`.
+    overlap: Option<String>,
+    jitter_seconds: Option<f64>,
+    #[serde(rename = "formToken")]
+    #[schema(ignore)]
+    _form_token: String,
+}
+
+/// A schedule that is to be acted on.
+struct Target {
+    job: String,
+    name: String,
+    found: ScheduleStatus,
+}
+
+impl Target {
+    async fn find(web: &Web, (job, name): (String, String)) -> Result<Self, Failure> {
+        let found = web.jobs.schedule_status(&job, &name).await?;
+        let found = found.filter(|found| !found.state.is_removed);
+        Ok(Self { job, name, found: found.ok_or_else(|| Failure::not_found("schedule"))? })
+    }
+
+    fn action(&self, user: &User, kind: ActionKind, detail: &str) -> riqle_jobs_core::store::NewAction {
+        action(user, kind, &format!("schedule {} of job {}", self.name, self.job), detail)
+    }
+}
+
+/// Starts a run of a schedule now; the outcome is its id.
+#[utoipa::path(post, path = "/schedules/{job}/{name}/trigger", tag = "schedules",
+    params(("job" = String, Path), ("name" = String, Path)), request_body = Nothing,
+    responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn trigger(
+    State(web): State<Web>,
+    Path(path): Path<(String, String)>,
+    Submitted { visit, .. }: Submitted<Nothing>,
+) -> Response {
+    let triggered = async {
+        let target = Target::find(&web, path).await?;
+        let action = target.action(&visit.user, ActionKind::Trigger, "");
+        recorded(&web.jobs, action, move |jobs: Jobs| async move {
+            jobs.trigger_schedule(&target.job, &target.name).await.map(|run| run.to_string())
+        })
+        .await
+    };
+    match triggered.await {
+        Ok((action, run)) => visit.done(&format!("runs/{run}"), action, run),
+        Err(failure) => visit.fail(&failure),
+    }
+}
+
+/// Stops the ticks of a schedule; its runs go on.
+#[utoipa::path(post, path = "/schedules/{job}/{name}/pause", tag = "schedules",
+    params(("job" = String, Path), ("name" = String, Path)), request_body = PauseRequest,
+    responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn pause(
+    State(web): State<Web>,
+    Path(path): Path<(String, String)>,
+    Submitted { visit, asked }: Submitted<PauseRequest>,
+) -> Response {
+    let page = path_of(&path.0, &path.1);
+    let paused = async {
+        let target = Target::find(&web, path).await?;
+        let why = asked.checked()?;
+        let action = target.action(&visit.user, ActionKind::Pause, &why);
+        let by = visit.user.name.clone();
+        recorded(&web.jobs, action, move |jobs: Jobs| async move {
+            jobs.pause_schedule(&target.job, &target.name, &by, &why).await?;
+            let before = target.found.state.pause;
+            let outcome = before.map(|pause| format!("already paused by {}; nothing changed", pause.by));
+            Ok::<_, Error>(outcome.unwrap_or_default())
+        })
+        .await
+    };
+    visit.ended(&page, paused.await)
+}
+
+/// Lets a paused schedule tick again, from now on.
+#[utoipa::path(post, path = "/schedules/{job}/{name}/resume", tag = "schedules",
+    params(("job" = String, Path), ("name" = String, Path)), request_body = Nothing,
+    responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn resume(
+    State(web): State<Web>,
+    Path(path): Path<(String, String)>,
+    Submitted { visit, .. }: Submitted<Nothing>,
+) -> Response {
+    let page = path_of(&path.0, &path.1);
+    let resumed = async {
+        let target = Target::find(&web, path).await?;
+        let action = target.action(&visit.user, ActionKind::Resume, "");
+        recorded(&web.jobs, action, move |jobs: Jobs| async move {
+            jobs.resume_schedule(&target.job, &target.name).await.map(|()| String::new())
+        })
+        .await
+    };
+    visit.ended(&page, resumed.await)
+}
+
+/// Fills in the ticks of a range, one run after the other.
+#[utoipa::path(post, path = "/schedules/{job}/{name}/backfill", tag = "schedules",
+    params(("job" = String, Path), ("name" = String, Path)), request_body = BackfillRequest,
+    responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn backfill(
+    State(web): State<Web>,
+    Path(path): Path<(String, String)>,
+    Submitted { visit, asked }: Submitted<BackfillRequest>,
+) -> Response {
+    let page = path_of(&path.0, &path.1);
+    let filled_in = async {
+        let target = Target::find(&web, path).await?;
+        let end = |field, text: &str| {
+            time(field, text)?.ok_or_else(|| Failure::bad(format!("`{field}` is missing")))
+        };
+        let (from, until): (Timestamp, Timestamp) = (end("from", &asked.from)?, end("until", &asked.until)?);
+        let action = target.action(&visit.user, ActionKind::Backfill, &format!("from {from} until {until}"));
+        let by = visit.user.name.clone();
+        recorded(&web.jobs, action, move |jobs: Jobs| async move {
+            let begun = jobs.backfill_schedule(&target.job, &target.name, from, until, &by).await;
+            begun.map(|()| "begun".to_owned())
+        })
+        .await
+    };
+    visit.ended(&page, filled_in.await)
+}
+
+/// Gives a schedule another rule, input or policy.
+#[utoipa::path(post, path = "/schedules/{job}/{name}/edit", tag = "schedules",
+    params(("job" = String, Path), ("name" = String, Path)), request_body = EditRequest,
+    responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn edit(
+    State(web): State<Web>,
+    Path(path): Path<(String, String)>,
+    Submitted { visit, asked }: Submitted<EditRequest>,
+) -> Response {
+    let page = path_of(&path.0, &path.1);
+    let edited = async {
+        let target = Target::find(&web, path).await?;
+        let new = asked.applied_to(&target.found)?;
+        let input = if new.input == target.found.input { "" } else { ", with edited input" };
+        let action = target.action(&visit.user, ActionKind::Edit, &format!("to {}{input}", new.rule));
+        let by = visit.user.name.clone();
+        recorded(&web.jobs, action, move |jobs: Jobs| async move {
+            jobs.edit_schedule(new, &by).await.map(|()| String::new())
+        })
+        .await
+    };
+    visit.ended(&page, edited.await)
+}
+
+/// Removes a schedule; its runs go on.
+#[utoipa::path(post, path = "/schedules/{job}/{name}/remove", tag = "schedules",
+    params(("job" = String, Path), ("name" = String, Path)), request_body = Nothing,
+    responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
+pub(crate) async fn remove(
+    State(web): State<Web>,
+    Path(path): Path<(String, String)>,
+    Submitted { visit, .. }: Submitted<Nothing>,
+) -> Response {
+    let removed = async {
+        let target = Target::find(&web, path).await?;
+        let action = target.action(&visit.user, ActionKind::Remove, "");
+        recorded(&web.jobs, action, move |jobs: Jobs| async move {
+            jobs.remove_schedule(&target.job, &target.name).await.map(|()| String::new())
+        })
+        .await
+    };
+    visit.ended("schedules", removed.await)
+}
+
+impl EditRequest {
+    fn applied_to(&self, found: &ScheduleStatus) -> Result<NewSchedule, Failure> {
+        let ScheduleStatus { job, queue, name, state, .. } = found;
+        let missed = self.missed.as_deref().map(missed_of).transpose()?;
+        let overlap = self.overlap.as_deref().map(str::parse).transpose();
+        let overlap = overlap.map_err(|_| {
+            Failure::bad("`overlap` must be `allow`, `skip`, `one-waits` or `cancel-earlier`")
+        })?;
+        Ok(NewSchedule {
+            queue: queue.clone(),
+            missed: missed.unwrap_or(state.missed),
+            overlap: overlap.unwrap_or(state.overlap),
+            jitter: seconds("jitterSeconds", self.jitter_seconds)?.unwrap_or(state.jitter),
+            ..NewSchedule::new(job, name, self.rule(&state.rule)?, self.input(&found.input)?)
+        })
+    }
+
+    fn rule(&self, old: &Rule) -> Result<Rule, Failure> {
+        let (period, from) = (seconds("everySeconds", self.every_seconds)?, self.starting_at.as_deref());
+        let from = from.map(|text| time("startingAt", text)).transpose()?.flatten();
+        let (is_cron, is_every) =
+            (self.cron.is_some() || self.zone.is_some(), period.is_some() || from.is_some());
+        match old.clone() {
+            _ if is_cron && is_every => {
+                Err(Failure::bad("a rule is a cron expression or an interval, not both"))
+            }
+            Rule::Cron { expression, zone } if !is_every => Ok(Rule::Cron {
+                expression: self.cron.clone().unwrap_or(expression),
+                zone: self.zone.clone().unwrap_or(zone),
+            }),
+            Rule::Every { period: old, from: counted } if !is_cron => {
+                Ok(Rule::Every { period: period.unwrap_or(old), from: from.unwrap_or(counted) })
+            }
+            Rule::Every { .. } => {
+                let expression = self.cron.clone().ok_or_else(|| Failure::bad("`cron` is missing"))?;
+                Ok(Rule::Cron { expression, zone: self.zone.clone().unwrap_or_else(|| "UTC".to_owned()) })
+            }
+            Rule::Cron { .. } => {
+                let period = period.ok_or_else(|| Failure::bad("`everySeconds` is missing"))?;
+                Ok(Rule::Every { period, from: from.unwrap_or(Timestamp::UNIX_EPOCH) })
+            }
+        }
+    }
+
+    /// What is only laid out otherwise stays as it was.
+    fn input(&self, old: &Payload) -> Result<Payload, Failure> {
+        if let Some(input) = &self.input {
+            return Ok(Payload::from_json_text(input.get()));
+        }
+        let Some(text) = &self.input_text else { return Ok(old.clone()) };
+        let compact = |text: &str| rewrite(text, Layout::Compact, None);
+        let edited = compact(text).ok_or_else(|| Failure::bad("the input is not JSON"))?;
+        let is_the_same = std::str::from_utf8(&old.bytes).ok().and_then(compact).as_ref() == Some(&edited);
+        Ok(if is_the_same { old.clone() } else { Payload::from_json_text(edited) })
+    }
+}
+
+fn seconds(field: &str, seconds: Option<f64>) -> Result<Option<Duration>, Failure> {
+    let seconds = seconds.map(Duration::try_from_secs_f64).transpose();
+    seconds.map_err(|_| Failure::bad(format!("`{field}` is no length of time")))
+}
+
+fn missed_of(word: &str) -> Result<Missed, Failure> {
+    let of_all = || word.strip_prefix("all:")?.parse().ok().map(Missed::All);
+    match word {
+        "skip" => Ok(Missed::Skip),
+        "latest" => Ok(Missed::Latest),
+        _ => of_all().ok_or_else(|| Failure::bad("`missed` must be `skip`, `latest` or `all:N`")),
+    }
+}
