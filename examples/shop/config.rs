@@ -14,8 +14,8 @@ usage: cargo run --example shop -- [FLAGS]
   --no-demo          plays no sale
   --exit-when-idle   ends when no run is pending, running or waiting
 
-environment: RIQLE_JOBS_URL, RIQLE_MAIL_URL, RIQLE_MAIL_FROM, RIQLE_SHOP_DB, STRIPE_WEBHOOK_SECRET,
-             RESEND_WEBHOOK_SECRET, RIQLE_EVENT_KEY, RIQLE_JOBS_OPERATOR, RIQLE_JOBS_VIEWER, RESEND_API_KEY (see the
+environment: RIQLE_JOBS_URL, RIQLE_MAIL_URL, RIQLE_MAIL_FROM, RIQLE_SHOP_DB, RIQLE_SHOP_OPERATOR,
+             RIQLE_SHOP_ZONE, STRIPE_WEBHOOK_SECRET, RESEND_WEBHOOK_SECRET, RIQLE_EVENT_KEY, RIQLE_JOBS_OPERATOR, RIQLE_JOBS_VIEWER, RESEND_API_KEY (see the
              README)";
 
 /// What the flags and the environment say.
@@ -26,6 +26,10 @@ pub struct Config {
     pub jobs_url: String,
     pub mail_url: String,
     pub mail_from: Mailbox,
+    /// Who gets the daily digest.
+    pub operator: Option<Mailbox>,
+    /// Where the digest's days begin and end.
+    pub zone: String,
     /// The URL of the shop's own tables, if not the store's database.
     pub shop_url: Option<String>,
     /// Several while one is being replaced, with commas between.
@@ -91,6 +95,11 @@ impl Config {
             mail_from: Mailbox::parse(
                 &variable("RIQLE_MAIL_FROM").unwrap_or("Riqle <orders@riqle.com>".to_owned()),
             )?,
+            operator: variable("RIQLE_SHOP_OPERATOR")
+                .or_else(|| demo.then(|| "operator@riqle.com".to_owned()))
+                .map(|operator| Mailbox::parse(&operator))
+                .transpose()?,
+            zone: variable("RIQLE_SHOP_ZONE").unwrap_or_else(|| "Europe/Berlin".to_owned()),
             stripe_secret,
             resend_secret: variable("RESEND_WEBHOOK_SECRET"),
             event_key: variable("RIQLE_EVENT_KEY").or_else(|| variable("INNGEST_EVENT_KEY")),

@@ -2,15 +2,15 @@ use std::sync::Arc;
 
 use riqle_jobs::{
     JobError, Jobs, NewRun, Relay, RunId, Transaction, async_trait,
-    email::{Money, Order, OrderItem, Orders, Product, Refund},
+    email::{Currency, Money, Order, OrderItem, Orders, Product, Refund},
     postgres::Postgres,
     sqlite::Sqlite,
-    store::{Staging, Store},
+    store::{Clock, Staging, Store, Timestamp},
     web::webhooks::stripe::Fact,
 };
 use sqlx::Row;
 
-use crate::{Failure, config::Config};
+use crate::{Failure, config::Config, digest::Sales};
 
 const TABLES: &str = include_str!("tables.sql");
 /// Of two shops that start at once, one makes the tables.
@@ -70,10 +70,26 @@ async fn record<D: Sql>(jobs: &Jobs<D>, fact: &Fact, run: NewRun) -> Result<RunI
 
 /// Sets a time where it is not set yet.
 async fn mark<D: Sql>(jobs: &Jobs<D>, query: &'static str, id: &str) -> Result<(), JobError> {
-    let now = riqle_jobs::store::Clock::Server.local_now().to_string();
     let mut tx = jobs.begin().await?;
-    D::execute(&mut tx, Statement(query, vec![text(&now), text(id)])).await?;
+    D::execute(&mut tx, Statement(query, vec![text(&now().to_string()), text(id)])).await?;
     Ok(tx.commit().await?)
+}
+
+async fn execute_all<D: Sql>(jobs: &Jobs<D>, statements: Vec<Statement>) -> Result<(), Failure> {
+    let mut tx = jobs.begin().await?;
+    for statement in statements {
+        D::execute(&mut tx, statement).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+fn now() -> Timestamp {
+    Clock::Server.local_now()
+}
+
+/// Texts like this come in the order of their times.
+fn comparable(time: Timestamp) -> String {
+    format!("{time:.3}")
 }
 
 impl Database {
@@ -142,6 +158,50 @@ impl Database {
         })
     }
 
+    /// What was sold and refunded from one time until before another, by currency.
+    pub async fn sales(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Sales>, JobError> {
+        let query = "SELECT currency, CAST(sum(orders) AS BIGINT) AS orders, CAST(sum(sold) AS BIGINT) AS sold,
+                            CAST(sum(refunds) AS BIGINT) AS refunds, CAST(sum(refunded) AS BIGINT) AS refunded
+                     FROM (SELECT currency, 1 AS orders, amount AS sold, 0 AS refunds, 0 AS refunded FROM orders
+                           WHERE paid_at >= $1 AND paid_at < $2
+                           UNION ALL
+                           SELECT currency, 0, 0, 1, refunds.amount FROM refunds JOIN orders ON orders.id = order_id
+                           WHERE added_at >= $1 AND added_at < $2) AS sales
+                     GROUP BY currency ORDER BY currency";
+        on_either!(self, jobs => {
+            let asked = sqlx::query(query).bind(comparable(from)).bind(comparable(until));
+            let rows = asked.fetch_all(jobs.database().pool()).await?;
+            rows.into_iter()
+                .map(|row| {
+                    Ok(Sales {
+                        currency: Currency::parse(row.try_get("currency")?)?,
+                        orders: row.try_get("orders")?,
+                        sold: row.try_get("sold")?,
+                        refunds: row.try_get("refunds")?,
+                        refunded: row.try_get("refunded")?,
+                    })
+                })
+                .collect()
+        })
+    }
+
+    /// Puts some sales of a time into the tables, for the demo's digest.
+    pub async fn sell_before(&self, time: Timestamp, suffix: &str) -> Result<(), Failure> {
+        let at = text(&comparable(time));
+        let order = |number: i64, currency: &str, amount| {
+            let id = text(&format!("order-{number}{suffix}"));
+            let insert =
+                "INSERT INTO orders (id, status, amount, currency, paid_at) VALUES ($1, 'paid', $2, $3, $4)
+                          ON CONFLICT DO NOTHING";
+            Statement(insert, vec![id, Value::Amount(amount), text(currency), at.clone()])
+        };
+        let refund = "INSERT INTO refunds (order_id, id, amount, added_at) VALUES ($1, 'first', 450, $2)
+                      ON CONFLICT DO NOTHING";
+        let refund = Statement(refund, vec![text(&format!("order-998{suffix}")), at.clone()]);
+        let all = vec![order(997, "USD", 5300), order(998, "USD", 4500), order(999, "EUR", 4990), refund];
+        on_either!(self, jobs => execute_all(jobs, all).await)
+    }
+
     async fn items(&self, order: &str) -> Result<Vec<OrderItem>, sqlx::Error> {
         let query = "SELECT product_id, name, quantity, unit_price FROM order_items
                      JOIN products ON products.id = product_id WHERE order_id = $1 ORDER BY position";
@@ -180,6 +240,7 @@ fn decode(error: std::num::TryFromIntError) -> sqlx::Error {
 /// A text, and what is bound to it.
 struct Statement(&'static str, Vec<Value>);
 
+#[derive(Clone)]
 enum Value {
     Text(Option<String>),
     Amount(i64),
@@ -194,11 +255,17 @@ fn statements(fact: &Fact) -> Vec<Statement> {
     match fact {
         Fact::OrderPaid { order_id, email, amount, currency } => vec![
             Statement(
-                "INSERT INTO orders (id, status, amount, currency, customer_email)
-                 VALUES ($1, 'paid', $2, upper($3), $4)
-                 ON CONFLICT (id) DO UPDATE SET customer_email = $4,
+                "INSERT INTO orders (id, status, amount, currency, customer_email, paid_at)
+                 VALUES ($1, 'paid', $2, upper($3), $4, $5)
+                 ON CONFLICT (id) DO UPDATE SET customer_email = $4, paid_at = coalesce(orders.paid_at, $5),
                      status = CASE orders.status WHEN 'open' THEN 'paid' ELSE orders.status END",
-                vec![text(order_id), Value::Amount(*amount), text(currency), text(email)],
+                vec![
+                    text(order_id),
+                    Value::Amount(*amount),
+                    text(currency),
+                    text(email),
+                    text(&comparable(now())),
+                ],
             ),
             // An order that the table lacked has no items: what was paid is its one line.
             Statement(
@@ -265,10 +332,11 @@ impl Orders for Database {
             let before: i64 =
                 sqlx::query(sum).bind(id).fetch_one(&mut *tx).await?.try_get("before")?;
             let added = refund.amount_of(total, before)?;
-            sqlx::query("INSERT INTO refunds (order_id, id, amount) VALUES ($1, $2, $3)")
+            sqlx::query("INSERT INTO refunds (order_id, id, amount, added_at) VALUES ($1, $2, $3, $4)")
                 .bind(id)
                 .bind(&refund.id)
                 .bind(added.amount)
+                .bind(comparable(now()))
                 .execute(&mut *tx)
                 .await?;
             if before + added.amount == total.amount {

@@ -4,14 +4,22 @@ use std::{
 };
 
 use riqle_jobs::{
-    Email, Jobs, ReplayFrom, Run, RunId, RunState,
+    Email, JobInput, Jobs, ReplayFrom, Run, RunId, RunState,
     email::{EmailFilter, EmailStatus},
+    store::Clock,
     testing,
     web::webhooks::stripe::{SIGNATURE_HEADER, sign},
 };
 use serde_json::{Value, json};
 
-use crate::{Failure, config::Config, http_client, printer::Printer};
+use crate::{
+    Failure,
+    config::Config,
+    database::Database,
+    digest::{EVERY_MORNING, SalesDigest},
+    http_client,
+    printer::Printer,
+};
 
 const CHECKOUT: &str = include_str!("stripe/checkout.session.completed.json");
 const REFUND: &str = include_str!("stripe/charge.refunded.json");
@@ -32,6 +40,7 @@ pub fn failures_of(email: &Email) -> u32 {
 pub async fn play(
     config: &Config,
     address: SocketAddr,
+    database: &Database,
     jobs: &Jobs,
     printer: &Printer,
 ) -> Result<(), Failure> {
@@ -65,7 +74,10 @@ pub async fn play(
     printer.line(&format!("run {replay} keeps {}", kept.join(", ")));
     expect(&demo.follow(replay).await?, RunState::Succeeded, &[])?;
 
-    demo.show_emails(&[&first, &user, &second], 4).await
+    printer.scene("6. The daily digest goes out at 08:00; triggered by hand, it tells yesterday's sales now");
+    let day = demo.trigger_digest(database).await?;
+
+    demo.show_emails(&[&first, &user, &second, &day], 5).await
 }
 
 struct Demo<'a> {
@@ -82,7 +94,7 @@ impl Demo<'_> {
         // The fixtures are distinct events; a start on the same database makes them distinct again.
         event["id"] = format!("evt_{}_{about}", kind.replace('.', "_")).into();
         let body = serde_json::to_vec(&event)?;
-        let now = riqle_jobs::store::Clock::Server.local_now().as_second();
+        let now = Clock::Server.local_now().as_second();
         let signature = sign(self.config.signing_secret(), now, &body);
         let (status, answer) =
             http_client::post(self.address, "/webhooks/stripe", (SIGNATURE_HEADER, &signature), &body)
@@ -92,6 +104,19 @@ impl Demo<'_> {
             Some(run) if status == 200 => Ok(run.parse()?),
             _ => Err(format!("the webhook answered {status} {answer}").into()),
         }
+    }
+
+    /// Triggers the schedule of the digest; answers the day that it was about.
+    async fn trigger_digest(&self, database: &Database) -> Result<String, Failure> {
+        let yesterday = Clock::Server.local_now().in_tz(&self.config.zone)?.yesterday()?;
+        database.sell_before(yesterday.timestamp(), &self.config.suffix).await?;
+        let (job, name) = (SalesDigest::JOB, EVERY_MORNING);
+        let schedule = self.jobs.schedule_status(job, name).await?.ok_or("the digest has no schedule")?;
+        let next = schedule.state.next.map_or_else(|| "never".to_owned(), |next| next.to_string());
+        self.printer.line(&format!("schedule {name}: {}; next at {next}", schedule.state.rule));
+        let run = self.jobs.trigger_schedule(job, name).await?;
+        expect(&self.follow(run).await?, RunState::Succeeded, &[])?;
+        Ok(yesterday.date().to_string())
     }
 
     /// Prints the timeline of a run as it happens, until it has ended.

@@ -8,6 +8,7 @@
 mod config;
 mod database;
 mod demo;
+mod digest;
 mod http_client;
 mod log;
 mod moody_mailer;
@@ -28,7 +29,7 @@ use riqle_jobs::{
 };
 use tokio::net::TcpListener;
 
-use crate::{config::Config, database::Database, printer::Printer, webhook::Shop};
+use crate::{config::Config, database::Database, digest::SendSalesDigest, printer::Printer, webhook::Shop};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -73,14 +74,26 @@ async fn run(shutdown: &Shutdown) -> Result<(), Failure> {
     let orders: Arc<dyn Orders> = Arc::new(database.clone());
     let sender = Sender::new(&store, mailer);
     let brand = Brand::new(config.mail_from.clone());
+    let digest = config.operator.clone().map(|operator| SendSalesDigest {
+        database: database.clone(),
+        sender: sender.clone(),
+        from: config.mail_from.clone(),
+        operator,
+        zone: config.zone.clone(),
+    });
     let worker = Worker::new(&store)
         .register(SendPurchaseConfirmation::new(Arc::clone(&orders), sender.clone(), brand.clone()))
         .register(SendRefundNotification::new(orders, sender.clone(), brand.clone()))
         .register(SendWelcomeEmail::new(sender, brand))
         .on_alert(|alert| log::line(format!("{} needs attention: {}", alert.job, alert.error)));
+    let worker = match digest {
+        Some(digest) => worker.register(digest),
+        None => worker,
+    };
 
     let (staging, relay) = (database.staging(), database.relay(&store));
 
+    let of_demo = database.clone();
     let shop = Shop {
         database,
         jobs: jobs.clone(),
@@ -107,7 +120,7 @@ async fn run(shutdown: &Shutdown) -> Result<(), Failure> {
 
     let told = async {
         if config.demo {
-            demo::play(&config, address, &jobs, &printer).await?;
+            demo::play(&config, address, &of_demo, &jobs, &printer).await?;
         }
         if config.exit_when_idle {
             until_idle(&store, staging).await?;

@@ -4,13 +4,14 @@ CREATE TABLE IF NOT EXISTS products (
     name TEXT NOT NULL
 );
 
--- Amounts are in minor units of the currency; times are RFC 3339.
+-- Amounts are in minor units of the currency; times are RFC 3339. Those that are compared have milliseconds, three digits.
 CREATE TABLE IF NOT EXISTS orders (
     id             TEXT PRIMARY KEY,
     status         TEXT NOT NULL CHECK (status IN ('open', 'paid', 'refunded')),
     amount         BIGINT NOT NULL,
     currency       TEXT NOT NULL,
     customer_email TEXT,
+    paid_at        TEXT,
     fulfilled_at   TEXT,
     refunded_at    TEXT
 );
@@ -20,6 +21,7 @@ CREATE TABLE IF NOT EXISTS refunds (
     order_id TEXT NOT NULL REFERENCES orders (id),
     id       TEXT NOT NULL,
     amount   BIGINT NOT NULL,
+    added_at TEXT NOT NULL,
     PRIMARY KEY (order_id, id)
 );
 

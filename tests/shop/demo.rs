@@ -26,7 +26,7 @@ async fn the_demo_goes_as_told_twice_on_one_database() {
         );
         assert!(!errors.contains("token="), "{errors}");
         let messages = std::fs::read_dir(&mail).unwrap().count();
-        assert_eq!(messages, 4 * round, "{shown}");
+        assert_eq!(messages, 5 * round, "{shown}");
     }
 }
 

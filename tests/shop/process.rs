@@ -39,6 +39,8 @@ fn command(flags: &[&str], environment: &[(&str, String)]) -> Command {
         "RIQLE_MAIL_URL",
         "RIQLE_MAIL_FROM",
         "RIQLE_SHOP_DB",
+        "RIQLE_SHOP_OPERATOR",
+        "RIQLE_SHOP_ZONE",
         "RIQLE_EVENT_KEY",
         "RIQLE_JOBS_OPERATOR",
         "RIQLE_JOBS_VIEWER",
