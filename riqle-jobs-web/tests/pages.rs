@@ -7,7 +7,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::Router;
 use riqle_jobs_core::{
-    Job, JobError, JobInput, Jobs, Memory, RetryPolicy, Run, RunContext, RunFilter, RunId, Worker,
+    Job, JobError, JobInput, Jobs, Memory, Payload, RetryPolicy, Run, RunContext, RunFilter, RunId, Worker,
+    schedule::{NewSchedule, Rule},
 };
 use riqle_jobs_web::{Dashboard, security::Access};
 use serde_json::{Value, json};
@@ -187,6 +188,35 @@ async fn a_queue_is_paused_and_resumed(day: &Day, window: &Window) {
     window.assert_no_errors().await;
 }
 
+async fn a_schedule_is_triggered_paused_and_edited(day: &Day, window: &Window) {
+    let rule = Rule::Cron { expression: "0 8 * * 1-5".to_owned(), zone: "Europe/Berlin".to_owned() };
+    let input = Payload::from_json_text(r#"{"spoon":12345678901234567890}"#);
+    day.jobs.schedule_named(NewSchedule::new(MendInput::JOB, "spoons", rule, input)).await.unwrap();
+    window.goto(day.url("schedules?prefix=spoons")).await;
+    window.click("tbody a").await;
+    window.until_text("h1", "spoons").await;
+    window.until("document.querySelectorAll('#next-ticks li').length === 5").await;
+    window.run("window.confirm = () => true").await;
+    window.click("form[action$='/trigger'] button").await;
+    window.until_text(".heading .state", "succeeded").await;
+    window.click(".facts a[href*='schedules/']").await;
+    window.until_text("h1", "spoons").await;
+
+    window.fill("form[action$='/pause'] input[name=why]", "the spoons are out").await;
+    window.click("form[action$='/pause'] button").await;
+    window.until("document.querySelector('.card.notice')?.textContent.includes('the spoons are out')").await;
+    window.until("document.querySelectorAll('#next-ticks li').length === 0").await;
+    window.click("form[action$='/resume'] button").await;
+    window.until("document.querySelectorAll('#next-ticks li').length === 5").await;
+
+    window.fill("#edit input[name=cron]", "30 9 * * *").await;
+    window.click("#edit button").await;
+    window.until_text(".heading p", "at 09:30 every day, Europe/Berlin").await;
+    let edited = day.jobs.schedule_status(MendInput::JOB, "spoons").await.unwrap().unwrap();
+    assert_eq!(edited.input.bytes, br#"{"spoon":12345678901234567890}"#);
+    window.assert_no_errors().await;
+}
+
 async fn an_email_is_viewed(day: &Day, window: &Window) {
     window.goto(day.url("emails?state=sent")).await;
     window.click("tbody a").await;
@@ -222,6 +252,7 @@ async fn an_operators_day(opened: Opened) {
     what_is_chosen_stays_what_it_is(&day, &window).await;
     a_group_is_replayed(&day, &window).await;
     a_queue_is_paused_and_resumed(&day, &window).await;
+    a_schedule_is_triggered_paused_and_edited(&day, &window).await;
     an_email_is_viewed(&day, &window).await;
     a_viewer_can_not_act(&day).await;
 }

@@ -3,9 +3,12 @@
 
 mod support;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use riqle_jobs_core::RunState;
+use riqle_jobs_core::{
+    RunState, WorkerId,
+    store::{TroubleKind, WorkerReport, WorkerTrouble},
+};
 use serde_json::{Value, json};
 
 use crate::support::{ANNA, BEN, Bench, act, crowd, dashboard, data, page, submit};
@@ -142,7 +145,7 @@ async fn a_schedule_is_edited_in_part_and_what_is_wrong_with_the_edit_is_told() 
             (r#"{"cron":"0 9 * * *","everySeconds":60}"#, "not both"),
             (r#"{"startingAt":"2026-01-01T00:00:00Z"}"#, "`everySeconds` is missing"),
             (r#"{"everySeconds":0.5}"#, "a second at least"),
-            (r#"{"everySeconds":-1}"#, "`everySeconds` is no length of time"),
+            (r#"{"everySeconds":-1}"#, "`everySeconds` is not a duration"),
             (r#"{"missed":"all:0"}"#, "1 to 1000"),
             (r#"{"missed":"some"}"#, "`missed` must be"),
             (r#"{"overlap":"twice"}"#, "`overlap` must be"),
@@ -170,7 +173,13 @@ async fn a_schedule_is_edited_in_part_and_what_is_wrong_with_the_edit_is_told() 
         let action = newest_action(address).await;
         assert_eq!(
             (&action["kind"], &action["detail"]),
-            (&json!("edit"), &json!("to at 09:30 every day, Europe/Berlin, with edited input"))
+            (
+                &json!("edit"),
+                &json!(
+                    "times from at 08:00 on weekdays, Europe/Berlin to at 09:30 every day, Europe/Berlin, missed ticks from \
+                     latest to all:7, another input"
+                )
+            )
         );
         // A form sends all of it; what is only laid out otherwise stays as it was.
         let form = "everySeconds=600&startingAt=2026-01-01T00%3A00%3A00Z&missed=skip&overlap=allow&jitterSeconds=2.5\
@@ -181,7 +190,12 @@ async fn a_schedule_is_edited_in_part_and_what_is_wrong_with_the_edit_is_told() 
             [&after["everySeconds"], &after["jitterSeconds"], &after["missed"], &after["overlap"]],
             [&json!(600.0), &json!(2.5), &json!("skip"), &json!("allow")]
         );
-        assert_eq!(newest_action(address).await["detail"], json!("to every 10m, from 2026-01-01T00:00:00Z"));
+        let detail = newest_action(address).await["detail"].as_str().unwrap().to_owned();
+        assert!(
+            detail.starts_with("times from every 1m 30s to every 10m, from 2026-01-01T00:00:00Z, "),
+            "{detail}"
+        );
+        assert!(!detail.contains("input"), "{detail}");
     }
 }
 
@@ -212,6 +226,66 @@ async fn a_range_is_filled_in_once_it_has_ticks_and_has_come() {
     }
 }
 
+/// What a browser sends of a page's form that nobody has changed.
+async fn unchanged(address: SocketAddr, path: &str) -> String {
+    let html = page(address, ANNA, path).await.text;
+    let value = |name: &str| {
+        let at = html.find(&format!("name=\"{name}\"")).unwrap();
+        let begin = at + html[at..].find("value=\"").unwrap() + 7;
+        html[begin..].split('"').next().unwrap().to_owned()
+    };
+    let shown = data(address, ANNA, path).await;
+    let fields = [
+        ("shown", value("shown")),
+        ("everySeconds", value("everySeconds")),
+        ("startingAt", value("startingAt")),
+        ("missed", shown["missed"].as_str().unwrap().to_owned()),
+        ("overlap", shown["overlap"].as_str().unwrap().to_owned()),
+        ("jitterSeconds", value("jitterSeconds")),
+    ];
+    fields.map(|(name, value)| format!("{name}={}", value.replace(':', "%3A").replace('+', "%2B"))).join("&")
+}
+
+#[tokio::test]
+async fn a_form_that_nobody_has_changed_changes_nothing_and_an_old_one_is_refused() {
+    for bench in Bench::all().await {
+        crowd::schedules(&bench.jobs).await;
+        let address = dashboard(&bench.jobs).await;
+        let odd = r#"{"everySeconds":1.1,"startingAt":"2026-01-01T00:00:00.007Z","jitterSeconds":0.3,"missed":"all:7"}"#;
+        done(address, &format!("{INTERVAL}/edit"), odd).await;
+        let range = r#"{"from":"2026-01-05T00:00:00Z","until":"2026-01-05T01:00:00Z"}"#;
+        done(address, &format!("{INTERVAL}/backfill"), range).await;
+        let before = data(address, ANNA, INTERVAL).await;
+        let form = unchanged(address, INTERVAL).await;
+        assert_eq!(submit(address, ANNA, &format!("{INTERVAL}/edit"), &form).await.status, 303);
+        assert_eq!(newest_action(address).await["detail"], json!("nothing"));
+        let after = data(address, ANNA, INTERVAL).await;
+        for field in ["rule", "everySeconds", "startingAt", "jitterSeconds", "missed", "backfill", "input"] {
+            assert_eq!(after[field], before[field], "{field}");
+        }
+
+        done(address, &format!("{INTERVAL}/edit"), r#"{"jitterSeconds":2}"#).await;
+        assert_eq!(submit(address, ANNA, &format!("{INTERVAL}/edit"), &form).await.status, 409);
+        assert_eq!(data(address, ANNA, INTERVAL).await["jitterSeconds"], json!(2.0));
+    }
+}
+
+/// A worker's report that tells a schedule's name.
+fn failing_to_tick(name: &str) -> WorkerReport {
+    let error = format!("schedule {name:?} of job \"send-welcome-email\": no such time zone");
+    let trouble = WorkerTrouble { kind: TroubleKind::Schedules, lasting: Duration::from_secs(60), error };
+    WorkerReport {
+        id: WorkerId::new(),
+        label: "worker".to_owned(),
+        version: "1".to_owned(),
+        jobs: [].into(),
+        concurrency: 1,
+        running: 0,
+        claimed_ahead: [].into(),
+        troubles: vec![trouble],
+    }
+}
+
 #[tokio::test]
 async fn viewers_see_no_schedule_whose_name_holds_an_address() {
     for bench in Bench::all().await {
@@ -230,6 +304,12 @@ async fn viewers_see_no_schedule_whose_name_holds_an_address() {
             assert_eq!(listed.as_array().unwrap().len(), shown);
         }
         assert_eq!(data(address, BEN, "schedules?prefix=digest").await["schedules"], json!([]));
+        let behind = "schedules?afterJob=send-welcome-email&afterName=dig";
+        assert_eq!(data(address, BEN, behind).await["schedules"].as_array().unwrap().len(), 3);
+        bench.store().report_worker(failing_to_tick("ada@example.com")).await.unwrap();
+        let overview = page(address, BEN, "overview").await.text;
+        assert!(overview.contains("failing to tick") && !overview.contains("ada@"), "{overview}");
+        assert!(page(address, ANNA, "overview").await.text.contains("ada@example.com"));
         let of_run = page(address, BEN, &format!("runs/{run}")).await.text;
         assert!(of_run.contains("digest for a…@example.com") && !of_run.contains("ada"), "{of_run}");
     }

@@ -137,7 +137,7 @@ fn asked_fields(search: &impl Serialize) -> Vec<(String, String)> {
     let fields = serde_json::to_value(search).unwrap_or_default();
     let asked = fields.as_object().into_iter().flatten().filter_map(|(name, value)| {
         let value = match value {
-            Value::String(text) => text.trim().to_owned(),
+            Value::String(text) if !text.trim().is_empty() => text.clone(),
             Value::Bool(true) => "true".to_owned(),
             _ => String::new(),
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{extract::State, response::Response};
+use axum::{extract::State, http::StatusCode, response::Response};
 use jiff::Timestamp;
 use riqle_jobs_core::{
     Error, Jobs, Payload, ScheduleStatus,
@@ -24,7 +24,11 @@ use crate::{
         Web,
         failure::Failure,
         json_text::{Layout, rewrite},
-        pages::{run_filter::time, schedules::path_of},
+        pages::{
+            run_filter::time,
+            schedule::{missed_word, settings_of},
+            schedules::path_of,
+        },
         visit::Path,
     },
     security::User,
@@ -67,6 +71,9 @@ pub(crate) struct EditRequest {
     /// `allow`, `skip`, `one-waits` or `cancel-earlier`.
     overlap: Option<String>,
     jitter_seconds: Option<f64>,
+    /// What the page showed, as forms send it.
+    #[schema(ignore)]
+    shown: Option<String>,
     #[serde(rename = "formToken")]
     #[schema(ignore)]
     _form_token: String,
@@ -114,7 +121,7 @@ pub(crate) async fn trigger(
     }
 }
 
-/// Stops the ticks of a schedule; its runs go on.
+/// Stops the ticks of a schedule; its runs continue.
 #[utoipa::path(post, path = "/schedules/{job}/{name}/pause", tag = "schedules",
     params(("job" = String, Path), ("name" = String, Path)), request_body = PauseRequest,
     responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
@@ -200,9 +207,12 @@ pub(crate) async fn edit(
     let page = path_of(&path.0, &path.1);
     let edited = async {
         let target = Target::find(&web, path).await?;
+        if asked.shown.as_ref().is_some_and(|shown| *shown != settings_of(&target.found)) {
+            let text = "the schedule has changed since the page was loaded: go back, reload it and try again";
+            return Err(Failure { status: StatusCode::CONFLICT, text: text.to_owned() });
+        }
         let new = asked.applied_to(&target.found)?;
-        let input = if new.input == target.found.input { "" } else { ", with edited input" };
-        let action = target.action(&visit.user, ActionKind::Edit, &format!("to {}{input}", new.rule));
+        let action = target.action(&visit.user, ActionKind::Edit, &differences(&target.found, &new));
         let by = visit.user.name.clone();
         recorded(&web.jobs, action, move |jobs: Jobs| async move {
             jobs.edit_schedule(new, &by).await.map(|()| String::new())
@@ -212,7 +222,7 @@ pub(crate) async fn edit(
     visit.ended(&page, edited.await)
 }
 
-/// Removes a schedule; its runs go on.
+/// Removes a schedule; its runs continue.
 #[utoipa::path(post, path = "/schedules/{job}/{name}/remove", tag = "schedules",
     params(("job" = String, Path), ("name" = String, Path)), request_body = Nothing,
     responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
@@ -289,9 +299,28 @@ impl EditRequest {
     }
 }
 
+/// What an edit changes, for display.
+fn differences(found: &ScheduleStatus, new: &NewSchedule) -> String {
+    let state = &found.state;
+    let mut all = Vec::new();
+    let mut note = |what: &str, old: String, new: String| {
+        if old != new {
+            all.push(format!("{what} from {old} to {new}"));
+        }
+    };
+    note("times", state.rule.to_string(), new.rule.to_string());
+    note("missed ticks", missed_word(state.missed), missed_word(new.missed));
+    note("overlap", state.overlap.to_string(), new.overlap.to_string());
+    note("jitter", format!("{:?}", state.jitter), format!("{:?}", new.jitter));
+    if found.input != new.input {
+        all.push("another input".to_owned());
+    }
+    if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }
+}
+
 fn seconds(field: &str, seconds: Option<f64>) -> Result<Option<Duration>, Failure> {
     let seconds = seconds.map(Duration::try_from_secs_f64).transpose();
-    seconds.map_err(|_| Failure::bad(format!("`{field}` is no length of time")))
+    seconds.map_err(|_| Failure::bad(format!("`{field}` is not a duration")))
 }
 
 fn missed_of(word: &str) -> Result<Missed, Failure> {

@@ -36,8 +36,8 @@ pub(crate) struct ActionRow {
     #[schema(value_type = uuid::Uuid)]
     pub(crate) id: ActionId,
     pub(crate) by: String,
-    /// `start`, `replay`, `cancel`, `run-now`, `discard`, `pause`, `resume`, `order-worker`, `resolve-email`, `suppress` or
-    /// `unsuppress`.
+    /// `start`, `replay`, `cancel`, `run-now`, `discard`, `pause`, `resume`, `trigger`, `backfill`, `edit`, `remove`,
+    /// `order-worker`, `resolve-email`, `suppress` or `unsuppress`.
     #[schema(value_type = String)]
     pub(crate) kind: ActionKind,
     /// The target.
@@ -59,8 +59,8 @@ pub(crate) struct ActionRow {
 pub(crate) struct AuditSearch {
     /// Who did it.
     by: String,
-    /// `start`, `replay`, `cancel`, `run-now`, `discard`, `pause`, `resume`, `order-worker`, `resolve-email`, `suppress` or
-    /// `unsuppress`.
+    /// `start`, `replay`, `cancel`, `run-now`, `discard`, `pause`, `resume`, `trigger`, `backfill`, `edit`, `remove`,
+    /// `order-worker`, `resolve-email`, `suppress` or `unsuppress`.
     kind: String,
     /// Text in the target as shown, such as a run's id.
     subject: String,

@@ -90,11 +90,12 @@ pub(crate) struct Asked {
 /// The verdict, and what happened lately.
 #[utoipa::path(get, path = "/overview", tag = "overview", params(Asked), responses((status = 200, body = OverviewPage)))]
 pub(crate) async fn show(visit: Visit, State(web): State<Web>, Query(asked): Query<Asked>) -> Response {
-    visit.show(move || OverviewPage::load(web.clone(), asked.range)).await
+    let viewer = visit.clone();
+    visit.show(move || OverviewPage::load(web.clone(), viewer.clone(), asked.range)).await
 }
 
 impl OverviewPage {
-    async fn load(web: Web, range: Range) -> Result<Self, Failure> {
+    async fn load(web: Web, visit: Visit, range: Range) -> Result<Self, Failure> {
         let store = &**web.jobs.store();
         let open = EmailFilter::all().details(OPEN).limit(MOST_OPEN + 1);
         let dead = RunFilter::dead();
@@ -117,7 +118,10 @@ impl OverviewPage {
             open_emails,
             now,
         };
-        let findings = findings(&facts);
+        let mut findings = findings(&facts);
+        for finding in &mut findings {
+            finding.what = visit.text(&finding.what);
+        }
         let claimed = queues.iter().map(|queue| queue.running).sum();
         let Claimed { running, ahead } = Claimed::of(claimed, None, &workers, now);
         let history =

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
-    RunId, RunState, ScheduleStatus,
+    Payload, RunId, RunState, ScheduleStatus,
     schedule::{MOST_MISSED, Missed, Overlap, Rule, SHORTEST_INTERVAL},
 };
 use serde::Serialize;
@@ -20,7 +20,7 @@ use crate::dashboard::{
     visit::{Path, Visit},
 };
 
-/// So many next ticks are shown.
+/// How many next ticks are shown.
 const NEXT_TICKS: usize = 5;
 
 /// A schedule with everything known about it.
@@ -29,6 +29,9 @@ const NEXT_TICKS: usize = 5;
 pub(crate) struct SchedulePage {
     #[serde(flatten)]
     row: ScheduleRow,
+    /// Given back with an edit, so that it replaces nothing that was not shown.
+    #[serde(skip)]
+    shown: String,
     /// Its cron expression; an interval has none.
     cron: Option<String>,
     /// The zone of its cron expression.
@@ -46,7 +49,7 @@ pub(crate) struct SchedulePage {
     jitter_seconds: f64,
     /// The input of its runs.
     input: PayloadView,
-    /// The next five; none while it is paused or removed.
+    /// The next five from now on; none while it is paused or removed.
     next_ticks: Vec<When>,
     /// Why its next ticks can't be told.
     problem: Option<String>,
@@ -96,11 +99,13 @@ impl SchedulePage {
         if visit.text(&name) != name {
             visit.must_be_operator()?;
         }
-        let found = web.jobs.schedule_status(&job, &name).await?;
+        let (found, now) =
+            (web.jobs.schedule_status(&job, &name).await?, web.jobs.store().wall_time().await?);
         let found = found.ok_or_else(|| Failure::not_found("schedule"))?;
         let row = ScheduleRow::load(&**web.jobs.store(), &found).await?;
+        let shown = settings_of(&found);
         let ScheduleStatus { input, live, state, .. } = found;
-        let (next_ticks, problem) = match state.next_ticks(NEXT_TICKS) {
+        let (next_ticks, problem) = match state.next_ticks(now, NEXT_TICKS) {
             Ok(ticks) => (ticks.into_iter().map(When).collect(), None),
             Err(error) => (Vec::new(), Some(error.message().to_owned())),
         };
@@ -110,6 +115,7 @@ impl SchedulePage {
         };
         Ok(Self {
             row,
+            shown,
             cron,
             zone,
             every_seconds,
@@ -152,8 +158,17 @@ impl SchedulePage {
     }
 }
 
+/// What an operator can edit, as a text that differs where any of it does.
+pub(crate) fn settings_of(found: &ScheduleStatus) -> String {
+    let ScheduleStatus { input, state, .. } = found;
+    let digest = Payload::json(&(&state.rule, state.missed, state.overlap, state.jitter, &input.bytes));
+    digest
+        .map(|digest| digest.fingerprint().0.iter().map(|byte| format!("{byte:02x}")).collect())
+        .unwrap_or_default()
+}
+
 /// As it is shown and asked for.
-fn missed_word(missed: Missed) -> String {
+pub(crate) fn missed_word(missed: Missed) -> String {
     match missed {
         Missed::Skip => "skip".to_owned(),
         Missed::Latest => "latest".to_owned(),

@@ -19,7 +19,10 @@ use crate::dashboard::{
     visit::{Query, Visit},
 };
 
-const PAGE: usize = 50;
+/// Each last run is read for its state.
+const PAGE: usize = 25;
+/// How many are read at once.
+const READ: usize = 100;
 
 /// Schedules, by job and name; for viewers without those whose name holds an address.
 #[derive(Serialize, ToSchema)]
@@ -109,11 +112,16 @@ pub(crate) async fn show(
 
 impl SchedulesPage {
     async fn load(web: Web, visit: Visit, search: ScheduleSearch) -> Result<Self, Failure> {
-        let mut found = web.jobs.schedules(search.filter()).await?;
+        let (mut found, mut filter) = (Vec::new(), search.filter());
+        while found.len() <= PAGE {
+            let read = web.jobs.schedules(filter.clone()).await?;
+            let Some(last) = read.last() else { break };
+            filter.after = Some((last.job.clone(), last.name.clone()));
+            // Viewers could find out an address by looking for what begins so, or comes behind.
+            found.extend(read.into_iter().filter(|found| visit.text(&found.name) == found.name));
+        }
         let is_more = found.len() > PAGE;
         found.truncate(PAGE);
-        // Viewers could find out an address by looking for what begins so, or comes behind.
-        found.retain(|found| visit.text(&found.name) == found.name);
         let next = found.last().filter(|_| is_more).map(|last| {
             let (after_job, after_name) = (last.job.clone(), last.name.clone());
             query_of(&ScheduleSearch { after_job, after_name, ..search.clone() })
@@ -129,11 +137,11 @@ impl ScheduleSearch {
         let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         let after = some(&self.after_job).map(|job| (job, self.after_name.clone()));
         let (job, prefix) = (some(self.job.trim()), self.prefix.trim().to_owned());
-        ScheduleFilter { job, prefix, after, limit: PAGE + 1 }
+        ScheduleFilter { job, prefix, after, limit: READ }
     }
 
     fn is_narrowed(&self) -> bool {
-        !self.job.is_empty() || !self.prefix.is_empty()
+        !self.job.is_empty() || !self.prefix.is_empty() || !self.after_job.is_empty()
     }
 }
 
