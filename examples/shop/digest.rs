@@ -81,7 +81,7 @@ fn told(sales: &[Sales]) -> String {
         let money = |amount| Money { amount, currency: sales.currency };
         let (sold, refunded) = (money(sales.sold), money(sales.refunded));
         let (orders, refunds) = (many(sales.orders, "order"), many(sales.refunds, "refund"));
-        format!("{}: {sold} from {orders}, {refunded} back in {refunds}", sales.currency.code())
+        format!("{}: {sold} from {orders}, {refunded} refunded in {refunds}", sales.currency.code())
     };
     let lines: Vec<_> = sales.iter().map(line).collect();
     if lines.is_empty() { "Nothing was sold.".to_owned() } else { lines.join("\n") }

@@ -26,6 +26,13 @@ async fn the_demo_goes_as_told_twice_on_one_database() {
         );
         assert!(!errors.contains("token="), "{errors}");
         let messages = std::fs::read_dir(&mail).unwrap().count();
+        let digest =
+            ["EUR: =E2=82=AC49.90 from 1 order,", "USD: $98.00 from 2 orders, $4.50 refunded in 1 refund"];
+        let told = |text: &String| digest.iter().all(|line| text.contains(line));
+        let all = std::fs::read_dir(&mail)
+            .unwrap()
+            .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+        assert!(all.filter(told).count() > 0, "{shown}");
         assert_eq!(messages, 5 * round, "{shown}");
     }
 }
