@@ -35,6 +35,25 @@ pub async fn the_end_of_a_run_changes_the_version(harness: &dyn Harness) {
     assert!(matches!(hints.next().await, Hint::Schedules(_)), "workers are told");
 }
 
+pub async fn runs_that_end_together_change_the_schedule_of_each_once(harness: &dyn Harness) {
+    let store = harness.store();
+    let names: Vec<String> = (0..10).map(|number| format!("of {number}")).collect();
+    for name in &names {
+        made(&store, NewSchedule { name: name.clone(), ..hourly() }).await;
+    }
+    harness.clock().advance(HOUR);
+    let found = due(&store).await.schedules;
+    let writes = found.iter().map(|found| write_of(found, 7, at(3_600_000))).collect();
+    store.write_schedules(writes).await.unwrap();
+    let claimed = store.claim(claim_of(&[DIGEST], names.len())).await.unwrap().runs;
+    assert_eq!(claimed.len(), names.len());
+    store.settle(claimed.iter().map(succeeds).collect()).await.unwrap();
+    for name in &names {
+        let found = store.schedule(DIGEST, name).await.unwrap().unwrap();
+        assert_eq!((found.version, found.live.len()), (8, 0), "{name}");
+    }
+}
+
 pub async fn a_tick_may_start_beside_an_earlier_run(harness: &dyn Harness) {
     let store = harness.store();
     let digests = Digests::of(&store);

@@ -73,6 +73,7 @@ macro_rules! conformance_suite {
         ]);
         $crate::conformance_area!($harness, cron_overlap: [
             the_end_of_a_run_changes_the_version,
+            runs_that_end_together_change_the_schedule_of_each_once,
             a_tick_may_start_beside_an_earlier_run,
             a_tick_is_skipped_while_an_earlier_run_lives,
             one_tick_waits_for_an_earlier_run_and_starts_when_it_ends,

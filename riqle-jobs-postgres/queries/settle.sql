@@ -55,17 +55,19 @@ again AS (
     FROM v
     WHERE r.id = ANY (ARRAY[v.id]) AND r.token = v.token AND v.state = 'pending'
     RETURNING v.n, r.lane, r.due_at
+),
+-- Once for all of them: within the join it would be called for each run.
+schedules AS MATERIALIZED (
+    SELECT CASE WHEN count(schedule) > 0 THEN riqle.runs_ended(
+               array_agg(lane) FILTER (WHERE schedule IS NOT NULL), array_agg(schedule) FILTER (WHERE schedule IS NOT NULL))
+           ELSE false END AS made_due
+    FROM ended
 )
 -- Functions, since most runs have neither a schedule nor a key. Schedules are locked before keys, as where a tick is written.
 SELECT n, CASE WHEN unique_scope <> 'period' AND made_due IS NOT NULL THEN
            CASE WHEN riqle.let_go(lane, unique_key, id) THEN '' END
        END AS due, made_due
-FROM ended CROSS JOIN (
-    SELECT CASE WHEN count(schedule) > 0 THEN riqle.runs_ended(
-               array_agg(lane) FILTER (WHERE schedule IS NOT NULL), array_agg(schedule) FILTER (WHERE schedule IS NOT NULL))
-           ELSE false END AS made_due
-    FROM ended
-) schedules
+FROM ended CROSS JOIN schedules
 UNION ALL
 SELECT n, CASE WHEN due_at <= (SELECT now FROM clock) THEN (SELECT queue FROM riqle.lanes WHERE lane = again.lane) END, false
 FROM again

@@ -5,7 +5,7 @@ use riqle_jobs_core::{
     Error, ErrorKind, Hint, Operate, Payload, Replay, ReplayFrom, Retention, Run, RunId, RunState, Timestamp,
     WorkerId, from_millis,
     store::{
-        Pause, Pruned, ScheduleWrite, WorkerOrder,
+        Pause, Pruned, WorkerOrder,
         rules::{Operation, Todo},
     },
 };
@@ -18,7 +18,6 @@ use crate::{
     inspect::find_run,
     registry::order_worker,
     rows::{codec, maybe_run_id},
-    schedules::write_rows,
     work::Work,
 };
 
@@ -33,7 +32,10 @@ impl Operate for Postgres {
     }
 
     async fn cancel(&self, id: RunId) -> Result<(), Error> {
-        self.change("cancel", &id, |work, id| Box::pin(cancel(work, Within::Ours, *id))).await
+        self.change("cancel", &id, |work, id| {
+            Box::pin(async move { cancel(work, Within::Ours, *id).await.map(drop) })
+        })
+        .await
     }
 
     async fn run_now(&self, id: RunId) -> Result<(), Error> {
@@ -158,12 +160,19 @@ async fn check_replay(work: &mut Work<'_>, run: &Run, new_run: RunId) -> Fallibl
     }
 }
 
-pub(crate) async fn cancel(work: &mut Work<'_>, within: Within<'_>, id: RunId) -> Fallible<()> {
+/// Answers the run's schedule, if the caller's transaction is to have it looked at: neither a tick nor another run's end is to
+/// wait for that.
+pub(crate) async fn cancel(
+    work: &mut Work<'_>,
+    within: Within<'_>,
+    id: RunId,
+) -> Fallible<Option<ScheduleOfRun>> {
     lock(work, id).await?;
     let run = known_run(work, "cancel", id).await?;
     if checked(Operation::Cancel, &run, Timestamp::MIN)? == Todo::Done {
-        return Ok(());
+        return Ok(None);
     }
+    let mut to_look_at = None;
     if let Some(tick) = &run.tick {
         match within {
             // Before its key, as where a tick is written.
@@ -171,10 +180,9 @@ pub(crate) async fn cancel(work: &mut Work<'_>, within: Within<'_>, id: RunId) -
                 let ended = work.query(include_str!("../queries/run_of_schedule_ended.sql"));
                 work.run(ended.bind(run.job.clone()).bind(tick.schedule.clone())).await?;
             }
-            // Neither a tick nor another run's end is to wait for it.
             Within::Callers(_) => {
-                let row = ScheduleWrite::to_look_at(&run.job, &run.queue, &tick.schedule);
-                write_rows(work, vec![&row]).await?;
+                let (job, queue) = (run.job.clone(), run.queue.clone());
+                to_look_at = Some(ScheduleOfRun { job, queue, name: tick.schedule.clone() });
             }
         }
         work.hint(Hint::Schedules(None));
@@ -186,7 +194,15 @@ pub(crate) async fn cancel(work: &mut Work<'_>, within: Within<'_>, id: RunId) -
     if run.state == RunState::Running {
         work.hint(Hint::Cancelled(id));
     }
-    Ok(())
+    Ok(to_look_at)
+}
+
+/// What started a run.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ScheduleOfRun {
+    pub(crate) job: String,
+    pub(crate) queue: String,
+    pub(crate) name: String,
 }
 
 async fn run_now(work: &mut Work<'_>, id: RunId) -> Fallible<()> {

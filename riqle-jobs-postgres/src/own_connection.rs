@@ -1,6 +1,6 @@
 //! What an application does in a transaction that it has begun itself.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use riqle_jobs_core::{
     Enqueued, Error, Hint, NewRun, RunFilter, Wake,
@@ -21,7 +21,7 @@ use crate::{
     error::{Failure, Result as Fallible},
     events::start_events,
     list::list_runs,
-    operate::cancel,
+    operate::{ScheduleOfRun, cancel},
     registry::registered_jobs,
     schedules::write_rows,
     staging::stage,
@@ -259,14 +259,21 @@ async fn cancel_all(work: &mut Work<'_>, store: &Postgres, filter: &RunFilter) -
     }
     // Locks on several runs are taken in ascending id order.
     ids.sort_unstable();
+    let mut schedules = BTreeSet::new();
     for id in ids {
         match cancel(work, Within::Callers(store), id).await {
-            Ok(()) => count += 1,
+            Ok(schedule) => {
+                schedules.extend(schedule);
+                count += 1;
+            }
             Err(Failure::Refused(error)) if Operation::passes_over(&error) => continue,
             Err(error) => return Err(error),
         }
         fail_emails_of_run(work, id, CANCELLED).await?;
     }
+    let row = |one: &ScheduleOfRun| ScheduleWrite::to_look_at(&one.job, &one.queue, &one.name);
+    let rows: Vec<_> = schedules.iter().map(row).collect();
+    write_rows(work, rows.iter().collect()).await?;
     Ok((count, work.take_hints()))
 }
 
