@@ -141,7 +141,7 @@ pub async fn schedules_that_a_worker_can_not_tick_are_told_after_a_minute(harnes
     assert_eq!(health(harness).await.problems, [""; 0]);
 
     store.report_worker(WorkerReport { label: "crate".to_owned(), ..unticked(secs(90)) }).await.unwrap();
-    let told = "schedules couldn't be ticked for 1 min (worker crate): schedule \"digest\" of job \"greet\": no time zone \
+    let told = "schedules have been failing to tick for 1 min (worker crate): schedule \"digest\" of job \"greet\": no time zone \
                 \"Europe/Bern\"";
     assert_eq!(health(harness).await.problems, [told]);
 }

@@ -7,10 +7,11 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
-    ErrorKind, Mailbox, Payload, Priority, StepPath,
+    ErrorKind, Mailbox, Payload, Priority, StepPath, Timestamp,
     canonical_json::canonical_json,
     email::{AddressInText, addresses_in, ascii_address, canonical_address, mask_addresses, visible_text},
     limits::{check_json, clean_text},
+    schedule::Rule,
     store::{Histogram, Staged, StagedItem, StagedKind},
 };
 
@@ -216,5 +217,17 @@ fn a_cleaned_text_fits_and_is_clean() {
         assert!(clean.len() <= limit && !clean.contains('\0'), "{clean:?}");
         assert_eq!(clean_text(&clean, limit), clean);
         assert_eq!(clean_text(&text, usize::MAX), text.replace('\0', "\u{fffd}"));
+    });
+}
+
+#[test]
+fn a_cron_expression_is_refused_or_has_ticks_in_order_and_words() {
+    fuzz!(|expression| {
+        let rule = Rule::Cron { expression: text(expression).into_owned(), zone: "Europe/Berlin".to_owned() };
+        assert!(!rule.to_string().is_empty());
+        match rule.next_after(Timestamp::UNIX_EPOCH, 3) {
+            Ok(ticks) => assert!(ticks.is_sorted_by(|one, next| one < next), "{ticks:?}"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Rejected),
+        }
     });
 }

@@ -2,7 +2,7 @@
 -- write: job and name; the version that was read ('' none); the new version, whether the end of a run makes it due and when it is
 -- due, as a row begins; what follows ('' where it is removed); '1' where a run starts with it, else '0'. Then what `enqueue.lua`
 -- takes, a group of one run each.
--- Answers 'unknown' as that does; else of each write 's' stale, 'o' written before, or 'w' written, and of each run what `enqueue.lua`
+-- Answers 'unknown' as that does; else of each write 's' stale, or on its way to another queue, 'o' written before, or 'w' written, and of each run what `enqueue.lua`
 -- answers. Nothing is written where the key of one is taken with another input.
 local count, place = tonumber(ARGV[1]), 2
 local standings, starts, rows = {}, {}, {}
@@ -14,9 +14,10 @@ for n = 1, count do
   local known = found and struct.unpack('<i8', found)
   local version, wakes, due = struct.unpack(SCHEDULE, row)
   local expected = expects ~= '' and tonumber(expects)
+  local is_closed = rest ~= '' and call('SISMEMBER', P .. 'schedules:closed', schedule) == 1
   if rest == '' and not known or rest ~= '' and known == version then
     standings[n] = 'o'
-  elseif known ~= expected then
+  elseif known ~= expected or is_closed then
     standings[n] = 's'
   else
     standings[n] = 'w'

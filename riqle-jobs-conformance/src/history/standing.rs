@@ -10,6 +10,9 @@ use super::{
     verdict::Rule,
 };
 
+/// Stores keep times in whole milliseconds and cut off the rest, so what is due in a second may come that much earlier.
+const CUT_OFF: u64 = 1_000;
+
 /// How a run stands after some of its calls.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Standing {
@@ -166,7 +169,7 @@ impl Standing {
                         false => Phase::Pending,
                     };
                     run.failures = failures.unwrap_or(run.failures);
-                    run.due_from = operation.called.at.saturating_add(*after);
+                    run.due_from = operation.called.at.saturating_add(*after).saturating_sub(CUT_OFF);
                 })
             }
             Act::Cancel { is_done } => self.cancelled(operation, *is_done),

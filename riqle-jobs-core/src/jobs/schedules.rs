@@ -54,12 +54,15 @@ impl<D> Jobs<D> {
         make(&**self.store(), &new).await
     }
 
-    /// A page of schedules, by job and name.
+    /// A page of schedules, by job and name. One that can't be read, such as of a newer build, is left out, and logged.
     ///
     /// # Errors
     /// As [`Schedules::schedules`](crate::store::Schedules::schedules).
     pub async fn schedules(&self, filter: ScheduleFilter) -> Result<Vec<ScheduleStatus>, Error> {
-        self.store().schedules(filter).await?.into_iter().map(status).collect()
+        let found = self.store().schedules(filter).await?.into_iter();
+        Ok(found
+            .filter_map(|found| status(found).inspect_err(|error| tracing::error!(%error, "left out")).ok())
+            .collect())
     }
 
     /// One schedule.
@@ -112,7 +115,17 @@ impl<D> Jobs<D> {
             let last = Some(StartedTick { tick: now, run: id });
             Ok(Some(found.write(&ScheduleState { last, ..found.state()? }, None, Some(run))))
         });
-        Ok(enqueued.await?.map_or(id, Enqueued::id))
+        let started = enqueued.await?.map_or(id, Enqueued::id);
+        if started != id {
+            // Another run holds its unique key, and stands for it.
+            let with_holder = |state: ScheduleState, _| {
+                let last = state.last.filter(|last| last.run == id);
+                let last = last.map(|last| StartedTick { run: started, ..last });
+                Ok(last.map(|last| ScheduleState { last: Some(last), ..state }))
+            };
+            change_state(store, "trigger_schedule", job, name, with_holder).await?;
+        }
+        Ok(started)
     }
 
     /// Fills in the ticks of a range, both ends included, in the name of `by`: one run after the other, whatever the schedule
@@ -242,7 +255,7 @@ const TRIED_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 fn contended(operation: &'static str, job: &str, name: &str) -> Error {
     let message = format!(
-        "the schedule {name:?} of job {job:?} is being changed all the time, or a transaction holds the unique key of its run"
+        "the schedule {name:?} of job {job:?} keeps changing, or a transaction holds the unique key of its run"
     );
     Error::new(ErrorKind::Unavailable, operation, message)
 }

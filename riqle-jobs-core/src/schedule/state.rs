@@ -44,7 +44,7 @@ pub struct ScheduleState {
     pub cancels: Vec<RunId>,
     /// A range of ticks that is filled in, one run after the other.
     pub backfill: Option<Backfill>,
-    /// The newest tick that started a run; where one was triggered by hand since, that time.
+    /// The newest tick that started a run, or the time of a trigger by hand, with the run that stands for it.
     pub last: Option<StartedTick>,
     /// How many ticks have started no run, by reason; of those that were missed at one time, at most 10,000 are counted.
     pub skipped: BTreeMap<SkipReason, u64>,
@@ -243,15 +243,13 @@ impl ScheduleState {
         self.is_removed || self.pause.is_some()
     }
 
-    /// Its next ticks, at most so many; none while it is paused or removed.
+    /// Its next ticks after a time, at most so many; none while it is paused or removed.
     ///
     /// # Errors
     /// As [`Rule::next_after`].
-    pub fn next_ticks(&self, most: usize) -> Result<Vec<Timestamp>, Error> {
-        let Some(first) = self.next.filter(|_| !self.is_at_rest()) else { return Ok(Vec::new()) };
-        let mut ticks = vec![first];
-        ticks.extend(self.rule.next_after(first, most.saturating_sub(1))?);
-        Ok(ticks)
+    pub fn next_ticks(&self, time: Timestamp, most: usize) -> Result<Vec<Timestamp>, Error> {
+        let Some(next) = self.next.filter(|_| !self.is_at_rest()) else { return Ok(Vec::new()) };
+        self.rule.next_after(time.max(clock::earlier(next, Duration::from_millis(1))), most)
     }
 
     /// Whether the end of a run of it makes it due.

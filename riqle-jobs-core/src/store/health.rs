@@ -141,7 +141,7 @@ async fn late_schedules<S: Store + ?Sized>(store: &S) -> Result<Vec<String>, Err
             if late(due_at) > LATE {
                 let (name, job, minutes) = (&schedule.name, &schedule.job, late(due_at).as_secs() / 60);
                 problems.push(format!(
-                    "schedule {name:?} of job {job:?} has been due for {minutes} min, though a worker of it lives: its log says \
+                    "schedule {name:?} of job {job:?} has been due for {minutes} min, although a worker for it is alive; its log says \
                      why"
                 ));
             }
@@ -179,6 +179,6 @@ fn worker_problems(workers: &[RegisteredWorker], now: Timestamp) -> Vec<String> 
     housekeeping
         .into_iter()
         .chain(longest(TroubleKind::Mailer, REFUSED_FOR_LONG, "no email was accepted"))
-        .chain(longest(TroubleKind::Schedules, LATE, "schedules couldn't be ticked"))
+        .chain(longest(TroubleKind::Schedules, LATE, "schedules have been failing to tick"))
         .collect()
 }

@@ -12,7 +12,8 @@ use crate::{Enqueued, Error, Payload, RunId, clock, outside::random_id, schedule
 /// Keeps schedules, each in the queue of its job.
 ///
 /// Each has a version, which is another one after every change: a write brings its own, and the store adds one when a run of
-/// the schedule ends, whatever ends it, and in the same write. A schedule that [`wakes`](ScheduleRow::wakes) is then due
+/// the schedule ends, whatever ends it, and in the same write; only a cancel in an application's transaction may leave that to a
+/// worker, by a row that asks for a look at the schedule. A schedule that [`wakes`](ScheduleRow::wakes) is then due
 /// [`AT_ONCE`], too.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]

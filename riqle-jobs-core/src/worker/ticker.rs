@@ -7,12 +7,12 @@ use jiff::Timestamp;
 
 use super::{Settings, running::Shared, tick_failures::TickFailures};
 use crate::{
-    Clock, Enqueued, Error, ErrorKind, Hint, Store, WakeUps,
+    Clock, Enqueued, Error, ErrorKind, Hint, RunId, Store, WakeUps,
     backoff::{Backoff, jittered},
     clock,
     jobs::{self, schedules},
     outside::{Instant, sleep_until},
-    schedule::{Plan, ScheduleState, Seen, SkipReason, Tick, ToDo},
+    schedule::{Plan, ScheduleState, Seen, SkipReason, StartedTick, Tick, ToDo},
     store::{
         DueRequest, DueSchedules, JobDeclaration, LIVE_RUNS_READ, ScheduleAnswer, ScheduleRow, ScheduleWrite,
         StoredSchedule,
@@ -30,8 +30,9 @@ const OTHERS_WRITE: Duration = Duration::from_millis(20);
 /// So often in a row, until none counts as due.
 const MOST_HELD: u32 = 10;
 
-/// A schedule that can't be ticked is looked at again after so long.
-pub(super) const RETRIED_AFTER: Duration = Duration::from_secs(60);
+/// A schedule that can't be ticked is looked at again after so long, by whichever worker is first: one that can tick it must
+/// find it before its tick counts as missed.
+pub(super) const RETRIED_AFTER: Duration = Duration::from_secs(10);
 
 /// Ticks the schedules of a worker's jobs.
 pub(super) struct Ticker {
@@ -240,7 +241,7 @@ impl QueueView {
                 (&write.run, answer)
                 && *holder != run.id
             {
-                self.skipped(store, write, SkipReason::Unique, due.now).await?;
+                self.skipped(store, write, SkipReason::Unique, Some(*holder), due.now).await?;
             }
         }
         let wrote = answers.iter().any(|answer| matches!(answer, ScheduleAnswer::Written(_)));
@@ -302,23 +303,28 @@ impl QueueView {
         let without = ScheduleWrite { run: None, ..write.clone() };
         let answers = store.write_schedules(vec![without]).await?;
         if let Some(ScheduleAnswer::Written(_)) = answers.first() {
-            self.skipped(store, write, SkipReason::Refused, now).await?;
+            self.skipped(store, write, SkipReason::Refused, None, now).await?;
         }
         Ok(answers.first().copied().unwrap_or(ScheduleAnswer::Stale))
     }
 
-    /// Counts a tick that started no run after all. It is told, not decided by: where the schedule has changed since, nothing is.
+    /// Counts a tick that started no run after all, and names the run that stands for it. It is told, not decided by: where the
+    /// schedule has changed since, nothing is.
     async fn skipped(
         &self,
         store: &dyn Store,
         write: &ScheduleWrite,
         reason: SkipReason,
+        holder: Option<RunId>,
         now: Timestamp,
     ) -> Result<(), Error> {
         let Some(tick) = write.run.as_ref().and_then(|run| run.tick.as_ref()) else { return Ok(()) };
         let Some(found) = store.schedule(&write.job, &write.name).await? else { return Ok(()) };
         let mut state = found.state()?;
         let run = write.run.as_ref().map(|run| run.id);
+        if let Some(last) = state.last.filter(|last| Some(last.run) == run) {
+            state.last = holder.map(|run| StartedTick { run, ..last });
+        }
         let filled_in = state.backfill.as_mut().filter(|backfill| backfill.run == run);
         let write = match filled_in {
             // It has its turn again, later.
@@ -350,7 +356,7 @@ async fn granted(store: &dyn Store, found: &StoredSchedule) -> Result<ScheduleWr
     match done {
         Err(error) if error.kind() == ErrorKind::Unavailable => Err(error),
         Err(error) => {
-            tracing::error!(%error, job = found.job, "what a transaction wanted done to a schedule is refused");
+            tracing::error!(%error, job = found.job, "a change of a schedule that was made in a transaction is refused");
             Ok(found.removal())
         }
         Ok(()) => Ok(found.removal()),
