@@ -82,9 +82,10 @@ impl Children {
         Ok(())
     }
 
-    /// The number that no process has had.
-    pub(crate) fn next_number(&self) -> u64 {
-        self.next
+    /// A number that no process has had.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
     }
 
     /// Processes that have ended though nobody ended them, each once.

@@ -9,9 +9,12 @@ use riqle_jobs_conformance::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    Tortured,
     children::Children,
     faults::Fault,
     histories::{self, now},
+    process::Process,
+    schedules::Ticking,
     server::{Kind, Server},
     takeovers, verdict,
 };
@@ -26,11 +29,15 @@ pub(crate) struct Injected {
 }
 
 /// Tortures a store for a time.
-pub(crate) async fn drive(kind: Kind, time: Duration, seed: u64) -> Result<(), String> {
+pub(crate) async fn drive(tortured: Tortured) -> Result<(), String> {
+    let Tortured { kind, time, seed, schedules } = tortured;
     let folder = tempfile::tempdir().map_err(|error| format!("can't make a folder: {error}"))?;
     let mut server = Server::start(kind).await?;
     let mut failovers = Failovers::new(&server, histories::history(folder.path(), 0)?);
     let mut children = Children::start(kind, server.url(), folder.path())?;
+    let number = children.next_number();
+    let who = Process::new("who schedules", number, &server.url(), folder.path())?;
+    let ticking = Ticking::begin(&who, kind, schedules).await?;
     println!("{kind:?} for {time:?}, histories in {}", folder.path().display());
     if server.disk().is_none() && kind != Kind::RedisCluster {
         println!("no disk is full: this user can't mount one");
@@ -59,7 +66,7 @@ pub(crate) async fn drive(kind: Kind, time: Duration, seed: u64) -> Result<(), S
         failovers.note(&server);
     }
     wrong.extend(children.ended());
-    wrong.extend(verdict::all_ends(&mut children, &server.url(), folder.path()).await.err());
+    wrong.extend(verdict::all_ends(&mut children, &ticking, &server.url(), folder.path()).await.err());
     failovers.note(&server);
     let entries = histories::merged(folder.path())?;
     println!("{} faults, {} failovers, {} lines of history", injected.len(), failovers.count, entries.len());

@@ -13,6 +13,7 @@ mod faults;
 mod histories;
 mod process;
 mod produce;
+mod schedules;
 mod server;
 mod takeovers;
 mod verdict;
@@ -25,8 +26,8 @@ use crate::{drive::drive, process::Process, server::Kind};
 /// The length of a lease of every worker.
 const LEASE: Duration = Duration::from_secs(4);
 
-const USAGE: &str =
-    "usage: torture --store sqlite|postgres|redis|redis-cluster [--minutes M] [--seed S], or check FOLDER";
+const USAGE: &str = "\
+usage: torture --store sqlite|postgres|redis|redis-cluster [--minutes M] [--seed S] [--schedules N], or check FOLDER";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -43,7 +44,7 @@ async fn main() -> ExitCode {
         },
         ["check", folder] => verdict::check_again(Path::new(folder)),
         options => match options_of(options) {
-            Some((kind, time, seed)) => drive(kind, time, seed).await,
+            Some(tortured) => drive(tortured).await,
             None => Err(USAGE.to_owned()),
         },
     };
@@ -56,8 +57,17 @@ async fn main() -> ExitCode {
     }
 }
 
-fn options_of(options: &[&str]) -> Option<(Kind, Duration, u64)> {
-    let (mut kind, mut minutes, mut seed) = (None, 10.0, 1);
+/// What is asked for.
+struct Tortured {
+    kind: Kind,
+    time: Duration,
+    seed: u64,
+    /// So many schedules tick each second.
+    schedules: usize,
+}
+
+fn options_of(options: &[&str]) -> Option<Tortured> {
+    let (mut kind, mut minutes, mut seed, mut schedules) = (None, 10.0, 1, 20);
     let mut pairs = options.chunks_exact(2);
     for pair in &mut pairs {
         match pair {
@@ -66,11 +76,12 @@ fn options_of(options: &[&str]) -> Option<(Kind, Duration, u64)> {
                 minutes = time.parse().ok().filter(|time| (0.0..10_000.0).contains(time))?
             }
             ["--seed", number] => seed = number.parse().ok()?,
+            ["--schedules", number] => schedules = number.parse().ok()?,
             _ => return None,
         }
     }
     if !pairs.remainder().is_empty() {
         return None;
     }
-    Some((kind?, Duration::from_secs_f64(minutes * 60.0), seed))
+    Some(Tortured { kind: kind?, time: Duration::from_secs_f64(minutes * 60.0), seed, schedules })
 }

@@ -19,6 +19,7 @@ use crate::{
     children::Children,
     histories,
     process::{Process, wrong},
+    schedules::Ticking,
 };
 
 /// Within this all must have ended once no more faults fall.
@@ -26,8 +27,14 @@ const MOST_LEFT: Duration = Duration::from_secs(300);
 const LOOKS: usize = 16;
 
 /// Resolves once all runs have ended, the processes have stopped, and each run and email has been looked at.
-pub(crate) async fn all_ends(children: &mut Children, url: &str, folder: &Path) -> Result<(), String> {
+pub(crate) async fn all_ends(
+    children: &mut Children,
+    ticking: &Ticking,
+    url: &str,
+    folder: &Path,
+) -> Result<(), String> {
     children.stop_producers().await?;
+    ticking.end().await?;
     let looks = Process::new("look at the end", children.next_number(), url, folder)?;
     let store = looks.store().await?;
     let until = Instant::now() + MOST_LEFT;
@@ -46,6 +53,7 @@ pub(crate) async fn all_ends(children: &mut Children, url: &str, folder: &Path) 
         worker.signal(Signal::TERM);
         worker.ends_within(Duration::from_secs(60)).await?;
     }
+    ticking.check().await?;
     let entries = histories::merged(folder)?;
     look_at_all(&store, &entries).await
 }
@@ -71,7 +79,7 @@ async fn look_at_all(store: &Recorded, entries: &[Entry]) -> Result<(), String> 
 }
 
 /// Asks until the store can be reached.
-async fn again<T, A: Future<Output = Result<T, Error>>>(ask: impl Fn() -> A) -> Result<T, String> {
+pub(crate) async fn again<T, A: Future<Output = Result<T, Error>>>(ask: impl Fn() -> A) -> Result<T, String> {
     loop {
         match ask().await {
             Ok(answer) => return Ok(answer),

@@ -24,7 +24,7 @@ usage: cargo xtask COMMAND
 
   test           format, clippy, docs, each feature alone, then all tests of all crates with real servers
   test --quick   only the tests
-  torture [--store sqlite|postgres|redis|redis-cluster] [--minutes M] [--seed S]
+  torture [--store sqlite|postgres|redis|redis-cluster] [--minutes M] [--seed S] [--schedules N]
                  real processes on a store under kills, crashes, cuts and full disks, ten minutes unless told otherwise, and
                  the check of their history; without a store on each, and 500 orders through 50 kills of the shop, 20 times
                  100,000 random operations
