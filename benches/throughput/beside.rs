@@ -2,18 +2,19 @@
 //! The rows are made by SQL, since a million runs through the API take minutes.
 
 use std::{
-    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use riqle_jobs::{JobInput, Jobs, Worker, store::Store};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::{
     CONCURRENCY, DRAIN_RUNS, Nothing, Order, Stamped, fill, idle_latencies,
     limits::{database_url, fresh_schema},
-    order, work_through,
+    order,
+    processes::Server,
+    work_through,
 };
 
 const DEAD_RUNS: i64 = 1_000_000;
@@ -154,53 +155,17 @@ async fn insert(server: &mut PgConnection, job: &str, ago: i64, apart: i64, coun
 /// How much of a core the server and this process take while a worker waits, in percent.
 async fn idle_cpu(store: &Arc<dyn Store>) -> f64 {
     let worker = Worker::new(store).concurrency(CONCURRENCY).register(Nothing::default());
-    let mut server = PgConnection::connect(&database_url()).await.unwrap();
+    let server = Server::of("postgres").await;
     let mut percent = 0.0;
     worker
         .run_until(async {
             // Past its start.
             tokio::time::sleep(Duration::from_secs(5)).await;
-            let (begun, before) = (Instant::now(), busy(&mut server).await);
+            let (begun, before) = (Instant::now(), server.busy());
             tokio::time::sleep(IDLE_FOR).await;
-            percent = (busy(&mut server).await - before) * 100.0 / begun.elapsed().as_secs_f64();
+            percent = (server.busy() - before) * 100.0 / begun.elapsed().as_secs_f64();
         })
         .await
         .unwrap();
     percent
-}
-
-/// The seconds that all processes of the server and this one have computed, as far as they run on this machine.
-async fn busy(server: &mut PgConnection) -> f64 {
-    let row = server.fetch_one("SELECT pg_backend_pid()").await.unwrap();
-    let parent =
-        stat(Path::new("/proc").join(row.get::<i32, _>(0).to_string()).as_path()).map(|stat| stat.parent);
-    let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| stat(&entry.ok()?.path()));
-    let of_server = all.filter(|stat| Some(stat.process) == parent || Some(stat.parent) == parent);
-    // What has ended counts with the one that began it.
-    let ticks: u64 = of_server
-        .map(|stat| if Some(stat.process) == parent { stat.own + stat.of_ended } else { stat.own })
-        .chain(stat(Path::new("/proc/self")).map(|stat| stat.own))
-        .sum();
-    ticks as f64 / 100.0
-}
-
-struct Stat {
-    process: u64,
-    parent: u64,
-    own: u64,
-    of_ended: u64,
-}
-
-/// In ticks, which are hundredths of a second on Linux.
-fn stat(process: &Path) -> Option<Stat> {
-    let text = std::fs::read_to_string(process.join("stat")).ok()?;
-    let (before, after) = text.rsplit_once(')')?;
-    let fields: Vec<&str> = after.split_whitespace().collect();
-    let field = |n: usize| fields.get(n - 3)?.parse::<u64>().ok();
-    Some(Stat {
-        process: before.split_whitespace().next()?.parse().ok()?,
-        parent: field(4)?,
-        own: field(14)? + field(15)?,
-        of_ended: field(16)? + field(17)?,
-    })
 }

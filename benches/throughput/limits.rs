@@ -142,6 +142,13 @@ pub(crate) fn redis_memory() -> u64 {
     used.unwrap().trim().parse().unwrap()
 }
 
+/// The server's process.
+pub(crate) fn redis_process() -> u64 {
+    let info: String = redis::cmd("INFO").arg("server").query(&mut redis()).unwrap();
+    let process = info.lines().find_map(|line| line.strip_prefix("process_id:"));
+    process.unwrap().trim().parse().unwrap()
+}
+
 /// How the server keeps what it is given.
 pub(crate) fn redis_settings() -> String {
     let mut connection = redis();

@@ -5,6 +5,8 @@
 
 mod beside;
 mod limits;
+mod processes;
+mod schedules;
 
 use std::{
     collections::BTreeMap,
@@ -62,7 +64,17 @@ struct Figure {
 /// Interleaved, so that a noisy minute hits every work alike.
 fn all_works(store: &str, rounds: usize, json: Option<String>) {
     let mut values: BTreeMap<(usize, String), Vec<f64>> = BTreeMap::new();
-    let mut works = vec!["enqueue_one", "enqueue_16", "enqueue_bulk", "drain", "limit", "steps", "idle"];
+    let mut works = vec![
+        "enqueue_one",
+        "enqueue_16",
+        "enqueue_bulk",
+        "drain",
+        "limit",
+        "steps",
+        "idle",
+        "ticks",
+        "ticks_at_once",
+    ];
     match store {
         "redis" => works.push("size"),
         "postgres" => works.push("held_snapshot"),
@@ -117,6 +129,8 @@ fn unit(work: &str) -> &'static str {
     match work {
         "memory" => "MB",
         "run_size" => "bytes",
+        "tick_at_once" => "ms",
+        work if work.ends_with("_ratio") => "",
         work if work.ends_with("_cpu") => "% of a core",
         work if work.starts_with("disk_") || work.starts_with("claim_") || work.contains("_p") => "ms",
         _ => "runs/s",
@@ -124,9 +138,9 @@ fn unit(work: &str) -> &'static str {
 }
 
 #[tokio::main]
-async fn one_work(store: &str, work: &str) {
+async fn one_work(kind: &str, work: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let url = match store {
+    let url = match kind {
         "memory" => "memory:".to_owned(),
         "sqlite" => format!("sqlite:{}", folder.path().join("jobs.db").display()),
         "postgres" => limits::fresh_schema().await,
@@ -144,6 +158,8 @@ async fn one_work(store: &str, work: &str) {
         "claim" => claim(&store).await,
         "size" => size(&store).await,
         "idle" => idle(&store).await,
+        "ticks" => schedules::ticks(&store, kind).await,
+        "ticks_at_once" => schedules::ticks_at_once(&store).await,
         "held_snapshot" => beside::held_snapshot().await,
         "stale_statistics" => beside::stale_statistics().await,
         other => panic!("unknown work {other:?}"),
