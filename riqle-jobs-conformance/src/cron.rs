@@ -3,7 +3,7 @@
 use riqle_jobs_core::{
     Enqueued, Payload, RunContext, RunState, Worker,
     schedule::{Missed, NewSchedule, Overlap, SkipReason, Tick},
-    store::{DueRequest, ScheduleAnswer, ScheduleRow},
+    store::{DueRequest, ScheduleAnswer},
 };
 
 use crate::{
@@ -229,12 +229,7 @@ pub async fn one_that_can_not_be_ticked_keeps_no_other(harness: &dyn Harness) {
     let store = harness.store();
     let digests = Digests::of(&store);
     made(&store, hourly()).await;
-    made(&store, cron("of-atlantis", "0 * * * *", "UTC")).await;
-    let found = store.schedule(DIGEST, "of-atlantis").await.unwrap().unwrap();
-    let mut write = write_of(&found, 7, at(0));
-    let state = found.row.state.replace(r#""zone":"UTC""#, r#""zone":"Europe/Atlantis""#);
-    (write.row, write.run) = (Some(ScheduleRow { state, ..found.row.clone() }), None);
-    store.write_schedules(vec![write]).await.unwrap();
+    made_of_atlantis(&store).await;
 
     for hour in ["2026-01-01T01:00:00Z", "2026-01-01T02:00:00Z"] {
         harness.clock().advance(HOUR);

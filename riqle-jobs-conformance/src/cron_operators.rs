@@ -2,7 +2,7 @@
 
 use riqle_jobs_core::{
     Error, ErrorKind, Jobs, ScheduleStatus,
-    schedule::{MOST_BACKFILLED, Missed, NewSchedule},
+    schedule::{MOST_BACKFILLED, Missed, NewSchedule, Overlap},
     store::{ScheduleAnswer, ScheduleFilter},
 };
 
@@ -48,6 +48,24 @@ pub async fn a_paused_schedule_has_no_ticks_and_counts_from_its_resumption(harne
     assert_eq!(digests.ended().await, [""; 0]);
     jobs.resume_schedule(DIGEST, "hourly").await.unwrap();
     assert_eq!(digests.ended().await, [""; 0]);
+    harness.clock().advance(HOUR);
+    assert_eq!(digests.ended().await, ["2026-01-01T04:00:00Z"]);
+}
+
+pub async fn one_whose_zone_is_not_known_here_is_operated_all_the_same(harness: &dyn Harness) {
+    let store = harness.store();
+    let (jobs, digests) = (Jobs::new(&store), Digests::of(&store));
+    made_of_atlantis(&store).await;
+    let seen = status(&store, "of-atlantis").await;
+    let as_it_is = NewSchedule::new(DIGEST, "of-atlantis", seen.state.rule.clone(), seen.input.clone());
+    jobs.edit_schedule(NewSchedule { overlap: Overlap::Skip, ..as_it_is }, "ada").await.unwrap();
+    assert_eq!(status(&store, "of-atlantis").await.state.overlap, Overlap::Skip);
+    jobs.pause_schedule(DIGEST, "of-atlantis", "ada", "").await.unwrap();
+    harness.clock().advance(HOUR * 3);
+    jobs.resume_schedule(DIGEST, "of-atlantis").await.unwrap();
+    assert_eq!(digests.ended().await, [""; 0]);
+
+    jobs.edit_schedule(cron("of-atlantis", "0 * * * *", "UTC"), "ada").await.unwrap();
     harness.clock().advance(HOUR);
     assert_eq!(digests.ended().await, ["2026-01-01T04:00:00Z"]);
 }

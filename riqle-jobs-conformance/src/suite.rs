@@ -57,6 +57,7 @@ macro_rules! conformance_suite {
             a_pause_an_edit_or_a_removal_before_the_write_of_a_tick_wins,
             a_paused_schedule_has_no_ticks_and_counts_from_its_resumption,
             a_pause_keeps_the_tick_that_waits_for_an_earlier_run,
+            one_whose_zone_is_not_known_here_is_operated_all_the_same,
             a_changed_rule_counts_from_now_and_fires_nothing_back,
             made_again_with_the_same_text_nothing_changes,
             an_operators_word_lasts_through_a_redeploy,

@@ -148,3 +148,13 @@ pub(crate) fn advance_to(harness: &dyn Harness, time: &str) {
     let ahead = time.duration_since(harness.clock().now());
     harness.clock().advance(Duration::try_from(ahead).unwrap());
 }
+
+/// Hourly, in a zone that is not known here; another machine has made it.
+pub(crate) async fn made_of_atlantis(store: &Arc<dyn Store>) {
+    made(store, cron("of-atlantis", "0 * * * *", "UTC")).await;
+    let found = store.schedule(DIGEST, "of-atlantis").await.unwrap().unwrap();
+    let mut write = write_of(&found, 7, at(0));
+    let state = found.row.state.replace(r#""zone":"UTC""#, r#""zone":"Europe/Atlantis""#);
+    (write.row, write.run) = (Some(ScheduleRow { state, ..found.row.clone() }), None);
+    store.write_schedules(vec![write]).await.unwrap();
+}

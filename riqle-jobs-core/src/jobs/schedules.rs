@@ -93,8 +93,8 @@ impl<D> Jobs<D> {
     /// `NotFound`; `Unavailable`.
     pub async fn resume_schedule(&self, job: &str, name: &str) -> Result<(), Error> {
         let change = |state: ScheduleState, now| {
-            let times = state.rule.times()?;
-            Ok(state.pause.is_some().then(|| state.resumed(&times, now)))
+            let times = state.rule.times().ok();
+            Ok(state.pause.is_some().then(|| state.resumed(times.as_ref(), now)))
         };
         change_state(&**self.store(), "resume_schedule", job, name, change).await
     }
@@ -157,12 +157,17 @@ impl<D> Jobs<D> {
     pub async fn edit_schedule(&self, new: NewSchedule, by: &str) -> Result<(), Error> {
         check_key("`by`", by).map_err(|error| error.of("edit_schedule"))?;
         let store = &**self.store();
-        let times = new.checked_to_come(&store.limits(), store.wall_time().await?)?;
         let job = declared("edit_schedule", store, &new.job).await?;
         check_lacking(&NewRun::of_declared(&job, new.input.clone())?)
             .map_err(|error| error.of("edit_schedule"))?;
         let edited = change(store, "edit_schedule", &new.job, &new.name, |found, now| {
-            let state = found.state()?.edited(&new, &times, by, now);
+            let (state, limits) = (found.state()?, store.limits());
+            // Who looks at it may not know its zone: that is no reason not to edit the rest.
+            let times = match state.rule == new.rule {
+                true => new.check_settings(&limits).map(|()| None)?,
+                false => Some(new.checked_to_come(&limits, now)?),
+            };
+            let state = state.edited(&new, times.as_ref(), by, now);
             Ok(Some(found.write(&state, Some(new.input.clone()), None)))
         });
         edited.await.map(drop)

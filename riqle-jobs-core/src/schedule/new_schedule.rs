@@ -172,11 +172,11 @@ impl NewSchedule {
         Ok(self)
     }
 
-    /// Its times, where everything about it is right.
+    /// Checks all but its rule.
     ///
     /// # Errors
     /// `Rejected`, with the field and what is wrong with it.
-    pub(crate) fn checked(&self, limits: &Limits) -> Result<Times, Error> {
+    pub(crate) fn check_settings(&self, limits: &Limits) -> Result<(), Error> {
         limits::check_name("job", &self.job)
             .and_then(|()| limits::check_name("queue", &self.queue))
             .and_then(|()| limits::check_text("the name of a schedule", &self.name, SCHEDULE_NAME_BYTES))
@@ -193,6 +193,15 @@ impl NewSchedule {
         if self.jitter > MOST_JITTER {
             return Err(rejected(format!("jitter is a day at most, not {:?}", self.jitter)));
         }
+        Ok(())
+    }
+
+    /// Its times, where everything about it is right.
+    ///
+    /// # Errors
+    /// As [`check_settings`](Self::check_settings).
+    pub(crate) fn checked(&self, limits: &Limits) -> Result<Times, Error> {
+        self.check_settings(limits)?;
         let times = self.rule.times()?;
         if times.next_after(Timestamp::UNIX_EPOCH).is_none() {
             return Err(self.never_comes());

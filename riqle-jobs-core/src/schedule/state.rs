@@ -145,7 +145,7 @@ impl ScheduleState {
         if self.text == new.text() && self.is_declared == is_declared {
             return None;
         }
-        let mut state = self.with_settings(new, times, now);
+        let mut state = self.with_settings(new, Some(times), now);
         state.text = new.text();
         state.edited = None;
         state.is_removed = false;
@@ -156,16 +156,16 @@ impl ScheduleState {
         Some(state)
     }
 
-    /// What an operator makes of it.
-    pub(crate) fn edited(&self, new: &NewSchedule, times: &Times, by: &str, now: Timestamp) -> Self {
+    /// What an operator makes of it; the times of its rule where that is another one.
+    pub(crate) fn edited(&self, new: &NewSchedule, times: Option<&Times>, by: &str, now: Timestamp) -> Self {
         let edited = Some(EditedBy { by: by.to_owned(), at: now });
         Self { edited, ..self.with_settings(new, times, now) }
     }
 
     /// A changed rule counts from now, and fires nothing back.
-    fn with_settings(&self, new: &NewSchedule, times: &Times, now: Timestamp) -> Self {
+    fn with_settings(&self, new: &NewSchedule, times: Option<&Times>, now: Timestamp) -> Self {
         let mut state = self.clone();
-        if self.rule != new.rule {
+        if let Some(times) = times.filter(|_| self.rule != new.rule) {
             state.rule = new.rule.clone();
             if let Some(owed) = state.owed.take() {
                 state.skip(owed, SkipReason::Overlap, 1);
@@ -176,12 +176,16 @@ impl ScheduleState {
         Self { missed: new.missed, overlap: new.overlap, jitter: new.jitter, ..state }
     }
 
-    /// Ends a pause. Ticks that fell into it are dropped, not those from before it.
-    pub(crate) fn resumed(&self, times: &Times, now: Timestamp) -> Self {
+    /// Ends a pause. Ticks that fell into it are dropped, not those from before it. Where its times can't be told here, such as for
+    /// a zone that is not known, a worker looks at it now and tells them.
+    pub(crate) fn resumed(&self, times: Option<&Times>, now: Timestamp) -> Self {
         let mut state = Self { pause: None, ..self.clone() };
         let is_from_before = |next: Timestamp| self.pause.as_ref().is_some_and(|pause| next <= pause.at);
         if !self.next.is_some_and(is_from_before) {
-            state.count_from(times, now);
+            match times {
+                Some(times) => state.count_from(times, now),
+                None => (state.next, state.counted_from) = (Some(now), now),
+            }
         }
         state
     }

@@ -22,8 +22,10 @@ const REFUSED_FOR_LONG: Duration = Duration::from_secs(60);
 
 /// A schedule that has been due for longer, or can't be ticked for longer, is late.
 const LATE: Duration = Duration::from_secs(60);
-/// So many late schedules of a queue are named.
+/// So many late schedules of a queue are named, of the first so many that are due: those that the end of a run has made due come
+/// before them.
 const LATE_NAMED: usize = 10;
+const LATE_LOOKED_AT: usize = 200;
 
 /// The health of a store and its work: what a health page shows first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -132,13 +134,15 @@ async fn late_schedules<S: Store + ?Sized>(store: &S) -> Result<Vec<String>, Err
         }
     }
     for (queue, jobs) in queues {
-        let request = DueRequest { queue, jobs: jobs.into_iter().collect(), limit: LATE_NAMED };
+        let request = DueRequest { queue, jobs: jobs.into_iter().collect(), limit: LATE_LOOKED_AT };
         let due = store.due_schedules(request).await?;
+        let mut named = 0;
         let late = |due_at: Timestamp| Duration::try_from(due.now.duration_since(due_at)).unwrap_or_default();
         for schedule in &due.schedules {
             // One that was made due by the end of a run says not since when.
             let Some(due_at) = schedule.row.due_at.filter(|due_at| *due_at != AT_ONCE) else { continue };
-            if late(due_at) > LATE {
+            if late(due_at) > LATE && named < LATE_NAMED {
+                named += 1;
                 let (name, job, minutes) = (&schedule.name, &schedule.job, late(due_at).as_secs() / 60);
                 problems.push(format!(
                     "schedule {name:?} of job {job:?} has been due for {minutes} min, although a worker for it is alive; its log says \
