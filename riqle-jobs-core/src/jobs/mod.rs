@@ -1,6 +1,7 @@
 //! The producer's client, and what it asks of a store.
 
 mod bulk;
+pub(crate) mod declared_schedules;
 mod enqueue;
 pub mod events;
 pub(crate) mod schedules;

@@ -10,7 +10,7 @@ use crate::{
     backoff::Backoff,
     clock,
     events::{self, REGISTRATION_TRIGGERS},
-    jobs::schedules,
+    jobs::declared_schedules,
     store::{JobDeclaration, WorkerReport},
 };
 
@@ -76,7 +76,7 @@ fn declarations(jobs: &[Declared]) -> Vec<JobDeclaration> {
 async fn declare(store: &dyn Store, jobs: &[Declared]) -> Result<(), Error> {
     let mut all = Ok(());
     for Declared { job, schedules } in jobs {
-        all = all.and(schedules::declare(store, job, schedules).await);
+        all = all.and(declared_schedules::declare(store, job, schedules).await);
     }
     all
 }
@@ -86,7 +86,7 @@ async fn forget_schedules(store: &dyn Store) -> Result<(), Error> {
     let now = store.now().await?;
     for job in store.jobs().await? {
         if clock::later(job.seen_at, REGISTRATION_TRIGGERS) < now {
-            schedules::forget_declared(store, &job.declaration.name).await?;
+            declared_schedules::forget_declared(store, &job.declaration.name).await?;
         }
     }
     Ok(())
