@@ -75,9 +75,10 @@ pub async fn play(
     expect(&demo.follow(replay).await?, RunState::Succeeded, &[])?;
 
     printer.scene("6. The daily digest goes out at 08:00; triggered by hand, it tells yesterday's sales now");
-    let day = demo.trigger_digest(database).await?;
+    let digest = demo.trigger_digest(database).await?;
 
-    demo.show_emails(&[&first, &user, &second, &day], 5).await
+    let about = [&first, &user, &second].map(|about| EmailFilter::all().reference(about));
+    demo.show_emails(about.into_iter().chain([EmailFilter::all().run_id(digest)]), 5).await
 }
 
 struct Demo<'a> {
@@ -106,8 +107,8 @@ impl Demo<'_> {
         }
     }
 
-    /// Triggers the schedule of the digest; answers the day that it was about.
-    async fn trigger_digest(&self, database: &Database) -> Result<String, Failure> {
+    /// Triggers the schedule of the digest.
+    async fn trigger_digest(&self, database: &Database) -> Result<RunId, Failure> {
         let yesterday = Clock::Server.local_now().in_tz(&self.config.zone)?.yesterday()?;
         database.sell_before(yesterday.timestamp(), &self.config.suffix).await?;
         let (job, name) = (SalesDigest::JOB, EVERY_MORNING);
@@ -116,7 +117,7 @@ impl Demo<'_> {
         self.printer.line(&format!("schedule {name}: {}; next at {next}", schedule.state.rule));
         let run = self.jobs.trigger_schedule(job, name).await?;
         expect(&self.follow(run).await?, RunState::Succeeded, &[])?;
-        Ok(yesterday.date().to_string())
+        Ok(run)
     }
 
     /// Prints the timeline of a run as it happens, until it has ended.
@@ -146,11 +147,14 @@ impl Demo<'_> {
     }
 
     /// Shows what is in the email log, and checks that each email is sent, once.
-    async fn show_emails(&self, references: &[&str], expected: usize) -> Result<(), Failure> {
+    async fn show_emails(
+        &self,
+        filters: impl IntoIterator<Item = EmailFilter>,
+        expected: usize,
+    ) -> Result<(), Failure> {
         self.printer.scene("The email log");
         let mut sent = 0;
-        for reference in references {
-            let filter = EmailFilter::all().reference(*reference);
+        for filter in filters {
             for row in self.jobs.store().emails(filter).await?.iter().rev() {
                 self.printer
                     .line(&format!("{:<8} {:<22} {:<20} {}", row.status, row.template, row.to, row.subject));
