@@ -98,16 +98,27 @@ pub(crate) async fn replay(
 
 /// The input to replay with, if it differs.
 async fn edited_input(web: &Web, id: RunId, asked: &ReplayRequest) -> Result<Option<Payload>, Failure> {
-    if let Some(input) = &asked.input {
+    let text = asked.input_text.as_deref().filter(|text| !text.trim().is_empty());
+    if asked.input.is_none() && text.is_none() {
+        return Ok(None);
+    }
+    let run = web.jobs.store().run(id).await?.ok_or_else(|| Failure::not_found("run"))?;
+    other_input(&run.input, asked.input.as_deref(), text)
+}
+
+/// The input that is asked for, as JSON or as a form's text, where it is another one. A text that is only laid out otherwise is not.
+pub(super) fn other_input(
+    old: &Payload,
+    input: Option<&RawValue>,
+    text: Option<&str>,
+) -> Result<Option<Payload>, Failure> {
+    if let Some(input) = input {
         return Ok(Some(Payload::from_json_text(input.get())));
     }
-    let Some(text) = asked.input_text.as_deref().filter(|text| !text.trim().is_empty()) else {
-        return Ok(None);
-    };
+    let Some(text) = text else { return Ok(None) };
     let compact = |text: &str| rewrite(text, Layout::Compact, None);
     let edited = compact(text).ok_or_else(|| Failure::bad("the input is not JSON"))?;
-    let run = web.jobs.store().run(id).await?.ok_or_else(|| Failure::not_found("run"))?;
-    let old = std::str::from_utf8(&run.input.bytes).ok().and_then(compact);
+    let old = std::str::from_utf8(&old.bytes).ok().and_then(compact);
     Ok((old.as_deref() != Some(edited.as_str())).then(|| Payload::from_json_text(edited)))
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{extract::State, http::StatusCode, response::Response};
 use jiff::Timestamp;
 use riqle_jobs_core::{
-    Error, Jobs, Payload, ScheduleStatus,
+    Error, Jobs, ScheduleStatus,
     schedule::{Missed, NewSchedule, Rule},
     store::ActionKind,
 };
@@ -17,13 +17,12 @@ use super::{
     Done, Submitted, action,
     queue::PauseRequest,
     recorded,
-    run::{Nothing, null_too},
+    run::{Nothing, null_too, other_input},
 };
 use crate::{
     dashboard::{
         Web,
         failure::Failure,
-        json_text::{Layout, rewrite},
         pages::{
             run_filter::time,
             schedule::{missed_word, settings_of},
@@ -245,6 +244,7 @@ pub(crate) async fn remove(
 impl EditRequest {
     fn applied_to(&self, found: &ScheduleStatus) -> Result<NewSchedule, Failure> {
         let ScheduleStatus { job, queue, name, state, .. } = found;
+        let input = other_input(&found.input, self.input.as_deref(), self.input_text.as_deref())?;
         let missed = self.missed.as_deref().map(missed_of).transpose()?;
         let overlap = self.overlap.as_deref().map(str::parse).transpose();
         let overlap = overlap.map_err(|_| {
@@ -255,7 +255,12 @@ impl EditRequest {
             missed: missed.unwrap_or(state.missed),
             overlap: overlap.unwrap_or(state.overlap),
             jitter: seconds("jitterSeconds", self.jitter_seconds)?.unwrap_or(state.jitter),
-            ..NewSchedule::new(job, name, self.rule(&state.rule)?, self.input(&found.input)?)
+            ..NewSchedule::new(
+                job,
+                name,
+                self.rule(&state.rule)?,
+                input.unwrap_or_else(|| found.input.clone()),
+            )
         })
     }
 
@@ -284,18 +289,6 @@ impl EditRequest {
                 Ok(Rule::Every { period, from: from.unwrap_or(Timestamp::UNIX_EPOCH) })
             }
         }
-    }
-
-    /// What is only laid out otherwise stays as it was.
-    fn input(&self, old: &Payload) -> Result<Payload, Failure> {
-        if let Some(input) = &self.input {
-            return Ok(Payload::from_json_text(input.get()));
-        }
-        let Some(text) = &self.input_text else { return Ok(old.clone()) };
-        let compact = |text: &str| rewrite(text, Layout::Compact, None);
-        let edited = compact(text).ok_or_else(|| Failure::bad("the input is not JSON"))?;
-        let is_the_same = std::str::from_utf8(&old.bytes).ok().and_then(compact).as_ref() == Some(&edited);
-        Ok(if is_the_same { old.clone() } else { Payload::from_json_text(edited) })
     }
 }
 

@@ -21,8 +21,9 @@ use crate::dashboard::{
 
 /// Each last run is read for its state.
 const PAGE: usize = 25;
-/// How many are read at once.
+/// How many are read at once, and how often for a page, should nearly all be hidden from a viewer.
 const READ: usize = 100;
+const READS: usize = 100;
 
 /// Schedules, by job and name; for viewers without those whose name holds an address.
 #[derive(Serialize, ToSchema)]
@@ -113,7 +114,10 @@ pub(crate) async fn show(
 impl SchedulesPage {
     async fn load(web: Web, visit: Visit, search: ScheduleSearch) -> Result<Self, Failure> {
         let (mut found, mut filter) = (Vec::new(), search.filter());
-        while found.len() <= PAGE {
+        for _ in 0..READS {
+            if found.len() > PAGE {
+                break;
+            }
             let read = web.jobs.schedules(filter.clone()).await?;
             let Some(last) = read.last() else { break };
             filter.after = Some((last.job.clone(), last.name.clone()));
