@@ -28,23 +28,40 @@ if returned[1] then
   for _, kind in ipairs({ 'zrem', 'zadd' }) do plan[kind] = {} end
 end
 
-local function comes_before(a, b)
-  if a[1] ~= b[1] then return a[1] < b[1] end
-  return is_less(a[2], b[2])
+-- The lane whose next run comes first, of those that have any.
+local function first_of(lanes)
+  local first
+  for _, lane in ipairs(lanes) do
+    if lane.due and (not first or lane.due < first.due or lane.due == first.due and is_less(lane.id, first.id)) then
+      first = lane
+    end
+  end
+  return first
+end
+
+local function go_on(lane)
+  lane.id, lane.due = lane.list[lane.place], tonumber(lane.list[lane.place + 1])
+  lane.place = lane.place + 2
 end
 
 local taken = {}
 for priority = 0, 3 do
   if #taken >= limit then break end
-  local due, lanes = {}, 0
+  local lanes = {}
   for n = 7, #ARGV do
-    local lane = P .. 'due:' .. priority .. ':' .. ARGV[n]
-    local list = call('ZRANGEBYSCORE', lane, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit - #taken)
-    if #list > 0 then lanes = lanes + 1 end
-    for m = 1, #list, 2 do due[#due + 1] = { tonumber(list[m + 1]), list[m], ARGV[n], lane, priority } end
+    local key = P .. 'due:' .. priority .. ':' .. ARGV[n]
+    local list = call('ZRANGEBYSCORE', key, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit - #taken)
+    if list[1] then
+      lanes[#lanes + 1] = { key = key, job = ARGV[n], list = list, place = 1 }
+      go_on(lanes[#lanes])
+    end
   end
-  if lanes > 1 then table.sort(due, comes_before) end
-  for n = 1, math.min(#due, limit - #taken) do taken[#taken + 1] = due[n] end
+  while #taken < limit do
+    local lane = first_of(lanes)
+    if not lane then break end
+    taken[#taken + 1] = { lane.due, lane.id, lane.job, lane.key, priority }
+    go_on(lane)
+  end
 end
 
 local first, again, bytes, place = {}, {}, 0, 1
