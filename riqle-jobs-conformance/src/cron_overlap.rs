@@ -5,7 +5,7 @@ use std::time::Duration;
 use riqle_jobs_core::{
     Hint, Jobs, NewRun, OtherInput, Replay, Retention, RunId, RunState, UniqueKey, UniqueScope,
     schedule::{NewSchedule, Overlap, SkipReason},
-    store::{AT_ONCE, LIVE_RUNS_READ},
+    store::{AT_ONCE, LIVE_RUNS_READ, ScheduleAnswer, ScheduleWrite},
 };
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     given::{schedules::*, *},
 };
 
-pub async fn the_end_of_a_run_changes_the_version(harness: &dyn Harness) {
+pub async fn the_end_of_a_run_changes_a_schedule_that_waits_for_it(harness: &dyn Harness) {
     let store = harness.store();
     made(&store, hourly()).await;
     harness.clock().advance(HOUR);
@@ -35,6 +35,35 @@ pub async fn the_end_of_a_run_changes_the_version(harness: &dyn Harness) {
     assert!(matches!(hints.next().await, Hint::Schedules(_)), "workers are told");
 }
 
+/// It would wait for ever.
+pub async fn a_schedule_begins_to_wait_only_while_the_run_lives(harness: &dyn Harness) {
+    let store = harness.store();
+    made(&store, hourly()).await;
+    harness.clock().advance(HOUR);
+    let found = due(&store).await.schedules.remove(0);
+    store.write_schedules(vec![write_of(&found, 7, at(3_600_000))]).await.unwrap();
+    let before = store.schedule(DIGEST, "hourly").await.unwrap().unwrap();
+    let claim = store.claim(claim_of(&[DIGEST], 1)).await.unwrap().runs.remove(0);
+    assert_eq!(before.live, [claim.lease.run]);
+    settled(&*store, succeeds(&claim)).await;
+
+    let mut waits = ScheduleWrite { run: None, ..write_of(&before, 8, at(0)) };
+    waits.row.as_mut().unwrap().wakes = true;
+    let answers = store.write_schedules(vec![waits.clone()]).await.unwrap();
+    assert_eq!(answers, [ScheduleAnswer::Stale]);
+    let found = store.schedule(DIGEST, "hourly").await.unwrap().unwrap();
+    assert_eq!(
+        (found.version, found.row.wakes, found.live.len()),
+        (7, false, 0),
+        "it did not wait for the run"
+    );
+    let does_not_wait = ScheduleWrite { live: Vec::new(), ..waits.clone() };
+    for written in [does_not_wait, waits] {
+        let answers = store.write_schedules(vec![written]).await.unwrap();
+        assert_eq!(answers, [ScheduleAnswer::Written(None)], "what is there by now was written before");
+    }
+}
+
 pub async fn runs_that_end_together_change_the_schedule_of_each_once(harness: &dyn Harness) {
     let store = harness.store();
     let names: Vec<String> = (0..10).map(|number| format!("of {number}")).collect();
@@ -43,7 +72,8 @@ pub async fn runs_that_end_together_change_the_schedule_of_each_once(harness: &d
     }
     harness.clock().advance(HOUR);
     let found = due(&store).await.schedules;
-    let writes = found.iter().map(|found| write_of(found, 7, at(3_600_000))).collect();
+    let mut writes: Vec<_> = found.iter().map(|found| write_of(found, 7, at(3_600_000))).collect();
+    writes.iter_mut().for_each(|write| write.row.as_mut().unwrap().wakes = true);
     store.write_schedules(writes).await.unwrap();
     let claimed = store.claim(claim_of(&[DIGEST], names.len())).await.unwrap().runs;
     assert_eq!(claimed.len(), names.len());

@@ -73,7 +73,8 @@ macro_rules! conformance_suite {
             a_rule_that_is_over_is_refused_unless_the_code_declares_it,
         ]);
         $crate::conformance_area!($harness, cron_overlap: [
-            the_end_of_a_run_changes_the_version,
+            the_end_of_a_run_changes_a_schedule_that_waits_for_it,
+            a_schedule_begins_to_wait_only_while_the_run_lives,
             runs_that_end_together_change_the_schedule_of_each_once,
             a_tick_may_start_beside_an_earlier_run,
             a_tick_is_skipped_while_an_earlier_run_lives,

@@ -66,7 +66,7 @@ CREATE TABLE riqle.runs (
     unique_scope      text     COLLATE "C" CHECK (unique_scope IN ('while-pending', 'while-not-ended', 'period')),
     reference         text,
     event_id          text,
-    schedule          text,              -- what started it, with the tick; null unless a schedule did
+    schedule          text     COLLATE "C", -- what started it, with the tick; null unless a schedule did
     gates             text[],            -- keys of limits; null: none
     error_fingerprint text,
     attempts          text[],            -- JSON, oldest first; null: none
@@ -111,7 +111,7 @@ CREATE TABLE riqle.history (
     unique_scope      text     COLLATE "C",
     reference         text,
     event_id          text,
-    schedule          text,
+    schedule          text     COLLATE "C",
     gates             text[],
     error_fingerprint text,
     attempts          text[],
@@ -149,7 +149,7 @@ CREATE TABLE riqle.dead (
     unique_scope      text     COLLATE "C",
     reference         text,
     event_id          text,
-    schedule          text,
+    schedule          text     COLLATE "C",
     gates             text[],
     error_fingerprint text,
     attempts          text[],
@@ -266,27 +266,38 @@ CREATE TABLE riqle.schedules (
 CREATE INDEX schedules_due ON riqle.schedules (queue, job, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX schedules_waking ON riqle.schedules (job, name) WHERE wakes;
 
--- The runs of a schedule that have not ended, those with the greatest ids first.
-CREATE FUNCTION riqle.live_runs(job text, schedule text) RETURNS uuid[] LANGUAGE sql STABLE AS $$
-    SELECT coalesce(array_agg(id), '{}') FROM (
+-- The runs of a schedule that have not ended, those with the greatest ids first: one array. As a set, so that it is planned with
+-- the statement around it.
+CREATE FUNCTION riqle.live_runs(job text, schedule text) RETURNS SETOF uuid[] LANGUAGE sql STABLE AS $$
+    SELECT coalesce(array_agg(id), '{}'::uuid[]) FROM (
         SELECT r.id FROM riqle.runs r JOIN riqle.lanes l USING (lane)
         WHERE r.schedule = $2 AND l.job = $1 ORDER BY r.id DESC LIMIT 100
     ) live
 $$;
 
--- Runs of schedules have ended: changes the schedules, in the statement that ends the runs. What they have become is looked at
--- once they are locked, in the order of their names, as everywhere that locks several. A function, since most runs have no
--- schedule. Those that wait for it are due in 1970, at once by any clock; answers whether there are any.
+-- Runs of schedules have ended: those that wait for it are due in 1970, at once by any clock. In the statement that ends the runs;
+-- a row that another transaction has is read as it is once that has ended. Locked in the order of their names, as everywhere that
+-- locks several. A function, since most runs have no schedule. Answers whether any waited.
 CREATE FUNCTION riqle.runs_ended(lanes bigint[], schedules text[]) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    schedule record;
+    woken boolean := false;
 BEGIN
-    PERFORM FROM riqle.schedules s
-    WHERE (s.job, s.name) IN (SELECT l.job, e.schedule FROM unnest($1, $2) e(lane, schedule) JOIN riqle.lanes l USING (lane))
-    ORDER BY s.job, s.name FOR UPDATE;
-    UPDATE riqle.schedules s SET version = s.version + 1, due_at = CASE WHEN s.wakes THEN 0 ELSE s.due_at END
-    WHERE (s.job, s.name) IN (SELECT l.job, e.schedule FROM unnest($1, $2) e(lane, schedule) JOIN riqle.lanes l USING (lane));
-    RETURN EXISTS (
-        SELECT FROM riqle.schedules s WHERE s.wakes
-        AND (s.job, s.name) IN (SELECT l.job, e.schedule FROM unnest($1, $2) e(lane, schedule) JOIN riqle.lanes l USING (lane)));
+    FOR schedule IN
+        SELECT s.* FROM (
+            SELECT DISTINCT l.job COLLATE "C" AS job, e.name COLLATE "C" AS name
+            FROM unnest($1, $2) e(lane, name) JOIN riqle.lanes l USING (lane) ORDER BY 1, 2
+        ) e CROSS JOIN LATERAL (
+            SELECT job, name, wakes FROM riqle.schedules WHERE job = e.job AND name = e.name FOR UPDATE
+        ) s
+    LOOP
+        IF schedule.wakes THEN
+            UPDATE riqle.schedules s SET version = s.version + 1, due_at = 0
+            WHERE s.job = schedule.job AND s.name = schedule.name;
+            woken := true;
+        END IF;
+    END LOOP;
+    RETURN woken;
 END $$;
 
 CREATE TABLE riqle.jobs (

@@ -12,9 +12,12 @@ FROM clock CROSS JOIN LATERAL (
     ) s
 ) next
 LEFT JOIN LATERAL (
-    SELECT s.*, riqle.live_runs(s.job, s.name) AS live FROM jobs CROSS JOIN LATERAL (
-        SELECT * FROM riqle.schedules
-        WHERE queue = $2 AND job = jobs.job AND due_at <= clock.now ORDER BY due_at LIMIT $4
-    ) s
-    ORDER BY s.due_at, s.job, s.name LIMIT $4
+    SELECT s.*, live.live FROM (
+        SELECT s.* FROM jobs CROSS JOIN LATERAL (
+            SELECT * FROM riqle.schedules
+            WHERE queue = $2 AND job = jobs.job AND due_at <= clock.now ORDER BY due_at LIMIT $4
+        ) s
+        ORDER BY s.due_at, s.job, s.name LIMIT $4
+    ) s CROSS JOIN LATERAL riqle.live_runs(s.job, s.name) AS live
+    ORDER BY s.due_at, s.job, s.name
 ) due ON true

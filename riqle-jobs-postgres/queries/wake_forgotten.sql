@@ -3,7 +3,7 @@
 UPDATE riqle.schedules s SET due_at = 0, version = version + 1
 FROM (
     SELECT job, name FROM riqle.schedules
-    WHERE wakes AND (due_at IS NULL OR due_at > 0) AND riqle.live_runs(job, name) = '{}'
+    WHERE wakes AND (due_at IS NULL OR due_at > 0) AND (SELECT live FROM riqle.live_runs(job, name) AS live) = '{}'
     ORDER BY job, name FOR UPDATE
 ) forgotten
 WHERE s.job = forgotten.job AND s.name = forgotten.name

@@ -177,8 +177,9 @@ pub(crate) async fn cancel(
         match within {
             // Before its key, as where a tick is written.
             Within::Ours => {
-                let ended = work.query(include_str!("../queries/run_of_schedule_ended.sql"));
-                work.run(ended.bind(run.job.clone()).bind(tick.schedule.clone())).await?;
+                let ended =
+                    "SELECT riqle.runs_ended(ARRAY[lane], ARRAY[schedule]) FROM riqle.runs WHERE id = $1";
+                work.run(work.query(ended).bind(id.as_uuid())).await?;
             }
             Within::Callers(_) => {
                 let (job, queue) = (run.job.clone(), run.queue.clone());

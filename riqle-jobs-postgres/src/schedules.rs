@@ -1,6 +1,9 @@
 //! Keeps schedules (`Schedules`).
 
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -65,7 +68,7 @@ impl Schedules for Postgres {
 
     async fn schedule(&self, job: &str, name: &str) -> Result<Option<StoredSchedule>, Error> {
         self.ask("schedule", &(job.to_owned(), name.to_owned()), |work, (job, name)| {
-            let select = "SELECT *, riqle.live_runs(job, name) AS live FROM riqle.schedules WHERE job = $1 AND name = $2";
+            let select = "SELECT * FROM riqle.schedules s, riqle.live_runs(s.job, s.name) AS live WHERE s.job = $1 AND s.name = $2";
             let query = work.query(select).bind(job.clone()).bind(name.clone());
             Box::pin(async move { query.fetch_optional(&mut *work.connection).await?.as_ref().map(stored).transpose() })
         })
@@ -143,19 +146,51 @@ async fn write_all(work: &mut Work<'_>, writes: &[ScheduleWrite]) -> Fallible<Ve
             None => to_write.push(n),
         }
     }
+    drop_stale(work, writes, &mut to_write).await?;
     for n in &to_write {
         answers[*n] = ScheduleAnswer::Written(None);
-        work.hint(Hint::Schedules(Some(writes[*n].queue.clone())));
     }
     write_rows(work, to_write.iter().map(|n| &writes[*n]).collect()).await?;
     let runs: Vec<(usize, &NewRun)> =
-        to_write.into_iter().filter_map(|n| Some((n, writes[n].run.as_ref()?))).collect();
+        to_write.iter().filter_map(|n| Some((*n, writes[*n].run.as_ref()?))).collect();
     let groups: Vec<&[NewRun]> = runs.iter().map(|(_, run)| std::slice::from_ref(*run)).collect();
     for ((n, _), answer) in runs.iter().zip(enqueue(work, Within::Ours, &groups).await?) {
         let answer: Option<Enqueued> = answer.map_err(Failure::from)?.first().copied();
         answers[*n] = ScheduleAnswer::Written(answer);
     }
+    for n in to_write {
+        if let ScheduleAnswer::Written(run) = answers[n] {
+            writes[n].hint(run).into_iter().for_each(|hint| work.hint(hint));
+        }
+    }
     Ok(answers)
+}
+
+/// Those that wait for a run that has ended are not to be written. They are locked: a run that lives here ends behind this
+/// transaction, and wakes them.
+async fn drop_stale(
+    work: &mut Work<'_>,
+    writes: &[ScheduleWrite],
+    to_write: &mut Vec<usize>,
+) -> Fallible<()> {
+    let waited_for =
+        to_write.iter().flat_map(|n| writes[*n].waits_for().iter().map(|run| (*n, run.as_uuid())));
+    let (places, runs): (Vec<_>, Vec<_>) = waited_for.map(|(n, run)| (size(n), run)).unzip();
+    if runs.is_empty() {
+        return Ok(());
+    }
+    let ended = work
+        .query(
+            "SELECT n FROM unnest($1::bigint[], $2::uuid[]) AS v(n, run)
+             WHERE NOT EXISTS (SELECT FROM riqle.runs WHERE id = v.run)",
+        )
+        .bind(places)
+        .bind(runs)
+        .fetch_all(&mut *work.connection)
+        .await?;
+    let stale = ended.iter().map(position).collect::<Fallible<HashSet<_>>>()?;
+    to_write.retain(|n| !stale.contains(n));
+    Ok(())
 }
 
 /// A schedule that is there.

@@ -161,22 +161,19 @@ local function put_schedule(schedule, version, wakes, due, rest)
   put(wakes == 1 and 'sadd' or 'srem', P .. 'schedules:waking', schedule)
 end
 
--- A run has ended: if it was one of a schedule, that is another version, and due, in 1970 so that it is by any clock, if it waits
--- for this. Answers whether it is.
-local scheduled, touched = nil, {}
-local function leave_schedule(id)
-  if scheduled == nil then scheduled = call('EXISTS', P .. 'scheduled') == 1 end
-  local schedule = scheduled and call('HGET', P .. 'scheduled', id)
-  if not schedule then return false end
+-- A run of a schedule has ended: where that waits for this, it is another version, and due, in 1970 so that it is by any clock.
+-- Answers whether it does.
+local touched = {}
+local function leave_schedule(id, schedule)
   put('hdel', P .. 'scheduled', id)
   put('zrem', P .. 'live:' .. schedule, id)
   local row = touched[schedule] or call('HGET', P .. 'schedules', schedule)
   if not row then return false end
-  local version, wakes, due, place = struct.unpack(SCHEDULE, row)
-  if wakes == 1 then due = 0 end
-  touched[schedule] = struct.pack(SCHEDULE, version + 1, wakes, due) .. string.sub(row, place)
-  put_schedule(schedule, version + 1, wakes, due, string.sub(row, place))
-  return wakes == 1
+  local version, wakes, _, place = struct.unpack(SCHEDULE, row)
+  if wakes == 0 then return false end
+  touched[schedule] = struct.pack(SCHEDULE, version + 1, wakes, 0) .. string.sub(row, place)
+  put_schedule(schedule, version + 1, wakes, 0, string.sub(row, place))
+  return true
 end
 
 -- Lets go of a unique key, unless it belongs to a later run by now.

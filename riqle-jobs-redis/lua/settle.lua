@@ -6,6 +6,7 @@ local LISTS = { s = 'succeeded:', c = 'cancelled:', d = 'dead:' }
 local now = time(ARGV[1])
 local ids, answers, changed, due_again, wakes = {}, {}, {}, 0, 0
 for n = 2, #ARGV, 4 do ids[#ids + 1] = string.sub(ARGV[n], 1, 16) end
+local schedules = get(P .. 'scheduled', ids)
 for n, state in ipairs(get(P .. 'states', ids)) do
   local id, place = ids[n], 4 * n - 2
   local token, kind, failures, delay, reason = struct.unpack('<c16c1I4i8Bc0', ARGV[place], 17)
@@ -34,7 +35,7 @@ for n, state in ipairs(get(P .. 'states', ids)) do
       put('zadd', P .. (kind == 'd' and 'letters' or 'ended'), now, id)
       if kind == 'd' then join_group(id, r) end
       if r.unique ~= '' then release(r.unique, id) end
-      if leave_schedule(id) then wakes = 1 end
+      if schedules[n] and leave_schedule(id, schedules[n]) then wakes = 1 end
     end
     put('hset', P .. 'states', id, written(r))
   end

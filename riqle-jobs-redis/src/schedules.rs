@@ -1,6 +1,6 @@
 //! Keeps schedules (`Schedules`), each in the slot of its queue.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
@@ -137,14 +137,12 @@ impl Redis {
         let [standings, of_runs] = fixed(answer)?;
         let mut of_runs = list(of_runs)?.into_iter();
         let mut answers = Vec::with_capacity(writes.len());
-        let mut has_run = false;
         for (standing, write) in list(standings)?.into_iter().zip(writes) {
             answers.push(match (word(standing)?.as_str(), &write.run) {
                 ("w", Some(run)) => {
                     let answer = of_runs.next().ok_or_else(unexpected)?;
                     let run: Option<Enqueued> =
                         group_answer(answer, std::slice::from_ref(run))??.first().copied();
-                    has_run |= run.is_some_and(Enqueued::is_new);
                     ScheduleAnswer::Written(run)
                 }
                 ("w", None) => ScheduleAnswer::Written(None),
@@ -153,12 +151,13 @@ impl Redis {
                 _ => return Err(unexpected()),
             });
         }
-        if has_run {
-            self.shared.wake.send(Hint::Due(Some(queue.to_owned())));
+        let mut hints = HashSet::new();
+        for (write, answer) in writes.iter().zip(&answers) {
+            if let ScheduleAnswer::Written(run) = answer {
+                hints.extend(write.hint(*run));
+            }
         }
-        if answers.iter().any(|answer| matches!(answer, ScheduleAnswer::Written(_))) {
-            self.shared.wake.send(Hint::Schedules(Some(queue.to_owned())));
-        }
+        hints.into_iter().for_each(|hint| self.shared.wake.send(hint));
         Ok(answers)
     }
 
@@ -309,21 +308,19 @@ pub(crate) fn run_ended(
     stored: Option<&[u8]>,
 ) -> Result<Change, Error> {
     let (job, name) = parts(field)?;
-    let mut change = change
+    let change = change
         .expect("schedules", field, stored)
         .hdel("scheduled", id)
         .zrem(&format!("live:{job}\0{name}"), id);
-    if let Some(stored) = stored {
-        let mut reader = Reader(stored);
-        let (version, wakes, due) = (reader.long()?, reader.byte()?, reader.long()?);
-        let mut frame = Frame::default();
-        frame.long(version + 1).byte(wakes).long(if wakes == 1 { 0 } else { due }).raw(reader.rest());
-        change = change.hset("schedules", field, frame.0);
-        if wakes == 1 {
-            change = change.zadd(&format!("schedules:due:{job}"), 0, name.as_bytes());
-        }
+    let Some(stored) = stored else { return Ok(change) };
+    let mut reader = Reader(stored);
+    let (version, wakes, _) = (reader.long()?, reader.byte()?, reader.long()?);
+    if wakes == 0 {
+        return Ok(change);
     }
-    Ok(change)
+    let mut frame = Frame::default();
+    frame.long(version + 1).byte(wakes).long(0).raw(reader.rest());
+    Ok(change.hset("schedules", field, frame.0).zadd(&format!("schedules:due:{job}"), 0, name.as_bytes()))
 }
 
 /// The field of `schedules` that one is kept in.
@@ -351,7 +348,7 @@ fn head(version: u64, row: &ScheduleRow) -> Frame {
     frame
 }
 
-fn of_write(write: &ScheduleWrite) -> [Vec<u8>; 5] {
+fn of_write(write: &ScheduleWrite) -> [Vec<u8>; 6] {
     let empty = ScheduleRow {
         due_at: None,
         wakes: false,
@@ -367,6 +364,7 @@ fn of_write(write: &ScheduleWrite) -> [Vec<u8>; 5] {
         write.expects.map_or_else(Vec::new, |version| version.to_string().into_bytes()),
         head(write.version, write.row.as_ref().unwrap_or(&empty)).0,
         rest.0,
+        write.waits_for().iter().flat_map(|run| run.as_uuid().into_bytes()).collect(),
         if write.run.is_some() { b"1".to_vec() } else { b"0".to_vec() },
     ]
 }

@@ -220,10 +220,11 @@ SELECT *, (
 ) AS live
 FROM riqle_schedules s;
 
--- Whatever ends a run of a schedule changes the schedule in the same statement: due in 1970, at once by any clock.
+-- Whatever ends a run of a schedule that waits for it changes the schedule in the same statement: due in 1970, at once by any
+-- clock.
 CREATE TRIGGER riqle_run_of_schedule_ended AFTER DELETE ON riqle_runs WHEN OLD.schedule IS NOT NULL BEGIN
-    UPDATE riqle_schedules SET version = version + 1, due_at = iif(wakes, 0, due_at)
-    WHERE job = (SELECT job FROM riqle_lanes WHERE lane = OLD.lane) AND name = OLD.schedule;
+    UPDATE riqle_schedules SET version = version + 1, due_at = 0
+    WHERE job = (SELECT job FROM riqle_lanes WHERE lane = OLD.lane) AND name = OLD.schedule AND wakes = 1;
 END;
 
 CREATE TABLE riqle_jobs (

@@ -19,8 +19,8 @@ pub(crate) struct HeldRow {
     pub(crate) attempts: String,
     /// Holds a unique key until it ends.
     pub(crate) holds_key: bool,
-    /// A tick has started it.
-    pub(crate) has_schedule: bool,
+    /// Its end makes a schedule due.
+    pub(crate) wakes_schedule: bool,
 }
 
 /// The fence of each lease, in order.
@@ -52,19 +52,19 @@ pub(crate) async fn fences_and_rows(
     Ok(fences)
 }
 
-/// The lease's number, the fence, whether a unique key is held, whether a tick has started it, and of a running run its claim and attempts.
+/// The lease's number, the fence, whether a unique key is held, whether its end makes a schedule due, and of a running run its claim and attempts.
 #[derive(Deserialize)]
 struct Found(usize, Fence, u8, u8, String, Option<i64>, Option<String>);
 
 impl Found {
     fn row(self) -> Option<HeldRow> {
-        let Found(_, _, holds_key, has_schedule, worker, claimed_at, attempts) = self;
+        let Found(_, _, holds_key, wakes_schedule, worker, claimed_at, attempts) = self;
         Some(HeldRow {
             worker: worker.parse().ok()?,
             claimed_at: from_millis(claimed_at?),
             attempts: attempts?,
             holds_key: holds_key != 0,
-            has_schedule: has_schedule != 0,
+            wakes_schedule: wakes_schedule != 0,
         })
     }
 }

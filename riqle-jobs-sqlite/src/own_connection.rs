@@ -13,7 +13,7 @@ use sqlx::SqliteConnection;
 
 use crate::{
     Sqlite, email_log::fail_emails_of_run, enqueue::enqueue, error::Result as Fallible, events::start_events,
-    lanes::Lanes, list::list_runs, operate::cancel, registry::registered_jobs, schedules::write_one,
+    lanes::Lanes, list::list_runs, operate::cancel, registry::registered_jobs, schedules::write_schedules,
     staging::stage,
 };
 
@@ -126,7 +126,7 @@ impl Sqlite {
         self.shared.file.check("schedule_in")?;
         let added = all_or_nothing(connection, async |connection| {
             let now = self.now_in(connection).await?;
-            write_one(connection, &mut Lanes::default(), row, now).await
+            write_schedules(connection, &mut Lanes::default(), std::slice::from_ref(row), now).await
         });
         added.await.map_err(|error| error.of("schedule_in"))?;
         Ok(self.shared.in_process.wake.wake(Hint::Schedules(Some(row.queue.clone()))))

@@ -1,9 +1,11 @@
 //! Keeps schedules (`Schedules`).
 
+use std::collections::{HashMap, HashSet};
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use riqle_jobs_core::{
-    Enqueued, Error, Hint, RunId, from_millis,
+    Error, Hint, RunId, from_millis,
     store::{
         DueRequest, DueSchedules, ScheduleAnswer, ScheduleFilter, ScheduleRow, ScheduleWrite, Schedules,
         StoredSchedule,
@@ -13,11 +15,11 @@ use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     Sqlite,
-    enqueue::enqueue,
+    enqueue::{enqueue, index, position},
     error::Result as Fallible,
     lanes::Lanes,
     own_connection::all_or_nothing,
-    rows::{get, json, maybe_time, millis, payload},
+    rows::{Query, for_each, get, json, maybe_time, millis, payload},
     writer::Write,
 };
 
@@ -129,64 +131,96 @@ async fn write_all(write: &mut Write, writes: &[ScheduleWrite]) -> Fallible<Vec<
     let now = write.now;
     // The writer's own lanes would keep those of what is undone.
     let mut lanes = Lanes::default();
-    let answers = all_or_nothing(&mut write.connection, async |connection| {
-        let mut answers = Vec::with_capacity(writes.len());
-        for write in writes {
-            answers.push(write_one(connection, &mut lanes, write, now).await?);
-        }
-        Ok(answers)
-    })
-    .await?;
+    let written = all_or_nothing(&mut write.connection, async |connection| {
+        write_schedules(connection, &mut lanes, writes, now).await
+    });
+    let answers = written.await?;
     for (written, answer) in writes.iter().zip(&answers) {
         if let ScheduleAnswer::Written(run) = answer {
-            write.hint(Hint::Schedules(Some(written.queue.clone())));
-            if run.is_some_and(Enqueued::is_new) {
-                write.hint(Hint::Due(Some(written.queue.clone())));
-            }
+            written.hint(*run).into_iter().for_each(|hint| write.hint(hint));
         }
     }
     Ok(answers)
 }
 
-pub(crate) async fn write_one(
+pub(crate) async fn write_schedules(
     connection: &mut SqliteConnection,
     lanes: &mut Lanes,
-    write: &ScheduleWrite,
+    writes: &[ScheduleWrite],
     now: Timestamp,
-) -> Fallible<ScheduleAnswer> {
-    let found = sqlx::query("SELECT version FROM riqle_schedules WHERE job = ?1 AND name = ?2")
-        .bind(&write.job)
-        .bind(&write.name)
-        .fetch_optional(&mut *connection)
-        .await?;
-    let found = found.map(|row| row.try_get::<i64, _>(0)).transpose()?.map(i64::unsigned_abs);
-    if let Some(answer) = write.answer_without_writing(found) {
-        return Ok(answer);
-    }
-    let run = match &write.run {
-        Some(run) => {
-            let mut answers = enqueue(connection, lanes, &[std::slice::from_ref(run)], now).await?;
-            answers.pop().transpose()?.and_then(|answers| answers.first().copied())
+) -> Fallible<Vec<ScheduleAnswer>> {
+    let versions = versions(connection, writes).await?;
+    let ended = have_ended(connection, writes).await?;
+    let mut answers = vec![ScheduleAnswer::Stale; writes.len()];
+    let (mut kept, mut gone, mut started) = (Vec::new(), Vec::new(), Vec::new());
+    for (n, write) in writes.iter().enumerate() {
+        if let Some(answer) = write.answer_without_writing(versions.get(&n).copied()) {
+            answers[n] = answer;
+            continue;
         }
-        None => None,
+        if ended.contains(&n) {
+            continue;
+        }
+        answers[n] = ScheduleAnswer::Written(None);
+        match &write.row {
+            Some(row) => kept.push((write, row)),
+            None => gone.push(write),
+        }
+        started.extend(write.run.as_ref().map(|run| (n, std::slice::from_ref(run))));
+    }
+    let groups: Vec<_> = started.iter().map(|(_, run)| *run).collect();
+    for ((n, _), answer) in started.iter().zip(enqueue(connection, lanes, &groups, now).await?) {
+        answers[*n] = ScheduleAnswer::Written(answer?.first().copied());
+    }
+    keep(connection, &kept).await?;
+    for write in gone {
+        let delete = sqlx::query("DELETE FROM riqle_schedules WHERE job = ?1 AND name = ?2");
+        delete.bind(&write.job).bind(&write.name).execute(&mut *connection).await?;
+    }
+    Ok(answers)
+}
+
+/// The versions of those that are there.
+async fn versions(
+    connection: &mut SqliteConnection,
+    writes: &[ScheduleWrite],
+) -> Fallible<HashMap<usize, u64>> {
+    let template = include_str!("../queries/schedule_versions.sql");
+    let row = |query: Query<'static>, n: usize, write: &ScheduleWrite| {
+        query.bind(index(n)).bind(write.job.clone()).bind(write.name.clone())
     };
-    let query = match &write.row {
-        Some(row) => sqlx::query(include_str!("../queries/write_schedule.sql"))
-            .bind(&write.job)
-            .bind(&write.name)
-            .bind(&write.queue)
+    let mut versions = HashMap::new();
+    for row in for_each(connection, template, |query| query, writes, row).await? {
+        versions.extend(json::<Vec<(usize, u64)>>(&row, "versions")?);
+    }
+    Ok(versions)
+}
+
+/// Those that wait for a run that has ended.
+async fn have_ended(connection: &mut SqliteConnection, writes: &[ScheduleWrite]) -> Fallible<HashSet<usize>> {
+    let waits = writes.iter().enumerate();
+    let waits: Vec<_> =
+        waits.flat_map(|(n, write)| write.waits_for().iter().map(move |run| (n, *run))).collect();
+    let template = include_str!("../queries/ended_runs.sql");
+    let row = |query: Query<'static>, _, (n, run): &(usize, RunId)| query.bind(index(*n)).bind(run.as_uuid());
+    for_each(connection, template, |query| query, &waits, row).await?.iter().map(position).collect()
+}
+
+async fn keep(connection: &mut SqliteConnection, kept: &[(&ScheduleWrite, &ScheduleRow)]) -> Fallible<()> {
+    let template = include_str!("../queries/write_schedules.sql");
+    let row = |query: Query<'static>, _, (write, row): &(&ScheduleWrite, &ScheduleRow)| {
+        query
+            .bind(write.job.clone())
+            .bind(write.name.clone())
+            .bind(write.queue.clone())
             .bind(i64::try_from(write.version).unwrap_or(i64::MAX))
             .bind(row.due_at.map(millis))
             .bind(row.wakes)
             .bind(row.input.codec.0)
-            .bind(&row.input.bytes)
-            .bind(&row.state),
-        None => sqlx::query("DELETE FROM riqle_schedules WHERE job = ?1 AND name = ?2")
-            .bind(&write.job)
-            .bind(&write.name),
+            .bind(row.input.bytes.clone())
+            .bind(row.state.clone())
     };
-    query.execute(connection).await?;
-    Ok(ScheduleAnswer::Written(run))
+    for_each(connection, template, |query| query, kept, row).await.map(drop)
 }
 
 /// Makes due those that wait for the end of a run, and of which none lives.

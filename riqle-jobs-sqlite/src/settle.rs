@@ -48,7 +48,7 @@ struct Settled<'a> {
     /// When it is due again, if that changes.
     due_at: Option<i64>,
     holds_key: bool,
-    has_schedule: bool,
+    wakes_schedule: bool,
 }
 
 impl<'a> Settled<'a> {
@@ -68,7 +68,13 @@ impl<'a> Settled<'a> {
             delay,
         };
         let attempts = with_attempt(settlement.lease.run, &row.attempts, attempt)?;
-        Ok(Self { settlement, attempts, due_at, holds_key: row.holds_key, has_schedule: row.has_schedule })
+        Ok(Self {
+            settlement,
+            attempts,
+            due_at,
+            holds_key: row.holds_key,
+            wakes_schedule: row.wakes_schedule,
+        })
     }
 
     fn run(&self) -> RunId {
@@ -83,7 +89,7 @@ impl<'a> Settled<'a> {
 async fn apply(write: &mut Write, settled: Vec<Settled<'_>>) -> Result<()> {
     let (ended, again): (Vec<_>, Vec<_>) =
         settled.into_iter().partition(|settled| settled.settlement.ending.state().is_ended());
-    if ended.iter().any(|settled| settled.has_schedule) {
+    if ended.iter().any(|settled| settled.wakes_schedule) {
         write.hint(Hint::Schedules(None));
     }
     let keys: Vec<_> = ended.iter().filter(|settled| settled.holds_key).map(Settled::run).collect();

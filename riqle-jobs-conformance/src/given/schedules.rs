@@ -126,6 +126,7 @@ pub(crate) fn write_of(found: &StoredSchedule, version: u64, tick: Timestamp) ->
         version,
         row: Some(row),
         run: Some(run),
+        live: found.live.clone(),
     }
 }
 

@@ -92,6 +92,7 @@ async fn change_declarations<T>(
             version: new_version(),
             row: Some(row),
             run: None,
+            live: Vec::new(),
         };
         if let Some(ScheduleAnswer::Written(_)) = store.write_schedules(vec![write]).await?.first() {
             return Ok(answer);

@@ -1,7 +1,7 @@
 //! Schedules: which are due, and which of their runs live.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     ops::Bound,
 };
 
@@ -71,13 +71,16 @@ impl AllSchedules {
         if live.is_empty() {
             self.live.remove(&key);
         }
-        let Some(mut kept) = self.rows.get(&key).cloned() else { return };
-        kept.version += 1;
-        if kept.row.wakes {
+        if let Some(mut kept) = self.rows.get(&key).filter(|kept| kept.row.wakes).cloned() {
+            kept.version += 1;
             kept.row.due_at = Some(AT_ONCE);
             self.woken = true;
+            self.put(key, kept);
         }
-        self.put(key, kept);
+    }
+
+    fn all_live(&self, key: &Key, runs: &[RunId]) -> bool {
+        runs.iter().all(|run| self.live.get(key).is_some_and(|live| live.contains(run)))
     }
 
     /// Whether the end of a run has made any due since it was last asked.
@@ -152,7 +155,7 @@ impl Schedules for Memory {
         let runs: Vec<_> = writes.iter().filter_map(|write| write.run.clone()).collect();
         self.limits.check_runs("write_schedules", &runs)?;
         let (mut state, now) = self.begin();
-        let (mut answers, mut hints) = (Vec::with_capacity(writes.len()), BTreeSet::new());
+        let (mut answers, mut hints) = (Vec::with_capacity(writes.len()), HashSet::new());
         for write in writes {
             let key = (write.job.clone(), write.name.clone());
             let found = state.schedules.rows.get(&key).map(|kept| kept.version);
@@ -160,11 +163,15 @@ impl Schedules for Memory {
                 answers.push(answer);
                 continue;
             }
-            let enqueued = match write.run {
-                Some(run) => state.store(vec![run], now)?.first().copied(),
+            if !state.schedules.all_live(&key, write.waits_for()) {
+                answers.push(ScheduleAnswer::Stale);
+                continue;
+            }
+            let enqueued = match &write.run {
+                Some(run) => state.store(vec![run.clone()], now)?.first().copied(),
                 None => None,
             };
-            hints.insert((write.queue.clone(), enqueued.is_some_and(|run| run.is_new())));
+            hints.extend(write.hint(enqueued));
             match write.row {
                 Some(row) => {
                     state.schedules.put(key, Kept { queue: write.queue, version: write.version, row });
@@ -176,12 +183,7 @@ impl Schedules for Memory {
             answers.push(ScheduleAnswer::Written(enqueued));
         }
         drop(state);
-        for (queue, has_run) in hints {
-            if has_run {
-                self.wake.send(Hint::Due(Some(queue.clone())));
-            }
-            self.wake.send(Hint::Schedules(Some(queue)));
-        }
+        hints.into_iter().for_each(|hint| self.wake.send(hint));
         Ok(answers)
     }
 

@@ -58,6 +58,7 @@ impl ScheduleWrite {
             version: new_version(),
             row: Some(ScheduleRow { due_at: Some(AT_ONCE), wakes: false, input, state }),
             run: None,
+            live: Vec::new(),
         }
     }
 }

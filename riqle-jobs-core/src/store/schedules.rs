@@ -7,14 +7,15 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::NewRun;
-use crate::{Enqueued, Error, Payload, RunId, clock, outside::random_id, schedule::ScheduleState};
+use crate::{Enqueued, Error, Hint, Payload, RunId, clock, outside::random_id, schedule::ScheduleState};
 
 /// Keeps schedules, each in the queue of its job.
 ///
-/// Each has a version, which is another one after every change: a write brings its own, and the store adds one when a run of
-/// the schedule ends, whatever ends it, and in the same write; only a cancel in an application's transaction may leave that to a
-/// worker, by a row that asks for a look at the schedule. A schedule that [`wakes`](ScheduleRow::wakes) is then due
-/// [`AT_ONCE`], too.
+/// Each has a version, which is another one after every change; a write brings its own. Where a schedule
+/// [`wakes`](ScheduleRow::wakes), the end of a run of it, whatever ends it, makes it due [`AT_ONCE`] and adds one to the version,
+/// in the same write; only a cancel in an application's transaction may leave that to a worker, by a row that asks for a look at
+/// the schedule. No end falls between: a row that wakes is written only while each run that it
+/// [waits for](ScheduleWrite::waits_for) lives.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Schedules: Send + Sync {
@@ -28,7 +29,7 @@ pub trait Schedules: Send + Sync {
 
     /// Writes each where its version is still the one that was read, and enqueues its run in the same write. Answers are in
     /// order; they do not depend on one another. One whose own version is there by now was written before, and one that removes
-    /// what is not there, too.
+    /// what is not there, too. Workers are told as [`hint`](ScheduleWrite::hint) says.
     ///
     /// # Errors
     /// As [`Queue::enqueue`](super::Queue::enqueue) of a run in it. Some may be written in any case: repeating is safe.
@@ -134,6 +135,8 @@ pub struct ScheduleWrite {
     pub row: Option<ScheduleRow>,
     /// The run that starts with it, of the same queue.
     pub run: Option<NewRun>,
+    /// Its runs that had not ended when it was read.
+    pub live: Vec<RunId>,
 }
 
 impl ScheduleWrite {
@@ -147,6 +150,20 @@ impl ScheduleWrite {
             return Some(ScheduleAnswer::Written(self.run.as_ref().map(|run| Enqueued::Existing(run.id))));
         }
         (found != self.expects).then_some(ScheduleAnswer::Stale)
+    }
+
+    /// What workers are told once it is written.
+    pub fn hint(&self, run: Option<Enqueued>) -> Option<Hint> {
+        let queue = Some(self.queue.clone());
+        match run {
+            Some(run) => run.is_new().then_some(Hint::Due(queue)),
+            None => Some(Hint::Schedules(queue)),
+        }
+    }
+
+    /// Runs whose end is to make it due: where one of them has ended by now, the write is stale.
+    pub fn waits_for(&self) -> &[RunId] {
+        if self.row.as_ref().is_some_and(|row| row.wakes) { &self.live } else { &[] }
     }
 }
 
@@ -239,6 +256,7 @@ impl StoredSchedule {
             version: new_version(),
             row: None,
             run: None,
+            live: self.live.clone(),
         }
     }
 }

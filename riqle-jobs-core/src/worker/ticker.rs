@@ -125,25 +125,27 @@ impl Ticker {
         let view = &mut self.queues[index];
         let looked = async {
             let due = view.due(&*self.store).await?;
-            let (next_due, now) = (due.next_due, due.now);
-            let any = !due.schedules.is_empty();
-            let wrote = any && view.tick(&*self.store, &self.failures, due).await?.wrote;
-            Ok::<_, Error>((any, wrote, next_due, now))
+            let (now, looked_at) = (due.now, Instant::now());
+            let (any, mut next_due, mut wrote) = (!due.schedules.is_empty(), due.next_due, false);
+            if any {
+                let ticked = view.tick(&*self.store, &self.failures, due).await?;
+                next_due = next_due.into_iter().chain(ticked.next_due).min();
+                wrote = ticked.wrote;
+            }
+            Ok::<_, Error>((any && !wrote, next_due, now, looked_at))
         };
         match looked.await {
-            Ok((any, wrote, next_due, now)) => {
+            Ok((others_write, next_due, now, looked_at)) => {
                 view.backoff.reset();
                 view.due = next_due;
                 let due_in =
                     next_due.map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default());
-                let pause = match due_in {
-                    // What was written may be due again, or have another time.
-                    _ if wrote => Duration::ZERO,
-                    _ if any => OTHERS_WRITE,
-                    Some(due_in) if moves_by_itself => due_in.min(poll),
-                    _ => poll,
+                view.look_at = match due_in {
+                    _ if others_write => Instant::now() + OTHERS_WRITE,
+                    // What is due by now does not wait for a clock to move.
+                    Some(due_in) if moves_by_itself || due_in.is_zero() => looked_at + due_in.min(poll),
+                    _ => looked_at + poll,
                 };
-                view.look_at = Instant::now() + pause;
             }
             Err(error) => {
                 tracing::warn!(%error, queue = view.name, "can't tick the schedules; will retry");
@@ -236,17 +238,24 @@ impl QueueView {
             }
             Ok(answers) => answers,
         };
+        let mut skipped = false;
         for (write, answer) in writes.iter().zip(&answers) {
             if let (Some(run), ScheduleAnswer::Written(Some(Enqueued::Existing(holder)))) =
                 (&write.run, answer)
                 && *holder != run.id
             {
                 self.skipped(store, write, SkipReason::Unique, Some(*holder), due.now).await?;
+                skipped = true;
             }
         }
-        let wrote = answers.iter().any(|answer| matches!(answer, ScheduleAnswer::Written(_)));
+        let written = answers.iter().filter(|answer| matches!(answer, ScheduleAnswer::Written(_))).count();
+        let next_due = match written == due.schedules.len() && !skipped {
+            true => writes.iter().filter_map(|write| write.row.as_ref()?.due_at).min(),
+            // Not all is as it was written, or had its turn.
+            false => Some(due.now),
+        };
         let started = answers.iter().any(|answer| matches!(answer, ScheduleAnswer::Written(Some(_))));
-        Ok(Ticked { wrote, started })
+        Ok(Ticked { wrote: written > 0, started, next_due })
     }
 
     async fn planned(
@@ -390,4 +399,6 @@ struct Ticked {
     wrote: bool,
     /// Runs stand for ticks.
     started: bool,
+    /// When the first of them is due again.
+    next_due: Option<Timestamp>,
 }
