@@ -45,7 +45,7 @@
 //! | `resend` | the Resend mailer: idempotency keys, its rate limit kept |
 //! | `dkim` | DKIM signatures over SMTP, for mail servers that do not sign |
 //! | `doctor` | checks the sender's domain, the SMTP server and the Resend account |
-//! | `web` | routers for axum: the dashboard, the event API, health, jobs, signed webhooks; a server for them |
+//! | `web` | routers for axum: the dashboard, the event API, health, metrics, jobs, signed webhooks; a server for them |
 //! | `mock` | mockall doubles of the store traits, `Mailer` and `EmailLog` |
 //! | `full` | all of these |
 
@@ -108,7 +108,7 @@ pub mod redis {
     pub use riqle_jobs_redis::*;
 }
 
-/// Routers for axum: the event API, health, jobs, signed webhooks.
+/// Routers for axum: the event API, health, metrics, jobs, signed webhooks.
 #[cfg(feature = "web")]
 pub mod web {
     pub use riqle_jobs_web::*;

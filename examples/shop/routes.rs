@@ -11,7 +11,7 @@ use riqle_jobs::{
     Shutdown,
     email::EmailFilter,
     web::{
-        Dashboard, EventApi, health,
+        Dashboard, EventApi, health, metrics,
         security::Access,
         webhooks::{resend, stripe::BODY_BYTES},
     },
@@ -42,6 +42,7 @@ pub fn router(
     let of_jobs = events
         .router()
         .merge(health::router(&shop.jobs))
+        .merge(metrics::router(&shop.jobs, access.clone()))
         .merge(resend::router(&shop.jobs, config.resend_secrets()?));
     let dashboard = Dashboard::new(&shop.jobs, access).until(shutdown).router();
     Ok(Router::new()

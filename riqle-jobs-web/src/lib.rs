@@ -5,6 +5,7 @@
 //! | [`Dashboard`] | pages for people, and the same as JSON; to nest |
 //! | [`EventApi`] | `POST /e/{key}`: events, as the official Inngest SDKs send them |
 //! | [`health::router`] | `GET /health` |
+//! | [`metrics::router`] | `GET /metrics`, for Prometheus; access as by [`security::Access`] |
 //! | [`api::router`] | `GET /api/jobs`, `POST /api/jobs/{name}/runs`; access as by [`security::Access`] |
 //! | [`webhooks::stripe::Webhook`] | `POST /webhooks/stripe` |
 //! | [`webhooks::resend::router`] | `POST /webhooks/resend` |
@@ -35,6 +36,7 @@ pub mod api;
 mod dashboard;
 mod event_api;
 pub mod health;
+pub mod metrics;
 pub mod security;
 mod server;
 pub mod webhooks;
