@@ -64,6 +64,25 @@ pub async fn a_schedule_begins_to_wait_only_while_the_run_lives(harness: &dyn Ha
     }
 }
 
+/// Other workers look at it when it was due; they need not be told.
+pub async fn a_tick_that_starts_a_run_tells_of_the_run_alone(harness: &dyn Harness) {
+    let store = harness.store();
+    made(&store, hourly()).await;
+    harness.clock().advance(HOUR);
+    let told = async |version: u64, has_run: bool, is_at_once: bool| {
+        let found = store.schedule(DIGEST, "hourly").await.unwrap().unwrap();
+        let mut write = write_of(&found, version, at(version.cast_signed() * 3_600_000));
+        write.run = write.run.filter(|_| has_run);
+        write.row.as_mut().unwrap().due_at = is_at_once.then_some(AT_ONCE);
+        let mut hints = store.wake_ups();
+        store.write_schedules(vec![write]).await.unwrap();
+        std::iter::from_fn(|| hints.try_next()).any(|hint| hint == Hint::Schedules(Some(QUEUE.to_owned())))
+    };
+    assert!(!told(7, true, false).await);
+    assert!(told(8, true, true).await, "of one that is due at once again");
+    assert!(told(9, false, false).await, "of one that has changed");
+}
+
 pub async fn runs_that_end_together_change_the_schedule_of_each_once(harness: &dyn Harness) {
     let store = harness.store();
     let names: Vec<String> = (0..10).map(|number| format!("of {number}")).collect();

@@ -75,6 +75,7 @@ macro_rules! conformance_suite {
         $crate::conformance_area!($harness, cron_overlap: [
             the_end_of_a_run_changes_a_schedule_that_waits_for_it,
             a_schedule_begins_to_wait_only_while_the_run_lives,
+            a_tick_that_starts_a_run_tells_of_the_run_alone,
             runs_that_end_together_change_the_schedule_of_each_once,
             a_tick_may_start_beside_an_earlier_run,
             a_tick_is_skipped_while_an_earlier_run_lives,

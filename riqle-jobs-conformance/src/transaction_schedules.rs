@@ -6,6 +6,7 @@ use riqle_jobs_core::{
     ErrorKind, JobError, JobFn, Jobs, RunContext, RunFilter, RunState, Worker, schedule::Schedule,
     store::ScheduleFilter,
 };
+use tokio::time::sleep;
 
 use super::transaction::{Greet, ShopHarness, ada, runs, state};
 
@@ -68,4 +69,16 @@ pub async fn a_tick_that_waits_starts_once_a_cancel_of_the_earlier_run_has_commi
         assert_eq!(runs(&jobs).await.len(), if committed { 2 } else { 1 });
     }
     assert_eq!(state(&jobs, first).await, Some(RunState::Cancelled));
+
+    // A tick that begins to wait while such a cancel is open.
+    let mut tx = jobs.begin().await.unwrap();
+    assert_eq!(tx.cancel(RunFilter::pending()).await.unwrap(), Some(1));
+    shop.clock().advance(HOUR);
+    let (ticked, ()) = tokio::join!(worker.run_until_idle(), async {
+        sleep(Duration::from_millis(100)).await;
+        tx.commit().await.unwrap();
+    });
+    ticked.unwrap();
+    worker.run_until_idle().await.unwrap();
+    assert_eq!(runs(&jobs).await.len(), 3);
 }

@@ -271,13 +271,14 @@ CREATE INDEX schedules_waking ON riqle.schedules (job, name) WHERE wakes;
 CREATE FUNCTION riqle.live_runs(job text, schedule text) RETURNS SETOF uuid[] LANGUAGE sql STABLE AS $$
     SELECT coalesce(array_agg(id), '{}'::uuid[]) FROM (
         SELECT r.id FROM riqle.runs r JOIN riqle.lanes l USING (lane)
-        WHERE r.schedule = $2 AND l.job = $1 ORDER BY r.id DESC LIMIT 100
+        -- No other index gives this order.
+        WHERE r.schedule >= $2 AND r.schedule <= $2 AND l.job = $1 ORDER BY r.schedule DESC, r.id DESC LIMIT 100
     ) live
 $$;
 
--- Runs of schedules have ended: those that wait for it are due in 1970, at once by any clock. In the statement that ends the runs;
--- a row that another transaction has is read as it is once that has ended. Locked in the order of their names, as everywhere that
--- locks several. A function, since most runs have no schedule. Answers whether any waited.
+-- Runs of schedules end in this transaction: those that wait for it are due in 1970, at once by any clock. Waits for a row that is
+-- locked, and reads it as it was committed. Locked in the order of their names, as everywhere that locks several. A function, since
+-- most runs have no schedule. Answers whether any waited.
 CREATE FUNCTION riqle.runs_ended(lanes bigint[], schedules text[]) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     schedule record;

@@ -9,4 +9,5 @@ locked AS MATERIALIZED (
 )
 SELECT n, version FROM locked
 UNION ALL
-SELECT v.n, NULL FROM v JOIN riqle.schedules s ON s.job = v.job AND s.name = v.name WHERE v.n NOT IN (SELECT n FROM locked)
+SELECT v.n, NULL FROM v
+WHERE v.n NOT IN (SELECT n FROM locked) AND (SELECT true FROM riqle.schedules WHERE job = v.job AND name = v.name)

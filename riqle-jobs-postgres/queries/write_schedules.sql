@@ -9,7 +9,8 @@ changed AS (
     UPDATE riqle.schedules s
     SET queue = v.queue, version = v.version, due_at = v.due_at, wakes = v.wakes, input_codec = v.input_codec, input = v.input,
         state = v.state
-    FROM v WHERE s.job = v.job AND s.name = v.name AND s.version = v.expects
+    FROM v
+    WHERE s.job = ANY (ARRAY[v.job]) AND s.name = ANY (ARRAY[v.name]) AND s.version = ANY (ARRAY[v.expects])
     RETURNING 1
 ),
 added AS (

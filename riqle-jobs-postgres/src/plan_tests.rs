@@ -14,7 +14,7 @@ use crate::{
     work::Work,
 };
 
-const ON_THE_WAY: [(&str, &str); 18] = [
+const ON_THE_WAY: [(&str, &str); 22] = [
     ("claimed_steps", include_str!("../queries/claimed_steps.sql")),
     ("settle", include_str!("../queries/settle.sql")),
     ("extend", include_str!("../queries/extend.sql")),
@@ -33,6 +33,10 @@ const ON_THE_WAY: [(&str, &str); 18] = [
     ("add_lines", include_str!("../queries/add_lines.sql")),
     ("trim_lines", include_str!("../queries/trim_lines.sql")),
     ("mark_started", include_str!("../queries/mark_started.sql")),
+    ("due_schedules", include_str!("../queries/due_schedules.sql")),
+    ("lock_schedules", include_str!("../queries/lock_schedules.sql")),
+    ("write_schedules", include_str!("../queries/write_schedules.sql")),
+    ("ended_runs", include_str!("../queries/ended_runs.sql")),
 ];
 
 /// What the tables hold, and what is known of them.
@@ -104,12 +108,13 @@ fn unbound(plan: &[String], first_columns: &HashMap<String, String>) -> Vec<Stri
             continue;
         }
         let index = line.split(" using ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default();
-        let first = first_columns.get(index).map(|column| format!("({column} = "));
+        let first = first_columns.get(index);
+        let entered = first.map(|column| [" = ", " >= "].map(|operator| format!("({column}{operator}")));
         let mut of_scan =
             plan[at + 1..].iter().take_while(|line| !line.contains("->") && !line.contains("CTE "));
         let is_entered = |line: &String| {
             line.trim_start().starts_with("Index Cond: ")
-                && first.as_ref().is_some_and(|first| line.contains(first))
+                && entered.iter().flatten().any(|entered| line.contains(entered))
         };
         if !of_scan.any(is_entered) {
             unbound.push(line.trim().to_owned());

@@ -137,7 +137,7 @@ async fn write_all(work: &mut Work<'_>, writes: &[ScheduleWrite]) -> Fallible<Ve
     for (n, write) in writes.iter().enumerate() {
         let version = match found.remove(&n) {
             Some(Locked::Ours(version)) => Some(version),
-            // Whoever has it changes it.
+            // It has its turn later.
             Some(Locked::OfOthers) => continue,
             None => None,
         };
@@ -160,7 +160,7 @@ async fn write_all(work: &mut Work<'_>, writes: &[ScheduleWrite]) -> Fallible<Ve
     }
     for n in to_write {
         if let ScheduleAnswer::Written(run) = answers[n] {
-            writes[n].hint(run).into_iter().for_each(|hint| work.hint(hint));
+            writes[n].hints(run).for_each(|hint| work.hint(hint));
         }
     }
     Ok(answers)
@@ -180,10 +180,7 @@ async fn drop_stale(
         return Ok(());
     }
     let ended = work
-        .query(
-            "SELECT n FROM unnest($1::bigint[], $2::uuid[]) AS v(n, run)
-             WHERE NOT EXISTS (SELECT FROM riqle.runs WHERE id = v.run)",
-        )
+        .query(include_str!("../queries/ended_runs.sql"))
         .bind(places)
         .bind(runs)
         .fetch_all(&mut *work.connection)

@@ -39,7 +39,7 @@ local function first_of(lanes)
   return first
 end
 
-local function go_on(lane)
+local function advance(lane)
   lane.id, lane.due = lane.list[lane.place], tonumber(lane.list[lane.place + 1])
   lane.place = lane.place + 2
 end
@@ -53,14 +53,14 @@ for priority = 0, 3 do
     local list = call('ZRANGEBYSCORE', key, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit - #taken)
     if list[1] then
       lanes[#lanes + 1] = { key = key, job = ARGV[n], list = list, place = 1 }
-      go_on(lanes[#lanes])
+      advance(lanes[#lanes])
     end
   end
   while #taken < limit do
     local lane = first_of(lanes)
     if not lane then break end
     taken[#taken + 1] = { lane.due, lane.id, lane.job, lane.key, priority }
-    go_on(lane)
+    advance(lane)
   end
 end
 

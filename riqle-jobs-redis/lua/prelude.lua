@@ -161,8 +161,8 @@ local function put_schedule(schedule, version, wakes, due, rest)
   put(wakes == 1 and 'sadd' or 'srem', P .. 'schedules:waking', schedule)
 end
 
--- A run of a schedule has ended: where that waits for this, it is another version, and due, in 1970 so that it is by any clock.
--- Answers whether it does.
+-- A run of a schedule has ended. A schedule that waits for it gets another version and is due, in 1970 so that it is by any clock.
+-- Answers whether it waited.
 local touched = {}
 local function leave_schedule(id, schedule)
   put('hdel', P .. 'scheduled', id)

@@ -154,7 +154,7 @@ impl Redis {
         let mut hints = HashSet::new();
         for (write, answer) in writes.iter().zip(&answers) {
             if let ScheduleAnswer::Written(run) = answer {
-                hints.extend(write.hint(*run));
+                hints.extend(write.hints(*run));
             }
         }
         hints.into_iter().for_each(|hint| self.shared.wake.send(hint));

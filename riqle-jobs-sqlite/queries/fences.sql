@@ -13,8 +13,8 @@ SELECT json_group_array(json_array(
         ELSE 'lost'
     END,
     coalesce(r.unique_scope, 'period') <> 'period', CASE WHEN r.schedule IS NOT NULL THEN
-        EXISTS (SELECT 1 FROM riqle_schedules s JOIN riqle_lanes l ON l.job = s.job
-                WHERE l.lane = r.lane AND s.name = r.schedule AND s.wakes = 1)
+        EXISTS (SELECT 1 FROM riqle_schedules s
+                WHERE s.job = (SELECT job FROM riqle_lanes WHERE lane = r.lane) AND s.name = r.schedule AND s.wakes = 1)
     ELSE 0 END, hex(r.worker), r.claimed_at, r.attempts
 )) AS fences
 FROM v LEFT JOIN riqle_runs r ON r.id = v.id

@@ -137,7 +137,7 @@ async fn write_all(write: &mut Write, writes: &[ScheduleWrite]) -> Fallible<Vec<
     let answers = written.await?;
     for (written, answer) in writes.iter().zip(&answers) {
         if let ScheduleAnswer::Written(run) = answer {
-            written.hint(*run).into_iter().for_each(|hint| write.hint(hint));
+            written.hints(*run).for_each(|hint| write.hint(hint));
         }
     }
     Ok(answers)

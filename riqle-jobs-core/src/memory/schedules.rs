@@ -171,7 +171,7 @@ impl Schedules for Memory {
                 Some(run) => state.store(vec![run.clone()], now)?.first().copied(),
                 None => None,
             };
-            hints.extend(write.hint(enqueued));
+            hints.extend(write.hints(enqueued));
             match write.row {
                 Some(row) => {
                     state.schedules.put(key, Kept { queue: write.queue, version: write.version, row });

@@ -14,7 +14,7 @@ use crate::{Enqueued, Error, Hint, Payload, RunId, clock, outside::random_id, sc
 /// Each has a version, which is another one after every change; a write brings its own. Where a schedule
 /// [`wakes`](ScheduleRow::wakes), the end of a run of it, whatever ends it, makes it due [`AT_ONCE`] and adds one to the version,
 /// in the same write; only a cancel in an application's transaction may leave that to a worker, by a row that asks for a look at
-/// the schedule. No end falls between: a row that wakes is written only while each run that it
+/// the schedule. So that no end is missed, a row that wakes is written only while each run that it
 /// [waits for](ScheduleWrite::waits_for) lives.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
@@ -27,9 +27,9 @@ pub trait Schedules: Send + Sync {
     /// `Unavailable`; `Corrupt` if a row can't be read.
     async fn due_schedules(&self, request: DueRequest) -> Result<DueSchedules, Error>;
 
-    /// Writes each where its version is still the one that was read, and enqueues its run in the same write. Answers are in
-    /// order; they do not depend on one another. One whose own version is there by now was written before, and one that removes
-    /// what is not there, too. Workers are told as [`hint`](ScheduleWrite::hint) says.
+    /// Writes each where its version is still the one that was read, and enqueues its run in the same write. No schedule is among
+    /// them twice. Answers are in order; they do not depend on one another. One whose own version is there by now was written before, and one that removes
+    /// what is not there, too. Workers are told its [`hints`](ScheduleWrite::hints).
     ///
     /// # Errors
     /// As [`Queue::enqueue`](super::Queue::enqueue) of a run in it. Some may be written in any case: repeating is safe.
@@ -135,7 +135,7 @@ pub struct ScheduleWrite {
     pub row: Option<ScheduleRow>,
     /// The run that starts with it, of the same queue.
     pub run: Option<NewRun>,
-    /// Its runs that had not ended when it was read.
+    /// Its runs that had not ended when it was read; at most [`LIVE_RUNS_READ`], and those that it waits for.
     pub live: Vec<RunId>,
 }
 
@@ -152,13 +152,14 @@ impl ScheduleWrite {
         (found != self.expects).then_some(ScheduleAnswer::Stale)
     }
 
-    /// What workers are told once it is written.
-    pub fn hint(&self, run: Option<Enqueued>) -> Option<Hint> {
+    /// What workers are told once it is written: of its run; and to look at schedules, unless it is a tick that has started its
+    /// run.
+    pub fn hints(&self, run: Option<Enqueued>) -> impl Iterator<Item = Hint> + use<> {
         let queue = Some(self.queue.clone());
-        match run {
-            Some(run) => run.is_new().then_some(Hint::Due(queue)),
-            None => Some(Hint::Schedules(queue)),
-        }
+        let is_at_once = self.row.as_ref().is_some_and(|row| row.due_at == Some(AT_ONCE));
+        let of_run = run.is_some_and(Enqueued::is_new).then(|| Hint::Due(queue.clone()));
+        let of_schedules = (run.is_none() || is_at_once).then_some(Hint::Schedules(queue));
+        of_run.into_iter().chain(of_schedules)
     }
 
     /// Runs whose end is to make it due: where one of them has ended by now, the write is stale.

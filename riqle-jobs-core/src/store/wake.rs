@@ -17,7 +17,7 @@ pub enum Hint {
     Cancelled(RunId),
     /// Something was staged for a relay.
     Staged,
-    /// A schedule of this queue, or of any, was changed, or the end of a run has made it due.
+    /// A schedule of this queue, or of any, may be due sooner than it was.
     Schedules(Option<String>),
 }
 

@@ -1,7 +1,7 @@
 //! Starts the runs of schedules: looks at those that are due, and writes what becomes of each, if nothing has changed
 //! meanwhile. Each worker does so for its jobs; who comes second finds nothing to do.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
@@ -137,13 +137,14 @@ impl Ticker {
         match looked.await {
             Ok((others_write, next_due, now, looked_at)) => {
                 view.backoff.reset();
-                view.due = next_due;
+                view.due = next_due.filter(|_| !others_write);
                 let due_in =
                     next_due.map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default());
                 view.look_at = match due_in {
                     _ if others_write => Instant::now() + OTHERS_WRITE,
-                    // What is due by now does not wait for a clock to move.
-                    Some(due_in) if moves_by_itself || due_in.is_zero() => looked_at + due_in.min(poll),
+                    // Behind the other queues, and whether the clock moves or not.
+                    Some(Duration::ZERO) => Instant::now(),
+                    Some(due_in) if moves_by_itself => looked_at + due_in.min(poll),
                     _ => looked_at + poll,
                 };
             }
@@ -275,18 +276,19 @@ impl QueueView {
             let has_ended = |error: &Error| matches!(error.kind(), ErrorKind::Rejected | ErrorKind::NotFound);
             cancelled.or_else(|error| if has_ended(&error) { Ok(()) } else { Err(error) })?;
         }
-        let mut live = found.live.clone();
+        let mut found = Cow::Borrowed(found);
         if let Some(run) = state.backfill.as_ref().and_then(|backfill| backfill.run)
-            && live.len() >= LIVE_RUNS_READ
+            && found.live.len() >= LIVE_RUNS_READ
+            && !found.live.contains(&run)
             && store.run(run).await?.is_some_and(|run| !run.state.is_ended())
         {
             // It was not among those that were read.
-            live.push(run);
+            found.to_mut().live.push(run);
         }
-        if state.is_filling_in(&live) && !pass_kept(store, found, &mut state).await? {
+        if state.is_filling_in(&found.live) && !pass_kept(store, &found, &mut state).await? {
             return Ok(Some(found.write(&state, None, None)));
         }
-        let seen = Seen { job, name: &found.name, input: &found.row.input, live: &live, now };
+        let seen = Seen { job, name: &found.name, input: &found.row.input, live: &found.live, now };
         let Plan { state, run } = seen.plan(state)?;
         Ok(Some(found.write(&state, None, run)))
     }
@@ -317,8 +319,7 @@ impl QueueView {
         Ok(answers.first().copied().unwrap_or(ScheduleAnswer::Stale))
     }
 
-    /// Counts a tick that started no run after all, and names the run that stands for it. It is told, not decided by: where the
-    /// schedule has changed since, nothing is.
+    /// Counts a tick that started no run after all, and names the run that stands for it.
     async fn skipped(
         &self,
         store: &dyn Store,
@@ -327,30 +328,37 @@ impl QueueView {
         holder: Option<RunId>,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let Some(tick) = write.run.as_ref().and_then(|run| run.tick.as_ref()) else { return Ok(()) };
-        let Some(found) = store.schedule(&write.job, &write.name).await? else { return Ok(()) };
-        let mut state = found.state()?;
-        let run = write.run.as_ref().map(|run| run.id);
-        if let Some(last) = state.last.filter(|last| Some(last.run) == run) {
-            state.last = holder.map(|run| StartedTick { run, ..last });
-        }
-        let filled_in = state.backfill.as_mut().filter(|backfill| backfill.run == run);
-        let write = match filled_in {
-            // It has its turn again, later.
-            Some(backfill) if reason == SkipReason::Unique => {
-                (backfill.done, backfill.run) = (clock::earlier(tick.at, Duration::from_millis(1)), None);
-                let mut write = found.write(&state, None, None);
-                if let Some(row) = &mut write.row {
-                    row.due_at = Some(clock::later(now, RETRIED_AFTER));
+        let Some(run) = &write.run else { return Ok(()) };
+        let Some(tick) = &run.tick else { return Ok(()) };
+        // It is told, not decided by: who changes the schedule all the time keeps nobody.
+        for _ in 0..MOST_HELD {
+            let Some(found) = store.schedule(&write.job, &write.name).await? else { return Ok(()) };
+            let mut state = found.state()?;
+            if let Some(last) = state.last.filter(|last| last.run == run.id) {
+                state.last = holder.map(|run| StartedTick { run, ..last });
+            }
+            let filled_in = state.backfill.as_mut().filter(|backfill| backfill.run == Some(run.id));
+            let told = match filled_in {
+                // It has its turn again, later.
+                Some(backfill) if reason == SkipReason::Unique => {
+                    (backfill.done, backfill.run) = (clock::earlier(tick.at, Duration::from_millis(1)), None);
+                    let mut told = found.write(&state, None, None);
+                    if let Some(row) = &mut told.row {
+                        row.due_at = Some(clock::later(now, RETRIED_AFTER));
+                    }
+                    told
                 }
-                write
+                _ => {
+                    state.skip(tick.at, reason, 1);
+                    found.write(&state, None, None)
+                }
+            };
+            if let [ScheduleAnswer::Written(_)] = store.write_schedules(vec![told]).await?[..] {
+                break;
             }
-            _ => {
-                state.skip(tick.at, reason, 1);
-                found.write(&state, None, None)
-            }
-        };
-        store.write_schedules(vec![write]).await.map(drop)
+            sleep_until(Instant::now() + OTHERS_WRITE).await;
+        }
+        Ok(())
     }
 }
 
