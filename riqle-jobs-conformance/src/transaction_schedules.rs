@@ -75,6 +75,7 @@ pub async fn a_tick_that_waits_starts_once_a_cancel_of_the_earlier_run_has_commi
     assert_eq!(tx.cancel(RunFilter::pending()).await.unwrap(), Some(1));
     shop.clock().advance(HOUR);
     let (ticked, ()) = tokio::join!(worker.run_until_idle(), async {
+        // On SQLite the tick waits for this commit; elsewhere it is written before, as a rule.
         sleep(Duration::from_millis(100)).await;
         tx.commit().await.unwrap();
     });

@@ -27,9 +27,9 @@ pub trait Schedules: Send + Sync {
     /// `Unavailable`; `Corrupt` if a row can't be read.
     async fn due_schedules(&self, request: DueRequest) -> Result<DueSchedules, Error>;
 
-    /// Writes each where its version is still the one that was read, and enqueues its run in the same write. No schedule is among
-    /// them twice. Answers are in order; they do not depend on one another. One whose own version is there by now was written before, and one that removes
-    /// what is not there, too. Workers are told its [`hints`](ScheduleWrite::hints).
+    /// Writes each where its version is still the one that was read, and enqueues its run in the same write. No schedule is
+    /// among them twice. Answers are in order; they do not depend on one another. One whose own version is there by now was
+    /// written before, and one that removes what is not there, too. Workers are told its [`hints`](ScheduleWrite::hints).
     ///
     /// # Errors
     /// As [`Queue::enqueue`](super::Queue::enqueue) of a run in it. Some may be written in any case: repeating is safe.

@@ -3,6 +3,7 @@
 mod attempt;
 mod buffer;
 mod claim_loop;
+mod due_ticks;
 mod erased_job;
 #[cfg(test)]
 mod fuzz;

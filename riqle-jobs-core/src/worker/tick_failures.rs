@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::ticker::RETRIED_AFTER;
+use super::due_ticks::RETRIED_AFTER;
 use crate::store::{TroubleKind, WorkerTrouble};
 
 /// Longer than the pause between two tries: what has not failed for so long fails no more.
