@@ -82,6 +82,21 @@ pub mod store {
     };
 }
 
+/// What operators do to a store, each action recorded: as the dashboard and the command line do it.
+pub mod operator {
+    pub use riqle_jobs_core::operator::*;
+}
+
+/// How things are with a store, and what to do about it.
+pub mod verdict {
+    pub use riqle_jobs_core::verdict::*;
+}
+
+/// How lengths of time and numbers are shown to people.
+pub mod show {
+    pub use riqle_jobs_core::show::*;
+}
+
 /// Emails: the sender, the log and, with the feature `email`, templates, mailers and the three email jobs (their inputs alone with
 /// `email-inputs`).
 pub mod email {

@@ -30,6 +30,7 @@ async fn health(harness: &dyn Harness) -> Health {
 pub async fn an_empty_store_is_healthy(harness: &dyn Harness) {
     let health = health(harness).await;
     assert_eq!(Health { schema: health.schema, ..Health::default() }, health);
+    assert_eq!(harness.store().examine().await.unwrap(), []);
 }
 
 pub async fn the_run_that_has_waited_longest_is_told_unless_its_queue_is_paused(harness: &dyn Harness) {

@@ -15,8 +15,9 @@ use riqle_jobs_core::{
     store::{
         ActionFilter, DeadError, DeadGroup, DueRequest, DueSchedules, EventFilter, EventRun, EventStart,
         Health, JobCount, JobDeclaration, JobMetrics, ListedEvent, MetricsFilter, NewAction, NewEvent, Note,
-        Pruned, QueueStatus, RecordedAction, RegisteredJob, RegisteredWorker, RunNotes, ScheduleAnswer,
-        ScheduleFilter, ScheduleWrite, Schedules, StoredEvent, StoredSchedule, WorkerOrder, WorkerReport,
+        Problem, Pruned, QueueStatus, RecordedAction, RegisteredJob, RegisteredWorker, RunNotes,
+        ScheduleAnswer, ScheduleFilter, ScheduleWrite, Schedules, StoredEvent, StoredSchedule, WorkerOrder,
+        WorkerReport,
     },
 };
 use uuid::Uuid;
@@ -141,6 +142,7 @@ interceptor! {
         Read counts() -> Vec<JobCount>;
         Read queues() -> Vec<QueueStatus>;
         Read health() -> Health;
+        Read examine() -> Vec<Problem>;
         Read notes(id: RunId) -> RunNotes;
         Read metrics(filter: MetricsFilter) -> Vec<JobMetrics>;
     }

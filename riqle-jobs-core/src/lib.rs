@@ -28,6 +28,7 @@ mod payload;
 mod relay;
 mod run;
 pub mod schedule;
+pub mod show;
 mod state;
 pub mod store;
 pub mod testing;
@@ -43,7 +44,7 @@ pub use job::{
 };
 pub use jobs::{
     BulkReport, Database, DatabaseTransaction, Enqueue, Jobs, Pace, ScheduleStatus, Skipped, Transaction,
-    events,
+    events, operator, verdict,
 };
 pub use limits::Limits;
 pub use memory::Memory;

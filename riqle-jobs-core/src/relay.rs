@@ -13,7 +13,7 @@ use crate::{
     AsStaging, AsStore, Error, ErrorKind, Hint, LeaseToken, Pace, RunFilter, Shutdown, Staging, Store,
     WakeUps,
     backoff::{Backoff, jittered},
-    jobs::{cancel_all, events, schedules::make},
+    jobs::{events, on_all, operator::RunAction, schedules::make},
     limits::{ERROR_BYTES, clean_text},
     store::{StagedItem, StagedNumber, StagedRequest, TakenStaged},
 };
@@ -316,7 +316,9 @@ impl Target for Arc<dyn Store> {
     }
 
     async fn cancel(&self, filter: RunFilter) -> Result<u64, Error> {
-        cancel_all(&**self, filter, Pace::per_second(u32::MAX)).await.map(|report| report.done)
+        on_all(&**self, RunAction::Cancel, filter, Pace::per_second(u32::MAX), &mut |_| {})
+            .await
+            .map(|report| report.done)
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use riqle_jobs_core::{Clock, Error, ErrorKind, Limits, store::Writes};
+use riqle_jobs_core::{
+    Clock, Error, ErrorKind, Limits,
+    store::{Writes, rules::Migrations},
+};
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool, Row,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -16,7 +19,7 @@ use crate::{
     error::{Failure, Result as Fallible, translate},
     floors::Floors,
     handle::Shared,
-    migrate::{check, migrate},
+    migrate::{check, migrate, migrations},
     statements::Statements,
     url::{OfUrl, misconfigured, parse},
     wake::{Channel, Wakes},
@@ -136,33 +139,45 @@ impl PostgresOptions {
         self
     }
 
+    /// Which migrations the schema has, and which [`open`](Self::open) would apply. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn migrations(self) -> Result<Migrations, Error> {
+        let opened = self.first_connection().await?;
+        let Opened { mut connection, statements, .. } = opened;
+        let migrations = within("connect", migrations(&mut connection, &statements)).await?;
+        connection.close().await.map_err(|error| translate("connect", error))?;
+        Ok(migrations)
+    }
+
+    /// The SQL that builds the whole schema, as [`Postgres::migrations`] says; of the schema that the URL names.
+    ///
+    /// # Errors
+    /// As [`Postgres::migrations`]; `Misconfigured` for a wrong URL.
+    pub fn schema_sql(self) -> Result<String, Error> {
+        let of_url = match &self.source {
+            Source::Url(Secret(url)) => parse(url)?.1.schema,
+            Source::Pool(_) => None,
+        };
+        Postgres::migrations(&self.schema.or(of_url).unwrap_or_else(|| "riqle".to_owned()))
+    }
+
     /// Connects, and migrates the schema.
     ///
     /// # Errors
     /// `Misconfigured` for a wrong URL, user, password or database, a missing permission, or a schema of a
     /// newer version or of a build before 0.1.0 with other tables; `Unavailable` if the server can't be reached.
     pub async fn open(self) -> Result<Postgres, Error> {
-        let (options, of_url, begun_in) = match self.source {
-            Source::Url(Secret(url)) => {
-                let (options, of_url) = parse(&url)?;
-                (options, of_url, None)
-            }
-            Source::Pool(pool) => (pool.connect_options().as_ref().clone(), OfUrl::default(), Some(pool)),
-        };
-        let schema = self.schema.or(of_url.schema).unwrap_or_else(|| "riqle".to_owned());
-        let keeps_succeeded = self.keeps_succeeded.or(of_url.keeps_succeeded).unwrap_or(true);
-        let listens = self.listens.or(of_url.listens).unwrap_or(true);
-        let statements = Arc::new(Statements::new(&schema, listens)?);
-        // A pooler refuses options that it does not know; there each statement is planned again.
-        let of_application = if listens { options } else { options.extra_float_digits(None) };
-        let of_application = of_application.disable_statement_logging();
-        let options = of_application.clone();
-        let options = if listens { options.options(SETTINGS) } else { options };
-        let mut connection = match tokio::time::timeout(CONNECTED_WITHIN, address::connect(&options)).await {
-            Ok(connection) => connection.map_err(|error| unreachable(&options, error))?,
-            Err(_) => return Err(silent(&options)),
-        };
-        within("connect", check_encoding(&mut connection)).await?;
+        let Opened {
+            mut connection,
+            statements,
+            options,
+            of_application,
+            listens,
+            keeps_succeeded,
+            begun_in,
+        } = self.first_connection().await?;
         if self.migrates {
             migrate(&mut connection, &statements).await?;
         }
@@ -205,6 +220,44 @@ impl PostgresOptions {
             }),
         })
     }
+
+    /// A first connection, to a database of ours, and how the others are made.
+    async fn first_connection(&self) -> Result<Opened, Error> {
+        let (options, of_url, begun_in) = match self.source.clone() {
+            Source::Url(Secret(url)) => {
+                let (options, of_url) = parse(&url)?;
+                (options, of_url, None)
+            }
+            Source::Pool(pool) => (pool.connect_options().as_ref().clone(), OfUrl::default(), Some(pool)),
+        };
+        let schema = self.schema.clone().or(of_url.schema).unwrap_or_else(|| "riqle".to_owned());
+        let keeps_succeeded = self.keeps_succeeded.or(of_url.keeps_succeeded).unwrap_or(true);
+        let listens = self.listens.or(of_url.listens).unwrap_or(true);
+        let statements = Arc::new(Statements::new(&schema, listens)?);
+        // A pooler refuses options that it does not know; there each statement is planned again.
+        let of_application = if listens { options } else { options.extra_float_digits(None) };
+        let of_application = of_application.disable_statement_logging();
+        let options = of_application.clone();
+        let options = if listens { options.options(SETTINGS) } else { options };
+        let mut connection = match tokio::time::timeout(CONNECTED_WITHIN, address::connect(&options)).await {
+            Ok(connection) => connection.map_err(|error| unreachable(&options, error))?,
+            Err(_) => return Err(silent(&options)),
+        };
+        within("connect", check_encoding(&mut connection)).await?;
+        Ok(Opened { connection, statements, options, of_application, listens, keeps_succeeded, begun_in })
+    }
+}
+
+/// A first connection, and how the others are made.
+struct Opened {
+    connection: PgConnection,
+    statements: Arc<Statements>,
+    options: PgConnectOptions,
+    /// As the application says.
+    of_application: PgConnectOptions,
+    listens: bool,
+    keeps_succeeded: bool,
+    begun_in: Option<PgPool>,
 }
 
 /// Names the server that has not answered.

@@ -19,7 +19,7 @@ use crate::{
 const MANY_DEAD_ROWS: i64 = 50_000;
 /// A transaction that is older, in seconds, keeps dead rows from being vacuumed. Those of other users are seen only with
 /// the rights of `pg_monitor`: the server hides when they began from everybody else.
-const OLD_TRANSACTION: i64 = 5 * 60;
+pub(crate) const OLD_TRANSACTION: i64 = 5 * 60;
 
 /// How the store and its work are doing.
 pub(crate) async fn health(work: &mut Work<'_>) -> Result<Health> {

@@ -5,7 +5,7 @@ use riqle_jobs_core::{
     Error, Inspect, Priority, Run, RunFilter, RunId, RunState, SavedStep, WorkerId,
     store::{
         COUNTED_TO, DeadError, DeadGroup, EventFilter, Health, Holder, JobCount, JobMetrics, ListedEvent,
-        MetricsFilter, Pause, QueueStatus, RunNotes,
+        MetricsFilter, Pause, Problem, QueueStatus, RunNotes,
     },
 };
 use sqlx::postgres::PgRow;
@@ -101,6 +101,10 @@ impl Inspect for Postgres {
         let read_only = || writable.err().map(|error| error.message().to_owned());
         let health = Health { write_error: self.shared.writes.error().or_else(read_only), ..health };
         health.with_what_waits(self).await
+    }
+
+    async fn examine(&self) -> Result<Vec<Problem>, Error> {
+        self.look_into().await
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {

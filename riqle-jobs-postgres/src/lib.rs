@@ -20,6 +20,7 @@ mod email_log;
 mod enqueue;
 mod error;
 mod events;
+mod examine;
 mod fence;
 mod floors;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use riqle_jobs_core::{
     Error, ErrorKind,
-    store::rules::{Migration, Schema},
+    store::rules::{Migration, Migrations, Schema},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
@@ -76,24 +76,41 @@ fn held_up(error: Error) -> Error {
     Error::new(ErrorKind::Unavailable, "connect", message).caused_by(error)
 }
 
-/// Refuses a schema that this version can't work with.
+/// Refuses a schema that is not up to date.
 pub(crate) async fn check(connection: &mut PgConnection, statements: &Statements) -> Fallible<()> {
+    let Migrations { applied, pending } = migrations(connection, statements).await?;
+    if pending.is_empty() {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "schema {} is at migration {applied}; this version of riqle-jobs needs {}: open the store without migrate(false), or \
+         run `riqle-jobs migrate`",
+        statements.schema(),
+        MIGRATIONS.len()
+    )))
+}
+
+/// Which migrations the schema has. Refuses one that this version can't work with.
+pub(crate) async fn migrations(
+    connection: &mut PgConnection,
+    statements: &Statements,
+) -> Fallible<Migrations> {
     let (name, known) = (statements.schema(), MIGRATIONS.len());
-    let problem = match recorded_in_transaction(connection, statements).await? {
-        Schema::Applied(applied) if applied < known => format!(
-            "schema {name} is at migration {applied}; this version of riqle-jobs needs {known}: run \
-             Postgres::migrations, or open the store without migrate(false)"
-        ),
-        Schema::Newer(newest) => format!(
+    match recorded_in_transaction(connection, statements).await? {
+        Schema::Newer(newest) => Err(refused(format!(
             "schema {name} is at migration {newest}; this version of riqle-jobs knows up to {known}: upgrade riqle-jobs"
-        ),
-        Schema::Other(_) => format!(
+        ))),
+        Schema::Other(_) => Err(refused(format!(
             "schema {name} was made by a build of riqle-jobs before 0.1.0, with other tables: name another schema, or \
              drop this one if you need nothing of what is in it"
-        ),
-        _ => return Ok(()),
-    };
-    Err(Failure::from(Error::new(ErrorKind::Misconfigured, "connect", problem)))
+        ))),
+        Schema::Applied(applied) => Ok(Migrations::of(applied, &MIGRATIONS)),
+        _ => Ok(Migrations::of(0, &MIGRATIONS)),
+    }
+}
+
+fn refused(message: String) -> Failure {
+    Failure::from(Error::new(ErrorKind::Misconfigured, "connect", message))
 }
 
 /// Takes as long as the tables are large; only a lock is not waited for without end.

@@ -8,6 +8,7 @@ use riqle_jobs_core::{
     store::rules::{HintChannel, HintListener, RemoteHints},
 };
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use uuid::Uuid;
 
 use crate::{address::reachable, connections::Connections, statements::Statements, work::CHECK_WRITABLE};
 
@@ -31,6 +32,17 @@ impl Channel {
             name: format!("riqle_jobs_{}", statements.schema()).chars().take(63).collect(),
             connections: Arc::clone(connections),
             options: options.clone(),
+        }
+    }
+}
+
+impl Channel {
+    /// One that nobody else uses.
+    pub(crate) fn of_a_trial(&self) -> Self {
+        Self {
+            name: format!("riqle_jobs_trial_{}", Uuid::new_v4().simple()),
+            connections: Arc::clone(&self.connections),
+            options: self.options.clone(),
         }
     }
 }

@@ -9,7 +9,7 @@ use riqle_jobs_core::{
     Error, Inspect, Run, RunFilter, RunId, RunState, SavedStep, from_millis,
     store::{
         DeadError, DeadGroup, EventFilter, Health, JobCount, JobMetrics, ListedEvent, MetricsFilter, Pause,
-        QueueStatus, RunNotes,
+        Problem, QueueStatus, RunNotes,
     },
 };
 
@@ -70,6 +70,10 @@ impl Inspect for Redis {
 
     async fn health(&self) -> Result<Health, Error> {
         self.look_after_health().await
+    }
+
+    async fn examine(&self) -> Result<Vec<Problem>, Error> {
+        self.look_into().await
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {

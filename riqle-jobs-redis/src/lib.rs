@@ -20,6 +20,7 @@ mod email_row;
 mod enqueue;
 mod error;
 mod events;
+mod examine;
 mod frame;
 #[cfg(test)]
 mod fuzz;

@@ -136,7 +136,7 @@ impl Settings {
     }
 }
 
-fn text(value: Value) -> String {
+pub(crate) fn text(value: Value) -> String {
     match value {
         Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Value::SimpleString(text) | Value::VerbatimString { text, .. } => text,

@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use riqle_jobs_core::{Clock, Error, ErrorKind, Limits, store::MachineClock};
+use riqle_jobs_core::{
+    Clock, Error, ErrorKind, Limits,
+    store::{MachineClock, rules::Migrations},
+};
 use sqlx::{
     ConnectOptions, Connection, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -19,7 +22,7 @@ use crate::{
     file_clock::FileClock,
     handle::Shared,
     in_process::{BUSY_TIMEOUT, InProcess},
-    migrate::migrate,
+    migrate::{check, migrate, migrations, none_applied},
     rows::get,
     url::{Url, in_memory, is_in_memory},
     writer::Writer,
@@ -46,6 +49,7 @@ pub struct SqliteOptions {
     machine: MachineClock,
     limits: Limits,
     synchronous: Option<Synchronous>,
+    migrates: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -77,6 +81,7 @@ impl SqliteOptions {
             machine: MachineClock::default(),
             limits: Limits::default(),
             synchronous: None,
+            migrates: true,
         }
     }
 
@@ -104,17 +109,32 @@ impl SqliteOptions {
         self
     }
 
-    /// Opens the file, creating it if missing, and migrates its schema.
+    /// Whether to make a missing file, and to migrate its schema. Default true. If false, both are `Misconfigured`.
+    pub fn migrate(mut self, migrates: bool) -> Self {
+        self.migrates = migrates;
+        self
+    }
+
+    /// Which migrations the file has, and which [`open`](Self::open) would apply. Changes nothing.
     ///
     /// # Errors
-    /// `Misconfigured` for a wrong URL, a folder that is missing or not writable, a file that is not a database,
-    /// or of a newer version or a build before 0.1.0 with other tables; `Corrupt` for a damaged file; `Unavailable` if it is busy or the disk is full.
-    pub async fn open(self) -> Result<Sqlite, Error> {
-        let (options, synchronous, pool) = match self.source {
+    /// As [`open`](Self::open).
+    pub async fn migrations(self) -> Result<Migrations, Error> {
+        let (options, _, _) = self.source()?;
+        if !is_url(options.get_filename()) && !options.get_filename().exists() {
+            return Ok(none_applied());
+        }
+        let mut connection = first_connection(&options.clone().create_if_missing(false)).await?;
+        migrations(&mut connection, options.get_filename()).await
+    }
+
+    /// How each connection that writes is opened, when its commits are safe, and the application's pool.
+    fn source(&self) -> Result<(SqliteConnectOptions, Synchronous, Option<SqlitePool>), Error> {
+        match &self.source {
             Source::Url(url) => {
-                let url = Url::parse(&url)?;
+                let url = Url::parse(url)?;
                 let synchronous = self.synchronous.unwrap_or(url.synchronous);
-                (writing(SqliteConnectOptions::new().filename(url.file), synchronous), synchronous, None)
+                Ok((writing(SqliteConnectOptions::new().filename(url.file), synchronous), synchronous, None))
             }
             Source::Pool(pool) => {
                 let options = pool.connect_options().as_ref().clone();
@@ -122,12 +142,29 @@ impl SqliteOptions {
                     return Err(in_memory());
                 }
                 let synchronous = self.synchronous.unwrap_or_default();
-                (writing(options, synchronous), synchronous, Some(pool))
+                Ok((writing(options, synchronous), synchronous, Some(pool.clone())))
             }
-        };
+        }
+    }
+
+    /// Opens the file, creating it if missing, and migrates its schema.
+    ///
+    /// # Errors
+    /// `Misconfigured` for a wrong URL, a folder that is missing or not writable, a file that is not a database,
+    /// or of a newer version or a build before 0.1.0 with other tables; `Corrupt` for a damaged file; `Unavailable` if it is busy or the disk is full.
+    pub async fn open(self) -> Result<Sqlite, Error> {
+        let (options, synchronous, pool) = self.source()?;
+        let options = options.create_if_missing(self.migrates);
+        if !self.migrates && !is_url(options.get_filename()) && !options.get_filename().exists() {
+            let message = format!("there is no file {}", options.get_filename().display());
+            return Err(Error::new(ErrorKind::Misconfigured, "connect", message));
+        }
         let mut connection = first_connection(&options).await?;
         let now = self.clock.local_now().as_millisecond();
-        migrate(&mut connection, options.get_filename(), now).await?;
+        match self.migrates {
+            true => migrate(&mut connection, options.get_filename(), now).await?,
+            false => check(&mut connection, options.get_filename()).await?,
+        }
         let clock = FileClock::open(self.clock, self.machine, &mut connection).await;
         let clock = Arc::new(clock.map_err(|error| error.of("connect"))?);
         let opened = opened_file(&mut connection).await?;
@@ -158,7 +195,8 @@ impl SqliteOptions {
         )?;
         // Closed last: an empty file that no process has open is checkpointed away.
         connection.close().await.map_err(|error| translate("connect", error))?;
-        let shared = Shared { pool, options, clock, limits: self.limits, writer, in_process, file };
+        let shared =
+            Shared { pool, options, synchronous, clock, limits: self.limits, writer, in_process, file };
         Ok(Sqlite { shared: Arc::new(shared) })
     }
 }

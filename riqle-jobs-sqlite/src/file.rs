@@ -56,6 +56,15 @@ impl File {
         Self { id: FileId::of(&path), path, log: log.into(), seen: Mutex::new(seen) }
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The log of writes beside it.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
     /// Remembers the log of writes that the writer's connection has open, or that it is closed.
     pub(crate) fn log_is_open(&self, is_open: bool) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,7 +10,7 @@ use sqlx::{
 };
 
 use crate::{
-    SqliteOptions,
+    SqliteOptions, Synchronous,
     error::{Result as Fallible, translate},
     file::File,
     file_clock::FileClock,
@@ -52,6 +52,7 @@ pub struct Sqlite {
 pub(crate) struct Shared {
     pub(crate) pool: SqlitePool,
     pub(crate) options: SqliteConnectOptions,
+    pub(crate) synchronous: Synchronous,
     pub(crate) clock: Arc<FileClock>,
     pub(crate) limits: Limits,
     pub(crate) writer: Writer,

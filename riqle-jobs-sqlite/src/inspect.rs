@@ -8,7 +8,7 @@ use riqle_jobs_core::{
     schedule::Tick,
     store::{
         COUNTED_TO, DeadError, DeadGroup, EventFilter, Health, Holder, JobCount, JobMetrics, ListedEvent,
-        MetricsFilter, Pause, QueueStatus, RunNotes,
+        MetricsFilter, Pause, Problem, QueueStatus, RunNotes,
     },
 };
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
@@ -19,6 +19,7 @@ use crate::{
     dead_groups::dead_groups,
     error::Result as Fallible,
     events::list_events,
+    examine::examine,
     health::health,
     list::{count_runs, dead_errors, list_runs},
     metrics::read_metrics,
@@ -105,6 +106,10 @@ impl Inspect for Sqlite {
         let mut health = read.await?;
         health.problems.extend(self.shared.clock.problem());
         Health { write_error: self.shared.writer.writes.error(), ..health }.with_what_waits(self).await
+    }
+
+    async fn examine(&self) -> Result<Vec<Problem>, Error> {
+        Ok(examine(&self.shared.file, self.shared.synchronous))
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {

@@ -35,6 +35,7 @@ mod email_log;
 mod enqueue;
 mod error;
 mod events;
+mod examine;
 mod fence;
 mod file;
 mod file_clock;

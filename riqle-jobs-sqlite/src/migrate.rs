@@ -4,11 +4,14 @@ use std::path::Path;
 
 use riqle_jobs_core::{
     Error, ErrorKind,
-    store::rules::{Migration, Schema},
+    store::rules::{Migration, Migrations, Schema},
 };
 use sqlx::{Connection, Row, SqliteConnection};
 
-use crate::error::{is_busy, translate};
+use crate::{
+    Sqlite,
+    error::{is_busy, translate},
+};
 
 const MIGRATIONS: [Migration; 1] =
     [Migration { name: "schema", sql: include_str!("../migrations/0001_schema.sql") }];
@@ -19,6 +22,42 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS riqle_migrations (
     hash       TEXT    NOT NULL,
     applied_at INTEGER NOT NULL
 ) STRICT";
+
+impl Sqlite {
+    /// The SQL that builds the whole schema, for a look at it: a file is migrated when it is opened.
+    pub fn schema_sql() -> String {
+        let migrations = (1..).zip(&MIGRATIONS).map(|(number, migration): (u32, _)| {
+            format!("-- Migration {number}, {}.\n{}\n", migration.name, migration.sql)
+        });
+        migrations.collect()
+    }
+}
+
+/// Which migrations a file has. Refuses one that this version can't work with.
+pub(crate) async fn migrations(connection: &mut SqliteConnection, file: &Path) -> Result<Migrations, Error> {
+    let schema = recorded(&MIGRATIONS, connection).await.map_err(|error| translate("connect", error))?;
+    let applied = usable(schema, &MIGRATIONS, file)?;
+    Ok(Migrations::of(applied, &MIGRATIONS))
+}
+
+/// Those of a file that is not there.
+pub(crate) fn none_applied() -> Migrations {
+    Migrations::of(0, &MIGRATIONS)
+}
+
+/// Refuses a schema that is not up to date.
+pub(crate) async fn check(connection: &mut SqliteConnection, file: &Path) -> Result<(), Error> {
+    let Migrations { applied, pending } = migrations(connection, file).await?;
+    if pending.is_empty() {
+        return Ok(());
+    }
+    let (file, known) = (file.display(), MIGRATIONS.len());
+    let message = format!(
+        "{file} has schema {applied}; this version of riqle-jobs needs {known}: open it without migrate(false), or run \
+         `riqle-jobs migrate`"
+    );
+    Err(Error::new(ErrorKind::Misconfigured, "connect", message))
+}
 
 /// Brings the schema of `file` up to date; of several that start at once, one does.
 pub(crate) async fn migrate(connection: &mut SqliteConnection, file: &Path, now: i64) -> Result<(), Error> {
@@ -41,6 +80,11 @@ async fn migrate_to(
         Err(error) => return Err(translate("connect", error)),
         Ok(schema) => schema,
     };
+    usable(schema, known, file).map(drop)
+}
+
+/// How many migrations are applied, of a schema that this version can work with.
+fn usable(schema: Schema, known: &[Migration], file: &Path) -> Result<usize, Error> {
     let file = file.display();
     let message = match schema {
         Schema::Newer(newest) => format!(
@@ -51,7 +95,8 @@ async fn migrate_to(
             "{file} was made by a build of riqle-jobs before 0.1.0, with another schema: name another file, or delete \
              this one if you need nothing of what is in it"
         ),
-        _ => return Ok(()),
+        Schema::Applied(applied) => return Ok(applied),
+        _ => return Ok(0),
     };
     Err(Error::new(ErrorKind::Misconfigured, "connect", message))
 }

@@ -10,13 +10,12 @@ use axum::{
     routing::{get, post},
 };
 use jiff::Timestamp;
-use riqle_jobs_core::{Error, Jobs, RunId, store::JobDeclaration};
+use riqle_jobs_core::{Error, Jobs, Payload, RunId, store::JobDeclaration};
 use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
 
 use crate::{
     answer::{answer, failed, is_json, method_not_allowed, read, refuse, within},
-    dashboard::start_run,
     security::{Access, Operator, Viewer},
 };
 
@@ -120,9 +119,11 @@ async fn start(
                 r#"the body must be {"input": …}, with an optional "id""#,
             );
         };
-        match start_run(&web.jobs, &user, &name, input.get(), id).await {
-            Ok((_, id)) => answer(StatusCode::CREATED, json!({"id": id, "status": 201})),
-            Err(failure) => refuse(failure.status, &failure.text),
+        let started =
+            web.jobs.operator(user.name).start(&name, Payload::from_json_text(input.get()), id).await;
+        match started {
+            Ok(started) => answer(StatusCode::CREATED, json!({"id": started.outcome, "status": 201})),
+            Err(error) => failed(&error),
         }
     })
     .await

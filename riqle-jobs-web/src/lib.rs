@@ -41,6 +41,6 @@ pub mod security;
 mod server;
 pub mod webhooks;
 
-pub use dashboard::{Dashboard, HIDDEN_KEYS};
+pub use dashboard::{Dashboard, HIDDEN_KEYS, redacted};
 pub use event_api::EventApi;
 pub use server::Server;

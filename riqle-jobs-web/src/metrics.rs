@@ -9,7 +9,7 @@ use std::{
 use axum::{
     Router,
     extract::{FromRef, State},
-    http::{StatusCode, header},
+    http::header,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -18,11 +18,11 @@ use prometheus_client::{
     metrics::{family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
-use riqle_jobs_core::{Error, Jobs, store::WorkerOrder};
+use riqle_jobs_core::{Error, ErrorKind, Jobs, store::WorkerOrder};
 use tokio::sync::Mutex;
 
 use crate::{
-    answer::{failed, method_not_allowed, refuse, within},
+    answer::{failed, method_not_allowed, within},
     security::{Access, Viewer},
 };
 
@@ -59,6 +59,15 @@ pub fn router(jobs: &Jobs<impl Sized>, access: Access) -> Router {
         .with_state(Web { jobs: jobs.erase(), access, told: Arc::default() })
 }
 
+/// What the route serves, read anew.
+///
+/// # Errors
+/// `Unavailable`; `Corrupt` where what is stored can't be read.
+pub async fn text(jobs: &Jobs) -> Result<String, Error> {
+    let text = read(jobs).await?.text();
+    text.map_err(|_| Error::new(ErrorKind::Corrupt, "metrics", "the metrics can't be written"))
+}
+
 /// What the handlers share.
 #[derive(Clone)]
 struct Web {
@@ -83,13 +92,8 @@ async fn metrics(_: Viewer, State(web): State<Web>) -> Response {
         let mut told = web.told.lock().await;
         let text = match told.as_ref().filter(|told| told.at.elapsed() < TOLD_FOR) {
             Some(told) => told.text.clone(),
-            None => match read(&web.jobs).await {
-                Ok(gauges) => match gauges.text() {
-                    Ok(text) => told.insert(Told { at: Instant::now(), text }).text.clone(),
-                    Err(_) => {
-                        return refuse(StatusCode::INTERNAL_SERVER_ERROR, "the metrics can't be written");
-                    }
-                },
+            None => match self::text(&web.jobs).await {
+                Ok(text) => told.insert(Told { at: Instant::now(), text }).text.clone(),
                 Err(error) => return failed(&error),
             },
         };

@@ -4,8 +4,9 @@ use std::{future::Future, time::Duration};
 
 use tokio::time::Instant;
 
+use super::operator::RunAction;
 use crate::{
-    Error, ErrorKind, Replay, ReplayFrom, Run, RunFilter, RunId, RunState, Store,
+    Error, ErrorKind, Replay, ReplayFrom, RunFilter, RunId, Store,
     backoff::Backoff,
     store::rules::{CANCELLED, Operation, Pages},
 };
@@ -13,7 +14,7 @@ use crate::{
 /// How fast a bulk operation runs, by the machine's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    per_second: u32,
+    pub(super) per_second: u32,
 }
 
 impl Pace {
@@ -59,6 +60,14 @@ impl BulkReport {
         }
     }
 
+    /// `7 done, 1 skipped`.
+    pub(super) fn counts(&self) -> String {
+        match self.skips {
+            0 => format!("{} done", self.done),
+            skips => format!("{} done, {skips} skipped", self.done),
+        }
+    }
+
     /// Adds what another call has done after this one.
     pub fn add(&mut self, more: BulkReport) {
         self.done += more.done;
@@ -85,58 +94,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How much lost time is made up for.
 const MADE_UP: Duration = Duration::from_millis(100);
 
-pub(crate) async fn replay_all(
+/// Does `action` to the runs that match `filter`; `told` hears of each.
+pub(crate) async fn on_all(
     store: &dyn Store,
+    action: RunAction,
     filter: RunFilter,
     pace: Pace,
+    told: &mut (dyn FnMut(&BulkReport) + Send),
 ) -> Result<BulkReport, Error> {
-    for_each(store, filter, &[RunState::Dead], pace, |run| {
-        store.replay(run.id, run.id.of_replay(), Replay::from(ReplayFrom::FailedStep))
-    })
-    .await
-}
-
-pub(crate) async fn discard_all(
-    store: &dyn Store,
-    filter: RunFilter,
-    pace: Pace,
-) -> Result<BulkReport, Error> {
-    for_each(store, filter, Operation::Discard.states(), pace, |run| store.discard(run.id)).await
-}
-
-pub(crate) async fn cancel_all(
-    store: &dyn Store,
-    filter: RunFilter,
-    pace: Pace,
-) -> Result<BulkReport, Error> {
-    for_each(store, filter, Operation::Cancel.states(), pace, |run| cancel(store, run.id)).await
-}
-
-/// Cancels a run that has not ended; its emails still to be sent are given up.
-pub(crate) async fn cancel(store: &dyn Store, id: RunId) -> Result<(), Error> {
-    store.cancel(id).await?;
-    store.fail_emails_of_run(id, CANCELLED).await
-}
-
-pub(crate) async fn run_all_now(
-    store: &dyn Store,
-    filter: RunFilter,
-    pace: Pace,
-) -> Result<BulkReport, Error> {
-    for_each(store, filter, Operation::RunNow.states(), pace, |run| store.run_now(run.id)).await
-}
-
-async fn for_each<F>(
-    store: &dyn Store,
-    filter: RunFilter,
-    states: &[RunState],
-    pace: Pace,
-    operation: impl Fn(&Run) -> F,
-) -> Result<BulkReport, Error>
-where
-    F: Future<Output = Result<(), Error>>,
-{
-    let mut pages = Pages::of(filter, states);
+    let mut pages = Pages::of(filter, action.states());
     let mut report = BulkReport::default();
     let mut turn = Instant::now();
     while let Some(page) = pages.page() {
@@ -145,15 +111,32 @@ where
             tokio::time::sleep_until(turn).await;
             // A store that stood still is not overrun afterwards.
             turn = (turn + pace.step()).max(Instant::now() - MADE_UP);
-            match patiently(|| operation(run)).await {
+            match patiently(|| on_one(store, action, run.id)).await {
                 Ok(()) => report.done += 1,
                 Err(error) if Operation::passes_over(&error) => report.skip(run.id, &error),
                 Err(error) => return Err(after(&report, error)),
             }
+            told(&report);
         }
         pages.met(&runs);
     }
     Ok(report)
+}
+
+/// Does `action` to a run.
+pub(crate) async fn on_one(store: &dyn Store, action: RunAction, id: RunId) -> Result<(), Error> {
+    match action {
+        RunAction::Replay => store.replay(id, id.of_replay(), Replay::from(ReplayFrom::FailedStep)).await,
+        RunAction::Discard => store.discard(id).await,
+        RunAction::Cancel => cancel(store, id).await,
+        RunAction::RunNow => store.run_now(id).await,
+    }
+}
+
+/// Cancels a run that has not ended; its emails still to be sent are given up.
+pub(crate) async fn cancel(store: &dyn Store, id: RunId) -> Result<(), Error> {
+    store.cancel(id).await?;
+    store.fail_emails_of_run(id, CANCELLED).await
 }
 
 /// An error that says what was done before it, and nothing else about the store; the rest is its cause.
@@ -162,8 +145,7 @@ fn after(report: &BulkReport, error: Error) -> Error {
         ErrorKind::Unavailable => "the store is still unavailable",
         _ => "the store failed",
     };
-    let skipped = if report.skips > 0 { format!(", {} skipped", report.skips) } else { String::new() };
-    let message = format!("stopped after {} done{skipped}: {why}", report.done);
+    let message = format!("stopped after {}: {why}", report.counts());
     Error::new(error.kind(), error.operation(), message).caused_by(error)
 }
 

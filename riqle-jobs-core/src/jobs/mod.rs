@@ -4,14 +4,17 @@ mod bulk;
 pub(crate) mod declared_schedules;
 mod enqueue;
 pub mod events;
+pub mod operator;
 pub(crate) mod schedules;
 mod transaction;
+pub mod verdict;
 
 use std::sync::Arc;
 
 use serde::Serialize;
 use uuid::Uuid;
 
+use self::operator::{Operator, RunAction};
 use crate::{
     AsStaging, AsStore, Enqueued, Error, ErrorKind, JobInput, NewRun, Payload, Replay, Run, RunFilter, RunId,
     SavedStep, Staging, Store, job,
@@ -19,7 +22,7 @@ use crate::{
 };
 
 pub use bulk::{BulkReport, Pace, Skipped};
-pub(crate) use bulk::{cancel, cancel_all};
+pub(crate) use bulk::{cancel, on_all};
 pub use enqueue::Enqueue;
 pub(crate) use enqueue::no_answer;
 pub use schedules::ScheduleStatus;
@@ -132,7 +135,7 @@ impl<D> Jobs<D> {
     /// `Unavailable` if the store stays unavailable for half a minute, with how many were replayed until then;
     /// these stay replayed. `Corrupt` if a page can't be read.
     pub async fn replay_all(&self, filter: RunFilter, pace: Pace) -> Result<BulkReport, Error> {
-        bulk::replay_all(&*self.store, filter, pace).await
+        bulk::on_all(&*self.store, RunAction::Replay, filter, pace, &mut |_| {}).await
     }
 
     /// Discards the dead letters that match `filter`, on the terms of [`replay_all`](Self::replay_all).
@@ -140,7 +143,7 @@ impl<D> Jobs<D> {
     /// # Errors
     /// As [`replay_all`](Self::replay_all).
     pub async fn discard_all(&self, filter: RunFilter, pace: Pace) -> Result<BulkReport, Error> {
-        bulk::discard_all(&*self.store, filter, pace).await
+        bulk::on_all(&*self.store, RunAction::Discard, filter, pace, &mut |_| {}).await
     }
 
     /// Cancels the runs that match `filter` and have not ended, on the terms of
@@ -149,7 +152,7 @@ impl<D> Jobs<D> {
     /// # Errors
     /// As [`replay_all`](Self::replay_all).
     pub async fn cancel_all(&self, filter: RunFilter, pace: Pace) -> Result<BulkReport, Error> {
-        bulk::cancel_all(&*self.store, filter, pace).await
+        bulk::on_all(&*self.store, RunAction::Cancel, filter, pace, &mut |_| {}).await
     }
 
     /// Makes due now the runs that match `filter` and wait for their time, on the terms of
@@ -158,7 +161,7 @@ impl<D> Jobs<D> {
     /// # Errors
     /// As [`replay_all`](Self::replay_all).
     pub async fn run_all_now(&self, filter: RunFilter, pace: Pace) -> Result<BulkReport, Error> {
-        bulk::run_all_now(&*self.store, filter, pace).await
+        bulk::on_all(&*self.store, RunAction::RunNow, filter, pace, &mut |_| {}).await
     }
 
     /// Makes due now a run that waits for its time.
@@ -256,6 +259,11 @@ impl<D> Jobs<D> {
     /// As [`Inspect::health`](crate::Inspect::health).
     pub async fn health(&self) -> Result<Health, Error> {
         self.store.health().await
+    }
+
+    /// Acts in the name of a person or a tool, `by`; each action is recorded.
+    pub fn operator(&self, by: impl Into<String>) -> Operator {
+        Operator::new(self.erase(), by.into())
     }
 
     /// The store, to inspect and operate.

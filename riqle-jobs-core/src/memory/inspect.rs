@@ -14,7 +14,7 @@ use crate::{
     Error, Inspect, Registry, Run, RunFilter, RunId, RunState, SavedStep,
     store::{
         DeadError, DeadGroup, EventFilter, FirstDue, Health, JobCount, JobMetrics, ListedEvent,
-        MetricsFilter, QueueStatus, RegisteredWorker, RunNotes,
+        MetricsFilter, Problem, QueueStatus, RegisteredWorker, RunNotes,
     },
 };
 
@@ -86,6 +86,10 @@ impl Inspect for Memory {
     async fn health(&self) -> Result<Health, Error> {
         let workers = self.workers().await?;
         self.health_of(&workers).with_what_waits(self).await
+    }
+
+    async fn examine(&self) -> Result<Vec<Problem>, Error> {
+        Ok(Vec::new())
     }
 
     async fn notes(&self, id: RunId) -> Result<RunNotes, Error> {

@@ -48,6 +48,24 @@ pub struct Health {
     pub problems: Vec<String>,
 }
 
+/// What is wrong with a store, for a doctor: see [`Inspect::examine`](super::Inspect::examine).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What is.
+    pub what: String,
+    /// What to do about it, in a sentence.
+    pub cure: String,
+    /// Whether it may be meant, such as a setting.
+    pub may_be_meant: bool,
+}
+
+impl Problem {
+    /// Something that nobody wants.
+    pub fn new(what: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { what: what.into(), cure: cure.into(), may_be_meant: false }
+    }
+}
+
 /// The first due run of a job in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirstDue {

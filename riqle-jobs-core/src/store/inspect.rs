@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{
-    DeadGroup, EventFilter, Health, JobMetrics, ListedEvent, MetricsFilter, QueueStatus, RunNotes,
+    DeadGroup, EventFilter, Health, JobMetrics, ListedEvent, MetricsFilter, Problem, QueueStatus, RunNotes,
     run::newest_error,
 };
 use crate::{AttemptRecord, Error, Run, RunFilter, RunId, RunState, SavedStep};
@@ -74,6 +74,13 @@ pub trait Inspect: Send + Sync {
     /// # Errors
     /// `Unavailable`.
     async fn health(&self) -> Result<Health, Error>;
+
+    /// What is wrong with the store besides what [`health`](Self::health) names: what changes too seldom, or takes too long to
+    /// look at, for a page that is read each second.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn examine(&self) -> Result<Vec<Problem>, Error>;
 
     /// The notes of a run's bodies; empty if they wrote none or there is no run.
     ///

@@ -35,7 +35,7 @@ pub use audit::MockAudit;
 pub use audit::{ActionFilter, ActionKind, ActionState, Audit, NewAction, RecordedAction};
 pub use dead_group::DeadGroup;
 pub use event_list::{EVENTS_LOOKED_AT, EventFilter, ListedEvent};
-pub use health::{FirstDue, Health, Misplaced, WORKER_GONE_AFTER};
+pub use health::{FirstDue, Health, Misplaced, Problem, WORKER_GONE_AFTER};
 pub use histogram::Histogram;
 #[cfg(feature = "mock")]
 pub use inspect::MockInspect;

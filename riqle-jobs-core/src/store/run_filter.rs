@@ -1,5 +1,7 @@
 //! Which runs to list.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -130,5 +132,32 @@ impl RunFilter {
     /// Page size, with 0 replaced by 100.
     pub fn page_size(&self) -> usize {
         if self.limit == 0 { 100 } else { self.limit }
+    }
+}
+
+/// In words, without page and limit: `state dead, job resize`; nothing if it lists all runs.
+impl fmt::Display for RunFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let states: Vec<_> = self.states.iter().map(|state| state.as_str()).collect();
+        let states = (!states.is_empty()).then(|| states.join(" or "));
+        let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        let (error, without_error) = match self.error_fingerprint.as_deref() {
+            Some("") => (None, Some("an error".to_owned())),
+            error => (error.map(str::to_owned), None),
+        };
+        let words = [
+            ("state", states),
+            ("job", self.job.clone()),
+            ("queue", self.queue.clone()),
+            ("reference", self.reference.clone()),
+            ("key", self.unique_key.clone()),
+            ("error", error),
+            ("without", without_error),
+            ("from", time(self.enqueued_from)),
+            ("to", time(self.enqueued_before)),
+        ];
+        let words =
+            words.into_iter().filter_map(|(name, value)| value.map(|value| format!("{name} {value}")));
+        f.pad(&words.collect::<Vec<_>>().join(", "))
     }
 }

@@ -1,5 +1,7 @@
 //! Why a page or an action is not available, with its status.
 
+use std::error::Error as _;
+
 use axum::http::StatusCode;
 use riqle_jobs_core::Error;
 
@@ -27,10 +29,13 @@ impl Failure {
         Self::bad(format!("the {place} contains a NUL character, which stored text never does"))
     }
 
-    /// Of an action that ran by itself.
-    pub(crate) fn of_panic(panicked: &tokio::task::JoinError) -> Self {
-        tracing::error!(%panicked, "an action panicked");
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, text: "the action failed".to_owned() }
+    /// Of an action of an operator, whose error says in its message what a person may read.
+    pub(crate) fn of_action(error: Error) -> Self {
+        let status = status_of(&error);
+        if status.is_server_error() {
+            tracing::warn!(cause = error.source(), "an action failed");
+        }
+        Self { status, text: error.message().to_owned() }
     }
 }
 

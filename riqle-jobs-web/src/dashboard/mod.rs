@@ -31,8 +31,7 @@ use axum::{
 use riqle_jobs_core::{Jobs, Shutdown};
 use tower_http::timeout::TimeoutLayer;
 
-pub(crate) use self::act::job::start_run;
-pub use self::redaction::HIDDEN_KEYS;
+pub use self::redaction::{HIDDEN_KEYS, redacted};
 use self::{redaction::Redaction, stream::Streams};
 use crate::security::Access;
 

@@ -2,6 +2,8 @@
 
 use std::{collections::HashSet, sync::Arc};
 
+use super::json_text::{Layout, rewrite};
+
 /// The default of [`Dashboard::hide_keys`](crate::Dashboard::hide_keys).
 pub const HIDDEN_KEYS: &[&str] = &[
     // Credentials.
@@ -104,6 +106,12 @@ pub const HIDDEN_KEYS: &[&str] = &[
     "driver license",
     "drivers license",
 ];
+
+/// JSON as viewers see it: the values of [`HIDDEN_KEYS`] are `"[hidden]"`, and addresses lose their names, wherever they stand.
+/// What is not JSON is hidden whole.
+pub fn redacted(json: &str) -> String {
+    rewrite(json, Layout::Compact, Some(&Redaction::default())).unwrap_or_else(|| r#""[hidden]""#.to_owned())
+}
 
 /// What keys without word breaks, such as `useraccesstoken`, are made of besides these.
 const COMPANIONS: [&str; 40] = [

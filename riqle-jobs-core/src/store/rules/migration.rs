@@ -24,6 +24,22 @@ pub enum Schema {
     Other(u64),
 }
 
+/// Which migrations a schema has, and which it lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migrations {
+    /// So many are applied.
+    pub applied: usize,
+    /// The names of those to come, in order.
+    pub pending: Vec<&'static str>,
+}
+
+impl Migrations {
+    /// Of a schema to which so many of the known ones are applied.
+    pub fn of(applied: usize, known: &[Migration]) -> Self {
+        Self { applied, pending: known.iter().skip(applied).map(|migration| migration.name).collect() }
+    }
+}
+
 impl Migration {
     /// A digest of its text without comments and blanks.
     pub fn hash(&self) -> String {

@@ -13,7 +13,7 @@ pub use admission::{Admission, Admitted, HeldKey};
 pub use authority::check_authority;
 pub use fence::Fence;
 pub use group_commit::{GroupCommit, Stored};
-pub use migration::{Migration, Schema};
+pub use migration::{Migration, Migrations, Schema};
 pub use operate::{CANCELLED, Operation, Standing, Todo};
 pub use pages::Pages;
 pub use remote_hints::{HintChannel, HintListener, RemoteHints};

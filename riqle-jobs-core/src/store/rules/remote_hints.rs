@@ -64,6 +64,11 @@ pub struct RemoteHints<C> {
 }
 
 impl<C: HintChannel> RemoteHints<C> {
+    /// What carries them, if they leave this process.
+    pub fn channel(&self) -> Option<&Arc<C>> {
+        self.channel.as_ref()
+    }
+
     /// Without a channel, hints stay in this process.
     pub fn new(channel: Option<C>) -> Arc<Self> {
         Arc::new(Self {

@@ -1,16 +1,12 @@
 //! What is done to an email or an address: resolve, suppress, unsuppress.
 
-use axum::{extract::State, response::Response};
-use riqle_jobs_core::{
-    EmailId,
-    email::{Resolution, ascii_address},
-    store::ActionKind,
-};
+use axum::response::Response;
+use riqle_jobs_core::{EmailId, email::Resolution};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{Done, Submitted, action, recorded};
-use crate::dashboard::{Web, failure::Failure, pages::emails::is_open, show::in_address, visit::Path};
+use super::{Done, Submitted};
+use crate::dashboard::{failure::Failure, show::in_address, visit::Path};
 
 /// What an operator found out about an email that may have been sent.
 #[derive(Deserialize, ToSchema)]
@@ -41,72 +37,28 @@ pub(crate) struct SuppressRequest {
     request_body = ResolveRequest, responses((status = 200, body = Done),
     (status = "4XX", body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn resolve(
-    State(web): State<Web>,
     Path(id): Path<String>,
     Submitted { visit, asked }: Submitted<ResolveRequest>,
 ) -> Response {
-    let resolved = async {
-        let id: EmailId = id.parse().map_err(|_| Failure::not_found("email"))?;
-        let (resolution, word) = match asked.outcome {
-            Outcome::Sent => (Resolution::Sent, "as sent"),
-            Outcome::NotSent => (Resolution::NotSent, "as not sent"),
-        };
-        let email = web.jobs.store().email(id).await?;
-        if !is_open(&email.ok_or_else(|| Failure::not_found("email"))?) {
-            return Err(Failure::bad("the outcome of this email is already known"));
-        }
-        let action = action(&visit.user, ActionKind::ResolveEmail, &format!("email {id}"), word);
-        let by = visit.user.name.clone();
-        recorded(&web.jobs, action, move |jobs| async move {
-            jobs.store().resolve_email(id, resolution, &by).await.map(|()| String::new())
-        })
-        .await
+    let Ok(email) = id.parse::<EmailId>() else { return visit.fail(&Failure::not_found("email")) };
+    let resolution = match asked.outcome {
+        Outcome::Sent => Resolution::Sent,
+        Outcome::NotSent => Resolution::NotSent,
     };
-    visit.ended(&format!("emails/{}", in_address(&id)), resolved.await)
+    let page = format!("emails/{}", in_address(&id));
+    visit.acted(&page, visit.operator().resolve_email(email, resolution).await)
 }
 
 /// Puts an address on the suppression list.
 #[utoipa::path(post, path = "/suppressions/add", tag = "emails", request_body = SuppressRequest, responses(
     (status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
-pub(crate) async fn suppress(
-    State(web): State<Web>,
-    Submitted { visit, asked }: Submitted<SuppressRequest>,
-) -> Response {
-    let suppressed = async {
-        let address = address(&asked)?;
-        let reason = if asked.reason.trim().is_empty() { "by hand" } else { asked.reason.trim() };
-        let action = action(&visit.user, ActionKind::Suppress, address, reason);
-        let (address, reason) = (address.to_owned(), reason.to_owned());
-        recorded(&web.jobs, action, move |jobs| async move {
-            jobs.store().suppress(&address, &reason).await.map(|()| String::new())
-        })
-        .await
-    };
-    visit.ended("suppressions", suppressed.await)
+pub(crate) async fn suppress(Submitted { visit, asked }: Submitted<SuppressRequest>) -> Response {
+    visit.acted("suppressions", visit.operator().suppress(&asked.address, &asked.reason).await)
 }
 
 /// Takes an address off the suppression list.
 #[utoipa::path(post, path = "/suppressions/remove", tag = "emails", request_body = SuppressRequest, responses(
     (status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
-pub(crate) async fn unsuppress(
-    State(web): State<Web>,
-    Submitted { visit, asked }: Submitted<SuppressRequest>,
-) -> Response {
-    let unsuppressed = async {
-        // As it is on the list, be it as odd as it may.
-        let address = asked.address.trim();
-        let action = action(&visit.user, ActionKind::Unsuppress, address, "");
-        let address = address.to_owned();
-        recorded(&web.jobs, action, move |jobs| async move {
-            jobs.store().unsuppress(&address).await.map(|()| String::new())
-        })
-        .await
-    };
-    visit.ended("suppressions", unsuppressed.await)
-}
-
-fn address(asked: &SuppressRequest) -> Result<&str, Failure> {
-    let address = asked.address.trim();
-    ascii_address(address).map_err(|error| Failure::bad(error.message()))?;
-    Ok(address)
+pub(crate) async fn unsuppress(Submitted { visit, asked }: Submitted<SuppressRequest>) -> Response {
+    visit.acted("suppressions", visit.operator().unsuppress(&asked.address).await)
 }

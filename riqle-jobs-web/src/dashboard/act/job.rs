@@ -1,20 +1,16 @@
-//! Starts a run of a job, for the dashboard and the API.
+//! Starts a run of a job.
 
-use axum::{extract::State, http::StatusCode, response::Response};
-use riqle_jobs_core::{Error, ErrorKind, Jobs, NewRun, Payload, RunId, limits, store::ActionKind};
+use axum::response::Response;
+use riqle_jobs_core::{Payload, RunId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::{Done, Submitted, action, recorded, run::null_too};
-use crate::{
-    dashboard::{
-        Web,
-        failure::Failure,
-        json_text::{Layout, rewrite},
-        visit::Path,
-    },
-    security::User,
+use super::{Done, Submitted, run::null_too};
+use crate::dashboard::{
+    failure::Failure,
+    json_text::{Layout, rewrite},
+    visit::Path,
 };
 
 /// What to start a run with.
@@ -41,60 +37,20 @@ pub(crate) struct StartRequest {
     request_body = StartRequest, responses((status = 200, body = Done),
     (status = "4XX", body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn start(
-    State(web): State<Web>,
     Path(name): Path<String>,
     Submitted { visit, asked }: Submitted<StartRequest>,
 ) -> Response {
-    let started = async {
-        let input = match (&asked.input, &asked.input_text) {
-            (Some(input), _) => Some(input.get().to_owned()),
-            (None, Some(text)) => rewrite(text, Layout::Compact, None),
-            (None, None) => return Err(Failure::bad("the input is missing")),
-        };
-        let input = input.ok_or_else(|| Failure::bad("the input is not JSON"))?;
-        start_run(&web.jobs, &visit.user, &name, &input, asked.id).await
+    let input = match (&asked.input, &asked.input_text) {
+        (Some(input), _) => Ok(input.get().to_owned()),
+        (None, Some(text)) => rewrite(text, Layout::Compact, None).ok_or("the input is not JSON"),
+        (None, None) => Err("the input is missing"),
     };
-    match started.await {
-        Ok((action, id)) => visit.done(&format!("runs/{id}"), action, id),
-        Err(failure) => visit.fail(&failure),
-    }
-}
-
-/// Enqueues a run of a registered job for a user, and records it; returns the run's id. A run that exists under
-/// the given id, with the same input, is left as is.
-pub(crate) async fn start_run(
-    jobs: &Jobs,
-    user: &User,
-    name: &str,
-    input: &str,
-    id: Option<RunId>,
-) -> Result<(riqle_jobs_core::ActionId, String), Failure> {
-    let known = jobs.store().jobs().await?;
-    let Some(job) = known.into_iter().map(|job| job.declaration).find(|job| job.name == name) else {
-        let error = Error::new(ErrorKind::NotFound, "start", "no worker has registered a job with this name");
-        return Err(error.into());
+    let input = match input {
+        Ok(input) => Payload::from_json_text(input),
+        Err(why) => return visit.fail(&Failure::bad(why)),
     };
-    let input = Payload::from_json_text(input);
-    limits::check_json("input", &input)?;
-    let mut run = NewRun::of_declared(&job, input)?;
-    if let Some(id) = id {
-        if id.as_uuid().get_version_num() != 7 {
-            return Err(Failure::bad("the id is not a UUID of version 7"));
-        }
-        if let Some(known) = jobs.store().run(id).await?
-            && (known.job != run.job || known.input != run.input)
-        {
-            let text = "the id belongs to another run".to_owned();
-            return Err(Failure { status: StatusCode::CONFLICT, text });
-        }
-        run.id = id;
+    match visit.operator().start(&name, input, asked.id).await {
+        Ok(started) => visit.done(&format!("runs/{}", started.outcome), started),
+        Err(error) => visit.fail(&Failure::of_action(error)),
     }
-    let id = run.id.to_string();
-    let action = action(user, ActionKind::Start, &format!("job {name}"), "");
-    // Where the job's unique key is held, the holder is what stands for it.
-    recorded(jobs, action, move |jobs| async move {
-        let answers = jobs.store().enqueue(vec![run]).await;
-        answers.map(|answers| answers.first().map_or(id, |answer| answer.id().to_string()))
-    })
-    .await
 }

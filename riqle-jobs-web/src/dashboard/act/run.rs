@@ -1,19 +1,17 @@
 //! What is done to one run.
 
-use axum::{extract::State, response::Response};
-use riqle_jobs_core::{
-    Error, ErrorKind, Jobs, Payload, Replay, ReplayFrom, RunId, StepPath, store::ActionKind,
-};
+use axum::response::Response;
+use riqle_jobs_core::{Payload, Replay, ReplayFrom, RunId, StepPath, operator::RunAction};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::{Done, Submitted, action, recorded};
+use super::{Done, Submitted};
 use crate::dashboard::{
     Web,
     failure::Failure,
     json_text::{Layout, rewrite},
-    visit::Path,
+    visit::{Path, Visit},
 };
 
 /// How to replay a run.
@@ -51,11 +49,9 @@ pub(crate) struct Nothing {}
     request_body = ReplayRequest, responses((status = 200, body = Done),
     (status = "4XX", body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn replay(
-    State(web): State<Web>,
     Path(id): Path<String>,
     Submitted { visit, asked }: Submitted<ReplayRequest>,
 ) -> Response {
-    let new_run = RunId::new();
     let replayed = async {
         let id = run_id(&id)?;
         let from = match asked.from.as_str() {
@@ -66,34 +62,13 @@ pub(crate) async fn replay(
                 None => return Err(Failure::bad("`from` must be failed-step, start or step:NAME")),
             },
         };
-        if let ReplayFrom::Step(path) = &from {
-            web.jobs.store().run(id).await?.ok_or_else(|| Failure::not_found("run"))?;
-            let steps = web.jobs.store().steps(id).await?;
-            if !steps.iter().any(|step| step.path == *path) {
-                return Err(Failure::bad("the run has no saved step with this name"));
-            }
-        }
-        let input = edited_input(&web, id, &asked).await?;
-        let detail = match (&from, &input) {
-            (ReplayFrom::FailedStep, None) => "from the failed step".to_owned(),
-            (from, input) => {
-                let edited = if input.is_some() { ", with edited input" } else { "" };
-                let from = match from {
-                    ReplayFrom::FailedStep => "the failed step".to_owned(),
-                    ReplayFrom::Start => "the start".to_owned(),
-                    ReplayFrom::Step(step) => format!("step {step}"),
-                };
-                format!("from {from}{edited}")
-            }
-        };
-        let action = action(&visit.user, ActionKind::Replay, &format!("run {id}"), &detail);
-        let replay = Replay { from, input };
-        recorded(&web.jobs, action, move |jobs| async move {
-            jobs.store().replay(id, new_run, replay).await.map(|()| new_run.to_string())
-        })
-        .await
+        let input = edited_input(&visit.web, id, &asked).await?;
+        visit.operator().replay(id, Replay { from, input }).await.map_err(Failure::of_action)
     };
-    visit.ended(&format!("runs/{new_run}"), replayed.await)
+    match replayed.await {
+        Ok(replayed) => visit.done(&format!("runs/{}", replayed.outcome), replayed),
+        Err(failure) => visit.fail(&failure),
+    }
 }
 
 /// The input to replay with, if it differs.
@@ -126,64 +101,31 @@ pub(super) fn other_input(
 #[utoipa::path(post, path = "/runs/{id}/cancel", tag = "runs", params(("id" = uuid::Uuid, Path)),
     request_body = Nothing, responses((status = 200, body = Done),
     (status = "4XX", body = crate::dashboard::openapi::Problem)))]
-pub(crate) async fn cancel(
-    State(web): State<Web>,
-    Path(id): Path<String>,
-    Submitted { visit, .. }: Submitted<Nothing>,
-) -> Response {
-    let cancelled = async {
-        let id = run_id(&id)?;
-        let action = action(&visit.user, ActionKind::Cancel, &format!("run {id}"), "");
-        recorded(&web.jobs, action, move |jobs| async move { jobs.cancel(id).await.map(|()| String::new()) })
-            .await
-    };
-    visit.ended(&format!("runs/{id}"), cancelled.await)
+pub(crate) async fn cancel(Path(id): Path<String>, Submitted { visit, .. }: Submitted<Nothing>) -> Response {
+    on_run(&visit, &id, RunAction::Cancel, &format!("runs/{id}")).await
 }
 
 /// Makes a run due now.
 #[utoipa::path(post, path = "/runs/{id}/run-now", tag = "runs", params(("id" = uuid::Uuid, Path)),
     request_body = Nothing, responses((status = 200, body = Done),
     (status = "4XX", body = crate::dashboard::openapi::Problem)))]
-pub(crate) async fn run_now(
-    State(web): State<Web>,
-    Path(id): Path<String>,
-    Submitted { visit, .. }: Submitted<Nothing>,
-) -> Response {
-    let made_due = async {
-        let id = run_id(&id)?;
-        let action = action(&visit.user, ActionKind::RunNow, &format!("run {id}"), "");
-        recorded(&web.jobs, action, move |jobs| async move { jobs.run_now(id).await.map(|()| String::new()) })
-            .await
-    };
-    visit.ended(&format!("runs/{id}"), made_due.await)
+pub(crate) async fn run_now(Path(id): Path<String>, Submitted { visit, .. }: Submitted<Nothing>) -> Response {
+    on_run(&visit, &id, RunAction::RunNow, &format!("runs/{id}")).await
 }
 
 /// Deletes a dead letter.
 #[utoipa::path(post, path = "/runs/{id}/discard", tag = "runs", params(("id" = uuid::Uuid, Path)),
     request_body = Nothing, responses((status = 200, body = Done),
     (status = "4XX", body = crate::dashboard::openapi::Problem)))]
-pub(crate) async fn discard(
-    State(web): State<Web>,
-    Path(id): Path<String>,
-    Submitted { visit, .. }: Submitted<Nothing>,
-) -> Response {
-    let discarded = async {
-        let id = run_id(&id)?;
-        let action = action(&visit.user, ActionKind::Discard, &format!("run {id}"), "");
-        recorded(&web.jobs, action, move |jobs| async move {
-            discard_one(&jobs, id).await.map(|()| String::new())
-        })
-        .await
-    };
-    visit.ended("dead-letters", discarded.await)
+pub(crate) async fn discard(Path(id): Path<String>, Submitted { visit, .. }: Submitted<Nothing>) -> Response {
+    on_run(&visit, &id, RunAction::Discard, "dead-letters").await
 }
 
-/// A missing one is not found.
-pub(super) async fn discard_one(jobs: &Jobs, id: RunId) -> Result<(), Error> {
-    if jobs.store().run(id).await?.is_none() {
-        return Err(Error::new(ErrorKind::NotFound, "discard", format!("no run {id}")));
+async fn on_run(visit: &Visit, id: &str, action: RunAction, page: &str) -> Response {
+    match run_id(id) {
+        Ok(id) => visit.acted(page, visit.operator().on_run(action, id).await),
+        Err(failure) => visit.fail(&failure),
     }
-    jobs.store().discard(id).await
 }
 
 fn run_id(id: &str) -> Result<RunId, Failure> {

@@ -5,32 +5,23 @@ use std::time::Duration;
 use axum::{extract::State, http::StatusCode, response::Response};
 use jiff::Timestamp;
 use riqle_jobs_core::{
-    Error, Jobs, ScheduleStatus,
+    ScheduleStatus,
     schedule::{Missed, NewSchedule, Rule},
-    store::ActionKind,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{
-    Done, Submitted, action,
+    Done, Submitted,
     queue::PauseRequest,
-    recorded,
     run::{Nothing, null_too, other_input},
 };
-use crate::{
-    dashboard::{
-        Web,
-        failure::Failure,
-        pages::{
-            run_filter::time,
-            schedule::{missed_word, settings_of},
-            schedules::path_of,
-        },
-        visit::Path,
-    },
-    security::User,
+use crate::dashboard::{
+    Web,
+    failure::Failure,
+    pages::{run_filter::time, schedule::settings_of, schedules::path_of},
+    visit::Path,
 };
 
 /// Which ticks to fill in, both ends included.
@@ -78,45 +69,17 @@ pub(crate) struct EditRequest {
     _form_token: String,
 }
 
-/// A schedule that is to be acted on.
-struct Target {
-    job: String,
-    name: String,
-    found: ScheduleStatus,
-}
-
-impl Target {
-    async fn find(web: &Web, (job, name): (String, String)) -> Result<Self, Failure> {
-        let found = web.jobs.schedule_status(&job, &name).await?;
-        let found = found.filter(|found| !found.state.is_removed);
-        Ok(Self { job, name, found: found.ok_or_else(|| Failure::not_found("schedule"))? })
-    }
-
-    fn action(&self, user: &User, kind: ActionKind, detail: &str) -> riqle_jobs_core::store::NewAction {
-        action(user, kind, &format!("schedule {} of job {}", self.name, self.job), detail)
-    }
-}
-
 /// Starts a run of a schedule now; the outcome is its id.
 #[utoipa::path(post, path = "/schedules/{job}/{name}/trigger", tag = "schedules",
     params(("job" = String, Path), ("name" = String, Path)), request_body = Nothing,
     responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn trigger(
-    State(web): State<Web>,
-    Path(path): Path<(String, String)>,
+    Path((job, name)): Path<(String, String)>,
     Submitted { visit, .. }: Submitted<Nothing>,
 ) -> Response {
-    let triggered = async {
-        let target = Target::find(&web, path).await?;
-        let action = target.action(&visit.user, ActionKind::Trigger, "");
-        recorded(&web.jobs, action, move |jobs: Jobs| async move {
-            jobs.trigger_schedule(&target.job, &target.name).await.map(|run| run.to_string())
-        })
-        .await
-    };
-    match triggered.await {
-        Ok((action, run)) => visit.done(&format!("runs/{run}"), action, run),
-        Err(failure) => visit.fail(&failure),
+    match visit.operator().trigger_schedule(&job, &name).await {
+        Ok(started) => visit.done(&format!("runs/{}", started.outcome), started),
+        Err(error) => visit.fail(&Failure::of_action(error)),
     }
 }
 
@@ -125,25 +88,10 @@ pub(crate) async fn trigger(
     params(("job" = String, Path), ("name" = String, Path)), request_body = PauseRequest,
     responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn pause(
-    State(web): State<Web>,
-    Path(path): Path<(String, String)>,
+    Path((job, name)): Path<(String, String)>,
     Submitted { visit, asked }: Submitted<PauseRequest>,
 ) -> Response {
-    let page = path_of(&path.0, &path.1);
-    let paused = async {
-        let target = Target::find(&web, path).await?;
-        let why = asked.checked()?;
-        let action = target.action(&visit.user, ActionKind::Pause, &why);
-        let by = visit.user.name.clone();
-        recorded(&web.jobs, action, move |jobs: Jobs| async move {
-            jobs.pause_schedule(&target.job, &target.name, &by, &why).await?;
-            let before = target.found.state.pause;
-            let outcome = before.map(|pause| format!("already paused by {}; nothing changed", pause.by));
-            Ok::<_, Error>(outcome.unwrap_or_default())
-        })
-        .await
-    };
-    visit.ended(&page, paused.await)
+    visit.acted(&path_of(&job, &name), visit.operator().pause_schedule(&job, &name, &asked.why).await)
 }
 
 /// Lets a paused schedule tick again, from now on.
@@ -151,20 +99,10 @@ pub(crate) async fn pause(
     params(("job" = String, Path), ("name" = String, Path)), request_body = Nothing,
     responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn resume(
-    State(web): State<Web>,
-    Path(path): Path<(String, String)>,
+    Path((job, name)): Path<(String, String)>,
     Submitted { visit, .. }: Submitted<Nothing>,
 ) -> Response {
-    let page = path_of(&path.0, &path.1);
-    let resumed = async {
-        let target = Target::find(&web, path).await?;
-        let action = target.action(&visit.user, ActionKind::Resume, "");
-        recorded(&web.jobs, action, move |jobs: Jobs| async move {
-            jobs.resume_schedule(&target.job, &target.name).await.map(|()| String::new())
-        })
-        .await
-    };
-    visit.ended(&page, resumed.await)
+    visit.acted(&path_of(&job, &name), visit.operator().resume_schedule(&job, &name).await)
 }
 
 /// Fills in the ticks of a range, one run after the other.
@@ -172,26 +110,17 @@ pub(crate) async fn resume(
     params(("job" = String, Path), ("name" = String, Path)), request_body = BackfillRequest,
     responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn backfill(
-    State(web): State<Web>,
-    Path(path): Path<(String, String)>,
+    Path((job, name)): Path<(String, String)>,
     Submitted { visit, asked }: Submitted<BackfillRequest>,
 ) -> Response {
-    let page = path_of(&path.0, &path.1);
-    let filled_in = async {
-        let target = Target::find(&web, path).await?;
-        let end = |field, text: &str| {
-            time(field, text)?.ok_or_else(|| Failure::bad(format!("`{field}` is missing")))
-        };
+    let end =
+        |field, text: &str| time(field, text)?.ok_or_else(|| Failure::bad(format!("`{field}` is missing")));
+    let begun = async {
         let (from, until): (Timestamp, Timestamp) = (end("from", &asked.from)?, end("until", &asked.until)?);
-        let action = target.action(&visit.user, ActionKind::Backfill, &format!("from {from} until {until}"));
-        let by = visit.user.name.clone();
-        recorded(&web.jobs, action, move |jobs: Jobs| async move {
-            let begun = jobs.backfill_schedule(&target.job, &target.name, from, until, &by).await;
-            begun.map(|()| "begun".to_owned())
-        })
-        .await
+        let begun = visit.operator().backfill_schedule(&job, &name, from, until).await;
+        begun.map_err(Failure::of_action)
     };
-    visit.ended(&page, filled_in.await)
+    visit.ended(&path_of(&job, &name), begun.await)
 }
 
 /// Gives a schedule another rule, input or policy.
@@ -200,25 +129,20 @@ pub(crate) async fn backfill(
     responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn edit(
     State(web): State<Web>,
-    Path(path): Path<(String, String)>,
+    Path((job, name)): Path<(String, String)>,
     Submitted { visit, asked }: Submitted<EditRequest>,
 ) -> Response {
-    let page = path_of(&path.0, &path.1);
     let edited = async {
-        let target = Target::find(&web, path).await?;
-        if asked.shown.as_ref().is_some_and(|shown| *shown != settings_of(&target.found)) {
+        let found = web.jobs.schedule_status(&job, &name).await?;
+        let found = found.ok_or_else(|| Failure::not_found("schedule"))?;
+        if asked.shown.as_ref().is_some_and(|shown| *shown != settings_of(&found)) {
             let text = "the schedule has changed since the page was loaded: go back, reload it and try again";
             return Err(Failure { status: StatusCode::CONFLICT, text: text.to_owned() });
         }
-        let new = asked.applied_to(&target.found)?;
-        let action = target.action(&visit.user, ActionKind::Edit, &differences(&target.found, &new));
-        let by = visit.user.name.clone();
-        recorded(&web.jobs, action, move |jobs: Jobs| async move {
-            jobs.edit_schedule(new, &by).await.map(|()| String::new())
-        })
-        .await
+        let new = asked.applied_to(&found)?;
+        visit.operator().edit_schedule(new).await.map_err(Failure::of_action)
     };
-    visit.ended(&page, edited.await)
+    visit.ended(&path_of(&job, &name), edited.await)
 }
 
 /// Removes a schedule; its runs continue.
@@ -226,26 +150,18 @@ pub(crate) async fn edit(
     params(("job" = String, Path), ("name" = String, Path)), request_body = Nothing,
     responses((status = 200, body = Done), (status = "4XX", body = crate::dashboard::openapi::Problem)))]
 pub(crate) async fn remove(
-    State(web): State<Web>,
-    Path(path): Path<(String, String)>,
+    Path((job, name)): Path<(String, String)>,
     Submitted { visit, .. }: Submitted<Nothing>,
 ) -> Response {
-    let removed = async {
-        let target = Target::find(&web, path).await?;
-        let action = target.action(&visit.user, ActionKind::Remove, "");
-        recorded(&web.jobs, action, move |jobs: Jobs| async move {
-            jobs.remove_schedule(&target.job, &target.name).await.map(|()| String::new())
-        })
-        .await
-    };
-    visit.ended("schedules", removed.await)
+    visit.acted("schedules", visit.operator().remove_schedule(&job, &name).await)
 }
 
 impl EditRequest {
     fn applied_to(&self, found: &ScheduleStatus) -> Result<NewSchedule, Failure> {
         let ScheduleStatus { job, queue, name, state, .. } = found;
         let input = other_input(&found.input, self.input.as_deref(), self.input_text.as_deref())?;
-        let missed = self.missed.as_deref().map(missed_of).transpose()?;
+        let missed = self.missed.as_deref().map(str::parse::<Missed>).transpose();
+        let missed = missed.map_err(|_| Failure::bad("`missed` must be `skip`, `latest` or `all:N`"))?;
         let overlap = self.overlap.as_deref().map(str::parse).transpose();
         let overlap = overlap.map_err(|_| {
             Failure::bad("`overlap` must be `allow`, `skip`, `one-waits` or `cancel-earlier`")
@@ -292,35 +208,7 @@ impl EditRequest {
     }
 }
 
-/// What an edit changes, for display.
-fn differences(found: &ScheduleStatus, new: &NewSchedule) -> String {
-    let state = &found.state;
-    let mut all = Vec::new();
-    let mut note = |what: &str, old: String, new: String| {
-        if old != new {
-            all.push(format!("{what} from {old} to {new}"));
-        }
-    };
-    note("times", state.rule.to_string(), new.rule.to_string());
-    note("missed ticks", missed_word(state.missed), missed_word(new.missed));
-    note("overlap", state.overlap.to_string(), new.overlap.to_string());
-    note("jitter", format!("{:?}", state.jitter), format!("{:?}", new.jitter));
-    if found.input != new.input {
-        all.push("another input".to_owned());
-    }
-    if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }
-}
-
 fn seconds(field: &str, seconds: Option<f64>) -> Result<Option<Duration>, Failure> {
     let seconds = seconds.map(Duration::try_from_secs_f64).transpose();
     seconds.map_err(|_| Failure::bad(format!("`{field}` is not a duration")))
-}
-
-fn missed_of(word: &str) -> Result<Missed, Failure> {
-    let of_all = || word.strip_prefix("all:")?.parse().ok().map(Missed::All);
-    match word {
-        "skip" => Ok(Missed::Skip),
-        "latest" => Ok(Missed::Latest),
-        _ => of_all().ok_or_else(|| Failure::bad("`missed` must be `skip`, `latest` or `all:N`")),
-    }
 }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use riqle_jobs_core::{later, store::COUNTED_TO};
+use riqle_jobs_core::{later, operator::RunAction, store::COUNTED_TO};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::run_filter::Search;
 use crate::dashboard::{
     Web,
-    act::runs::Act,
+    act::runs::filter_of,
     failure::Failure,
     page::{Page, Place},
     show::Count,
@@ -22,7 +22,9 @@ use crate::dashboard::{
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ConfirmPage {
-    act: Act,
+    /// `replay`, `discard`, `cancel` or `run-now`.
+    #[schema(value_type = String)]
+    act: RunAction,
     /// The search, limited to runs enqueued before now: none that comes later is acted on.
     search: Search,
     #[serde(skip)]
@@ -35,7 +37,9 @@ pub(crate) struct ConfirmPage {
 #[derive(Clone, Copy, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Asked {
-    act: Act,
+    /// `replay`, `discard`, `cancel` or `run-now`.
+    #[param(value_type = String)]
+    act: RunAction,
 }
 
 /// How many runs an action would act on.
@@ -51,13 +55,13 @@ pub(crate) async fn show(
 }
 
 impl ConfirmPage {
-    async fn load(web: Web, act: Act, asked: Search) -> Result<Self, Failure> {
+    async fn load(web: Web, act: RunAction, asked: Search) -> Result<Self, Failure> {
         let store = &**web.jobs.store();
         let now = later(store.now().await?, Duration::from_millis(1));
-        let is_of_now = act.filter(&asked)?.enqueued_before.is_none_or(|to| to > now);
+        let is_of_now = filter_of(act, &asked)?.enqueued_before.is_none_or(|to| to > now);
         let to = if is_of_now { now.to_string() } else { asked.to.clone() };
         let search = Search { to, ..asked.clone() };
-        let runs = store.count_runs(act.filter(&search)?, COUNTED_TO).await?;
+        let runs = store.count_runs(filter_of(act, &search)?, COUNTED_TO).await?;
         Ok(Self { act, search, asked, runs: Count(runs), is_at_least: runs >= COUNTED_TO })
     }
 }

@@ -5,6 +5,7 @@ use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
     EmailId, RunId,
     email::{EmailDetail, EmailFilter, EmailRecord, EmailStatus, mask_addresses},
+    verdict::{OPEN, is_open},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -18,8 +19,6 @@ use crate::dashboard::{
 };
 
 const PAGE: usize = 50;
-/// The details of an email whose outcome waits for an operator.
-pub(crate) const OPEN: [EmailDetail; 2] = [EmailDetail::Unknown, EmailDetail::Held];
 
 /// The email log, newest first.
 #[derive(Serialize, ToSchema)]
@@ -193,11 +192,6 @@ impl EmailRow {
             | EmailDetail::Greylisted => "quiet",
         }
     }
-}
-
-/// Whether an operator must say if it was sent.
-pub(crate) fn is_open(email: &EmailRecord) -> bool {
-    OPEN.contains(&email.detail) && email.may_have_been_sent()
 }
 
 /// An address without its name: `a…@example.com`; of any other text, the first letter.

@@ -24,4 +24,3 @@ pub(crate) mod schedule;
 pub(crate) mod schedules;
 pub(crate) mod suppressions;
 mod timeline;
-pub(crate) mod verdict;

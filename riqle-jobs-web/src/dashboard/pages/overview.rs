@@ -4,17 +4,13 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
     RunFilter,
-    email::EmailFilter,
     store::{COUNTED_TO, JobMetrics},
+    verdict::{About, Facts, Finding, Level, headline, open_emails},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{
-    claimed::Claimed,
-    emails::{OPEN, is_open},
-    verdict::{Facts, Finding, Level, findings},
-};
+use super::claimed::Claimed;
 use crate::dashboard::{
     Web,
     chart::{Chart, charts},
@@ -25,16 +21,16 @@ use crate::dashboard::{
     visit::{Query, Visit},
 };
 
-/// Emails without an outcome are counted up to this.
-pub(super) const MOST_OPEN: usize = 20;
-
 /// How things are.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OverviewPage {
-    /// The worst of the findings.
+    #[serde(skip)]
+    headline: String,
+    /// The worst of the findings: `good`, `notice`, `warning` or `bad`.
+    #[schema(value_type = String)]
     verdict: Level,
-    findings: Vec<Finding>,
+    findings: Vec<FindingView>,
     /// Due runs that no worker has claimed; counted to 10,000 per job and queue.
     due: Count,
     /// Runs whose attempt has a slot of a worker; counted likewise.
@@ -53,6 +49,34 @@ pub(crate) struct OverviewPage {
     jobs: Vec<Summary>,
     #[serde(skip)]
     charts: Vec<Chart>,
+}
+
+/// Something that is not as it should be.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct FindingView {
+    /// `notice`, `warning` or `bad`.
+    #[schema(value_type = String)]
+    level: Level,
+    /// What is.
+    what: String,
+    /// What to do.
+    remedy: String,
+    /// Where to look, within the dashboard.
+    path: Option<&'static str>,
+}
+
+impl FindingView {
+    fn of(Finding { level, what, remedy, about, .. }: Finding) -> Self {
+        let path = about.and_then(|about| match about {
+            About::Queues => Some("queues"),
+            About::Jobs => Some("jobs"),
+            About::DeadLetters => Some("dead-letters"),
+            About::OpenEmails => Some("emails?state=open"),
+            _ => None,
+        });
+        Self { level, what, remedy, path }
+    }
 }
 
 /// What a job, or all of them, did over the range.
@@ -97,28 +121,21 @@ pub(crate) async fn show(visit: Visit, State(web): State<Web>, Query(asked): Que
 impl OverviewPage {
     async fn load(web: Web, visit: Visit, range: Range) -> Result<Self, Failure> {
         let store = &**web.jobs.store();
-        let open = EmailFilter::all().details(OPEN).limit(MOST_OPEN + 1);
-        let dead = RunFilter::dead();
-        let (health, workers, queues, open, last_hour, dead, now) = tokio::try_join!(
+        let (health, workers, queues, open_emails, last_hour, dead, now) = tokio::try_join!(
             store.health(),
             store.workers(),
             store.queues(),
-            store.emails(open),
+            open_emails(store),
             History::read(store, Range::Hour, None),
-            store.count_runs(dead, COUNTED_TO),
+            store.count_runs(RunFilter::dead(), COUNTED_TO),
             store.now(),
         )?;
-        let open_emails = open.iter().filter(|email| is_open(email)).count();
-        let facts = Facts {
-            health: &health,
-            workers: &workers,
-            queues: &queues,
-            last_hour: &last_hour,
-            dead,
-            open_emails,
-            now,
-        };
-        let mut findings = findings(&facts);
+        let facts =
+            Facts { health, workers, queues, last_hour: last_hour.all.clone(), dead, open_emails, now };
+        let found = facts.findings();
+        let headline = headline(&found);
+        let mut findings: Vec<_> = found.into_iter().map(FindingView::of).collect();
+        let Facts { health, workers, queues, .. } = facts;
         for finding in &mut findings {
             finding.what = visit.text(&finding.what);
         }
@@ -127,6 +144,7 @@ impl OverviewPage {
         let history =
             if range == Range::Hour { last_hour } else { History::read(store, range, None).await? };
         Ok(Self {
+            headline,
             verdict: findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Good),
             findings,
             due: Count(queues.iter().map(|queue| queue.due).sum()),
@@ -140,18 +158,6 @@ impl OverviewPage {
             jobs: history.jobs.iter().map(|(job, metrics)| Summary::of(job, metrics)).collect(),
             charts: charts(&history),
         })
-    }
-
-    fn headline(&self) -> String {
-        match self.verdict {
-            Level::Good => "Healthy".to_owned(),
-            Level::Notice => match self.findings.len() {
-                1 => "Healthy, with one note".to_owned(),
-                several => format!("Healthy, with {several} notes"),
-            },
-            Level::Warning => "Needs attention".to_owned(),
-            Level::Bad => "Something is wrong".to_owned(),
-        }
     }
 }
 
@@ -195,7 +201,7 @@ impl Page for OverviewPage {
     const PLACE: Place = Place::Overview;
 
     fn title(&self) -> String {
-        self.headline().to_owned()
+        self.headline.clone()
     }
 
     fn html(&self, visit: &Visit) -> Result<String, askama::Error> {

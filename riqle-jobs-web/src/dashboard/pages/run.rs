@@ -5,6 +5,7 @@ use axum::{extract::State, response::Response};
 use riqle_jobs_core::{
     AttemptRecord, RunId, RunState,
     email::{EmailFilter, addresses_in},
+    operator::RunAction,
     store::{
         RunNotes,
         rules::{Operation, Standing, Todo},
@@ -22,7 +23,6 @@ use super::{
 };
 use crate::dashboard::{
     Web,
-    act::runs::Act,
     failure::Failure,
     page::{Page, Place},
     show::{When, in_address, many},
@@ -137,12 +137,12 @@ impl RunPage {
         })
     }
 
-    fn can(&self, act: Act) -> bool {
+    fn can(&self, act: RunAction) -> bool {
         let operation = match act {
-            Act::Replay => Operation::Replay { new_run: RunId::new() },
-            Act::Discard => Operation::Discard,
-            Act::Cancel => Operation::Cancel,
-            Act::RunNow => Operation::RunNow,
+            RunAction::Replay => Operation::Replay { new_run: RunId::new() },
+            RunAction::Discard => Operation::Discard,
+            RunAction::Cancel => Operation::Cancel,
+            RunAction::RunNow => Operation::RunNow,
         };
         let RunRow { id, state, due_at: When(due_at), replayed_by, .. } = self.row;
         let run = Standing { id, state, reason: None, due_at, replayed_by };

@@ -7,14 +7,13 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use futures_util::{StreamExt, TryStreamExt, future::try_join_all, stream};
-use riqle_jobs_core::{Run, RunFilter, RunId, RunState, store::COUNTED_TO};
+use riqle_jobs_core::{Run, RunFilter, RunId, RunState, operator::RunAction, store::COUNTED_TO};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{id_prefix::IdPrefix, run_filter::Search, run_row::RunRow};
 use crate::dashboard::{
     HEADERS, Web,
-    act::runs::Act,
     failure::Failure,
     page::{Page, Place},
     show::Count,
@@ -193,7 +192,7 @@ async fn dead_letters_that_say(
 struct Html<'a> {
     page: &'a RunsPage,
     visit: &'a Visit,
-    acts: &'static [Act],
+    acts: &'static [RunAction],
 }
 
 impl Page for RunsPage {
@@ -210,9 +209,11 @@ impl Page for RunsPage {
 
     fn html(&self, visit: &Visit) -> Result<String, askama::Error> {
         let acts: &[_] = match self.search.state.parse() {
-            Ok(RunState::Dead) if visit.is_operator() => &[Act::Replay, Act::Discard],
-            Ok(RunState::Pending | RunState::Waiting) if visit.is_operator() => &[Act::RunNow, Act::Cancel],
-            Ok(RunState::Running) if visit.is_operator() => &[Act::Cancel],
+            Ok(RunState::Dead) if visit.is_operator() => &[RunAction::Replay, RunAction::Discard],
+            Ok(RunState::Pending | RunState::Waiting) if visit.is_operator() => {
+                &[RunAction::RunNow, RunAction::Cancel]
+            }
+            Ok(RunState::Running) if visit.is_operator() => &[RunAction::Cancel],
             _ => &[],
         };
         Html { page: self, visit, acts }.render()

@@ -120,7 +120,7 @@ impl SchedulePage {
             zone,
             every_seconds,
             starting_at,
-            missed: missed_word(state.missed),
+            missed: state.missed.to_string(),
             overlap: state.overlap,
             jitter_seconds: state.jitter.as_secs_f64(),
             input: PayloadView::of(&input, &visit),
@@ -150,7 +150,7 @@ impl SchedulePage {
     fn missed_words(&self) -> Vec<String> {
         let usual =
             [Missed::Skip, Missed::Latest, Missed::All(10), Missed::All(100), Missed::All(MOST_MISSED)];
-        let mut words: Vec<_> = usual.map(missed_word).into();
+        let mut words: Vec<_> = usual.map(|missed| missed.to_string()).into();
         if !words.contains(&self.missed) {
             words.push(self.missed.clone());
         }
@@ -165,15 +165,6 @@ pub(crate) fn settings_of(found: &ScheduleStatus) -> String {
     digest
         .map(|digest| digest.fingerprint().0.iter().map(|byte| format!("{byte:02x}")).collect())
         .unwrap_or_default()
-}
-
-/// As it is shown and asked for.
-pub(crate) fn missed_word(missed: Missed) -> String {
-    match missed {
-        Missed::Skip => "skip".to_owned(),
-        Missed::Latest => "latest".to_owned(),
-        Missed::All(most) => format!("all:{most}"),
-    }
 }
 
 #[derive(Template)]
