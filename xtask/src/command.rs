@@ -22,6 +22,33 @@ pub(crate) fn cargo(arguments: &str) -> Command {
     cargo
 }
 
+/// The same command once more.
+pub(crate) fn again(command: &Command) -> Command {
+    let mut again = Command::new(command.get_program());
+    same(command, again.args(command.get_args()));
+    again
+}
+
+/// The same command once more, where others go before it.
+pub(crate) fn behind(command: &Command) -> Command {
+    let mut behind = Command::new("nice");
+    same(command, behind.args(["-n", "10"]).arg(command.get_program()).args(command.get_args()));
+    behind
+}
+
+fn same(command: &Command, other: &mut Command) {
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => other.env(name, value),
+            None => other.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        other.current_dir(folder);
+    }
+    other.stdin(Stdio::null());
+}
+
 /// Runs a command with its output shown; an error where it fails.
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     println!("$ {}", shown(command));

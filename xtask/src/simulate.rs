@@ -2,11 +2,11 @@
 
 use std::{path::PathBuf, process::Command};
 
-use crate::command::{cargo, root, run};
+use crate::command::{behind, cargo, root, run};
 
 /// Plays seeds.
 pub(crate) fn simulate(options: &[&str]) -> Result<(), String> {
-    run(simulation("run --release --quiet").arg("--").args(options))
+    run(behind(&simulation("run --release --quiet")).arg("--").args(options))
 }
 
 pub(crate) fn check() -> Result<(), String> {

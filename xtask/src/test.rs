@@ -1,8 +1,10 @@
 //! All tests of all crates.
 
+use std::thread;
+
 use crate::{
     chromium,
-    command::{cargo, run},
+    command::{again, behind, cargo, run},
     features::TESTED_APART,
     node, python,
     servers::{Durability, Servers},
@@ -20,12 +22,18 @@ pub(crate) fn all() -> Result<(), String> {
         apart.args(["--package", package]);
         others.args(["--exclude", package]);
     }
-    let mut all = simulate(&["--seeds", "500"]);
-    for mut test in [apart, others] {
-        servers.tell(&mut test);
+    for test in [&mut apart, &mut others] {
+        servers.tell(test);
         test.args(["--all-features", "--locked", "--no-fail-fast"]);
         test.env("RIQLE_TEST_PYTHON", &python).env("RIQLE_TEST_NODE_MODULES", &modules);
-        all = all.and(run(test.envs(chromium.clone())));
+        test.envs(chromium.clone());
     }
-    all
+    run(again(&apart).arg("--no-run"))?;
+    // These tests wait for servers, leases and clocks half of the time.
+    let (apart, beside) = thread::scope(|scope| {
+        let beside = scope.spawn(|| simulate(&["--seeds", "500"]).and(run(behind(&others).arg("--no-run"))));
+        let apart = run(&mut apart);
+        (apart, beside.join().unwrap_or_else(|_| Err("what was built beside the tests panicked".to_owned())))
+    });
+    apart.and(beside).and(run(&mut others))
 }
