@@ -1,0 +1,89 @@
+//! The commands that change something, each by core's [`Operator`](riqle_jobs::operator::Operator), which records it.
+
+mod dead;
+mod enqueue;
+mod many;
+mod schedules;
+
+use riqle_jobs::{
+    operator::Done,
+    store::{WorkerId, WorkerOrder},
+};
+use serde::Serialize;
+
+pub(crate) use self::{
+    dead::dead,
+    enqueue::{enqueue, send_event},
+    many::{confirm, on_runs},
+    schedules::schedules,
+};
+use crate::{context::Context, failure::Failure, selection::nearest};
+
+/// What was done, as JSON.
+#[derive(Serialize)]
+struct ActionDone {
+    /// The id of its record, for `audit`.
+    action: String,
+    /// A new run's id, how many, or nothing.
+    outcome: String,
+}
+
+/// Says that an action was done.
+pub(crate) fn acted(line: &str, done: Done, context: &mut Context<'_>) -> Result<(), Failure> {
+    let line = if done.outcome.is_empty() { line.to_owned() } else { format!("{line}: {}", done.outcome) };
+    context.tell(&line, &ActionDone { action: done.action.to_string(), outcome: done.outcome })
+}
+
+pub(crate) async fn pause(queue: &str, why: &str, context: &mut Context<'_>) -> Result<(), Failure> {
+    let done = context.operator().await?.pause_queue(queue, why).await;
+    match done {
+        Err(error) => Err(of_queue(queue, error.into(), context).await),
+        Ok(done) => acted(&format!("queue {queue} is paused"), done, context),
+    }
+}
+
+pub(crate) async fn resume(queue: &str, context: &mut Context<'_>) -> Result<(), Failure> {
+    let done = context.operator().await?.resume_queue(queue).await;
+    match done {
+        Err(error) => Err(of_queue(queue, error.into(), context).await),
+        Ok(done) => acted(&format!("queue {queue} hands out its runs"), done, context),
+    }
+}
+
+/// Names the queues that are most like one that is not known.
+async fn of_queue(queue: &str, failure: Failure, context: &Context<'_>) -> Failure {
+    if failure.code != crate::failure::NOT_FOUND {
+        return failure;
+    }
+    let Ok(jobs) = context.jobs().await else { return failure };
+    let (Ok(known), Ok(queues)) = (jobs.store().jobs().await, jobs.queues().await) else { return failure };
+    let names = known.iter().map(|job| job.declaration.queue.as_str());
+    let hint = nearest(queue, names.chain(queues.iter().map(|queue| queue.name.as_str())));
+    Failure::not_found(format!("no job has announced a queue {queue:?}, and no run waits in it{hint}"))
+}
+
+/// A worker by its id or its label.
+pub(crate) async fn drain(worker: &str, undo: bool, context: &mut Context<'_>) -> Result<(), Failure> {
+    let jobs = context.jobs().await?;
+    let workers = jobs.store().workers().await?;
+    let is_meant = |report: &riqle_jobs::store::WorkerReport| {
+        report.label == worker || worker.parse::<WorkerId>().is_ok_and(|id| id == report.id)
+    };
+    let mut meant = workers.iter().filter(|known| is_meant(&known.report));
+    let Some(first) = meant.next() else {
+        let hint = nearest(worker, workers.iter().map(|known| known.report.label.as_str()));
+        return Err(Failure::not_found(format!("no worker {worker:?} was seen within a day{hint}")));
+    };
+    if meant.next().is_some() {
+        return Err(Failure::refused(format!("several workers are called {worker:?}: name one by its id")));
+    }
+    let order = if undo { WorkerOrder::Work } else { WorkerOrder::Drain };
+    let done = context.operator().await?.order_worker(first.report.id, order).await?;
+    let line = match order {
+        WorkerOrder::Work => format!("worker {worker} takes runs again within ten seconds"),
+        WorkerOrder::Drain => {
+            format!("worker {worker} takes no more runs within ten seconds, and ends those that it has")
+        }
+    };
+    acted(&line, done, context)
+}

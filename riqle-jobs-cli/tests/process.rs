@@ -1,0 +1,169 @@
+//! The binary as it is installed: where it finds its store, what it says of one that is not there, and how it ends.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::TcpListener,
+    path::Path,
+    process::{Command, Output, Stdio},
+    sync::Arc,
+};
+
+use riqle_jobs::{Jobs, Memory, sqlite::Sqlite, store::Store};
+use support::{Resize, ran};
+
+fn binary() -> Command {
+    let mut binary = Command::new(env!("CARGO_BIN_EXE_riqle-jobs"));
+    for variable in ["RIQLE_JOBS_URL", "RIQLE_JOBS_OPERATOR", "RIQLE_JOBS_VIEWER"] {
+        binary.env_remove(variable);
+    }
+    binary.env("USER", "anna").stdin(Stdio::null());
+    binary
+}
+
+fn on(url: &str, line: &str) -> Output {
+    binary().env("RIQLE_JOBS_URL", url).args(line.split(' ')).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn url_in(folder: &Path) -> String {
+    format!("sqlite:{}", folder.join("jobs.db").display())
+}
+
+#[test]
+fn a_store_is_made_by_migrate_alone_and_then_nothing_is_wrong_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = url_in(folder.path());
+    let asked = on(&url, "status");
+    assert_eq!(asked.status.code(), Some(1));
+    assert!(text(&asked.stderr).contains("there is no file"), "{}", text(&asked.stderr));
+    assert!(!folder.path().join("jobs.db").exists());
+    let standing = on(&url, "migrate status --json");
+    assert_eq!(
+        (standing.status.code(), text(&standing.stdout).as_str()),
+        (Some(5), "{\"at\":0,\"pending\":[\"schema\"]}\n")
+    );
+    assert_eq!(text(&on(&url, "migrate --dry-run").stdout), "would apply: schema\n");
+    assert!(!folder.path().join("jobs.db").exists());
+    assert_eq!(text(&on(&url, "migrate").stdout), "applied: schema\n");
+    assert_eq!(text(&on(&url, "migrate").stdout), "the schema is up to date, at migration 1\n");
+    let doctor = on(&url, "doctor");
+    assert_eq!((doctor.status.code(), text(&doctor.stdout).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_store_that_is_away_or_not_named_has_its_exit_code() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for url in [format!("redis://127.0.0.1:{port}"), format!("postgres://ada:secret@127.0.0.1:{port}/shop")] {
+        let asked = on(&url, "status");
+        assert_eq!(asked.status.code(), Some(4), "{}", text(&asked.stderr));
+        assert!(!text(&asked.stderr).contains("secret"), "{}", text(&asked.stderr));
+    }
+    let unnamed = binary().arg("status").output().unwrap();
+    assert_eq!(unnamed.status.code(), Some(2));
+    assert!(text(&unnamed.stderr).contains("which store? Give --url or set RIQLE_JOBS_URL"));
+    let url = format!("postgres://ada:secret@127.0.0.1:{port}/shop");
+    let shown = binary().args(["status", "--url", &url]).output().unwrap();
+    assert!(
+        text(&shown.stderr).contains("a list of processes shows the password"),
+        "{}",
+        text(&shown.stderr)
+    );
+    assert_eq!(on("mysql://db/shop", "status").status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_reader_that_closes_its_pipe_ends_a_command_quietly() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = url_in(folder.path());
+    let jobs = Jobs::new(&Sqlite::connect(&url).await.unwrap());
+    jobs.enqueue_all((0..1_000).map(|image| Resize { image })).await.unwrap();
+    let mut listing = binary()
+        .env("RIQLE_JOBS_URL", &url)
+        .args(["runs", "list", "--json", "--limit", "1000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::with_capacity(64, listing.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.contains("\"job\":\"resize\""), "{first}");
+    let mut errors = String::new();
+    listing.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    assert_eq!((listing.wait().unwrap().code(), errors.as_str()), (Some(0), ""));
+}
+
+#[tokio::test]
+async fn who_acts_is_recorded_as_user_and_host_unless_a_name_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = url_in(folder.path());
+    let jobs = Jobs::new(&Sqlite::connect(&url).await.unwrap());
+    jobs.enqueue(Resize { image: 1 }).await.unwrap();
+    assert_eq!(on(&url, "pause images").status.code(), Some(0));
+    assert_eq!(on(&url, "resume images --as night-shift").status.code(), Some(0));
+    let actions = jobs.store().actions(riqle_jobs::store::ActionFilter::default()).await.unwrap();
+    let by: Vec<_> = actions.iter().map(|recorded| recorded.action.by.as_str()).collect();
+    assert_eq!(by[0], "night-shift");
+    assert!(by[1].starts_with("anna@"), "{by:?}");
+}
+
+#[test]
+fn the_dashboard_is_closed_to_all_but_the_holder_of_its_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = url_in(folder.path());
+    assert!(on(&url, "migrate").status.success());
+    let mut serving = binary()
+        .env("RIQLE_JOBS_URL", &url)
+        .args(["dashboard", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(serving.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.split('/').nth(2).unwrap_or_default().to_owned();
+    let status = |path: &str| {
+        use std::io::Write as _;
+        let mut connection = std::net::TcpStream::connect(&address).unwrap();
+        write!(connection, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    let (health, closed) = (status("/health"), status("/jobs/overview"));
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    assert!(line.starts_with("dashboard: http://127.0.0.1:"), "{line}");
+    // No worker is alive.
+    assert_eq!((health.as_str(), closed.as_str()), ("503", "401"));
+}
+
+#[tokio::test]
+async fn the_help_of_each_command_fits_a_screen_and_has_an_example() {
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let mut to_see = vec![String::new()];
+    let mut seen = 0;
+    while let Some(command) = to_see.pop() {
+        let line = format!("{command} --help");
+        let help = ran(&store, line.trim(), None).await;
+        assert_eq!(help.code, 0, "{command}");
+        assert!(help.out.lines().count() <= 45, "{command}: {} lines", help.out.lines().count());
+        let is_group = help.out.contains("\nCommands:\n");
+        assert!(
+            help.out.contains("\nExample: ") || (is_group && !command.is_empty()),
+            "{command}:\n{}",
+            help.out
+        );
+        seen += 1;
+        let commands = help.out.split("\nCommands:\n").nth(1).unwrap_or_default();
+        for name in commands.lines().take_while(|line| line.starts_with("  ")) {
+            let name = name.split_whitespace().next().unwrap_or_default();
+            to_see.push(format!("{command} {name}").trim().to_owned());
+        }
+    }
+    assert!(seen > 40, "{seen} commands");
+}
