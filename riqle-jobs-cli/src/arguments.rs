@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-/// Looks at a store of riqle-jobs, and acts on it.
+/// Inspect and operate a riqle-jobs store.
 #[derive(Parser)]
 #[command(name = "riqle-jobs", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(after_help = "Example: RIQLE_JOBS_URL=sqlite:jobs.db riqle-jobs status
-Exit codes: 0 done, 1 refused, 2 usage, 3 not found, 4 the store is away, 5 a check failed")]
+Exit codes: 0 done, 1 refused, 2 usage, 3 not found, 4 store unavailable, 5 check failed")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -23,108 +23,108 @@ pub(crate) struct Common {
     /// The store: sqlite:PATH, postgres://…, redis://… or redis-cluster://…
     #[arg(long, global = true, env = "RIQLE_JOBS_URL", hide_env_values = true, value_name = "URL")]
     pub(crate) url: Option<String>,
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Who acts, for the audit log [default: USER@HOST]
+    /// Your name in the audit log [default: USER@HOST]
     #[arg(long = "as", global = true, value_name = "NAME")]
     pub(crate) by: Option<String>,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Bring the schema up to date, or show what that would do
+    /// Migrate the schema, or show what a migration would do
     #[command(after_help = "Example: riqle-jobs migrate --dry-run")]
     Migrate(Migrate),
-    /// How things are, and what to do about it
+    /// Overall health, what is wrong, and how to fix it
     #[command(after_help = "Example: riqle-jobs status --json")]
     Status,
-    /// The queues: what is due, scheduled, running and waiting, and who paused them
+    /// Queues: due, scheduled, running and waiting runs, and who paused them
     #[command(after_help = "Example: riqle-jobs queues")]
     Queues,
-    /// The workers that were seen within a day
+    /// Workers seen in the last 24 hours
     #[command(after_help = "Example: riqle-jobs workers")]
     Workers,
-    /// The jobs that workers and producers have announced
+    /// Jobs that workers and producers have registered
     #[command(after_help = "Example: riqle-jobs jobs")]
     Jobs,
-    /// Look at runs: list, show, tail
+    /// List, show or follow runs
     #[command(after_help = "Example: riqle-jobs runs list --state dead --job send-welcome-email")]
     Runs(Runs),
-    /// Look at the email log: list, show
+    /// List or show emails, or resolve an unknown outcome
     #[command(after_help = "Example: riqle-jobs emails list --open")]
     Emails(Emails),
-    /// The newest events, with the runs that they started
+    /// Recent events and the runs they started
     #[command(after_help = "Example: riqle-jobs events --name shop/order.paid")]
     Events(Events),
-    /// What operators did
+    /// The audit log of operators' actions
     #[command(after_help = "Example: riqle-jobs audit --by anna")]
     Audit(Audit),
-    /// Start a run of an announced job
+    /// Enqueue a run of a registered job
     #[command(after_help = "Example: riqle-jobs enqueue send-welcome-email userId=user-7 vip:=true\n\
                       Example: riqle-jobs enqueue resize --input '{\"image\": 7}'")]
     Enqueue(Enqueue),
-    /// Send an event, which starts a run of each job that it triggers
+    /// Send an event: starts a run of every job that it triggers
     #[command(after_help = "Example: riqle-jobs send-event shop/user.created userId=user-7")]
     SendEvent(SendEvent),
-    /// Cancel a run, or all that match
+    /// Cancel a run, or all matching runs
     #[command(after_help = "Example: riqle-jobs cancel 0199…\nExample: riqle-jobs cancel --job resize --yes")]
     Cancel(OnRuns),
-    /// Make due now a run that waits for its time, or all that match
+    /// Make a scheduled or waiting run due now, or all matching runs
     #[command(after_help = "Example: riqle-jobs run-now --job resize")]
     RunNow(OnRuns),
-    /// Stop handing out the runs of a queue
+    /// Pause a queue: no run of it is claimed
     #[command(after_help = "Example: riqle-jobs pause email --why 'the provider refuses'")]
     Pause {
         /// The queue
         queue: String,
-        /// Why, for others
+        /// Reason, for display
         #[arg(long, default_value = "", hide_default_value = true)]
         why: String,
     },
-    /// Hand out the runs of a queue again
+    /// Resume a paused queue
     #[command(after_help = "Example: riqle-jobs resume email")]
     Resume {
         /// The queue
         queue: String,
     },
-    /// Tell a worker to take no more runs
+    /// Drain a worker: it finishes its runs and claims no more
     #[command(after_help = "Example: riqle-jobs drain web-1-4711")]
     Drain {
-        /// Its id or label, as `workers` shows them
+        /// The id or label, as shown by `workers`
         worker: String,
-        /// Let it take runs again
+        /// Let it claim runs again
         #[arg(long)]
         undo: bool,
     },
-    /// Look at schedules and act on them
+    /// List schedules and act on them
     #[command(
         after_help = "Example: riqle-jobs schedules next\nExample: riqle-jobs schedules trigger send-digest every-morning"
     )]
     Schedules(Schedules),
-    /// Look at dead letters, replay or discard them
+    /// List, replay or discard dead letters
     #[command(
         after_help = "Example: riqle-jobs dead list\nExample: riqle-jobs dead replay --error 5c1f… --rate 50/s"
     )]
     Dead(Dead),
-    /// Check the store and what runs on it; exit code 5 where something is wrong
+    /// Check the store and its workers; exit code 5 if something is wrong
     #[command(after_help = "Example: riqle-jobs doctor --json")]
     Doctor,
-    /// Delete what is older than it need be kept
+    /// Delete old runs, events, emails and records
     #[command(after_help = "Example: riqle-jobs prune --ended 7d --events 7d")]
     Prune(Prune),
-    /// All about a run as one JSON object without secrets, for a bug report
+    /// Export a run as one redacted JSON object, for a bug report
     #[command(after_help = "Example: riqle-jobs export 0199… > run.json")]
     Export {
         /// The run's id
         run: String,
     },
-    /// What /metrics serves, once
+    /// Print the text of /metrics once
     #[command(after_help = "Example: riqle-jobs metrics | grep oldest_due")]
     Metrics,
-    /// Serve the dashboard of the store
+    /// Serve the dashboard for the store
     #[command(
-        after_help = "Example: riqle-jobs dashboard --listen 127.0.0.1:9000\nRIQLE_JOBS_OPERATOR and RIQLE_JOBS_VIEWER name users as NAME:PASSWORD; without an operator it prints a link that lets in"
+        after_help = "Example: riqle-jobs dashboard --listen 127.0.0.1:9000\nRIQLE_JOBS_OPERATOR and RIQLE_JOBS_VIEWER name users as NAME:PASSWORD; without an operator, it prints a link with a token"
     )]
     Dashboard(Dashboard),
     /// Print the completions of a shell
@@ -133,7 +133,7 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
-    /// Write the manual pages to a folder
+    /// Write the manual pages into a folder
     #[command(after_help = "Example: riqle-jobs man /usr/local/share/man/man1")]
     Man {
         /// The folder
@@ -144,7 +144,7 @@ pub(crate) enum Command {
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Migrate {
-    /// Say what would be applied, and apply nothing
+    /// Print what would be applied, without applying it
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(subcommand)]
@@ -153,10 +153,10 @@ pub(crate) struct Migrate {
 
 #[derive(Subcommand)]
 pub(crate) enum MigrateOnly {
-    /// Print the SQL that builds the schema, for migrating by other means
+    /// Print the SQL of the schema, for other migration tools
     #[command(after_help = "Example: riqle-jobs migrate print | psql shop")]
     Print,
-    /// How the schema stands to this version; exit code 5 where it must be migrated
+    /// Compare the schema with this version; exit code 5 if migrations are pending
     #[command(after_help = "Example: riqle-jobs migrate status --json")]
     Status,
 }
@@ -177,13 +177,13 @@ pub(crate) enum RunsCommand {
         #[command(flatten)]
         page: Page,
     },
-    /// Show everything about a run: attempts, steps, log, emails
+    /// Show a run with its attempts, steps, log and emails
     #[command(after_help = "Example: riqle-jobs runs show 0199…")]
     Show {
         /// Its id
         run: String,
     },
-    /// Print each run as it comes or ends, until interrupted
+    /// Follow the newest 500 runs: print each when it is enqueued or changes state
     #[command(after_help = "Example: riqle-jobs runs tail --job resize")]
     Tail {
         #[command(flatten)]
@@ -191,7 +191,7 @@ pub(crate) enum RunsCommand {
     },
 }
 
-/// Which runs. Nothing given means all.
+/// Which runs; by default, all.
 #[derive(Args, Clone, Default)]
 pub(crate) struct Selection {
     /// pending, running, waiting, succeeded, dead or cancelled
@@ -203,7 +203,7 @@ pub(crate) struct Selection {
     /// Of this queue
     #[arg(long, value_name = "NAME")]
     pub(crate) queue: Option<String>,
-    /// With this reference of the application
+    /// With this reference
     #[arg(long, value_name = "TEXT")]
     pub(crate) reference: Option<String>,
     /// With this unique key
@@ -212,10 +212,13 @@ pub(crate) struct Selection {
     /// With this fingerprint of the newest error
     #[arg(long, value_name = "FINGERPRINT")]
     pub(crate) error: Option<String>,
-    /// Enqueued then or later: 2026-11-26T08:30 in UTC, or 3h (ago)
+    /// Without any error
+    #[arg(long, conflicts_with = "error")]
+    pub(crate) without_error: bool,
+    /// Enqueued at or after this time: 2026-11-26T08:30 (UTC), or 3h (ago)
     #[arg(long, value_name = "TIME")]
     pub(crate) from: Option<String>,
-    /// Enqueued before
+    /// Enqueued before this time
     #[arg(long, value_name = "TIME")]
     pub(crate) to: Option<String>,
 }
@@ -223,10 +226,10 @@ pub(crate) struct Selection {
 /// Which page of a list.
 #[derive(Args)]
 pub(crate) struct Page {
-    /// At most so many, up to 1,000
+    /// Page size, up to 1,000
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) limit: u16,
-    /// Those before this id, the last of the page before
+    /// Continue after this id, the last of the previous page
     #[arg(long, value_name = "ID")]
     pub(crate) before: Option<String>,
 }
@@ -251,19 +254,19 @@ pub(crate) enum EmailsCommand {
         /// With this reference
         #[arg(long, value_name = "TEXT")]
         reference: Option<String>,
-        /// Those whose outcome is unknown, and waits for an operator
+        /// Only those with an unknown outcome that needs a decision
         #[arg(long)]
         open: bool,
         #[command(flatten)]
         page: Page,
     },
-    /// Show an email and what happened to it
+    /// Show an email and its delivery events
     #[command(after_help = "Example: riqle-jobs emails show 0199…")]
     Show {
         /// Its id
         email: String,
     },
-    /// Say whether an email was sent whose outcome is unknown
+    /// Record whether an email with an unknown outcome was sent
     #[command(after_help = "Example: riqle-jobs emails resolve 0199… sent")]
     Resolve {
         /// Its id
@@ -299,12 +302,12 @@ pub(crate) struct Audit {
 pub(crate) struct Enqueue {
     /// The job
     pub(crate) job: String,
-    /// A field of the input: key=text, or key:=json
+    /// Fields of the input: key=text, or key:=json
     pub(crate) fields: Vec<String>,
-    /// The input as JSON, or - to read it from standard input
+    /// The input as JSON, or - for standard input
     #[arg(long, value_name = "JSON", conflicts_with = "fields")]
     pub(crate) input: Option<String>,
-    /// The run's id, a UUID of version 7: given twice, it starts one run
+    /// The run's id (UUIDv7): repeating the command starts no second run
     #[arg(long, value_name = "UUID")]
     pub(crate) id: Option<String>,
 }
@@ -313,19 +316,19 @@ pub(crate) struct Enqueue {
 pub(crate) struct SendEvent {
     /// Its name
     pub(crate) name: String,
-    /// A field of its data: key=text, or key:=json
+    /// Fields of the data: key=text, or key:=json
     pub(crate) fields: Vec<String>,
-    /// Its data as JSON, or - to read it from standard input
+    /// The data as JSON, or - for standard input
     #[arg(long, value_name = "JSON", conflicts_with = "fields")]
     pub(crate) data: Option<String>,
-    /// Its id: sent twice within a day, it starts its jobs once
+    /// The event's id: sent again within 24 hours, it starts nothing
     #[arg(long, value_name = "TEXT")]
     pub(crate) id: Option<String>,
 }
 
 #[derive(Args)]
 pub(crate) struct OnRuns {
-    /// The runs' ids; without any, all that match
+    /// Ids of runs; if none, all matching runs
     pub(crate) runs: Vec<String>,
     #[command(flatten)]
     pub(crate) which: Selection,
@@ -336,13 +339,13 @@ pub(crate) struct OnRuns {
 /// How an action on many is done.
 #[derive(Args)]
 pub(crate) struct Many {
-    /// All runs, where nothing says which
+    /// All runs, if no filter is given
     #[arg(long)]
     pub(crate) all: bool,
-    /// At most so many a second
+    /// Runs per second, at most
     #[arg(long, default_value = "100/s", value_name = "N/s")]
     pub(crate) rate: String,
-    /// Do not ask
+    /// Skip the confirmation
     #[arg(long)]
     pub(crate) yes: bool,
 }
@@ -366,65 +369,65 @@ pub(crate) enum SchedulesCommand {
     /// List schedules, by job and name
     #[command(after_help = "Example: riqle-jobs schedules list --prefix digest/")]
     List {
-        /// With names that begin so
+        /// Names starting with this
         #[arg(long, default_value = "", hide_default_value = true)]
         prefix: String,
-        /// At most so many, up to 1,000
+        /// Page size, up to 1,000
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
         limit: u16,
     },
-    /// The next ticks of a schedule
+    /// Show the next ticks of a schedule
     #[command(after_help = "Example: riqle-jobs schedules next send-digest every-morning --ticks 3")]
     Next {
         #[command(flatten)]
         which: Schedule,
-        /// How many
+        /// Number of ticks
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
         ticks: u16,
     },
-    /// Stop its ticks; its runs stay
+    /// Pause a schedule; its runs continue
     #[command(
         after_help = "Example: riqle-jobs schedules pause send-digest every-morning --why 'wrong prices'"
     )]
     Pause {
         #[command(flatten)]
         which: Schedule,
-        /// Why, for others
+        /// Reason, for display
         #[arg(long, default_value = "", hide_default_value = true)]
         why: String,
     },
-    /// Let it tick again, from now on
+    /// Resume a schedule, from now on
     #[command(after_help = "Example: riqle-jobs schedules resume send-digest every-morning")]
     Resume {
         #[command(flatten)]
         which: Schedule,
     },
-    /// Start a run of it now
+    /// Start a run of a schedule now
     #[command(after_help = "Example: riqle-jobs schedules trigger send-digest every-morning")]
     Trigger {
         #[command(flatten)]
         which: Schedule,
     },
-    /// Fill in the ticks of a range, one run after the other
+    /// Fill in the ticks of a past range, one run after the other
     #[command(
         after_help = "Example: riqle-jobs schedules backfill send-digest every-morning --from 2026-11-01T00:00 --until 2026-11-03T00:00"
     )]
     Backfill {
         #[command(flatten)]
         which: Schedule,
-        /// The first tick may be then
+        /// Start of the range, included
         #[arg(long, value_name = "TIME")]
         from: String,
-        /// The last tick may be then
+        /// End of the range, included
         #[arg(long, value_name = "TIME")]
         until: String,
     },
-    /// Remove it; its runs stay
+    /// Remove a schedule; its runs continue
     #[command(after_help = "Example: riqle-jobs schedules remove send-digest every-morning --yes")]
     Remove {
         #[command(flatten)]
         which: Schedule,
-        /// Do not ask
+        /// Skip the confirmation
         #[arg(long)]
         yes: bool,
     },
@@ -438,14 +441,14 @@ pub(crate) struct Dead {
 
 #[derive(Subcommand)]
 pub(crate) enum DeadCommand {
-    /// Dead letters by job and error, newest first
+    /// List dead letters by job and error, newest first
     #[command(after_help = "Example: riqle-jobs dead list")]
     List {
-        /// At most so many groups, up to 1,000
+        /// Number of groups, up to 1,000
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
         limit: u16,
     },
-    /// Start dead letters again, each from its failed step
+    /// Replay dead letters, each from its failed step
     #[command(after_help = "Example: riqle-jobs dead replay --job resize --rate 50/s")]
     Replay(OnRuns),
     /// Delete dead letters
@@ -453,7 +456,7 @@ pub(crate) enum DeadCommand {
     Discard(OnRuns),
 }
 
-/// How long things are kept: 12h, 7d, 4w, or forever. What is not given stays.
+/// Maximum ages, such as 12h, 7d or 4w. Anything not given is kept.
 #[derive(Args)]
 pub(crate) struct Prune {
     /// Succeeded, cancelled and replayed runs, from their end
@@ -462,26 +465,26 @@ pub(crate) struct Prune {
     /// Dead letters, from their end
     #[arg(long, value_name = "AGE")]
     pub(crate) dead: Option<String>,
-    /// Events, from their arrival; a day at least
+    /// Events, from their arrival; at least 1d
     #[arg(long, value_name = "AGE")]
     pub(crate) events: Option<String>,
     /// Emails that are not pending, from their creation
     #[arg(long, value_name = "AGE")]
     pub(crate) emails: Option<String>,
-    /// Figures of jobs
+    /// Job metrics
     #[arg(long, value_name = "AGE")]
     pub(crate) metrics: Option<String>,
     /// Actions of operators
     #[arg(long, value_name = "AGE")]
     pub(crate) actions: Option<String>,
-    /// Do not ask
+    /// Skip the confirmation
     #[arg(long)]
     pub(crate) yes: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct Dashboard {
-    /// Where to listen
+    /// Address to listen on
     #[arg(long, default_value = "127.0.0.1:8288", value_name = "HOST:PORT")]
     pub(crate) listen: String,
 }

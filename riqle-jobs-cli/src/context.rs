@@ -1,12 +1,13 @@
 //! What every command has: the store, who acts, and where to print.
 
-use std::{ffi::OsString, path::Path};
+use std::{ffi::OsString, process::Command, sync::Arc};
 
 use riqle_jobs::{
     Error, ErrorKind, Jobs, operator::Operator, postgres::Postgres, redis::Redis, sqlite::Sqlite,
     store::Store,
 };
-use std::sync::Arc;
+
+use tokio::sync::OnceCell;
 
 use crate::{Console, arguments::Common, failure::Failure};
 
@@ -15,6 +16,8 @@ pub(crate) struct Context<'a> {
     pub(crate) url: String,
     pub(crate) json: bool,
     by: Option<String>,
+    /// Opened by the first who asks.
+    jobs: OnceCell<Jobs>,
 }
 
 impl<'a> Context<'a> {
@@ -22,28 +25,32 @@ impl<'a> Context<'a> {
         let url = common.url.filter(|url| !url.trim().is_empty());
         let url = url.ok_or_else(|| {
             Failure::usage(
-                "which store? Give --url or set RIQLE_JOBS_URL: sqlite:PATH, postgres://…, redis://… or redis-cluster://…",
+                "no store given: pass --url or set RIQLE_JOBS_URL to sqlite:PATH, postgres://…, redis://… or redis-cluster://…",
             )
         })?;
+        if common.by.as_ref().is_some_and(|by| by.trim().is_empty()) {
+            return Err(Failure::usage("--as is empty"));
+        }
         let is_in_arguments = given.iter().any(|argument| argument.to_string_lossy().contains(&*url));
         if is_in_arguments && has_password(&url) {
             console.warn(
-                "riqle-jobs: warning: a list of processes shows the password of --url; set RIQLE_JOBS_URL instead\n",
+                "riqle-jobs: warning: the password in --url is visible in process lists; set RIQLE_JOBS_URL instead\n",
             );
         }
-        Ok(Self { console, url, json: common.json, by: common.by })
+        Ok(Self { console, url, json: common.json, by: common.by, jobs: OnceCell::new() })
     }
 
     /// The store, which must be there: none is made, and no schema is changed.
     pub(crate) async fn jobs(&self) -> Result<Jobs, Failure> {
-        Ok(Jobs::new(&self.store().await?))
+        let jobs = self.jobs.get_or_try_init(|| async { Ok::<_, Error>(Jobs::new(&self.store().await?)) });
+        Ok(jobs.await?.clone())
     }
 
     async fn store(&self) -> Result<Arc<dyn Store>, Error> {
         let url = &self.url;
         match scheme(url).as_str() {
             "memory" => self.console.memory().cloned().ok_or_else(|| {
-                let message = "a store in memory is seen by its own process alone";
+                let message = "an in-memory store is visible only to its own process";
                 Error::new(ErrorKind::Misconfigured, "connect", message)
             }),
             "sqlite" => Ok(Arc::new(Sqlite::options(url).migrate(false).open().await?)),
@@ -58,13 +65,6 @@ impl<'a> Context<'a> {
     /// Who acts, on the store.
     pub(crate) async fn operator(&self) -> Result<Operator, Failure> {
         Ok(self.jobs().await?.operator(self.by()))
-    }
-
-    /// Once Ctrl-C is pressed.
-    pub(crate) async fn interrupted() {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
     }
 
     pub(crate) fn by(&self) -> String {
@@ -85,8 +85,9 @@ pub(crate) fn scheme(url: &str) -> String {
 }
 
 fn host() -> Option<String> {
-    let read = std::fs::read_to_string(Path::new("/proc/sys/kernel/hostname")).ok();
-    let host = read.or_else(|| std::env::var("HOSTNAME").ok())?;
+    let read = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let told = || Some(String::from_utf8_lossy(&Command::new("hostname").output().ok()?.stdout).into_owned());
+    let host = read.or_else(told)?;
     Some(host.trim().to_owned()).filter(|host| !host.is_empty())
 }
 

@@ -9,6 +9,7 @@ mod care;
 mod console;
 mod context;
 mod failure;
+mod interruption;
 mod look;
 mod print;
 mod selection;
@@ -24,10 +25,11 @@ use self::{
     arguments::{Arguments, Command},
     context::Context,
     failure::{Failure, USAGE},
+    print::in_one_line,
 };
 
 /// Does what the arguments say, the first of which is the program's name, and returns the exit code: 0 done, 1 refused,
-/// 2 usage, 3 not found, 4 store away, 5 a check failed.
+/// 2 usage, 3 not found, 4 store unavailable, 5 check failed.
 pub async fn run(arguments: impl IntoIterator<Item = OsString>, console: &mut Console) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let parsed = match Arguments::try_parse_from(&arguments) {
@@ -51,7 +53,10 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, console: &mut Co
         Ok(()) => 0,
         Err(failure) => {
             if !failure.text.is_empty() {
-                console.warn(&format!("riqle-jobs: {}\n", failure.text));
+                for (number, line) in failure.text.lines().enumerate() {
+                    let name = if number == 0 { "riqle-jobs: " } else { "" };
+                    console.warn(&format!("{name}{}\n", in_one_line(line)));
+                }
             }
             failure.code
         }
@@ -59,11 +64,13 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, console: &mut Co
 }
 
 async fn carry_out(arguments: Arguments, given: &[OsString], console: &mut Console) -> Result<(), Failure> {
-    // What needs no store.
-    match &arguments.command {
-        Command::Completions { shell } => return care::completions(*shell, console),
-        Command::Man { folder } => return care::man(folder),
-        _ => {}
+    let needs_no_store = match &arguments.command {
+        Command::Completions { shell } => Some(care::completions(*shell, console)),
+        Command::Man { folder } => Some(care::man(folder)),
+        _ => None,
+    };
+    if let Some(done) = needs_no_store {
+        return done;
     }
     let mut context = Context::new(arguments.common, given, console)?;
     match arguments.command {

@@ -52,6 +52,14 @@ impl Context<'_> {
     pub(crate) fn print_json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(value)
             .map_err(|error| Failure::refused(format!("can't be written as JSON: {error}")))?;
+        // A terminal may take these for commands, too.
+        let text: String = text
+            .chars()
+            .map(|letter| match letter {
+                '\u{7f}'..='\u{9f}' => format!("\\u{:04x}", u32::from(letter)),
+                letter => letter.to_string(),
+            })
+            .collect();
         self.console.say(&format!("{text}\n"))
     }
 

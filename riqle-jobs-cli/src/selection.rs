@@ -16,6 +16,10 @@ impl Selection {
             None => Vec::new(),
             Some(word) => vec![word_of(word, RunState::ALL, "state")?],
         };
+        if self.error.as_ref().is_some_and(String::is_empty) {
+            return Err(Failure::usage("--error is empty; for runs without an error pass --without-error"));
+        }
+        let error = if self.without_error { Some(String::new()) } else { self.error.clone() };
         let read =
             |option, text: &Option<String>| text.as_deref().map(|text| time(option, text, now)).transpose();
         Ok(RunFilter {
@@ -24,7 +28,7 @@ impl Selection {
             queue: self.queue.clone(),
             reference: self.reference.clone(),
             unique_key: self.key.clone(),
-            error_fingerprint: self.error.clone(),
+            error_fingerprint: error,
             enqueued_from: read("--from", &self.from)?,
             enqueued_before: read("--to", &self.to)?,
             ..RunFilter::all()
@@ -46,24 +50,23 @@ impl Page {
     }
 }
 
-/// One of a closed set of words; for another, the nearest is named.
+/// One of a closed set of words; an unknown one is refused with the nearest.
 pub(crate) fn word_of<T: Copy + std::fmt::Display>(word: &str, all: &[T], thing: &str) -> Result<T, Failure> {
     let found = all.iter().find(|one| one.to_string() == word).copied();
     found.ok_or_else(|| {
         let words: Vec<_> = all.iter().map(T::to_string).collect();
         let hint = nearest(word, words.iter().map(String::as_str));
-        Failure::usage(format!("{word:?} is no {thing}{hint}; there are {}", words.join(", ")))
+        Failure::usage(format!("unknown {thing} {word:?}{hint}; known: {}", words.join(", ")))
     })
 }
 
 /// The run of an id.
 pub(crate) fn run_id(text: &str) -> Result<RunId, Failure> {
-    text.parse().map_err(|_| {
-        Failure::usage(format!("{text:?} is not the id of a run: a UUID, as `runs list` shows it"))
-    })
+    text.parse()
+        .map_err(|_| Failure::usage(format!("{text:?} is not a run id (a UUID, as shown by `runs list`)")))
 }
 
-/// A hint at the names most like one that is not known; empty if none is.
+/// Suggests the known names that are most similar; empty if none is.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let mut alike: Vec<_> = known.map(|known| (strsim::jaro_winkler(name, known), known)).collect();
     alike.retain(|(likeness, _)| *likeness > 0.75);
@@ -75,14 +78,14 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> S
     }
 }
 
-/// Refuses a job that nobody has announced.
+/// Refuses a job that is not registered.
 pub(crate) async fn must_be_job(jobs: &Jobs, name: &str) -> Result<(), Failure> {
     let known = jobs.store().jobs().await?;
     match known.iter().any(|job| job.declaration.name == name) {
         true => Ok(()),
         false => {
             let hint = nearest(name, known.iter().map(|job| job.declaration.name.as_str()));
-            Err(Failure::not_found(format!("no worker or producer has announced a job {name:?}{hint}")))
+            Err(Failure::not_found(format!("no worker or producer has registered a job {name:?}{hint}")))
         }
     }
 }

@@ -14,7 +14,7 @@ pub(crate) fn time(option: &str, text: &str, now: Timestamp) -> Result<Timestamp
     let read = text.parse::<Timestamp>().ok().or_else(civil).or_else(ago);
     read.ok_or_else(|| {
         Failure::usage(format!(
-            "{option} {text:?} is not a time such as 2026-11-26T08:30 (UTC), or an age such as 3h"
+            "{option} {text:?} is not a time such as 2026-11-26T08:30 (UTC), nor an age such as 3h"
         ))
     })
 }

@@ -66,14 +66,10 @@ fn a_store_that_is_away_or_not_named_has_its_exit_code() {
     }
     let unnamed = binary().arg("status").output().unwrap();
     assert_eq!(unnamed.status.code(), Some(2));
-    assert!(text(&unnamed.stderr).contains("which store? Give --url or set RIQLE_JOBS_URL"));
+    assert!(text(&unnamed.stderr).contains("no store given: pass --url or set RIQLE_JOBS_URL"));
     let url = format!("postgres://ada:secret@127.0.0.1:{port}/shop");
     let shown = binary().args(["status", "--url", &url]).output().unwrap();
-    assert!(
-        text(&shown.stderr).contains("a list of processes shows the password"),
-        "{}",
-        text(&shown.stderr)
-    );
+    assert!(text(&shown.stderr).contains("is visible in process lists"), "{}", text(&shown.stderr));
     assert_eq!(on("mysql://db/shop", "status").status.code(), Some(1));
 }
 
@@ -96,6 +92,60 @@ async fn a_reader_that_closes_its_pipe_ends_a_command_quietly() {
     let mut errors = String::new();
     listing.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
     assert_eq!((listing.wait().unwrap().code(), errors.as_str()), (Some(0), ""));
+}
+
+#[tokio::test]
+async fn an_action_that_is_interrupted_is_recorded_so_and_goes_on_when_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = url_in(folder.path());
+    let jobs = Jobs::new(&Sqlite::connect(&url).await.unwrap());
+    for (signal, image) in [("INT", 1), ("TERM", 2), ("HUP", 3)] {
+        jobs.enqueue_all((0..100).map(|_| Resize { image })).await.unwrap();
+        let line = "cancel --job resize --rate 50 --yes";
+        let acting = binary()
+            .env("RIQLE_JOBS_URL", &url)
+            .args(line.split(' '))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let cancelled = || async {
+            let cancelled = riqle_jobs::RunFilter::cancelled();
+            jobs.store().count_runs(cancelled, 10_000).await.unwrap()
+        };
+        let before = cancelled().await;
+        for tries in 0.. {
+            if cancelled().await >= before + 2 {
+                break;
+            }
+            assert!(tries < 1_000, "nothing is cancelled");
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        let told =
+            Command::new("kill").args([format!("-{signal}"), acting.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        let ended = acting.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{signal}: {}", text(&ended.stderr));
+        assert!(text(&ended.stderr).contains("it is safe to repeat"), "{}", text(&ended.stderr));
+        let actions = jobs.store().actions(riqle_jobs::store::ActionFilter::default()).await.unwrap();
+        assert!(actions[0].action.outcome.starts_with("interrupted after "), "{:?}", actions[0].action);
+        assert!(on(&url, "cancel --job resize --yes --rate 10000").status.success());
+    }
+    assert_eq!(jobs.runs(riqle_jobs::RunFilter::pending()).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn doctor_finds_runs_that_no_worker_takes_whoever_reads_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = url_in(folder.path());
+    let jobs = Jobs::new(&Sqlite::connect(&url).await.unwrap());
+    jobs.enqueue(Resize { image: 1 }).await.unwrap();
+    let doctor = on(&url, "doctor --json");
+    let no_worker = r#"{"level":"bad","what":"No worker is alive","cure":"Start a process that runs a Worker on this store.","look":"queues"}"#;
+    assert_eq!((doctor.status.code(), text(&doctor.stdout)), (Some(5), format!("{no_worker}\n")));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let unread = binary().env("RIQLE_JOBS_URL", &url).arg("doctor").stdout(writer).status().unwrap();
+    assert_eq!(unread.code(), Some(5));
 }
 
 #[tokio::test]

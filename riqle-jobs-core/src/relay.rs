@@ -13,7 +13,7 @@ use crate::{
     AsStaging, AsStore, Error, ErrorKind, Hint, LeaseToken, Pace, RunFilter, Shutdown, Staging, Store,
     WakeUps,
     backoff::{Backoff, jittered},
-    jobs::{events, on_all, operator::RunAction, schedules::make},
+    jobs::{events, on_all_to_the_end, operator::RunAction, schedules::make},
     limits::{ERROR_BYTES, clean_text},
     store::{StagedItem, StagedNumber, StagedRequest, TakenStaged},
 };
@@ -316,7 +316,7 @@ impl Target for Arc<dyn Store> {
     }
 
     async fn cancel(&self, filter: RunFilter) -> Result<u64, Error> {
-        on_all(&**self, RunAction::Cancel, filter, Pace::per_second(u32::MAX), &mut |_| {})
+        on_all_to_the_end(&**self, RunAction::Cancel, filter, Pace::per_second(u32::MAX))
             .await
             .map(|report| report.done)
     }

@@ -107,7 +107,7 @@ impl PostgresOptions {
     }
 
     /// Whether to migrate the schema. Default true. If false, an outdated schema is `Misconfigured`; run
-    /// [`Postgres::migrations`] yourself.
+    /// [`Postgres::schema_sql`] yourself.
     pub fn migrate(mut self, migrates: bool) -> Self {
         self.migrates = migrates;
         self
@@ -151,16 +151,16 @@ impl PostgresOptions {
         Ok(migrations)
     }
 
-    /// The SQL that builds the whole schema, as [`Postgres::migrations`] says; of the schema that the URL names.
+    /// The SQL that builds the whole schema, as [`Postgres::schema_sql`] says; of the schema that the URL names.
     ///
     /// # Errors
-    /// As [`Postgres::migrations`]; `Misconfigured` for a wrong URL.
+    /// As [`Postgres::schema_sql`]; `Misconfigured` for a wrong URL.
     pub fn schema_sql(self) -> Result<String, Error> {
         let of_url = match &self.source {
             Source::Url(Secret(url)) => parse(url)?.1.schema,
             Source::Pool(_) => None,
         };
-        Postgres::migrations(&self.schema.or(of_url).unwrap_or_else(|| "riqle".to_owned()))
+        Postgres::schema_sql(&self.schema.or(of_url).unwrap_or_else(|| "riqle".to_owned()))
     }
 
     /// Connects, and migrates the schema.

@@ -26,16 +26,14 @@ impl Postgres {
     /// Whether what is sent by NOTIFY arrives: a pooler in transaction mode takes LISTEN, and forgets it.
     async fn of_listen(&self) -> Option<Problem> {
         let channel = self.shared.wake.channel()?.of_a_trial();
-        let heard = async {
-            let mut listener = channel.listen(0).await?;
-            channel.publish(vec!["heard".to_owned()]).await?;
-            listener.next().await
-        };
-        match timeout(ARRIVES_WITHIN, heard).await {
-            Ok(Ok(_)) => None,
-            _ => Some(Problem::new(
-                "a NOTIFY does not arrive, so runs of other processes are found by polling",
-                "Connect to the server itself, not through a pooler in transaction mode; or add listen=off to the URL.",
+        // Where these fail, the server does, which is not for this to tell.
+        let mut listener = channel.listen(0).await.ok()?;
+        channel.publish(vec!["heard".to_owned()]).await.ok()?;
+        match timeout(ARRIVES_WITHIN, listener.next()).await {
+            Ok(_) => None,
+            Err(_) => Some(Problem::new(
+                "NOTIFY is not delivered, so runs enqueued by other processes are found only by polling",
+                "Connect to the server directly instead of through a transaction pooler, or add listen=off to the URL.",
             )),
         }
     }
@@ -54,27 +52,30 @@ async fn of_vacuum(work: &mut Work<'_>) -> Result<Vec<Problem>> {
     }
     if let Some(tables) = get::<Option<String>>(&row, "without_vacuum")? {
         problems.push(Problem::new(
-            format!("autovacuum is switched off for {tables}, which grow and slow claims down"),
+            format!("autovacuum is disabled for {tables}; these tables grow and claims slow down"),
             "Reset it: ALTER TABLE … RESET (autovacuum_enabled).",
         ));
     }
     if let Some(who) = get::<Option<String>>(&row, "oldest_snapshot")? {
         problems.push(Problem::new(
-            format!("a transaction holds back VACUUM: {who}"),
-            "End it, or its process by pg_terminate_backend.",
+            format!("a long transaction blocks VACUUM: {who}"),
+            "End it, or terminate the process with pg_terminate_backend.",
         ));
     }
     if let Some(which) = get::<Option<String>>(&row, "oldest_prepared")? {
         problems.push(Problem::new(
-            format!("a prepared transaction holds back VACUUM: {which}"),
+            format!("a prepared transaction blocks VACUUM: {which}"),
             "COMMIT PREPARED or ROLLBACK PREPARED it.",
         ));
     }
     if let Some(slots) = get::<Option<String>>(&row, "idle_slots")? {
-        problems.push(Problem::new(
-            format!("nobody reads from the replication slots {slots}, so the server keeps its log for them"),
-            "Start their readers, or drop them by pg_drop_replication_slot.",
-        ));
+        problems.push(Problem {
+            may_be_meant: true,
+            ..Problem::new(
+                format!("inactive replication slots make the server keep its WAL: {slots}"),
+                "Start their consumers, or drop them with pg_drop_replication_slot.",
+            )
+        });
     }
     Ok(problems)
 }

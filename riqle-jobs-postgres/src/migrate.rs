@@ -33,7 +33,7 @@ impl Postgres {
     /// # Errors
     /// `Misconfigured` for a schema's name that is not made of lower-case letters, digits and underscores, or begins with
     /// `pg_`.
-    pub fn migrations(schema: &str) -> Result<String, Error> {
+    pub fn schema_sql(schema: &str) -> Result<String, Error> {
         let statements = Statements::new(schema, false)?;
         let mut sql = format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\";\n{};\n", statements.text(TABLE));
         for (number, migration) in (1..).zip(&MIGRATIONS) {
@@ -83,8 +83,8 @@ pub(crate) async fn check(connection: &mut PgConnection, statements: &Statements
         return Ok(());
     }
     Err(refused(format!(
-        "schema {} is at migration {applied}; this version of riqle-jobs needs {}: open the store without migrate(false), or \
-         run `riqle-jobs migrate`",
+        "schema {} is at migration {applied}; this version of riqle-jobs needs {}: run `riqle-jobs migrate`, or \
+         open the store without migrate(false)",
         statements.schema(),
         MIGRATIONS.len()
     )))

@@ -77,7 +77,7 @@ async fn a_schema_may_be_named_by_a_word_of_sql_or_end_like_the_default() {
             assert_eq!(store.health().await.unwrap().problems, Vec::<String>::new());
         }
         execute(format!("DROP SCHEMA \"{name}\" CASCADE")).await;
-        execute(Postgres::migrations(name).unwrap()).await;
+        execute(Postgres::schema_sql(name).unwrap()).await;
         Postgres::options(&schema.url()).migrate(false).open().await.unwrap();
     }
 }
@@ -206,7 +206,7 @@ async fn the_migrations_can_be_printed_and_run_by_other_means() {
     let options = || Postgres::options(&database_url()).schema(&schema.name).migrate(false);
     let error = options().open().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Misconfigured);
-    execute(Postgres::migrations(&schema.name).unwrap()).await;
+    execute(Postgres::schema_sql(&schema.name).unwrap()).await;
     let store = options().open().await.unwrap();
     assert!(store.enqueue(vec![greeting()]).await.unwrap()[0].is_new());
 }

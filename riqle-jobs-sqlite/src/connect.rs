@@ -124,7 +124,7 @@ impl SqliteOptions {
         if !is_url(options.get_filename()) && !options.get_filename().exists() {
             return Ok(none_applied());
         }
-        let mut connection = first_connection(&options.clone().create_if_missing(false)).await?;
+        let mut connection = to_look(&options).await?;
         migrations(&mut connection, options.get_filename()).await
     }
 
@@ -147,7 +147,7 @@ impl SqliteOptions {
         }
     }
 
-    /// Opens the file, creating it if missing, and migrates its schema.
+    /// Opens the file; unless [`migrate`](Self::migrate) says otherwise, creates it if missing, and migrates its schema.
     ///
     /// # Errors
     /// `Misconfigured` for a wrong URL, a folder that is missing or not writable, a file that is not a database,
@@ -159,11 +159,16 @@ impl SqliteOptions {
             let message = format!("there is no file {}", options.get_filename().display());
             return Err(Error::new(ErrorKind::Misconfigured, "connect", message));
         }
+        if !self.migrates {
+            // Before anything of it is changed, such as its journal mode.
+            let mut connection = to_look(&options).await?;
+            check(&mut connection, options.get_filename()).await?;
+            connection.close().await.map_err(|error| translate("connect", error))?;
+        }
         let mut connection = first_connection(&options).await?;
         let now = self.clock.local_now().as_millisecond();
-        match self.migrates {
-            true => migrate(&mut connection, options.get_filename(), now).await?,
-            false => check(&mut connection, options.get_filename()).await?,
+        if self.migrates {
+            migrate(&mut connection, options.get_filename(), now).await?;
         }
         let clock = FileClock::open(self.clock, self.machine, &mut connection).await;
         let clock = Arc::new(clock.map_err(|error| error.of("connect"))?);
@@ -219,6 +224,16 @@ fn writing(options: SqliteConnectOptions, synchronous: Synchronous) -> SqliteCon
         .statement_cache_capacity(256)
         .row_buffer_size(512)
         .disable_statement_logging()
+}
+
+/// A connection that changes nothing of the file.
+async fn to_look(options: &SqliteConnectOptions) -> Result<SqliteConnection, Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(options.get_filename())
+        .read_only(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging();
+    options.connect().await.map_err(|error| translate("connect", error))
 }
 
 /// Whether a connection that comes back to the pool can begin a transaction: SQLite may have ended its last one by

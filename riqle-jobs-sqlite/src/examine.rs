@@ -18,23 +18,23 @@ pub(crate) fn examine(file: &File, synchronous: Synchronous) -> Vec<Problem> {
         problems.push(Problem {
             may_be_meant: true,
             ..Problem::new(
-                "the URL says synchronous=normal, so a power cut loses the commits of the last seconds",
-                "Take it out of the URL if that is too much.",
+                "the URL has synchronous=normal, so a power cut may lose the last seconds of commits",
+                "Remove it from the URL if that is not acceptable.",
             )
         });
     }
     let log = fs::metadata(file.log()).map_or(0, |log| log.len());
     if log > LONG_LOG {
         problems.push(Problem::new(
-            format!("the log of writes is {} MiB long, so reads slow down", log / 1024 / 1024),
-            "Find the process that has been reading for long: a backup, a shell, a transaction that was left open.",
+            format!("the -wal file is {} MiB, which slows down reads", log / 1024 / 1024),
+            "Find the long-running reader: a backup, a shell, an open transaction.",
         ));
     }
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    if let Some(kind) = network_of(file.path(), &mounts) {
+    if let Some(kind) = network_of(file.log(), &mounts) {
         problems.push(Problem::new(
-            format!("the file is on a network file system ({kind}), where SQLite's locks do not hold"),
-            "Move it to a disk of this machine, or use PostgreSQL.",
+            format!("the file is on a network file system ({kind}), where SQLite's locks are not reliable"),
+            "Move it to a local disk, or use PostgreSQL.",
         ));
     }
     problems

@@ -56,11 +56,7 @@ impl File {
         Self { id: FileId::of(&path), path, log: log.into(), seen: Mutex::new(seen) }
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The log of writes beside it.
+    /// The log of writes beside it; links on the way are followed.
     pub(crate) fn log(&self) -> &Path {
         &self.log
     }

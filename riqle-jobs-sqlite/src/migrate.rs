@@ -24,12 +24,18 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS riqle_migrations (
 ) STRICT";
 
 impl Sqlite {
-    /// The SQL that builds the whole schema, for a look at it: a file is migrated when it is opened.
+    /// The SQL that builds the whole schema, for other migration tools: each migration with its record in
+    /// `riqle_migrations`. A file that it has built need not be migrated when it is opened.
     pub fn schema_sql() -> String {
         let migrations = (1..).zip(&MIGRATIONS).map(|(number, migration): (u32, _)| {
-            format!("-- Migration {number}, {}.\n{}\n", migration.name, migration.sql)
+            let Migration { name, sql } = migration;
+            format!(
+                "\n-- Migration {number}, {name}.\n{sql}\nINSERT INTO riqle_migrations (number, name, hash, applied_at) \
+                 VALUES ({number}, '{name}', '{}', CAST(strftime('%s', 'now') AS INTEGER) * 1000);\n",
+                migration.hash()
+            )
         });
-        migrations.collect()
+        format!("{TABLE};\n{}", migrations.collect::<String>())
     }
 }
 
@@ -53,8 +59,8 @@ pub(crate) async fn check(connection: &mut SqliteConnection, file: &Path) -> Res
     }
     let (file, known) = (file.display(), MIGRATIONS.len());
     let message = format!(
-        "{file} has schema {applied}; this version of riqle-jobs needs {known}: open it without migrate(false), or run \
-         `riqle-jobs migrate`"
+        "{file} has schema {applied}; this version of riqle-jobs needs {known}: run `riqle-jobs migrate`, or \
+         open it without migrate(false)"
     );
     Err(Error::new(ErrorKind::Misconfigured, "connect", message))
 }
@@ -194,6 +200,42 @@ mod tests {
         let mut connection = store.shared.options.connect().await.unwrap();
         migrate_to(&NEXT, &mut connection, Path::new("jobs.db"), 0).await.unwrap();
         connection.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_that_the_printed_sql_has_built_needs_no_migration() {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("jobs.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+        let mut connection = options.connect().await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(Sqlite::schema_sql())).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        let url = format!("sqlite:{}", file.display());
+        assert_eq!(Sqlite::options(&url).migrations().await.unwrap(), Migrations::of(1, &MIGRATIONS));
+        let store = Sqlite::options(&url).migrate(false).open().await.unwrap();
+        assert_eq!(Jobs::new(&store).runs(RunFilter::all()).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn a_file_of_others_is_left_as_it_is_by_who_does_not_migrate() {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("shop.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+        let mut connection = options.connect().await.unwrap();
+        sqlx::raw_sql("CREATE TABLE orders (id INTEGER)").execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        let before = std::fs::read(&file).unwrap();
+        let url = format!("sqlite:{}", file.display());
+        assert_eq!(Sqlite::options(&url).migrations().await.unwrap(), none_applied());
+        let error = Sqlite::options(&url).migrate(false).open().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Misconfigured);
+        assert!(error.message().contains("run `riqle-jobs migrate`"), "{}", error.message());
+        let missing = format!("sqlite:{}", folder.path().join("none.db").display());
+        assert_eq!(Sqlite::options(&missing).migrations().await.unwrap(), none_applied());
+        let error = Sqlite::options(&missing).migrate(false).open().await.unwrap_err();
+        assert!(error.message().starts_with("there is no file"), "{}", error.message());
+        assert_eq!(std::fs::read(&file).unwrap(), before);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[tokio::test]

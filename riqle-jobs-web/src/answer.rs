@@ -1,6 +1,6 @@
 //! How every route here answers: in JSON, in time, and with one line for a refusal.
 
-use std::time::Duration;
+use std::{error::Error as _, time::Duration};
 
 use axum::{
     Json,
@@ -52,6 +52,18 @@ pub(crate) fn told(error: &Error) -> String {
         }
         _ => error.message().to_owned(),
     }
+}
+
+/// The same of an action of an operator, whose message is for display; the log has the cause.
+pub(crate) fn told_of_action(error: &Error) -> String {
+    match status_of(error) {
+        StatusCode::SERVICE_UNAVAILABLE => tracing::warn!(%error, cause = error.source(), "an action failed"),
+        StatusCode::INTERNAL_SERVER_ERROR => {
+            tracing::error!(%error, cause = error.source(), "an action failed")
+        }
+        _ => {}
+    }
+    error.message().to_owned()
 }
 
 pub(crate) fn failed(error: &Error) -> Response {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
 
 use crate::{
-    answer::{answer, failed, is_json, method_not_allowed, read, refuse, within},
+    answer::{answer, is_json, method_not_allowed, read, refuse, status_of, told_of_action, within},
     security::{Access, Operator, Viewer},
 };
 
@@ -70,7 +70,7 @@ async fn list(_: Viewer, State(web): State<Web>) -> Response {
     within(ANSWERS_WITHIN, async {
         match listed(&web.jobs).await {
             Ok(jobs) => answer(StatusCode::OK, json!({"jobs": jobs})),
-            Err(error) => failed(&error),
+            Err(error) => refuse(status_of(&error), &told_of_action(&error)),
         }
     })
     .await
@@ -123,7 +123,7 @@ async fn start(
             web.jobs.operator(user.name).start(&name, Payload::from_json_text(input.get()), id).await;
         match started {
             Ok(started) => answer(StatusCode::CREATED, json!({"id": started.outcome, "status": 201})),
-            Err(error) => failed(&error),
+            Err(error) => refuse(status_of(&error), &told_of_action(&error)),
         }
     })
     .await

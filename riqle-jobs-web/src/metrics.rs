@@ -18,7 +18,10 @@ use prometheus_client::{
     metrics::{family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
-use riqle_jobs_core::{Error, ErrorKind, Jobs, store::WorkerOrder};
+use riqle_jobs_core::{
+    Error, ErrorKind, Jobs,
+    store::{QueueStatus, WorkerOrder},
+};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -105,7 +108,13 @@ async fn metrics(_: Viewer, State(web): State<Web>) -> Response {
 
 async fn read(jobs: &Jobs) -> Result<Gauges, Error> {
     let (store, gauges) = (jobs.store(), Gauges::default());
-    let (queues, now) = (store.queues().await?, store.now().await?);
+    let (mut queues, jobs, now) = (store.queues().await?, store.jobs().await?, store.now().await?);
+    // What is not there yet is told of as none, so that its first one is seen as a change.
+    for job in &jobs {
+        if !queues.iter().any(|queue| queue.name == job.declaration.queue) {
+            queues.push(QueueStatus::empty(&job.declaration.queue));
+        }
+    }
     for queue in queues {
         let states = [
             ("due", queue.due),
@@ -120,7 +129,7 @@ async fn read(jobs: &Jobs) -> Result<Gauges, Error> {
         gauges.oldest_due.get_or_create(&labels([("queue", &*queue.name)])).set(oldest);
         set(&gauges.paused, [("queue", &*queue.name)], u64::from(queue.pause.is_some()));
     }
-    let mut dead: BTreeMap<String, u64> = BTreeMap::new();
+    let mut dead: BTreeMap<String, u64> = jobs.into_iter().map(|job| (job.declaration.name, 0)).collect();
     for group in store.dead_groups(DEAD_GROUPS).await? {
         *dead.entry(group.job).or_default() += group.runs;
     }

@@ -722,6 +722,29 @@ async fn the_audit_is_searched_by_who_what_target_and_time() {
 }
 
 #[tokio::test]
+async fn how_an_action_ended_is_recorded_once_the_store_takes_it() {
+    let memory = Memory::new();
+    let run = pending(&memory, "1").await;
+    // The second record of the action is refused three times.
+    let records = Arc::new(AtomicU32::new(0));
+    let store = Unreliable::new(Arc::new(memory.clone()), |_| None).failing(move |operation| {
+        let is_refused =
+            operation == "record_action" && (1..4).contains(&records.fetch_add(1, Ordering::SeqCst));
+        is_refused.then(|| Error::new(ErrorKind::Unavailable, operation, "away"))
+    });
+    let address = dashboard(&Jobs::new(&store)).await;
+    assert_eq!(act(address, ANNA, &format!("runs/{run}/cancel"), "{}").await.status, 200);
+    for tries in 0.. {
+        let actions = data(address, BEN, "audit").await["actions"].clone();
+        if actions[0]["state"] == json!("done") {
+            break;
+        }
+        assert!(tries < 1_000, "{actions}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
 async fn an_action_on_chosen_runs_that_stops_says_what_was_done_before() {
     let memory = Memory::new();
     let mut ids = Vec::new();

@@ -73,10 +73,16 @@ async fn metrics_tell_of_queues_dead_letters_and_workers() {
             told,
             [
                 r#"riqle_jobs_dead_letters{job="dies \"at once\""} 2"#,
+                r#"riqle_jobs_dead_letters{job="send-welcome-email"} 0"#,
                 "riqle_jobs_expired_leases 0",
                 "riqle_jobs_jobs_without_worker 0",
                 "riqle_jobs_problems 0",
+                r#"riqle_jobs_queue_paused{queue="default"} 0"#,
                 r#"riqle_jobs_queue_paused{queue="email"} 1"#,
+                r#"riqle_jobs_queue_runs{queue="default",state="due"} 0"#,
+                r#"riqle_jobs_queue_runs{queue="default",state="running"} 0"#,
+                r#"riqle_jobs_queue_runs{queue="default",state="scheduled"} 0"#,
+                r#"riqle_jobs_queue_runs{queue="default",state="waiting"} 0"#,
                 r#"riqle_jobs_queue_runs{queue="email",state="due"} 2"#,
                 r#"riqle_jobs_queue_runs{queue="email",state="running"} 0"#,
                 r#"riqle_jobs_queue_runs{queue="email",state="scheduled"} 0"#,
@@ -88,9 +94,13 @@ async fn metrics_tell_of_queues_dead_letters_and_workers() {
                 r#"riqle_jobs_workers{order="work"} 1"#,
             ]
         );
-        let [oldest] = oldest[..] else { panic!("{oldest:?}") };
-        let seconds = oldest.strip_prefix(r#"riqle_jobs_queue_oldest_due_seconds{queue="email"} "#).unwrap();
-        assert!((0.0..60.0).contains(&seconds.parse::<f64>().unwrap()), "{oldest}");
+        let of_queue = |queue: &str| {
+            let start = format!("riqle_jobs_queue_oldest_due_seconds{{queue={queue:?}}} ");
+            let seconds = oldest.iter().find_map(|line| line.strip_prefix(&start));
+            seconds.and_then(|seconds| seconds.parse::<f64>().ok()).unwrap_or(-1.0)
+        };
+        assert_eq!((oldest.len(), of_queue("default")), (2, 0.0), "{oldest:?}");
+        assert!((0.0..60.0).contains(&of_queue("email")), "{oldest:?}");
         assert!(answer.text.ends_with("# EOF\n"), "{}", answer.text);
     }
 }
@@ -118,4 +128,24 @@ async fn metrics_are_for_those_who_are_let_in() {
     assert_eq!(get(address, "/metrics", "Authorization: Bearer other\r\n").await.status, 401);
     let closed = serve(|_| metrics::router(&bench.jobs, Access::closed())).await;
     assert_ne!(get(closed, "/metrics", KEY).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_alerts_and_panels_ask_for_is_told() {
+    let bench = Bench::all().await.remove(0);
+    let address = serve(|_| metrics::router(&bench.jobs, access())).await;
+    let told = get(address, "/metrics", KEY).await.text;
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../ops");
+    let mut asked = 0;
+    for file in ["alerts.yml", "alerts_test.yml", "grafana.json"] {
+        let text = std::fs::read_to_string(folder.join(file)).unwrap();
+        for (at, _) in text.match_indices("riqle_jobs_") {
+            let name = &text[at..];
+            let end = name.find(|letter: char| !letter.is_ascii_lowercase() && letter != '_');
+            let name = &name[..end.unwrap_or(name.len())];
+            assert!(told.contains(&format!("# TYPE {name} ")), "{file} asks for {name}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 40, "{asked}");
 }

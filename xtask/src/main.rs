@@ -1,5 +1,6 @@
 //! `cargo xtask …`: tests with real servers, and benchmarks.
 
+mod alerts;
 mod audit;
 mod bench;
 mod check;

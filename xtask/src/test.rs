@@ -3,7 +3,7 @@
 use std::thread;
 
 use crate::{
-    chromium,
+    alerts, chromium,
     command::{again, behind, cargo, run},
     features::TESTED_APART,
     node, python,
@@ -15,6 +15,7 @@ use crate::{
 pub(crate) fn all() -> Result<(), String> {
     let (python, modules, chromium) = (python::environment()?, node::modules()?, chromium::programs()?);
     torture::install_faketime()?;
+    alerts::fire()?;
     let servers = Servers::start(Durability::NoSync)?;
     // In two builds, so that a feature that one crate's tests add hides nothing from those of the others.
     let (mut apart, mut others) = (cargo("test"), cargo("test --workspace"));

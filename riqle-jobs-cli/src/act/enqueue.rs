@@ -1,7 +1,8 @@
-//! `enqueue` and `send-event`: starts what people name, with fields from the command line.
+//! `enqueue` and `send-event`.
 
-use riqle_jobs::{Payload, RunId, store::NewEvent};
-use serde_json::{Map, Value, json};
+use riqle_jobs::{ErrorKind, Payload, RunId, store::NewEvent};
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::acted;
@@ -16,9 +17,13 @@ pub(crate) async fn enqueue(asked: Enqueue, context: &mut Context<'_>) -> Result
     let input = payload("--input", asked.input, &asked.fields, context)?;
     let id = asked.id.as_deref().map(str::parse::<RunId>).transpose();
     let id = id.map_err(|_| Failure::usage("--id is not a UUID"))?;
-    must_be_job(&context.jobs().await?, &asked.job).await?;
-    let done = context.operator().await?.start(&asked.job, input, id).await?;
-    acted("run", done, context)
+    match context.operator().await?.start(&asked.job, input, id).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            must_be_job(&context.jobs().await?, &asked.job).await?;
+            Err(error.into())
+        }
+        done => acted("run", done?, context),
+    }
 }
 
 pub(crate) async fn send_event(asked: SendEvent, context: &mut Context<'_>) -> Result<(), Failure> {
@@ -32,7 +37,7 @@ pub(crate) async fn send_event(asked: SendEvent, context: &mut Context<'_>) -> R
     let started: Vec<_> = runs.iter().map(|run| json!({"job": run.job, "run": run.run})).collect();
     let line = match runs.is_empty() {
         true => {
-            format!("event {id}: no job has it as a trigger yet; one that is announced within 7 days starts")
+            format!("event {id}: triggers no job yet; one that registers within 7 days will start")
         }
         false => {
             let runs: Vec<_> = runs.iter().map(|run| format!("{} {}", run.job, run.run)).collect();
@@ -54,27 +59,29 @@ fn payload(
         _ => text,
     };
     let Some(text) = text else {
-        let fields = fields.iter().map(|given| field(given)).collect::<Result<Map<_, _>, _>>()?;
-        return Ok(Payload::from_json_text(Value::Object(fields).to_string()));
+        let fields = fields.iter().map(|given| field(given)).collect::<Result<Vec<_>, _>>()?;
+        return Ok(Payload::from_json_text(format!("{{{}}}", fields.join(","))));
     };
-    serde_json::from_str::<Value>(&text)
-        .map_err(|error| Failure::usage(format!("{option} is not JSON: {error}")))?;
+    if let Err(error) = serde_json::from_str::<IgnoredAny>(&text) {
+        return Err(Failure::usage(format!("{option} is not JSON: {error}")));
+    }
     Ok(Payload::from_json_text(text.trim()))
 }
 
-/// `key=text` or `key:=json`.
-fn field(given: &str) -> Result<(String, Value), Failure> {
+/// `key=text` or `key:=json` as a member of a JSON object; the JSON is kept as it is written.
+fn field(given: &str) -> Result<String, Failure> {
     let wrong = || Failure::usage(format!("{given:?} is neither key=text nor key:=json"));
     let (key, value) = given.split_once('=').ok_or_else(wrong)?;
-    let read = match key.strip_suffix(':') {
-        None => (key.to_owned(), Value::String(value.to_owned())),
-        Some(key) => {
-            let value = serde_json::from_str(value)
-                .map_err(|error| Failure::usage(format!("the value of {key:?} is not JSON: {error}")))?;
-            (key.to_owned(), value)
-        }
+    let (key, value) = match key.strip_suffix(':') {
+        None => (key, Value::from(value).to_string()),
+        Some(key) => match serde_json::from_str::<IgnoredAny>(value) {
+            Ok(_) => (key, value.to_owned()),
+            Err(error) => {
+                return Err(Failure::usage(format!("the value of {key:?} is not JSON: {error}")));
+            }
+        },
     };
-    if read.0.is_empty() { Err(wrong()) } else { Ok(read) }
+    if key.is_empty() { Err(wrong()) } else { Ok(format!("{}:{value}", Value::from(key))) }
 }
 
 #[cfg(test)]
@@ -84,11 +91,12 @@ mod tests {
 
     #[test]
     fn fields_are_texts_or_json() {
-        let read = |given| field(given).map(|(key, value)| format!("{key} {value}"));
-        assert_eq!(read("userId=user-7").unwrap(), r#"userId "user-7""#);
-        assert_eq!(read("name=a=b").unwrap(), r#"name "a=b""#);
-        assert_eq!(read("vip:=true").unwrap(), "vip true");
-        assert_eq!(read("empty=").unwrap(), r#"empty """#);
+        let read = field;
+        assert_eq!(read("userId=user-7").unwrap(), r#""userId":"user-7""#);
+        assert_eq!(read("name=a=b").unwrap(), r#""name":"a=b""#);
+        assert_eq!(read("vip:=true").unwrap(), r#""vip":true"#);
+        assert_eq!(read("empty=").unwrap(), r#""empty":"""#);
+        assert_eq!(read("id:=12345678901234567890123").unwrap(), r#""id":12345678901234567890123"#);
         for wrong in ["vip", "=7", ":=7", "vip:=yes"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }

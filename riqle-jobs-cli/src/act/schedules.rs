@@ -12,7 +12,7 @@ use crate::{
     times::time,
 };
 
-/// So many schedules are looked through for a name like the one that is not known.
+/// How many schedules are searched for a similar name.
 const ALIKE: usize = 1_000;
 
 pub(crate) async fn schedules(asked: Schedules, context: &mut Context<'_>) -> Result<(), Failure> {
@@ -32,7 +32,7 @@ pub(crate) async fn schedules(asked: Schedules, context: &mut Context<'_>) -> Re
         SchedulesCommand::Resume { which } => {
             let done = context.operator().await?.resume_schedule(&which.job, &which.name).await;
             let done = hinted(done.map_err(Failure::from), &which, context).await?;
-            acted(&format!("schedule {} of job {} ticks", which.name, which.job), done, context)
+            acted(&format!("schedule {} of job {} is resumed", which.name, which.job), done, context)
         }
         SchedulesCommand::Trigger { which } => {
             let done = context.operator().await?.trigger_schedule(&which.job, &which.name).await;
@@ -56,7 +56,7 @@ pub(crate) async fn schedules(asked: Schedules, context: &mut Context<'_>) -> Re
     }
 }
 
-/// Of one that is not found: names those most like it.
+/// Suggests similar schedules for an unknown one.
 async fn hinted<T>(done: Result<T, Failure>, which: &Schedule, context: &Context<'_>) -> Result<T, Failure> {
     let Err(failure) = &done else { return done };
     if failure.code != NOT_FOUND {
@@ -64,7 +64,8 @@ async fn hinted<T>(done: Result<T, Failure>, which: &Schedule, context: &Context
     }
     let filter = riqle_jobs::store::ScheduleFilter { limit: ALIKE, ..Default::default() };
     let Ok(known) = context.jobs().await?.schedules(filter).await else { return done };
-    let names: Vec<_> = known.iter().map(|known| format!("{} {}", known.job, known.name)).collect();
+    let known = known.iter().filter(|known| !known.state.is_removed);
+    let names: Vec<_> = known.map(|known| format!("{} {}", known.job, known.name)).collect();
     let hint = nearest(&format!("{} {}", which.job, which.name), names.iter().map(String::as_str));
     Err(Failure::not_found(format!("job {:?} has no schedule {:?}{hint}", which.job, which.name)))
 }

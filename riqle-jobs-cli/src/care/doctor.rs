@@ -1,4 +1,4 @@
-//! `doctor`: what is wrong, each line with its cure.
+//! `doctor`: problems, each with its fix.
 
 use std::time::Duration;
 
@@ -22,15 +22,16 @@ pub(crate) async fn doctor(context: &mut Context<'_>) -> Result<(), Failure> {
     found.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     if found.is_empty() {
         return if context.console.is_terminal() && !context.json {
-            context.console.say("nothing is wrong\n")
+            context.console.say("no problems found\n")
         } else {
             Ok(())
         };
     }
-    context.print(&found, "")?;
+    // A check that failed has failed, whoever reads of it.
+    let printed = context.print(&found, "");
     match found.iter().any(|finding| finding.level > Level::Notice) {
         true => Err(Failure::found()),
-        false => Ok(()),
+        false => printed,
     }
 }
 
@@ -42,11 +43,11 @@ fn of_clock(before: Timestamp, of_store: Timestamp, after: Timestamp) -> Option<
     (off > CLOCK).then(|| FindingRow {
         level: Level::Warning,
         what: format!(
-            "The clock of the store is {} s {} this machine's",
+            "The store's clock is {} s {} this machine's",
             off.as_secs(),
             if ahead > behind { "ahead of" } else { "behind" }
         ),
-        cure: "Runs are due by the store's clock: set both by NTP.".to_owned(),
+        cure: "Synchronize both by NTP: the store's clock decides when runs are due.".to_owned(),
         look: None,
     })
 }
@@ -64,11 +65,8 @@ mod tests {
         assert_eq!(told("2026-11-26T12:00:02Z"), None);
         assert_eq!(
             told("2026-11-26T12:00:11Z").unwrap(),
-            "The clock of the store is 10 s ahead of this machine's"
+            "The store's clock is 10 s ahead of this machine's"
         );
-        assert_eq!(
-            told("2026-11-26T11:59:00Z").unwrap(),
-            "The clock of the store is 60 s behind this machine's"
-        );
+        assert_eq!(told("2026-11-26T11:59:00Z").unwrap(), "The store's clock is 60 s behind this machine's");
     }
 }

@@ -15,10 +15,8 @@ pub(crate) async fn migrate(asked: Migrate, context: &mut Context<'_>) -> Result
     }
     let Some(before) = standing(context).await? else {
         let name = scheme(&context.url);
-        return context.tell(
-            &format!("a {name} store has no schema to migrate"),
-            &json!({"applied": [], "pending": []}),
-        );
+        return context
+            .tell(&format!("a {name} store has no schema to migrate"), &json!({"at": null, "pending": []}));
     };
     let pending = before.pending.join(", ");
     match (asked.only, asked.dry_run) {
@@ -27,7 +25,7 @@ pub(crate) async fn migrate(asked: Migrate, context: &mut Context<'_>) -> Result
             context.tell(&line, &json!({"at": before.applied, "pending": before.pending}))
         }
         (Some(_), _) => {
-            let line = format!("the schema is at migration {}; to be applied: {pending}", before.applied);
+            let line = format!("the schema is at migration {}; pending: {pending}", before.applied);
             context.tell(&line, &json!({"at": before.applied, "pending": before.pending}))?;
             Err(Failure::found())
         }

@@ -1,9 +1,16 @@
-//! `prune`: deletes what need not be kept any longer.
+//! `prune`: deletes what is older than it must be kept.
 
 use riqle_jobs::store::Retention;
 use serde_json::json;
 
-use crate::{act::confirm, arguments::Prune, context::Context, failure::Failure, times::age};
+use crate::{
+    act::{confirm, failure_of},
+    arguments::Prune,
+    context::Context,
+    failure::Failure,
+    interruption::Interruption,
+    times::age,
+};
 
 pub(crate) async fn prune(asked: Prune, context: &mut Context<'_>) -> Result<(), Failure> {
     let read = |option, text: &Option<String>| match text {
@@ -19,31 +26,23 @@ pub(crate) async fn prune(asked: Prune, context: &mut Context<'_>) -> Result<(),
         actions: read("--actions", &asked.actions)?,
     };
     if retention == Retention::FOREVER {
-        return Err(Failure::usage(
-            "nothing is to be deleted: give --ended, --dead, --events, --emails, --metrics or --actions",
-        ));
+        let options = "--ended, --dead, --events, --emails, --metrics or --actions";
+        return Err(Failure::usage(format!("nothing to delete: pass {options}")));
     }
-    confirm(asked.yes, "Delete what is older, for good?", context)?;
-    let jobs = context.jobs().await?;
-    let mut all = riqle_jobs::store::Pruned::default();
-    // A call deletes a bounded portion.
-    loop {
-        let pruned = jobs.store().prune(retention).await?;
-        all.runs += pruned.runs;
-        all.events += pruned.events;
-        all.emails += pruned.emails;
-        all.metrics += pruned.metrics;
-        all.actions += pruned.actions;
-        if pruned == riqle_jobs::store::Pruned::default() {
-            break;
-        }
-    }
-    let line = format!(
-        "deleted {} runs, {} events, {} emails, {} spans of figures, {} actions",
-        all.runs, all.events, all.emails, all.metrics, all.actions
-    );
+    let operator = context.operator().await?;
+    confirm(asked.yes, "Permanently delete everything older?", context)?;
+    let interruption = Interruption::listen()?;
+    let pruned = operator.prune(retention, interruption.clone().comes()).await;
+    let (done, pruned) = pruned.map_err(|error| failure_of(error, &interruption))?;
     context.tell(
-        &line,
-        &json!({"runs": all.runs, "events": all.events, "emails": all.emails, "metrics": all.metrics, "actions": all.actions}),
+        &format!("deleted {pruned}"),
+        &json!({
+            "action": done.action,
+            "runs": pruned.runs,
+            "events": pruned.events,
+            "emails": pruned.emails,
+            "metrics": pruned.metrics,
+            "actions": pruned.actions,
+        }),
     )
 }

@@ -111,7 +111,7 @@ pub(crate) async fn emails(asked: Emails, context: &mut Context<'_>) -> Result<(
                 .filter(|email| !open || is_open(email))
                 .map(|email| EmailRow::of(email, now))
                 .collect();
-            context.print(&rows, "no such email")
+            context.print(&rows, "no matching emails")
         }
         EmailsCommand::Show { email } => show(email_id(&email)?, context).await,
         EmailsCommand::Resolve { email, outcome } => {
@@ -124,7 +124,7 @@ pub(crate) async fn emails(asked: Emails, context: &mut Context<'_>) -> Result<(
 
 fn email_id(text: &str) -> Result<EmailId, Failure> {
     text.parse().map_err(|_| {
-        Failure::usage(format!("{text:?} is not the id of an email: a UUID, as `emails list` shows it"))
+        Failure::usage(format!("{text:?} is not an email id (a UUID, as shown by `emails list`)"))
     })
 }
 
@@ -170,7 +170,7 @@ async fn show(id: EmailId, context: &mut Context<'_>) -> Result<(), Failure> {
     if is_open(&email) {
         line(
             "to do",
-            &format!("look into the provider's log, then: riqle-jobs emails resolve {id} sent, or not-sent"),
+            &format!("check the provider's log, then: riqle-jobs emails resolve {id} sent|not-sent"),
         );
     }
     for event in events {

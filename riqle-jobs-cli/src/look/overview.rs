@@ -61,7 +61,7 @@ impl From<Finding> for FindingRow {
 }
 
 impl Row for FindingRow {
-    const HEADS: &'static [&'static str] = &["LEVEL", "WHAT IS", "WHAT TO DO", "SEE"];
+    const HEADS: &'static [&'static str] = &["LEVEL", "FINDING", "FIX", "SEE"];
 
     fn cells(&self) -> Vec<String> {
         let look = self.look.map(|look| format!("riqle-jobs {look}")).unwrap_or_default();
@@ -176,7 +176,7 @@ pub(crate) async fn queues(context: &mut Context<'_>) -> Result<(), Failure> {
             now,
         })
         .collect();
-    context.print(&rows, "every queue is empty, and none is paused")
+    context.print(&rows, "all queues are empty, and none is paused")
 }
 
 #[derive(Serialize)]
@@ -248,7 +248,7 @@ pub(crate) async fn workers(context: &mut Context<'_>) -> Result<(), Failure> {
     let now = jobs.store().now().await?;
     let workers = jobs.store().workers().await?;
     let rows: Vec<_> = workers.into_iter().map(|worker| WorkerRow::of(worker, now)).collect();
-    context.print(&rows, "no worker was seen within a day")
+    context.print(&rows, "no workers seen in the last 24 hours")
 }
 
 #[derive(Serialize)]
@@ -288,7 +288,7 @@ impl JobRow {
 }
 
 impl Row for JobRow {
-    const HEADS: &'static [&'static str] = &["JOB", "QUEUE", "STARTED BY", "WORKERS", "ANNOUNCED", "RETRIES"];
+    const HEADS: &'static [&'static str] = &["JOB", "QUEUE", "TRIGGER", "WORKERS", "REGISTERED", "RETRIES"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -311,5 +311,5 @@ pub(crate) async fn jobs(context: &mut Context<'_>) -> Result<(), Failure> {
     let store = jobs.store();
     let (known, workers, now) = (store.jobs().await?, store.workers().await?, store.now().await?);
     let rows: Vec<_> = known.into_iter().map(|job| JobRow::of(job, &workers, now)).collect();
-    context.print(&rows, "no worker and no producer has announced a job")
+    context.print(&rows, "no registered jobs")
 }

@@ -1,4 +1,4 @@
-//! `events` and `audit`: what came in, and what operators did.
+//! `events` and `audit`.
 
 use jiff::Timestamp;
 use riqle_jobs::store::{
@@ -58,7 +58,7 @@ pub(crate) async fn events(asked: Events, context: &mut Context<'_>) -> Result<(
         limit: asked.page.limit(),
     };
     let rows: Vec<_> = jobs.events(filter).await?.into_iter().map(|event| EventRow::of(event, now)).collect();
-    context.print(&rows, "no such event")
+    context.print(&rows, "no matching events")
 }
 
 #[derive(Serialize)]
@@ -94,7 +94,7 @@ impl ActionRow {
 }
 
 impl Row for ActionRow {
-    const HEADS: &'static [&'static str] = &["WHEN", "BY", "ACTION", "ON", "DETAIL", "STATE", "OUTCOME"];
+    const HEADS: &'static [&'static str] = &["WHEN", "BY", "ACTION", "TARGET", "DETAIL", "STATE", "OUTCOME"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -131,5 +131,5 @@ pub(crate) async fn audit(asked: Audit, context: &mut Context<'_>) -> Result<(),
     };
     let found = jobs.store().actions(filter).await?;
     let rows: Vec<_> = found.into_iter().map(|recorded| ActionRow::of(recorded, now)).collect();
-    context.print(&rows, "no operator has done such a thing")
+    context.print(&rows, "no matching actions")
 }

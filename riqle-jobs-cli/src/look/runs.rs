@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
-use riqle_jobs::{Run, RunFilter, RunId, RunState, show::first_line, store::later};
+use riqle_jobs::{Error, Run, RunFilter, RunId, RunState, show::first_line, store::later};
 use serde::Serialize;
 
 use super::run::show;
@@ -11,8 +11,9 @@ use crate::{
     arguments::{Runs, RunsCommand, Selection},
     context::Context,
     failure::Failure,
+    interruption::Interruption,
     print::{Row, Tone},
-    selection::run_id,
+    selection::{must_be_job, run_id},
     times::ago,
 };
 
@@ -107,13 +108,16 @@ pub(crate) async fn runs(asked: Runs, context: &mut Context<'_>) -> Result<(), F
             let filter = RunFilter { before: page.before()?, ..which.filter(now)? };
             let found = jobs.runs(filter.limit(page.limit())).await?;
             let rows: Vec<_> = found.iter().map(|run| RunRow::of(run, now)).collect();
-            context.print(&rows, "no such run")?;
+            if let (true, Some(job)) = (rows.is_empty(), &which.job) {
+                must_be_job(&jobs, job).await?;
+            }
+            context.print(&rows, "no matching runs")?;
             if rows.len() == page.limit()
                 && context.console.is_terminal()
                 && !context.json
                 && let Some(last) = rows.last()
             {
-                context.console.warn(&format!("there may be more: --before {}\n", last.id));
+                context.console.warn(&format!("more: --before {}\n", last.id));
             }
             Ok(())
         }
@@ -129,9 +133,13 @@ async fn tail(which: &Selection, context: &mut Context<'_>) -> Result<(), Failur
     let filter = which.filter(began)?.limit(FOLLOWED);
     let mut known: BTreeMap<RunId, (RunState, u32)> = BTreeMap::new();
     let mut is_first = true;
+    let interruption = Interruption::listen()?;
     loop {
-        let now = jobs.store().now().await?;
-        let mut found = jobs.runs(filter.clone()).await?;
+        let looked = async { Ok::<_, Error>((jobs.store().now().await?, jobs.runs(filter.clone()).await?)) };
+        let (now, mut found) = tokio::select! {
+            looked = looked => looked?,
+            () = interruption.clone().comes() => return Ok(()),
+        };
         found.reverse();
         let mut news = Vec::new();
         for run in &found {
@@ -149,7 +157,7 @@ async fn tail(which: &Selection, context: &mut Context<'_>) -> Result<(), Failur
         }
         tokio::select! {
             () = tokio::time::sleep(LOOKS_EVERY) => {}
-            () = Context::interrupted() => return Ok(()),
+            () = interruption.clone().comes() => return Ok(()),
         }
     }
 }

@@ -84,7 +84,7 @@ pub(crate) async fn list(prefix: String, limit: usize, context: &mut Context<'_>
     let filter = ScheduleFilter { limit, ..ScheduleFilter::prefix(prefix) };
     let found = jobs.schedules(filter).await?;
     let rows: Vec<_> = found.into_iter().map(|found| ScheduleRow::of(found, now)).collect();
-    context.print(&rows, "no such schedule")
+    context.print(&rows, "no matching schedules")
 }
 
 #[derive(Serialize)]
@@ -111,5 +111,5 @@ pub(crate) async fn next(which: &Schedule, ticks: usize, context: &mut Context<'
         .ok_or_else(|| Failure::not_found(format!("job {:?} has no schedule {:?}", which.job, which.name)))?;
     let rows: Vec<_> =
         found.state.next_ticks(now, ticks)?.into_iter().map(|at| TickRow { at, now }).collect();
-    context.print(&rows, "it has no more ticks, or is paused")
+    context.print(&rows, "no upcoming ticks: the schedule is over, paused or removed")
 }

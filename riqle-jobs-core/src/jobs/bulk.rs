@@ -1,6 +1,10 @@
 //! One operation on many runs.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -94,21 +98,27 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How much lost time is made up for.
 const MADE_UP: Duration = Duration::from_millis(100);
 
-/// Does `action` to the runs that match `filter`; `told` hears of each.
+/// Does `action` to the runs that match `filter`, until `stop` completes, which is looked at between two runs; `told` hears of each.
+/// Returns whether it was stopped.
 pub(crate) async fn on_all(
     store: &dyn Store,
     action: RunAction,
     filter: RunFilter,
     pace: Pace,
+    mut stop: Stop<'_>,
     told: &mut (dyn FnMut(&BulkReport) + Send),
-) -> Result<BulkReport, Error> {
+) -> Result<(BulkReport, bool), Error> {
     let mut pages = Pages::of(filter, action.states());
     let mut report = BulkReport::default();
     let mut turn = Instant::now();
     while let Some(page) = pages.page() {
         let runs = patiently(|| store.runs(page.clone())).await.map_err(|error| after(&report, error))?;
         for run in &runs {
-            tokio::time::sleep_until(turn).await;
+            tokio::select! {
+                biased;
+                () = stop.as_mut() => return Ok((report, true)),
+                () = tokio::time::sleep_until(turn) => {}
+            }
             // A store that stood still is not overrun afterwards.
             turn = (turn + pace.step()).max(Instant::now() - MADE_UP);
             match patiently(|| on_one(store, action, run.id)).await {
@@ -120,7 +130,21 @@ pub(crate) async fn on_all(
         }
         pages.met(&runs);
     }
-    Ok(report)
+    Ok((report, false))
+}
+
+/// What ends a bulk operation early.
+pub(crate) type Stop<'a> = Pin<&'a mut (dyn Future<Output = ()> + Send)>;
+
+/// As [`on_all`], to the end.
+pub(crate) async fn on_all_to_the_end(
+    store: &dyn Store,
+    action: RunAction,
+    filter: RunFilter,
+    pace: Pace,
+) -> Result<BulkReport, Error> {
+    let never = pin!(std::future::pending());
+    on_all(store, action, filter, pace, never, &mut |_| {}).await.map(|(report, _)| report)
 }
 
 /// Does `action` to a run.

@@ -22,7 +22,7 @@ use crate::{
 };
 
 pub use bulk::{BulkReport, Pace, Skipped};
-pub(crate) use bulk::{cancel, on_all};
+pub(crate) use bulk::{cancel, on_all_to_the_end};
 pub use enqueue::Enqueue;
 pub(crate) use enqueue::no_answer;
 pub use schedules::ScheduleStatus;
@@ -135,7 +135,7 @@ impl<D> Jobs<D> {
     /// `Unavailable` if the store stays unavailable for half a minute, with how many were replayed until then;
     /// these stay replayed. `Corrupt` if a page can't be read.
     pub async fn replay_all(&self, filter: RunFilter, pace: Pace) -> Result<BulkReport, Error> {
-        bulk::on_all(&*self.store, RunAction::Replay, filter, pace, &mut |_| {}).await
+        bulk::on_all_to_the_end(&*self.store, RunAction::Replay, filter, pace).await
     }
 
     /// Discards the dead letters that match `filter`, on the terms of [`replay_all`](Self::replay_all).
@@ -143,7 +143,7 @@ impl<D> Jobs<D> {
     /// # Errors
     /// As [`replay_all`](Self::replay_all).
     pub async fn discard_all(&self, filter: RunFilter, pace: Pace) -> Result<BulkReport, Error> {
-        bulk::on_all(&*self.store, RunAction::Discard, filter, pace, &mut |_| {}).await
+        bulk::on_all_to_the_end(&*self.store, RunAction::Discard, filter, pace).await
     }
 
     /// Cancels the runs that match `filter` and have not ended, on the terms of
@@ -152,7 +152,7 @@ impl<D> Jobs<D> {
     /// # Errors
     /// As [`replay_all`](Self::replay_all).
     pub async fn cancel_all(&self, filter: RunFilter, pace: Pace) -> Result<BulkReport, Error> {
-        bulk::on_all(&*self.store, RunAction::Cancel, filter, pace, &mut |_| {}).await
+        bulk::on_all_to_the_end(&*self.store, RunAction::Cancel, filter, pace).await
     }
 
     /// Makes due now the runs that match `filter` and wait for their time, on the terms of
@@ -161,7 +161,7 @@ impl<D> Jobs<D> {
     /// # Errors
     /// As [`replay_all`](Self::replay_all).
     pub async fn run_all_now(&self, filter: RunFilter, pace: Pace) -> Result<BulkReport, Error> {
-        bulk::on_all(&*self.store, RunAction::RunNow, filter, pace, &mut |_| {}).await
+        bulk::on_all_to_the_end(&*self.store, RunAction::RunNow, filter, pace).await
     }
 
     /// Makes due now a run that waits for its time.

@@ -5,13 +5,14 @@ use std::{cmp::Reverse, collections::BTreeSet, time::Duration};
 use jiff::Timestamp;
 
 use crate::{
-    Error, RunFilter, Store, earlier,
+    Error, ErrorKind, RunFilter, Store, earlier,
     email::{EmailDetail, EmailFilter, EmailRecord},
     later,
     show::{length, many, percent, percent_text},
     state::closed_set,
     store::{
-        COUNTED_TO, Health, JobMetrics, MetricsFilter, QueueStatus, RegisteredWorker, Span, WorkerOrder,
+        COUNTED_TO, Health, JobMetrics, MetricsFilter, Problem, QueueStatus, RegisteredWorker, Span,
+        WorkerOrder,
     },
 };
 
@@ -121,13 +122,25 @@ impl Facts {
     }
 }
 
-/// What is not as it should be, worst first, for a doctor: the verdict, and what takes longer to find out. Where nobody has
-/// announced a job yet, nobody need work.
+/// What is not as it should be, worst first, for a doctor: the verdict, and what takes longer to find out. A store in
+/// which no job has been registered yet needs no workers.
 ///
 /// # Errors
 /// `Unavailable`; `Corrupt` where what is stored can't be read.
 pub async fn examine(store: &dyn Store) -> Result<Vec<Finding>, Error> {
-    let (facts, jobs, problems) = tokio::try_join!(Facts::read(store), store.jobs(), store.examine())?;
+    let (facts, jobs) = tokio::try_join!(Facts::read(store), store.jobs())?;
+    let problems = match store.examine().await {
+        Ok(problems) => problems,
+        Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+        // The rest was looked at.
+        Err(error) => vec![Problem {
+            may_be_meant: true,
+            ..Problem::new(
+                format!("the store can't be examined further: {}", error.message()),
+                "Give the user of the URL the right to look, if you want to know.",
+            )
+        }],
+    };
     let mut found = facts.findings();
     if jobs.is_empty() && facts.queues.is_empty() && facts.workers.is_empty() {
         found.retain(|finding| finding.about != Some(About::Queues));
@@ -136,8 +149,8 @@ pub async fn examine(store: &dyn Store) -> Result<Vec<Finding>, Error> {
     let builds: BTreeSet<_> = alive.iter().map(|worker| worker.report.version.as_str()).collect();
     if builds.len() > 1 {
         let builds: Vec<_> = builds.into_iter().collect();
-        let what = format!("workers of several versions are alive: {}", builds.join(", "));
-        let remedy = "End the deploy; each run is taken by any of them.";
+        let what = format!("workers of several versions are running: {}", builds.join(", "));
+        let remedy = "Finish the deploy; until then, runs are claimed by any of them.";
         found.push(Finding::new(Level::Notice, &what, remedy, Some(About::Queues)));
     }
     let is_run = |name: &String| alive.iter().any(|worker| worker.report.jobs.contains_key(name));
@@ -152,7 +165,7 @@ pub async fn examine(store: &dyn Store) -> Result<Vec<Finding>, Error> {
         let more = idle.len().saturating_sub(MOST_NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let what = format!("no live worker runs {named}{more}");
-        let remedy = "Start a worker that registers them, unless they were taken out of the code.";
+        let remedy = "Start a worker that registers them, unless they were removed from the code.";
         found.push(Finding::new(Level::Notice, &what, remedy, Some(About::Jobs)));
     }
     found.extend(problems.iter().map(|problem| {

@@ -60,6 +60,8 @@ closed_set! {
         Edit = "edit",
         /// Removed a schedule.
         Remove = "remove",
+        /// Deleted what was older than given ages.
+        Prune = "prune",
         /// Told a worker to take no more runs, or to take them again.
         OrderWorker = "order-worker",
         /// Resolved an email's unknown outcome.

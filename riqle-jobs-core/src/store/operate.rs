@@ -1,6 +1,6 @@
 //! The trait for what operators do, and how long what is stored is kept.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 
@@ -107,6 +107,19 @@ impl Retention {
     /// Keeps everything.
     pub const FOREVER: Retention =
         Retention { ended: None, dead: None, events: None, emails: None, metrics: None, actions: None };
+
+    /// The same ages and so much more.
+    pub(crate) fn older_by(self, more: Duration) -> Self {
+        let older = |age: Option<Duration>| age.map(|age| age.saturating_add(more));
+        Self {
+            ended: older(self.ended),
+            dead: older(self.dead),
+            events: older(self.events),
+            emails: older(self.emails),
+            metrics: older(self.metrics),
+            actions: older(self.actions),
+        }
+    }
 }
 
 /// How much a prune deleted.
@@ -122,4 +135,23 @@ pub struct Pruned {
     pub metrics: u64,
     /// Actions of operators.
     pub actions: u64,
+}
+
+impl Pruned {
+    /// Adds what another call deleted.
+    pub(crate) fn add(&mut self, more: Pruned) {
+        self.runs += more.runs;
+        self.events += more.events;
+        self.emails += more.emails;
+        self.metrics += more.metrics;
+        self.actions += more.actions;
+    }
+}
+
+/// `3 runs, 0 events, 0 emails, 0 metrics, 0 actions`.
+impl fmt::Display for Pruned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { runs, events, emails, metrics, actions } = self;
+        write!(f, "{runs} runs, {events} events, {emails} emails, {metrics} metrics, {actions} actions")
+    }
 }

@@ -141,18 +141,15 @@ impl fmt::Display for RunFilter {
         let states: Vec<_> = self.states.iter().map(|state| state.as_str()).collect();
         let states = (!states.is_empty()).then(|| states.join(" or "));
         let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
-        let (error, without_error) = match self.error_fingerprint.as_deref() {
-            Some("") => (None, Some("an error".to_owned())),
-            error => (error.map(str::to_owned), None),
-        };
+        let error =
+            self.error_fingerprint.as_deref().map(|error| if error.is_empty() { "none" } else { error });
         let words = [
             ("state", states),
             ("job", self.job.clone()),
             ("queue", self.queue.clone()),
             ("reference", self.reference.clone()),
             ("key", self.unique_key.clone()),
-            ("error", error),
-            ("without", without_error),
+            ("error", error.map(str::to_owned)),
             ("from", time(self.enqueued_from)),
             ("to", time(self.enqueued_before)),
         ];

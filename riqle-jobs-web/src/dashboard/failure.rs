@@ -1,11 +1,9 @@
 //! Why a page or an action is not available, with its status.
 
-use std::error::Error as _;
-
 use axum::http::StatusCode;
 use riqle_jobs_core::Error;
 
-use crate::answer::{status_of, told};
+use crate::answer::{status_of, told, told_of_action};
 
 /// Why a page or an action is not available.
 #[derive(Debug)]
@@ -31,11 +29,7 @@ impl Failure {
 
     /// Of an action of an operator, whose error says in its message what a person may read.
     pub(crate) fn of_action(error: Error) -> Self {
-        let status = status_of(&error);
-        if status.is_server_error() {
-            tracing::warn!(cause = error.source(), "an action failed");
-        }
-        Self { status, text: error.message().to_owned() }
+        Self { status: status_of(&error), text: told_of_action(&error) }
     }
 }
 

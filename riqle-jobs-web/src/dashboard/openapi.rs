@@ -1,11 +1,12 @@
 //! The OpenAPI document of the dashboard's pages and actions.
 
 use axum::{Json, response::IntoResponse};
+use riqle_jobs_core::{operator::RunAction, verdict::Level};
 use serde::Serialize;
 use utoipa::{
     OpenApi, ToSchema,
     openapi::{
-        self, ContentBuilder, Ref, RefOr, Response, ResponseBuilder,
+        self, ContentBuilder, Object, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Type,
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
@@ -94,6 +95,20 @@ fn whole() -> openapi::OpenApi {
         }
     }
     document
+}
+
+/// What can be done to runs.
+pub(crate) fn run_actions() -> Object {
+    one_of(RunAction::ALL.iter().map(|action| action.as_str()))
+}
+
+/// How bad a finding is.
+pub(crate) fn levels() -> Object {
+    one_of(Level::ALL.iter().map(|level| level.as_str()))
+}
+
+fn one_of(words: impl Iterator<Item = &'static str>) -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
 }
 
 const ALWAYS: [(&str, &str); 4] = [

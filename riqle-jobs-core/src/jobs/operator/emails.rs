@@ -4,6 +4,7 @@ use super::{Done, Operator, rejected, shown};
 use crate::{
     EmailId, Error, ErrorKind,
     email::{Resolution, ascii_address},
+    jobs::verdict::is_open,
     store::ActionKind,
 };
 
@@ -15,7 +16,7 @@ impl Operator {
     pub async fn resolve_email(&self, email: EmailId, resolution: Resolution) -> Result<Done, Error> {
         let known = self.jobs.store().email(email).await.map_err(shown)?;
         let known = known.ok_or_else(|| Error::new(ErrorKind::NotFound, "resolve_email", "no such email"))?;
-        if !known.may_have_been_sent() {
+        if !is_open(&known) {
             return Err(rejected("resolve_email", "the outcome of this email is already known"));
         }
         let (by, detail) = match resolution {
@@ -43,7 +44,7 @@ impl Operator {
         .await
     }
 
-    /// Takes an address off the suppression list, as it is on the list, be it as odd as it may.
+    /// Takes an address off the suppression list, in the spelling of the list.
     ///
     /// # Errors
     /// As [`EmailLog::unsuppress`](crate::EmailLog::unsuppress).

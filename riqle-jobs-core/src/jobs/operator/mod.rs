@@ -1,5 +1,5 @@
-//! What operators do, whatever they do it with: each action is checked, recorded with who did it, done, and recorded again
-//! with its outcome.
+//! What operators do, from the dashboard, the command line or an application's own tools: each action is checked, recorded
+//! with who did it, carried out, and recorded again with its outcome.
 
 mod emails;
 mod run_action;
@@ -8,19 +8,24 @@ mod schedules;
 #[cfg(test)]
 mod tests;
 
+use std::{pin::pin, time::Duration};
+
+use tokio::{sync::oneshot, time::Instant};
 use tracing::{error, warn};
 
 pub use self::{run_action::RunAction, runs::Underway};
 use crate::{
     ActionId, Error, ErrorKind, Jobs, NewRun, Payload, RunId, WorkerId,
+    backoff::Backoff,
     limits::check_json,
-    store::{ActionKind, ActionState, NewAction, WorkerOrder},
+    show::length,
+    store::{ActionKind, ActionState, NewAction, Pruned, Retention, WorkerOrder},
 };
 
 /// Acts on a store in the name of a person or a tool: see [`Jobs::operator`].
 ///
-/// Every action runs to its end, even if nobody waits for it any more. An error says in its message what a person may read;
-/// what a store said is its cause. What can't be recorded is not done.
+/// An action that has begun runs to its end, even if its caller is gone. The message of an error is for display; what the store
+/// said is its cause. An action that can't be recorded is not carried out.
 #[derive(Clone)]
 pub struct Operator {
     jobs: Jobs,
@@ -36,6 +41,8 @@ pub struct Done {
     pub outcome: String,
 }
 
+/// For how long a record that a store does not take is tried again.
+const RECORDED_WITHIN: Duration = Duration::from_secs(60 * 60);
 /// The longest reason for a pause, in bytes.
 const WHY_BYTES: usize = 500;
 
@@ -124,6 +131,52 @@ impl Operator {
         .await
     }
 
+    /// Deletes what is older than `retention` says, portion by portion, until `stop` completes.
+    ///
+    /// # Errors
+    /// As [`Operate::prune`](crate::Operate::prune); what was deleted stays deleted.
+    pub async fn prune(
+        &self,
+        retention: Retention,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(Done, Pruned), Error> {
+        let ages = [
+            ("ended", retention.ended),
+            ("dead", retention.dead),
+            ("events", retention.events),
+            ("emails", retention.emails),
+            ("metrics", retention.metrics),
+            ("actions", retention.actions),
+        ];
+        let ages = ages.iter().filter_map(|(kind, age)| Some(format!("{kind} after {}", length((*age)?))));
+        let (told_of, told_by) = oneshot::channel();
+        let detail = ages.collect::<Vec<_>>().join(", ");
+        let done = self
+            .recorded(ActionKind::Prune, "old data", &detail, move |jobs| async move {
+                let (mut all, mut stop, began) = (Pruned::default(), pin!(stop), Instant::now());
+                loop {
+                    // What comes to an age meanwhile is left to the next call.
+                    let portion = jobs.store().prune(retention.older_by(began.elapsed())).await?;
+                    all.add(portion);
+                    let is_over = portion == Pruned::default();
+                    tokio::select! {
+                        biased;
+                        () = &mut stop, if !is_over => {
+                            let message = format!("interrupted after {all}; it is safe to repeat");
+                            return Err(rejected("prune", message));
+                        }
+                        () = std::future::ready(()) => {}
+                    }
+                    if is_over {
+                        let _ = told_of.send(all);
+                        return Ok(all.to_string());
+                    }
+                }
+            })
+            .await?;
+        Ok((done, told_by.await.unwrap_or_default()))
+    }
+
     /// A queue of a job that was registered, or with runs.
     async fn must_be_known(&self, queue: &str) -> Result<(), Error> {
         let store = self.jobs.store();
@@ -142,7 +195,7 @@ impl Operator {
         act: impl FnOnce(Jobs) -> F + Send + 'static,
     ) -> Result<Done, Error>
     where
-        F: Future<Output = Result<String, Error>> + Send,
+        F: Future<Output = Result<String, Error>> + Send + 'static,
     {
         self.recorded_as_said(kind, subject, detail, |jobs| async { act(jobs).await.map_err(shown) }).await
     }
@@ -156,12 +209,13 @@ impl Operator {
         act: impl FnOnce(Jobs) -> F + Send + 'static,
     ) -> Result<Done, Error>
     where
-        F: Future<Output = Result<String, Error>> + Send,
+        F: Future<Output = Result<String, Error>> + Send + 'static,
     {
         let (jobs, action) = (self.jobs.clone(), self.action(kind, subject, detail));
         let done = tokio::spawn(async move {
             jobs.store().record_action(action.clone()).await.map_err(shown)?;
-            let done = act(jobs.clone()).await;
+            let acts = act(jobs.clone());
+            let done = tokio::spawn(acts).await.unwrap_or_else(|panicked| Err(of_panic(&panicked)));
             record_end(&jobs, &action, done.as_deref()).await;
             Ok(Done { action: action.id, outcome: done? })
         });
@@ -182,16 +236,27 @@ impl Operator {
     }
 }
 
-/// Records how an action ended. It was done whether or not this can be written, so a failure of that is only logged.
+/// Records how an action ended. It was done whether or not this can be written: where it can't, it is tried again in the
+/// background.
 async fn record_end(jobs: &Jobs, action: &NewAction, done: Result<&str, &Error>) {
     let (state, outcome) = match done {
         Ok(outcome) => (ActionState::Done, outcome.to_owned()),
         Err(why) => (ActionState::Failed, why.message().to_owned()),
     };
     let ended = NewAction { state, outcome, ..action.clone() };
-    if let Err(error) = jobs.store().record_action(ended).await {
-        warn!(%error, by = action.by, kind = %action.kind, "can't record how an action ended");
-    }
+    let Err(error) = jobs.store().record_action(ended.clone()).await else { return };
+    warn!(%error, by = ended.by, kind = %ended.kind, "can't record how an action ended; will retry");
+    let jobs = jobs.clone();
+    tokio::spawn(async move {
+        let gives_up = Instant::now() + RECORDED_WITHIN;
+        let mut backoff = Backoff::new(ended.id.as_uuid().as_u64_pair().1);
+        while let Err(error) = jobs.store().record_action(ended.clone()).await {
+            if Instant::now() > gives_up {
+                return error!(%error, by = ended.by, kind = %ended.kind, "gave up recording how an action ended");
+            }
+            backoff.wait().await;
+        }
+    });
 }
 
 /// An error with a message that a person may read: the caller's own fault in full, a store's only with what to do.
@@ -208,7 +273,7 @@ fn shown(error: Error) -> Error {
 
 fn of_panic(panicked: &tokio::task::JoinError) -> Error {
     error!(%panicked, "an action panicked");
-    Error::new(ErrorKind::Unavailable, "act", "the action failed; see the log")
+    Error::new(ErrorKind::Corrupt, "act", "the action failed; see the log")
 }
 
 fn rejected(operation: &'static str, why: impl Into<String>) -> Error {

@@ -1,13 +1,21 @@
 //! What is done to runs: to one, to each of some, or to all that match a filter.
 
-use tokio::sync::oneshot;
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio::{sync::oneshot, task::JoinHandle};
 use tracing::warn;
 
 use super::{Done, Operator, RunAction, of_panic, record_end, rejected, shown};
 use crate::{
     ActionId, BulkReport, Error, ErrorKind, Jobs, Pace, Replay, ReplayFrom, RunFilter, RunId,
     jobs::bulk,
-    store::{ActionKind, NewAction},
+    store::{ActionKind, NewAction, rules::Operation},
 };
 
 /// The most runs named one by one.
@@ -54,12 +62,18 @@ impl Operator {
         .await
     }
 
-    /// Does `action` to each of some runs, at most 500, and counts those that it does not apply to as skipped. It is one record
-    /// for 25 runs; the answer names the last.
+    /// Does `action` to each of at most 500 runs, and counts those that it does not apply to as skipped. It stops early, between
+    /// two runs, once `stop` completes. Every 25 runs have a record; the answer names the last.
     ///
     /// # Errors
-    /// `Rejected` for no run, or too many; `Unavailable`, with what was done before, which stays done.
-    pub async fn on_runs(&self, action: RunAction, runs: Vec<RunId>) -> Result<Done, Error> {
+    /// `Rejected` for no run or too many; `Unavailable` if the store is, or if it was stopped, with what was done before, which
+    /// stays done.
+    pub async fn on_runs(
+        &self,
+        action: RunAction,
+        runs: Vec<RunId>,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(Done, BulkReport), Error> {
         match runs.len() {
             0 => return Err(rejected("act", "no run is selected")),
             1..=MOST_NAMED => {}
@@ -68,16 +82,23 @@ impl Operator {
                 return Err(rejected("act", message));
             }
         }
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        let stops = Arc::clone(&is_stopped);
+        let watch = AbortOnDrop(tokio::spawn(async move {
+            stop.await;
+            stops.store(true, Ordering::Relaxed);
+        }));
         let operator = self.clone();
         let all = tokio::spawn(async move {
-            let (mut last, mut report) = (None, BulkReport::default());
+            let _watch = watch;
+            let (mut done, mut report) = (None, BulkReport::default());
             for runs in runs.chunks(NAMED_IN_A_RECORD) {
                 let subject = format!("{} run{}", runs.len(), if runs.len() == 1 { "" } else { "s" });
                 let names: Vec<_> = runs.iter().map(RunId::to_string).collect();
-                let runs = runs.to_vec();
+                let (runs, is_stopped) = (runs.to_vec(), Arc::clone(&is_stopped));
                 let (told_of, told_by) = oneshot::channel();
                 let act = move |jobs: Jobs| async move {
-                    let (report, stopped) = on_each(&jobs, action, &runs).await;
+                    let (report, stopped) = on_each(&jobs, action, &runs, &is_stopped).await;
                     let why = stopped.as_ref().map(|error| error.message().to_owned());
                     let done = match stopped {
                         None => Ok(outcome(&report)),
@@ -91,13 +112,13 @@ impl Operator {
                 let (more, why) = told_by.await.unwrap_or_default();
                 report.add(more);
                 match recorded {
-                    Ok(done) => last = Some(done.action),
+                    Ok(recorded) => done = Some(recorded),
                     // What the portions before it did is done, too.
                     Err(error) => return Err(stopped_after(&report, why, error)),
                 }
             }
-            let action = last.ok_or_else(|| rejected("act", "no run is selected"))?;
-            Ok(Done { action, outcome: outcome(&report) })
+            let Some(done) = done else { return Err(rejected("act", "no run is selected")) };
+            Ok((Done { outcome: outcome(&report), ..done }, report))
         });
         all.await.unwrap_or_else(|panicked| Err(of_panic(&panicked)))
     }
@@ -138,8 +159,8 @@ impl Underway {
         self.record.id
     }
 
-    /// Does it, until it is done or `stop` comes, and records the outcome; `told` hears of each run. It can be begun again after
-    /// an error: what was done stays done, and is not done twice.
+    /// Carries it out and records the outcome; `told` hears of each run. It stops early, between two runs, once `stop` completes.
+    /// After an error it is safe to begin again: what was done stays done, and is not done twice.
     ///
     /// # Errors
     /// With how far it came: `Unavailable` if it was stopped, or the store stays unavailable for half a minute; `Corrupt`.
@@ -148,19 +169,12 @@ impl Underway {
         stop: impl Future<Output = ()> + Send,
         mut told: impl FnMut(&BulkReport) + Send,
     ) -> Result<BulkReport, Error> {
-        let (store, mut so_far) = (&**self.jobs.store(), BulkReport::default());
-        let mut tell = |report: &BulkReport| {
-            (so_far.done, so_far.skips) = (report.done, report.skips);
-            told(report);
-        };
-        let done = tokio::select! {
-            biased;
-            () = stop => None,
-            done = bulk::on_all(store, self.action, self.filter, self.pace, &mut tell) => Some(done),
-        };
-        let done = done.unwrap_or_else(|| {
-            let message = format!("interrupted after {}; it is safe to repeat", so_far.counts());
-            Err(Error::new(ErrorKind::Unavailable, "act", message))
+        let store = &**self.jobs.store();
+        let stop = pin!(stop);
+        let done = bulk::on_all(store, self.action, self.filter, self.pace, stop, &mut told).await;
+        let done = done.and_then(|(report, is_stopped)| match is_stopped {
+            true => Err(interrupted(&report)),
+            false => Ok(report),
         });
         if let Err(error) = &done {
             warn!(%error, action = %self.record.id, "an action on all matches stopped early");
@@ -171,14 +185,37 @@ impl Underway {
     }
 }
 
+fn interrupted(report: &BulkReport) -> Error {
+    let message = format!("interrupted after {}; it is safe to repeat", report.counts());
+    Error::new(ErrorKind::Unavailable, "act", message)
+}
+
+/// Ends a task with whom it was for.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// What was done, and why it stopped.
-async fn on_each(jobs: &Jobs, action: RunAction, runs: &[RunId]) -> (BulkReport, Option<Error>) {
+async fn on_each(
+    jobs: &Jobs,
+    action: RunAction,
+    runs: &[RunId],
+    is_stopped: &AtomicBool,
+) -> (BulkReport, Option<Error>) {
     let mut report = BulkReport::default();
     for run in runs {
+        if is_stopped.load(Ordering::Relaxed) {
+            let error = Error::new(ErrorKind::Unavailable, "act", "interrupted; it is safe to repeat");
+            return (report, Some(error));
+        }
         match on_one(jobs, action, *run).await {
             Ok(()) => report.done += 1,
-            Err(error) if error.kind() == ErrorKind::Unavailable => return (report, Some(shown(error))),
-            Err(error) => report.skip(*run, &error),
+            Err(error) if Operation::passes_over(&error) => report.skip(*run, &shown(error)),
+            Err(error) => return (report, Some(shown(error))),
         }
     }
     (report, None)

@@ -95,7 +95,7 @@ impl Operator {
         act: impl FnOnce(Jobs, ScheduleStatus) -> F + Send + 'static,
     ) -> Result<Done, Error>
     where
-        F: Future<Output = Result<String, Error>> + Send,
+        F: Future<Output = Result<String, Error>> + Send + 'static,
     {
         let found = self.schedule(job, name).await?;
         self.recorded(kind, &subject_of(job, name), detail, move |jobs| act(jobs, found)).await

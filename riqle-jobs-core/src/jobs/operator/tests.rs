@@ -60,12 +60,44 @@ async fn what_is_refused_is_neither_done_nor_recorded() {
     assert_eq!(kind(anna.pause_queue("default", &"why ".repeat(200)).await), ErrorKind::Rejected);
     assert_eq!(kind(anna.start("none", Payload::from_json_text("{}"), None).await), ErrorKind::NotFound);
     assert_eq!(kind(anna.suppress("anna", "").await), ErrorKind::Rejected);
-    assert_eq!(kind(anna.on_runs(RunAction::Cancel, Vec::new()).await), ErrorKind::Rejected);
+    let none = anna.on_runs(RunAction::Cancel, Vec::new(), std::future::pending()).await;
+    assert_eq!(none.unwrap_err().kind(), ErrorKind::Rejected);
     assert_eq!(kind(anna.trigger_schedule(JOB, "none").await), ErrorKind::NotFound);
     let dead = RunFilter::dead();
     let begun = anna.begin_on_all(RunAction::RunNow, dead, Pace::default()).await;
     assert_eq!(begun.err().unwrap().message(), "Run now does not apply to runs in this state");
     assert_eq!(recorded(&memory).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn an_action_that_panics_is_recorded_as_failed() {
+    let (memory, jobs) = with_runs(0).await;
+    let anna = jobs.operator("anna");
+    let panics = |_: Jobs| async {
+        let none: Option<String> = None;
+        Ok(none.unwrap())
+    };
+    let error = anna.recorded(ActionKind::Cancel, "run", "", panics).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert_eq!(recorded(&memory).await, ["anna cancel run: failed the action failed; see the log"]);
+}
+
+#[tokio::test]
+async fn an_action_on_each_of_some_runs_stops_between_two_of_them() {
+    let (memory, jobs) = with_runs(3).await;
+    let runs = jobs.runs(RunFilter::all()).await.unwrap().iter().map(|run| run.id).collect::<Vec<_>>();
+    // It comes before or after the first of them has its turn.
+    let anna = jobs.operator("anna");
+    let acted = anna.on_runs(RunAction::Cancel, runs.clone(), std::future::ready(()));
+    let report = acted.await.map(|(_, report)| report.done);
+    let left = jobs.runs(RunFilter::pending()).await.unwrap().len() as u64;
+    match report {
+        Ok(done) => assert_eq!(done, 3 - left),
+        Err(error) => assert!(error.message().contains("it is safe to repeat"), "{error}"),
+    }
+    let again = anna.on_runs(RunAction::Cancel, runs, std::future::pending()).await;
+    assert_eq!(again.unwrap().1.done, 3);
+    assert!(recorded(&memory).await[0].ends_with("done 3 done"));
 }
 
 #[tokio::test]
@@ -82,7 +114,7 @@ fn a_filter_says_in_words_which_runs_it_lists() {
     let filter =
         RunFilter::all().states([RunState::Pending, RunState::Waiting]).job("resize").reference("order-7");
     assert_eq!(filter.to_string(), "state pending or waiting, job resize, reference order-7");
-    assert_eq!(RunFilter::dead().error_fingerprint("").to_string(), "state dead, without an error");
+    assert_eq!(RunFilter::dead().error_fingerprint("").to_string(), "state dead, error none");
     assert_eq!(RunFilter::all().limit(7).to_string(), "");
 }
 

@@ -27,14 +27,14 @@ pub enum Schema {
 /// Which migrations a schema has, and which it lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migrations {
-    /// So many are applied.
+    /// How many are applied.
     pub applied: usize,
     /// The names of those to come, in order.
     pub pending: Vec<&'static str>,
 }
 
 impl Migrations {
-    /// Of a schema to which so many of the known ones are applied.
+    /// Of a schema with the first `applied` of the known ones.
     pub fn of(applied: usize, known: &[Migration]) -> Self {
         Self { applied, pending: known.iter().skip(applied).map(|migration| migration.name).collect() }
     }

@@ -1,23 +1,25 @@
 //! Actions on many runs: on the selected ones, or on all that match a search.
 
-use axum::{extract::State, response::Response};
+use axum::{extract::State, http::StatusCode, response::Response};
 use riqle_jobs_core::{
     Pace, RunFilter, RunId,
     operator::{self, RunAction},
 };
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
+use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
 use super::{Done, Submitted};
-use crate::dashboard::{Web, failure::Failure, pages::run_filter::Search, visit::Visit};
+use crate::dashboard::{
+    Web, failure::Failure, openapi::run_actions, pages::run_filter::Search, visit::Visit,
+};
 
 /// What to do to which runs.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct BulkRequest {
-    /// `replay`, `discard`, `cancel` or `run-now`.
-    #[schema(value_type = String)]
+    #[schema(schema_with = run_actions)]
     act: RunAction,
     /// These runs, at most 500.
     #[serde(default, alias = "id")]
@@ -60,7 +62,9 @@ pub(crate) async fn act(
     }
     let Some(search) = search else {
         let back = format!("runs?state={}", asked.act.states()[0]);
-        return visit.acted(&back, visit.operator().on_runs(asked.act, asked.ids).await);
+        let (operator, shutdown) = (visit.operator(), web.shutdown.clone());
+        let acted = operator.on_runs(asked.act, asked.ids, async move { shutdown.stopping().await });
+        return visit.acted(&back, acted.await.map(|(done, _)| done));
     };
     match begin_on_all(&web, &visit, &asked, &search).await {
         Ok(begun) => visit.done(&format!("audit/{}", begun.action), begun),
@@ -80,15 +84,27 @@ async fn begin_on_all(
         return Err(Failure::bad("the search is empty; to act on all runs, set `all`"));
     }
     let pace = Pace::per_second(asked.pace.unwrap_or(100).clamp(1, 10_000));
-    let begun = visit.operator().begin_on_all(asked.act, search.filter()?, pace).await;
-    let begun = begun.map_err(Failure::of_action)?;
-    let done = operator::Done { action: begun.id(), outcome: "started".to_owned() };
-    let shutdown = web.shutdown.clone();
+    let (operator, act, shutdown) = (visit.operator(), asked.act, web.shutdown.clone());
+    let filter = search.filter()?;
+    let (told_of, told_by) = oneshot::channel();
+    // The record and the action go together, whether or not anybody waits for the answer.
     tokio::spawn(async move {
-        // Its record and the log say how it ended.
-        let _ = begun.carry_out(shutdown.stopping(), |_| {}).await;
+        match operator.begin_on_all(act, filter, pace).await {
+            Err(error) => drop(told_of.send(Err(error))),
+            Ok(begun) => {
+                let _ = told_of.send(Ok(begun.id()));
+                // Its record and the log say how it ended.
+                let _ = begun.carry_out(shutdown.stopping(), |_| {}).await;
+            }
+        }
     });
-    Ok(done)
+    match told_by.await {
+        Ok(Ok(action)) => Ok(operator::Done { action, outcome: "started".to_owned() }),
+        Ok(Err(error)) => Err(Failure::of_action(error)),
+        Err(_) => {
+            Err(Failure { status: StatusCode::INTERNAL_SERVER_ERROR, text: "the action failed".to_owned() })
+        }
+    }
 }
 
 /// A misspelt field must not mean all runs.

@@ -13,6 +13,7 @@ use crate::dashboard::{
     Web,
     act::runs::filter_of,
     failure::Failure,
+    openapi::run_actions,
     page::{Page, Place},
     show::Count,
     visit::{Query, Visit},
@@ -22,8 +23,7 @@ use crate::dashboard::{
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ConfirmPage {
-    /// `replay`, `discard`, `cancel` or `run-now`.
-    #[schema(value_type = String)]
+    #[schema(schema_with = run_actions)]
     act: RunAction,
     /// The search, limited to runs enqueued before now: none that comes later is acted on.
     search: Search,
@@ -37,8 +37,7 @@ pub(crate) struct ConfirmPage {
 #[derive(Clone, Copy, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Asked {
-    /// `replay`, `discard`, `cancel` or `run-now`.
-    #[param(value_type = String)]
+    #[param(schema_with = run_actions)]
     act: RunAction,
 }
 

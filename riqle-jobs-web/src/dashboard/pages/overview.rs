@@ -16,6 +16,7 @@ use crate::dashboard::{
     chart::{Chart, charts},
     failure::Failure,
     history::{History, Range, success_rate},
+    openapi::levels,
     page::{Page, Place},
     show::{Count, Took, When, percent_text},
     visit::{Query, Visit},
@@ -27,8 +28,8 @@ use crate::dashboard::{
 pub(crate) struct OverviewPage {
     #[serde(skip)]
     headline: String,
-    /// The worst of the findings: `good`, `notice`, `warning` or `bad`.
-    #[schema(value_type = String)]
+    /// The worst of the findings.
+    #[schema(schema_with = levels)]
     verdict: Level,
     findings: Vec<FindingView>,
     /// Due runs that no worker has claimed; counted to 10,000 per job and queue.
@@ -55,8 +56,7 @@ pub(crate) struct OverviewPage {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct FindingView {
-    /// `notice`, `warning` or `bad`.
-    #[schema(value_type = String)]
+    #[schema(schema_with = levels)]
     level: Level,
     /// What is.
     what: String,
