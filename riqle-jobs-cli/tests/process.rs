@@ -118,6 +118,7 @@ async fn an_action_that_is_interrupted_is_recorded_so_and_goes_on_when_repeated(
                 break;
             }
             assert!(tries < 1_000, "nothing is cancelled");
+            // The binary is another process: only the store tells how far it is.
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
         let told =

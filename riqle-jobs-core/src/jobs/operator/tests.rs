@@ -1,3 +1,5 @@
+//! What operators do on the memory store: what is recorded, refused, interrupted, repeated.
+
 use std::sync::Arc;
 
 use tokio::sync::Notify;
