@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use riqle_jobs::{
-    ReplayFrom, RunFilter, RunId,
+    ReplayFrom, RunFilter, RunId, Shutdown,
     operator::RunAction,
     show::many,
     store::{BulkReport, COUNTED_TO, Pace, Replay, later},
@@ -15,7 +15,7 @@ use crate::{
     arguments::{Many, OnRuns},
     context::Context,
     failure::{Failure, USAGE},
-    interruption::Interruption,
+    interruption::interruption,
     print::in_one_line,
     selection::{must_be_job, run_id},
 };
@@ -69,10 +69,10 @@ async fn on_named(
     asked: &Many,
     context: &mut Context<'_>,
 ) -> Result<(), Failure> {
-    let (interruption, operator) = (Interruption::listen()?, context.operator().await?);
+    let (interruption, operator) = (interruption()?, context.operator().await?);
     context.console.warn(&format!("{} {}\n", action.name(), many(runs.len() as u64, "run")));
     confirm(asked.yes, "Continue?", context)?;
-    let done = operator.on_runs(action, runs, interruption.clone().comes()).await;
+    let done = operator.on_runs(action, runs, &interruption).await;
     let (done, report) = done.map_err(|error| failure_of(error, &interruption))?;
     tell_skipped(&report, context);
     match report.done {
@@ -104,11 +104,11 @@ async fn on_all(
     let what = format!("{} {}{more} with {filter}, {such}", action.name(), many(count, "run"));
     context.console.warn(&format!("{}\n", in_one_line(&what)));
     confirm(asked.yes, "Continue?", context)?;
-    let interruption = Interruption::listen()?;
+    let interruption = interruption()?;
     let begun = context.operator().await?.begin_on_all(action, filter, pace).await?;
     let (id, shows, mut told) = (begun.id(), context.console.is_attended() && !context.json, Instant::now());
     let console = &mut *context.console;
-    let done = begun.carry_out(interruption.clone().comes(), |report: &BulkReport| {
+    let done = begun.carry_out(&interruption, |report: &BulkReport| {
         if shows && told.elapsed() >= TOLD_EVERY {
             told = Instant::now();
             console.warn(&format!("{} of {count}{more}\n", report.done + report.skips));
@@ -122,8 +122,8 @@ async fn on_all(
 }
 
 /// What was interrupted is not the store's fault.
-pub(crate) fn failure_of(error: riqle_jobs::Error, interruption: &Interruption) -> Failure {
-    match interruption.has_come() {
+pub(crate) fn failure_of(error: riqle_jobs::Error, interruption: &Shutdown) -> Failure {
+    match interruption.is_stopping() {
         true => Failure::refused(error.message()),
         false => Failure::from(error),
     }

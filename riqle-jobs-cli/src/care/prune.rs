@@ -8,7 +8,7 @@ use crate::{
     arguments::Prune,
     context::Context,
     failure::Failure,
-    interruption::Interruption,
+    interruption::interruption,
     times::age,
 };
 
@@ -31,8 +31,8 @@ pub(crate) async fn prune(asked: Prune, context: &mut Context<'_>) -> Result<(),
     }
     let operator = context.operator().await?;
     confirm(asked.yes, "Permanently delete everything older?", context)?;
-    let interruption = Interruption::listen()?;
-    let pruned = operator.prune(retention, interruption.clone().comes()).await;
+    let interruption = interruption()?;
+    let pruned = operator.prune(retention, &interruption).await;
     let (done, pruned) = pruned.map_err(|error| failure_of(error, &interruption))?;
     context.tell(
         &format!("deleted {pruned}"),

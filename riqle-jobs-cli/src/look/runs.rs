@@ -11,7 +11,7 @@ use crate::{
     arguments::{Runs, RunsCommand, Selection},
     context::Context,
     failure::Failure,
-    interruption::Interruption,
+    interruption::interruption,
     print::{Row, Tone},
     selection::{must_be_job, run_id},
     times::ago,
@@ -133,12 +133,12 @@ async fn tail(which: &Selection, context: &mut Context<'_>) -> Result<(), Failur
     let filter = which.filter(began)?.limit(FOLLOWED);
     let mut known: BTreeMap<RunId, (RunState, u32)> = BTreeMap::new();
     let mut is_first = true;
-    let interruption = Interruption::listen()?;
+    let interruption = interruption()?;
     loop {
         let looked = async { Ok::<_, Error>((jobs.store().now().await?, jobs.runs(filter.clone()).await?)) };
         let (now, mut found) = tokio::select! {
             looked = looked => looked?,
-            () = interruption.clone().comes() => return Ok(()),
+            () = interruption.stopping() => return Ok(()),
         };
         found.reverse();
         let mut news = Vec::new();
@@ -157,7 +157,7 @@ async fn tail(which: &Selection, context: &mut Context<'_>) -> Result<(), Failur
         }
         tokio::select! {
             () = tokio::time::sleep(LOOKS_EVERY) => {}
-            () = interruption.clone().comes() => return Ok(()),
+            () = interruption.stopping() => return Ok(()),
         }
     }
 }

@@ -1,16 +1,12 @@
 //! One operation on many runs.
 
-use std::{
-    future::Future,
-    pin::{Pin, pin},
-    time::Duration,
-};
+use std::{future::Future, time::Duration};
 
 use tokio::time::Instant;
 
 use super::operator::RunAction;
 use crate::{
-    Error, ErrorKind, Replay, ReplayFrom, RunFilter, RunId, Store,
+    Error, ErrorKind, Replay, ReplayFrom, RunFilter, RunId, Shutdown, Store,
     backoff::Backoff,
     store::rules::{CANCELLED, Operation, Pages},
 };
@@ -98,16 +94,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How much lost time is made up for.
 const MADE_UP: Duration = Duration::from_millis(100);
 
-/// Does `action` to the runs that match `filter`, until `stop` completes, which is looked at between two runs; `told` hears of each.
-/// Returns whether it was stopped.
+/// Does `action` to the runs that match `filter`; ends early, between two runs, once `stop` fires. `told` hears of each run.
 pub(crate) async fn on_all(
     store: &dyn Store,
     action: RunAction,
     filter: RunFilter,
     pace: Pace,
-    mut stop: Stop<'_>,
+    stop: &Shutdown,
     told: &mut (dyn FnMut(&BulkReport) + Send),
-) -> Result<(BulkReport, bool), Error> {
+) -> Result<BulkReport, Error> {
     let mut pages = Pages::of(filter, action.states());
     let mut report = BulkReport::default();
     let mut turn = Instant::now();
@@ -116,7 +111,7 @@ pub(crate) async fn on_all(
         for run in &runs {
             tokio::select! {
                 biased;
-                () = stop.as_mut() => return Ok((report, true)),
+                () = stop.stopping() => return Err(interrupted(&report)),
                 () = tokio::time::sleep_until(turn) => {}
             }
             // A store that stood still is not overrun afterwards.
@@ -130,11 +125,13 @@ pub(crate) async fn on_all(
         }
         pages.met(&runs);
     }
-    Ok((report, false))
+    Ok(report)
 }
 
-/// What ends a bulk operation early.
-pub(crate) type Stop<'a> = Pin<&'a mut (dyn Future<Output = ()> + Send)>;
+fn interrupted(report: &BulkReport) -> Error {
+    let message = format!("interrupted after {}; it is safe to repeat", report.counts());
+    Error::new(ErrorKind::Unavailable, "act", message)
+}
 
 /// As [`on_all`], to the end.
 pub(crate) async fn on_all_to_the_end(
@@ -143,8 +140,7 @@ pub(crate) async fn on_all_to_the_end(
     filter: RunFilter,
     pace: Pace,
 ) -> Result<BulkReport, Error> {
-    let never = pin!(std::future::pending());
-    on_all(store, action, filter, pace, never, &mut |_| {}).await.map(|(report, _)| report)
+    on_all(store, action, filter, pace, &Shutdown::new(), &mut |_| {}).await
 }
 
 /// Does `action` to a run.

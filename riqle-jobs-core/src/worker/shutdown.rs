@@ -63,6 +63,11 @@ impl Shutdown {
         stopped.await
     }
 
+    /// Whether stopping has begun.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
     /// Resolves once stopping has begun.
     pub async fn stopping(&self) {
         self.stopping.cancelled().await;

@@ -8,14 +8,14 @@ mod schedules;
 #[cfg(test)]
 mod tests;
 
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 
 use tokio::{sync::oneshot, time::Instant};
 use tracing::{error, warn};
 
 pub use self::{run_action::RunAction, runs::Underway};
 use crate::{
-    ActionId, Error, ErrorKind, Jobs, NewRun, Payload, RunId, WorkerId,
+    ActionId, Error, ErrorKind, Jobs, NewRun, Payload, RunId, Shutdown, WorkerId,
     backoff::Backoff,
     limits::check_json,
     show::length,
@@ -131,15 +131,11 @@ impl Operator {
         .await
     }
 
-    /// Deletes what is older than `retention` says, portion by portion, until `stop` completes.
+    /// Deletes what is older than `retention` says, portion by portion; ends early once `stop` fires.
     ///
     /// # Errors
     /// As [`Operate::prune`](crate::Operate::prune); what was deleted stays deleted.
-    pub async fn prune(
-        &self,
-        retention: Retention,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<(Done, Pruned), Error> {
+    pub async fn prune(&self, retention: Retention, stop: &Shutdown) -> Result<(Done, Pruned), Error> {
         let ages = [
             ("ended", retention.ended),
             ("dead", retention.dead),
@@ -149,27 +145,22 @@ impl Operator {
             ("actions", retention.actions),
         ];
         let ages = ages.iter().filter_map(|(kind, age)| Some(format!("{kind} after {}", length((*age)?))));
-        let (told_of, told_by) = oneshot::channel();
+        let ((told_of, told_by), stop) = (oneshot::channel(), stop.clone());
         let detail = ages.collect::<Vec<_>>().join(", ");
         let done = self
             .recorded(ActionKind::Prune, "old data", &detail, move |jobs| async move {
-                let (mut all, mut stop, began) = (Pruned::default(), pin!(stop), Instant::now());
+                let (mut all, began) = (Pruned::default(), Instant::now());
                 loop {
-                    // What comes to an age meanwhile is left to the next call.
+                    // What comes of age meanwhile is left to the next call.
                     let portion = jobs.store().prune(retention.older_by(began.elapsed())).await?;
                     all.add(portion);
-                    let is_over = portion == Pruned::default();
-                    tokio::select! {
-                        biased;
-                        () = &mut stop, if !is_over => {
-                            let message = format!("interrupted after {all}; it is safe to repeat");
-                            return Err(rejected("prune", message));
-                        }
-                        () = std::future::ready(()) => {}
-                    }
-                    if is_over {
+                    if portion == Pruned::default() {
                         let _ = told_of.send(all);
                         return Ok(all.to_string());
+                    }
+                    if stop.is_stopping() {
+                        let message = format!("interrupted after {all}; it is safe to repeat");
+                        return Err(rejected("prune", message));
                     }
                 }
             })

@@ -1,19 +1,11 @@
 //! What is done to runs: to one, to each of some, or to all that match a filter.
 
-use std::{
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
-
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::{Done, Operator, RunAction, of_panic, record_end, rejected, shown};
 use crate::{
-    ActionId, BulkReport, Error, ErrorKind, Jobs, Pace, Replay, ReplayFrom, RunFilter, RunId,
+    ActionId, BulkReport, Error, ErrorKind, Jobs, Pace, Replay, ReplayFrom, RunFilter, RunId, Shutdown,
     jobs::bulk,
     store::{ActionKind, NewAction, rules::Operation},
 };
@@ -63,7 +55,7 @@ impl Operator {
     }
 
     /// Does `action` to each of at most 500 runs, and counts those that it does not apply to as skipped. It stops early, between
-    /// two runs, once `stop` completes. Every 25 runs have a record; the answer names the last.
+    /// two runs, once `stop` fires. Every 25 runs have a record; the answer names the last.
     ///
     /// # Errors
     /// `Rejected` for no run or too many; `Unavailable` if the store is, or if it was stopped, with what was done before, which
@@ -72,7 +64,7 @@ impl Operator {
         &self,
         action: RunAction,
         runs: Vec<RunId>,
-        stop: impl Future<Output = ()> + Send + 'static,
+        stop: &Shutdown,
     ) -> Result<(Done, BulkReport), Error> {
         match runs.len() {
             0 => return Err(rejected("act", "no run is selected")),
@@ -82,23 +74,16 @@ impl Operator {
                 return Err(rejected("act", message));
             }
         }
-        let is_stopped = Arc::new(AtomicBool::new(false));
-        let stops = Arc::clone(&is_stopped);
-        let watch = AbortOnDrop(tokio::spawn(async move {
-            stop.await;
-            stops.store(true, Ordering::Relaxed);
-        }));
-        let operator = self.clone();
+        let (operator, stop) = (self.clone(), stop.clone());
         let all = tokio::spawn(async move {
-            let _watch = watch;
             let (mut done, mut report) = (None, BulkReport::default());
             for runs in runs.chunks(NAMED_IN_A_RECORD) {
                 let subject = format!("{} run{}", runs.len(), if runs.len() == 1 { "" } else { "s" });
                 let names: Vec<_> = runs.iter().map(RunId::to_string).collect();
-                let (runs, is_stopped) = (runs.to_vec(), Arc::clone(&is_stopped));
+                let (runs, stop) = (runs.to_vec(), stop.clone());
                 let (told_of, told_by) = oneshot::channel();
                 let act = move |jobs: Jobs| async move {
-                    let (report, stopped) = on_each(&jobs, action, &runs, &is_stopped).await;
+                    let (report, stopped) = on_each(&jobs, action, &runs, &stop).await;
                     let why = stopped.as_ref().map(|error| error.message().to_owned());
                     let done = match stopped {
                         None => Ok(outcome(&report)),
@@ -159,23 +144,18 @@ impl Underway {
         self.record.id
     }
 
-    /// Carries it out and records the outcome; `told` hears of each run. It stops early, between two runs, once `stop` completes.
+    /// Carries it out and records the outcome; `told` hears of each run. It stops early, between two runs, once `stop` fires.
     /// After an error it is safe to begin again: what was done stays done, and is not done twice.
     ///
     /// # Errors
     /// With how far it came: `Unavailable` if it was stopped, or the store stays unavailable for half a minute; `Corrupt`.
     pub async fn carry_out(
         self,
-        stop: impl Future<Output = ()> + Send,
+        stop: &Shutdown,
         mut told: impl FnMut(&BulkReport) + Send,
     ) -> Result<BulkReport, Error> {
         let store = &**self.jobs.store();
-        let stop = pin!(stop);
         let done = bulk::on_all(store, self.action, self.filter, self.pace, stop, &mut told).await;
-        let done = done.and_then(|(report, is_stopped)| match is_stopped {
-            true => Err(interrupted(&report)),
-            false => Ok(report),
-        });
         if let Err(error) = &done {
             warn!(%error, action = %self.record.id, "an action on all matches stopped early");
         }
@@ -185,30 +165,16 @@ impl Underway {
     }
 }
 
-fn interrupted(report: &BulkReport) -> Error {
-    let message = format!("interrupted after {}; it is safe to repeat", report.counts());
-    Error::new(ErrorKind::Unavailable, "act", message)
-}
-
-/// Ends a task with whom it was for.
-struct AbortOnDrop(JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 /// What was done, and why it stopped.
 async fn on_each(
     jobs: &Jobs,
     action: RunAction,
     runs: &[RunId],
-    is_stopped: &AtomicBool,
+    stop: &Shutdown,
 ) -> (BulkReport, Option<Error>) {
     let mut report = BulkReport::default();
     for run in runs {
-        if is_stopped.load(Ordering::Relaxed) {
+        if stop.is_stopping() {
             let error = Error::new(ErrorKind::Unavailable, "act", "interrupted; it is safe to repeat");
             return (report, Some(error));
         }

@@ -1,9 +1,5 @@
 //! What operators do on the memory store: what is recorded, refused, interrupted, repeated.
 
-use std::sync::Arc;
-
-use tokio::sync::Notify;
-
 use super::*;
 use crate::{Audit, Memory, Pace, Queue, RunFilter, RunState, schedule::Missed, store::ActionFilter};
 
@@ -31,18 +27,17 @@ async fn recorded(memory: &Memory) -> Vec<String> {
 async fn an_action_on_all_that_is_interrupted_says_how_far_it_came_and_goes_on_when_repeated() {
     let (memory, jobs) = with_runs(10).await;
     let (anna, filter) = (jobs.operator("anna"), RunFilter::all().job(JOB));
-    let stop = Arc::new(Notify::new());
+    let stop = Shutdown::new();
     let begun = anna.begin_on_all(RunAction::Cancel, filter.clone(), Pace::per_second(20)).await.unwrap();
-    let stops = Arc::clone(&stop);
-    let stopped = begun.carry_out(async move { stop.notified().await }, |report| {
+    let stopped = begun.carry_out(&stop, |report| {
         if report.done == 4 {
-            stops.notify_one();
+            stop.stop();
         }
     });
     let error = stopped.await.unwrap_err();
     assert_eq!(error.message(), "interrupted after 4 done; it is safe to repeat");
     let begun = anna.begin_on_all(RunAction::Cancel, filter, Pace::per_second(10_000)).await.unwrap();
-    let report = begun.carry_out(std::future::pending(), |_| {}).await.unwrap();
+    let report = begun.carry_out(&Shutdown::new(), |_| {}).await.unwrap();
     assert_eq!(report.done, 6);
     assert_eq!(
         recorded(&memory).await,
@@ -62,7 +57,7 @@ async fn what_is_refused_is_neither_done_nor_recorded() {
     assert_eq!(kind(anna.pause_queue("default", &"why ".repeat(200)).await), ErrorKind::Rejected);
     assert_eq!(kind(anna.start("none", Payload::from_json_text("{}"), None).await), ErrorKind::NotFound);
     assert_eq!(kind(anna.suppress("anna", "").await), ErrorKind::Rejected);
-    let none = anna.on_runs(RunAction::Cancel, Vec::new(), std::future::pending()).await;
+    let none = anna.on_runs(RunAction::Cancel, Vec::new(), &Shutdown::new()).await;
     assert_eq!(none.unwrap_err().kind(), ErrorKind::Rejected);
     assert_eq!(kind(anna.trigger_schedule(JOB, "none").await), ErrorKind::NotFound);
     let dead = RunFilter::dead();
@@ -82,19 +77,15 @@ async fn an_action_that_panics_is_recorded_as_failed() {
 }
 
 #[tokio::test]
-async fn an_action_on_each_of_some_runs_stops_between_two_of_them() {
+async fn an_action_on_each_of_some_runs_that_is_stopped_touches_no_more_of_them() {
     let (memory, jobs) = with_runs(3).await;
     let runs = jobs.runs(RunFilter::all()).await.unwrap().iter().map(|run| run.id).collect::<Vec<_>>();
-    // It comes before or after the first of them has its turn.
-    let anna = jobs.operator("anna");
-    let acted = anna.on_runs(RunAction::Cancel, runs.clone(), std::future::ready(()));
-    let report = acted.await.map(|(_, report)| report.done);
-    let left = jobs.runs(RunFilter::pending()).await.unwrap().len() as u64;
-    match report {
-        Ok(done) => assert_eq!(done, 3 - left),
-        Err(error) => assert!(error.message().contains("it is safe to repeat"), "{error}"),
-    }
-    let again = anna.on_runs(RunAction::Cancel, runs, std::future::pending()).await;
+    let (anna, stop) = (jobs.operator("anna"), Shutdown::new());
+    stop.stop();
+    let stopped = anna.on_runs(RunAction::Cancel, runs.clone(), &stop).await;
+    assert_eq!(stopped.unwrap_err().message(), "interrupted; it is safe to repeat");
+    assert_eq!(jobs.runs(RunFilter::pending()).await.unwrap().len(), 3);
+    let again = anna.on_runs(RunAction::Cancel, runs, &Shutdown::new()).await;
     assert_eq!(again.unwrap().1.done, 3);
     assert!(recorded(&memory).await[0].ends_with("done 3 done"));
 }

@@ -62,8 +62,8 @@ pub(crate) async fn act(
     }
     let Some(search) = search else {
         let back = format!("runs?state={}", asked.act.states()[0]);
-        let (operator, shutdown) = (visit.operator(), web.shutdown.clone());
-        let acted = operator.on_runs(asked.act, asked.ids, async move { shutdown.stopping().await });
+        let operator = visit.operator();
+        let acted = operator.on_runs(asked.act, asked.ids, &web.shutdown);
         return visit.acted(&back, acted.await.map(|(done, _)| done));
     };
     match begin_on_all(&web, &visit, &asked, &search).await {
@@ -94,7 +94,7 @@ async fn begin_on_all(
             Ok(begun) => {
                 let _ = told_of.send(Ok(begun.id()));
                 // Its record and the log say how it ended.
-                let _ = begun.carry_out(shutdown.stopping(), |_| {}).await;
+                let _ = begun.carry_out(&shutdown, |_| {}).await;
             }
         }
     });
