@@ -46,6 +46,7 @@
 //! | `dkim` | DKIM signatures over SMTP, for mail servers that do not sign |
 //! | `doctor` | checks the sender's domain, the SMTP server and the Resend account |
 //! | `web` | routers for axum: the dashboard, the event API, health, metrics, jobs, signed webhooks; a server for them |
+//! | `metrics` | what a process does, for the recorder of the `metrics` facade |
 //! | `mock` | mockall doubles of the store traits, `Mailer` and `EmailLog` |
 //! | `full` | all of these |
 

@@ -1,7 +1,7 @@
 //! Lines on standard error that block no caller: it may be closed, full, or a pipe without a reader.
 
 use std::{
-    io::Write,
+    io::{self, Write},
     sync::{
         LazyLock,
         mpsc::{SyncSender, sync_channel},
@@ -33,6 +33,31 @@ static WRITER: LazyLock<SyncSender<Entry>> = LazyLock::new(|| {
     });
     sender
 });
+
+/// Shows what riqle-jobs and the other crates log: warnings and errors, and what is rare.
+pub fn install() {
+    tracing_subscriber::fmt().with_writer(Event::default).with_ansi(false).without_time().init();
+}
+
+/// What the subscriber writes of an event.
+#[derive(Default)]
+struct Event(Vec<u8>);
+
+impl Write for Event {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        line(String::from_utf8_lossy(&self.0).trim().to_owned());
+    }
+}
 
 /// Writes a line soon; never waits, never fails.
 pub fn line(text: String) {

@@ -35,6 +35,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    log::install();
     let ended = async {
         let shutdown = Shutdown::on_signals()?;
         tokio::select! {
@@ -84,8 +85,7 @@ async fn run(shutdown: &Shutdown) -> Result<(), Failure> {
     let worker = Worker::new(&store)
         .register(SendPurchaseConfirmation::new(Arc::clone(&orders), sender.clone(), brand.clone()))
         .register(SendRefundNotification::new(orders, sender.clone(), brand.clone()))
-        .register(SendWelcomeEmail::new(sender, brand))
-        .on_alert(|alert| log::line(format!("{} needs attention: {}", alert.job, alert.error)));
+        .register(SendWelcomeEmail::new(sender, brand));
     let worker = match digest {
         Some(digest) => worker.register(digest),
         None => worker,

@@ -67,8 +67,7 @@ pub async fn ignored(State(shop): State<Shop>) -> Response {
 }
 
 fn ignore(shop: &Shop, event: &Event, why: &Ignored) -> Response {
-    let count = shop.ignored.note("Stripe", &event.kind, &event.id, why);
-    log::line(format!("ignored event {} ({}): {why}; {count} of this kind so far", event.id, event.kind));
+    shop.ignored.note("Stripe", &event.kind, &event.id, why);
     Json(json!({"received": true, "ignored": true, "reason": why.to_string()})).into_response()
 }
 

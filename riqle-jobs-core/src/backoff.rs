@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     Error, ErrorKind,
     job::{Jitter, RetryPolicy, mix},
+    store::Repeated,
 };
 
 /// So often a write is tried that fails in a way that is neither the store's state nor plainly the write's content.
@@ -15,6 +16,7 @@ pub(crate) struct Backoff {
     policy: RetryPolicy,
     seed: u64,
     tries: u32,
+    failing: Repeated,
 }
 
 impl Backoff {
@@ -22,7 +24,7 @@ impl Backoff {
         let policy = RetryPolicy::exponential(Duration::from_millis(50))
             .longest(Duration::from_secs(5))
             .jitter(Jitter::Full);
-        Self { policy, seed: mix(seed), tries: 0 }
+        Self { policy, seed: mix(seed), tries: 0, failing: Repeated::new() }
     }
 
     /// The next wait.
@@ -42,6 +44,24 @@ impl Backoff {
             ErrorKind::Unavailable | ErrorKind::Misconfigured => true,
             ErrorKind::Rejected => false,
             _ => self.tries < TRIES,
+        }
+    }
+
+    /// Logs that a try has failed, unless that was said within the last minute. `queue` is that of all of it, if it has one.
+    pub(crate) fn log(&self, what: &str, queue: Option<&str>, error: &Error) {
+        let Some(times) = self.failing.happened() else { return };
+        if error.kind() == ErrorKind::Unavailable {
+            tracing::warn!(queue, %error, times, "can't {what}; will retry");
+        } else {
+            tracing::error!(queue, %error, times, "can't {what}; will retry");
+        }
+    }
+
+    /// It has succeeded, which is logged if its failure was.
+    pub(crate) fn succeeded(&mut self, what: &str, queue: Option<&str>) {
+        self.reset();
+        if let Some(after) = self.failing.ended() {
+            tracing::info!(queue, ?after, "can {what} again");
         }
     }
 

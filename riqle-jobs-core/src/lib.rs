@@ -25,6 +25,7 @@ mod memory;
 mod models;
 mod outside;
 mod payload;
+mod process_metrics;
 mod relay;
 mod run;
 pub mod schedule;

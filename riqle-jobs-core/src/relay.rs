@@ -134,20 +134,16 @@ impl Relay {
             };
             let (pause, is_idle) = match ended {
                 Ok(0) => {
-                    backoff.reset();
+                    backoff.succeeded("relay", None);
                     polls += 1;
                     (jittered(self.poll, seed.wrapping_add(polls)), true)
                 }
                 Ok(_) => {
-                    backoff.reset();
+                    backoff.succeeded("relay", None);
                     continue;
                 }
                 Err(error) => {
-                    if error.kind() == ErrorKind::Unavailable {
-                        tracing::warn!(%error, "can't relay; will retry");
-                    } else {
-                        tracing::error!(%error, "can't relay; will retry");
-                    }
+                    backoff.log("relay", None, &error);
                     if answered.in_this_round > 0 {
                         backoff.reset();
                     }
@@ -308,7 +304,7 @@ impl Target for Arc<dyn Store> {
             let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
             for (run, answer) in ids.into_iter().zip(self.enqueue(runs).await?) {
                 if answer.id() != run {
-                    tracing::info!(%run, holder = %answer.id(), "a staged run's unique key is taken; it joins the holder");
+                    tracing::debug!(%run, holder = %answer.id(), "a staged run's unique key is taken; it joins the holder");
                 }
             }
         }

@@ -3,7 +3,10 @@
 use std::{future::Future, pin::Pin, sync::Arc, thread};
 
 use jiff::Timestamp;
-use riqle_jobs_core::{Error, ErrorKind, Hint, store::Writes};
+use riqle_jobs_core::{
+    Error, ErrorKind, Hint,
+    store::{Repeated, Writes},
+};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 
@@ -167,7 +170,10 @@ impl WriterThread {
         match self.write(&mut batch).await {
             Ok(()) => batch.answer(),
             Err(Fault::OfOne(error)) if batch.len() > 1 => {
-                tracing::warn!(%error, requests = batch.len(), "a batch of writes failed; writing one by one");
+                static APART: Repeated = Repeated::new();
+                if let Some(times) = APART.happened() {
+                    tracing::warn!(%error, requests = batch.len(), times, "a batch of writes failed; writing one by one");
+                }
                 for mut single in batch.split() {
                     match self.write(&mut single).await {
                         Ok(()) => single.answer(),

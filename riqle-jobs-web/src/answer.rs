@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, HeaderName, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use riqle_jobs_core::{Error, ErrorKind};
+use riqle_jobs_core::{Error, ErrorKind, store::Repeated};
 use serde::Serialize;
 use serde_json::json;
 
@@ -43,11 +43,17 @@ pub(crate) fn status_of(error: &Error) -> StatusCode {
 pub(crate) fn told(error: &Error) -> String {
     match status_of(error) {
         StatusCode::SERVICE_UNAVAILABLE => {
-            tracing::warn!(%error, "the store is unavailable");
+            static AWAY: Repeated = Repeated::new();
+            if let Some(times) = AWAY.happened() {
+                tracing::warn!(%error, times, "the store is unavailable");
+            }
             "the store is unavailable; try again".to_owned()
         }
         StatusCode::INTERNAL_SERVER_ERROR => {
-            tracing::error!(%error, "the store failed");
+            static FAILED: Repeated = Repeated::new();
+            if let Some(times) = FAILED.happened() {
+                tracing::error!(%error, times, "the store failed");
+            }
             "the store failed; see the log".to_owned()
         }
         _ => error.message().to_owned(),

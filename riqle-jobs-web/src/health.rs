@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{Router, extract::State, http::StatusCode, response::Response, routing::get};
 use jiff::Timestamp;
-use riqle_jobs_core::{Error, Jobs};
+use riqle_jobs_core::{Error, Jobs, store::Repeated};
 use serde::Serialize;
 
 use crate::answer::{answer, method_not_allowed, refuse, told};
@@ -55,7 +55,10 @@ async fn look(jobs: &Jobs) -> Result<Answer, Error> {
     let alive = workers.iter().filter(|worker| worker.is_alive(now)).count();
     let error = match (&health.write_error, alive) {
         (Some(error), _) => {
-            tracing::warn!(%error, "the store can't be written to");
+            static UNWRITABLE: Repeated = Repeated::new();
+            if let Some(times) = UNWRITABLE.happened() {
+                tracing::warn!(%error, times, "the store can't be written to");
+            }
             Some("the store can't be written to")
         }
         (None, 0) => Some("no worker is alive"),

@@ -168,3 +168,18 @@ pub enum SendOutcome {
         error: String,
     },
 }
+
+impl SendOutcome {
+    /// Its name, as metrics have it.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            SendOutcome::Accepted { .. } => "accepted",
+            SendOutcome::Rejected { .. } => "rejected",
+            SendOutcome::Away { .. } => "away",
+            SendOutcome::Retry { .. } => "retry",
+            SendOutcome::Deferred { .. } => "deferred",
+            SendOutcome::Misconfigured { .. } => "misconfigured",
+            SendOutcome::Unknown { .. } => "unknown",
+        }
+    }
+}

@@ -9,7 +9,7 @@ use super::{
     Deferral, EmailDetail, EmailEnding, EmailRecord, EmailStart, EmailStatus, Mailbox, OnUnknown,
     OutgoingMessage, Receipt, SendError, SendOutcome, SendPhase, Sender, Transmission, deferral::next_look,
 };
-use crate::{ErrorKind, backoff::Backoff, clock, run::CurrentStep};
+use crate::{ErrorKind, backoff::Backoff, clock, process_metrics, run::CurrentStep};
 
 /// One send of one row.
 pub(super) struct OneSend<'a> {
@@ -95,7 +95,9 @@ impl<'a> OneSend<'a> {
         let run = self.step.map(|step| step.run().clone());
         let transmission =
             Transmission::recorded(Arc::clone(log), self.row.id, self.start.sender, sends, run);
-        match mailer.send(&message, &transmission).await {
+        let outcome = mailer.send(&message, &transmission).await;
+        process_metrics::email(mailer.provider(), outcome.as_str());
+        match outcome {
             SendOutcome::Accepted { message_id, reply } => {
                 self.is_judged();
                 let ending = EmailEnding::Sent { message_id: message_id.clone(), reply };
@@ -161,7 +163,9 @@ impl<'a> OneSend<'a> {
             }
             Deferral::Quota => true,
         };
-        tracing::info!(email = %self.row.id, provider, error, "an email is deferred");
+        if let Some(times) = self.sender.deferred.happened() {
+            tracing::info!(email = %self.row.id, provider, error, times, "an email is deferred");
+        }
         self.not_sent(by.detail(), &error).await?;
         Err(SendError::Deferred { by, error, after, alert })
     }
@@ -211,7 +215,7 @@ impl<'a> OneSend<'a> {
         loop {
             match self.sender.log.end_email(self.row.id, self.start.sender, ending.clone()).await {
                 Err(error) if backoff.outlasts(&error) => {
-                    tracing::warn!(email = %self.row.id, %error, "can't record an email's outcome; will retry");
+                    backoff.log("record an email's outcome", None, &error);
                     backoff.wait().await;
                 }
                 // It has happened all the same.

@@ -10,7 +10,7 @@ use super::{
     NewEmail, Rendered, SendError, SendPhase, canonical_address, deferral::DAY, one_send::OneSend,
     overload::Overload, sha256_hex,
 };
-use crate::{AsStore, EmailId, Error, JobError, outside::random_id, run::CurrentStep};
+use crate::{AsStore, EmailId, Error, JobError, outside::random_id, run::CurrentStep, store::Repeated};
 
 /// Sends an email effectively once, over a mailer and the email log.
 ///
@@ -21,6 +21,8 @@ pub struct Sender {
     pub(super) log: Arc<dyn EmailLog>,
     pub(super) mailer: Arc<dyn Mailer>,
     pub(super) overload: Arc<Overload>,
+    /// Emails that are put off.
+    pub(super) deferred: Arc<Repeated>,
     /// For a provider that accepts no more for now.
     pub(super) patience: Duration,
 }
@@ -45,7 +47,7 @@ impl Sender {
 
     /// Sends over `mailer` and keeps any log.
     pub fn with_log(log: Arc<dyn EmailLog>, mailer: Arc<dyn Mailer>) -> Self {
-        Self { log, mailer, overload: Arc::default(), patience: DAY }
+        Self { log, mailer, overload: Arc::default(), deferred: Arc::default(), patience: DAY }
     }
 
     /// How long a run waits, without counting failures, for a provider that accepts no more for now

@@ -4,7 +4,7 @@ use std::{future::IntoFuture, pin::Pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use crate::{Enqueued, Error, ErrorKind, NewRun, Priority, Store, UniqueScope};
+use crate::{Enqueued, Error, ErrorKind, NewRun, Priority, Store, UniqueScope, process_metrics::enqueued};
 
 /// A run about to be enqueued, into a store or in a [`Transaction`](crate::Transaction); await it.
 #[must_use = "nothing is enqueued until it is awaited"]
@@ -63,7 +63,7 @@ impl IntoFuture for Enqueue {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let answers = self.target.enqueue(vec![self.run?]).await?;
+            let answers = enqueued(1, self.target.enqueue(vec![self.run?])).await?;
             answers.first().copied().ok_or_else(no_answer)
         })
     }

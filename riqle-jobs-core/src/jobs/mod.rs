@@ -18,6 +18,7 @@ use self::operator::{Operator, RunAction};
 use crate::{
     AsStaging, AsStore, Enqueued, Error, ErrorKind, JobInput, NewRun, Payload, Replay, Run, RunFilter, RunId,
     SavedStep, Staging, Store, job,
+    process_metrics::enqueued,
     store::{DeadGroup, EventFilter, Health, JobCount, JobDeclaration, ListedEvent, NewEvent, QueueStatus},
 };
 
@@ -72,8 +73,8 @@ impl<D> Jobs<D> {
         &self,
         inputs: impl IntoIterator<Item = I> + Send,
     ) -> Result<Vec<Enqueued>, Error> {
-        let runs = inputs.into_iter().map(|input| NewRun::of(&input)).collect::<Result<_, _>>()?;
-        self.store.enqueue(runs).await
+        let runs = inputs.into_iter().map(|input| NewRun::of(&input)).collect::<Result<Vec<_>, _>>()?;
+        enqueued(runs.len(), self.store.enqueue(runs)).await
     }
 
     /// Sends an event: starts a run of every job that it triggers. Returns the event's id.

@@ -14,6 +14,7 @@ use crate::{
     Enqueue, Enqueued, Error, ErrorKind, JobInput, LeaseAnswer, LeaseRef, Limits, NewRun, Payload, RunFilter,
     RunId, StepPath, StepSave,
     jobs::events::check_events,
+    process_metrics::enqueued,
     schedule::Schedule,
     store::{NewEvent, ScheduleWrite, Staged},
 };
@@ -179,6 +180,10 @@ impl<D: Database> Transaction<D> {
     /// # Errors
     /// As [`enqueue_all`](Self::enqueue_all).
     pub async fn enqueue_runs(&mut self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error> {
+        enqueued(runs.len(), self.put(runs)).await
+    }
+
+    async fn put(&mut self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error> {
         if !self.stages {
             return self.inner.enqueue(runs).await;
         }

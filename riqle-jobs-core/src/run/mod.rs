@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use crate::schedule::Tick;
 use crate::{
     ClaimedRun, Clock, Error, ErrorKind, JobError, LeaseAnswer, LeaseRef, LeaseToken, Limits, LogLevel,
-    RunId, Step, UnreadableStep, outside::Instant,
+    RunId, Step, UnreadableStep, outside::Instant, process_metrics::OfJob,
 };
 
 pub(crate) use cancellation::Cancellation;
@@ -76,6 +76,7 @@ pub(crate) struct OfWorker {
     pub(crate) limits: Limits,
     pub(crate) saver: Arc<dyn SaveStep>,
     pub(crate) mailers: Arc<Mailers>,
+    pub(crate) metrics: Arc<OfJob>,
 }
 
 /// Takes step results to the store.

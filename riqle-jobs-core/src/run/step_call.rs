@@ -211,13 +211,9 @@ impl StepCall {
 
     /// What to save of a result.
     pub(super) fn to_save(&self, result: Payload, begun: Instant, replaces: bool) -> StepSave {
-        StepSave {
-            lease: self.run().inner.lease.clone(),
-            path: self.path().clone(),
-            result,
-            took: begun.elapsed(),
-            replaces,
-        }
+        let (inner, took) = (&self.run().inner, begun.elapsed());
+        inner.worker.metrics.step(took);
+        StepSave { lease: inner.lease.clone(), path: self.path().clone(), result, took, replaces }
     }
 
     pub(super) fn run(&self) -> &RunContext {

@@ -17,6 +17,7 @@ mod priority;
 mod queue;
 mod queue_status;
 mod registry;
+mod repeated;
 mod replay;
 pub mod rules;
 mod run;
@@ -62,6 +63,7 @@ pub use registry::{
     EventEffect, EventRun, EventStart, JobDeclaration, NewEvent, RegisteredJob, RegisteredWorker, Registry,
     StoredEvent, TroubleKind, WorkerOrder, WorkerReport, WorkerTrouble,
 };
+pub use repeated::Repeated;
 pub use replay::{Replay, ReplayFrom};
 pub use rules::{Admission, Admitted, GroupCommit, HeldKey, Stored};
 pub use run::{Holder, Run};

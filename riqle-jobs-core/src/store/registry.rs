@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{JobMetrics, JobRules, LackingPath, NewRun, WORKER_FORGOTTEN_AFTER, WORKER_GONE_AFTER};
+use super::{JobMetrics, JobRules, LackingPath, NewRun, Repeated, WORKER_FORGOTTEN_AFTER, WORKER_GONE_AFTER};
 use crate::{
     Enqueued, Error, Payload, Priority, RunId, WorkerId, clock, events::EVENT_ID_KEPT, state::closed_set,
 };
@@ -286,7 +286,11 @@ impl EventRun {
     /// What the answer says of a run that was enqueued for an event.
     pub fn of(run: &NewRun, answer: Enqueued) -> Self {
         for LackingPath { rule, path } in &run.lacking {
-            tracing::warn!(job = run.job, run = %answer.id(), %rule, path, "an event's data lacks the field of a key");
+            static LACKING: Repeated = Repeated::new();
+            if let Some(times) = LACKING.happened() {
+                let (job, run) = (&run.job, answer.id());
+                tracing::warn!(job, %run, %rule, path, times, "an event's data lacks the field of a key");
+            }
         }
         let (effect, lacking) = match answer {
             Enqueued::Joined(_) => (EventEffect::Joined, Vec::new()),

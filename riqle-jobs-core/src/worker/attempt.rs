@@ -10,7 +10,7 @@ use super::{
     buffer::HeldRun,
     metrics::Measured,
     panic_hook,
-    running::Shared,
+    running::{RunningJob, Shared},
     verdict::{self, AttemptEnd},
 };
 use crate::{
@@ -21,18 +21,20 @@ use crate::{
 /// One of the worker's slots: runs one attempt after another until the buffer is closed.
 pub(super) async fn run_slot(shared: Arc<Shared>) {
     while let Some(held) = shared.buffer.pop().await {
+        let used = shared.process.use_slot();
         run_attempt(&shared, held).await;
+        drop(used);
         shared.buffer.slot_is_free();
     }
 }
 
 async fn run_attempt(shared: &Shared, held: HeldRun) {
-    let Some((name, job)) = shared.jobs.get_key_value(held.run.job.as_str()) else {
+    let Some((name, RunningJob { job, metrics })) = shared.jobs.get_key_value(held.run.job.as_str()) else {
         // A store must not hand it out; giving it back loses nothing.
         tracing::error!(job = held.run.job, "claimed a job that is not registered");
         return shared.settler.give_back(&held.run).await;
     };
-    let measured = Measured::begin(Arc::clone(name), &held);
+    let measured = Measured::begin(Arc::clone(name), Arc::clone(metrics), &held);
     shared.meter.begun(&measured, held.run.due_at);
     let HeldRun { run, cancellation, slot: _slot, .. } = held;
     if run.crashes > verdict::MAX_CRASHES {
@@ -48,6 +50,7 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
             limits: shared.limits,
             saver: Arc::clone(&shared.step_saver),
             mailers: Arc::clone(&shared.mailers),
+            metrics: Arc::clone(metrics),
         },
         job.unreadable_step,
         Arc::new(notes),
@@ -96,9 +99,12 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
         () = context.steps().until_saved() => {}
         () = cancellation.until_lost() => {}
     }
-    if cancellation.lost().is_some() {
+    if let Some(why) = cancellation.lost() {
         shared.counters.lease_lost();
-        span.in_scope(|| tracing::warn!("the lease was lost; the attempt's end is not recorded"));
+        if why == StopReason::LeaseLost {
+            shared.process.lease_lost();
+            span.in_scope(|| tracing::warn!("the lease was lost; the attempt's end is not recorded"));
+        }
         return shared.settler.drop_lease(&run);
     }
     let end = match context.steps().doomed() {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Settings, Shutdown, buffer::HeldRun, running::Shared};
 use crate::{
-    ClaimRequest, Claimed, ClaimedRun, Clock, Error, ErrorKind, Hint, LeaseToken, Store, WakeUps,
+    ClaimRequest, Claimed, ClaimedRun, Clock, Error, Hint, LeaseToken, Store, WakeUps,
     backoff::{Backoff, jittered},
     outside::{Instant, sleep_until},
 };
@@ -106,12 +106,12 @@ impl ClaimLoop {
                 let request = self.request(index, wanted.min(free), token);
                 let ended_before = self.shared.held.ended();
                 let begun = Instant::now();
-                let store = Arc::clone(&self.shared.store);
+                let (store, metrics) = (Arc::clone(&self.shared.store), Arc::clone(&self.shared.process));
                 let view = &mut self.queues[index];
                 let claim = async {
                     view.give_back_unanswered(&*store).await?;
                     view.unanswered.push(token);
-                    store.claim(request).await
+                    metrics.claim.timed(store.claim(request)).await
                 };
                 tokio::select! {
                     biased;
@@ -168,15 +168,11 @@ impl ClaimLoop {
         match claimed {
             Ok(claimed) => {
                 view.unanswered.clear();
-                view.backoff.reset();
+                view.backoff.succeeded("claim", Some(&view.name));
                 self.take(index, begun, ended_before, claimed);
             }
             Err(error) => {
-                if error.kind() == ErrorKind::Unavailable {
-                    tracing::warn!(%error, "can't claim; will retry");
-                } else {
-                    tracing::error!(%error, "can't claim; will retry");
-                }
+                view.backoff.log("claim", Some(&view.name), &error);
                 // Not slept here, so that a stop is heard and the other queues have their turn.
                 view.look_at = Instant::now() + view.backoff.next_delay();
             }

@@ -56,7 +56,10 @@ impl QueueView {
                 Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
                 // What can't be read of one, or a zone that this machine does not know, keeps no other.
                 Err(error) => {
-                    tracing::error!(%error, job = found.job, schedule = found.name, "can't tick a schedule; will retry");
+                    if let Some(times) = self.failing.happened() {
+                        let (job, schedule) = (&found.job, &found.name);
+                        tracing::error!(%error, job, schedule, times, "can't tick a schedule; will retry");
+                    }
                     failures.note(format!("schedule {:?} of job {:?}: {error}", found.name, found.job));
                     let row = ScheduleRow {
                         due_at: Some(clock::later(due.now, RETRIED_AFTER)),
@@ -149,7 +152,10 @@ impl QueueView {
             }
             Err(error) => return Err(error),
         };
-        tracing::error!(%error, job = write.job, schedule = write.name, "the run of a tick is refused");
+        if let Some(times) = self.refused.happened() {
+            let (job, schedule) = (&write.job, &write.name);
+            tracing::error!(%error, job, schedule, times, "the run of a tick is refused");
+        }
         let without = ScheduleWrite { run: None, ..write.clone() };
         let answers = store.write_schedules(vec![without]).await?;
         if let Some(ScheduleAnswer::Written(_)) = answers.first() {

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     Error,
-    store::{TroubleKind, WorkerTrouble},
+    store::{Repeated, TroubleKind, WorkerTrouble},
 };
 
 /// Since when parts of a worker's housekeeping have failed each time.
@@ -16,24 +16,23 @@ pub(super) struct HousekeepingFailures(BTreeMap<&'static str, Failure>);
 struct Failure {
     since: Instant,
     error: String,
+    repeated: Repeated,
 }
 
 impl HousekeepingFailures {
     /// Notes what a part came to; answers whether it was done.
     pub(super) fn note(&mut self, part: &'static str, done: Result<(), Error>) -> bool {
         let Err(error) = done else {
-            self.0.remove(part);
+            if let Some(failure) = self.0.remove(part) {
+                tracing::info!(after = ?failure.since.elapsed(), "can {part} again");
+            }
             return true;
         };
-        match self.0.get_mut(part) {
-            None => {
-                tracing::warn!(%error, "can't {part}; will retry");
-                self.0.insert(part, Failure { since: Instant::now(), error: told(part, &error) });
-            }
-            Some(failure) => {
-                tracing::debug!(%error, "still can't {part}; will retry");
-                failure.error = told(part, &error);
-            }
+        let new = || Failure { since: Instant::now(), error: String::new(), repeated: Repeated::new() };
+        let failure = self.0.entry(part).or_insert_with(new);
+        failure.error = told(part, &error);
+        if let Some(times) = failure.repeated.happened() {
+            tracing::warn!(%error, times, "can't {part}; will retry");
         }
         false
     }

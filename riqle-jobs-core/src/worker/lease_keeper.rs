@@ -6,7 +6,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::held_leases::HeldLeases;
-use crate::{Error, LeaseConnection, LeaseRef, Store, outside::Instant};
+use crate::{
+    Error, LeaseConnection, LeaseRef, Store, outside::Instant, process_metrics::OfWorker, store::Repeated,
+};
 
 const MOST_AT_ONCE: usize = 1_000;
 
@@ -16,11 +18,12 @@ pub(super) fn keep_on_own_thread(
     store: Arc<dyn Store>,
     held: Arc<HeldLeases>,
     lease: Duration,
+    metrics: Arc<OfWorker>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     tokio::spawn(async move {
         tokio::select! {
-            () = keep(&*store, &held, lease) => {}
+            () = keep(&*store, &held, lease, &metrics) => {}
             () = stop.cancelled() => {}
         }
     });
@@ -34,6 +37,7 @@ pub(super) fn keep_on_own_thread(
     store: Arc<dyn Store>,
     held: Arc<HeldLeases>,
     lease: Duration,
+    metrics: Arc<OfWorker>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let failed = |cause: std::io::Error| {
@@ -46,7 +50,7 @@ pub(super) fn keep_on_own_thread(
         .spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
-                    () = keep(&*store, &held, lease) => {}
+                    () = keep(&*store, &held, lease, &metrics) => {}
                     () = stop.cancelled() => {}
                 }
             });
@@ -56,9 +60,9 @@ pub(super) fn keep_on_own_thread(
 }
 
 /// Extends what is a third of a lease old; looks twice in that time.
-async fn keep(store: &dyn Store, held: &HeldLeases, lease: Duration) {
+async fn keep(store: &dyn Store, held: &HeldLeases, lease: Duration, metrics: &OfWorker) {
     let mut connection = None;
-    let mut away = false;
+    let failing = Repeated::new();
     loop {
         sleep(lease / 6).await;
         let mut due = held.older_than(lease / 3);
@@ -74,7 +78,9 @@ async fn keep(store: &dyn Store, held: &HeldLeases, lease: Duration) {
             }
             let begun = Instant::now();
             // A half-open connection must not eat the lease: a new one has time for a second try.
-            let extended = timeout(lease / 3, extend(store, &mut connection, &leases, lease)).await;
+            let extended =
+                timeout(lease / 3, metrics.extend.timed(extend(store, &mut connection, &leases, lease)))
+                    .await;
             match extended {
                 Ok(Ok(answers)) => {
                     let mut answering = BTreeSet::new();
@@ -93,12 +99,12 @@ async fn keep(store: &dyn Store, held: &HeldLeases, lease: Duration) {
                 failed => {
                     connection = None;
                     is_extended = false;
-                    if !std::mem::replace(&mut away, true) {
+                    if let Some(times) = failing.happened() {
                         let error = match failed {
                             Ok(Err(error)) => error.to_string(),
                             _ => "no answer in time".to_owned(),
                         };
-                        tracing::warn!(error, "can't extend leases; will retry");
+                        tracing::warn!(error, times, "can't extend leases; will retry");
                     }
                 }
             }
@@ -108,11 +114,14 @@ async fn keep(store: &dyn Store, held: &HeldLeases, lease: Duration) {
         unanswered.retain(|of| late.contains(of));
         if !unanswered.is_empty() {
             let unknown = unanswered.len();
-            if !std::mem::replace(&mut away, true) {
-                tracing::warn!(unknown, "can't extend some leases; will retry");
+            if let Some(times) = failing.happened() {
+                tracing::warn!(unknown, times, "can't extend some leases; will retry");
             }
-        } else if is_extended && !due.is_empty() && std::mem::take(&mut away) {
-            tracing::info!("leases are extended again");
+        } else if is_extended
+            && !due.is_empty()
+            && let Some(after) = failing.ended()
+        {
+            tracing::info!(?after, "can extend leases again");
         }
     }
 }

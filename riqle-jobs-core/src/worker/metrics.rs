@@ -12,6 +12,7 @@ use super::buffer::HeldRun;
 use crate::{
     AttemptOutcome, Ending, Error, Settlement, Store, WorkerId, clock,
     outside::Instant,
+    process_metrics::OfJob,
     store::{JobMetrics, Span},
 };
 
@@ -37,6 +38,7 @@ struct Counted {
 /// One attempt, by the monotonic clock; its place in time is the store's.
 pub(super) struct Measured {
     job: Arc<str>,
+    process: Arc<OfJob>,
     begun: Instant,
     begun_at: Timestamp,
     took: Duration,
@@ -44,9 +46,9 @@ pub(super) struct Measured {
 
 impl Measured {
     /// An attempt that begins now.
-    pub(super) fn begin(job: Arc<str>, held: &HeldRun) -> Self {
+    pub(super) fn begin(job: Arc<str>, process: Arc<OfJob>, held: &HeldRun) -> Self {
         let begun_at = clock::later(held.run.claimed_at, held.since.elapsed());
-        Self { job, begun: Instant::now(), begun_at, took: Duration::ZERO }
+        Self { job, process, begun: Instant::now(), begun_at, took: Duration::ZERO }
     }
 
     /// It ends now.
@@ -58,6 +60,7 @@ impl Measured {
 impl Meter {
     pub(super) fn begun(&self, measured: &Measured, due_at: Timestamp) {
         let wait = Duration::try_from(measured.begun_at.duration_since(due_at)).unwrap_or_default();
+        measured.process.started(wait);
         self.count(&measured.job, measured.begun_at, |metrics| {
             metrics.started += 1;
             metrics.wait.record(wait);
@@ -66,6 +69,7 @@ impl Meter {
 
     /// Its end is stored.
     pub(super) fn settled(&self, measured: &Measured, settlement: &Settlement) {
+        measured.process.ended(settlement, measured.took);
         self.count(&measured.job, clock::later(measured.begun_at, measured.took), |metrics| {
             match settlement.outcome {
                 AttemptOutcome::Succeeded => metrics.succeeded += 1,

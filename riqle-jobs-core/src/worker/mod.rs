@@ -3,6 +3,7 @@
 mod attempt;
 mod buffer;
 mod claim_loop;
+mod dead_log;
 mod due_ticks;
 mod erased_job;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use running::WorkerStats;
 pub use shutdown::Shutdown;
 
 use self::{
+    dead_log::DeadLog,
     erased_job::{Declared, ErasedJob},
     hooks::Hooks,
     metrics::Meter,
@@ -71,6 +73,7 @@ pub struct Worker {
     store: Arc<dyn Store>,
     jobs: BTreeMap<Arc<str>, Arc<ErasedJob>>,
     hooks: Arc<Hooks>,
+    dead_log: Arc<DeadLog>,
     settings: Settings,
     duplicate: Option<String>,
     stats: Arc<running::Counters>,
@@ -98,6 +101,7 @@ impl Worker {
             store: store.as_store(),
             jobs: BTreeMap::new(),
             hooks: Arc::default(),
+            dead_log: Arc::default(),
             settings: Settings {
                 id: WorkerId::new(),
                 label: format!("process {}", std::process::id()),

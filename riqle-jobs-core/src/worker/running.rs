@@ -32,7 +32,7 @@ use super::{
     ticker::Ticker,
 };
 use crate::{
-    AttemptOutcome, Ending, Error, Limits, Settlement, Store,
+    AttemptOutcome, Ending, Error, Limits, Settlement, Store, process_metrics,
     run::UnwrittenNotes,
     run::{Mailers, SaveStep},
     store::JobDeclaration,
@@ -41,7 +41,7 @@ use crate::{
 /// What the parts of a running worker share.
 pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
-    pub(super) jobs: BTreeMap<Arc<str>, Arc<ErasedJob>>,
+    pub(super) jobs: BTreeMap<Arc<str>, RunningJob>,
     pub(super) limits: Limits,
     pub(super) grace: Duration,
     pub(super) buffer: Buffer,
@@ -51,6 +51,7 @@ pub(super) struct Shared {
     pub(super) step_saver: Arc<dyn SaveStep>,
     pub(super) counters: Arc<Counters>,
     pub(super) meter: Arc<Meter>,
+    pub(super) process: Arc<process_metrics::OfWorker>,
     pub(super) unwritten: Arc<UnwrittenNotes>,
     pub(super) mailers: Arc<Mailers>,
     pub(super) tick_failures: Arc<TickFailures>,
@@ -58,10 +59,23 @@ pub(super) struct Shared {
     pub(super) give_up: CancellationToken,
 }
 
+/// A job, and what its runs are counted by.
+pub(super) struct RunningJob {
+    pub(super) job: Arc<ErasedJob>,
+    pub(super) metrics: Arc<process_metrics::OfJob>,
+}
+
+impl RunningJob {
+    fn new(job: &Arc<ErasedJob>) -> Self {
+        let JobDeclaration { name, queue, .. } = &job.declaration;
+        Self { job: Arc::clone(job), metrics: Arc::new(process_metrics::OfJob::new(name, queue)) }
+    }
+}
+
 impl Shared {
     pub(super) fn jobs_by_queue(&self) -> BTreeMap<String, Vec<String>> {
         let mut queues: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for job in self.jobs.values() {
+        for RunningJob { job, .. } in self.jobs.values() {
             let JobDeclaration { queue, name, .. } = job.declaration.clone();
             queues.entry(queue).or_default().push(name);
         }
@@ -80,6 +94,7 @@ pub(super) struct Running {
     _closes: tokio_util::sync::DropGuard,
     /// Ends the lease keeper, even if this is dropped.
     keeping: tokio_util::sync::DropGuard,
+    _counted: process_metrics::Slots,
 }
 
 impl Running {
@@ -92,13 +107,15 @@ impl Running {
         let counters = Arc::clone(&worker.stats);
         let closing = CancellationToken::new();
         let stop_keeping = CancellationToken::new();
+        let meter = Arc::clone(&worker.meter);
+        let process = Arc::new(process_metrics::OfWorker::new());
         lease_keeper::keep_on_own_thread(
             Arc::clone(&store),
             Arc::clone(&held),
             worker.settings.lease,
+            Arc::clone(&process),
             stop_keeping.clone(),
         )?;
-        let meter = Arc::clone(&worker.meter);
         let unwritten = Arc::new(UnwrittenNotes::default());
         let queues: BTreeSet<String> =
             worker.jobs.values().map(|job| job.declaration.queue.clone()).collect();
@@ -112,18 +129,21 @@ impl Running {
             store: Arc::clone(&store),
             held: Arc::clone(&held),
             hooks: Arc::clone(&worker.hooks),
+            dead_log: Arc::clone(&worker.dead_log),
             counters: Arc::clone(&counters),
             meter: Arc::clone(&meter),
+            process: Arc::clone(&process),
             notes: Arc::clone(&notes),
             lease: worker.settings.lease,
         };
         let (settler, settling) = Settler::new(ledger, &groups, closing.clone());
-        let (step_saver, saving) = StepSaver::new(Arc::clone(&store), &groups, closing.clone());
+        let (step_saver, saving) =
+            StepSaver::new(Arc::clone(&store), Arc::clone(&process), &groups, closing.clone());
         let buffer = Buffer::new(worker.settings.concurrency);
         let shared = Arc::new(Shared {
             limits: store.limits(),
             store,
-            jobs: worker.jobs.clone(),
+            jobs: worker.jobs.iter().map(|(name, job)| (Arc::clone(name), RunningJob::new(job))).collect(),
             grace: worker.settings.grace,
             queue_slots: QueueSlots::new(&worker.settings.queue_slots, Arc::clone(&buffer.room)),
             buffer,
@@ -132,6 +152,7 @@ impl Running {
             step_saver: Arc::new(step_saver),
             counters,
             meter,
+            process,
             unwritten,
             mailers: Arc::default(),
             tick_failures: Arc::default(),
@@ -150,6 +171,7 @@ impl Running {
             _closes: closing.clone().drop_guard(),
             closing,
             keeping: stop_keeping.drop_guard(),
+            _counted: process_metrics::Slots::new(worker.settings.concurrency),
         })
     }
 

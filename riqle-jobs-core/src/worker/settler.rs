@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    dead_log::DeadLog,
     held_leases::HeldLeases,
     hooks::{Hooks, Subject},
     metrics::{Measured, Meter},
@@ -14,9 +15,10 @@ use super::{
     verdict::{self, AttemptEnd},
 };
 use crate::{
-    ClaimedRun, Ending, Error, ErrorKind, LeaseAnswer, LogLevel, RetryPolicy, Settlement, Store,
+    ClaimedRun, Ending, Error, ErrorKind, LeaseAnswer, LeaseRef, LogLevel, RetryPolicy, Settlement, Store,
     backoff::Backoff,
     limits::plain_text,
+    process_metrics::OfWorker,
     store::{LogLine, Note},
 };
 
@@ -40,8 +42,10 @@ pub(super) struct Ledger {
     pub(super) store: Arc<dyn Store>,
     pub(super) held: Arc<HeldLeases>,
     pub(super) hooks: Arc<Hooks>,
+    pub(super) dead_log: Arc<DeadLog>,
     pub(super) counters: Arc<Counters>,
     pub(super) meter: Arc<Meter>,
+    pub(super) process: Arc<OfWorker>,
     pub(super) notes: Arc<NoteWriter>,
     pub(super) lease: Duration,
 }
@@ -119,12 +123,17 @@ impl Ledger {
                     if let Some(measured) = &subject.measured {
                         self.meter.settled(measured, settlement);
                     }
+                    self.dead_log.settled(settlement, subject);
                     self.hooks.settled(settlement, subject);
                 }
-                Some(LeaseAnswer::LeaseLost | LeaseAnswer::CancelRequested) => {
+                Some(answer @ (LeaseAnswer::LeaseLost | LeaseAnswer::CancelRequested)) => {
                     self.counters.lease_lost();
-                    let run = settlement.lease.run;
-                    tracing::warn!(%run, job = subject.job, "lease lost; the attempt's end was refused");
+                    let LeaseRef { run, queue, .. } = &settlement.lease;
+                    if *answer == LeaseAnswer::LeaseLost {
+                        self.process.fenced_settlements.another();
+                        self.process.lease_lost();
+                        tracing::warn!(%run, job = subject.job, queue = &**queue, "lease lost; the attempt's end was refused");
+                    }
                 }
                 None => {}
             }
@@ -192,10 +201,13 @@ impl Ledger {
         loop {
             match self.try_write(settlements).await {
                 Err(error) if backoff.outlasts(&error) => {
-                    tracing::warn!(%error, "can't settle; will retry");
+                    backoff.log("settle", None, &error);
                     backoff.wait().await;
                 }
-                other => return other,
+                other => {
+                    backoff.succeeded("settle", None);
+                    return other;
+                }
             }
         }
     }
@@ -222,6 +234,6 @@ impl Ledger {
     async fn try_write(&self, settlements: &[Settlement]) -> Result<Vec<LeaseAnswer>, Error> {
         self.fail_emails(settlements).await?;
         self.notes.write_last(settlements).await?;
-        self.store.settle(settlements.to_vec()).await
+        self.process.settle.timed(self.store.settle(settlements.to_vec())).await
     }
 }

@@ -7,8 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::natural_batch::ByQueue;
 use crate::{
-    Error, Store,
+    Error, LeaseAnswer, Store,
     backoff::Backoff,
+    process_metrics::OfWorker,
     run::{Save, SaveStep},
 };
 
@@ -23,12 +24,13 @@ impl StepSaver {
     /// The saver of steps of runs of these queues, and the task that flushes it.
     pub(super) fn new(
         store: Arc<dyn Store>,
+        metrics: Arc<OfWorker>,
         queues: &[BTreeSet<String>],
         closing: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (waiting, flushing) = ByQueue::new(queues, MOST_AT_ONCE, closing, move |batch| {
-            let store = Arc::clone(&store);
-            async move { flush(&*store, batch).await }
+            let (store, metrics) = (Arc::clone(&store), Arc::clone(&metrics));
+            async move { flush(&*store, &metrics, batch).await }
         });
         (Self { waiting }, flushing)
     }
@@ -45,33 +47,37 @@ impl SaveStep for StepSaver {
     }
 }
 
-async fn flush(store: &dyn Store, batch: Vec<Save>) {
+async fn flush(store: &dyn Store, metrics: &OfWorker, batch: Vec<Save>) {
     let mut backoff = Backoff::new(batch.len() as u64);
     loop {
         let steps = batch.iter().map(|save| save.step.clone()).collect();
-        match store.save_steps(steps).await {
+        match metrics.save_steps.timed(store.save_steps(steps)).await {
             Ok(answers) => {
+                backoff.succeeded("save steps", None);
                 for (save, answer) in batch.into_iter().zip(answers) {
+                    if answer == LeaseAnswer::LeaseLost {
+                        metrics.fenced_steps.another();
+                    }
                     save.end(Ok(answer));
                 }
                 return;
             }
             // Nothing of this is the fault of a result: it waits until somebody has put it right.
             Err(error) if backoff.outlasts(&error) => {
-                tracing::warn!(%error, "can't save steps; will retry");
+                backoff.log("save steps", None, &error);
                 backoff.wait().await;
             }
-            Err(error) => return refused(store, batch, error).await,
+            Err(error) => return refused(store, metrics, batch, error).await,
         }
     }
 }
 
 /// One bad result must not hold up its neighbours.
-async fn refused(store: &dyn Store, mut batch: Vec<Save>, error: Error) {
+async fn refused(store: &dyn Store, metrics: &OfWorker, mut batch: Vec<Save>, error: Error) {
     if batch.len() > 1 {
         tracing::error!(%error, "a batch of steps was refused; saving one by one");
         for save in batch {
-            Box::pin(flush(store, vec![save])).await;
+            Box::pin(flush(store, metrics, vec![save])).await;
         }
     } else if let Some(save) = batch.pop() {
         save.end(Err(error));

@@ -9,7 +9,7 @@ use crate::{
     Clock, Error, Hint, Store, WakeUps,
     backoff::{Backoff, jittered},
     outside::{Instant, sleep_until},
-    store::JobDeclaration,
+    store::{JobDeclaration, Repeated},
 };
 
 /// Where others were faster each time, or have it locked, it is looked again after so long.
@@ -37,6 +37,10 @@ pub(super) struct QueueView {
     /// When the next one is due, by the store's clock.
     due: Option<Timestamp>,
     backoff: Backoff,
+    /// Schedules that can't be ticked.
+    pub(super) failing: Repeated,
+    /// Ticks whose runs are refused.
+    pub(super) refused: Repeated,
 }
 
 impl Ticker {
@@ -45,8 +49,11 @@ impl Ticker {
         let seed = settings.id.as_uuid().as_u64_pair().1;
         let mut queues = Vec::new();
         for (name, jobs) in shared.jobs_by_queue() {
-            let of_queue =
-                shared.jobs.values().map(|job| job.declaration.clone()).filter(|job| job.queue == name);
+            let of_queue = shared
+                .jobs
+                .values()
+                .map(|running| running.job.declaration.clone())
+                .filter(|job| job.queue == name);
             queues.push(QueueView {
                 jobs: jobs.into(),
                 declarations: of_queue.map(|job| (job.name.clone(), job)).collect(),
@@ -54,6 +61,8 @@ impl Ticker {
                 look_at: Instant::now(),
                 due: None,
                 backoff: Backoff::new(seed.wrapping_add(queues.len() as u64)),
+                failing: Repeated::new(),
+                refused: Repeated::new(),
             });
         }
         // Before the first look, so that no hint falls between.
@@ -119,7 +128,7 @@ impl Ticker {
         };
         match looked.await {
             Ok((others_write, next_due, now, looked_at)) => {
-                view.backoff.reset();
+                view.backoff.succeeded("tick the schedules", Some(&view.name));
                 view.due = next_due.filter(|_| !others_write);
                 let due_in =
                     next_due.map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default());
@@ -132,7 +141,7 @@ impl Ticker {
                 };
             }
             Err(error) => {
-                tracing::warn!(%error, queue = view.name, "can't tick the schedules; will retry");
+                view.backoff.log("tick the schedules", Some(&view.name), &error);
                 self.failures.note(format!("queue {:?}: {error}", view.name));
                 view.look_at = Instant::now() + view.backoff.next_delay();
             }

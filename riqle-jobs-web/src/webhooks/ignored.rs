@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use riqle_jobs_core::store::Repeated;
 use serde::Serialize;
 
 /// Why a genuine event is ignored. Its route answers 200: a repeat would be ignored again, and a service
@@ -47,7 +48,7 @@ impl Ignored {
     }
 }
 
-/// Logs and counts the events that were ignored. Clones share the counts, which begin at 0 in each process.
+/// Counts the events that were ignored, and logs them: of each type and reason one line a minute. Clones share the counts, which begin at 0 in each process.
 ///
 /// ```
 /// use riqle_jobs_web::webhooks::{Ignored, IgnoredEvents};
@@ -58,7 +59,13 @@ impl Ignored {
 /// assert_eq!(ignored.counts()[0].reason, "an email address is missing");
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct IgnoredEvents(Arc<Mutex<BTreeMap<(String, String), u64>>>);
+pub struct IgnoredEvents(Arc<Mutex<BTreeMap<(String, String), Counted>>>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    events: u64,
+    repeated: Repeated,
+}
 
 /// How many events of a type were ignored for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -77,12 +84,15 @@ impl IgnoredEvents {
     /// Logs and counts an event of a service, by its type and id. Returns how many of this type were ignored
     /// for this reason, including this one.
     pub fn note(&self, service: &str, kind: &str, id: &str, why: &Ignored) -> u64 {
-        let count = {
+        let (count, is_to_be_logged) = {
             let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = counts.entry((kind.to_owned(), why.counted_as())).or_default();
-            *count += 1;
-            *count
+            let counted = counts.entry((kind.to_owned(), why.counted_as())).or_default();
+            counted.events += 1;
+            (counted.events, counted.repeated.happened().is_some())
         };
+        if !is_to_be_logged {
+            return count;
+        }
         if why.is_surprising() {
             tracing::warn!(service, kind, id, reason = %why, count, "an event was ignored");
         } else {
@@ -94,10 +104,10 @@ impl IgnoredEvents {
     /// The counts, by type and reason in alphabetical order.
     pub fn counts(&self) -> Vec<IgnoredCount> {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = |((kind, reason), events): (&(String, String), &u64)| IgnoredCount {
+        let count = |((kind, reason), counted): (&(String, String), &Counted)| IgnoredCount {
             kind: kind.clone(),
             reason: reason.clone(),
-            events: *events,
+            events: counted.events,
         };
         counts.iter().map(count).collect()
     }

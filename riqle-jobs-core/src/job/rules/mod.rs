@@ -13,6 +13,7 @@ use crate::{
     Error, ErrorKind, Payload, UniqueScope,
     limits::{EVENT_KEY_PREFIX, KEY_BYTES},
     state::closed_set,
+    store::Repeated,
 };
 
 /// How many bytes of a template's first text stay readable in a key that is a digest.
@@ -136,7 +137,10 @@ impl JobRules {
     /// by other means, lacks as a whole.
     pub(crate) fn keys_or_none(&self, job: &str, input: &Payload) -> RunKeys {
         self.keys(job, input).unwrap_or_else(|error| {
-            tracing::error!(%error, job, "a run starts without the keys of its job");
+            static WITHOUT: Repeated = Repeated::new();
+            if let Some(times) = WITHOUT.happened() {
+                tracing::error!(%error, job, times, "a run starts without the keys of its job");
+            }
             let of = |rule, template: &str| LackingPath { rule, path: template.to_owned() };
             let unique = self.unique.iter().map(|unique| of(JobRule::Unique, &unique.key));
             let reference = self.reference.iter().map(|key| of(JobRule::Reference, &key.0));

@@ -15,6 +15,7 @@ use crate::{
         NewEmailEvent, OnUnknown, OutgoingMessage, RecordedEmailEvent, Resolution, SendOutcome, Suppression,
         Transmission,
     },
+    process_metrics::OfJob,
     run::{Cancellation, Mailers, OfWorker, RunNoteBuffer, Save, SaveStep, UnwrittenNotes},
     worker::verdict::{self, AttemptEnd},
 };
@@ -78,6 +79,7 @@ pub(super) async fn attempt(script: Asked, attempted: Attempted) -> End {
         limits: crate::Limits::default(),
         saver: Arc::new(SavesAtOnce),
         mailers: Arc::new(Mailers::default()),
+        metrics: Arc::new(OfJob::new("mail", "default")),
     };
     let notes = Arc::new(RunNoteBuffer::new(claimed.lease.clone(), Arc::new(UnwrittenNotes::default())));
     let run = RunContext::new(&claimed, worker, UnreadableStep::Fail, notes, Arc::clone(&cancellation));

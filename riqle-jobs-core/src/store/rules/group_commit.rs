@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::{Enqueued, Error, ErrorKind, NewRun};
+use crate::{Enqueued, Error, ErrorKind, NewRun, store::Repeated};
 
 /// The most runs of several callers that share a write.
 const MOST_AT_ONCE: usize = 2_000;
@@ -160,7 +160,10 @@ where
         }),
         // One bad group must not hold up its neighbours.
         Err(error) if answers.len() > 1 && error.kind() != ErrorKind::Unavailable => {
-            tracing::warn!(%error, groups = answers.len(), "groups of runs failed together; storing one by one");
+            static APART: Repeated = Repeated::new();
+            if let Some(times) = APART.happened() {
+                tracing::warn!(%error, groups = answers.len(), times, "groups of runs failed together; storing one by one");
+            }
             for (runs, answer) in Arc::unwrap_or_clone(runs).into_iter().zip(answers) {
                 let stored = write(Arc::new(vec![runs])).await;
                 let _ = answer.send(stored.and_then(|mut stored| stored.pop().unwrap_or(Ok(Vec::new()))));

@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use crate::{Cause, Hint, Wake, WakeSender, WakeUps, backoff::Backoff};
+use crate::{Cause, Hint, Wake, WakeSender, WakeUps, backoff::Backoff, store::Repeated};
 
 /// Between two calls of [`HintChannel::publish`]; what comes meanwhile goes out together.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -146,9 +146,12 @@ impl<C: HintChannel> RemoteHints<C> {
 async fn listen(channel: &impl HintChannel, process: Uuid, local: &WakeSender) {
     let mut backoff = Backoff::new(process.as_u64_pair().1);
     let mut turn = 0;
+    let lost = Repeated::new();
     loop {
-        let Err(error) = listen_once(channel, turn, process, local, &mut backoff).await;
-        tracing::warn!(%error, "the connection that listens for hints was lost; reconnecting, polling continues");
+        let Err(error) = listen_once(channel, turn, process, local, &mut backoff, &lost).await;
+        if let Some(times) = lost.happened() {
+            tracing::warn!(%error, times, "can't listen for hints; will retry, and poll meanwhile");
+        }
         turn += 1;
         backoff.wait().await;
     }
@@ -160,6 +163,7 @@ async fn listen_once(
     process: Uuid,
     local: &WakeSender,
     backoff: &mut Backoff,
+    lost: &Repeated,
 ) -> Result<Infallible, Cause> {
     let mut listener = answered(LISTENS_WITHIN, channel.listen(turn)).await?;
     if turn > 0 {
@@ -176,6 +180,9 @@ async fn listen_once(
             Err(_) => answered(ANSWERED_WITHIN, listener.check()).await?,
         }
         backoff.reset();
+        if let Some(after) = lost.ended() {
+            tracing::info!(?after, "can listen for hints again");
+        }
     }
 }
 

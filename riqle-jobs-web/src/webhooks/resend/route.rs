@@ -12,6 +12,7 @@ use axum::{
 use riqle_jobs_core::{
     Clock, Error, ErrorKind, Jobs, Store, earlier,
     email::{NewEmailEvent, take_delivery_event},
+    store::Repeated,
 };
 use serde_json::json;
 
@@ -65,7 +66,10 @@ async fn take(State(shared): State<Shared>, request: Request) -> Response {
         let report = match secrets.verify(delivery(&headers), &body, now) {
             Ok(report) => report,
             Err(error) => {
-                tracing::warn!(%error, "a Resend webhook was refused");
+                static REFUSED: Repeated = Repeated::new();
+                if let Some(times) = REFUSED.happened() {
+                    tracing::warn!(%error, times, "a Resend webhook was refused");
+                }
                 return refuse(StatusCode::BAD_REQUEST, &error.to_string());
             }
         };

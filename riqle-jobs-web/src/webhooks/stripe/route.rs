@@ -9,7 +9,10 @@ use axum::{
     response::Response,
     routing::post,
 };
-use riqle_jobs_core::{Clock, Error, ErrorKind, Jobs, store::NewEvent};
+use riqle_jobs_core::{
+    Clock, Error, ErrorKind, Jobs,
+    store::{NewEvent, Repeated},
+};
 use serde_json::json;
 
 use super::{EVENT_ID_KEPT, Event, Ignored, IgnoredEvents, SIGNATURE_HEADER, Secrets};
@@ -82,7 +85,10 @@ impl Webhook {
         let event = match secrets.verify(header, body, now) {
             Ok(event) => event,
             Err(error) => {
-                tracing::warn!(%error, "a Stripe webhook was refused");
+                static REFUSED: Repeated = Repeated::new();
+                if let Some(times) = REFUSED.happened() {
+                    tracing::warn!(%error, times, "a Stripe webhook was refused");
+                }
                 return Decision::Refuse((StatusCode::BAD_REQUEST, error.to_string()));
             }
         };
