@@ -297,6 +297,7 @@ macro_rules! conformance_suite {
             leases_that_ran_out_are_counted_until_they_are_taken_over,
             housekeeping_that_has_failed_for_ten_minutes_is_told_with_its_error,
             a_provider_that_has_taken_no_email_for_a_minute_is_told,
+            a_mailer_that_is_set_up_wrong_is_told_at_once,
         ]);
         $crate::conformance_area!($harness, email_start: [
             a_start_takes_the_row_and_answers_with_what_it_was,

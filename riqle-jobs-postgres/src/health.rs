@@ -2,7 +2,7 @@
 
 use riqle_jobs_core::{
     from_millis,
-    store::{COUNTED_TO, FirstDue, Health},
+    store::{COUNTED_TO, FirstDue, Health, Problem},
 };
 use sqlx::postgres::PgRow;
 
@@ -36,9 +36,10 @@ pub(crate) async fn health(work: &mut Work<'_>) -> Result<Health> {
     problems.extend(self::problems(&row)?);
     problems.extend(staging_status(work, Some(COUNTED_TO)).await?.problems(from_millis(now)));
     if work.frozen.is_none() && !days(work.connection, work.statements).await?.contains(&Day::of(now)) {
-        let problem = "today's partition of the history is missing, so ended runs are pruned one by one: the store \
-                       needs the right to create tables in its schema";
-        problems.push(problem.to_owned());
+        problems.push(Problem::new(
+            "today's partition of the history is missing, so ended runs are pruned one by one",
+            "Give the store's user the right to create tables in its schema.",
+        ));
     }
     Ok(Health {
         expired_leases: get_count(&row, "expired_leases")?,
@@ -52,21 +53,23 @@ pub(crate) async fn check_writable(work: &mut Work<'_>) -> Result<()> {
     work.run(work.query(CHECK_WRITABLE)).await
 }
 
-fn problems(row: &PgRow) -> Result<Vec<String>> {
+fn problems(row: &PgRow) -> Result<Vec<Problem>> {
     let mut problems = Vec::new();
     if let Some(age) = get::<Option<i64>>(row, "oldest_transaction")?.filter(|age| *age >= OLD_TRANSACTION) {
-        problems.push(format!(
-            "a transaction has been open for {} min, so ended runs can't be vacuumed and claims slow down: end it (see \
-             pg_stat_activity)",
-            age / 60
+        problems.push(Problem::new(
+            format!(
+                "a transaction has been open for {} min, so ended runs can't be vacuumed and claims slow down",
+                age / 60
+            ),
+            "End it: see pg_stat_activity.",
         ));
     }
     let dead: i64 = get::<Option<i64>>(row, "dead_rows")?.unwrap_or_default();
     let live: i64 = get::<Option<i64>>(row, "live_rows")?.unwrap_or_default();
     if dead > MANY_DEAD_ROWS.max(live) {
-        problems.push(format!(
-            "the table of runs holds {dead} dead rows beside {live} live ones: check whether autovacuum runs, and what \
-             holds it up"
+        problems.push(Problem::new(
+            format!("the table of runs holds {dead} dead rows beside {live} live ones"),
+            "Check whether autovacuum runs, and what holds it up.",
         ));
     }
     Ok(problems)

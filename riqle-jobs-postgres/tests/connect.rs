@@ -74,7 +74,7 @@ async fn a_schema_may_be_named_by_a_word_of_sql_or_end_like_the_default() {
             let store = Postgres::connect(&schema.url()).await.unwrap();
             let id = store.enqueue(vec![greeting()]).await.unwrap()[0].id();
             assert!(store.run(id).await.unwrap().is_some());
-            assert_eq!(store.health().await.unwrap().problems, Vec::<String>::new());
+            assert_eq!(store.health().await.unwrap().problems, []);
         }
         execute(format!("DROP SCHEMA \"{name}\" CASCADE")).await;
         execute(Postgres::schema_sql(name).unwrap()).await;

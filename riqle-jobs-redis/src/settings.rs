@@ -1,7 +1,7 @@
 //! How the servers keep what they are given, as they say themselves.
 
 use redis::{Value, cmd};
-use riqle_jobs_core::{Error, ErrorKind};
+use riqle_jobs_core::{Error, ErrorKind, store::Problem};
 
 use crate::{
     error::OF_A_CLUSTER,
@@ -86,50 +86,58 @@ impl Settings {
         Ok(())
     }
 
-    /// What an operator should know, a line each.
-    pub(crate) fn problems(&self) -> Vec<String> {
+    /// What an operator should know.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.maxmemory_policy.starts_with("allkeys") {
-            problems.push(format!(
-                "maxmemory-policy is {}: runs are evicted when the memory is full; set it to noeviction",
-                self.maxmemory_policy
+            problems.push(Problem::new(
+                format!(
+                    "maxmemory-policy is {}: runs are evicted when the memory is full",
+                    self.maxmemory_policy
+                ),
+                "Set it to noeviction.",
             ));
         }
         match (self.aof_enabled.as_str(), self.appendfsync.as_str()) {
-            ("0", _) => problems.push(
-                "appendonly is off: a restart of the server loses what came after its last snapshot; set it to yes"
-                    .to_owned(),
-            ),
-            ("1", "no") => problems.push(
-                "appendfsync is no: a crash of the machine loses what its system had not written; set it to everysec \
-                 (at most a second is lost) or always"
-                    .to_owned(),
-            ),
+            ("0", _) => problems.push(Problem::new(
+                "appendonly is off: a restart of the server loses what came after its last snapshot",
+                "Set it to yes.",
+            )),
+            ("1", "no") => problems.push(Problem::new(
+                "appendfsync is no: a crash of the machine loses what its system had not written",
+                "Set it to everysec (at most a second is lost) or always.",
+            )),
             _ => {}
         }
         if self.aof_last_write_status == "err" {
-            problems.push("the server can't write its append-only file: see its log and its disk".to_owned());
+            problems.push(Problem::new(
+                "the server can't write its append-only file",
+                "See its log and its disk.",
+            ));
         }
         if self.rdb_last_bgsave_status == "err" {
-            problems.push(
-                "the server's last snapshot failed, so it refuses writes unless stop-writes-on-bgsave-error is no: see its log and \
-                 its disk"
-                    .to_owned(),
-            );
+            problems.push(Problem::new(
+                "the server's last snapshot failed, so it refuses writes unless stop-writes-on-bgsave-error is no",
+                "See its log and its disk.",
+            ));
         }
         if self.role == "slave" {
-            problems
-                .push("the server is a replica and takes no writes: name its master in the URL".to_owned());
+            problems.push(Problem::new(
+                "the server is a replica and takes no writes",
+                "Name its master in the URL.",
+            ));
         }
         // Where it evicts, it makes room; no key of ours has a time to live.
         if self.maxmemory > 0
             && self.used_memory >= self.maxmemory
             && !self.maxmemory_policy.starts_with("allkeys")
         {
-            problems.push(format!(
-                "the server is out of memory ({} of {} bytes) and takes no new runs: raise maxmemory, or let workers \
-                 and pruning free some",
-                self.used_memory, self.maxmemory
+            problems.push(Problem::new(
+                format!(
+                    "the server is out of memory ({} of {} bytes) and takes no new runs",
+                    self.used_memory, self.maxmemory
+                ),
+                "Raise maxmemory, or let workers and pruning free some.",
             ));
         }
         problems

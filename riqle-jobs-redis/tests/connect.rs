@@ -89,7 +89,7 @@ async fn f19_a_server_that_evicts_is_refused_unless_it_is_allowed() {
     assert!(line.contains("allkeys-lru") && line.contains("allow_eviction=true"), "{line}");
     let store = Redis::connect(&format!("{}?allow_eviction=true", server.url())).await.unwrap();
     let problems = store.health().await.unwrap().problems;
-    assert!(problems.len() == 1 && problems[0].contains("allkeys-lru"), "{problems:?}");
+    assert!(problems.len() == 1 && problems[0].what.contains("allkeys-lru"), "{problems:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,18 +110,18 @@ async fn what_another_version_has_laid_out_is_refused() {
 async fn a_server_that_keeps_nothing_on_disk_is_a_problem_of_the_health() {
     let server = RedisServer::start(&["--appendonly", "no"]).unwrap();
     let problems = Redis::connect(&server.url()).await.unwrap().health().await.unwrap().problems;
-    assert!(problems.len() == 1 && problems[0].contains("appendonly is off"), "{problems:?}");
+    assert!(problems.len() == 1 && problems[0].what.contains("appendonly is off"), "{problems:?}");
 
     let server = RedisServer::start(&["--appendfsync", "no"]).unwrap();
     let problems = Redis::connect(&server.url()).await.unwrap().health().await.unwrap().problems;
-    assert!(problems.len() == 1 && problems[0].contains("appendfsync is no"), "{problems:?}");
+    assert!(problems.len() == 1 && problems[0].what.contains("appendfsync is no"), "{problems:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_refuses_config_is_no_error() {
     let server = RedisServer::start(&["--rename-command", "CONFIG", ""]).unwrap();
     let store = Redis::connect(&server.url()).await.unwrap();
-    assert_eq!(store.health().await.unwrap().problems, Vec::<String>::new());
+    assert_eq!(store.health().await.unwrap().problems, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

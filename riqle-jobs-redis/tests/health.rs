@@ -21,7 +21,7 @@ async fn refused(store: &Redis) -> Health {
 }
 
 fn tells(health: &Health, problem: &str) -> bool {
-    health.problems.iter().any(|line| line.contains(problem))
+    health.problems.iter().any(|line| line.what.contains(problem))
 }
 
 #[tokio::test(flavor = "multi_thread")]

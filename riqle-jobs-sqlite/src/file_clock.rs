@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 use riqle_jobs_core::{
     Clock,
-    store::{MachineClock, SteadyTime},
+    store::{MachineClock, Problem, SteadyTime},
 };
 use sqlx::SqliteConnection;
 
@@ -147,8 +147,8 @@ impl FileClock {
     }
 
     /// What the health says of it, by what is known of it.
-    pub(crate) fn problem(&self) -> Option<String> {
-        let ends = "it ends when the clock is set back, or by DELETE FROM riqle_clock while no process has the file open";
+    pub(crate) fn problem(&self) -> Option<Problem> {
+        let ends = "It ends when the clock is set back, or by DELETE FROM riqle_clock while no process has the file open.";
         match self.clock.manual() {
             Some(_) => None,
             None => {

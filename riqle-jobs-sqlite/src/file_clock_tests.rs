@@ -233,7 +233,7 @@ async fn small_steps_that_one_process_follows_add_up_in_no_other() {
             machine.is_set(-2 * SECOND);
             let now = due_at(writes, enqueue(writes, Due::Now).await).await;
             assert_eq!(now, machine.readings.lock().unwrap().wall);
-            assert_eq!(reads.health().await.unwrap().problems, Vec::<String>::new());
+            assert_eq!(reads.health().await.unwrap().problems, []);
             assert_eq!(enqueued_in(reads).await, now);
             assert_eq!(reads.now().await.unwrap(), from_millis(now));
         }
@@ -242,7 +242,7 @@ async fn small_steps_that_one_process_follows_add_up_in_no_other() {
             assert_eq!(enqueued_in(idle).await, now);
             // Its own writer.
             assert_eq!(due_at(wakes, enqueue(wakes, Due::Now).await).await, now);
-            assert_eq!(idle.health().await.unwrap().problems, Vec::<String>::new());
+            assert_eq!(idle.health().await.unwrap().problems, []);
         }
     }
 }
@@ -326,10 +326,10 @@ async fn the_health_tells_of_a_clock_that_was_set_until_it_is_right_again() {
     enqueue(&store, Due::Now).await;
     // Also where it was suspended.
     machine.passes(DAY);
-    assert_eq!(store.health().await.unwrap().problems, Vec::<String>::new());
+    assert_eq!(store.health().await.unwrap().problems, []);
     machine.is_set(2 * HOUR);
     let problems = store.health().await.unwrap().problems;
-    assert!(problems[0].contains("7200 s behind it"), "{problems:?}");
+    assert!(problems[0].what.contains("7200 s behind it"), "{problems:?}");
     machine.is_set(-2 * HOUR);
-    assert_eq!(store.health().await.unwrap().problems, Vec::<String>::new());
+    assert_eq!(store.health().await.unwrap().problems, []);
 }

@@ -70,7 +70,7 @@ async fn a_file_that_was_renamed_takes_nothing_until_it_is_back() {
     a_second().await;
     let after = run_of(10);
     store.enqueue(vec![after.clone()]).await.unwrap();
-    assert_eq!(store.health().await.unwrap().problems, Vec::<String>::new());
+    assert_eq!(store.health().await.unwrap().problems, []);
     let again = Sqlite::connect(&url(&file)).await.unwrap();
     for run in [before, after] {
         assert!(again.run(run.id).await.unwrap().is_some());

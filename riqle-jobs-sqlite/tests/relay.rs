@@ -119,8 +119,8 @@ async fn the_health_tells_of_what_is_stuck_and_what_was_refused() {
     let problems = shop.health().await.unwrap().problems;
     assert_eq!(problems.len(), 2);
     assert!(
-        problems[0].starts_with("1 staged runs or events are waiting, the oldest for 60 s"),
+        problems[0].what.starts_with("1 staged runs or events are waiting, the oldest for 60 s"),
         "{problems:?}"
     );
-    assert!(problems[1].starts_with("1 staged runs or events were refused"), "{problems:?}");
+    assert!(problems[1].what.starts_with("1 staged runs or events were refused"), "{problems:?}");
 }

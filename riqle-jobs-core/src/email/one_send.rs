@@ -9,7 +9,7 @@ use super::{
     Deferral, EmailDetail, EmailEnding, EmailRecord, EmailStart, EmailStatus, Mailbox, OnUnknown,
     OutgoingMessage, Receipt, SendError, SendOutcome, SendPhase, Sender, Transmission, deferral::next_look,
 };
-use crate::{ErrorKind, backoff::Backoff, clock, process_metrics, run::CurrentStep};
+use crate::{ErrorKind, backoff::Backoff, clock, process_metrics, run::CurrentStep, store::TroubleKind};
 
 /// One send of one row.
 pub(super) struct OneSend<'a> {
@@ -120,6 +120,7 @@ impl<'a> OneSend<'a> {
             }
             SendOutcome::Deferred { by, error, after } => self.put_off(by, error, after).await,
             SendOutcome::Misconfigured { error } => {
+                self.report(TroubleKind::MailerSetup, Instant::now(), &error);
                 self.not_sent(EmailDetail::Misconfigured, &error).await?;
                 let lasted = self.deferred_for(EmailDetail::Misconfigured);
                 Err(SendError::Misconfigured { error, after: next_look(lasted) })
@@ -154,7 +155,7 @@ impl<'a> OneSend<'a> {
         let alert = match by {
             Deferral::Load => {
                 let (since, is_to_be_told) = self.sender.overload.goes_on();
-                self.report(Some((since, &error)));
+                self.report(TroubleKind::Mailer, since, &error);
                 is_to_be_told
             }
             Deferral::Greylisting => {
@@ -173,13 +174,15 @@ impl<'a> OneSend<'a> {
     /// The provider is there, and has judged the email.
     fn is_judged(&self) {
         self.sender.overload.ends();
-        self.report(None);
+        if let Some(step) = self.step {
+            step.run().mailers().accepts(self.sender.mailer.provider());
+        }
     }
 
     /// Reports with the worker since when the provider takes nothing, and why.
-    fn report(&self, trouble: Option<(Instant, &str)>) {
+    fn report(&self, kind: TroubleKind, since: Instant, error: &str) {
         if let Some(step) = self.step {
-            step.run().report_mailer(self.sender.mailer.provider(), trouble);
+            step.run().mailers().refuses(self.sender.mailer.provider(), kind, since, error);
         }
     }
 

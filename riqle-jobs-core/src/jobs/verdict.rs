@@ -110,8 +110,10 @@ impl Facts {
 
     /// What is not as it should be, worst first.
     pub fn findings(&self) -> Vec<Finding> {
-        let problems = self.health.write_error.iter().chain(&self.health.problems);
-        let mut found: Vec<_> = problems.map(|problem| Finding::new(Level::Bad, problem, "", None)).collect();
+        let bad = |what: &str, cure: &str| Finding::new(Level::Bad, what, cure, None);
+        let unwritable = self.health.write_error.iter().map(|error| bad(error, WRITABLE_AGAIN));
+        let problems = self.health.problems.iter().map(|problem| bad(&problem.what, &problem.cure));
+        let mut found: Vec<_> = unwritable.chain(problems).collect();
         of_workers(self, &mut found);
         of_what_waits(self, &mut found);
         of_dead_letters(self, &mut found);
@@ -175,6 +177,9 @@ pub async fn examine(store: &dyn Store) -> Result<Vec<Finding>, Error> {
     found.sort_by_key(|finding| Reverse(finding.level));
     Ok(found)
 }
+
+/// What to do where nothing can be written.
+const WRITABLE_AGAIN: &str = "Mend what the error names; workers and producers continue by themselves.";
 
 /// So many jobs are named in a finding.
 const MOST_NAMED: usize = 10;

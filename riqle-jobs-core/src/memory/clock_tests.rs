@@ -147,12 +147,12 @@ async fn the_health_tells_of_a_clock_that_was_set_until_it_is_right_again() {
     let store = machine.store();
     enqueue(&store, Due::Now).await;
     machine.passes(DAY);
-    assert_eq!(store.health().await.unwrap().problems, Vec::<String>::new());
+    assert_eq!(store.health().await.unwrap().problems, []);
     machine.is_set(-2 * HOUR);
     let problems = store.health().await.unwrap().problems;
-    assert!(problems[0].contains("7200 s ahead of it"), "{problems:?}");
+    assert!(problems[0].what.contains("7200 s ahead of it"), "{problems:?}");
     machine.is_set(2 * HOUR);
-    assert_eq!(store.health().await.unwrap().problems, Vec::<String>::new());
+    assert_eq!(store.health().await.unwrap().problems, []);
 }
 
 /// Keeps the dates of the emails that it composes.

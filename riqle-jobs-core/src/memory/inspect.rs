@@ -116,7 +116,7 @@ impl Memory {
         };
         let due = given.filter_map(first_due).filter(|first| first.due_at <= now).collect();
         let expired_leases = lanes().map(|lane| lane.expired_count(now) as u64).sum();
-        let ends = "it ends with this process, or when the clock is set back";
+        let ends = "It ends with this process, or when the clock is set back.";
         let problem = state.time.and_then(|time| time.problem(self.machine.read_for(time), ends));
         let mut health = Health::of_due(due, workers, now);
         health.problems.extend(problem);

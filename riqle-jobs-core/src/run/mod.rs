@@ -308,14 +308,9 @@ impl RunContext {
         self.inner.worker.clock.local_now()
     }
 
-    /// Reports, with the worker, what keeps a provider from accepting emails, and since when; `None`: it
-    /// accepts them.
-    pub(crate) fn report_mailer(
-        &self,
-        provider: &'static str,
-        trouble: Option<(tokio::time::Instant, &str)>,
-    ) {
-        self.inner.worker.mailers.note(provider, trouble);
+    /// What the worker reports of providers that accept no email.
+    pub(crate) fn mailers(&self) -> &Mailers {
+        &self.inner.worker.mailers
     }
 
     /// What is known of the run's steps.

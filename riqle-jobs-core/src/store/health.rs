@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     time::Duration,
 };
 
@@ -43,12 +44,11 @@ pub struct Health {
     pub schema: Option<u32>,
     /// Why nothing can be written, if this handle's newest writes have failed: reads may still work.
     pub write_error: Option<String>,
-    /// What else is wrong with the store or with what workers do for it, one line each, with what to do about
-    /// it.
-    pub problems: Vec<String>,
+    /// What else is wrong with the store or with what workers do for it.
+    pub problems: Vec<Problem>,
 }
 
-/// What is wrong with a store, for a doctor: see [`Inspect::examine`](super::Inspect::examine).
+/// What is wrong with a store or its work, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// What is.
@@ -63,6 +63,12 @@ impl Problem {
     /// Something that nobody wants.
     pub fn new(what: impl Into<String>, cure: impl Into<String>) -> Self {
         Self { what: what.into(), cure: cure.into(), may_be_meant: false }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}. {}", self.what, self.cure)
     }
 }
 
@@ -143,7 +149,7 @@ impl Health {
     }
 }
 
-async fn late_schedules<S: Store + ?Sized>(store: &S) -> Result<Vec<String>, Error> {
+async fn late_schedules<S: Store + ?Sized>(store: &S) -> Result<Vec<Problem>, Error> {
     let (mut problems, now) = (Vec::new(), store.now().await?);
     let mut queues: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for worker in store.workers().await?.into_iter().filter(|worker| worker.is_alive(now)) {
@@ -162,9 +168,11 @@ async fn late_schedules<S: Store + ?Sized>(store: &S) -> Result<Vec<String>, Err
             if late(due_at) > LATE && named < LATE_NAMED {
                 named += 1;
                 let (name, job, minutes) = (&schedule.name, &schedule.job, late(due_at).as_secs() / 60);
-                problems.push(format!(
-                    "schedule {name:?} of job {job:?} has been due for {minutes} min, although a worker for it is alive; its log says \
-                     why"
+                problems.push(Problem::new(
+                    format!(
+                        "schedule {name:?} of job {job:?} has been due for {minutes} min, although a worker for it is alive"
+                    ),
+                    "See the worker's log.",
                 ));
             }
         }
@@ -173,34 +181,60 @@ async fn late_schedules<S: Store + ?Sized>(store: &S) -> Result<Vec<String>, Err
 }
 
 impl Misplaced {
-    fn problem(&self) -> String {
+    fn problem(&self) -> Problem {
         let Self { job, queue, taken_from, runs } = self;
         let or_more = if *runs >= COUNTED_TO { " or more" } else { "" };
-        format!(
-            "runs of job {job:?} wait in queue {queue:?} ({runs}{or_more}), but its workers take it from {}: give producers \
-             and workers the same queue, then cancel these and enqueue them again",
-            taken_from.iter().map(|queue| format!("{queue:?}")).collect::<Vec<_>>().join(", ")
+        let taken_from = taken_from.iter().map(|queue| format!("{queue:?}")).collect::<Vec<_>>().join(", ");
+        Problem::new(
+            format!(
+                "runs of job {job:?} wait in queue {queue:?} ({runs}{or_more}), but its workers take it from {taken_from}"
+            ),
+            "Give producers and workers the same queue, then cancel these runs and enqueue them again.",
         )
     }
 }
 
 /// For each kind of trouble, the one that has lasted longest.
-fn worker_problems(workers: &[RegisteredWorker], now: Timestamp) -> Vec<String> {
+fn worker_problems(workers: &[RegisteredWorker], now: Timestamp) -> Vec<Problem> {
     let alive = workers.iter().filter(|worker| worker.is_alive(now));
     let troubles: Vec<(&RegisteredWorker, &WorkerTrouble)> = alive
         .flat_map(|worker| worker.report.troubles.iter().map(move |trouble| (worker, trouble)))
         .collect();
-    let longest = |kind, for_long, told: &str| {
+    let longest = |kind, for_long, what: &str, cure| {
         let troubles =
             troubles.iter().filter(|(_, trouble)| trouble.kind == kind && trouble.lasting >= for_long);
         let (worker, trouble) = troubles.max_by_key(|(_, trouble)| trouble.lasting)?;
         let (minutes, label) = (trouble.lasting.as_secs() / 60, &worker.report.label);
-        Some(format!("{told} for {minutes} min (worker {label}): {}", trouble.error))
+        let lasting = if minutes > 0 { format!(" for {minutes} min") } else { String::new() };
+        Some(Problem::new(format!("{what}{lasting} (worker {label}): {}", trouble.error), cure))
     };
-    let housekeeping = longest(TroubleKind::Housekeeping, FAILING_FOR_LONG, "housekeeping has been failing");
-    housekeeping
-        .into_iter()
-        .chain(longest(TroubleKind::Mailer, REFUSED_FOR_LONG, "no email was accepted"))
-        .chain(longest(TroubleKind::Schedules, LATE, "schedules have been failing to tick"))
-        .collect()
+    [
+        longest(
+            TroubleKind::Housekeeping,
+            FAILING_FOR_LONG,
+            "housekeeping has been failing",
+            "Mend what the error names; until then what has ended is not pruned.",
+        ),
+        longest(
+            TroubleKind::MailerSetup,
+            Duration::ZERO,
+            "no email can be sent",
+            "Correct the mailer's settings and restart the workers, then make the waiting runs due.",
+        ),
+        longest(
+            TroubleKind::Mailer,
+            REFUSED_FOR_LONG,
+            "no email was accepted",
+            "Nothing is lost; the emails are sent when the provider accepts them again. See its status page.",
+        ),
+        longest(
+            TroubleKind::Schedules,
+            LATE,
+            "schedules have been failing to tick",
+            "Mend what the error names; missed ticks are made up for as their schedules say.",
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -9,6 +9,7 @@ use std::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::Problem;
 use crate::from_millis;
 
 /// A store does not follow a step of the wall clock by more than this, in milliseconds.
@@ -163,16 +164,19 @@ impl SteadyTime {
         readings.ahead().saturating_sub(self.ahead).saturating_abs() >= NOTED_STEP
     }
 
-    /// What a health page says about it; `ends` says how it ends.
-    pub fn problem(self, readings: Readings, ends: &str) -> Option<String> {
+    /// What the health says about it; `ends` says how it ends.
+    pub fn problem(self, readings: Readings, ends: &str) -> Option<Problem> {
         let offset = self.noted(readings).offset;
         let side = if offset > 0 { "ahead of" } else { "behind" };
         let seconds = offset.saturating_abs() / 1_000;
         (offset.saturating_abs() > LONGEST_STEP).then(|| {
-            format!(
-                "the machine's clock was set while the store was in use: the store's time is {seconds} s {side} it, so \
-                 that leases, delays and retries keep their remaining time, and only runs that are due at a given time \
-                 follow the clock; {ends}"
+            Problem::new(
+                format!(
+                    "the machine's clock was set while the store was in use: the store's time is {seconds} s {side} it, so \
+                     that leases, delays and retries keep their remaining time, and only runs that are due at a given time \
+                     follow the clock"
+                ),
+                ends,
             )
         })
     }

@@ -154,8 +154,10 @@ pub struct WorkerTrouble {
 pub enum TroubleKind {
     /// What a worker does beside its runs, such as pruning.
     Housekeeping,
-    /// A provider takes no email.
+    /// A provider takes no email for now.
     Mailer,
+    /// A provider takes no email until its key, its sender or its certificate is put right.
+    MailerSetup,
     /// Some schedule, or any, can't be ticked.
     Schedules,
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{Staged, wake::WakeUps};
+use super::{Problem, Staged, wake::WakeUps};
 use crate::{Error, LeaseToken};
 
 /// How long a database keeps the result of a step that was committed with the application's writes, for a run of
@@ -156,24 +156,23 @@ impl StagingStatus {
     /// An item that waits longer has no relay, or its target store is unavailable.
     const LONG: Duration = Duration::from_secs(60);
 
-    /// What a health page says about it, one line each, with what to do about it.
-    pub fn problems(&self, now: Timestamp) -> Vec<String> {
+    /// What the health says about it.
+    pub fn problems(&self, now: Timestamp) -> Vec<Problem> {
         let mut problems = Vec::new();
         if let Some(waited) =
             self.oldest.and_then(|oldest| Duration::try_from(now.duration_since(oldest)).ok())
             && waited >= Self::LONG
         {
-            problems.push(format!(
-                "{} staged runs or events are waiting, the oldest for {} s: check that a relay runs, and that it reaches \
-                 the store that it moves them to",
-                self.waiting,
-                waited.as_secs()
+            let (waiting, seconds) = (self.waiting, waited.as_secs());
+            problems.push(Problem::new(
+                format!("{waiting} staged runs or events are waiting, the oldest for {seconds} s"),
+                "Check that a relay runs, and that it reaches the store that it moves them to.",
             ));
         }
         if self.refused > 0 {
-            problems.push(format!(
-                "{} staged runs or events were refused by the target store: see Staging::refused_staged",
-                self.refused
+            problems.push(Problem::new(
+                format!("{} staged runs or events were refused by the target store", self.refused),
+                "Staging::refused_staged says why; stage them again, or discard them.",
             ));
         }
         problems
