@@ -119,6 +119,20 @@ pub async fn housekeeping_that_has_failed_for_ten_minutes_is_told_with_its_error
     assert_eq!(health(harness).await.problems, [], "the workers are gone");
 }
 
+pub async fn claims_that_have_failed_for_ten_seconds_are_told(harness: &dyn Harness) {
+    let store = harness.store();
+    let failing = |lasting| {
+        let error = "queue \"mail\": the disk is full".to_owned();
+        let trouble = WorkerTrouble { kind: TroubleKind::Claims, lasting, error };
+        WorkerReport { label: "crate".to_owned(), troubles: vec![trouble], ..worker(&[GREET]) }
+    };
+    store.report_worker(failing(Duration::from_millis(9_999))).await.unwrap();
+    assert_eq!(health(harness).await.problems, []);
+    store.report_worker(failing(secs(10))).await.unwrap();
+    let told = "runs can't be claimed (worker crate): queue \"mail\": the disk is full";
+    assert_eq!(whats(&health(harness).await), [told]);
+}
+
 pub async fn a_provider_that_has_taken_no_email_for_a_minute_is_told(harness: &dyn Harness) {
     let store = harness.store();
     let refused = |lasting| {

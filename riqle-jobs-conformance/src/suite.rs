@@ -298,6 +298,7 @@ macro_rules! conformance_suite {
             housekeeping_that_has_failed_for_ten_minutes_is_told_with_its_error,
             a_provider_that_has_taken_no_email_for_a_minute_is_told,
             a_mailer_that_is_set_up_wrong_is_told_at_once,
+            claims_that_have_failed_for_ten_seconds_are_told,
         ]);
         $crate::conformance_area!($harness, email_start: [
             a_start_takes_the_row_and_answers_with_what_it_was,

@@ -157,7 +157,7 @@ fn an_error_about_a_url_shows_no_password_and_the_server_is_what_stands_behind_i
                         servers.chars().all(|c| c.is_ascii_alphanumeric() || ".-:,/[]".contains(c));
                     assert!(
                         !is_plain
-                            || of_server.to_ascii_lowercase().contains(host)
+                            || of_server.to_ascii_lowercase().contains(&host.to_ascii_lowercase())
                             || host.contains(':')
                             || is_number(host),
                         "{address} of {text:?}"

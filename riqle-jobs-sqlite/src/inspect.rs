@@ -20,7 +20,7 @@ use crate::{
     error::Result as Fallible,
     events::list_events,
     examine::examine,
-    health::health,
+    health::{free_bytes, health, little_left},
     list::{count_runs, dead_errors, list_runs},
     metrics::read_metrics,
     notes::read_notes,
@@ -105,6 +105,7 @@ impl Inspect for Sqlite {
         });
         let mut health = read.await?;
         health.problems.extend(self.shared.clock.problem());
+        health.problems.extend(free_bytes(self.shared.file.log()).and_then(little_left));
         Health { write_error: self.shared.writer.writes.error(), ..health }.with_what_waits(self).await
     }
 

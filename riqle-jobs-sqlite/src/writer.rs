@@ -187,12 +187,11 @@ impl WriterThread {
 
     async fn write(&mut self, batch: &mut Batch) -> Result<(), Fault> {
         let written = self.try_write(batch).await;
-        // A claim that finds nothing writes nothing, and would say that all is well.
-        if !batch.is_claims() {
-            match &written {
-                Ok(()) => self.writes.succeeded(),
-                Err(Fault::Common(error) | Fault::OfOne(error)) => self.writes.failed(error),
-            }
+        match &written {
+            // A claim that finds nothing writes nothing, and would say that all is well.
+            Ok(()) if batch.is_claims() => {}
+            Ok(()) => self.writes.succeeded(),
+            Err(Fault::Common(error) | Fault::OfOne(error)) => self.writes.failed(error),
         }
         written
     }

@@ -74,7 +74,11 @@ impl Row for EmailRow {
             self.to.clone(),
             first_line(&self.subject, 60),
             ago(self.created_at, self.now),
-            self.error.as_deref().map(|error| first_line(error, 60)).unwrap_or_default(),
+            // What an earlier attempt met is no news.
+            match &self.error {
+                Some(error) if self.status != EmailStatus::Sent => first_line(error, 60),
+                _ => String::new(),
+            },
         ]
     }
 

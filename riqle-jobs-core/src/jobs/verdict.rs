@@ -227,7 +227,12 @@ fn of_workers(facts: &Facts, found: &mut Vec<Finding>) {
         |level, what: &str, remedy| found.push(Finding::new(level, what, remedy, Some(About::Queues)));
     match (working.len(), draining.len()) {
         (0, 0) => {
-            let remedy = "Start a process that runs a Worker on this store.";
+            let remedy = match facts.workers.is_empty() {
+                true => "Start a process that runs a Worker on this store.",
+                false => {
+                    "Restart it if its process has ended or hangs; otherwise its log says why it can't report."
+                }
+            };
             return say(Level::Bad, "no worker is alive", remedy);
         }
         (0, _) => {

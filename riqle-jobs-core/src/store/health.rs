@@ -18,6 +18,8 @@ use crate::Error;
 pub const WORKER_GONE_AFTER: Duration = Duration::from_secs(60);
 /// Housekeeping that has failed for this long will not recover by itself.
 const FAILING_FOR_LONG: Duration = Duration::from_secs(10 * 60);
+/// Claims that fail for this long are more than a store that was busy.
+const CLAIMS_FAIL_FOR_LONG: Duration = Duration::from_secs(10);
 /// A provider that accepts nothing for this long is more than briefly overloaded.
 const REFUSED_FOR_LONG: Duration = Duration::from_secs(60);
 
@@ -209,6 +211,12 @@ fn worker_problems(workers: &[RegisteredWorker], now: Timestamp) -> Vec<Problem>
         Some(Problem::new(format!("{what}{lasting} (worker {label}): {}", trouble.error), cure))
     };
     [
+        longest(
+            TroubleKind::Claims,
+            CLAIMS_FAIL_FOR_LONG,
+            "runs can't be claimed",
+            "Mend what the error names; nothing is lost, and workers continue by themselves.",
+        ),
         longest(
             TroubleKind::Housekeeping,
             FAILING_FOR_LONG,

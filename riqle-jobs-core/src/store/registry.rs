@@ -154,6 +154,8 @@ pub struct WorkerTrouble {
 pub enum TroubleKind {
     /// What a worker does beside its runs, such as pruning.
     Housekeeping,
+    /// Runs of some queue can't be claimed.
+    Claims,
     /// A provider takes no email for now.
     Mailer,
     /// A provider takes no email until its key, its sender or its certificate is put right.

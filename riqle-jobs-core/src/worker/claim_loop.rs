@@ -169,10 +169,12 @@ impl ClaimLoop {
             Ok(claimed) => {
                 view.unanswered.clear();
                 view.backoff.succeeded("claim", Some(&view.name));
+                self.shared.claim_failures.succeeded(&view.name);
                 self.take(index, begun, ended_before, claimed);
             }
             Err(error) => {
                 view.backoff.log("claim", Some(&view.name), &error);
+                self.shared.claim_failures.failed(&view.name, &error);
                 // Not slept here, so that a stop is heard and the other queues have their turn.
                 view.look_at = Instant::now() + view.backoff.next_delay();
             }

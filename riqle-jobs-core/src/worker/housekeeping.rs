@@ -112,7 +112,7 @@ fn report(
         running: u32::try_from(settings.concurrency.saturating_sub(shared.buffer.idle_slots()))
             .unwrap_or(u32::MAX),
         claimed_ahead: shared.buffer.waiting_by_queue(),
-        troubles: [failures.longest(), shared.tick_failures.trouble()]
+        troubles: [failures.longest(), shared.claim_failures.trouble(), shared.tick_failures.trouble()]
             .into_iter()
             .flatten()
             .chain(shared.mailers.troubles())

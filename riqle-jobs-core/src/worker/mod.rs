@@ -2,6 +2,7 @@
 
 mod attempt;
 mod buffer;
+mod claim_failures;
 mod claim_loop;
 mod dead_log;
 mod due_ticks;

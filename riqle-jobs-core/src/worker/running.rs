@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Settings, Shutdown, Worker, attempt,
     buffer::Buffer,
+    claim_failures::ClaimFailures,
     claim_loop::ClaimLoop,
     erased_job::ErasedJob,
     held_leases::HeldLeases,
@@ -55,6 +56,7 @@ pub(super) struct Shared {
     pub(super) unwritten: Arc<UnwrittenNotes>,
     pub(super) mailers: Arc<Mailers>,
     pub(super) tick_failures: Arc<TickFailures>,
+    pub(super) claim_failures: ClaimFailures,
     /// Fires when running attempts are to be given back.
     pub(super) give_up: CancellationToken,
 }
@@ -156,6 +158,7 @@ impl Running {
             unwritten,
             mailers: Arc::default(),
             tick_failures: Arc::default(),
+            claim_failures: ClaimFailures::default(),
             give_up: CancellationToken::new(),
         });
         let mut slots = JoinSet::new();
