@@ -41,7 +41,7 @@ async fn work(sender: Sender, run: RunContext, work: Work) -> Result<(), JobErro
             let address = |text| Mailbox::parse(text).map_err(JobError::dead);
             let (from, to) = (address("shop@example.com")?, address("ada@example.com")?);
             let email = Email::new("hello", from, to, "Hello", "<p>Hello</p>".to_owned(), "Hello".to_owned());
-            run.step("send", async || Ok(drop(sender.send(&email).await?))).await
+            run.step("send", async || sender.send(&email).await.map(drop).map_err(Into::into)).await
         }
     }
 }
@@ -71,8 +71,9 @@ async fn a_process_tells_the_metrics_facade_what_it_does_under_the_names_of_the_
     assert!(jobs.queues().await.unwrap().is_empty());
 
     let told = recorder.render();
-    let of =
-        |outcome: &str| format!("riqle_jobs_runs_total{{job=\"work\",queue=\"desk\",outcome=\"{outcome}\"}}");
+    let of = |outcome: &str| {
+        format!("riqle_jobs_runs_total{{job_name=\"work\",queue=\"desk\",outcome=\"{outcome}\"}}")
+    };
     for (series, value) in [
         ("riqle_jobs_enqueued_total{result=\"new\"}".to_owned(), 7),
         ("riqle_jobs_enqueued_total{result=\"existing\"}".to_owned(), 1),
@@ -84,11 +85,11 @@ async fn a_process_tells_the_metrics_facade_what_it_does_under_the_names_of_the_
         (of("dead"), 1),
         (of("cancelled"), 1),
         (of("given-back"), 0),
-        ("riqle_jobs_run_duration_seconds_count{job=\"work\",queue=\"desk\"}".to_owned(), 9),
+        ("riqle_jobs_run_duration_seconds_count{job_name=\"work\",queue=\"desk\"}".to_owned(), 9),
         // What was due again by 9 s before.
-        ("riqle_jobs_start_delay_seconds_bucket{job=\"work\",queue=\"desk\",le=\"1\"}".to_owned(), 7),
-        ("riqle_jobs_start_delay_seconds_bucket{job=\"work\",queue=\"desk\",le=\"10\"}".to_owned(), 9),
-        ("riqle_jobs_step_duration_seconds_count{job=\"work\",queue=\"desk\"}".to_owned(), 3),
+        ("riqle_jobs_start_delay_seconds_bucket{job_name=\"work\",queue=\"desk\",le=\"1\"}".to_owned(), 7),
+        ("riqle_jobs_start_delay_seconds_bucket{job_name=\"work\",queue=\"desk\",le=\"10\"}".to_owned(), 9),
+        ("riqle_jobs_step_duration_seconds_count{job_name=\"work\",queue=\"desk\"}".to_owned(), 3),
         ("riqle_jobs_emails_total{provider=\"recording\",outcome=\"accepted\"}".to_owned(), 1),
         ("riqle_jobs_leases_lost_total".to_owned(), 0),
         ("riqle_jobs_fenced_writes_total{call=\"settle\"}".to_owned(), 0),

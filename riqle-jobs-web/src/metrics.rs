@@ -48,7 +48,7 @@ const DEAD_GROUPS: usize = 1_000;
 /// | `riqle_jobs_queue_runs` | `queue`, `state`: `due`, `scheduled`, `running`, `waiting` | runs that have not ended; of each job and state, counted up to 10,000 |
 /// | `riqle_jobs_queue_oldest_due_seconds` | `queue` | for how long the first due run has been due; 0: nothing is |
 /// | `riqle_jobs_queue_paused` | `queue` | 1: it is paused |
-/// | `riqle_jobs_dead_letters` | `job` | dead letters, of the 1,000 errors that were seen last |
+/// | `riqle_jobs_dead_letters` | `job_name` | dead letters, of the 1,000 errors that were seen last |
 /// | `riqle_jobs_workers` | `order`: `work`, `drain` | workers that were seen within a minute |
 /// | `riqle_jobs_worker_slots`, `riqle_jobs_worker_slots_used` | | attempts that these run at once at most, and run |
 /// | `riqle_jobs_expired_leases` | | running runs whose lease has run out, and that nobody has taken over |
@@ -134,7 +134,7 @@ async fn read(jobs: &Jobs) -> Result<Gauges, Error> {
         *dead.entry(group.job).or_default() += group.runs;
     }
     for (job, runs) in &dead {
-        set(&gauges.dead_letters, [("job", job.as_str())], *runs);
+        set(&gauges.dead_letters, [("job_name", job.as_str())], *runs);
     }
     let mut alive = store.workers().await?;
     alive.retain(|worker| worker.is_alive(now));

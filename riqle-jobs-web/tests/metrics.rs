@@ -72,8 +72,8 @@ async fn metrics_tell_of_queues_dead_letters_and_workers() {
         assert_eq!(
             told,
             [
-                r#"riqle_jobs_dead_letters{job="dies \"at once\""} 2"#,
-                r#"riqle_jobs_dead_letters{job="send-welcome-email"} 0"#,
+                r#"riqle_jobs_dead_letters{job_name="dies \"at once\""} 2"#,
+                r#"riqle_jobs_dead_letters{job_name="send-welcome-email"} 0"#,
                 "riqle_jobs_expired_leases 0",
                 "riqle_jobs_jobs_without_worker 0",
                 "riqle_jobs_problems 0",

@@ -17,6 +17,7 @@ const FEATURES: &[&str] = &[
     "dkim",
     "doctor",
     "web",
+    "metrics",
     "mock",
 ];
 /// What core must never pull in.

@@ -56,8 +56,8 @@ pub(crate) struct OfJob {
 
 impl OfJob {
     pub(crate) fn new(job: &str, queue: &str) -> Self {
-        let labels = [("job", job), ("queue", queue)];
-        let ended = |outcome| counter(RUNS, &[("job", job), ("queue", queue), ("outcome", outcome)]);
+        let labels = [("job_name", job), ("queue", queue)];
+        let ended = |outcome| counter(RUNS, &[("job_name", job), ("queue", queue), ("outcome", outcome)]);
         Self {
             start_delay: histogram(START_DELAY, &labels),
             duration: histogram(RUN_DURATION, &labels),
