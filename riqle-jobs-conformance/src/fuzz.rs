@@ -31,11 +31,13 @@ const MOST_EDITS: usize = 8;
 /// A password that nothing about a URL may show.
 pub const SECRET: &str = "s3cret";
 
-/// What stands behind the password of a URL, where [`SECRET`] is in that and not behind it. A password ends at the last @.
+/// What stands behind the password of a URL, where [`SECRET`] is in that alone. A password ends at the last @.
 pub fn behind_the_secret(url: &str) -> Option<&str> {
-    let (of_user, of_server) = url.split_once("://")?.1.rsplit_once('@')?;
+    let (scheme, rest) = url.split_once("://")?;
+    let (of_user, of_server) = rest.rsplit_once('@')?;
     let (_, password) = of_user.split_once(':')?;
-    (password.contains(SECRET) && !of_server.contains(SECRET)).then_some(of_server)
+    let elsewhere = scheme.contains(SECRET) || of_server.contains(SECRET);
+    (password.contains(SECRET) && !elsewhere).then_some(of_server)
 }
 
 /// What decoders look for, or stumble over.
