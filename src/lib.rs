@@ -47,6 +47,7 @@
 //! | `doctor` | checks the sender's domain, the SMTP server and the Resend account |
 //! | `web` | routers for axum: the dashboard, the event API, health, metrics, jobs, signed webhooks; a server for them |
 //! | `metrics` | what a process does, for the recorder of the `metrics` facade |
+//! | `otel` | traces that cross processes, by OpenTelemetry |
 //! | `mock` | mockall doubles of the store traits, `Mailer` and `EmailLog` |
 //! | `full` | all of these |
 
@@ -54,6 +55,8 @@
 
 mod connect;
 pub mod guide;
+#[cfg(feature = "otel")]
+pub mod otel;
 
 /// The README's code is compiled and run, too.
 #[cfg(doctest)]
@@ -78,8 +81,8 @@ pub mod store {
     pub use riqle_jobs_core::{
         ActionId, Alert, BulkReport, Cause, Clock, Codec, DatabaseTransaction, EmailId, Enqueue, Fingerprint,
         Jitter, JobFuture, LeaseToken, Limits, NamedJob, Pace, Reason, Replay, RunReport, ScheduleStatus,
-        Skipped, StepPath, StopReason, Timestamp, WorkerId, WorkerStats, earlier, events, first_to_answer,
-        from_millis, later, limits, millis_of, store::*,
+        Skipped, StepPath, StopReason, Timestamp, TraceContext, WorkerId, WorkerStats, earlier, events,
+        first_to_answer, from_millis, later, limits, millis_of, store::*,
     };
 }
 

@@ -15,7 +15,8 @@ usage: cargo run --example shop -- [FLAGS]
   --exit-when-idle   ends when no run is pending, running or waiting
 
 environment: RIQLE_JOBS_URL, RIQLE_MAIL_URL, RIQLE_MAIL_FROM, RIQLE_SHOP_DB, RIQLE_SHOP_OPERATOR,
-             RIQLE_SHOP_ZONE, STRIPE_WEBHOOK_SECRET, RESEND_WEBHOOK_SECRET, RIQLE_EVENT_KEY, RIQLE_JOBS_OPERATOR, RIQLE_JOBS_VIEWER, RESEND_API_KEY (see the
+             RIQLE_SHOP_ZONE, STRIPE_WEBHOOK_SECRET, RESEND_WEBHOOK_SECRET, RIQLE_EVENT_KEY, RIQLE_JOBS_OPERATOR, RIQLE_JOBS_VIEWER, RESEND_API_KEY,
+             OTEL_EXPORTER_OTLP_ENDPOINT (see the
              README)";
 
 /// What the flags and the environment say.

@@ -9,7 +9,12 @@ use std::{
     time::Duration,
 };
 
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use riqle_jobs::otel;
 use tokio::sync::oneshot;
+use tracing_subscriber::{Layer, filter::LevelFilter, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::{Failure, trace};
 
 /// Lines that wait to be written; more are dropped.
 const WAITING: usize = 1_000;
@@ -34,9 +39,16 @@ static WRITER: LazyLock<SyncSender<Entry>> = LazyLock::new(|| {
     sender
 });
 
-/// Shows what riqle-jobs and the other crates log: warnings and errors, and what is rare.
-pub fn install() {
-    tracing_subscriber::fmt().with_writer(Event::default).with_ansi(false).without_time().init();
+/// Shows what riqle-jobs and the other crates log: warnings and errors, and what is rare. Answers what sends traces to a
+/// collector, where there is one; it is to be shut down at the end.
+pub fn install() -> Result<Option<SdkTracerProvider>, Failure> {
+    let lines = tracing_subscriber::fmt::layer().with_writer(Event::default).with_ansi(false).without_time();
+    let (provider, traces) = trace::exporter()?.unzip();
+    tracing_subscriber::registry().with(lines.with_filter(LevelFilter::INFO)).with(traces).init();
+    if provider.is_some() {
+        otel::propagate();
+    }
+    Ok(provider)
 }
 
 /// What the subscriber writes of an event.

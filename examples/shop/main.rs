@@ -14,6 +14,7 @@ mod log;
 mod moody_mailer;
 mod printer;
 mod routes;
+mod trace;
 mod webhook;
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
@@ -35,7 +36,14 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    log::install();
+    let traces = match log::install() {
+        Ok(traces) => traces,
+        Err(failure) => {
+            log::line(failure.to_string());
+            log::flush().await;
+            return ExitCode::FAILURE;
+        }
+    };
     let ended = async {
         let shutdown = Shutdown::on_signals()?;
         tokio::select! {
@@ -50,6 +58,13 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     };
+    if let Some(traces) = traces {
+        // What it holds back is sent now, on a thread that may wait.
+        let sent = tokio::task::spawn_blocking(move || traces.shutdown()).await;
+        if let Ok(Err(error)) = sent {
+            log::line(format!("traces were not sent: {error}"));
+        }
+    }
     log::flush().await;
     code
 }

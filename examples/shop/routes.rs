@@ -4,6 +4,7 @@ use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, Path, State},
     http::StatusCode,
+    middleware::from_fn,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 use crate::{
     Failure,
     config::Config,
-    log,
+    log, trace,
     webhook::{self, Shop, refuse},
 };
 
@@ -46,7 +47,6 @@ pub fn router(
         .merge(resend::router(&shop.jobs, config.resend_secrets()?));
     let dashboard = Dashboard::new(&shop.jobs, access).until(shutdown).router();
     Ok(Router::new()
-        .nest_service(DASHBOARD, dashboard)
         .route(
             "/webhooks/stripe",
             post(webhook::stripe).get(webhook::ignored).layer(DefaultBodyLimit::max(BODY_BYTES)),
@@ -54,7 +54,9 @@ pub fn router(
         .route("/orders/{id}", get(order))
         .route("/orders/{id}/emails", get(emails))
         .with_state(shop)
-        .merge(of_jobs))
+        .merge(of_jobs)
+        .layer(from_fn(trace::request))
+        .nest_service(DASHBOARD, dashboard))
 }
 
 async fn order(State(shop): State<Shop>, Path(id): Path<String>) -> Response {

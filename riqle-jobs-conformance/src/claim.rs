@@ -143,6 +143,7 @@ pub async fn a_claimed_run_carries_what_its_body_needs(harness: &dyn Harness) {
     let mut run = run_of(GREET).priority(Priority::HIGH).reference("user-7").delay(secs(1));
     run.event_id = Some("evt_1".to_owned());
     run.tick = Some(tick());
+    run.trace = trace();
     let id = enqueued(&*store, run).await;
     harness.clock().advance(secs(4));
     let request = claim_of(&[GREET], 10);
@@ -165,6 +166,7 @@ pub async fn a_claimed_run_carries_what_its_body_needs(harness: &dyn Harness) {
         reference: Some("user-7".to_owned()),
         event_id: Some("evt_1".to_owned()),
         tick: Some(tick()),
+        trace: trace(),
         steps: vec![],
     };
     assert_eq!(claim.runs, [expected]);

@@ -42,6 +42,7 @@ pub async fn a_replay_is_a_new_run_with_the_same_input_and_no_failures(harness: 
     let mut run = run_of(GREET).priority(Priority::HIGH).reference("user-7").delay(secs(1));
     run.event_id = Some("evt_1".to_owned());
     run.tick = Some(tick());
+    run.trace = trace();
     harness.clock().advance(secs(1));
     let original = dead_letter(harness, NewRun { due: riqle_jobs_core::Due::Now, ..run }).await;
     harness.clock().advance(secs(8));
@@ -72,6 +73,7 @@ pub async fn a_replay_is_a_new_run_with_the_same_input_and_no_failures(harness: 
         reference: Some("user-7".to_owned()),
         event_id: Some("evt_1".to_owned()),
         tick: Some(tick()),
+        trace: trace(),
     };
     assert_eq!(seen(&*harness.second_handle().await, new_run).await, expected);
 }

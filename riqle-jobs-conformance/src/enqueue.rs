@@ -1,7 +1,9 @@
 //! Storing runs.
 
 use jiff::Timestamp;
-use riqle_jobs_core::{Enqueued, Hint, Priority, Run, RunId, RunState, UniqueScope};
+use riqle_jobs_core::{
+    Enqueued, Hint, NewRun, Priority, Replay, Run, RunFilter, RunId, RunState, UniqueScope,
+};
 
 use crate::{Harness, given::*};
 
@@ -14,6 +16,7 @@ pub async fn a_run_is_stored_as_it_was_given(harness: &dyn Harness) {
         .reference("user-7");
     run.event_id = Some("evt_1".to_owned());
     run.tick = Some(tick());
+    run.trace = trace();
     let id = run.id;
 
     let answer = store.enqueue(vec![run]).await.unwrap();
@@ -43,9 +46,27 @@ pub async fn a_run_is_stored_as_it_was_given(harness: &dyn Harness) {
         reference: Some("user-7".to_owned()),
         event_id: Some("evt_1".to_owned()),
         tick: Some(tick()),
+        trace: trace(),
     };
     assert_eq!(harness.second_handle().await.run(id).await.unwrap(), Some(expected));
     assert_eq!(store.run(RunId::new()).await.unwrap(), None);
+}
+
+pub async fn a_run_keeps_its_trace_however_it_ends(harness: &dyn Harness) {
+    let store = harness.store();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(enqueued(&*store, NewRun { trace: trace(), ..run_of(GREET) }).await);
+    }
+    let claims = store.claim(claim_of(&[GREET], 2)).await.unwrap().runs;
+
+    settled(&*store, succeeds(&claims[0])).await;
+    settled(&*store, dies(&claims[1])).await;
+    store.cancel(ids[2]).await.unwrap();
+    store.replay(ids[1], RunId::new(), Replay::default()).await.unwrap();
+
+    let runs = store.runs(RunFilter::all()).await.unwrap();
+    assert_eq!(runs.into_iter().map(|run| run.trace).collect::<Vec<_>>(), vec![trace(); 4]);
 }
 
 pub async fn a_group_is_answered_in_its_order(harness: &dyn Harness) {

@@ -60,7 +60,7 @@ pub async fn f16_an_event_that_comes_again_after_its_run_ended_starts_nothing(ha
 pub async fn events_are_stored_with_the_runs_that_they_start(harness: &dyn Harness) {
     let store = harness.store();
     harness.clock().advance(ms(5));
-    let later = NewEvent { due_at: Some(at(60_000)), ..event("evt_2", "2") };
+    let later = NewEvent { due_at: Some(at(60_000)), trace: trace(), ..event("evt_2", "2") };
     let both = [bills_new_users(), greets_new_users()];
     let starts = vec![
         starting(event("evt_1", "1"), &both),
@@ -89,6 +89,7 @@ pub async fn events_are_stored_with_the_runs_that_they_start(harness: &dyn Harne
         ("bill", "reports", &json("2"), at(60_000), Some("evt_2")),
     ];
     assert_eq!(seen, expected);
+    assert_eq!(started.iter().map(|run| run.trace.clone()).collect::<Vec<_>>(), [None, None, trace()]);
     assert_eq!(started[..2].iter().map(|run| run.id).collect::<Vec<_>>(), ids);
     assert_eq!(claimed_ids(&*store, &[GREET]).await, ids[1..]);
     assert_eq!(store.start_events(vec![]).await.unwrap(), []);

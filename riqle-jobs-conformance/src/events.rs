@@ -53,7 +53,7 @@ pub(crate) async fn runs(store: &dyn Store) -> Vec<Run> {
 
 pub async fn an_event_is_stored_as_it_was_given(harness: &dyn Harness) {
     let store = harness.store();
-    let later = NewEvent { due_at: Some(at(60_000)), ..event("evt_2", r#"{"user":7}"#) };
+    let later = NewEvent { due_at: Some(at(60_000)), trace: trace(), ..event("evt_2", r#"{"user":7}"#) };
     harness.clock().advance(ms(5));
 
     let answers = store.store_events(vec![event("evt_1", "1"), later.clone()]).await.unwrap();

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use riqle_jobs_core::{
     AttemptOutcome, ClaimRequest, ClaimedRun, Ending, Enqueued, LeaseAnswer, LeaseToken, NewRun, Payload,
-    Priority, Reason, Run, RunId, Settlement, StepPath, StepSave, Store, WorkerId, from_millis,
+    Priority, Reason, Run, RunId, Settlement, StepPath, StepSave, Store, TraceContext, WorkerId, from_millis,
     schedule::Tick,
     store::{JobDeclaration, JobRules},
 };
@@ -47,6 +47,12 @@ pub(crate) fn run_of(job: &str) -> NewRun {
 /// What a schedule starts a run with.
 pub(crate) fn tick() -> Tick {
     Tick { schedule: "every-morning".to_owned(), at: at(-1) }
+}
+
+/// The trace in which a run is enqueued.
+pub(crate) fn trace() -> Option<TraceContext> {
+    let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    TraceContext::new(traceparent, "shop=\"a;b\" 'c',other=1", at(-2))
 }
 
 /// What the store is told of a job `greet`, which new users start.

@@ -46,6 +46,7 @@ pub async fn a_run_is_taken_as_it_was_staged(harness: &dyn StagingHarness) {
     let full = NewRun {
         event_id: Some("evt_1".to_owned()),
         gates: vec!["tenant/7".to_owned(), "".to_owned()],
+        trace: trace(),
         ..run_of(GREET)
             .unique_within("greet:\u{202e}ada", UniqueScope::Period(ms(1500)))
             .reference("order \"7\"")
@@ -71,6 +72,7 @@ pub async fn an_event_is_taken_as_it_was_staged(harness: &dyn StagingHarness) {
         due_at: Some(at(60_000)),
         data: json(r#"{"user":"Ada"}"#),
         id_kept: secs(35 * 24 * 3600),
+        trace: trace(),
         ..event("evt_2")
     };
     let events = vec![event("evt 1"), later];

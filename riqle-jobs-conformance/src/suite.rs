@@ -7,6 +7,7 @@ macro_rules! conformance_suite {
     ($harness:ty) => {
         $crate::conformance_area!($harness, enqueue: [
             a_run_is_stored_as_it_was_given,
+            a_run_keeps_its_trace_however_it_ends,
             a_group_is_answered_in_its_order,
             an_empty_group_is_fine,
             the_same_id_again_answers_existing,

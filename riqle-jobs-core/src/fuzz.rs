@@ -7,7 +7,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
-    ErrorKind, Mailbox, Payload, Priority, StepPath, Timestamp,
+    ErrorKind, Mailbox, Payload, Priority, StepPath, Timestamp, TraceContext,
     canonical_json::canonical_json,
     email::{AddressInText, addresses_in, ascii_address, canonical_address, mask_addresses, visible_text},
     limits::{check_json, clean_text},
@@ -229,5 +229,16 @@ fn a_cron_expression_is_refused_or_has_ticks_in_order_and_words() {
             Ok(ticks) => assert!(ticks.is_sorted_by(|one, next| one < next), "{ticks:?}"),
             Err(error) => assert_eq!(error.kind(), ErrorKind::Rejected),
         }
+    });
+}
+
+#[test]
+fn a_text_is_a_trace_context_that_reads_back_or_is_none() {
+    fuzz!(|bytes| {
+        let Some(context) = TraceContext::read(&text(bytes)) else { return };
+        assert!(context.as_str().len() <= 600 && context.as_str().is_ascii());
+        assert_eq!(TraceContext::read(context.as_str()).as_ref(), Some(&context));
+        let again = TraceContext::new(context.traceparent(), context.tracestate(), context.since());
+        assert_eq!(again, Some(context));
     });
 }

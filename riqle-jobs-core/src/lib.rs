@@ -33,6 +33,7 @@ pub mod show;
 mod state;
 pub mod store;
 pub mod testing;
+pub mod trace;
 mod worker;
 
 pub use clock::{Clock, ManualClock, earlier, from_millis, later, millis_of};
@@ -63,6 +64,7 @@ pub use store::{
 /// Seeds what is made at random, for a simulation.
 #[cfg(riqle_simulation)]
 pub use outside::seed_ids;
+pub use trace::TraceContext;
 pub use worker::{Alert, RunReport, Shutdown, Worker, WorkerStats};
 
 /// For implementing [`Mailer`] and the store traits; jobs and steps are plain `async fn`.

@@ -68,6 +68,7 @@ CREATE TABLE riqle.runs (
     event_id          text,
     schedule          text     COLLATE "C", -- what started it, with the tick; null unless a schedule did
     gates             text[],            -- keys of limits; null: none
+    trace             text     COLLATE "C", -- the trace that it belongs to, as core writes it; null: none
     error_fingerprint text,
     attempts          text[],            -- JSON, oldest first; null: none
     input             bytea    NOT NULL,
@@ -113,6 +114,7 @@ CREATE TABLE riqle.history (
     event_id          text,
     schedule          text     COLLATE "C",
     gates             text[],
+    trace             text     COLLATE "C",
     error_fingerprint text,
     attempts          text[],
     input             bytea    NOT NULL,
@@ -151,6 +153,7 @@ CREATE TABLE riqle.dead (
     event_id          text,
     schedule          text     COLLATE "C",
     gates             text[],
+    trace             text     COLLATE "C",
     error_fingerprint text,
     attempts          text[],
     input             bytea    NOT NULL
@@ -195,19 +198,19 @@ FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION riqle.leave_out();
 CREATE VIEW riqle.all_runs AS
 SELECT id, lane, state, NULL::text AS reason, due_at, enqueued_at, NULL::bigint AS ended_at, failures,
        crashes, worker, claimed_at, lease_until, root, replay_of, NULL::uuid AS replayed_by, unique_key,
-       reference, event_id, schedule, tick, error_fingerprint, attempts, input_codec, input, NULL::smallint AS output_codec,
+       reference, event_id, schedule, tick, trace, error_fingerprint, attempts, input_codec, input, NULL::smallint AS output_codec,
        NULL::bytea AS output
 FROM riqle.runs
 UNION ALL
 SELECT id, lane, state, reason, due_at, enqueued_at, ended_at, failures,
        crashes, NULL, NULL, NULL, root, replay_of, replayed_by, unique_key,
-       reference, event_id, schedule, tick, error_fingerprint, attempts, input_codec, input, output_codec,
+       reference, event_id, schedule, tick, trace, error_fingerprint, attempts, input_codec, input, output_codec,
        output
 FROM riqle.history
 UNION ALL
 SELECT id, lane, 'dead', reason, due_at, enqueued_at, ended_at, failures,
        crashes, NULL, NULL, NULL, root, replay_of, NULL, unique_key,
-       reference, event_id, schedule, tick, error_fingerprint, attempts, input_codec, input, NULL,
+       reference, event_id, schedule, tick, trace, error_fingerprint, attempts, input_codec, input, NULL,
        NULL
 FROM riqle.dead;
 
@@ -333,6 +336,7 @@ CREATE TABLE riqle.events (
     received_at bigint   NOT NULL,
     due_at      bigint,  -- null: at once
     id_kept     bigint   NOT NULL DEFAULT 86400000, -- for how many milliseconds from its arrival its id starts nothing again
+    trace       text     COLLATE "C", -- the trace that it belongs to, as core writes it; null: none
     runs        text,    -- null: it is idle; JSON that core writes and reads
     codec       smallint NOT NULL,
     data        bytea    NOT NULL

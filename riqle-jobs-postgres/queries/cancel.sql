@@ -8,8 +8,8 @@ released AS (
 )
 INSERT INTO riqle.history (id, lane, state, reason, due_at, enqueued_at, ended_at, failures, crashes, settled_token,
                            cancelled_token, root, replay_of, unique_key, unique_scope, unique_period, reference,
-                           event_id, schedule, tick, gates, fingerprint, error_fingerprint, attempts, input_codec, input)
+                           event_id, schedule, tick, gates, trace, fingerprint, error_fingerprint, attempts, input_codec, input)
 SELECT id, lane, 'cancelled', 'cancelled-by-operator', due_at, enqueued_at, riqle.now($1), failures, crashes,
        settled_token, token, root, replay_of, unique_key, unique_scope, unique_period, reference,
-       event_id, schedule, tick, gates, fingerprint, error_fingerprint, attempts, input_codec, input
+       event_id, schedule, tick, gates, trace, fingerprint, error_fingerprint, attempts, input_codec, input
 FROM gone

@@ -167,11 +167,11 @@ SELECT back.now, began, back.due_at AS back, next.due_at AS next_due, lanes, due
        false AS has_others, -- all
        false AS leaves_leases, (SELECT exist FROM others) AS has_others, -- due
        NULL AS job, NULL AS priority, NULL AS id, NULL AS failures, NULL AS crashes, NULL AS claims, NULL AS enqueued_at,
-       NULL AS due_at, NULL AS root, NULL AS replay_of, NULL AS reference, NULL AS event_id, NULL AS schedule, NULL AS tick, NULL AS input_codec, NULL AS input
+       NULL AS due_at, NULL AS root, NULL AS replay_of, NULL AS reference, NULL AS event_id, NULL AS schedule, NULL AS tick, NULL AS trace, NULL AS input_codec, NULL AS input
 FROM clock CROSS JOIN back CROSS JOIN come_to CROSS JOIN next
 CROSS JOIN next_lease -- all
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
        CASE WHEN c.unique_scope = 'while-pending' THEN riqle.let_go(c.lane, c.unique_key, c.id) END,
-       l.job, l.priority, c.id, c.failures, c.crashes, c.claims, c.enqueued_at, c.due_at, c.root, c.replay_of, c.reference, c.event_id, c.schedule, c.tick, c.input_codec, c.input
+       l.job, l.priority, c.id, c.failures, c.crashes, c.claims, c.enqueued_at, c.due_at, c.root, c.replay_of, c.reference, c.event_id, c.schedule, c.tick, c.trace, c.input_codec, c.input
 FROM claimed c JOIN lanes l USING (lane)

@@ -8,7 +8,7 @@ steps AS (
     WHERE run = $2 AND number < $4 ORDER BY number
 )
 INSERT INTO riqle.runs (id, lane, state, due_at, enqueued_at, root, replay_of, unique_key, unique_scope, unique_period,
-                        reference, event_id, schedule, tick, gates, fingerprint, input_codec, input)
+                        reference, event_id, schedule, tick, gates, trace, fingerprint, input_codec, input)
 SELECT $3, lane, 'pending', clock.now, clock.now, coalesce(root, id), id, unique_key, unique_scope, unique_period,
-       reference, event_id, schedule, tick, gates, coalesce($5, fingerprint), coalesce($6, input_codec), coalesce($7, input)
+       reference, event_id, schedule, tick, gates, trace, coalesce($5, fingerprint), coalesce($6, input_codec), coalesce($7, input)
 FROM clock CROSS JOIN old

@@ -15,7 +15,7 @@ ended AS (
     DELETE FROM riqle.runs r USING v
     WHERE r.id = ANY (ARRAY[v.id]) AND r.token = v.token AND v.state <> 'pending'
     RETURNING v.n, r.id, r.lane, v.state, v.reason, r.due_at, r.enqueued_at, v.failures, r.crashes, r.token, r.root,
-              r.replay_of, r.unique_key, r.unique_scope, r.unique_period, r.reference, r.event_id, r.schedule, r.tick, r.gates,
+              r.replay_of, r.unique_key, r.unique_scope, r.unique_period, r.reference, r.event_id, r.schedule, r.tick, r.gates, r.trace,
               r.fingerprint, r.input_codec, r.input, v.output_codec, v.output,
               CASE WHEN v.tells_error THEN v.error_fingerprint ELSE r.error_fingerprint END AS error_fingerprint,
               r.attempts[greatest(1, cardinality(r.attempts) - 23):] || json_build_object(
@@ -24,19 +24,19 @@ ended AS (
 ),
 history AS (
     INSERT INTO riqle.history (id, lane, state, reason, due_at, enqueued_at, ended_at, failures, crashes, settled_token,
-                               root, replay_of, unique_key, unique_scope, unique_period, reference, event_id, schedule, tick, gates,
+                               root, replay_of, unique_key, unique_scope, unique_period, reference, event_id, schedule, tick, gates, trace,
                                fingerprint, error_fingerprint, attempts, input_codec, input, output_codec, output)
     SELECT id, lane, state, reason, due_at, enqueued_at, (SELECT now FROM clock), failures, crashes, token,
-           root, replay_of, unique_key, unique_scope, unique_period, reference, event_id, schedule, tick, gates,
+           root, replay_of, unique_key, unique_scope, unique_period, reference, event_id, schedule, tick, gates, trace,
            fingerprint, error_fingerprint, attempts, input_codec, input, output_codec, output
     FROM ended WHERE state <> 'dead' AND ($17 OR state <> 'succeeded')
 ),
 dead AS (
     INSERT INTO riqle.dead (id, lane, reason, due_at, enqueued_at, ended_at, failures, crashes, settled_token, root,
-                            replay_of, unique_key, unique_scope, unique_period, reference, event_id, schedule, tick, gates,
+                            replay_of, unique_key, unique_scope, unique_period, reference, event_id, schedule, tick, gates, trace,
                             fingerprint, error_fingerprint, attempts, input_codec, input)
     SELECT id, lane, reason, due_at, enqueued_at, (SELECT now FROM clock), failures, crashes, token, root,
-           replay_of, unique_key, unique_scope, unique_period, reference, event_id, schedule, tick, gates,
+           replay_of, unique_key, unique_scope, unique_period, reference, event_id, schedule, tick, gates, trace,
            fingerprint, error_fingerprint, attempts, input_codec, input
     FROM ended WHERE state = 'dead'
 ),

@@ -14,7 +14,7 @@ use crate::{
     Postgres,
     error::Result,
     floors::{Found, Lanes, Look, LookClaimed, Seen},
-    rows::{get, get_narrow, maybe_run_id, millis, payload, run_id, size, small, tick, time},
+    rows::{get, get_narrow, maybe_run_id, millis, payload, run_id, size, small, tick, time, trace},
     steps::saved_step,
     work::Work,
 };
@@ -177,6 +177,7 @@ fn claimed(
         reference: get(row, "reference")?,
         event_id: get(row, "event_id")?,
         tick: tick(row)?,
+        trace: trace(row)?,
         steps: Vec::new(),
     })
 }

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use riqle_jobs_core::{
-    Due, Enqueued, Error, Fingerprint, Hint, NewRun, RunId, UniqueScope, millis_of,
+    Due, Enqueued, Error, Fingerprint, Hint, NewRun, RunId, TraceContext, UniqueScope, millis_of,
     store::{Admission, HeldKey},
 };
 use sqlx::postgres::PgRow;
@@ -227,6 +227,7 @@ async fn insert_portion(
         .bind(lanes_to_check)
         .bind(column(runs, |run| run.tick.as_ref().map(|tick| tick.schedule.as_str())))
         .bind(column(runs, |run| run.tick.as_ref().map(|tick| millis(tick.at))))
+        .bind(column(runs, |run| run.trace.as_ref().map(TraceContext::as_str)))
         .fetch_all(&mut *work.connection)
         .await?)
 }

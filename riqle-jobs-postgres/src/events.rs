@@ -15,7 +15,7 @@ use crate::{
     enqueue::{Within, enqueue},
     error::Result,
     portions::portions,
-    rows::{codec, get, get_count, json, maybe_time, millis, payload, size, time},
+    rows::{codec, get, get_count, json, maybe_time, millis, payload, size, time, trace},
     work::Work,
 };
 
@@ -49,6 +49,7 @@ async fn insert_portion(work: &mut Work<'_>, events: &[&NewEvent]) -> Result<Vec
         .bind(events.iter().map(|event| millis_of(event.id_kept)).collect::<Vec<_>>())
         .bind(events.iter().map(|event| codec(event.data.codec)).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.data.bytes.clone()).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| Some(event.trace.as_ref()?.as_str())).collect::<Vec<_>>())
         .fetch_all(&mut *work.connection)
         .await?)
 }
@@ -154,6 +155,7 @@ fn stored_event(row: &PgRow) -> Result<StoredEvent> {
         data: payload(row, "codec", "data")?,
         due_at: maybe_time(row, "due_at")?,
         id_kept: Duration::from_millis(get_count(row, "id_kept")?),
+        trace: trace(row)?,
     };
     Ok(StoredEvent { event, received_at: time(row, "received_at")?, runs: runs(row)? })
 }

@@ -21,7 +21,7 @@ use crate::{
     notes::read_notes,
     rows::{
         count, get, get_count, get_narrow, maybe_run_id, maybe_time, maybe_word, payload, run_id, small,
-        tick, time, word,
+        tick, time, trace, word,
     },
     steps::saved_step,
     work::Work,
@@ -196,5 +196,6 @@ pub(crate) fn shown(row: &PgRow) -> Fallible<Run> {
         reference: get(row, "reference")?,
         event_id: get(row, "event_id")?,
         tick: tick(row)?,
+        trace: trace(row)?,
     })
 }

@@ -1,7 +1,7 @@
 //! Reading rows, and the stored forms of values.
 
 use jiff::Timestamp;
-use riqle_jobs_core::{Codec, Error, ErrorKind, Payload, RunId, from_millis, schedule::Tick};
+use riqle_jobs_core::{Codec, Error, ErrorKind, Payload, RunId, TraceContext, from_millis, schedule::Tick};
 use sqlx::{Row, postgres::PgRow};
 use uuid::Uuid;
 
@@ -112,6 +112,11 @@ pub(crate) fn json<T: serde::de::DeserializeOwned>(row: &PgRow, column: &str) ->
 }
 
 /// The schedule that started a run, and its tick.
+/// One that can't be read is none.
+pub(crate) fn trace(row: &PgRow) -> Result<Option<TraceContext>> {
+    Ok(get::<Option<&str>>(row, "trace")?.and_then(TraceContext::read))
+}
+
 pub(crate) fn tick(row: &PgRow) -> Result<Option<Tick>> {
     let Some(schedule) = get(row, "schedule")? else { return Ok(None) };
     Ok(Some(Tick { schedule, at: time(row, "tick")? }))

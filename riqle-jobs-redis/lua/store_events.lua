@@ -9,7 +9,7 @@ for n = 3, #ARGV, 3 do
   if before then
     local received, old_number, old_name, _, place = struct.unpack('<i8i8Hc0I4c0', before)
     local kept = tonumber(ARGV[2])
-    if string.byte(before, place) >= 2 then kept = struct.unpack('<i8', before, place + 1) end
+    if math.floor(string.byte(before, place) / 2) % 2 == 1 then kept = struct.unpack('<i8', before, place + 1) end
     if received + kept <= now then
       put('zrem', P .. 'events:idle:' .. old_name, struct.pack('>I4I4', math.floor(old_number / 2 ^ 32), old_number % 2 ^ 32) .. id)
       before = nil

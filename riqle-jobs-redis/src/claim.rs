@@ -94,6 +94,7 @@ impl Claiming<'_> {
             reference: body.reference,
             event_id: body.event_id,
             tick: body.tick,
+            trace: body.trace,
             steps,
         })
     }

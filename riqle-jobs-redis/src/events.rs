@@ -10,7 +10,7 @@ use std::{
 use futures_util::future::join_all;
 use redis::cmd;
 use riqle_jobs_core::{
-    Error, NewRun, Payload, Queue,
+    Error, NewRun, Payload, Queue, TraceContext,
     events::EVENT_ID_KEPT,
     from_millis,
     store::{EventFilter, EventRun, EventStart, ListedEvent, NewEvent, StoredEvent},
@@ -231,15 +231,20 @@ impl Redis {
 /// Bits of the byte that says what is kept of an event beside its data, in this order.
 const ID_KEPT: u8 = 2;
 const DUE_AT: u8 = 1;
+const TRACE: u8 = 4;
 
 /// What the script keeps of an event as it is given. An id that is kept as long as most are takes no place.
 pub(crate) fn kept_of(event: &NewEvent) -> Vec<u8> {
     let id_kept = Some(wait_millis(event.id_kept)).filter(|kept| *kept != wait_millis(EVENT_ID_KEPT));
     let due_at = event.due_at.map(|time| time.as_millisecond());
     let mut kept = Frame::default();
-    kept.byte(id_kept.map_or(0, |_| ID_KEPT) | due_at.map_or(0, |_| DUE_AT));
+    let trace = event.trace.as_ref().map(TraceContext::as_str);
+    kept.byte(id_kept.map_or(0, |_| ID_KEPT) | due_at.map_or(0, |_| DUE_AT) | trace.map_or(0, |_| TRACE));
     for time in [id_kept, due_at].into_iter().flatten() {
         kept.long(time);
+    }
+    if let Some(trace) = trace {
+        kept.text(trace);
     }
     kept.payload(&event.data);
     kept.0
@@ -253,6 +258,7 @@ pub(crate) struct Kept {
     runs: Vec<EventRun>,
     id_kept: Duration,
     due_at: Option<i64>,
+    trace: Option<TraceContext>,
     data: Payload,
 }
 
@@ -270,7 +276,9 @@ impl Kept {
         let mut time = |flag| (flags & flag != 0).then(|| reader.long()).transpose();
         let (id_kept, due_at) = (time(ID_KEPT)?, time(DUE_AT)?);
         let id_kept = id_kept.map_or(EVENT_ID_KEPT, |kept| Duration::from_millis(kept.unsigned_abs()));
-        Ok(Self { received_at, number, name, runs, id_kept, due_at, data: reader.payload()? })
+        let trace = (flags & TRACE != 0).then(|| reader.text()).transpose()?;
+        let trace = trace.as_deref().and_then(TraceContext::read);
+        Ok(Self { received_at, number, name, runs, id_kept, due_at, trace, data: reader.payload()? })
     }
 
     /// The list that it is in while it has started nothing.
@@ -283,9 +291,10 @@ impl Kept {
     }
 
     pub(crate) fn event(self, id: String) -> StoredEvent {
+        let Self { name, data, id_kept, trace, .. } = self;
         let due_at = self.due_at.map(from_millis);
         StoredEvent {
-            event: NewEvent { id, name: self.name, data: self.data, due_at, id_kept: self.id_kept },
+            event: NewEvent { id, name, data, due_at, id_kept, trace },
             received_at: from_millis(self.received_at),
             runs: self.runs,
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use riqle_jobs_core::{
     AttemptRecord, Due, Error, Fingerprint, NewRun, OtherInput, Payload, Priority, Reason, Run, RunId,
-    RunState, SavedStep, StepPath, UniqueScope, WorkerId, from_millis, millis_of, schedule::Tick,
-    store::Holder,
+    RunState, SavedStep, StepPath, TraceContext, UniqueScope, WorkerId, from_millis, millis_of,
+    schedule::Tick, store::Holder,
 };
 use uuid::Uuid;
 
@@ -25,8 +25,8 @@ pub(crate) fn millis_up(time: Timestamp) -> i64 {
     if from_millis(millis) < time { millis.saturating_add(1) } else { millis }
 }
 
-/// What never changes of a run: its flags, priority and job; unique key and reference; event, tick, gates, line of replays;
-/// the input. The script that stores it puts the time of the enqueue before it.
+/// What never changes of a run: its flags, priority and job; unique key and reference; event, tick, gates, trace, line of
+/// replays; the input. The script that stores it puts the time of the enqueue before it.
 #[derive(Clone, Debug)]
 pub(crate) struct Body {
     pub(crate) enqueued_at: Timestamp,
@@ -37,6 +37,7 @@ pub(crate) struct Body {
     pub(crate) event_id: Option<String>,
     pub(crate) tick: Option<Tick>,
     gates: Option<String>,
+    pub(crate) trace: Option<TraceContext>,
     /// The first of the line of replays, and the one that this replays.
     pub(crate) replays: Option<(RunId, RunId)>,
     pub(crate) input: Payload,
@@ -59,9 +60,13 @@ pub(crate) const PERIOD: u8 = 3;
 const OTHER_INPUT_IS_IGNORED: u8 = 4;
 const REFERENCE: u8 = 8;
 const EVENT: u8 = 16;
-const GATES: u8 = 32;
+/// There is a byte that says what more there is.
+const MORE: u8 = 32;
 const REPLAYS: u8 = 64;
 const TICK: u8 = 128;
+/// In that byte.
+const GATES: u8 = 1;
+const TRACE: u8 = 2;
 
 /// The body of a new run, without the time of its enqueue.
 pub(crate) fn new_body(run: &NewRun) -> Vec<u8> {
@@ -83,6 +88,7 @@ pub(crate) fn new_body(run: &NewRun) -> Vec<u8> {
         event_id: run.event_id.as_deref(),
         tick: run.tick.as_ref(),
         gates: (!run.gates.is_empty()).then(|| run.gates.join("\u{1f}")),
+        trace: run.trace.as_ref(),
         replays: None,
         input: &run.input,
     };
@@ -98,6 +104,7 @@ struct Parts<'a> {
     event_id: Option<&'a str>,
     tick: Option<&'a Tick>,
     gates: Option<String>,
+    trace: Option<&'a TraceContext>,
     replays: Option<(RunId, RunId)>,
     input: &'a Payload,
 }
@@ -105,11 +112,12 @@ struct Parts<'a> {
 impl Parts<'_> {
     fn write(&self, mut frame: Frame) -> Vec<u8> {
         let bit = |is_there: bool, bit: u8| if is_there { bit } else { 0 };
+        let more = bit(self.gates.is_some(), GATES) | bit(self.trace.is_some(), TRACE);
         let flags = self.flags
             | self.unique.map_or(0, |unique| unique.scope)
             | bit(self.reference.is_some(), REFERENCE)
             | bit(self.event_id.is_some(), EVENT)
-            | bit(self.gates.is_some(), GATES)
+            | bit(more != 0, MORE)
             | bit(self.replays.is_some(), REPLAYS)
             | bit(self.tick.is_some(), TICK);
         frame.byte(flags).byte(self.priority.number()).word(self.job);
@@ -122,8 +130,11 @@ impl Parts<'_> {
         if let Some(tick) = self.tick {
             frame.key(&tick.schedule).long(tick.at.as_millisecond());
         }
-        if let Some(gates) = &self.gates {
-            frame.text(gates);
+        if more != 0 {
+            frame.byte(more);
+        }
+        for text in [self.gates.as_deref(), self.trace.map(TraceContext::as_str)].into_iter().flatten() {
+            frame.text(text);
         }
         if let Some((root, replay_of)) = self.replays {
             frame.uuid(root.as_uuid()).uuid(replay_of.as_uuid());
@@ -154,13 +165,28 @@ impl Body {
             0 => None,
             _ => Some(Tick { schedule: reader.key()?, at: from_millis(reader.long()?) }),
         };
-        let gates = if flags & GATES == 0 { None } else { Some(reader.text()?) };
+        let more = if flags & MORE == 0 { 0 } else { reader.byte()? };
+        let mut text = |bit| if more & bit == 0 { Ok(None) } else { reader.text().map(Some) };
+        let (gates, trace) = (text(GATES)?, text(TRACE)?);
+        let trace = trace.as_deref().and_then(TraceContext::read);
         let replays = match flags & REPLAYS {
             0 => None,
             _ => Some((RunId::from_uuid(reader.uuid()?), RunId::from_uuid(reader.uuid()?))),
         };
         let input = reader.payload()?;
-        Ok(Self { enqueued_at, priority, job, unique, reference, event_id, tick, gates, replays, input })
+        Ok(Self {
+            enqueued_at,
+            priority,
+            job,
+            unique,
+            reference,
+            event_id,
+            tick,
+            gates,
+            trace,
+            replays,
+            input,
+        })
     }
 
     /// As it is stored.
@@ -174,6 +200,7 @@ impl Body {
             event_id: self.event_id.as_deref(),
             tick: self.tick.as_ref(),
             gates: self.gates.clone(),
+            trace: self.trace.as_ref(),
             replays: self.replays,
             input: &self.input,
         };
@@ -384,6 +411,7 @@ pub(crate) fn shown(
         reference: body.reference,
         event_id: body.event_id,
         tick: body.tick,
+        trace: body.trace,
     })
 }
 

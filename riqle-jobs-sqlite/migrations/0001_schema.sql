@@ -36,6 +36,7 @@ CREATE TABLE riqle_runs (
     schedule          TEXT,    -- what started it, with the next: null unless a tick did
     tick              INTEGER,
     gates             TEXT,    -- a JSON array of keys of limits; null: none
+    trace             TEXT,    -- the trace that it belongs to, as core writes it; null: none
     fingerprint       BLOB    NOT NULL,
     error_fingerprint TEXT,
     attempts          TEXT    NOT NULL DEFAULT '[]', -- a JSON array, oldest first
@@ -82,6 +83,7 @@ CREATE TABLE riqle_history (
     schedule          TEXT,
     tick              INTEGER,
     gates             TEXT,
+    trace             TEXT,
     fingerprint       BLOB    NOT NULL,
     error_fingerprint TEXT,
     attempts          TEXT    NOT NULL,
@@ -118,6 +120,7 @@ CREATE TABLE riqle_dead (
     schedule          TEXT,
     tick              INTEGER,
     gates             TEXT,
+    trace             TEXT,
     fingerprint       BLOB    NOT NULL,
     error_fingerprint TEXT,
     attempts          TEXT    NOT NULL,
@@ -147,19 +150,19 @@ END;
 CREATE VIEW riqle_all_runs AS
 SELECT id, lane, state, CAST(NULL AS TEXT) AS reason, due_at, enqueued_at, CAST(NULL AS INTEGER) AS ended_at, failures,
        crashes, worker, claimed_at, lease_until, root, replay_of, CAST(NULL AS BLOB) AS replayed_by, unique_key,
-       reference, event_id, schedule, tick, error_fingerprint, attempts, input_codec, input, CAST(NULL AS INTEGER) AS output_codec,
+       reference, event_id, schedule, tick, trace, error_fingerprint, attempts, input_codec, input, CAST(NULL AS INTEGER) AS output_codec,
        CAST(NULL AS BLOB) AS output
 FROM riqle_runs
 UNION ALL
 SELECT id, lane, state, reason, due_at, enqueued_at, ended_at, failures,
        crashes, CAST(NULL AS BLOB), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), root, replay_of, replayed_by, unique_key,
-       reference, event_id, schedule, tick, error_fingerprint, attempts, input_codec, input, output_codec,
+       reference, event_id, schedule, tick, trace, error_fingerprint, attempts, input_codec, input, output_codec,
        output
 FROM riqle_history
 UNION ALL
 SELECT id, lane, CAST('dead' AS TEXT), reason, due_at, enqueued_at, ended_at, failures,
        crashes, CAST(NULL AS BLOB), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), root, replay_of, CAST(NULL AS BLOB),
-       unique_key, reference, event_id, schedule, tick, error_fingerprint, attempts, input_codec, input, CAST(NULL AS INTEGER),
+       unique_key, reference, event_id, schedule, tick, trace, error_fingerprint, attempts, input_codec, input, CAST(NULL AS INTEGER),
        CAST(NULL AS BLOB)
 FROM riqle_dead;
 
@@ -259,6 +262,7 @@ CREATE TABLE riqle_events (
     received_at INTEGER NOT NULL,
     due_at      INTEGER, -- null: at once
     id_kept     INTEGER NOT NULL DEFAULT 86400000, -- for how many milliseconds from its arrival its id starts nothing again
+    trace       TEXT,    -- the trace that it belongs to, as core writes it; null: none
     runs        TEXT,    -- null: it is idle; JSON that core writes and reads
     codec       INTEGER NOT NULL,
     data        BLOB    NOT NULL

@@ -1,9 +1,9 @@
 WITH given(now) AS (SELECT ?),
      v(id, reason, failures, has_error, error_fingerprint, attempts) AS (VALUES (?, ?, ?, ?, ?, ?))
 INSERT INTO riqle_dead (id, lane, reason, due_at, enqueued_at, ended_at, failures, crashes, settled_token, root,
-                        replay_of, unique_key, unique_scope, unique_period, reference, event_id, schedule, tick, gates, fingerprint,
+                        replay_of, unique_key, unique_scope, unique_period, reference, event_id, schedule, tick, gates, trace, fingerprint,
                         error_fingerprint, attempts, input_codec, input)
 SELECT r.id, r.lane, v.reason, r.due_at, r.enqueued_at, (SELECT now FROM given), v.failures, r.crashes, r.token, r.root,
-       r.replay_of, r.unique_key, r.unique_scope, r.unique_period, r.reference, r.event_id, r.schedule, r.tick, r.gates, r.fingerprint,
+       r.replay_of, r.unique_key, r.unique_scope, r.unique_period, r.reference, r.event_id, r.schedule, r.tick, r.gates, r.trace, r.fingerprint,
        iif(v.has_error, v.error_fingerprint, r.error_fingerprint), v.attempts, r.input_codec, r.input
 FROM v CROSS JOIN riqle_runs r ON r.id = v.id

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use jiff::Timestamp;
 use riqle_jobs_core::{
     AttemptOutcome, AttemptRecord, ClaimRequest, Claimed, ClaimedRun, Codec, LeaseRef, Payload, Priority,
-    RunId, WorkerId, from_millis, later, schedule::Tick,
+    RunId, TraceContext, WorkerId, from_millis, later, schedule::Tick,
 };
 use serde::Deserialize;
 use sqlx::{AssertSqlSafe, SqliteConnection, sqlite::SqliteRow};
@@ -187,7 +187,7 @@ async fn lease(
     let sql = format!(
         "SELECT json_group_array(json_array(hex(id), lane, failures, crashes, claims, enqueued_at, due_at,
                 iif(root IS NULL, NULL, hex(root)), iif(replay_of IS NULL, NULL, hex(replay_of)), unique_scope,
-                reference, event_id, schedule, tick, input_codec, iif(length(input) > {LARGE_INPUT}, NULL, hex(input)))) AS runs
+                reference, event_id, schedule, tick, trace, input_codec, iif(length(input) > {LARGE_INPUT}, NULL, hex(input)))) AS runs
          FROM riqle_runs WHERE id IN ({ids});
          UPDATE riqle_runs
          SET state = 'running', token = ?, worker = ?, claimed_at = ?, lease_until = ?, claims = claims + 1
@@ -248,6 +248,7 @@ struct DueRun {
     event_id: Option<String>,
     schedule: Option<String>,
     tick: Option<i64>,
+    trace: Option<String>,
     codec: u8,
     /// In hexadecimal, since it may be no text; a large one comes apart.
     input: Option<String>,
@@ -277,6 +278,7 @@ impl DueRun {
             reference: self.reference,
             event_id: self.event_id,
             tick: self.schedule.zip(self.tick).map(|(schedule, at)| Tick { schedule, at: from_millis(at) }),
+            trace: self.trace.as_deref().and_then(TraceContext::read),
             steps: Vec::new(),
         })
     }

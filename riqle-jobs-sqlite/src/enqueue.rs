@@ -124,6 +124,7 @@ async fn insert(connection: &mut SqliteConnection, runs: &[(&NewRun, i64)], now:
             .bind(run.tick.as_ref().map(|tick| tick.schedule.clone()))
             .bind(run.tick.as_ref().map(|tick| millis(tick.at)))
             .bind((!run.gates.is_empty()).then(|| serde_json::json!(run.gates).to_string()))
+            .bind(run.trace.as_ref().map(|trace| trace.as_str().to_owned()))
             .bind(run.fingerprint.0.to_vec())
             .bind(run.input.codec.0)
             .bind(run.input.bytes.clone())

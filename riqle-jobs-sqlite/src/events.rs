@@ -16,7 +16,7 @@ use crate::{
     enqueue::{enqueue, index, position},
     error::Result,
     lanes::Lanes,
-    rows::{Query, for_each, get, get_count, json, maybe_time, millis, payload, time},
+    rows::{Query, for_each, get, get_count, json, maybe_time, millis, payload, time, trace},
 };
 
 /// Stores events; returns what is stored under each id.
@@ -35,6 +35,7 @@ pub(crate) async fn store_events(
             .bind(event.name.clone())
             .bind(event.due_at.map(|time| millis(from_millis(millis(time)))))
             .bind(millis_of(event.id_kept))
+            .bind(event.trace.as_ref().map(|trace| trace.as_str().to_owned()))
             .bind(event.data.codec.0)
             .bind(event.data.bytes.clone())
     };
@@ -146,6 +147,7 @@ pub(crate) fn stored_event(row: &SqliteRow) -> Result<StoredEvent> {
         data: payload(row, "codec", "data")?,
         due_at: maybe_time(row, "due_at")?,
         id_kept: Duration::from_millis(get_count(row, "id_kept")?),
+        trace: trace(row)?,
     };
     Ok(StoredEvent { event, received_at: time(row, "received_at")?, runs: runs(row)? })
 }

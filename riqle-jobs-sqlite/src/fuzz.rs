@@ -29,7 +29,7 @@ const ROWS: &[(&str, &str, Read)] = &[
         "run",
         "id state worker claimed_at lease_until output_codec output job queue priority reason input_codec input failures \
          crashes enqueued_at due_at ended_at attempts error_fingerprint root replay_of replayed_by unique_key reference \
-         event_id schedule tick",
+         event_id schedule tick trace",
         |row| shown(row).map(drop),
     ),
     (
@@ -39,7 +39,7 @@ const ROWS: &[(&str, &str, Read)] = &[
          reference run_id step attempt reply message",
         |row| record(row).map(drop),
     ),
-    ("event", "id name codec data due_at id_kept received_at runs", |row| stored_event(row).map(drop)),
+    ("event", "id name codec data due_at id_kept trace received_at runs", |row| stored_event(row).map(drop)),
     ("step", "name codec result saved_at took", |row| saved_step(row).map(drop)),
     ("job", "name queue priority trigger policy rules seen_at", |row| registered_job(row).map(drop)),
     (

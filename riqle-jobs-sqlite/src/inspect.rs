@@ -25,7 +25,8 @@ use crate::{
     metrics::read_metrics,
     notes::read_notes,
     rows::{
-        count, get, get_count, maybe_run_id, maybe_time, maybe_word, millis, payload, run_id, time, word,
+        count, get, get_count, maybe_run_id, maybe_time, maybe_word, millis, payload, run_id, time, trace,
+        word,
     },
     steps::saved_step,
 };
@@ -199,6 +200,7 @@ pub(crate) fn shown(row: &SqliteRow) -> Fallible<Run> {
         reference: get(row, "reference")?,
         event_id: get(row, "event_id")?,
         tick: tick(row)?,
+        trace: trace(row)?,
     })
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use riqle_jobs_core::{Codec, Error, ErrorKind, Payload, RunId, from_millis};
+use riqle_jobs_core::{Codec, Error, ErrorKind, Payload, RunId, TraceContext, from_millis};
 use sqlx::{
     AssertSqlSafe, Row, SqliteConnection,
     sqlite::{SqliteArguments, SqliteRow},
@@ -107,6 +107,11 @@ pub(crate) fn time(row: &SqliteRow, column: &str) -> Result<Timestamp> {
 
 pub(crate) fn maybe_time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>> {
     Ok(row.try_get::<Option<i64>, _>(column)?.map(from_millis))
+}
+
+/// One that can't be read is none.
+pub(crate) fn trace(row: &SqliteRow) -> Result<Option<TraceContext>> {
+    Ok(get::<Option<String>>(row, "trace")?.as_deref().and_then(TraceContext::read))
 }
 
 pub(crate) fn run_id(row: &SqliteRow, column: &str) -> Result<RunId> {

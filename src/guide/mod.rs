@@ -20,6 +20,7 @@
 //! | [Configuration](configuration) | variables and settings |
 //! | [Operating](operating) | dead letters, alerts, replay, pauses |
 //! | [Metrics and alerts](metrics) | what a process counts, what the store knows, Prometheus, Kubernetes |
+//! | [Traces and logs](traces) | what is logged, spans, OpenTelemetry |
 //! | [Incidents](incidents) | three of them, from the alarm to the cure |
 //! | [The command line](command_line) | looking and acting from a shell, a doctor |
 //! | [The dashboard](dashboard) | who gets in, your own sessions, proxies |
@@ -39,5 +40,5 @@ macro_rules! pages {
 
 pages! {
     first_job steps retries enqueueing schedules events email http_calls cpu testing
-    stores staging configuration operating incidents metrics command_line dashboard deploys shutdown troubleshooting writing_a_store
+    stores staging configuration operating incidents metrics traces command_line dashboard deploys shutdown troubleshooting writing_a_store
 }

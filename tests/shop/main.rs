@@ -18,6 +18,7 @@ mod process;
 mod refunds;
 mod server;
 mod smtp_receiver;
+mod traces;
 mod webhook;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;

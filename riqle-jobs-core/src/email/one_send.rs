@@ -4,12 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::{
     Deferral, EmailDetail, EmailEnding, EmailRecord, EmailStart, EmailStatus, Mailbox, OnUnknown,
     OutgoingMessage, Receipt, SendError, SendOutcome, SendPhase, Sender, Transmission, deferral::next_look,
 };
-use crate::{ErrorKind, backoff::Backoff, clock, process_metrics, run::CurrentStep, store::TroubleKind};
+use crate::{
+    ErrorKind, backoff::Backoff, clock, process_metrics, run::CurrentStep, store::TroubleKind, trace::spans,
+};
 
 /// One send of one row.
 pub(super) struct OneSend<'a> {
@@ -95,7 +98,10 @@ impl<'a> OneSend<'a> {
         let run = self.step.map(|step| step.run().clone());
         let transmission =
             Transmission::recorded(Arc::clone(log), self.row.id, self.start.sender, sends, run);
-        let outcome = mailer.send(&message, &transmission).await;
+        let span = spans::email(mailer.provider(), self.row.id);
+        let outcome = mailer.send(&message, &transmission).instrument(span.clone()).await;
+        spans::sent(&span, &outcome);
+        drop(span);
         process_metrics::email(mailer.provider(), outcome.as_str());
         match outcome {
             SendOutcome::Accepted { message_id, reply } => {

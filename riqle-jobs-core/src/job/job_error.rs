@@ -106,6 +106,16 @@ impl JobError {
         self.kind.as_deref()
     }
 
+    /// Its kind, or that it failed; `None` if it puts the run off or ends it on purpose.
+    pub(crate) fn error_type(&self) -> Option<&str> {
+        match self.verdict {
+            Verdict::Retry | Verdict::RetryAfter(_) | Verdict::Dead => {
+                Some(self.kind_name().unwrap_or("failed"))
+            }
+            Verdict::Snooze(_) | Verdict::Cancel | Verdict::GiveBack => None,
+        }
+    }
+
     /// Whether a human must act.
     pub fn wants_alert(&self) -> bool {
         self.alert

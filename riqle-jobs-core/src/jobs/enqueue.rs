@@ -3,8 +3,11 @@
 use std::{future::IntoFuture, pin::Pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use tracing::Instrument;
 
-use crate::{Enqueued, Error, ErrorKind, NewRun, Priority, Store, UniqueScope, process_metrics::enqueued};
+use crate::{
+    Enqueued, Error, ErrorKind, NewRun, Priority, Store, UniqueScope, process_metrics::enqueued, trace::spans,
+};
 
 /// A run about to be enqueued, into a store or in a [`Transaction`](crate::Transaction); await it.
 #[must_use = "nothing is enqueued until it is awaited"]
@@ -63,10 +66,24 @@ impl IntoFuture for Enqueue {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let answers = enqueued(1, self.target.enqueue(vec![self.run?])).await?;
+            let answers = enqueue(vec![self.run?], |runs| self.target.enqueue(runs)).await?;
             answers.first().copied().ok_or_else(no_answer)
         })
     }
+}
+
+/// Enqueues runs by `put` in a span, whose trace they carry, and counts what comes of it.
+pub(crate) async fn enqueue<A>(
+    mut runs: Vec<NewRun>,
+    put: impl FnOnce(Vec<NewRun>) -> A,
+) -> Result<Vec<Enqueued>, Error>
+where
+    A: Future<Output = Result<Vec<Enqueued>, Error>>,
+{
+    let span = spans::enqueue(&mut runs);
+    let answers = enqueued(runs.len(), put(runs)).instrument(span.clone()).await;
+    spans::enqueued(&span, &answers);
+    answers
 }
 
 pub(crate) fn no_answer() -> Error {

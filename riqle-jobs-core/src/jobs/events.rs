@@ -10,10 +10,12 @@ use std::{
 
 use futures_util::future::{try_join, try_join_all};
 use jiff::Timestamp;
+use tracing::Instrument;
 
 use crate::{
     Enqueued, Error, ErrorKind, Limits, NewRun, Store, clock, limits,
     store::{EventRun, EventStart, JobDeclaration, NewEvent, RegisteredJob, StoredEvent},
+    trace::spans,
 };
 
 /// For how long an event id starts nothing again, where its sender does not say that it may repeat it later.
@@ -54,6 +56,19 @@ pub fn jobs_started_by(event: &NewEvent, jobs: &[RegisteredJob], now: Timestamp)
         .filter(|job| clock::later(job.seen_at, REGISTRATION_TRIGGERS) >= now)
         .map(|job| job.declaration.clone())
         .collect()
+}
+
+/// Sends events by `send` in a span, whose trace they carry.
+pub(crate) async fn traced<A>(
+    mut events: Vec<NewEvent>,
+    send: impl FnOnce(Vec<NewEvent>) -> A,
+) -> Result<Vec<String>, Error>
+where
+    A: Future<Output = Result<Vec<String>, Error>>,
+{
+    let span = spans::send_events(&mut events);
+    let sent = send(events).instrument(span.clone()).await;
+    sent.inspect_err(|error| spans::call_failed(&span, error))
 }
 
 pub(crate) async fn send(store: &dyn Store, events: Vec<NewEvent>) -> Result<Vec<String>, Error> {

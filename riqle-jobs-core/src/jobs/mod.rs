@@ -18,14 +18,13 @@ use self::operator::{Operator, RunAction};
 use crate::{
     AsStaging, AsStore, Enqueued, Error, ErrorKind, JobInput, NewRun, Payload, Replay, Run, RunFilter, RunId,
     SavedStep, Staging, Store, job,
-    process_metrics::enqueued,
     store::{DeadGroup, EventFilter, Health, JobCount, JobDeclaration, ListedEvent, NewEvent, QueueStatus},
 };
 
 pub use bulk::{BulkReport, Pace, Skipped};
 pub(crate) use bulk::{cancel, on_all_to_the_end};
 pub use enqueue::Enqueue;
-pub(crate) use enqueue::no_answer;
+pub(crate) use enqueue::{enqueue, no_answer};
 pub use schedules::ScheduleStatus;
 pub use transaction::{Database, DatabaseTransaction, Transaction};
 
@@ -74,7 +73,11 @@ impl<D> Jobs<D> {
         inputs: impl IntoIterator<Item = I> + Send,
     ) -> Result<Vec<Enqueued>, Error> {
         let runs = inputs.into_iter().map(|input| NewRun::of(&input)).collect::<Result<Vec<_>, _>>()?;
-        enqueued(runs.len(), self.store.enqueue(runs)).await
+        self.enqueue_runs(runs).await
+    }
+
+    pub(crate) async fn enqueue_runs(&self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error> {
+        enqueue::enqueue(runs, |runs| self.store.enqueue(runs)).await
     }
 
     /// Sends an event: starts a run of every job that it triggers. Returns the event's id.
@@ -96,7 +99,7 @@ impl<D> Jobs<D> {
     /// # Errors
     /// `Rejected` with the index; `Unavailable` if they may or may not have been accepted: send the same again.
     pub async fn send_events(&self, events: Vec<NewEvent>) -> Result<Vec<String>, Error> {
-        events::send(&*self.store, events).await
+        events::traced(events, |events| events::send(&*self.store, events)).await
     }
 
     /// Announces the job of an input without running it, so that its trigger is known before a worker starts:

@@ -13,8 +13,11 @@ use uuid::Uuid;
 use crate::{
     Enqueue, Enqueued, Error, ErrorKind, JobInput, LeaseAnswer, LeaseRef, Limits, NewRun, Payload, RunFilter,
     RunId, StepPath, StepSave,
-    jobs::events::check_events,
-    process_metrics::enqueued,
+    jobs::{
+        enqueue,
+        events::{check_events, traced},
+        no_answer,
+    },
     schedule::Schedule,
     store::{NewEvent, ScheduleWrite, Staged},
 };
@@ -180,7 +183,7 @@ impl<D: Database> Transaction<D> {
     /// # Errors
     /// As [`enqueue_all`](Self::enqueue_all).
     pub async fn enqueue_runs(&mut self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error> {
-        enqueued(runs.len(), self.put(runs)).await
+        enqueue(runs, |runs| self.put(runs)).await
     }
 
     async fn put(&mut self, runs: Vec<NewRun>) -> Result<Vec<Enqueued>, Error> {
@@ -209,6 +212,10 @@ impl<D: Database> Transaction<D> {
     /// # Errors
     /// As [`Jobs::send_events`](crate::Jobs::send_events).
     pub async fn send_events(&mut self, events: Vec<NewEvent>) -> Result<Vec<String>, Error> {
+        traced(events, |events| self.put_events(events)).await
+    }
+
+    async fn put_events(&mut self, events: Vec<NewEvent>) -> Result<Vec<String>, Error> {
         if !self.stages {
             return self.inner.send_events(events).await;
         }
@@ -294,7 +301,7 @@ impl<'t, D: Database> IntoFuture for Enqueue<&'t mut Transaction<D>> {
         let (transaction, run) = self.parts();
         Box::pin(async move {
             let answers = transaction.enqueue_runs(vec![run?]).await?;
-            answers.first().copied().ok_or_else(crate::jobs::no_answer)
+            answers.first().copied().ok_or_else(no_answer)
         })
     }
 }

@@ -11,7 +11,7 @@ use crate::schedule::Tick;
 use crate::{
     AttemptOutcome, AttemptRecord, ClaimRequest, ClaimedRun, Due, Ending, Fingerprint, LeaseRef, LeaseToken,
     NewRun, Payload, Priority, Reason, Replay, Run, RunId, RunState, SavedStep, Settlement, StepSave,
-    UniqueKey, WorkerId, clock,
+    TraceContext, UniqueKey, WorkerId, clock,
     store::{
         HeldKey, Holder,
         rules::{Fence, Standing},
@@ -57,6 +57,7 @@ pub(super) struct StoredRun {
     event_id: Option<String>,
     pub(super) tick: Option<Tick>,
     gates: Vec<String>,
+    trace: Option<TraceContext>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +113,7 @@ impl StoredRun {
             event_id: run.event_id,
             tick: run.tick,
             gates: run.gates,
+            trace: run.trace,
         }
     }
 
@@ -149,6 +151,7 @@ impl StoredRun {
             event_id: self.event_id.clone(),
             tick: self.tick.clone(),
             gates: self.gates.clone(),
+            trace: self.trace.clone(),
         }
     }
 
@@ -291,6 +294,7 @@ impl StoredRun {
             reference: self.reference.clone(),
             event_id: self.event_id.clone(),
             tick: self.tick.clone(),
+            trace: self.trace.clone(),
             steps: self.steps.clone(),
         }
     }
@@ -324,6 +328,7 @@ impl StoredRun {
             reference: self.reference.clone(),
             event_id: self.event_id.clone(),
             tick: self.tick.clone(),
+            trace: self.trace.clone(),
         }
     }
 }

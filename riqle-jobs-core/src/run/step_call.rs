@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, JobError, LeaseAnswer, Payload, StepSave, UnreadableStep, outside::Instant,
-    worker::panic_hook,
+    trace::spans, worker::panic_hook,
 };
 
 impl Clash {
@@ -161,7 +161,8 @@ impl StepCall {
                 Err(JobError::dead(format_args!("saved result of step {:?}: {error}", self.path().as_str())))
             }
             (Err(error), UnreadableStep::RunAgain) => {
-                tracing::warn!(step = %self.path(), %error, "a saved result can't be read; the step runs again");
+                let (run, job) = (self.run().id(), self.run().job());
+                tracing::warn!(%run, job, step = %self.path(), %error, "a saved result can't be read; the step runs again");
                 Ok(Found::New { replaces: true, unsure: false })
             }
         }
@@ -172,9 +173,12 @@ impl StepCall {
         &self,
         code: impl Future<Output = Result<T, JobError>>,
     ) -> Result<T, JobError> {
-        let span = tracing::info_span!("step", step = %self.path());
-        let result = CURRENT_STEP.scope(self.step.clone(), code).instrument(span).await;
-        result.map_err(|error| error.context(format_args!("step {:?}", self.path().as_str())))
+        let span = spans::step(self.path());
+        let result = CURRENT_STEP.scope(self.step.clone(), code).instrument(span.clone()).await;
+        result.map_err(|error| {
+            spans::step_failed(&span, &error);
+            error.context(format_args!("step {:?}", self.path().as_str()))
+        })
     }
 
     /// Writes a result as it is saved, and reads it back: what the body gets is what later attempts will get. A result that

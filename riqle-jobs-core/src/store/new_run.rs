@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Error, Fingerprint, JobInput, Payload, Priority, RunId, job,
+    Error, Fingerprint, JobInput, Payload, Priority, RunId, TraceContext, job,
     job::{JobRule, LackingPath, RunKeys},
     limits,
     schedule::Tick,
@@ -90,6 +90,8 @@ pub struct NewRun {
     pub tick: Option<Tick>,
     /// Keys of the limits that it counts against, computed from the job's flow rules; none so far.
     pub gates: Vec<String>,
+    /// The trace that it belongs to; [`Jobs`](crate::Jobs) sets it where a trace is propagated.
+    pub trace: Option<TraceContext>,
     /// What its input lacks for the keys that its job's rules make: refused, but for a run that an event starts.
     pub lacking: Vec<LackingPath>,
 }
@@ -144,6 +146,7 @@ impl NewRun {
             event_id_kept: None,
             tick: None,
             gates: Vec::new(),
+            trace: None,
             lacking: Vec::new(),
         }
     }
@@ -231,6 +234,7 @@ impl NewRun {
             due: event.due_at.map_or(Due::Now, Due::At),
             event_id: Some(event.id.clone()),
             event_id_kept: Some(event.id_kept),
+            trace: event.trace.clone(),
             ..run
         }
     }

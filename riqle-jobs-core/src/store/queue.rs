@@ -9,7 +9,7 @@ use super::{notes::Note, wake::WakeUps};
 use crate::schedule::Tick;
 use crate::{
     AttemptOutcome, Clock, Enqueued, Error, LeaseToken, Limits, NewRun, Payload, Priority, Reason, RunId,
-    RunState, StepPath, WorkerId,
+    RunState, StepPath, TraceContext, WorkerId,
 };
 
 /// For producers and workers: enqueue, claim, settle.
@@ -181,6 +181,8 @@ pub struct ClaimedRun {
     pub event_id: Option<String>,
     /// The schedule that started it, and at which of its times.
     pub tick: Option<Tick>,
+    /// The trace in which it was enqueued.
+    pub trace: Option<TraceContext>,
     /// Results saved by earlier claims or taken over from the replayed run, in order of saving.
     pub steps: Vec<SavedStep>,
 }

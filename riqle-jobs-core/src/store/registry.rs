@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{JobMetrics, JobRules, LackingPath, NewRun, Repeated, WORKER_FORGOTTEN_AFTER, WORKER_GONE_AFTER};
 use crate::{
-    Enqueued, Error, Payload, Priority, RunId, WorkerId, clock, events::EVENT_ID_KEPT, state::closed_set,
+    Enqueued, Error, Payload, Priority, RunId, TraceContext, WorkerId, clock, events::EVENT_ID_KEPT,
+    state::closed_set,
 };
 
 /// What is known across processes: jobs, workers, events.
@@ -214,12 +215,15 @@ pub struct NewEvent {
     /// may repeat it later. Each job that it has started keeps the id for so long; the event itself is kept as
     /// [`Retention::events`](super::Retention::events) says.
     pub id_kept: Duration,
+    /// The trace that it belongs to, and so do the runs that it starts; [`Jobs`](crate::Jobs) sets it where a trace is
+    /// propagated.
+    pub trace: Option<TraceContext>,
 }
 
 impl NewEvent {
     /// An event whose runs are due at once and whose id is kept for 24 h.
     pub fn new(id: impl Into<String>, name: impl Into<String>, data: Payload) -> Self {
-        Self { id: id.into(), name: name.into(), data, due_at: None, id_kept: EVENT_ID_KEPT }
+        Self { id: id.into(), name: name.into(), data, due_at: None, id_kept: EVENT_ID_KEPT, trace: None }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 
-use crate::{AttemptRecord, Payload, Priority, Reason, RunId, RunState, WorkerId, schedule::Tick};
+use crate::{
+    AttemptRecord, Payload, Priority, Reason, RunId, RunState, TraceContext, WorkerId, schedule::Tick,
+};
 
 /// A run in its current state.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +55,8 @@ pub struct Run {
     pub event_id: Option<String>,
     /// The schedule that started it, and at which of its times.
     pub tick: Option<Tick>,
+    /// The trace in which it was enqueued.
+    pub trace: Option<TraceContext>,
 }
 
 impl Run {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{NewEvent, TakenStaged, UniqueKey};
 use crate::{
-    Codec, Due, Error, ErrorKind, Fingerprint, NewRun, Payload, Priority, RunFilter, RunId,
+    Codec, Due, Error, ErrorKind, Fingerprint, NewRun, Payload, Priority, RunFilter, RunId, TraceContext,
     events::EVENT_ID_KEPT,
     schedule::{NewSchedule, ScheduleSettings, Tick},
     state::closed_set,
@@ -68,6 +68,12 @@ struct RunHead {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tick: Option<Tick>,
     gates: Vec<String>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "TraceContext::deserialize_or_none"
+    )]
+    trace: Option<TraceContext>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -76,6 +82,12 @@ struct EventHead {
     due_at: Option<Timestamp>,
     #[serde(default = "kept_by_default", skip_serializing_if = "is_default")]
     id_kept: Duration,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "TraceContext::deserialize_or_none"
+    )]
+    trace: Option<TraceContext>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -112,6 +124,7 @@ impl Staged {
             event_id_kept: run.event_id_kept,
             tick: run.tick,
             gates: run.gates,
+            trace: run.trace,
         };
         Ok(Self { kind: StagedKind::Run, id: run.id.to_string(), head: written(&head)?, payload: run.input })
     }
@@ -121,8 +134,9 @@ impl Staged {
     /// # Errors
     /// `Rejected` if it can't be written as JSON.
     pub fn event(event: NewEvent) -> Result<Self, Error> {
-        let head = written(&EventHead { name: event.name, due_at: event.due_at, id_kept: event.id_kept })?;
-        Ok(Self { kind: StagedKind::Event, id: event.id, head, payload: event.data })
+        let NewEvent { id, name, data, due_at, id_kept, trace } = event;
+        let head = written(&EventHead { name, due_at, id_kept, trace })?;
+        Ok(Self { kind: StagedKind::Event, id, head, payload: data })
     }
 
     /// A cancel to be staged.
@@ -168,12 +182,14 @@ impl Staged {
                     event_id_kept: head.event_id_kept,
                     tick: head.tick,
                     gates: head.gates,
+                    trace: head.trace,
                     lacking: Vec::new(),
                 }))
             }
             StagedKind::Event => {
-                let EventHead { name, due_at, id_kept } = self.read_head()?;
-                Ok(StagedItem::Event(NewEvent { id: self.id.clone(), name, data: payload, due_at, id_kept }))
+                let EventHead { name, due_at, id_kept, trace } = self.read_head()?;
+                let id = self.id.clone();
+                Ok(StagedItem::Event(NewEvent { id, name, data: payload, due_at, id_kept, trace }))
             }
             StagedKind::Cancel => Ok(StagedItem::Cancel(self.read_head()?)),
             StagedKind::Schedule => {

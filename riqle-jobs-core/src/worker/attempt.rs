@@ -16,6 +16,7 @@ use super::{
 use crate::{
     JobError, RetryPolicy, RunContext, StopReason,
     run::{OfWorker, RunNoteBuffer},
+    trace::spans,
 };
 
 /// One of the worker's slots: runs one attempt after another until the buffer is closed.
@@ -56,8 +57,7 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
         Arc::new(notes),
         Arc::clone(&cancellation),
     );
-    let span = tracing::info_span!("run", run = %run.lease.run, job = run.job, queue = &*run.lease.queue);
-    let span = tracing::info_span!(parent: &span, "attempt", attempt = context.attempt());
+    let span = spans::attempt(&run);
     let body = async {
         match AssertUnwindSafe(job.body.run(&context, &run.input)).catch_unwind().await {
             Ok(Ok(Ok(output))) => AttemptEnd::Returned(output),
@@ -81,7 +81,10 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
     };
     // What the body holds is dropped here; a panic in that must not take the slot with it.
     if let Err(panic) = panic_hook::drop_caught(body) {
-        span.in_scope(|| tracing::error!(panic, "a body panicked while being dropped"));
+        let (id, queue) = (run.lease.run, &*run.lease.queue);
+        span.in_scope(
+            || tracing::error!(run = %id, job = run.job, queue, panic, "a body panicked while being dropped"),
+        );
     }
     let Some(end) = end else { return shared.settler.drop_lease(&run) };
     // Of tasks that the body has left behind: no step begins any more, and those that run have the grace time.
@@ -103,7 +106,11 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
         shared.counters.lease_lost();
         if why == StopReason::LeaseLost {
             shared.process.lease_lost();
-            span.in_scope(|| tracing::warn!("the lease was lost; the attempt's end is not recorded"));
+            spans::failed(&span, "lease-lost");
+            let (id, queue) = (run.lease.run, &*run.lease.queue);
+            span.in_scope(
+                || tracing::warn!(run = %id, job = run.job, queue, "the lease was lost; the attempt's end is not recorded"),
+            );
         }
         return shared.settler.drop_lease(&run);
     }
@@ -111,6 +118,9 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
         Some(message) => AttemptEnd::Failed(JobError::dead(message)),
         None => end,
     };
+    if let Some(error) = end.error_type() {
+        spans::failed(&span, error);
+    }
     let measured = measured.end();
     let alert = matches!(&end, AttemptEnd::Failed(error) if error.wants_alert());
     shared.settler.settle(&run, verdict::settle(&run, &job.policy, end), alert, Some(measured)).await;

@@ -3,12 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use tracing::Instrument;
 
 use super::{Settings, Shutdown, buffer::HeldRun, running::Shared};
 use crate::{
     ClaimRequest, Claimed, ClaimedRun, Clock, Error, Hint, LeaseToken, Store, WakeUps,
     backoff::{Backoff, jittered},
     outside::{Instant, sleep_until},
+    trace::spans,
 };
 
 /// Claimed runs that no slot has taken for so long go back, to workers with free slots.
@@ -111,7 +113,10 @@ impl ClaimLoop {
                 let claim = async {
                     view.give_back_unanswered(&*store).await?;
                     view.unanswered.push(token);
-                    metrics.claim.timed(store.claim(request)).await
+                    let span = spans::claim(&request);
+                    let answer = metrics.claim.timed(store.claim(request)).instrument(span.clone()).await;
+                    spans::claimed(&span, &answer);
+                    answer
                 };
                 tokio::select! {
                     biased;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     dead_log::DeadLog,
@@ -20,6 +21,7 @@ use crate::{
     limits::plain_text,
     process_metrics::OfWorker,
     store::{LogLine, Note},
+    trace::spans,
 };
 
 const MOST_AT_ONCE: usize = 1_000;
@@ -234,6 +236,9 @@ impl Ledger {
     async fn try_write(&self, settlements: &[Settlement]) -> Result<Vec<LeaseAnswer>, Error> {
         self.fail_emails(settlements).await?;
         self.notes.write_last(settlements).await?;
-        self.process.settle.timed(self.store.settle(settlements.to_vec())).await
+        let span = spans::settle(settlements.len());
+        let written = self.store.settle(settlements.to_vec()).instrument(span.clone());
+        let answer = self.process.settle.timed(written).await;
+        answer.inspect_err(|error| spans::call_failed(&span, error))
     }
 }

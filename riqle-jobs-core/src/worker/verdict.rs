@@ -31,6 +31,20 @@ pub(crate) enum AttemptEnd {
     },
 }
 
+impl AttemptEnd {
+    /// The type of its error, if it is one: a word of which there are few.
+    pub(super) fn error_type(&self) -> Option<&str> {
+        match self {
+            AttemptEnd::Returned(_) | AttemptEnd::GivenBack => None,
+            AttemptEnd::Failed(error) => error.error_type(),
+            AttemptEnd::TimedOut(_) => Some("timeout"),
+            AttemptEnd::Panicked(_) => Some("panic"),
+            AttemptEnd::InputUnreadable(_) => Some("input-unreadable"),
+            AttemptEnd::CrashedTooOften { .. } => Some("crashes"),
+        }
+    }
+}
+
 /// Decides. If the lease is gone, the store refuses what is decided here.
 pub(crate) fn settle(run: &ClaimedRun, policy: &RetryPolicy, end: AttemptEnd) -> Settlement {
     let attempt = run.failures.saturating_add(1);

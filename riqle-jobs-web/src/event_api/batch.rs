@@ -72,6 +72,7 @@ impl<'a> Batch<'a> {
             // What lies in the past must not come before what is due already.
             due_at: received.ts.map(from_millis).filter(|due_at| *due_at > now),
             id_kept: EVENT_ID_KEPT,
+            trace: None,
         });
         events.collect()
     }

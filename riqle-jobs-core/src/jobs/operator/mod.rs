@@ -83,7 +83,7 @@ impl Operator {
         let id = run.id;
         let subject = format!("job {}", job.name);
         self.recorded(ActionKind::Start, &subject, "", move |jobs| async move {
-            let answers = jobs.store().enqueue(vec![run]).await?;
+            let answers = jobs.enqueue_runs(vec![run]).await?;
             Ok(answers.first().map_or(id, |answer| answer.id()).to_string())
         })
         .await

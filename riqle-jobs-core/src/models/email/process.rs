@@ -121,6 +121,7 @@ fn claimed(attempted: Attempted) -> ClaimedRun {
         reference: None,
         event_id: None,
         tick: None,
+        trace: None,
         steps: Vec::new(),
     }
 }
