@@ -9,7 +9,7 @@ use riqle_jobs::{
     show::{length, many},
     store::{
         AttemptOutcome, AttemptRecord, Codec, EmailId, LoggedLine, Progress, Reason, RunNotes, SavedStep,
-        WorkerId,
+        TraceContext, WorkerId,
     },
 };
 use serde::Serialize;
@@ -55,6 +55,7 @@ pub(crate) struct Shown<'a> {
     event_id: Option<&'a str>,
     schedule: Option<&'a str>,
     tick: Option<Timestamp>,
+    trace_id: Option<&'a str>,
     root: RunId,
     replay_of: Option<RunId>,
     replayed_by: Option<RunId>,
@@ -173,6 +174,7 @@ impl Whole {
             event_id: run.event_id.as_deref(),
             schedule: run.tick.as_ref().map(|tick| tick.schedule.as_str()),
             tick: run.tick.as_ref().map(|tick| tick.at),
+            trace_id: run.trace.as_ref().map(TraceContext::trace_id),
             root: run.root,
             replay_of: run.replay_of,
             replayed_by: run.replayed_by,
@@ -212,6 +214,7 @@ impl Whole {
         if let Some(tick) = &run.tick {
             line("schedule", format!("{}, tick of {}", tick.schedule, time(tick.at)));
         }
+        line("trace", run.trace.as_ref().map(|trace| trace.trace_id().to_owned()).unwrap_or_default());
         line("replay of", run.replay_of.map(|run| run.to_string()).unwrap_or_default());
         line("replayed by", run.replayed_by.map(|run| run.to_string()).unwrap_or_default());
         line("fingerprint", some(&run.error_fingerprint));

@@ -11,10 +11,10 @@ use std::{
 };
 
 use riqle_jobs::{
-    JobError, JobFn, JobInput, Jobs, ManualClock, RetryPolicy, RunContext, Worker,
+    JobError, JobFn, JobInput, Jobs, ManualClock, NewRun, RetryPolicy, RunContext, Worker,
     email::{EmailDetail, EmailEnding, EmailStart, EmailStatus, NewEmail, OnUnknown, Rendered},
     schedule::Schedule,
-    store::{EmailId, Store, Timestamp, WorkerId, WorkerReport},
+    store::{EmailId, Store, Timestamp, TraceContext, WorkerId, WorkerReport},
 };
 use riqle_jobs_cli::{Console, run};
 use serde::{Deserialize, Serialize};
@@ -110,7 +110,9 @@ pub async fn furnish(store: &Arc<dyn Store>, clock: &ManualClock) {
     };
     jobs.declare::<Welcome>().await.unwrap();
     for image in 1..=3 {
-        jobs.enqueue(Resize { image }).await.unwrap();
+        let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let trace = TraceContext::new(traceparent, "", start());
+        store.enqueue(vec![NewRun { trace, ..NewRun::of(&Resize { image }).unwrap() }]).await.unwrap();
     }
     worker().run_until_idle().await.unwrap();
     clock.advance(Duration::from_secs(3 * 60));

@@ -42,6 +42,7 @@ pub(crate) struct RunPage {
     whole_error: Option<String>,
     error_fingerprint: Option<String>,
     event_id: Option<String>,
+    trace_id: Option<String>,
     /// The schedule that started it.
     schedule: Option<ScheduledView>,
     #[schema(value_type = uuid::Uuid)]
@@ -109,6 +110,7 @@ impl RunPage {
             whole_error: run.error().map(|error| visit.text(error)),
             error_fingerprint: run.error_fingerprint.clone(),
             event_id: run.event_id.as_deref().map(|event| visit.text(event)),
+            trace_id: run.trace.as_ref().map(|trace| trace.trace_id().to_owned()),
             schedule: run.tick.as_ref().map(|tick| ScheduledView::of(&run.job, tick, &visit)),
             root: run.root,
             replay_of: run.replay_of,
