@@ -14,6 +14,7 @@ mod look;
 mod print;
 mod selection;
 mod times;
+mod top;
 
 use std::ffi::OsString;
 
@@ -76,6 +77,7 @@ async fn carry_out(arguments: Arguments, given: &[OsString], console: &mut Conso
     match arguments.command {
         Command::Migrate(asked) => return care::migrate(asked, &mut context).await,
         Command::Status => look::status(&mut context).await,
+        Command::Top { every } => top::top(&every, &mut context).await,
         Command::Queues => look::queues(&mut context).await,
         Command::Workers => look::workers(&mut context).await,
         Command::Jobs => look::jobs(&mut context).await,

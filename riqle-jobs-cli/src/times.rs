@@ -29,6 +29,14 @@ pub(crate) fn age(option: &str, text: &str) -> Result<Option<Duration>, Failure>
         .ok_or_else(|| Failure::usage(format!("{option} {text:?} is not an age such as 12h, 7d or forever")))
 }
 
+/// How long to wait in between: a second at least.
+pub(crate) fn pause(option: &str, text: &str) -> Result<Duration, Failure> {
+    let pause = age_of(text).filter(|pause| *pause >= Duration::from_secs(1));
+    pause.ok_or_else(|| {
+        Failure::usage(format!("{option} {text:?} is not a time such as 2s or 1min, of 1s at least"))
+    })
+}
+
 fn age_of(text: &str) -> Option<Duration> {
     let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
     let seconds: u64 = match &text[digits.len()..] {

@@ -51,6 +51,15 @@ pub(crate) enum Command {
     /// Overall health, what is wrong, and how to fix it
     #[command(after_help = "Example: riqle-jobs status --json")]
     Status,
+    /// Queues, jobs and workers on one screen, kept up to date; printed once where there is no terminal
+    #[command(
+        after_help = "Example: riqle-jobs top --every 5s\nKeys: q quits, tab goes to the next table, arrows scroll it"
+    )]
+    Top {
+        /// How often to look
+        #[arg(long, default_value = "2s", value_name = "TIME")]
+        every: String,
+    },
     /// Queues: due, scheduled, running and waiting runs, and who paused them
     #[command(after_help = "Example: riqle-jobs queues")]
     Queues,

@@ -188,6 +188,9 @@ const LOOKING: &[Line] = &[
     ("status", None),
     ("status --json", None),
     ("status", Some("")),
+    ("top", None),
+    ("top --json", None),
+    ("top --every 0s", None),
     ("queues", None),
     ("queues --json", None),
     ("queues", Some("")),
@@ -371,6 +374,11 @@ impl Ids {
         }
         let lines = hidden.split_inclusive('\n').map(|line| match line.strip_prefix("  load  ") {
             Some(step) => format!("  load  …  {}", step.split_once("  ").map_or("", |(_, result)| result)),
+            // Delays and run times are those of this machine, and so are the widths of their columns.
+            None if line.starts_with("resize  0.") || line.contains("  START DELAY P50") => {
+                let columns = line.split("  ").filter(|column| !column.is_empty()).take(4);
+                format!("{}  …\n", columns.map(str::trim).collect::<Vec<_>>().join("  "))
+            }
             None => line.to_owned(),
         });
         lines.collect()
