@@ -12,48 +12,27 @@ use std::{
 };
 
 use riqle_jobs::{Jobs, Memory, sqlite::Sqlite, store::Store};
-use support::{Resize, ran};
-
-fn binary() -> Command {
-    let mut binary = Command::new(env!("CARGO_BIN_EXE_riqle-jobs"));
-    for variable in ["RIQLE_JOBS_URL", "RIQLE_JOBS_OPERATOR", "RIQLE_JOBS_VIEWER"] {
-        binary.env_remove(variable);
-    }
-    binary.env("USER", "anna").stdin(Stdio::null());
-    binary
-}
-
-fn on(url: &str, line: &str) -> Output {
-    binary().env("RIQLE_JOBS_URL", url).args(line.split(' ')).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
+use support::{
+    Resize,
+    binary::{a_new_store_is_made_checked_followed_and_served, binary, on, text},
+    ran,
+};
 
 fn url_in(folder: &Path) -> String {
     format!("sqlite:{}", folder.join("jobs.db").display())
 }
 
-#[test]
-fn a_store_is_made_by_migrate_alone_and_then_nothing_is_wrong_with_it() {
+#[tokio::test]
+async fn a_store_is_made_by_migrate_alone_and_then_nothing_is_wrong_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let url = url_in(folder.path());
     let asked = on(&url, "status");
     assert_eq!(asked.status.code(), Some(1));
     assert!(text(&asked.stderr).contains("there is no file"), "{}", text(&asked.stderr));
     assert!(!folder.path().join("jobs.db").exists());
-    let standing = on(&url, "migrate status --json");
-    assert_eq!(
-        (standing.status.code(), text(&standing.stdout).as_str()),
-        (Some(5), "{\"at\":0,\"pending\":[\"schema\"]}\n")
-    );
     assert_eq!(text(&on(&url, "migrate --dry-run").stdout), "would apply: schema\n");
     assert!(!folder.path().join("jobs.db").exists());
-    assert_eq!(text(&on(&url, "migrate").stdout), "applied: schema\n");
-    assert_eq!(text(&on(&url, "migrate").stdout), "the schema is up to date, at migration 1\n");
-    let doctor = on(&url, "doctor");
-    assert_eq!((doctor.status.code(), text(&doctor.stdout).as_str()), (Some(0), ""));
+    a_new_store_is_made_checked_followed_and_served(&url, true).await;
 }
 
 #[test]
@@ -161,36 +140,6 @@ async fn who_acts_is_recorded_as_user_and_host_unless_a_name_is_given() {
     let by: Vec<_> = actions.iter().map(|recorded| recorded.action.by.as_str()).collect();
     assert_eq!(by[0], "night-shift");
     assert!(by[1].starts_with("anna@"), "{by:?}");
-}
-
-#[test]
-fn the_dashboard_is_closed_to_all_but_the_holder_of_its_link() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = url_in(folder.path());
-    assert!(on(&url, "migrate").status.success());
-    let mut serving = binary()
-        .env("RIQLE_JOBS_URL", &url)
-        .args(["dashboard", "--listen", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(serving.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.split('/').nth(2).unwrap_or_default().to_owned();
-    let status = |path: &str| {
-        use std::io::Write as _;
-        let mut connection = std::net::TcpStream::connect(&address).unwrap();
-        write!(connection, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).unwrap();
-        answer.split(' ').nth(1).unwrap_or_default().to_owned()
-    };
-    let (health, closed) = (status("/health"), status("/jobs/overview"));
-    serving.kill().unwrap();
-    serving.wait().unwrap();
-    assert!(line.starts_with("dashboard: http://127.0.0.1:"), "{line}");
-    // No worker is alive.
-    assert_eq!((health.as_str(), closed.as_str()), ("503", "401"));
 }
 
 #[tokio::test]

@@ -42,3 +42,15 @@ async fn each_command_prints_the_same_on_a_cluster() {
     let store = Redis::options(&with("REDIS_CLUSTER_URL", "prefix=cli")).clock(&clock).open().await.unwrap();
     each_command_prints_the_same("Redis Cluster", Arc::new(store), clock).await;
 }
+
+#[tokio::test]
+async fn the_binary_makes_checks_follows_and_serves_a_new_store() {
+    for (variable, parameter, has_schema) in [
+        ("DATABASE_URL", "schema=new", true),
+        ("REDIS_URL", "prefix=new", false),
+        ("REDIS_CLUSTER_URL", "prefix=new", false),
+    ] {
+        let url = with(variable, parameter);
+        support::binary::a_new_store_is_made_checked_followed_and_served(&url, has_schema).await;
+    }
+}

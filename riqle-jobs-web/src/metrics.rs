@@ -212,8 +212,17 @@ impl Gauges {
         }
         let mut text = String::new();
         encode(&mut text, &registry)?;
-        Ok(text)
+        Ok(in_order(&text))
     }
+}
+
+/// With the series of each metric in the order of their labels; the registry has them in none.
+fn in_order(text: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    for of_metric in lines.split_mut(|line| line.starts_with('#')) {
+        of_metric.sort_unstable();
+    }
+    lines.join("\n") + "\n"
 }
 
 fn labels<const N: usize>(labels: [(&'static str, &str); N]) -> Labels {

@@ -51,7 +51,7 @@ pub(crate) enum Command {
     /// Overall health, what is wrong, and how to fix it
     #[command(after_help = "Example: riqle-jobs status --json")]
     Status,
-    /// Queues, jobs and workers on one screen, kept up to date; printed once where there is no terminal
+    /// Queues, jobs, workers and problems on one screen, live
     #[command(
         after_help = "Example: riqle-jobs top --every 5s\nKeys: q quits, tab goes to the next table, arrows scroll it"
     )]

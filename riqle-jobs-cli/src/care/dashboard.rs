@@ -28,6 +28,11 @@ pub(crate) async fn dashboard(asked: Dashboard, context: &mut Context<'_>) -> Re
 }
 
 pub(crate) async fn metrics(context: &mut Context<'_>) -> Result<(), Failure> {
+    if context.json {
+        return Err(Failure::usage(
+            "metrics are text for Prometheus and have no JSON: see status --json and queues --json",
+        ));
+    }
     let text = of_store::text(&context.jobs().await?).await?;
     context.console.say(&text)
 }
