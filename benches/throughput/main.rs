@@ -5,6 +5,7 @@
 
 mod beside;
 mod limits;
+mod observe;
 mod processes;
 mod schedules;
 
@@ -40,11 +41,12 @@ fn main() {
         arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).cloned()
     };
     let store = option("--store").unwrap_or_else(|| "memory".to_owned());
+    let observed = option("--observe");
     match option("--work") {
-        Some(work) => one_work(&store, &work),
+        Some(work) => one_work(&store, &work, observed),
         None => {
             let rounds = option("--rounds").and_then(|rounds| rounds.parse().ok()).unwrap_or(5);
-            all_works(&store, rounds, option("--json"));
+            all_works(&store, rounds, observed, option("--json"));
         }
     }
 }
@@ -62,7 +64,7 @@ struct Figure {
 }
 
 /// Interleaved, so that a noisy minute hits every work alike.
-fn all_works(store: &str, rounds: usize, json: Option<String>) {
+fn all_works(store: &str, rounds: usize, observed: Option<String>, json: Option<String>) {
     let mut values: BTreeMap<(usize, String), Vec<f64>> = BTreeMap::new();
     let mut works = vec![
         "enqueue_one",
@@ -84,6 +86,7 @@ fn all_works(store: &str, rounds: usize, json: Option<String>) {
         for (place, work) in works.iter().enumerate() {
             let output = std::process::Command::new(std::env::current_exe().unwrap())
                 .args(["--store", store, "--work", work])
+                .args(observed.iter().flat_map(|what| ["--observe", what]))
                 .stderr(std::process::Stdio::inherit())
                 .output()
                 .unwrap();
@@ -138,7 +141,10 @@ fn unit(work: &str) -> &'static str {
 }
 
 #[tokio::main]
-async fn one_work(kind: &str, work: &str) {
+async fn one_work(kind: &str, work: &str, observed: Option<String>) {
+    if let Some(what) = observed {
+        observe::install(&what);
+    }
     let folder = tempfile::tempdir().unwrap();
     let url = match kind {
         "memory" => "memory:".to_owned(),

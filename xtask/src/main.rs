@@ -39,7 +39,7 @@ usage: cargo xtask COMMAND
   emails         writes the sample emails and an index to target/emails/, and lints them
   servers COMMAND …
                  runs a command while the servers of the tests stand: cargo xtask servers cargo test -p riqle-jobs-postgres
-  bench --store memory|sqlite|postgres|redis [--json FILE] [--rounds N]
+  bench --store memory|sqlite|postgres|redis [--observe log|metrics|traces] [--json FILE] [--rounds N]
                  enqueue, drain, steps, latency and memory, beside the figures of peers
   soak --store sqlite|postgres|redis [--minutes M]
                  500 runs a second, with the dashboard open in a Chromium, half an hour unless told otherwise: what may not
