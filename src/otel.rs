@@ -34,6 +34,10 @@ impl Propagation for OpenTelemetry {
         })
     }
 
+    fn is_sampled(&self, span: &Span) -> bool {
+        span.context().span().span_context().is_sampled()
+    }
+
     fn relate(&self, span: &Span, context: &TraceContext, relation: Relation) {
         let Some(remote) = span_context(context) else { return };
         match relation {

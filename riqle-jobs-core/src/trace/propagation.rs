@@ -17,6 +17,9 @@ pub trait Propagation: Send + Sync + 'static {
     /// The `traceparent` and `tracestate` by which others follow this span; `None` if it isn't part of a trace.
     fn headers_of(&self, span: &Span) -> Option<(String, String)>;
 
+    /// Whether anybody is to see this span: what is not needed to decide that is left out of one that nobody sees.
+    fn is_sampled(&self, span: &Span) -> bool;
+
     /// Puts a span that has just been made into relation to what `context` names.
     fn relate(&self, span: &Span, context: &TraceContext, relation: Relation);
 }
@@ -41,6 +44,11 @@ pub fn propagate_with(propagation: impl Propagation) -> bool {
 /// Whether spans are to have the fields of a distributed trace.
 pub(super) fn is_on() -> bool {
     PROPAGATION.get().is_some()
+}
+
+/// Whether a span of a distributed trace is to be seen.
+pub(super) fn is_sampled(span: &Span) -> bool {
+    PROPAGATION.get().is_some_and(|propagation| propagation.is_sampled(span))
 }
 
 /// What can carry the trace in which it was made.

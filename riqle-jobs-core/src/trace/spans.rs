@@ -90,14 +90,22 @@ pub(crate) fn attempt(run: &ClaimedRun) -> Span {
         messaging.operation.name = traced(|| "process"),
         "messaging.operation.type" = traced(|| "process"),
         messaging.destination.name = traced(|| queue),
-        messaging.consumer.group.name = traced(|| run.job.as_str()),
-        messaging.message.id = traced(|| display(id)),
-        messaging.message.conversation_id = traced(|| display(run.root)),
-        riqle_jobs.job.attempt = traced(|| attempt),
-        riqle_jobs.job.crashes = traced(|| run.crashes),
-        riqle_jobs.steps.replayed = traced(|| run.steps.len()),
+        messaging.consumer.group.name = Empty,
+        messaging.message.id = Empty,
+        messaging.message.conversation_id = Empty,
+        riqle_jobs.job.attempt = Empty,
+        riqle_jobs.job.crashes = Empty,
+        riqle_jobs.steps.replayed = Empty,
     );
     propagation::follow(&span, run.trace.as_ref(), attempt);
+    if propagation::is_sampled(&span) {
+        span.record("messaging.consumer.group.name", &*run.job);
+        span.record("messaging.message.id", display(id));
+        span.record("messaging.message.conversation_id", display(run.root));
+        span.record("riqle_jobs.job.attempt", attempt);
+        span.record("riqle_jobs.job.crashes", run.crashes);
+        span.record("riqle_jobs.steps.replayed", run.steps.len());
+    }
     span
 }
 
@@ -171,7 +179,7 @@ pub(crate) fn enqueued(span: &Span, answers: &Result<Vec<Enqueued>, Error>) {
         _ if span.is_disabled() => {}
         Ok([answer]) => {
             span.record("run", display(answer.id()));
-            if propagation::is_on() {
+            if propagation::is_sampled(span) {
                 span.record("messaging.message.id", display(answer.id()));
             }
         }
