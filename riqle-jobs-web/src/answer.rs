@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, HeaderName, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use riqle_jobs_core::{Error, ErrorKind, store::Repeated};
+use riqle_jobs_core::{Error, ErrorKind, store::RepeatedEach};
 use serde::Serialize;
 use serde_json::json;
 
@@ -43,15 +43,15 @@ pub(crate) fn status_of(error: &Error) -> StatusCode {
 pub(crate) fn told(error: &Error) -> String {
     match status_of(error) {
         StatusCode::SERVICE_UNAVAILABLE => {
-            static AWAY: Repeated = Repeated::new();
-            if let Some(times) = AWAY.happened() {
+            static AWAY: RepeatedEach = RepeatedEach::new();
+            if let Some(times) = AWAY.happened(error.operation()) {
                 tracing::warn!(%error, times, "the store is unavailable");
             }
             "the store is unavailable; try again".to_owned()
         }
         StatusCode::INTERNAL_SERVER_ERROR => {
-            static FAILED: Repeated = Repeated::new();
-            if let Some(times) = FAILED.happened() {
+            static FAILED: RepeatedEach = RepeatedEach::new();
+            if let Some(times) = FAILED.happened(error.operation()) {
                 tracing::error!(%error, times, "the store failed");
             }
             "the store failed; see the log".to_owned()

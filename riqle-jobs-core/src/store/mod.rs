@@ -63,7 +63,7 @@ pub use registry::{
     EventEffect, EventRun, EventStart, JobDeclaration, NewEvent, RegisteredJob, RegisteredWorker, Registry,
     StoredEvent, TroubleKind, WorkerOrder, WorkerReport, WorkerTrouble,
 };
-pub use repeated::Repeated;
+pub use repeated::{Repeated, RepeatedEach};
 pub use replay::{Replay, ReplayFrom};
 pub use rules::{Admission, Admitted, GroupCommit, HeldKey, Stored};
 pub use run::{Holder, Run};

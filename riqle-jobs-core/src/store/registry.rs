@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{JobMetrics, JobRules, LackingPath, NewRun, Repeated, WORKER_FORGOTTEN_AFTER, WORKER_GONE_AFTER};
+use super::{
+    JobMetrics, JobRules, LackingPath, NewRun, RepeatedEach, WORKER_FORGOTTEN_AFTER, WORKER_GONE_AFTER,
+};
 use crate::{
     Enqueued, Error, Payload, Priority, RunId, TraceContext, WorkerId, clock, events::EVENT_ID_KEPT,
     state::closed_set,
@@ -294,8 +296,8 @@ impl EventRun {
     /// What the answer says of a run that was enqueued for an event.
     pub fn of(run: &NewRun, answer: Enqueued) -> Self {
         for LackingPath { rule, path } in &run.lacking {
-            static LACKING: Repeated = Repeated::new();
-            if let Some(times) = LACKING.happened() {
+            static LACKING: RepeatedEach = RepeatedEach::new();
+            if let Some(times) = LACKING.happened(&format!("{}\0{path}", run.job)) {
                 let (job, run) = (&run.job, answer.id());
                 tracing::warn!(job, %run, %rule, path, times, "an event's data lacks the field of a key");
             }

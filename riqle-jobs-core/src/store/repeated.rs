@@ -1,6 +1,7 @@
 //! When to log what happens again and again.
 
 use std::{
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -53,12 +54,45 @@ impl Repeated {
     }
 
     /// Whether it would be logged by now: what was not for so long is as good as new.
-    pub(crate) fn is_stale(&self) -> bool {
+    fn is_stale(&self) -> bool {
         self.counted().as_ref().is_none_or(|counted| counted.logged.elapsed() >= EVERY)
     }
 
     fn counted(&self) -> MutexGuard<'_, Option<Counted>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// So many are told apart.
+const MOST: usize = 1_000;
+
+/// The same of things that are told apart by a key, such as a job and its error. Beyond a thousand keys within a minute, the
+/// others count together.
+#[derive(Debug, Default)]
+pub struct RepeatedEach {
+    each: Mutex<BTreeMap<String, Repeated>>,
+    others: Repeated,
+}
+
+impl RepeatedEach {
+    /// None has happened yet.
+    pub const fn new() -> Self {
+        Self { each: Mutex::new(BTreeMap::new()), others: Repeated::new() }
+    }
+
+    /// As [`Repeated::happened`], of this one.
+    pub fn happened(&self, key: &str) -> Option<u64> {
+        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(repeated) = each.get(key) {
+            return repeated.happened();
+        }
+        if each.len() >= MOST {
+            each.retain(|_, repeated| !repeated.is_stale());
+        }
+        if each.len() >= MOST {
+            return self.others.happened();
+        }
+        each.entry(key.to_owned()).or_default().happened()
     }
 }
 
@@ -82,5 +116,20 @@ mod tests {
         assert_eq!(repeated.happened(), None);
         assert_eq!(repeated.ended(), Some(EVERY));
         assert_eq!((repeated.ended(), repeated.happened()), (None, Some(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_is_logged_by_itself_and_those_beyond_a_thousand_together() {
+        let each = RepeatedEach::new();
+        for key in 0..MOST {
+            assert_eq!(each.happened(&key.to_string()), Some(1));
+        }
+        assert_eq!(
+            (each.happened("7"), each.happened("one more"), each.happened("another")),
+            (None, Some(1), None)
+        );
+        advance(EVERY).await;
+        // Others took its place, which was free again.
+        assert_eq!((each.happened("7"), each.happened("another")), (Some(2), Some(1)));
     }
 }

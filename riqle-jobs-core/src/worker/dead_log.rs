@@ -1,22 +1,11 @@
 //! Logs what an operator must act on: dead letters, and errors that want a human.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
-
 use super::hooks::Subject;
-use crate::{Ending, Settlement, store::Repeated};
-
-/// Errors that are told apart; what was last logged of one is forgotten only once it may be logged again.
-const MOST_ERRORS: usize = 1_000;
+use crate::{Ending, Settlement, store::RepeatedEach};
 
 /// Logs dead letters, and errors that want a human: of each job and error one line a minute, with how many there were.
 #[derive(Default)]
-pub(super) struct DeadLog(Mutex<BTreeMap<Of, Repeated>>);
-
-/// Whether it is dead, its job, and the fingerprint of its error.
-type Of = (bool, String, String);
+pub(super) struct DeadLog(RepeatedEach);
 
 impl DeadLog {
     /// Logs a stored settlement, if it is one of these.
@@ -26,8 +15,9 @@ impl DeadLog {
             _ if subject.alert => None,
             _ => return,
         };
-        let fingerprint = settlement.error_fingerprint.clone().unwrap_or_default();
-        let Some(times) = self.happened((reason.is_some(), subject.job.clone(), fingerprint)) else { return };
+        let fingerprint = settlement.error_fingerprint.as_deref().unwrap_or_default();
+        let key = format!("{}\0{fingerprint}\0{}", subject.job, reason.is_some());
+        let Some(times) = self.0.happened(&key) else { return };
         let (run, queue, attempt) = (settlement.lease.run, &*settlement.lease.queue, settlement.attempt);
         let (job, error) = (&subject.job, settlement.error.as_deref().unwrap_or_default());
         match reason {
@@ -36,16 +26,5 @@ impl DeadLog {
             }
             None => tracing::error!(%run, job, queue, attempt, error, times, "an error wants a human"),
         }
-    }
-
-    fn happened(&self, of: Of) -> Option<u64> {
-        let mut errors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if errors.len() >= MOST_ERRORS && !errors.contains_key(&of) {
-            errors.retain(|_, repeated| !repeated.is_stale());
-        }
-        if errors.len() >= MOST_ERRORS && !errors.contains_key(&of) {
-            return None;
-        }
-        errors.entry(of).or_default().happened()
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     Error, ErrorKind, Payload, UniqueScope,
     limits::{EVENT_KEY_PREFIX, KEY_BYTES},
     state::closed_set,
-    store::Repeated,
+    store::RepeatedEach,
 };
 
 /// How many bytes of a template's first text stay readable in a key that is a digest.
@@ -137,8 +137,8 @@ impl JobRules {
     /// by other means, lacks as a whole.
     pub(crate) fn keys_or_none(&self, job: &str, input: &Payload) -> RunKeys {
         self.keys(job, input).unwrap_or_else(|error| {
-            static WITHOUT: Repeated = Repeated::new();
-            if let Some(times) = WITHOUT.happened() {
+            static WITHOUT: RepeatedEach = RepeatedEach::new();
+            if let Some(times) = WITHOUT.happened(job) {
                 tracing::error!(%error, job, times, "a run starts without the keys of its job");
             }
             let of = |rule, template: &str| LackingPath { rule, path: template.to_owned() };
