@@ -15,7 +15,7 @@ use tracing_subscriber::{
 };
 
 /// Has the process watched as the guide says: a log at info, the recorder of an exporter, or one trace in a hundred.
-pub fn install(what: &str) {
+pub(crate) fn install(what: &str) {
     let log = || tracing_subscriber::fmt::layer().with_writer(std::io::sink).with_filter(LevelFilter::INFO);
     match what {
         "log" => tracing_subscriber::registry().with(log()).init(),
