@@ -29,7 +29,7 @@ async fn work(sender: Sender, run: RunContext, work: Work) -> Result<(), JobErro
     let first = run.attempt() == 1;
     match work {
         Work::Succeeds => run.step("think", async || Ok(())).await,
-        Work::FailsOnce if first => Err(JobError::retry("not yet")),
+        Work::FailsOnce if first => run.step("try", async || Err(JobError::retry("not yet"))).await,
         Work::FailsOnce => Ok(()),
         Work::Dies => Err(JobError::dead("never")),
         Work::Snoozes if run.age() == Duration::ZERO => {
@@ -89,7 +89,7 @@ async fn a_process_tells_the_metrics_facade_what_it_does_under_the_names_of_the_
         // What was due again by 9 s before.
         ("riqle_jobs_start_delay_seconds_bucket{job_name=\"work\",queue=\"desk\",le=\"1\"}".to_owned(), 7),
         ("riqle_jobs_start_delay_seconds_bucket{job_name=\"work\",queue=\"desk\",le=\"10\"}".to_owned(), 9),
-        ("riqle_jobs_step_duration_seconds_count{job_name=\"work\",queue=\"desk\"}".to_owned(), 3),
+        ("riqle_jobs_step_duration_seconds_count{job_name=\"work\",queue=\"desk\"}".to_owned(), 4),
         ("riqle_jobs_emails_total{provider=\"recording\",outcome=\"accepted\"}".to_owned(), 1),
         ("riqle_jobs_leases_lost_total".to_owned(), 0),
         ("riqle_jobs_fenced_writes_total{call=\"settle\"}".to_owned(), 0),

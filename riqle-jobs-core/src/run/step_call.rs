@@ -173,8 +173,9 @@ impl StepCall {
         &self,
         code: impl Future<Output = Result<T, JobError>>,
     ) -> Result<T, JobError> {
-        let span = spans::step(self.path());
+        let (span, begun) = (spans::step(self.path()), Instant::now());
         let result = CURRENT_STEP.scope(self.step.clone(), code).instrument(span.clone()).await;
+        self.run().inner.worker.metrics.step(begun.elapsed());
         result.map_err(|error| {
             spans::step_failed(&span, &error);
             error.context(format_args!("step {:?}", self.path().as_str()))
@@ -215,9 +216,8 @@ impl StepCall {
 
     /// What to save of a result.
     pub(super) fn to_save(&self, result: Payload, begun: Instant, replaces: bool) -> StepSave {
-        let (inner, took) = (&self.run().inner, begun.elapsed());
-        inner.worker.metrics.step(took);
-        StepSave { lease: inner.lease.clone(), path: self.path().clone(), result, took, replaces }
+        let lease = self.run().inner.lease.clone();
+        StepSave { lease, path: self.path().clone(), result, took: begun.elapsed(), replaces }
     }
 
     pub(super) fn run(&self) -> &RunContext {
