@@ -1,4 +1,4 @@
-//! `GET /health`: whether the store answers and a worker is alive. Open to all: load balancers hold no keys.
+//! `GET /health`: whether the store answers and a worker is alive. Open to all: monitors hold no keys.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::answer::{answer, method_not_allowed, refuse, told};
 
-/// Load balancers give up after this.
+/// Monitors give up after this.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The route `GET /health`: 200 and `{"status": 200, "message": "OK", "oldestDue": null, "workers": 1}`, where
