@@ -7,8 +7,8 @@ use std::{
 };
 
 use opentelemetry::{
-    SpanId, TraceId,
-    trace::{SpanKind, Status, TracerProvider},
+    Context, SpanId, TraceFlags, TraceId,
+    trace::{SpanContext, SpanKind, Status, TraceContextExt, TraceState, TracerProvider},
 };
 use opentelemetry_sdk::{
     error::OTelSdkResult,
@@ -105,7 +105,6 @@ fn attribute(span: &SpanData, key: &str) -> String {
 
 /// What happens within a request of the application, and the traces that come of it.
 async fn within_a_request<T>(work: impl Future<Output = T>) -> (T, SpanId, TraceId) {
-    use opentelemetry::trace::TraceContextExt;
     use tracing_opentelemetry::OpenTelemetrySpanExt;
 
     LazyLock::force(&SPANS);
@@ -359,6 +358,29 @@ async fn a_trace_passes_through_a_transaction_and_a_relay() {
     desk.worker.run_until_idle().await.unwrap();
     let picture = Traces::of(root, trace).picture();
     assert_eq!(picture, ["request", "  enqueue desk", "    process desk", "      step think"]);
+}
+
+#[tokio::test]
+async fn what_is_not_sampled_says_so_to_its_attempts_and_nobody_sees_them() {
+    use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+    LazyLock::force(&SPANS);
+    let desk = Desk::new();
+    let trace = TraceId::from_hex("0af7651916cd43dd8448eb211c80319c").unwrap();
+    let caller = SpanId::from_hex("b7ad6b7169203331").unwrap();
+    let caller = SpanContext::new(trace, caller, TraceFlags::default(), true, TraceState::default());
+    let request = tracing::info_span!("request");
+    request.set_parent(Context::new().with_remote_span_context(caller)).unwrap();
+    let run = async { desk.jobs.enqueue(Work::Succeeds).await.unwrap() }.instrument(request).await;
+    desk.worker.run_until_idle().await.unwrap();
+
+    let stored = desk.jobs.run(run.id()).await.unwrap().unwrap();
+    assert_eq!(stored.state, RunState::Succeeded);
+    let carried = stored.trace.unwrap();
+    assert_eq!(carried.trace_id(), trace.to_string());
+    assert!(carried.traceparent().ends_with("-00"), "{carried:?}");
+    let seen = SPANS.0.lock().unwrap();
+    assert_eq!(seen.iter().filter(|span| span.span_context.trace_id() == trace).count(), 0);
 }
 
 #[tokio::test]
