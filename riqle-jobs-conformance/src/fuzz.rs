@@ -37,8 +37,11 @@ pub fn behind_the_secret(url: &str) -> Option<&str> {
     let (of_user, of_server) = rest.rsplit_once('@')?;
     let (_, password) = of_user.split_once(':')?;
     // A parser of URLs takes no notice of these.
-    let shows = |part: &str| part.replace(['\t', '\n', '\r'], "").contains(SECRET);
-    (password.contains(SECRET) && !shows(scheme) && !shows(of_server)).then_some(of_server)
+    let as_read = |part: &str| part.replace(['\t', '\n', '\r'], "");
+    // Else the URL begins before it, as in `postgres:\r//host://user:s3cret@other`.
+    let is_scheme = !as_read(scheme).contains([':', '/']);
+    let is_apart = !as_read(scheme).contains(SECRET) && !as_read(of_server).contains(SECRET);
+    (password.contains(SECRET) && is_scheme && is_apart).then_some(of_server)
 }
 
 /// What decoders look for, or stumble over.
