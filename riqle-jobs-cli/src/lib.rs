@@ -16,7 +16,10 @@ mod selection;
 mod times;
 mod top;
 
-use std::ffi::OsString;
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+};
 
 use clap::Parser;
 use riqle_jobs::operator::RunAction;
@@ -28,6 +31,11 @@ use self::{
     failure::{Failure, USAGE},
     print::in_one_line,
 };
+
+/// Where log lines go: to standard error, unless a live screen is on the terminal.
+pub fn log_writer() -> Box<dyn Write> {
+    if top::is_shown() { Box::new(io::sink()) } else { Box::new(io::stderr()) }
+}
 
 /// Does what the arguments say, the first of which is the program's name, and returns the exit code: 0 done, 1 refused,
 /// 2 usage, 3 not found, 4 store unavailable, 5 check failed.

@@ -3,12 +3,15 @@
 mod reading;
 mod screen;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use futures_util::StreamExt;
 use ratatui::DefaultTerminal;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 
 use self::{reading::Reading, screen::Screen};
 use crate::{context::Context, failure::Failure, interruption::interruption, times::pause};
@@ -17,7 +20,9 @@ use crate::{context::Context, failure::Failure, interruption::interruption, time
 pub(crate) async fn top(every: &str, context: &mut Context<'_>) -> Result<(), Failure> {
     let every = pause("--every", every)?;
     if context.json {
-        return Err(Failure::usage("top has no JSON: use status --json, queues --json and workers --json"));
+        return Err(Failure::usage(
+            "top has no JSON output; use status --json, queues --json and workers --json",
+        ));
     }
     let jobs = context.jobs().await?;
     let store = jobs.store();
@@ -47,10 +52,9 @@ where
     let mut keys = EventStream::new();
     loop {
         terminal.draw(|frame| screen.draw(frame))?;
-        let looks_at = Instant::now() + every;
         let mut is_read = false;
         let reading = async {
-            sleep_until(looks_at).await;
+            sleep(every).await;
             read().await
         };
         tokio::pin!(reading);
@@ -92,17 +96,27 @@ fn heed(screen: &mut Screen, key: KeyEvent) {
     }
 }
 
+static IS_SHOWN: AtomicBool = AtomicBool::new(false);
+
+/// Whether the terminal shows `top`, which a line of the log would spoil.
+pub(crate) fn is_shown() -> bool {
+    IS_SHOWN.load(Ordering::Relaxed)
+}
+
 /// The terminal, given back as it was when this is dropped.
 struct OwnScreen(DefaultTerminal);
 
 impl OwnScreen {
     fn take() -> Result<Self, Failure> {
-        Ok(Self(ratatui::try_init()?))
+        let taken = Self(ratatui::try_init()?);
+        IS_SHOWN.store(true, Ordering::Relaxed);
+        Ok(taken)
     }
 }
 
 impl Drop for OwnScreen {
     fn drop(&mut self) {
+        IS_SHOWN.store(false, Ordering::Relaxed);
         // Where it is gone, nothing is left to give back.
         let _ = ratatui::try_restore();
     }

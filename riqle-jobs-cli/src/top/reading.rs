@@ -126,7 +126,7 @@ fn jobs(metrics: &[JobMetrics], spanned: Duration) -> Table {
         title: format!("Jobs, in the last {}", length(Duration::from_secs(spanned.as_secs()))),
         heads: &["JOB", "SUCCEEDED/MIN", "FAILED/MIN", "DEAD", "START DELAY P50", "P95", "RUN TIME P95"],
         rows: of_jobs.into_values().map(row).collect(),
-        none: "no attempt has begun or ended",
+        none: "no attempts in this time",
     }
 }
 

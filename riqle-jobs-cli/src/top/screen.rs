@@ -13,8 +13,8 @@ use riqle_jobs::Error;
 use super::reading::{Reading, Table, told};
 use crate::print::{Tone, in_one_line};
 
-/// The width of what is printed where there is no terminal.
-const PRINTED: u16 = 120;
+/// The least width of what is printed where there is no terminal; it is as wide as its lines.
+const PRINTED: usize = 120;
 /// So many findings are shown beside the tables.
 const FINDINGS: usize = 4;
 /// What a table takes beside its rows: a title, the heads, and an empty line.
@@ -31,11 +31,13 @@ pub(super) struct Screen {
     /// The table that keys scroll.
     chosen: usize,
     scrolled: [usize; 3],
+    /// How many rows of each were shown last.
+    shown: [usize; 3],
 }
 
 impl Screen {
     pub(super) fn new(reading: Reading, has_colors: bool) -> Self {
-        Self { reading, error: None, has_colors, chosen: 0, scrolled: [0; 3] }
+        Self { reading, error: None, has_colors, chosen: 0, scrolled: [0; 3], shown: [0; 3] }
     }
 
     /// What was read, or why it could not be: then what was read before stays.
@@ -51,21 +53,23 @@ impl Screen {
     }
 
     pub(super) fn scroll(&mut self, rows: isize) {
-        let last = self.reading.tables[self.chosen].rows.len().saturating_sub(1);
+        let last = self.reading.tables[self.chosen].rows.len().saturating_sub(self.shown[self.chosen].max(1));
         let place = &mut self.scrolled[self.chosen];
-        *place = place.saturating_add_signed(rows).min(last);
+        *place = (*place).min(last).saturating_add_signed(rows).min(last);
     }
 
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>) {
         let area = frame.area();
-        self.render(area, true, frame.buffer_mut());
+        self.shown = self.render(area, true, frame.buffer_mut());
     }
 
     /// All of it as text.
     pub(super) fn text(&self) -> String {
         let rows: usize = self.reading.tables.iter().map(|table| table.rows.len().max(1) + FRAME).sum();
         let height = HEAD + self.findings().len() + rows;
-        let area = Rect::new(0, 0, PRINTED, u16::try_from(height).unwrap_or(u16::MAX));
+        let widest = self.findings().iter().map(Line::width).max().unwrap_or_default().max(PRINTED);
+        let narrow = |size: usize| u16::try_from(size).unwrap_or(u16::MAX);
+        let area = Rect::new(0, 0, narrow(widest), narrow(height));
         let mut buffer = Buffer::empty(area);
         self.render(area, false, &mut buffer);
         let lines = buffer.content.chunks(usize::from(area.width));
@@ -91,7 +95,8 @@ impl Screen {
         lines
     }
 
-    fn render(&self, area: Rect, is_live: bool, buffer: &mut Buffer) {
+    /// Answers how many rows each table shows.
+    fn render(&self, area: Rect, is_live: bool, buffer: &mut Buffer) -> [usize; 3] {
         let Reading { at, tone, headline, counts, tables, .. } = &self.reading;
         let mut lines = vec![
             match &self.error {
@@ -101,15 +106,15 @@ impl Screen {
             Line::raw(counts.clone()),
         ];
         lines.extend(self.findings());
-        let keys = usize::from(is_live);
-        let mut place = Lines { area, next: area.y };
+        let above = Rect { height: area.height.saturating_sub(u16::from(is_live)), ..area };
+        let mut place = Lines { area: above, next: area.y };
         for line in lines {
             if let Some(area) = place.take(1) {
                 line.render(area, buffer);
             }
         }
         place.take(1);
-        let room = usize::from(area.bottom().saturating_sub(place.next)).saturating_sub(keys);
+        let room = usize::from(above.bottom().saturating_sub(place.next));
         let rows = shared(
             tables.each_ref().map(|table| table.rows.len().max(1)),
             room.saturating_sub(3 * FRAME - 1),
@@ -127,6 +132,7 @@ impl Screen {
             let area = Rect::new(area.x, area.bottom() - 1, area.width, 1);
             Line::from(Span::raw(keys).dim()).render(area, buffer);
         }
+        rows
     }
 
     fn table(
@@ -142,16 +148,16 @@ impl Screen {
         // The last page is a full one.
         let first = scrolled.min(all.saturating_sub(rows));
         let shown = &table.rows[first..all.min(first + rows)];
-        let of = if shown.len() < all {
-            format!("  {}–{} of {all}", first + 1, first + shown.len())
-        } else {
-            String::new()
+        let of = match shown.len() {
+            0 if all > 0 => format!("  {all}, no room"),
+            shown if shown < all => format!("  {}–{} of {all}", first + 1, first + shown),
+            _ => String::new(),
         };
         let title = Style::new().add_modifier(if is_chosen { Modifier::REVERSED } else { Modifier::BOLD });
         let title = Line::from(vec![Span::styled(table.title.clone(), title), Span::raw(of)]);
         title.render(Rect { height: 1, ..area }, buffer);
         let below = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
-        if shown.is_empty() {
+        if table.rows.is_empty() {
             return Line::raw(table.none).render(below, buffer);
         }
         let width = |column: usize| {
@@ -257,6 +263,9 @@ mod tests {
         assert_eq!(drawn(&mut screen, 60, 18)[3], "queue  11–14 of 40");
         screen.scroll(100);
         assert_eq!(drawn(&mut screen, 60, 18)[3], "queue  37–40 of 40");
+        screen.scroll(-1);
+        assert_eq!(drawn(&mut screen, 60, 18)[3], "queue  36–39 of 40");
+        assert_eq!(drawn(&mut screen, 60, 12)[3], "queue  40, no room");
     }
 
     #[test]
