@@ -26,8 +26,12 @@ struct OpenTelemetry;
 
 impl Propagation for OpenTelemetry {
     fn headers_of(&self, span: &Span) -> Option<(String, String)> {
-        let context = span.context();
-        let context = context.span().span_context().clone();
+        let of_span = span.context().span().span_context().clone();
+        // Nobody takes the span: then that of whoever calls.
+        let context = match of_span.is_valid() {
+            true => of_span,
+            false => Context::current().span().span_context().clone(),
+        };
         context.is_valid().then(|| {
             let (trace, span, flags) = (context.trace_id(), context.span_id(), context.trace_flags().to_u8());
             (format!("00-{trace}-{span}-{flags:02x}"), context.trace_state().header())

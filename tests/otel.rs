@@ -242,12 +242,17 @@ async fn a_delayed_run_and_a_replay_begin_traces_of_their_own() {
     })
     .await;
     desk.worker.run_until_idle().await.unwrap();
+    // Longer than what counts as at once.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
     desk.jobs.replay(run.id(), ReplayFrom::Start).await.unwrap();
     desk.worker.run_until_idle().await.unwrap();
     desk.clock.advance(Duration::from_secs(5));
 
     let old = TraceId::from_hex("4bf92f3577b34da6a3ce929d0e0e4736").unwrap();
     assert_eq!(Traces::of(root, old).picture(), ["process desk -> elsewhere", "  step think"]);
+    let replayed =
+        ["request", "  enqueue desk", "    process desk !failed", "process desk -> enqueue desk !failed"];
+    assert_eq!(Traces::of(root, trace).picture(), replayed);
     let stored = desk.jobs.runs(riqle_jobs::RunFilter::all()).await.unwrap();
     let traces = |run: &riqle_jobs::Run| run.trace.as_ref().unwrap().trace_id() == trace.to_string();
     assert_eq!(stored.iter().filter(|run| run.state == RunState::Dead && traces(run)).count(), 2);
@@ -283,7 +288,7 @@ async fn the_fields_are_those_of_the_messaging_conventions() {
         ("messaging.consumer.group.name", "work"),
         ("riqle_jobs.job.attempt", "1"),
         ("riqle_jobs.job.crashes", "0"),
-        ("riqle_jobs.steps.replayed", "0"),
+        ("riqle_jobs.steps.saved", "0"),
     ] {
         assert_eq!(attribute(attempt, key), value, "{key}");
     }
@@ -380,6 +385,8 @@ async fn what_is_not_sampled_says_so_to_its_attempts_and_nobody_sees_them() {
     assert_eq!(carried.trace_id(), trace.to_string());
     assert!(carried.traceparent().ends_with("-00"), "{carried:?}");
     let seen = SPANS.0.lock().unwrap();
+    let is_of_run = |span: &&SpanData| attribute(span, "run") == run.id().to_string();
+    assert_eq!(seen.iter().filter(is_of_run).count(), 0);
     assert_eq!(seen.iter().filter(|span| span.span_context.trace_id() == trace).count(), 0);
 }
 

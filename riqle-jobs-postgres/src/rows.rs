@@ -111,12 +111,12 @@ pub(crate) fn json<T: serde::de::DeserializeOwned>(row: &PgRow, column: &str) ->
     })
 }
 
-/// The schedule that started a run, and its tick.
 /// One that can't be read is none.
 pub(crate) fn trace(row: &PgRow) -> Result<Option<TraceContext>> {
     Ok(get::<Option<&str>>(row, "trace")?.and_then(TraceContext::read))
 }
 
+/// The schedule that started a run, and its tick.
 pub(crate) fn tick(row: &PgRow) -> Result<Option<Tick>> {
     let Some(schedule) = get(row, "schedule")? else { return Ok(None) };
     Ok(Some(Tick { schedule, at: time(row, "tick")? }))

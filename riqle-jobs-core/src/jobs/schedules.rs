@@ -12,6 +12,7 @@ use crate::{
     store::{
         JobDeclaration, Pause, ScheduleAnswer, ScheduleFilter, ScheduleRow, ScheduleWrite, StoredSchedule,
     },
+    trace::spans,
 };
 
 /// A schedule as it stands.
@@ -110,6 +111,8 @@ impl<D> Jobs<D> {
             let tick = Tick { schedule: name.to_owned(), at: now };
             let mut run = tick.run(&declaration, found.row.input.clone()).queue(&found.queue);
             run.id = id;
+            // It is written with its schedule, and so at once.
+            drop(spans::enqueue(std::slice::from_mut(&mut run)));
             let last = Some(StartedTick { tick: now, run: id });
             Ok(Some(found.write(&ScheduleState { last, ..found.state()? }, None, Some(run))))
         });

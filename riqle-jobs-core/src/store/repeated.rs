@@ -63,7 +63,7 @@ impl Repeated {
     }
 }
 
-/// So many are told apart.
+/// At most this many are tracked separately.
 const MOST: usize = 1_000;
 
 /// The same of things that are told apart by a key, such as a job and its error. Beyond a thousand keys within a minute, the

@@ -15,7 +15,7 @@ const TRACESTATE_BYTES: usize = 512;
 /// [W3C Trace Context](https://www.w3.org/TR/trace-context/), and when that was. It travels with the run through every
 /// store; replays keep it.
 ///
-/// Its text is `00-TRACE-PARENT-FLAGS MILLISECONDS`, and a space and the `tracestate` where there is one: 70 bytes, at
+/// Its text is `00-TRACE-PARENT-FLAGS MILLISECONDS`, and a space and the `tracestate` where there is one: 69 bytes, at
 /// most 600, all of them ASCII.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -72,9 +72,9 @@ impl TraceContext {
         from_millis(millis.unwrap_or_default())
     }
 
-    /// For a field that holds one where it can be read: what is wrong with it refuses nothing.
+    /// For a field that holds one where it can be read: whatever else is there refuses nothing.
     pub(crate) fn deserialize_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Self>, D::Error> {
-        Ok(Option::<String>::deserialize(from)?.as_deref().and_then(Self::read))
+        Ok(serde_json::Value::deserialize(from)?.as_str().and_then(Self::read))
     }
 }
 
@@ -133,6 +133,20 @@ mod tests {
         for bad in ["line\nbreak", "é", &"x".repeat(513)] {
             let context = TraceContext::new(PARENT, bad, since()).unwrap();
             assert_eq!((context.tracestate(), context.as_str().len()), ("", 69), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_staged_in_its_place_and_is_none_refuses_nothing() {
+        #[derive(Deserialize)]
+        struct Head {
+            #[serde(default, deserialize_with = "TraceContext::deserialize_or_none")]
+            trace: Option<TraceContext>,
+        }
+        for head in
+            ["{}", r#"{"trace":null}"#, r#"{"trace":7}"#, r#"{"trace":"x"}"#, r#"{"trace":{"a":[1]}}"#]
+        {
+            assert_eq!(serde_json::from_str::<Head>(head).unwrap().trace, None, "{head}");
         }
     }
 }

@@ -17,7 +17,7 @@ pub trait Propagation: Send + Sync + 'static {
     /// The `traceparent` and `tracestate` by which others follow this span; `None` if it isn't part of a trace.
     fn headers_of(&self, span: &Span) -> Option<(String, String)>;
 
-    /// Whether anybody is to see this span: what is not needed to decide that is left out of one that nobody sees.
+    /// Whether the span will be exported; fields that are not needed to decide that are left out if not.
     fn is_sampled(&self, span: &Span) -> bool;
 
     /// Puts a span that has just been made into relation to what `context` names.
@@ -36,7 +36,7 @@ pub enum Relation {
 static PROPAGATION: OnceLock<Box<dyn Propagation>> = OnceLock::new();
 
 /// From now on, what this process enqueues and sends carries the trace of its spans, and the attempts that it runs follow the
-/// trace that their runs carry. Answers whether it was set: only the first one is, for as long as the process lives.
+/// trace that their runs carry. Returns whether it was set; only the first call sets it.
 pub fn propagate_with(propagation: impl Propagation) -> bool {
     PROPAGATION.set(Box::new(propagation)).is_ok()
 }
@@ -85,7 +85,9 @@ pub(super) fn carry(span: &Span, items: &mut [impl Carries]) {
 /// Puts an attempt's span where its run's trace says.
 pub(super) fn follow(span: &Span, context: Option<&TraceContext>, attempt: u32) {
     if let (Some(propagation), Some(context)) = (PROPAGATION.get(), context) {
-        let is_at_once = attempt == 1 && clock::later(context.since(), AT_ONCE) >= Timestamp::now();
+        let (since, now) = (context.since(), Timestamp::now());
+        let is_at_once =
+            attempt == 1 && clock::later(since, AT_ONCE) >= now && clock::later(now, AT_ONCE) >= since;
         propagation.relate(span, context, if is_at_once { Relation::Child } else { Relation::Link });
     }
 }

@@ -26,11 +26,12 @@ fn traced<T>(field: impl FnOnce() -> T) -> Option<T> {
 
 /// Of an enqueue, whose trace its runs carry from here on.
 pub(crate) fn enqueue(runs: &mut [NewRun]) -> Span {
-    let queue = runs.first().map_or("", |run| run.queue.as_str());
+    let Some(first) = runs.first() else { return Span::none() };
+    let queue = first.queue.as_str();
     let span = debug_span!(
         "enqueue",
         queue,
-        job = runs.first().map(|run| run.job.as_str()),
+        job = first.job,
         run = Empty,
         error = Empty,
         otel.name = traced(|| format!("enqueue {queue}")),
@@ -41,7 +42,7 @@ pub(crate) fn enqueue(runs: &mut [NewRun]) -> Span {
         "messaging.operation.type" = traced(|| "send"),
         messaging.destination.name = traced(|| queue),
         messaging.message.id = Empty,
-        messaging.batch.message_count = Empty,
+        messaging.batch.message_count = (runs.len() > 1).then_some(runs.len()),
         "error.type" = Empty,
     );
     propagation::carry(&span, runs);
@@ -50,8 +51,9 @@ pub(crate) fn enqueue(runs: &mut [NewRun]) -> Span {
 
 /// Of events that are sent, whose trace they carry from here on, and so do the runs that they start.
 pub(crate) fn send_events(events: &mut [NewEvent]) -> Span {
-    let name = events.first().map_or("", |event| event.name.as_str());
-    let id = events.first().map(|event| event.id.as_str()).filter(|_| events.len() == 1);
+    let Some(first) = events.first() else { return Span::none() };
+    let name = first.name.as_str();
+    let id = (events.len() == 1).then_some(first.id.as_str());
     let span = debug_span!(
         "send_events",
         event = name,
@@ -95,7 +97,7 @@ pub(crate) fn attempt(run: &ClaimedRun) -> Span {
         messaging.message.conversation_id = Empty,
         riqle_jobs.job.attempt = Empty,
         riqle_jobs.job.crashes = Empty,
-        riqle_jobs.steps.replayed = Empty,
+        riqle_jobs.steps.saved = Empty,
     );
     propagation::follow(&span, run.trace.as_ref(), attempt);
     if propagation::is_sampled(&span) {
@@ -104,7 +106,7 @@ pub(crate) fn attempt(run: &ClaimedRun) -> Span {
         span.record("messaging.message.conversation_id", display(run.root));
         span.record("riqle_jobs.job.attempt", attempt);
         span.record("riqle_jobs.job.crashes", run.crashes);
-        span.record("riqle_jobs.steps.replayed", run.steps.len());
+        span.record("riqle_jobs.steps.saved", run.steps.len());
     }
     span
 }
@@ -183,9 +185,7 @@ pub(crate) fn enqueued(span: &Span, answers: &Result<Vec<Enqueued>, Error>) {
                 span.record("messaging.message.id", display(answer.id()));
             }
         }
-        Ok(answers) => {
-            span.record("messaging.batch.message_count", answers.len());
-        }
+        Ok(_) => {}
         Err(error) => call_failed(span, error),
     }
 }

@@ -4,7 +4,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
 use tokio::time::sleep;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::{
     buffer::HeldRun,
@@ -14,7 +14,7 @@ use super::{
     verdict::{self, AttemptEnd},
 };
 use crate::{
-    JobError, RetryPolicy, RunContext, StopReason,
+    ClaimedRun, JobError, RetryPolicy, RunContext, StopReason,
     run::{OfWorker, RunNoteBuffer},
     trace::spans,
 };
@@ -86,7 +86,7 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
             || tracing::error!(run = %id, job = run.job, queue, panic, "a body panicked while being dropped"),
         );
     }
-    let Some(end) = end else { return shared.settler.drop_lease(&run) };
+    let Some(end) = end else { return lease_is_lost(shared, &run, &span, cancellation.lost()) };
     // Of tasks that the body has left behind: no step begins any more, and those that run have the grace time.
     cancellation.fire(StopReason::Ended);
     tokio::select! {
@@ -102,17 +102,8 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
         () = context.steps().until_saved() => {}
         () = cancellation.until_lost() => {}
     }
-    if let Some(why) = cancellation.lost() {
-        shared.counters.lease_lost();
-        if why == StopReason::LeaseLost {
-            shared.process.lease_lost();
-            spans::failed(&span, "lease-lost");
-            let (id, queue) = (run.lease.run, &*run.lease.queue);
-            span.in_scope(
-                || tracing::warn!(run = %id, job = run.job, queue, "the lease was lost; the attempt's end is not recorded"),
-            );
-        }
-        return shared.settler.drop_lease(&run);
+    if let why @ Some(_) = cancellation.lost() {
+        return lease_is_lost(shared, &run, &span, why);
     }
     let end = match context.steps().doomed() {
         Some(message) => AttemptEnd::Failed(JobError::dead(message)),
@@ -124,4 +115,18 @@ async fn run_attempt(shared: &Shared, held: HeldRun) {
     let measured = measured.end();
     let alert = matches!(&end, AttemptEnd::Failed(error) if error.wants_alert());
     shared.settler.settle(&run, verdict::settle(&run, &job.policy, end), alert, Some(measured)).await;
+}
+
+/// Ends an attempt under whose lease nothing can be written any more.
+fn lease_is_lost(shared: &Shared, run: &ClaimedRun, span: &Span, why: Option<StopReason>) {
+    shared.counters.lease_lost();
+    if why == Some(StopReason::LeaseLost) {
+        shared.process.lease_lost();
+        spans::failed(span, "lease-lost");
+        let (id, queue) = (run.lease.run, &*run.lease.queue);
+        span.in_scope(
+            || tracing::warn!(run = %id, job = run.job, queue, "the lease was lost; the attempt's end is not recorded"),
+        );
+    }
+    shared.settler.drop_lease(run);
 }
