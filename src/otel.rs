@@ -16,7 +16,7 @@ pub use riqle_jobs_core::trace::TraceContext;
 /// follow the trace that their runs carry. Call it once, after the subscriber with the layer of `tracing-opentelemetry` is
 /// set; called again it does nothing.
 ///
-/// The first attempt of a run that begins within a second of the call that enqueued it is a child of that call, in the same
+/// The first attempt of a run that begins within five seconds of the call that enqueued it is a child of that call, in the same
 /// trace. Any other, such as one of a delayed run, a retry or a replay, begins a trace of its own, with a link to the call.
 pub fn propagate() {
     propagate_with(OpenTelemetry);

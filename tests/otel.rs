@@ -243,7 +243,7 @@ async fn a_delayed_run_and_a_replay_begin_traces_of_their_own() {
     .await;
     desk.worker.run_until_idle().await.unwrap();
     // Longer than what counts as at once.
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    tokio::time::sleep(Duration::from_millis(5_100)).await;
     desk.jobs.replay(run.id(), ReplayFrom::Start).await.unwrap();
     desk.worker.run_until_idle().await.unwrap();
     desk.clock.advance(Duration::from_secs(5));
@@ -331,7 +331,7 @@ async fn an_event_carries_its_trace_to_the_runs_that_it_starts_and_one_that_wait
     })
     .await;
     // Nobody is known to wait for it yet. Longer than what counts as at once.
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    tokio::time::sleep(Duration::from_millis(5_100)).await;
     Worker::new(&store).register_with((), greet).run_until_idle().await.unwrap();
     assert_eq!(
         Traces::of(root, trace).picture(),

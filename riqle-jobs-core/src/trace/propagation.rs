@@ -10,7 +10,7 @@ use crate::{NewRun, clock, store::NewEvent};
 
 /// An attempt that begins so soon after the call that enqueued its run is part of that call's trace. A later one is a trace of
 /// its own, with a link: else a delayed run, a retry or a replay would make traces of days.
-const AT_ONCE: Duration = Duration::from_secs(1);
+const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// Reads and writes the trace that a span belongs to.
 pub trait Propagation: Send + Sync + 'static {
